@@ -1,0 +1,213 @@
+package csvmerge
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Finding is one thing that is wrong with a row.
+type Finding struct {
+	Line    int    // of the file, from 1
+	ID      string // the row's mol_id
+	Column  string // "" where it is about the whole row
+	Cell    string // the cell's text
+	Problem string // what is wrong
+	Want    string // what would be right
+	Fatal   bool   // no batch may run on this table
+	Warning bool   // worth a word, but the row can be used
+}
+
+// Check returns everything that is wrong with the rows, in the order of the file. A finding that is
+// neither fatal nor a warning means that its row can't be used. Fatal are a mol_id that is there twice,
+// can't be the name of a folder, or differs from another one only in letter case. Warnings are bad cells
+// in columns that only we write: the next result replaces them.
+func (t *Table) Check() []Finding {
+	c := checker{t: t, folded: map[string]int{}}
+	for i := range t.rows {
+		c.row(i)
+	}
+	return c.found
+}
+
+type checker struct {
+	t      *Table
+	folded map[string]int // the mol_ids with capitals in them, in lower case -> row
+	found  []Finding
+}
+
+func (c *checker) row(i int) {
+	t := c.t
+	rest := t.buf[t.rows[i].start:t.rows[i].end]
+	count, extra := 0, ""
+	for more := true; more; count++ {
+		var cell []byte
+		cell, rest, more = cutCell(rest)
+		switch {
+		case count >= len(t.columns):
+			if text := unquote(cell); extra == "" && strings.TrimSpace(text) != "" {
+				extra = text
+			}
+		case t.known[count] == nil, len(cell) == 0 && !t.known[count].required:
+		case t.known[count].name == "mol_id":
+			c.id(i, unquote(cell))
+		default:
+			c.cell(i, t.known[count], unquote(cell))
+		}
+	}
+	if extra != "" {
+		c.add(i, Finding{Cell: extra, Problem: fmt.Sprintf("the row has %d cells, the header %d", count, len(t.columns)),
+			Want: "as many cells as the header; a cell with a comma in it stands in quotes"})
+	}
+	for k := count; k < len(t.columns); k++ {
+		switch name := t.columns[k]; name {
+		case "mol_id":
+			c.id(i, "")
+		case "smiles":
+			c.cell(i, t.known[k], "")
+		}
+	}
+}
+
+func (c *checker) add(i int, f Finding) {
+	f.Line, f.ID = c.t.Line(i), c.t.ID(i)
+	c.found = append(c.found, f)
+}
+
+// id checks the mol_id of a row on its own and against the other ones.
+func (c *checker) id(i int, text string) {
+	f := Finding{Column: "mol_id", Cell: text, Fatal: true, Want: "another mol_id; each molecule has its own folder by that name"}
+	id := c.t.ID(i)
+	lower := fold(id)
+	first, inTable := c.t.Lookup(lower)
+	other, seen := c.folded[lower]
+	switch err := SafeID(id); {
+	case id == "":
+		f.Problem = "the mol_id is blank"
+	case isNA(id):
+		f.Problem, f.Want = "the mol_id is a marker for no value", "a name such as mol_00001"
+	case err != nil:
+		f.Problem, f.Want = err.Error(), "a name such as mol_00001"
+	case c.t.repeated[id] && c.t.byID[id] != int32(i):
+		f.Problem = fmt.Sprintf("the mol_id is on line %d already", c.t.Line(int(c.t.byID[id])))
+	case lower != id && inTable:
+		f.Problem = fmt.Sprintf("the mol_id differs only in letter case from %q on line %d", lower, c.t.Line(first))
+	case lower != id && seen:
+		f.Problem = fmt.Sprintf("the mol_id differs only in letter case from %q on line %d", c.t.ID(other), c.t.Line(other))
+	default:
+		if lower != id {
+			c.folded[lower] = i
+		}
+		return
+	}
+	c.add(i, f)
+}
+
+// fold makes names equal that are one on a disk which ignores letter case.
+func fold(id string) string {
+	changes := func(r rune) bool { return r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' }
+	if !strings.ContainsFunc(id, changes) {
+		return id // the usual case, a million times
+	}
+	return strings.ToLower(strings.ToUpper(id)) // by way of capitals: ſ and s, σ and ς
+}
+
+// cell checks a cell of one of our columns but mol_id.
+func (c *checker) cell(i int, col *column, text string) {
+	f := Finding{Column: col.name, Cell: text, Warning: col.output}
+	switch kind := classify(col.typ, text); {
+	case kind == Empty && col.name == "smiles":
+		f.Problem, f.Want = "the SMILES is blank", "the SMILES of the molecule"
+	case kind == Empty:
+		return
+	case kind == Invalid:
+		f.Problem, f.Want = invalid(col.typ, strings.TrimSpace(text))
+	case col.name == "multiplicity" || col.name == "reruns" || col.name == "nheavy":
+		least := int64(0)
+		if col.name == "multiplicity" {
+			least = 1
+		}
+		if n, _ := parseInteger(text); n >= least {
+			return
+		}
+		f.Problem, f.Want = "the number is too small", fmt.Sprintf("%d or more", least)
+	default:
+		return
+	}
+	c.add(i, f)
+}
+
+// invalid says why a text is not of a type, and what would be.
+func invalid(typ Type, text string) (problem, want string) {
+	switch typ {
+	case Integer:
+		problem, want = "not an integer", "an integer such as 0, 1 or -1"
+	case Number:
+		problem, want = "not a number", "a decimal number such as -17.545"
+	case Timestamp:
+		problem, want = "not a date and time of ISO 8601", "a time such as 2026-11-23T00:00:00+00:00"
+	case StatusType:
+		problem, want = "not a status", "Pending, Selected, Running, OK, Rerun or Skip"
+	}
+	if isNA(text) {
+		problem = "a marker for no value"
+		if want == "" {
+			want = "a text"
+		}
+		if typ != StatusType {
+			want += ", or nothing"
+		}
+	}
+	return problem, want
+}
+
+// maxID is the longest mol_id in bytes: names of 255 bytes are the limit of the usual file systems,
+// and a molecule's files are named after it with something added.
+const maxID = 100
+
+// SafeID reports why a mol_id can't be the name of a folder on Linux, macOS and Windows; nil when it can.
+func SafeID(id string) error {
+	switch {
+	case id == "":
+		return errors.New("the mol_id is blank")
+	case len(id) > maxID:
+		return fmt.Errorf("the mol_id is longer than %d bytes", maxID)
+	case !utf8.ValidString(id):
+		return errors.New("the mol_id is not UTF-8")
+	case id[0] == '-' || id[0] == '.' || id[0] == ' ':
+		return fmt.Errorf("the mol_id starts with %q", id[0])
+	case id[len(id)-1] == '.' || id[len(id)-1] == ' ':
+		return fmt.Errorf("the mol_id ends with %q", id[len(id)-1])
+	}
+	for _, r := range id {
+		if !unicode.IsPrint(r) || strings.ContainsRune(`/\:*?"<>|`, r) || r == utf8.RuneError {
+			return fmt.Errorf("the mol_id has the character %q in it, which a folder name can't have everywhere", r)
+		}
+	}
+	if isDevice(id) {
+		return errors.New("the mol_id is the name of a device on Windows")
+	}
+	return nil
+}
+
+// isDevice reports whether Windows takes a file name for a device, which it does with any extension
+// (Microsoft, "Naming Files, Paths, and Namespaces").
+func isDevice(name string) bool {
+	name, _, _ = strings.Cut(name, ".")
+	name = strings.ToUpper(strings.TrimRight(name, " "))
+	if len(name) > len("CONOUT$") {
+		return false
+	}
+	switch name {
+	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
+		return true
+	}
+	for _, port := range []string{"COM", "LPT"} {
+		if n, ok := strings.CutPrefix(name, port); ok && utf8.RuneCountInString(n) == 1 && strings.Contains("0123456789¹²³", n) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,92 @@
+package csvmerge
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	table := mustParse(t, "mol_id,smiles,status,reruns,charge,multiplicity,nheavy,timestamp_added,H298_cbs,delta_1,note\n"+
+		"a,C,Pending,0,0,1,1,2026-11-23T00:00:00Z,-17.5,,nan\n"+ // nothing wrong
+		"a,C,,,,,,,,,\n"+
+		"A,C,,,,,,,,,\n"+
+		"Bb,C,,,,,,,,,\n"+
+		"bB,C,,,,,,,,,\n"+
+		"a/b,C,,,,,,,,,\n"+
+		",C,,,,,,,,,\n"+
+		"nan,C,,,,,,,,,\n"+
+		"c, ,done,-1,1.5,0,-2,today,\"1,5\",nan,\n"+
+		"d\n"+
+		"e,C(,C),,0,0,1,1,2026-11-23,1,,x,y\n"+
+		"f,C,,,,,,,,,,,\n"+ // more commas than columns, nothing in them
+		"g,N/A,null,,,,,,,,\n"+
+		"\"g\n\",C,,,,,,,,,\n")
+	want := []string{
+		`3 a mol_id "a" fatal: the mol_id is on line 2 already`,
+		`4 A mol_id "A" fatal: the mol_id differs only in letter case from "a" on line 2`,
+		`6 bB mol_id "bB" fatal: the mol_id differs only in letter case from "Bb" on line 5`,
+		`7 a/b mol_id "a/b" fatal: the mol_id has the character '/' in it, which a folder name can't have everywhere`,
+		`8  mol_id "" fatal: the mol_id is blank`,
+		`9 nan mol_id "nan" fatal: the mol_id is a marker for no value`,
+		`10 c smiles " ": the SMILES is blank`,
+		`10 c status "done": not a status`,
+		`10 c reruns "-1": the number is too small`,
+		`10 c charge "1.5": not an integer`,
+		`10 c multiplicity "0": the number is too small`,
+		`10 c nheavy "-2": the number is too small`,
+		`10 c timestamp_added "today": not a date and time of ISO 8601`,
+		`10 c H298_cbs "1,5": not a number`,
+		`10 c delta_1 "nan" warning: a marker for no value`,
+		`11 d smiles "": the SMILES is blank`,
+		`12 e status "C)": not a status`,
+		`12 e multiplicity "0": the number is too small`, // line 12 has moved by the comma in its SMILES
+		`12 e timestamp_added "1": not a date and time of ISO 8601`,
+		`12 e H298_cbs "2026-11-23": not a number`,
+		`12 e  "x": the row has 13 cells, the header 11`,
+		`14 g smiles "N/A": a marker for no value`,
+		`14 g status "null": a marker for no value`,
+		"15 g mol_id \"g\\n\" fatal: the mol_id is on line 14 already",
+	}
+	var got []string
+	for _, f := range table.Check() {
+		s := itoa(f.Line) + " " + f.ID + " " + f.Column + " " + quoted(f.Cell)
+		if f.Fatal {
+			s += " fatal"
+		}
+		if f.Warning {
+			s += " warning"
+		}
+		if f.Want == "" {
+			t.Errorf("%s: nothing is said of what would be right", s)
+		}
+		got = append(got, s+": "+f.Problem)
+	}
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Errorf("findings:\n%s\n\nwant:\n%s", g, w)
+	}
+}
+
+func quoted(s string) string { return `"` + strings.ReplaceAll(s, "\n", `\n`) + `"` }
+
+func TestCheckMissingID(t *testing.T) {
+	found := mustParse(t, "smiles,status,mol_id\nC,OK\n").Check()
+	if len(found) != 1 || !found[0].Fatal || found[0].Column != "mol_id" || found[0].Line != 2 {
+		t.Errorf("findings %+v, want one, fatal, on the mol_id", found)
+	}
+}
+
+func TestSafeID(t *testing.T) {
+	good := []string{"mol_00001", "a", "A.b-c_d", "1,3-butadiene", "2-methyl propane", "(R)-x", "éthanol", "水", "com", "CON1", "console", "COM10", "a..b", strings.Repeat("x", 100)}
+	bad := []string{"", ".", "..", ".a", "-a", " a", "a ", "a.", "a/b", `a\b`, "a:b", "a*", "a?", `a"`, "a<b", "a>b", "a|b", "a\x00", "a\nb", "a\tb", "a\x7f",
+		"con", "CON", "nul.txt", "Aux", "prn", "COM1", "lpt9.x", "COM¹", "con .x", "conin$", "a\u200bb", "a\u00a0b", "a\u2028b", "\xff", "a\ufffdb", strings.Repeat("x", 101)}
+	for _, id := range good {
+		if err := SafeID(id); err != nil {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	for _, id := range bad {
+		if SafeID(id) == nil {
+			t.Errorf("%q passes", id)
+		}
+	}
+}

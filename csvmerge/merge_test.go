@@ -1,0 +1,228 @@
+package csvmerge
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// place writes a table into a fresh folder.
+func place(t testing.TB, text string) string {
+	path := filepath.Join(t.TempDir(), "t.csv")
+	edited(t, path, text)
+	return path
+}
+
+// edited writes a file as someone else would have done a while ago, so that Merge need not wait.
+func edited(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustRead(t testing.TB, path string) *Table {
+	t.Helper()
+	table, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func content(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// sameAsFile checks that a table in memory is what Read would make of its file.
+func sameAsFile(t testing.TB, table *Table, data []byte) {
+	t.Helper()
+	fresh, err := parse(table.path, slices.Clone(data))
+	if err != nil {
+		t.Fatalf("the written table is not readable: %v\n%q", err, data)
+	}
+	if string(table.buf) != string(data) {
+		t.Fatalf("in memory %q\non the disk %q", table.buf, data)
+	}
+	if table.header != fresh.header || !slices.Equal(table.rows, fresh.rows) || !slices.Equal(table.columns, fresh.columns) || !slices.Equal(table.known, fresh.known) {
+		t.Fatalf("in memory %+v, read again %+v", table, fresh)
+	}
+	for i := range fresh.Len() {
+		if table.ID(i) != fresh.ID(i) {
+			t.Fatalf("row %d is %q, read again %q", i, table.ID(i), fresh.ID(i))
+		}
+	}
+}
+
+const v21 = "timestamp_started,timestamp_completed,crest_status,crest_conformers_generated,crest_time,mopac_status,mopac_time,delta_1,delta_2,delta_3,most_stable_hof,error_message"
+
+func TestMergeBytes(t *testing.T) {
+	type m = map[string]string
+	tests := []struct {
+		name, before string
+		changes      []Change
+		after        string // "" = nothing is written
+	}{
+		{"one cell", head + "a,C,\nb,C,\n", []Change{{"b", m{"status": "OK"}}}, head + "a,C,\nb,C,OK\n"},
+		{"no last newline", head + "a,C,", []Change{{"a", m{"status": "OK"}}}, head + "a,C,OK"},
+		{"CRLF and BOM", "\ufeffmol_id,smiles,status\r\na,C,\r\nb,C,x\r\n", []Change{{"a", m{"status": "OK"}}},
+			"\ufeffmol_id,smiles,status\r\na,C,OK\r\nb,C,x\r\n"},
+		{"mixed line endings", "mol_id,smiles,status\r\na,C,\nb,C,\r\n\r\nc,C", []Change{{"b", m{"status": "OK"}}, {"c", m{"status": "Skip"}}, {"a", m{"status": "Rerun"}}},
+			"mol_id,smiles,status\r\na,C,Rerun\nb,C,OK\r\n\r\nc,C,Skip"},
+		{"other cells stay", "mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,\"\",\"q\"\"\n\"\n", []Change{{"a", m{"status": "OK"}}},
+			"mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,OK,\"q\"\"\n\"\n"},
+		{"last cell empty", "mol_id,smiles,status,\na,C,,\n", []Change{{"a", m{"status": "OK"}}}, "mol_id,smiles,status,\na,C,OK,\n"},
+		{"shorter and longer", head + "a,CCCCCC,OK\nb,C,OK\nc,CCC,OK\n", []Change{{"a", m{"smiles": "C"}}, {"b", m{"smiles": "CCCCCCCCC"}}, {"c", m{"smiles": ""}}},
+			head + "a,C,OK\nb,CCCCCCCCC,OK\nc,,OK\n"},
+		{"quoting", head + "a,C,\n", []Change{{"a", m{"smiles": "x,\"y\"\nz"}}}, head + "a,\"x,\"\"y\"\"\nz\",\n"},
+		{"quoted cell cleared", head + "a,\"C,C\",\n", []Change{{"a", m{"smiles": ""}}}, head + "a,,\n"},
+		{"short row", "mol_id,smiles,status,x,y,z\na\nb,C\n", []Change{{"a", m{"x": "1", "z": ""}}}, "mol_id,smiles,status,x,y,z\na,,,1\nb,C\n"},
+		{"cell to blank in a short row", "mol_id,smiles,status,x\na\n", []Change{{"a", m{"x": ""}}}, ""},
+		{"same text", head + "a,C,OK\n", []Change{{"a", m{"status": "OK", "smiles": "C"}}}, ""},
+		{"same but for spaces and quotes", head + "a, C ,\"OK\"\n", []Change{{"a", m{"status": "OK", "smiles": "C"}}}, ""},
+		{"same number", "mol_id,smiles,status,H298_cbs,charge,x\na,C,OK,1.50,1.0,1e3\n", []Change{{"a", m{"H298_cbs": "1.5", "charge": "1", "x": "1000"}}}, ""},
+		{"numbers in text columns", "mol_id,smiles,status,batch_id\na,C,OK,007\n", []Change{{"a", m{"batch_id": "7"}}}, "mol_id,smiles,status,batch_id\na,C,OK,7\n"},
+		{"marker is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,nan\n", []Change{{"a", m{"H298_cbs": ""}}}, "mol_id,smiles,status,H298_cbs\na,C,OK,\n"},
+		{"zero is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,\n", []Change{{"a", m{"H298_cbs": "0.0"}}}, "mol_id,smiles,status,H298_cbs\na,C,OK,0.0\n"},
+		{"same quoted text with CRLF", head + "a,\"x\r\ny\",OK\n", []Change{{"a", m{"smiles": "x\r\ny"}}}, ""},
+		{"format 2.1 in its order", head + "a,C,\r\nb\n\nc,C,OK", []Change{{"b", m{"status": "OK", "delta_1": "0.5"}}},
+			"mol_id,smiles,status," + v21 + "\na,C,,,,,,,,,,,,,\r\nb,,OK,,,,,,,,0.5,,,,\n\nc,C,OK,,,,,,,,,,,,"},
+		{"only what is missing of it", "mol_id,smiles,status,error_message,delta_1\na,C\n", []Change{{"a", m{"delta_3": "1"}}},
+			"mol_id,smiles,status,error_message,delta_1,timestamp_started,timestamp_completed,crest_status,crest_conformers_generated,crest_time,mopac_status,mopac_time,delta_2,delta_3,most_stable_hof\n" +
+				"a,C,,,,,,,,,,,,1,\n"},
+		{"foreign columns by name, ours of 2.0 first", head + "a,C,\n", []Change{{"a", m{"zeta": "1", "be,ta": "2", "reruns": "1"}}},
+			"mol_id,smiles,status,reruns,\"be,ta\",zeta\na,C,,1,2,1\n"},
+		{"blank needs no column", head + "a,C,\n", []Change{{"a", m{"error_message": "", "zeta": " "}}}, ""},
+		{"a row too long keeps its rest without a header", head + "a,C,,,extra\nb,C,\n", []Change{{"b", m{"x": "1"}}}, "mol_id,smiles,status,x\na,C,,,,extra\nb,C,,1\n"},
+		{"a row too long is changed itself", head + "a,C,,,extra\n", []Change{{"a", m{"x": "1", "status": "OK"}}}, "mol_id,smiles,status,x\na,C,OK,1,,extra\n"},
+		{"nameless last column", "mol_id,smiles,status,\na,C,,\n", []Change{{"a", m{"x": "1"}}}, "mol_id,smiles,status,,x\na,C,,,1\n"},
+		{"the later change wins", head + "a,C,\n", []Change{{"a", m{"status": "Rerun"}}, {"a", m{"status": "OK"}}}, head + "a,C,OK\n"},
+		{"duplicate foreign names", "mol_id,x,smiles,x,status\na,1,C,2,\n", []Change{{"a", m{"status": "OK"}}}, "mol_id,x,smiles,x,status\na,1,C,2,OK\n"},
+		{"no changes", head + "a,C,\n", nil, ""},
+		{"CR at the end of the file", head + "a,C\r", []Change{{"a", m{"status": "x\r"}}}, head + "a,C,\"x\r\"\r"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := place(t, test.before)
+			table := mustRead(t, path)
+			before, _ := os.Stat(path)
+			written, err := table.Merge(test.changes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := test.after
+			if after == "" {
+				after = test.before
+				if now, _ := os.Stat(path); !sameFile(before, now) {
+					t.Error("the file was written though nothing differs")
+				}
+			}
+			if written != (test.after != "") {
+				t.Errorf("written = %v", written)
+			}
+			if got := content(t, path); got != after {
+				t.Errorf("after the merge\n%q, want\n%q", got, after)
+			}
+			sameAsFile(t, table, []byte(after))
+			if again, err := table.Merge(test.changes[max(0, len(test.changes)-1):]); again || err != nil {
+				t.Errorf("the same merge again: written %v, error %v", again, err)
+			}
+		})
+	}
+}
+
+func TestMergeRefuses(t *testing.T) {
+	tests := []struct {
+		name   string
+		change Change
+		want   string
+	}{
+		{"mol_id", Change{"a", map[string]string{"mol_id": "b"}}, "can't be changed"},
+		{"NUL", Change{"a", map[string]string{"error_message": "x\x00"}}, "NUL"},
+		{"not UTF-8", Change{"a", map[string]string{"error_message": "\xff"}}, "not UTF-8"},
+		{"no name", Change{"a", map[string]string{"": "x"}}, "can't be the name of a column"},
+		{"spaces", Change{"a", map[string]string{" x": "x"}}, "can't be the name of a column"},
+		{"ambiguous", Change{"a", map[string]string{"x": "3"}}, `two columns are called "x"`},
+	}
+	const before = "mol_id,smiles,status,x,x\na,C,,1,2\n"
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := place(t, before)
+			written, err := mustRead(t, path).Merge([]Change{test.change})
+			if written || err == nil || !strings.HasPrefix(err.Error(), path) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("written %v, error %v; want %q", written, err, test.want)
+			}
+			if got := content(t, path); got != before {
+				t.Errorf("the table is now %q", got)
+			}
+		})
+	}
+}
+
+func TestMergeLostRows(t *testing.T) {
+	path := place(t, head+"a,C,\nb,C,\nb,C,\nc,C,\n")
+	table := mustRead(t, path)
+	ok := map[string]string{"status": "OK", "x": ""}
+	written, err := table.Merge([]Change{{"gone", map[string]string{"new": "1"}}, {"b", map[string]string{"new": "1"}}, {"c", ok}})
+	lost, is := errors.AsType[*LostError](err)
+	if !written || !is || !slices.Equal(lost.Missing, []string{"gone"}) || !slices.Equal(lost.Repeated, []string{"b"}) {
+		t.Errorf("written %v, error %v", written, err)
+	}
+	want := path + ": no row has the mol_id gone any more; their results are not in the table; several rows have the mol_id b"
+	if !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("error %q, want %q", err, want)
+	}
+	if got, want := content(t, path), head+"a,C,\nb,C,\nb,C,\nc,C,OK\n"; got != want {
+		t.Errorf("after the merge %q, want %q", got, want)
+	}
+	written, err = table.Merge([]Change{{"gone", ok}})
+	if _, is := errors.AsType[*LostError](err); written || !is {
+		t.Errorf("only a lost row: written %v, error %v", written, err)
+	}
+}
+
+func TestMergeRealTable(t *testing.T) {
+	before, err := os.ReadFile("testdata/molecules.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := place(t, string(before))
+	table := mustRead(t, path)
+	if found := table.Check(); len(found) != 0 {
+		t.Errorf("findings %+v", found)
+	}
+	if _, err := table.Merge([]Change{{"mol_00001", map[string]string{"status": "OK", "delta_1": "4.61", "most_stable_hof": "-12.935"}}}); err != nil {
+		t.Fatal(err)
+	}
+	upgraded := content(t, path)
+	if _, err := table.Merge([]Change{{"mol_00057", map[string]string{"status": "Rerun", "reruns": "1", "error_message": "search: timed out, after 30 min"}}}); err != nil {
+		t.Fatal(err)
+	}
+	a, b := strings.Split(upgraded, "\n"), strings.Split(content(t, path), "\n")
+	differ := 0
+	for i := range a {
+		if a[i] != b[i] {
+			differ++
+		}
+	}
+	if len(a) != len(b) || differ != 1 {
+		t.Errorf("%d lines differ, want 1", differ)
+	}
+	i, _ := table.Lookup("mol_00057")
+	if got := table.Value(i, "error_message"); got != "search: timed out, after 30 min" {
+		t.Errorf("error_message %q", got)
+	}
+}

@@ -1,0 +1,119 @@
+package csvmerge
+
+import (
+	"bytes"
+	"encoding/csv"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const head = "mol_id,smiles,status\n"
+
+// mustParse makes a table of a text, without a file.
+func mustParse(t testing.TB, text string) *Table {
+	t.Helper()
+	table, err := parse("t.csv", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// reference reads a table with encoding/csv, which we must agree with.
+func reference(data []byte) ([][]string, error) {
+	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
+	r.FieldsPerRecord = -1
+	return r.ReadAll()
+}
+
+// records returns what t says its records are.
+func records(t *Table) [][]string {
+	var all [][]string
+	for _, s := range append([]span{t.header}, t.rows...) {
+		var record []string
+		rest := t.buf[s.start:s.end]
+		for more := true; more; {
+			var cell []byte
+			cell, rest, more = cutCell(rest)
+			record = append(record, unquote(cell))
+		}
+		all = append(all, record)
+	}
+	return all
+}
+
+func TestParseForm(t *testing.T) {
+	tests := []struct {
+		name, text string
+		rows       string // ID@line, and so on
+	}{
+		{"plain", head + "a,C,\nb,CC,OK\n", "a@2 b@3"},
+		{"no last newline", head + "a,C,", "a@2"},
+		{"CRLF", "mol_id,smiles,status\r\na,C,\r\nb,C,\r\n", "a@2 b@3"},
+		{"CR at the end of the file", head + "a,C,OK\r", "a@2"},
+		{"BOM", "\ufeff" + head + "a,C,\n", "a@2"},
+		{"blank lines", "\n\r\n" + head + "\na,C,\n\r\n\nb,C,\n\n", "a@5 b@8"},
+		{"newlines in quotes", head + "a,\"C\n\n\",\nb,C,\n", "a@2 b@5"},
+		{"commas and quotes in quotes", head + "\"a\",\"C,\"\"\",\n\"b\"\"\",C,\n", "a@2 b\"@3"},
+		{"quoted header over two lines", "mol_id,\"smiles\",status,\"x\ny\"\na,C,\n", "a@3"},
+		{"spaces around names and ids", " mol_id , smiles,status \n a ,C,\n", "a@2"},
+		{"mol_id last", "status,smiles,mol_id\n,C,a\n,C\n,\"x,y\",b\n", "a@2 @3 b@4"},
+		{"duplicate foreign names", "mol_id,x,x,smiles,status\na,1,2,C,\n", "a@2"},
+		{"nameless columns", "mol_id,,smiles,status,\na,,C,,\n", "a@2"},
+		{"header only", head, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			table := mustParse(t, test.text)
+			var rows []string
+			for i := range table.Len() {
+				rows = append(rows, table.ID(i)+"@"+itoa(table.Line(i)))
+				if id := table.ID(i); id != "" {
+					if j, ok := table.Lookup(id); !ok || i != j {
+						t.Errorf("Lookup(%q) = %d, %v; want %d", id, j, ok, i)
+					}
+				}
+			}
+			if got := strings.Join(rows, " "); got != test.rows {
+				t.Errorf("rows %q, want %q", got, test.rows)
+			}
+			want, err := reference([]byte(test.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := records(table); !slices.EqualFunc(got, want, slices.Equal[[]string]) {
+				t.Errorf("records %q, encoding/csv reads %q", got, want)
+			}
+		})
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"empty", "", "t.csv: the table is empty"},
+		{"only blank lines", "\n\n", "t.csv: the table is empty"},
+		{"missing column", "mol_id,SMILES,status\n", `t.csv:1:1: the table has no column "smiles" (needed are mol_id, status, smiles); it has: mol_id, SMILES, status`},
+		{"semicolons", "mol_id;smiles;status\n", "separated by semicolons: save it with commas"},
+		{"tabs", "mol_id\tsmiles\tstatus\n", "separated by tabs"},
+		{"CR alone", "mol_id,smiles,status\ra,C,\r", "lines end in CR alone"},
+		{"own column twice", "mol_id,smiles,status, charge,x,charge\n", `t.csv:1:32: column "charge" is there twice, as number 4 and as number 6`},
+		{"mol_id twice", "\ufeffmol_id,smiles,status,mol_id\n", `t.csv:1:22: column "mol_id" is there twice`},
+		{"open quote", head + "a,C,\nb,\"C,\nc,C,\n", "t.csv:3:3: a quote is opened here and never closed"},
+		{"quote in a bare cell", head + "é,C\"C,\n", "t.csv:2:4: a quote inside a cell"},
+		{"text behind a quote", head + "a,\"C\"C,\n", "t.csv:2:6: text follows a closing quote"},
+		{"space behind a quote", head + "a,\"C\" ,\n", "t.csv:2:6: text follows a closing quote"},
+		{"CR behind a quote", head + "a,\"C\"\rx,\n", "t.csv:2:6: text follows a closing quote"},
+		{"latin-1", head + "a,C,\nb\xe9,C,\n", "t.csv:3:2: the byte 0xe9 is not UTF-8"},
+		{"NUL", head + "a,\x00,\n", "t.csv:2:3: a NUL byte"},
+		{"UTF-16", "\xff\xfem\x00", "t.csv: the table is UTF-16"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := parse("t.csv", []byte(test.text))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+		})
+	}
+}
