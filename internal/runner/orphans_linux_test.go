@@ -1,0 +1,211 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestMain is also the batch of TestGuard: a process that runs one command and can be killed.
+func TestMain(m *testing.M) {
+	if script := os.Getenv("RUNNER_TEST_SCRIPT"); script != "" {
+		_, err := Run(context.Background(), Command{Path: "/bin/sh", Args: []string{"-c", script}, Env: os.Environ()})
+		fmt.Fprintln(os.Stderr, "ended:", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// alive says whether a process is there and not a zombie.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	rest := string(stat[strings.LastIndexByte(string(stat), ')')+1:])
+	return !strings.HasPrefix(rest, " Z")
+}
+
+// pids reads the process ids that a script has written to its folder, one file each.
+func pids(t testing.TB, dir string, names ...string) []int {
+	t.Helper()
+	var out []int
+	for _, name := range names {
+		pid, err := strconv.Atoi(strings.TrimSpace(read(t, filepath.Join(dir, name))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, pid)
+	}
+	return out
+}
+
+// deaf is a script that writes its pid to a file, ignores SIGTERM and never ends.
+func deaf(name string) string {
+	return fmt.Sprintf(`sh -c "trap '' TERM HUP INT; echo \$\$ > %[1]s.tmp; mv %[1]s.tmp %[1]s; while :; do sleep 1; done"`, name)
+}
+
+// bothThere waits for the two.
+const bothThere = "\nwhile ! [ -e in ] || ! [ -e out ]; do sleep 0.01; done"
+
+// What a program leaves behind is killed when it ends, in its group (in) and out of it (out), and collected.
+func TestLeftovers(t *testing.T) {
+	tests := []struct{ name, script string }{
+		{"both", deaf("in") + " & setsid " + deaf("out") + " &" + bothThere},
+		{"grandchild of a child that is gone", "(" + deaf("in") + " & setsid " + deaf("out") + " &)" + bothThere},
+		{"out of the group, with a child", deaf("in") + ` & setsid sh -c 'setsid sh -c "echo \$\$ > o; mv o out; sleep 1000" & wait' &` + bothThere},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for _, interrupt := range []bool{false, true} {
+				c := sh(t, tt.script)
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				if interrupt {
+					c.Args[1] += "; touch ready; sleep 1000"
+					go func() {
+						waitUntil(t, "the script", func() bool { _, err := os.Stat(c.Dir + "/ready"); return err == nil })
+						cancel()
+					}()
+				}
+				if r := mustRun(t, ctx, c); r.Interrupted != interrupt || r.OK() == interrupt {
+					t.Errorf("interrupted %v: %v", interrupt, r)
+				}
+				for _, pid := range pids(t, c.Dir, "in", "out") {
+					if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
+						t.Errorf("interrupted %v: process %d is still there", interrupt, pid)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A command that ends kills no other command's processes, be they in a group of their own or orphans.
+func TestLeftoversOfOthers(t *testing.T) {
+	slow := sh(t, "("+deaf("in")+" & setsid "+deaf("out")+" &)"+bothThere+"; touch ready; while ! [ -e end ]; do sleep 0.01; done")
+	var group sync.WaitGroup
+	group.Go(func() {
+		if r := mustRun(t, context.Background(), slow); !r.OK() {
+			t.Error(r)
+		}
+	})
+	waitUntil(t, "the slow command", func() bool { _, err := os.Stat(slow.Dir + "/ready"); return err == nil })
+	for range 8 {
+		group.Go(func() {
+			for range 5 {
+				mustRun(t, context.Background(), sh(t, "sleep 100 & setsid sleep 100 & setsid true; exit 0"))
+			}
+		})
+	}
+	for range 5 {
+		mustRun(t, context.Background(), sh(t, "setsid sleep 100 & exit 0"))
+	}
+	left := pids(t, slow.Dir, "in", "out")
+	for _, pid := range left {
+		if !alive(pid) {
+			t.Errorf("process %d of the slow command was killed by another", pid)
+		}
+	}
+	if err := os.WriteFile(slow.Dir+"/end", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	group.Wait()
+	for _, pid := range left {
+		if alive(pid) {
+			t.Errorf("process %d has outlived its command", pid)
+		}
+	}
+}
+
+// Commands of other packages are not ours to collect.
+func TestOrphansLeaveOthersAlone(t *testing.T) {
+	other := exec.Command("/bin/true")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		mustRun(t, context.Background(), sh(t, "exit 0"))
+	}
+	if err := other.Wait(); err != nil {
+		t.Errorf("a child of os/exec: %v", err)
+	}
+}
+
+// A batch that is killed with SIGKILL takes everything with it: its programs, what they have started, its guard.
+func TestGuard(t *testing.T) {
+	dir := t.TempDir()
+	batch := exec.Command(os.Args[0])
+	batch.Dir = dir
+	batch.Env = append(os.Environ(),
+		// bare has no mark: it must be on the guard's list, which it is when it has lived for a while
+		"RUNNER_TEST_SCRIPT=echo $$ > leader; "+deaf("in")+" & setsid "+deaf("out")+" & sleep 0.5; env -i "+deaf("bare")+" & wait; sleep 1000")
+	if err := batch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"leader", "in", "out", "bare"} {
+		waitUntil(t, name, func() bool { b, _ := os.ReadFile(filepath.Join(dir, name)); return len(b) > 0 })
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", batch.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := pids(t, dir, "leader", "in", "out", "bare")
+	for word := range strings.FieldsSeq(string(children)) { // the guard, perhaps
+		pid, _ := strconv.Atoi(word)
+		watched = append(watched, pid)
+	}
+	if err := batch.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := batch.Wait(); err == nil {
+		t.Error("the batch ended before it was killed")
+	}
+	for _, pid := range watched {
+		waitUntil(t, fmt.Sprintf("the end of process %d", pid), func() bool { return !alive(pid) })
+	}
+}
+
+func TestReadGroups(t *testing.T) {
+	got := readGroups(strings.NewReader("+10\n+20\n-10\n+0\n+1\n+-5\n+x\n\n+\n*30\n-40\n+20\n+50"))
+	if len(got) != 2 || !got[20] || !got[50] {
+		t.Errorf("got %v, want 20 and 50", got)
+	}
+}
+
+func FuzzReadGroups(f *testing.F) {
+	f.Add("+10\n-10\n+20\n")
+	f.Add("+-1\n+99999999999999999999\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for pgid := range readGroups(strings.NewReader(text)) {
+			if pgid <= 1 {
+				t.Errorf("group %d", pgid)
+			}
+		}
+	})
+}
+
+func TestHasMark(t *testing.T) {
+	for _, tt := range []struct {
+		block, mark string
+		want        bool
+	}{
+		{"A=1\x00" + markName + "=b.1\x00", markName + "=b.1\x00", true},
+		{markName + "=b.1\x00A=1\x00", markName + "=b.1\x00", true},
+		{markName + "=b.12\x00", markName + "=b.1\x00", false},
+		{markName + "=b.12\x00", markName + "=b.", true},
+		{"X" + markName + "=b.1\x00", markName + "=b.1\x00", false},
+		{"", markName + "=b.", false},
+	} {
+		if got := hasMark(tt.block, tt.mark); got != tt.want {
+			t.Errorf("hasMark(%q, %q) = %v", tt.block, tt.mark, got)
+		}
+	}
+}

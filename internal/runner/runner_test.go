@@ -1,0 +1,224 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sh is a shell script as a command, in an empty folder, with its output in stdout and stderr.
+func sh(t testing.TB, script string) Command {
+	dir := t.TempDir()
+	return Command{
+		Path: "/bin/sh", Args: []string{"-c", script}, Dir: dir, Env: []string{"PATH=/usr/bin:/bin"},
+		Stdout: filepath.Join(dir, "stdout"), Stderr: filepath.Join(dir, "stderr"),
+	}
+}
+
+func mustRun(t testing.TB, ctx context.Context, c Command) Result {
+	t.Helper()
+	r, err := Run(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// waitUntil polls for a condition, and fails the test after a time that only a hang can reach.
+func waitUntil(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for begin := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			t.Errorf("waited in vain for %s", what)
+			return
+		}
+	}
+}
+
+func TestRunEndings(t *testing.T) {
+	tests := []struct {
+		name, script string
+		change       func(*Command)
+		want         Result // but for the times
+		text         string
+	}{
+		{"well", "exit 0", nil, Result{}, "ended well"},
+		{"exit code", "exit 3", nil, Result{ExitCode: 3}, "ended with exit code 3"},
+		{"killed", "kill -KILL $$", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL (out of memory?)"},
+		{"crashed", "kill -SEGV $$", nil, Result{ExitCode: -1, Signal: "SEGV"}, "was killed by signal SEGV"},
+		{"timeout", "sleep 100", func(c *Command) { c.Timeout = 50 * time.Millisecond },
+			Result{ExitCode: -1, Signal: "TERM", TimedOut: true}, "did not finish within 50ms"},
+		{"timeout of a polite program", "trap 'exit 0' TERM; sleep 100 & wait", func(c *Command) { c.Timeout = time.Second },
+			Result{TimedOut: true}, "did not finish within 1s"},
+		{"timeout of a stopped program", "kill -STOP $$", func(c *Command) { c.Timeout = 50 * time.Millisecond },
+			Result{ExitCode: -1, Signal: "TERM", TimedOut: true}, "did not finish within 50ms"},
+		{"timeout of a deaf program", "trap '' TERM; while :; do sleep 1; done", func(c *Command) { c.Timeout = time.Second },
+			Result{ExitCode: -1, Signal: "KILL", TimedOut: true}, "did not finish within 1s"},
+		{"too many bytes", "while :; do echo 0123456789 >> f; done", func(c *Command) { c.MaxBytes = 1000 },
+			Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
+		{"too many bytes in the output", "while :; do echo 0123456789; done", func(c *Command) {
+			c.MaxBytes, c.Stdout = 1000, filepath.Join(filepath.Dir(c.Dir), "outside")
+		}, Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
+		{"too many files", "mkdir -p a/b; cd a/b; i=0; while :; do i=$((i+1)); : > $i; done", func(c *Command) { c.MaxFiles = 100 },
+			Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
+		{"links are not followed", "ln -s / root; sleep 0.3", func(c *Command) { c.MaxFiles, c.MaxBytes = 5, 1000 }, Result{}, "ended well"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := sh(t, tt.script)
+			if tt.change != nil {
+				tt.change(&c)
+			}
+			r := mustRun(t, context.Background(), c)
+			if r.Wall <= 0 || r.MaxRSS <= 0 {
+				t.Errorf("wall time %v, memory %d: want both above 0", r.Wall, r.MaxRSS)
+			}
+			if r.String() != tt.text || r.OK() != (tt.text == "ended well") {
+				t.Errorf("String %q, OK %v; want %q", r, r.OK(), tt.text)
+			}
+			r.Wall, r.User, r.System, r.MaxRSS, r.timeout = 0, 0, 0, 0, 0
+			if r != tt.want {
+				t.Errorf("got %+v\nwant %+v", r, tt.want)
+			}
+		})
+	}
+}
+
+func TestRunContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := sh(t, "echo started; sleep 100")
+	go func() {
+		waitUntil(t, "the program's output", func() bool { b, _ := os.ReadFile(c.Stdout); return len(b) > 0 })
+		cancel()
+	}()
+	r := mustRun(t, ctx, c)
+	if !r.Interrupted || r.TimedOut || r.Signal != "TERM" || r.OK() || r.String() != "was interrupted" {
+		t.Errorf("got %+v (%v)", r, r)
+	}
+	c.Args[1] = "echo again"
+	if r := mustRun(t, ctx, c); !r.Interrupted || read(t, c.Stdout) != "started\n" {
+		t.Errorf("a program was started after the end of the context: %+v", r)
+	}
+}
+
+func TestRunStreams(t *testing.T) {
+	c := sh(t, `echo "$1"; echo problem >&2; cat; echo "$GREETING $PWD"`)
+	c.Args = append(c.Args, "sh", "C(=O)O; rm -rf $HOME")
+	c.Env = append(c.Env, "GREETING=hi", markName+"=outer")
+	if err := os.WriteFile(c.Stdout, []byte(strings.Repeat("old", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, context.Background(), c)
+	want := "C(=O)O; rm -rf $HOME\nhi " + c.Dir + "\n"
+	if got := read(t, c.Stdout); got != want {
+		t.Errorf("stdout %q, want %q", got, want)
+	}
+	if got := read(t, c.Stderr); got != "problem\n" {
+		t.Errorf("stderr %q", got)
+	}
+
+	c.Stderr = c.Stdout
+	mustRun(t, context.Background(), c)
+	if got := read(t, c.Stdout); got != strings.Replace(want, "\n", "\nproblem\n", 1) {
+		t.Errorf("both in one file: %q", got)
+	}
+
+	c.Stdout, c.Stderr = "", ""
+	if r := mustRun(t, context.Background(), c); !r.OK() {
+		t.Errorf("without output: %v", r)
+	}
+}
+
+func TestRunErrors(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain")
+	garbage := filepath.Join(dir, "garbage")
+	for path, mode := range map[string]os.FileMode{plain: 0o644, garbage: 0o755} {
+		if err := os.WriteFile(path, []byte("\x00\x01"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name    string
+		command Command
+		want    string
+	}{
+		{"no such program", Command{Path: dir + "/xtb"}, dir + "/xtb: cannot be started: no such file or directory"},
+		{"not executable", Command{Path: plain}, plain + ": cannot be started: permission denied"},
+		{"no program", Command{Path: garbage}, garbage + ": cannot be started: neither a program for this machine nor a script with a #! line"},
+		{"relative", Command{Path: "sh"}, "sh: cannot be started: not an absolute path"},
+		{"no folder", Command{Path: "/bin/sh", Dir: dir + "/no"}, "/bin/sh: cannot be started: its working folder " + dir + "/no is not there"},
+		{"no place for output", Command{Path: "/bin/sh", Stdout: dir + "/no/out"}, dir + "/no/out: cannot be created for the program's output: no such file or directory"},
+		{"long argument", Command{Path: "/bin/sh", Args: []string{strings.Repeat("C", 1<<22)}}, "/bin/sh: cannot be started: its arguments and environment are too long; write them to a file"},
+		{"zero byte", Command{Path: "/bin/sh", Args: []string{"a\x00b"}}, "/bin/sh: cannot be started: invalid argument"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if r, err := Run(context.Background(), tt.command); err == nil || err.Error() != tt.want {
+				t.Errorf("got %+v, %v\nwant %s", r, err, tt.want)
+			}
+		})
+	}
+}
+
+// A script that was just written is "text busy" while some other goroutine's child still has it open.
+func TestRunFreshScripts(t *testing.T) {
+	for i := range 4 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			for range 25 {
+				c := sh(t, "")
+				c.Path, c.Args = filepath.Join(c.Dir, "script"), nil
+				if err := os.WriteFile(c.Path, []byte("#!/bin/sh\nexit 0\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if r := mustRun(t, context.Background(), c); !r.OK() {
+					t.Error(r)
+				}
+			}
+		})
+	}
+}
+
+func TestRunTimes(t *testing.T) {
+	r := mustRun(t, context.Background(), sh(t, "(i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done)"))
+	if r.User+r.System <= 0 {
+		t.Error("no CPU time: the child's time is part of it")
+	}
+}
+
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"mopac": 0o755, "xtb": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir)
+	mopac := filepath.Join(dir, "mopac")
+	for _, candidates := range [][]string{{"mopac"}, {"MOPAC2016.exe", "mopac"}, {dir + "/no", mopac}, {"xtb", "mopac"}} {
+		if got, err := Find(candidates); err != nil || got != mopac {
+			t.Errorf("Find(%q) = %q, %v; want %q", candidates, got, err, mopac)
+		}
+	}
+	_, err := Find([]string{"crest", "bin/crest", dir + "/xtb"})
+	want := "no such program: looked for crest, bin/crest (neither a plain name nor an absolute path), " + dir +
+		"/xtb (not executable); install it, add its folder to PATH, or give its absolute path"
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
