@@ -1,0 +1,280 @@
+package progress
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cheggaaa/pb/v3"
+
+	"grimperium/internal/journal"
+)
+
+var (
+	noon   = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	stages = []journal.Stage{{Name: "rdkit", Title: "RDKit parameters"}, {Name: "preopt", Title: "Pre-optimization"},
+		{Name: "search", Title: "Conformer search"}, {Name: "pm7", Title: "MOPAC PM7 calculation"}, {Name: "final"}}
+)
+
+func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
+
+func batchStart(total int) journal.Event {
+	return journal.Event{Time: noon, Event: journal.BatchStart, Total: total, Stages: stages, PID: os.Getpid()}
+}
+
+func start(seconds float64, mol, stage string) journal.Event {
+	return journal.Event{Time: at(seconds), Event: journal.TargetStart, Mol: mol, Stage: stage}
+}
+
+func end(seconds float64, mol, stage string) journal.Event {
+	return journal.Event{Time: at(seconds), Event: journal.TargetEnd, Mol: mol, Stage: stage, Outcome: journal.OK}
+}
+
+func row(seconds float64, mol, status, err string) journal.Event {
+	return journal.Event{Time: at(seconds), Event: journal.Row, Mol: mol, Outcome: status, Error: err}
+}
+
+// instance makes an event one of the n-th of several targets of its stage.
+func instance(e journal.Event, n, of int) journal.Event {
+	e.Instance, e.Instances = n, of
+	return e
+}
+
+func TestFrame(t *testing.T) {
+	expected := map[string]time.Duration{"search": 40 * time.Second, "pm7": 2 * time.Second}
+	tests := []struct {
+		name   string
+		events []journal.Event
+		now    float64
+		want   []string
+	}{
+		{"no batch", nil, 0, nil},
+		{"nothing under way", []journal.Event{batchStart(4)}, 1,
+			[]string{"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"a stage that was never timed", []journal.Event{batchStart(4), start(0, "mol_1", "preopt")}, 3,
+			[]string{"⠋ mol_1  [██████▓░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  3.0 s",
+				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"by the time", []journal.Event{batchStart(4), start(0, "mol_00042", "search")}, 14.1,
+			[]string{"⠙ mol_00042  [██████████████▓░░░░░░░░░░░░░░░]  Conformer search  14 s of about 40 s",
+				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"longer than expected", []journal.Event{batchStart(4), start(0, "mol_1", "search")}, 100,
+			[]string{"⠋ mol_1  [█████████████████▓░░░░░░░░░░░░]  Conformer search  1 min 40 s of about 40 s",
+				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"between two stages", []journal.Event{batchStart(4), start(0, "mol_1", "search"), end(9, "mol_1", "search")}, 10,
+			[]string{"⠋ mol_1  [██████████████████▓░░░░░░░░░░░]  Conformer search  10 s of about 40 s",
+				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"for each conformer", []journal.Event{batchStart(4), instance(start(0, "m", "pm7"), 1, 3), instance(end(2, "m", "pm7"), 1, 3),
+			instance(start(2, "m", "pm7"), 2, 3)}, 3,
+			[]string{"⠋ m  [█████████████████████▓░░░░░░░░]  MOPAC PM7 calculation 2/3  3.0 s of about 6.0 s",
+				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"the last stage, without a title", []journal.Event{batchStart(4), start(0, "m", "final"), end(1, "m", "final")}, 1,
+			[]string{"⠋ m  [██████████████████████████████]  final  1.0 s", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"a stage that is not announced", []journal.Event{batchStart(4), start(0, "m", "orca")}, 1,
+			[]string{"⠋ m  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  orca  1.0 s", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"two, and some done", []journal.Event{batchStart(8), start(0, "a", "rdkit"), start(0, "mol_2", "rdkit"), start(0, "c", "rdkit"),
+			row(5, "c", "OK", ""), start(6, "a", "preopt"), row(7, "x", "Rerun", "why")}, 10,
+			[]string{"⠋ a      [██████▓░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  4.0 s",
+				"⠋ mol_2  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  10 s",
+				"2/8 [" + strings.Repeat("█", 15) + "▓" + strings.Repeat("░", 46) + "] 25%  1 failed  about 30 s left"}},
+		{"interrupted", []journal.Event{batchStart(4), start(0, "m", "rdkit"), start(0, "n", "rdkit"),
+			{Event: journal.TargetEnd, Mol: "m", Stage: "rdkit", Outcome: journal.Interrupted}, row(1, "n", "Pending", ""), row(1, "o", "Running", "")}, 1,
+			[]string{"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"ended", []journal.Event{batchStart(1), start(0, "m", "rdkit"), row(1, "m", "ok", ""), start(1, "n", "rdkit"), {Event: journal.BatchEnd}}, 125,
+			[]string{"1/1 [" + strings.Repeat("█", 73) + "] 100%  in 2 min 05 s"}},
+		{"control characters", []journal.Event{batchStart(4), start(0, "m\x1b[2J\n", "rdkit")}, 1,
+			[]string{"⠋ m [2J   [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := &model{expected: expected}
+			for _, e := range tt.events {
+				m.apply(e)
+			}
+			got := m.frame(100, at(tt.now))
+			for i := range got {
+				got[i] = strings.TrimRight(got[i], " ")
+			}
+			if g, w := strings.Join(got, "\n"), strings.Join(tt.want, "\n"); g != w {
+				t.Errorf("got\n%s\nwant\n%s", g, w)
+			}
+		})
+	}
+}
+
+// No line is as wide as the terminal, whatever its width and whatever is shown; and there are few lines.
+func TestFrameFits(t *testing.T) {
+	m := &model{expected: map[string]time.Duration{"search": time.Hour}}
+	m.apply(batchStart(1000))
+	for i := range 20 {
+		m.apply(start(float64(i), fmt.Sprintf("分子_%d", i), "search"))
+	}
+	m.apply(row(5, "x", "Skip", ""))
+	for width := 1; width < 150; width++ {
+		lines := m.frame(width, at(1e5))
+		if len(lines) != maxMolecules+2 {
+			t.Fatalf("%d lines", len(lines))
+		}
+		for _, line := range lines {
+			if n := pb.CellCount(line); n >= max(width, 2) {
+				t.Errorf("width %d: %d cells in %q", width, n, line)
+			}
+		}
+	}
+	if got := cut(strings.Repeat("é", 1<<20), 10); got != "éééééééé…" {
+		t.Errorf("a long text is cut to %q", got)
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for seconds, want := range map[float64]string{-1: "0.0 s", 0.04: "0.0 s", 3.21: "3.2 s", 9.94: "9.9 s", 9.96: "10 s", 59.4: "59 s",
+		59.6: "1 min 00 s", 125: "2 min 05 s", 3599.6: "1 h 00 min", 3780: "1 h 03 min", 86400*2 + 4*3600: "2 d 4 h"} {
+		if got := duration(at(seconds).Sub(noon)); got != want {
+			t.Errorf("%v s: %q, want %q", seconds, got, want)
+		}
+	}
+}
+
+func put(t *testing.T, path string, events ...journal.Event) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, e := range events {
+		b, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(f, "%s\n", b)
+	}
+}
+
+// watched is what Watch writes to a file.
+func watched(t *testing.T, journalPath string, stop chan struct{}) string {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	Watch(context.Background(), out, journalPath, stop)
+	b, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestWatchPlain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := batchStart(12)
+	begin.Host = host
+	timed := row(5, "mol_3", "OK", "")
+	timed.Seconds = 125
+	put(t, path, batchStart(1), row(0, "old", "OK", ""), journal.Event{Event: journal.BatchEnd},
+		begin, start(0, "mol_1", "rdkit"), start(1, "mol_2", "rdkit"), row(3.2, "mol_1", "OK", ""), row(4, "mol_2", "Rerun", "mol_2/pm7: MOPAC\n\x1b[1mfailed"),
+		timed, row(6, "mol_4", "OK", ""))
+	want := "[ 1/12] mol_1  OK  3.2 s\n[ 2/12] mol_2  Rerun  mol_2/pm7: MOPAC  [1mfailed\n[ 3/12] mol_3  OK  2 min 05 s\n[ 4/12] mol_4  OK\n"
+
+	stop := make(chan struct{})
+	close(stop)
+	if got := watched(t, path, stop); got != want {
+		t.Errorf("stopped:\n%s\nwant\n%s", got, want)
+	}
+	put(t, path, journal.Event{Event: journal.BatchEnd, Outcome: journal.Done})
+	if got := watched(t, path, stop); got != "" {
+		t.Errorf("a batch that has ended is shown:\n%s", got)
+	}
+
+}
+
+// Another process's batch is shown from now on.
+func TestDrainAttaching(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	elsewhere := batchStart(12)
+	elsewhere.Host, elsewhere.PID = "another-host", 1
+	put(t, path, elsewhere, row(1, "before", "OK", ""))
+	r, err := journal.OpenAtRunningBatch(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	m, d := &model{}, &display{out: &out}
+	drain(r, m, d, true)
+	put(t, path, row(2, "after", "OK", ""), journal.Event{Event: journal.BatchEnd}, batchStart(3), row(3, "next", "OK", ""))
+	drain(r, m, d, false)
+	if want := "[ 2/12] after  OK\n"; out.String() != want || !m.ended {
+		t.Errorf("got %q, want %q and the end", out.String(), want)
+	}
+}
+
+// Watch follows a batch and returns when it ends, without being told to stop.
+func TestWatchToTheEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	put(t, path, batchStart(2), row(1, "mol_1", "OK", ""))
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	done := make(chan struct{})
+	go func() {
+		Watch(context.Background(), out, path, nil)
+		close(done)
+	}()
+	text := func() string {
+		b, err := os.ReadFile(out.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for text() == "" {
+		time.Sleep(5 * time.Millisecond)
+	}
+	put(t, path, row(2, "mol_2", "Skip", "no"), journal.Event{Event: journal.BatchEnd})
+	<-done
+	if got, want := text(), "[1/2] mol_1  OK\n[2/2] mol_2  Skip  no\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The terminal's text, drawn over itself.
+func TestDraw(t *testing.T) {
+	var out strings.Builder
+	width := 60
+	m := &model{}
+	d := &display{out: &out, size: func() (int, int, error) { return width, 24, nil }, colour: true}
+	step := func(now float64, want string, events ...journal.Event) {
+		t.Helper()
+		out.Reset()
+		for _, e := range events {
+			m.apply(e)
+		}
+		d.scroll(m)
+		d.draw(m, at(now))
+		if got := out.String(); got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+	bar := func(done string, full, head, empty int, rest string) string {
+		return done + " [" + strings.Repeat("█", full) + strings.Repeat("▓", head) + strings.Repeat("░", empty) + "]" + rest + "\x1b[K\n\x1b[J"
+	}
+	step(0, "\x1b[J")
+	step(1, "⠋ mol_1  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameter…\x1b[K\n"+bar("0/2", 0, 0, 50, " 0%"),
+		batchStart(2), start(0, "mol_1", "rdkit"))
+	step(2, "\x1b[2Amol_1  \x1b[32mOK   \x1b[0m  1.5 s\x1b[0m\x1b[K\n"+bar("1/2", 15, 1, 15, " 50%  about 2.0 s left"), row(1.5, "mol_1", "OK", ""))
+	width = 30 // the old line has become two
+	step(4, "\x1b[2Amol_2  \x1b[31mRerun\x1b[0m  a long story o…\x1b[0m\x1b[K\n2/2 100%  1 failed  in 4.0 s\x1b[K\n\x1b[J",
+		row(2, "mol_2", "Rerun", "a long story of a failure"))
+}
