@@ -206,8 +206,8 @@ func (t *Table) editRow(edits []edit, i int, cells map[int]string, added int) []
 		last = width + added - 1
 	}
 	for k, text := range cells {
-		if strings.TrimSpace(text) != "" {
-			last = max(last, k)
+		if k >= count && strings.TrimSpace(text) != "" {
+			last = width + added - 1 // to its full length: readers that want every row as long as the header are many
 		}
 	}
 	if last < count {

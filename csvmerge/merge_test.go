@@ -89,7 +89,7 @@ func TestMergeBytes(t *testing.T) {
 			head + "a,C,OK\nb,CCCCCCCCC,OK\nc,,OK\n"},
 		{"quoting", head + "a,C,\n", []Change{{"a", m{"smiles": "x,\"y\"\nz"}}}, head + "a,\"x,\"\"y\"\"\nz\",\n"},
 		{"quoted cell cleared", head + "a,\"C,C\",\n", []Change{{"a", m{"smiles": ""}}}, head + "a,,\n"},
-		{"short row", "mol_id,smiles,status,x,y,z\na\nb,C\n", []Change{{"a", m{"x": "1", "z": ""}}}, "mol_id,smiles,status,x,y,z\na,,,1\nb,C\n"},
+		{"short row", "mol_id,smiles,status,x,y,z\na\nb,C\n", []Change{{"a", m{"x": "1", "z": ""}}}, "mol_id,smiles,status,x,y,z\na,,,1,,\nb,C\n"},
 		{"cell to blank in a short row", "mol_id,smiles,status,x\na\n", []Change{{"a", m{"x": ""}}}, ""},
 		{"same text", head + "a,C,OK\n", []Change{{"a", m{"status": "OK", "smiles": "C"}}}, ""},
 		{"same but for spaces and quotes", head + "a, C ,\"OK\"\n", []Change{{"a", m{"status": "OK", "smiles": "C"}}}, ""},
