@@ -1,0 +1,336 @@
+package pipeline
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// maxDepth bounds the nesting of brackets, templates and blocks: the parser recurses, and a file may be hostile.
+const maxDepth = 100
+
+var (
+	rootSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
+		{Type: "pipeline"}, {Type: "locals"}, {Type: "molecule"}, {Type: "merge"},
+		{Type: "variable", LabelNames: []string{"name"}}, {Type: "program", LabelNames: []string{"name"}}, {Type: "stage", LabelNames: []string{"name"}},
+	}}
+	pipelineSchema  = attributes("table", "artefacts", "max_reruns", "env")
+	variableSchema  = withBlocks(attributes("description", "default", "type"), "validation")
+	programSchema   = attributes("path", "version", "debian", "conda")
+	moleculeSchema  = withBlocks(attributes(), "precondition")
+	conditionSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
+	fileSchema      = attributes("content", "source")
+	stageSchema     = &hcl.BodySchema{
+		Attributes: attributes("title", "command", "timeout", "outputs", "values", "for_each", "env", "programs", "enabled", "max_bytes", "max_files").Attributes,
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "file", LabelNames: []string{"name"}}, {Type: "precondition"}, {Type: "postcondition"}},
+	}
+)
+
+func attributes(names ...string) *hcl.BodySchema {
+	s := &hcl.BodySchema{}
+	for _, n := range names {
+		s.Attributes = append(s.Attributes, hcl.AttributeSchema{Name: n})
+	}
+	return s
+}
+
+func withBlocks(s *hcl.BodySchema, types ...string) *hcl.BodySchema {
+	for _, t := range types {
+		s.Blocks = append(s.Blocks, hcl.BlockHeaderSchema{Type: t})
+	}
+	return s
+}
+
+// parse returns the file, nil where nothing of it can be used.
+func parse(path string, src []byte) (*hcl.File, hcl.Diagnostics) {
+	if !utf8.Valid(src) {
+		at := hcl.InitialPos
+		for at.Byte < len(src) {
+			r, n := utf8.DecodeRune(src[at.Byte:])
+			if r == utf8.RuneError && n == 1 {
+				break
+			}
+			if at.Byte += n; r == '\n' {
+				at.Line, at.Column = at.Line+1, 1
+			} else {
+				at.Column++
+			}
+		}
+		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "File is not UTF-8",
+			Detail: "This byte can't be part of a UTF-8 text. Save the file as UTF-8.", Subject: &hcl.Range{Filename: path, Start: at, End: at}}}
+	}
+	tokens, _ := hclsyntax.LexConfig(src, path, hcl.InitialPos)
+	depth, run, choices := 0, 0, 0
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+			depth++
+		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
+			depth--
+		case hclsyntax.TokenQuestion:
+			choices++
+		}
+		if t.Type == hclsyntax.TokenBang || t.Type == hclsyntax.TokenMinus {
+			run++
+		} else {
+			run = 0
+		}
+		if depth > maxDepth || run > maxDepth || choices > 20*maxDepth {
+			return nil, hcl.Diagnostics{wrong(t.Range, "Nesting too deep", "Brackets or operators are nested too deeply here.")}
+		}
+	}
+	return hclsyntax.ParseConfig(src, path, hcl.InitialPos)
+}
+
+func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
+	content, diags := body.Content(rootSchema)
+	first := map[string]*hcl.Block{}
+	for _, b := range content.Blocks {
+		key := b.Type
+		if len(b.Labels) > 0 {
+			key += " " + b.Labels[0]
+			if !hclsyntax.ValidIdentifier(b.Labels[0]) || strings.ContainsAny(b.Labels[0], ".") {
+				diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Invalid name",
+					Detail: fmt.Sprintf("%q can't be the name of a %s: a name has letters, digits, _ and -, and begins with a letter.", b.Labels[0], b.Type), Subject: &b.LabelRanges[0]})
+				continue
+			}
+		}
+		if old := first[key]; old != nil && b.Type != "locals" {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Duplicate block",
+				Detail: fmt.Sprintf("The block %s stands already at line %d. Give one of the two another name.", key, old.DefRange.Start.Line), Subject: &b.DefRange})
+			continue
+		}
+		first[key] = b
+		diags = append(diags, p.decodeBlock(b)...)
+	}
+	if first["pipeline"] == nil && len(content.Blocks) > 0 {
+		p.setDefaults()
+	}
+	return diags
+}
+
+func (p *Pipeline) setDefaults() {
+	p.Table, p.Artefacts, p.MaxReruns = p.rooted("data/thermo_pm7.csv"), p.rooted("artefacts"), 3
+}
+
+func (p *Pipeline) rooted(name string) string {
+	if filepath.IsAbs(name) {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(p.Dir, name)
+}
+
+func (p *Pipeline) decodeBlock(b *hcl.Block) hcl.Diagnostics {
+	switch b.Type {
+	case "pipeline":
+		return p.decodePipeline(b)
+	case "variable":
+		return p.decodeVariable(b)
+	case "locals":
+		attrs, diags := b.Body.JustAttributes()
+		for name, a := range attrs {
+			if old := p.locals[name]; old != nil {
+				diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Duplicate local value",
+					Detail: fmt.Sprintf("local.%s is set already at line %d.", name, old.attr.NameRange.Start.Line), Subject: &a.NameRange})
+				continue
+			}
+			p.locals[name] = &local{name: name, attr: b.Body.(*hclsyntax.Body).Attributes[name]}
+		}
+		return diags
+	case "program":
+		return p.decodeProgram(b)
+	case "stage":
+		return p.decodeStage(b)
+	case "molecule":
+		content, diags := b.Body.Content(moleculeSchema)
+		var more hcl.Diagnostics
+		p.conds, more = decodeConditions(content.Blocks, "precondition")
+		return append(diags, more...)
+	case "merge":
+		_, diags := b.Body.JustAttributes()
+		for _, a := range inOrder(b.Body.(*hclsyntax.Body).Attributes) {
+			if slices.Contains(p.reserved, a.Name) {
+				diags = append(diags, wrong(a.NameRange, "Column is not the merge's", fmt.Sprintf("The column %q belongs to the molecule or to the batch itself.", a.Name)))
+				continue
+			}
+			p.merge = append(p.merge, a)
+			p.Merged = append(p.Merged, a.Name)
+		}
+		return diags
+	}
+	return nil
+}
+
+func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
+	content, diags := b.Body.Content(pipelineSchema)
+	p.setDefaults()
+	text := func(name string, into *string) {
+		if a := content.Attributes[name]; a != nil {
+			v, d := constant(a, cty.String)
+			diags = append(diags, d...)
+			if !d.HasErrors() {
+				*into = p.rooted(v.AsString())
+			}
+		}
+	}
+	text("table", &p.Table)
+	text("artefacts", &p.Artefacts)
+	if a := content.Attributes["max_reruns"]; a != nil {
+		v, d := constant(a, cty.Number)
+		diags = append(diags, d...)
+		if !d.HasErrors() {
+			n, _ := v.AsBigFloat().Int64()
+			if p.MaxReruns = int(n); n < 0 || n > 1000 {
+				diags = append(diags, wrong(a.Expr.Range(), "Invalid max_reruns", "max_reruns is how often a failed molecule is tried again: a whole number from 0 to 1000."))
+			}
+		}
+	}
+	if a := content.Attributes["env"]; a != nil {
+		v, d := constant(a, cty.Map(cty.String))
+		diags = append(diags, d...)
+		if !d.HasErrors() {
+			for k, e := range v.AsValueMap() {
+				p.env[k] = e.AsString()
+			}
+		}
+	}
+	return diags
+}
+
+// constant evaluates an attribute that may name nothing.
+func constant(a *hcl.Attribute, want cty.Type) (cty.Value, hcl.Diagnostics) {
+	v, diags := a.Expr.Value(nil)
+	if diags.HasErrors() {
+		return v, diags
+	}
+	v, err := convert.Convert(v, want)
+	if err != nil || v.IsNull() || !v.IsWhollyKnown() {
+		return v, hcl.Diagnostics{wrong(a.Expr.Range(), "Unsuitable value", fmt.Sprintf("%s must be %s.", a.Name, want.FriendlyName()))}
+	}
+	if want == cty.Map(cty.String) {
+		for k, e := range v.AsValueMap() {
+			if e.IsNull() {
+				return v, hcl.Diagnostics{wrong(a.Expr.Range(), "Unsuitable value", fmt.Sprintf("%s in %s has no value.", k, a.Name))}
+			}
+		}
+	}
+	return v, nil
+}
+
+func wrong(rng hcl.Range, summary, detail string) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &rng}
+}
+
+func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
+	content, diags := b.Body.Content(variableSchema)
+	v := &Variable{Name: b.Labels[0], rng: b.DefRange, want: cty.DynamicPseudoType, value: cty.DynamicVal}
+	if a := content.Attributes["description"]; a != nil {
+		if d, bad := constant(a, cty.String); bad.HasErrors() {
+			diags = append(diags, bad...)
+		} else {
+			v.Description = d.AsString()
+		}
+	}
+	if a := content.Attributes["type"]; a != nil {
+		t, bad := typeexpr.TypeConstraint(a.Expr)
+		diags = append(diags, bad...)
+		v.want = t
+	}
+	if a := content.Attributes["default"]; a != nil {
+		d, bad := a.Expr.Value(nil)
+		if bad.HasErrors() && len(a.Expr.Variables()) > 0 {
+			bad = hcl.Diagnostics{wrong(a.Expr.Range(), "Default is not a constant", "A variable's default may name nothing. Use a local value for what is computed from others.")}
+		}
+		diags = append(diags, bad...)
+		if !bad.HasErrors() {
+			if c, err := convert.Convert(d, v.want); err != nil {
+				diags = append(diags, wrong(a.Expr.Range(), "Unsuitable default", fmt.Sprintf("The default of %q is not of its type: %s.", v.Name, err)))
+			} else {
+				v.value, v.Source = c, "default"
+			}
+		}
+	}
+	v.checks, diags = withConditions(diags, content.Blocks, "validation")
+	p.variables[v.Name] = v
+	p.Variables = append(p.Variables, v)
+	return diags
+}
+
+func withConditions(diags hcl.Diagnostics, blocks hcl.Blocks, kind string) ([]*condition, hcl.Diagnostics) {
+	c, more := decodeConditions(blocks, kind)
+	return c, append(diags, more...)
+}
+
+func decodeConditions(blocks hcl.Blocks, kind string) (out []*condition, diags hcl.Diagnostics) {
+	for _, b := range blocks.OfType(kind) {
+		content, d := b.Body.Content(conditionSchema)
+		diags = append(diags, d...)
+		if !d.HasErrors() {
+			out = append(out, &condition{content.Attributes["condition"].Expr, content.Attributes["error_message"].Expr, b.DefRange})
+		}
+	}
+	return out, diags
+}
+
+func (p *Pipeline) decodeProgram(b *hcl.Block) hcl.Diagnostics {
+	content, diags := b.Body.Content(programSchema)
+	prog := &Program{Name: b.Labels[0], Line: b.DefRange.Start.Line}
+	words := func(name string) []string {
+		a := content.Attributes[name]
+		if a == nil {
+			return nil
+		}
+		v, d := a.Expr.Value(nil)
+		diags = append(diags, d...)
+		if d.HasErrors() {
+			return nil
+		}
+		if v.Type() == cty.String && name == "path" && !v.IsNull() {
+			return []string{v.AsString()}
+		}
+		list, err := convert.Convert(v, cty.List(cty.String))
+		if err != nil || list.IsNull() || !list.IsWhollyKnown() || list.LengthInt() == 0 {
+			diags = append(diags, wrong(a.Expr.Range(), "Unsuitable value", name+` must be a list of texts, like ["`+prog.Name+`", "--version"].`))
+			return nil
+		}
+		var out []string
+		for _, e := range list.AsValueSlice() {
+			if e.IsNull() {
+				diags = append(diags, wrong(a.Expr.Range(), "Unsuitable value", name+" has an element without a value."))
+				return nil
+			}
+			out = append(out, e.AsString())
+		}
+		return out
+	}
+	prog.Candidates = words("path")
+	if prog.Candidates == nil {
+		prog.Candidates = []string{prog.Name}
+	}
+	if v := words("version"); v != nil {
+		if v[0] != prog.Name {
+			diags = append(diags, wrong(content.Attributes["version"].Expr.Range(), "Version of another program",
+				fmt.Sprintf("The version command must start with the program itself: [%q, ...].", prog.Name)))
+		}
+		prog.Version = v[1:]
+	}
+	for name, into := range map[string]*string{"debian": &prog.Debian, "conda": &prog.Conda} {
+		if a := content.Attributes[name]; a != nil {
+			if v, d := constant(a, cty.String); d.HasErrors() {
+				diags = append(diags, d...)
+			} else {
+				*into = v.AsString()
+			}
+		}
+	}
+	p.Programs[prog.Name] = prog
+	return diags
+}

@@ -1,0 +1,144 @@
+package pipeline
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
+	content, diags := b.Body.Content(stageSchema)
+	s := &Stage{Name: b.Labels[0], Title: b.Labels[0], Line: b.DefRange.Start.Line, Outputs: map[string]string{},
+		Limits: Limits{Bytes: 2 << 30, Files: 10_000}, valueType: cty.EmptyObject}
+	expr := func(name string) hcl.Expression {
+		if a := content.Attributes[name]; a != nil {
+			return a.Expr
+		}
+		return nil
+	}
+	s.enabled, s.command, s.values, s.each = expr("enabled"), expr("command"), expr("values"), expr("for_each")
+	s.timeout, s.env, s.programs = expr("timeout"), expr("env"), expr("programs")
+	s.ForEach = s.each != nil
+	if a := content.Attributes["title"]; a != nil {
+		v, d := constant(a, cty.String)
+		if diags = append(diags, d...); !d.HasErrors() {
+			s.Title = v.AsString()
+		}
+	}
+	diags = append(diags, s.decodeLimit(content.Attributes["max_bytes"], &s.Limits.Bytes)...)
+	files := int64(s.Limits.Files)
+	diags = append(diags, s.decodeLimit(content.Attributes["max_files"], &files)...)
+	s.Limits.Files = int(files)
+	for _, fb := range content.Blocks.OfType("file") {
+		diags = append(diags, s.decodeFile(fb)...)
+	}
+	var more hcl.Diagnostics
+	s.pre, more = decodeConditions(content.Blocks, "precondition")
+	diags = append(diags, more...)
+	s.post, more = decodeConditions(content.Blocks, "postcondition")
+	diags = append(diags, more...)
+	if s.command == nil && (len(s.files) > 0 || content.Attributes["outputs"] != nil || s.values == nil) {
+		diags = append(diags, wrong(b.DefRange, "Stage without a command",
+			fmt.Sprintf("Stage %q makes files, so it needs a command = [\"program\", ...]; or, to compute from other stages alone, only values.", s.Name)))
+	}
+	// outputs is decoded when variables are known: its names may depend on them.
+	s.body, s.rng = b.Body.(*hclsyntax.Body), b.DefRange
+	p.stages[s.Name] = s
+	p.Stages = append(p.Stages, s)
+	return diags
+}
+
+func (s *Stage) decodeLimit(a *hcl.Attribute, into *int64) hcl.Diagnostics {
+	if a == nil {
+		return nil
+	}
+	v, d := constant(a, cty.Number)
+	if d.HasErrors() {
+		return d
+	}
+	n, _ := v.AsBigFloat().Int64()
+	if n <= 0 {
+		return hcl.Diagnostics{wrong(a.Expr.Range(), "Invalid limit", a.Name+" must be a positive number.")}
+	}
+	*into = n
+	return nil
+}
+
+func (s *Stage) decodeFile(b *hcl.Block) hcl.Diagnostics {
+	content, diags := b.Body.Content(fileSchema)
+	f := &file{name: b.Labels[0], rng: b.LabelRanges[0]}
+	if err := scratchName(f.name); err != "" {
+		diags = append(diags, wrong(f.rng, "Path outside of the scratch folder", err))
+	}
+	c, src := content.Attributes["content"], content.Attributes["source"]
+	switch {
+	case (c == nil) == (src == nil):
+		diags = append(diags, wrong(b.DefRange, "File without content",
+			fmt.Sprintf("The file %q needs either content = \"...\" or source = \"a file beside pipeline.hcl\".", f.name)))
+		return diags
+	case c != nil:
+		f.content = c.Expr
+	default:
+		f.source = src.Expr
+	}
+	if slices.ContainsFunc(s.files, func(o *file) bool { return o.name == f.name }) {
+		diags = append(diags, wrong(f.rng, "Duplicate block", fmt.Sprintf("The file %q is written twice in this stage.", f.name)))
+	}
+	s.files = append(s.files, f)
+	return diags
+}
+
+// scratchName says what is wrong with a file name that is to lie in a target's scratch folder, "" for nothing.
+func scratchName(name string) string {
+	clean := filepath.ToSlash(filepath.Clean(name))
+	switch {
+	case name == "" || strings.ContainsAny(name, "\x00\n\\"):
+		return fmt.Sprintf("%q is not a file name.", name)
+	case filepath.IsAbs(name) || clean == ".." || strings.HasPrefix(clean, "../") || clean == ".":
+		return fmt.Sprintf("%q leaves the stage's own folder. Name a file inside of it.", name)
+	case clean != name:
+		return fmt.Sprintf("Write %q as %q.", name, clean)
+	}
+	return ""
+}
+
+// inOrder returns a body's attributes as they stand in the file.
+func inOrder(attrs hclsyntax.Attributes) []*hclsyntax.Attribute {
+	out := make([]*hclsyntax.Attribute, 0, len(attrs))
+	for _, a := range attrs {
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b *hclsyntax.Attribute) int { return a.SrcRange.Start.Byte - b.SrcRange.Start.Byte })
+	return out
+}
+
+// expressions returns every expression of the stage that is evaluated, the ones that decide what runs first.
+func (s *Stage) expressions() (run, read []hcl.Expression) {
+	add := func(list *[]hcl.Expression, es ...hcl.Expression) {
+		for _, e := range es {
+			if e != nil {
+				*list = append(*list, e)
+			}
+		}
+	}
+	add(&run, s.enabled, s.each, s.command, s.timeout, s.env, s.programs)
+	for _, f := range s.files {
+		add(&run, f.content, f.source)
+	}
+	for _, c := range s.pre {
+		add(&run, c.condition, c.message)
+	}
+	add(&read, s.values)
+	for _, c := range s.post {
+		add(&read, c.condition, c.message)
+	}
+	return run, read
+}
+
+// outputsAttr is the outputs attribute, nil where there is none.
+func (s *Stage) outputsAttr() *hclsyntax.Attribute { return s.body.Attributes["outputs"] }

@@ -1,0 +1,218 @@
+package pipeline
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// scope says what an expression may name.
+type scope struct {
+	what                                     string // "a command", for messages
+	vars, locals, mol, stages, each, attempt bool
+	stage                                    *Stage // whose outputs output.NAME means, and which must not name itself
+	output                                   bool
+}
+
+func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// didYouMean suggests the nearest of the known names, in a sentence that starts with a blank.
+func didYouMean(name string, known []string) string {
+	best, dist := "", 3
+	for _, k := range known {
+		if d := levenshtein.Distance(name, k, nil); d < dist || (strings.EqualFold(name, k) && best != k && dist > 0) {
+			best, dist = k, d
+		}
+	}
+	switch {
+	case best != "":
+		return fmt.Sprintf(" Did you mean %q?", best)
+	case len(known) == 0:
+		return ""
+	case len(known) <= 12:
+		return " There are: " + strings.Join(known, ", ") + "."
+	}
+	return ""
+}
+
+// references checks every name in an expression before it is evaluated, because what HCL says of an unknown one helps nobody.
+func (p *Pipeline) references(e hcl.Expression, sc scope) hcl.Diagnostics {
+	if e == nil {
+		return nil
+	}
+	var diags hcl.Diagnostics
+	for _, t := range e.Variables() {
+		if d := p.reference(t, sc); d != nil {
+			diags = append(diags, d)
+		}
+	}
+	if node, ok := e.(hclsyntax.Node); ok {
+		_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
+			switch x := n.(type) {
+			case *hclsyntax.FunctionCallExpr:
+				if _, ok := p.functions[x.Name]; !ok {
+					diags = append(diags, wrong(x.NameRange, "Unknown function",
+						fmt.Sprintf("There is no function %q.%s", x.Name, nearest(x.Name, names(p.functions)))))
+				}
+			case *hclsyntax.SplatExpr:
+				diags = append(diags, p.splat(x)...)
+			}
+			return nil
+		})
+	}
+	return diags
+}
+
+// nearest is didYouMean without the list of everything.
+func nearest(name string, known []string) string {
+	if s := didYouMean(name, known); strings.HasPrefix(s, " Did") {
+		return s
+	}
+	return ""
+}
+
+func (p *Pipeline) reference(t hcl.Traversal, sc scope) *hcl.Diagnostic {
+	root := t.RootName()
+	refuse := func(summary, detail string) *hcl.Diagnostic { return wrong(t.SourceRange(), summary, detail) }
+	allowed := map[string]bool{"var": sc.vars, "local": sc.locals, "mol": sc.mol, "stage": sc.stages, "each": sc.each, "attempt": sc.attempt, "output": sc.output}
+	if ok, known := allowed[root]; !known {
+		what := []string{"var", "local", "mol", "stage", "each", "attempt", "output"}
+		return refuse("Unknown name", fmt.Sprintf("Nothing is called %q. An expression may name %s; a text stands in quotes.%s", root, strings.Join(what, ", "), nearest(root, what)))
+	} else if !ok {
+		return refuse("Name out of place", fmt.Sprintf("%q can't be used in %s.", root, sc.what))
+	}
+	if root == "attempt" {
+		return nil
+	}
+	name, ok := attrAt(t, 1)
+	if !ok {
+		if root == "each" || root == "mol" || root == "output" || root == "var" || root == "local" || root == "stage" {
+			return refuse("Incomplete name", fmt.Sprintf("%q alone names nothing; write %s.NAME.", root, root))
+		}
+		return nil
+	}
+	return p.member(root, name, t, sc, refuse)
+}
+
+func (p *Pipeline) member(root, name string, t hcl.Traversal, sc scope, refuse func(string, string) *hcl.Diagnostic) *hcl.Diagnostic {
+	unknown := func(what string, known []string) *hcl.Diagnostic {
+		return refuse("Unknown "+what, fmt.Sprintf("There is no %s %q.%s", what, name, didYouMean(name, known)))
+	}
+	switch root {
+	case "var":
+		if p.variables[name] == nil {
+			return unknown("variable", names(p.variables))
+		}
+	case "local":
+		if p.locals[name] == nil {
+			return unknown("local value", names(p.locals))
+		}
+	case "mol":
+		if _, ok := p.columns[name]; !ok && !p.anyColumn {
+			return refuse("Unknown column", fmt.Sprintf("The table has no column %q.%s", name, didYouMean(name, names(p.columns))))
+		}
+	case "each":
+		if name != "key" && name != "value" {
+			return unknown("part of each", []string{"key", "value"})
+		}
+	case "output":
+		if _, ok := sc.stage.Outputs[name]; !ok {
+			return unknown("output", names(sc.stage.Outputs))
+		}
+	case "stage":
+		s := p.stages[name]
+		switch {
+		case s == nil:
+			return unknown("stage", names(p.stages))
+		case s == sc.stage:
+			return refuse("Stage refers to itself", fmt.Sprintf("Stage %q can't use its own results here; output.NAME is a file that it makes.", name))
+		}
+		return p.stageMember(s, t, refuse)
+	}
+	return nil
+}
+
+// stageMember checks what follows stage.NAME.
+func (p *Pipeline) stageMember(s *Stage, t hcl.Traversal, refuse func(string, string) *hcl.Diagnostic) *hcl.Diagnostic {
+	at := 2
+	if s.ForEach && len(t) > 2 {
+		if _, ok := t[2].(hcl.TraverseIndex); !ok {
+			return refuse("Which of several", fmt.Sprintf("Stage %q runs once for each conformer: write stage.%s[0] for the first, stage.%s[*] for all.", s.Name, s.Name, s.Name))
+		}
+		at = 3
+	}
+	name, ok := attrAt(t, at)
+	if known := s.members(); ok && known != nil && !slices.Contains(known, name) {
+		return refuse("Unknown output or value", fmt.Sprintf("Stage %q has no output or value %q.%s", s.Name, name, didYouMean(name, known)))
+	}
+	return nil
+}
+
+// members are the names that may follow stage.NAME, nil where they are not known before the stage has run.
+func (s *Stage) members() []string {
+	if s.values != nil && !s.valueType.IsObjectType() {
+		return nil
+	}
+	out := append(names(s.Outputs), "status", "seconds")
+	if s.valueType.IsObjectType() {
+		out = append(out, names(s.valueType.AttributeTypes())...)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// splat checks stage.NAME[*].value.
+func (p *Pipeline) splat(x *hclsyntax.SplatExpr) hcl.Diagnostics {
+	src, ok := x.Source.(*hclsyntax.ScopeTraversalExpr)
+	each, ok2 := x.Each.(*hclsyntax.RelativeTraversalExpr)
+	if !ok || !ok2 || src.Traversal.RootName() != "stage" || len(src.Traversal) != 2 {
+		return nil
+	}
+	stage, _ := attrAt(src.Traversal, 1)
+	name, ok := attrAt(each.Traversal, 0)
+	s := p.stages[stage]
+	if known := s.membersOrNil(); ok && known != nil && !slices.Contains(known, name) {
+		return hcl.Diagnostics{wrong(x.Range(), "Unknown output or value", fmt.Sprintf("Stage %q has no output or value %q.%s", stage, name, didYouMean(name, known)))}
+	}
+	return nil
+}
+
+func (s *Stage) membersOrNil() []string {
+	if s == nil {
+		return nil
+	}
+	return s.members()
+}
+
+func attrAt(t hcl.Traversal, i int) (string, bool) {
+	if i >= len(t) {
+		return "", false
+	}
+	switch a := t[i].(type) {
+	case hcl.TraverseAttr:
+		return a.Name, true
+	case hcl.TraverseIndex:
+		if a.Key.IsKnown() && !a.Key.IsNull() && a.Key.Type().FriendlyName() == "string" {
+			return a.Key.AsString(), true
+		}
+	}
+	return "", false
+}
+
+// stagesIn returns the stages that expressions name, sorted.
+func stagesIn(es []hcl.Expression) []string {
+	set := map[string]bool{}
+	for _, e := range es {
+		for _, t := range e.Variables() {
+			if name, ok := attrAt(t, 1); ok && t.RootName() == "stage" {
+				set[name] = true
+			}
+		}
+	}
+	return names(set)
+}
