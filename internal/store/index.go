@@ -1,0 +1,346 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Index is a cache, artefacts/.index, that makes an up-to-date batch fast: for each molecule a key of all that it was compared with when it
+// was found fresh, and a digest of its files' stats. While both are the same, nothing is evaluated, hashed or read. Deleting the file costs one
+// slow start, never a result.
+//
+// The file is text, appended to while a batch runs and rewritten when most of its lines are superseded. A line that can't be
+// read is passed over.
+//
+//	grimperium index 1
+//	program <TAB> name <TAB> JSON of Program
+//	files <TAB> number <TAB> file <TAB> ...        a list of files that many molecules share
+//	mol <TAB> id <TAB> key <TAB> digest <TAB> number
+type Index struct {
+	s        *Store
+	mu       sync.Mutex
+	entries  map[string]entry
+	lists    [][]string
+	numbers  map[string]int
+	programs map[string]Program
+	lines    int // in the file, superseded ones included
+	out      *os.File
+	waiting  []waiting
+
+	ReadOnly bool // for commands that write nothing
+}
+
+type entry struct {
+	key, digest [16]byte
+	list        int
+}
+
+type waiting struct {
+	mol   string
+	key   [16]byte
+	files []string
+	since time.Time
+}
+
+// Program is the identity of an executable, valid while the stats of the files that it was read from are the same.
+type Program struct {
+	Path     string   `json:"path"`
+	Identity string   `json:"identity"`
+	Watched  []string `json:"watched"` // files whose change asks for the identity again
+	Digest   string   `json:"digest"`
+}
+
+const indexHeader = "grimperium index 1"
+
+// granularity is how recently changed a file may be whose stat is not trusted yet, because a second write within the
+// clock's step would go unseen. Where time stamps have fractions of a second the step is at most a
+// kernel tick of 10 ms; else it may be the 2 s of FAT.
+const (
+	granularity       = 20 * time.Millisecond
+	coarseGranularity = 2 * time.Second
+)
+
+// Index reads the cache.
+func (s *Store) Index() *Index {
+	x := &Index{s: s, entries: map[string]entry{}, numbers: map[string]int{}, programs: map[string]Program{}}
+	data, err := os.ReadFile(s.Path(IndexName))
+	if err != nil || !bytes.HasPrefix(data, []byte(indexHeader+"\n")) {
+		return x
+	}
+	for line := range bytes.Lines(data) {
+		if body, whole := bytes.CutSuffix(line, []byte("\n")); whole {
+			x.line(body)
+		}
+	}
+	return x
+}
+
+func (x *Index) line(line []byte) {
+	x.lines++
+	kind, rest, _ := bytes.Cut(line, []byte("\t"))
+	switch string(kind) {
+	case "mol":
+		var f [4][]byte
+		for i := range f {
+			f[i], rest, _ = bytes.Cut(rest, []byte("\t"))
+		}
+		var e entry
+		_, err1 := hex.Decode(e.key[:], limit(f[1]))
+		_, err2 := hex.Decode(e.digest[:], limit(f[2]))
+		if _, err := fmt.Sscanf(string(f[3]), "%d", &e.list); err == nil && err1 == nil && err2 == nil && len(f[1]) == 32 && len(f[2]) == 32 && e.list >= 0 && e.list < len(x.lists) {
+			x.entries[string(f[0])] = e
+		}
+	case "files":
+		parts := strings.Split(string(rest), "\t")
+		if parts[0] == fmt.Sprint(len(x.lists)) {
+			x.numbers[strings.Join(parts[1:], "\t")] = len(x.lists)
+			x.lists = append(x.lists, parts[1:])
+		}
+	case "program":
+		name, data, _ := bytes.Cut(rest, []byte("\t"))
+		var p Program
+		if json.Unmarshal(data, &p) == nil {
+			x.programs[string(name)+"\t"+p.Path] = p
+		}
+	}
+}
+
+func limit(b []byte) []byte { return b[:min(len(b), 32)] }
+
+// Key makes the key of a molecule from everything that it depends on.
+func Key(parts ...string) (k [16]byte) {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	copy(k[:], h.Sum(nil))
+	return k
+}
+
+// Fresh says whether the molecule was found fresh with this key, and its files are untouched since.
+func (x *Index) Fresh(mol string, key [16]byte) bool {
+	x.mu.Lock()
+	e, ok := x.entries[mol]
+	var files []string
+	if ok {
+		files = x.lists[e.list]
+	}
+	x.mu.Unlock()
+	if !ok || e.key != key {
+		return false
+	}
+	digest, _, err := x.s.digest(mol, files)
+	return err == nil && digest == e.digest
+}
+
+// Untouched says whether the molecule's files are those that were last verified, whatever they are compared with now.
+func (x *Index) Untouched(mol string) bool {
+	x.mu.Lock()
+	e, ok := x.entries[mol]
+	x.mu.Unlock()
+	return ok && x.Fresh(mol, e.key)
+}
+
+// digest folds the stats of a molecule's files; newest is the latest time stamp among them.
+func (s *Store) digest(mol string, files []string) (d [16]byte, newest time.Time, err error) {
+	h := sha256.New()
+	buf := make([]byte, 0, 256)
+	var st unix.Stat_t
+	coarse := true
+	for _, f := range files {
+		if err := unix.Lstat(s.root+"/"+mol+"/"+f, &st); err != nil {
+			return d, newest, err
+		}
+		m, c := times(&st)
+		buf = fmt.Appendf(buf[:0], "%x %x %x %x %x %x\n", st.Mode, st.Size, m, c, st.Ino, st.Dev)
+		h.Write(buf)
+		if t := time.Unix(0, max(m, c)); t.After(newest) {
+			newest = t
+		}
+		coarse = coarse && m%1e9 == 0 && c%1e9 == 0
+	}
+	if coarse && len(files) > 0 {
+		newest = newest.Add(coarseGranularity - granularity)
+	}
+	copy(d[:], h.Sum(nil))
+	return d, newest.Add(granularity), nil
+}
+
+// Note remembers that a molecule was found fresh with this key: its files were just verified. files are relative to the molecule's folder.
+// It is written when the files' time stamps can be trusted.
+func (x *Index) Note(mol string, key [16]byte, files []string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.waiting = append(x.waiting, waiting{mol, key, files, time.Now()})
+	return x.settle(time.Now())
+}
+
+// settle writes the entries whose files are old enough.
+func (x *Index) settle(now time.Time) error {
+	for len(x.waiting) > 0 {
+		w := x.waiting[0]
+		if now.Sub(w.since) < granularity {
+			return nil
+		}
+		digest, trusted, err := x.s.digest(w.mol, w.files)
+		if err == nil && trusted.Before(now) {
+			if err := x.add(w, digest); err != nil {
+				return err
+			}
+		}
+		x.waiting = x.waiting[1:]
+	}
+	return nil
+}
+
+func (x *Index) add(w waiting, digest [16]byte) error {
+	names := strings.Join(w.files, "\t")
+	n, ok := x.numbers[names]
+	if !ok {
+		n = len(x.lists)
+		x.numbers[names], x.lists = n, append(x.lists, w.files)
+		if err := x.write("files\t%d\t%s\n", n, names); err != nil {
+			return err
+		}
+	}
+	e := entry{w.key, digest, n}
+	if x.entries[w.mol] == e {
+		return nil
+	}
+	x.entries[w.mol] = e
+	return x.write("mol\t%s\t%x\t%x\t%d\n", w.mol, e.key, e.digest, e.list)
+}
+
+// write appends a line; the file is opened, and its torn end mended, with the first.
+func (x *Index) write(format string, args ...any) error {
+	if x.ReadOnly {
+		return nil
+	}
+	if x.out == nil {
+		if err := os.MkdirAll(x.s.root, 0o755); err != nil {
+			return err
+		}
+		if err := x.rewrite(); err != nil {
+			return err
+		}
+		var err error
+		if x.out, err = os.OpenFile(x.s.Path(IndexName), os.O_WRONLY|os.O_APPEND, 0o644); err != nil {
+			return err
+		}
+	}
+	x.lines++
+	_, err := fmt.Fprintf(x.out, format, args...)
+	return err
+}
+
+// rewrite replaces the file by one with the living lines only, where that is worth it or there is no good file.
+func (x *Index) rewrite() error {
+	living := len(x.entries) + len(x.lists) + len(x.programs)
+	if data, err := os.ReadFile(x.s.Path(IndexName)); err == nil && bytes.HasPrefix(data, []byte(indexHeader+"\n")) && bytes.HasSuffix(data, []byte("\n")) && x.lines < 3*living+100 {
+		return nil
+	}
+	f, err := renameio.NewPendingFile(x.s.Path(IndexName), renameio.WithTempDir(x.s.root), renameio.WithPermissions(0o644))
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup()
+	w := bufio.NewWriter(f)
+	fmt.Fprintln(w, indexHeader)
+	for _, key := range slices.Sorted(maps.Keys(x.programs)) {
+		name, _, _ := strings.Cut(key, "\t")
+		fmt.Fprint(w, programLine(name, x.programs[key]))
+	}
+	for n, list := range x.lists {
+		fmt.Fprintf(w, "files\t%d\t%s\n", n, strings.Join(list, "\t"))
+	}
+	for mol, e := range x.entries {
+		fmt.Fprintf(w, "mol\t%s\t%x\t%x\t%d\n", mol, e.key, e.digest, e.list)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	x.lines = living
+	return f.CloseAtomicallyReplace()
+}
+
+func programLine(name string, p Program) string {
+	data, _ := json.Marshal(p) // strings alone: it can't fail
+	return fmt.Sprintf("program\t%s\t%s\n", name, data)
+}
+
+// Forget drops what is known of a molecule, because it is about to change.
+func (x *Index) Forget(mol string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.entries, mol)
+	x.waiting = slices.DeleteFunc(x.waiting, func(w waiting) bool { return w.mol == mol })
+}
+
+// Program returns the cached identity of the executable at path as the program of that name, while it and the files that it watches are
+// untouched; "" for one that was found unusable.
+func (x *Index) Program(name, path string) (identity string, ok bool) {
+	x.mu.Lock()
+	p, ok := x.programs[name+"\t"+path]
+	x.mu.Unlock()
+	if !ok {
+		return "", false
+	}
+	d, err := watchDigest(append([]string{path}, p.Watched...))
+	return p.Identity, err == nil && d == p.Digest
+}
+
+// SetProgram remembers a program's identity, "" for one that can't be used.
+func (x *Index) SetProgram(name, path, identity string, watched []string) error {
+	d, err := watchDigest(append([]string{path}, watched...))
+	if err != nil {
+		return err
+	}
+	p := Program{path, identity, watched, d}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.programs[name+"\t"+path] = p
+	return x.write("%s", programLine(name, p))
+}
+
+func watchDigest(paths []string) (string, error) {
+	h := sha256.New()
+	for _, path := range paths {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			return "", err
+		}
+		m, c := times(&st)
+		fmt.Fprintf(h, "%q %x %x %x %x %x %x\n", path, st.Mode, st.Size, m, c, st.Ino, st.Dev)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
+
+// Close writes what is left; it waits a moment for the time stamps of the last molecule's files.
+func (x *Index) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.waiting) > 0 {
+		time.Sleep(granularity)
+	}
+	err := x.settle(time.Now())
+	if x.out != nil {
+		if e := x.out.Close(); err == nil {
+			err = e
+		}
+		x.out = nil
+	}
+	return err
+}

@@ -1,0 +1,188 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+// Outcomes of a target.
+const (
+	OK          = "ok"
+	Failed      = "failed"
+	TimedOut    = "timeout"
+	Interrupted = "interrupted" // never recorded: such a target never happened
+)
+
+const format = "grimperium manifest 1"
+
+// Manifest is the truth about one molecule's targets: artefacts/MOL/manifest.json.
+type Manifest struct {
+	Format   string             `json:"format"`
+	Molecule string             `json:"molecule"`
+	Targets  map[string]*Record `json:"targets"` // by "stage" or "stage/instance"
+}
+
+// Record is what is known of one target.
+type Record struct {
+	Fingerprint string            `json:"fingerprint"`
+	Description []string          `json:"description"` // the lines that were hashed
+	Reading     string            `json:"reading,omitempty"`
+	Outcome     string            `json:"outcome"`
+	Error       string            `json:"error,omitempty"`
+	Command     []string          `json:"command,omitempty"`
+	Programs    map[string]string `json:"programs,omitempty"` // name to identity
+	Attempt     int               `json:"attempt,omitempty"`
+	Timeout     float64           `json:"timeout,omitempty"` // seconds
+	Started     time.Time         `json:"started,omitzero"`
+	Finished    time.Time         `json:"finished,omitzero"`
+	Seconds     float64           `json:"seconds"`             // wall time
+	CPU         float64           `json:"cpu_seconds"`         // of the program and its children
+	MaxRSS      int64             `json:"max_rss,omitempty"`   // bytes
+	ExitCode    int               `json:"exit_code,omitempty"` //
+	Outputs     map[string]Output `json:"outputs,omitempty"`
+	Values      map[string]any    `json:"values,omitempty"`
+
+	unsynced bool
+}
+
+// Output is a file that a target produced.
+type Output struct {
+	File   string `json:"file"` // name in the target's folder
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+}
+
+func (s *Store) manifestPath(mol string) string { return s.Path(mol, "manifest.json") }
+
+// Manifest reads a molecule's manifest; an empty one where there is none. One that can't be read is an error that names
+// it: its results can't be trusted.
+func (s *Store) Manifest(mol string) (*Manifest, error) {
+	m := &Manifest{}
+	err := readJSON(s.manifestPath(mol), m)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	case err == nil && m.Format != format:
+		err = fmt.Errorf("has the format %q, not %q", m.Format, format)
+	case err == nil && m.Molecule != mol:
+		err = fmt.Errorf("is of the molecule %q", m.Molecule)
+	case err == nil:
+		err = m.check()
+	}
+	if err != nil {
+		return empty(mol), &DamagedError{Path: s.manifestPath(mol), Err: err}
+	}
+	if m.Format == "" {
+		m = empty(mol)
+	}
+	return m, nil
+}
+
+func empty(mol string) *Manifest {
+	return &Manifest{Format: format, Molecule: mol, Targets: map[string]*Record{}}
+}
+
+// DamagedError says that a manifest can't be used; the molecule is built anew.
+type DamagedError struct {
+	Path string
+	Err  error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%s: can't be read, so that the molecule is computed anew: %v", e.Path, e.Err)
+}
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+func (m *Manifest) check() error {
+	if m.Targets == nil {
+		m.Targets = map[string]*Record{}
+	}
+	for name, r := range m.Targets {
+		switch {
+		case r == nil || len(r.Fingerprint) != 64:
+			return fmt.Errorf("target %s has no fingerprint", name)
+		case !filepath.IsLocal(name):
+			return fmt.Errorf("target %q is no path in the molecule's folder", name)
+		}
+		for o, out := range r.Outputs {
+			if len(out.SHA256) != 64 || !filepath.IsLocal(out.File) {
+				return fmt.Errorf("target %s: output %s is damaged", name, o)
+			}
+		}
+	}
+	return nil
+}
+
+// Save replaces the molecule's manifest by one atomic write. It is on the disk for certain after Sync.
+func (s *Store) Save(m *Manifest) error { return writeJSON(s.manifestPath(m.Molecule), m) }
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, append(data, '\n'), 0o644, renameio.WithTempDir(dir))
+}
+
+func readJSON(path string, into any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
+}
+
+// Put records what became of a target.
+func (m *Manifest) Put(target string, r *Record) {
+	r.unsynced = true
+	m.Targets[target] = r
+}
+
+// Targets of a stage, in order of their instances.
+func (m *Manifest) Instances(stage string) []string {
+	var out []string
+	for name := range m.Targets {
+		if s, _, ok := strings.Cut(name, "/"); ok && s == stage {
+			out = append(out, name)
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(a) - len(b)
+		}
+		return strings.Compare(a, b)
+	})
+	return out
+}
+
+// Verify hashes a target's files and says why they are not the recorded ones, "" when they are.
+func (s *Store) Verify(mol, target string, r *Record) string {
+	dir := s.TargetDir(mol, target)
+	for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
+		out := r.Outputs[name]
+		now, err := fingerprintFile(dir, out.File)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Sprintf("output %s (%s) is missing", name, out.File)
+		case err != nil:
+			return fmt.Sprintf("output %s can't be read: %v", name, err)
+		case now.SHA256 != out.SHA256:
+			return fmt.Sprintf("output %s (%s) was changed by another hand", name, out.File)
+		}
+	}
+	return ""
+}

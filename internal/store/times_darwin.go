@@ -1,0 +1,6 @@
+package store
+
+import "golang.org/x/sys/unix"
+
+// times returns modification and change time in nanoseconds.
+func times(st *unix.Stat_t) (mtime, ctime int64) { return st.Mtim.Nano(), st.Ctim.Nano() }
