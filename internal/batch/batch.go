@@ -1,0 +1,413 @@
+// Package batch is the scheduler: it finds which molecules have something to do, runs their stale, failed and
+// never-built targets one after the other, and folds what came out into the table, one atomic write per molecule.
+//
+// It knows nothing of chemistry: what a target does and what its files mean comes from the pipeline.
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/journal"
+	"grimperium/internal/pipeline"
+	"grimperium/internal/store"
+)
+
+// Columns of the table that the scheduler itself writes; a merge block can't.
+var Columns = []string{"mol_id", "smiles", "status", "reruns", "error_message", "timestamp_started", "timestamp_completed", "batch_id"}
+
+// Config says what a batch works on.
+type Config struct {
+	Pipeline   *pipeline.Pipeline
+	Table      *csvmerge.Table
+	Store      *store.Store
+	Index      *store.Index
+	Builtins   map[string]Builtin
+	Only       []string // mol_ids; empty: all
+	Permissive bool     // rows that can't be used are left out instead of ending the batch
+	Claims     Claims
+	Warn       io.Writer
+	// Begin is called once, before the first line goes into the journal.
+	Begin func(journalPath string)
+}
+
+// Builtin is a command that runs inside the batch.
+type Builtin struct {
+	Version string // part of the fingerprint
+	Run     func(ctx context.Context, w Work) error
+}
+
+// Work is what a builtin gets.
+type Work struct {
+	Dir  string
+	Args []string
+	Run  func(ctx context.Context, dir, log string, argv ...string) error
+	Log  io.Writer
+}
+
+// Batch is one run over the table.
+type Batch struct {
+	Config
+	id       string
+	journal  *journal.Writer
+	began    bool
+	started  time.Time
+	programs *programs
+	died     map[string]string // molecule to target, where the process itself died in the last batch
+	sum      Summary
+}
+
+// ErrRows says that rows of the table can't be used; the findings were written out.
+var ErrRows = errors.New("nothing was run, because rows of the table can't be used: mend them, or leave them out with -permissive")
+
+// New prepares a batch; nothing is written or run yet, but for the programs that are asked for their versions.
+func New(ctx context.Context, c Config) (*Batch, error) {
+	b := &Batch{Config: c, started: time.Now(), sum: Summary{Targets: map[string]int{}, Counts: map[string]int{}}}
+	b.id = b.started.UTC().Format("20060102-150405") + fmt.Sprintf("-%d", os.Getpid())
+	var err error
+	if b.programs, err = findPrograms(ctx, c); err != nil {
+		return nil, err
+	}
+	b.sum.Total = c.Table.Len()
+	return b, nil
+}
+
+// Claims are the locks on a table and its artefacts.
+type Claims []*store.Lock
+
+// Claim takes the table and the artefacts for this process, or says who has them.
+func Claim(table string, st *store.Store) (Claims, error) {
+	target := table
+	if real, err := filepath.EvalSymlinks(table); err == nil {
+		target = real
+	}
+	var claims Claims
+	for _, c := range [][2]string{{filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".lock"), table}, {st.Path(store.LockName), st.Root()}} {
+		l, err := store.TakeLock(c[0], shown(c[1]))
+		if err != nil {
+			claims.Release()
+			return nil, err
+		}
+		claims = append(claims, l)
+	}
+	return claims, nil
+}
+
+// Release gives the claims up.
+func (c Claims) Release() {
+	for _, l := range c {
+		_ = l.Release()
+	}
+}
+
+// shown is a path as a user reads it: relative to the working folder where it lies below that.
+func shown(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
+			return rel
+		}
+	}
+	return path
+}
+
+// Run does what there is to do. The error is about the batch as a whole; failed molecules are in the summary.
+func (b *Batch) Run(ctx context.Context) (*Summary, error) {
+	if err := b.Store.Sweep(); err != nil {
+		return nil, err
+	}
+	if err := csvmerge.Sweep(b.Pipeline.Table); err != nil {
+		return nil, err
+	}
+	b.died = diedIn(b.Store.Path(store.JournalName))
+	todo, err := b.schedule()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.needed(todo); err != nil {
+		return nil, err
+	}
+	b.sum.Scheduled = len(todo)
+	b.journal = journal.Create(b.Store.Path(store.JournalName))
+	defer b.journal.Close()
+	err = b.all(ctx, todo)
+	b.sum.Elapsed = time.Since(b.started)
+	if e := b.Store.Sweep(); err == nil {
+		err = e
+	}
+	if e := b.Index.Close(); err == nil {
+		err = e
+	}
+	if b.began {
+		end := journal.Event{Event: journal.BatchEnd, Batch: b.id, Outcome: journal.Done, Seconds: b.sum.Elapsed.Seconds(), Counts: b.sum.Counts}
+		switch {
+		case ctx.Err() != nil:
+			end.Outcome = journal.Interrupted
+		case err != nil:
+			end.Outcome, end.Error = journal.Failed, err.Error()
+		}
+		if e := b.journal.Write(end); err == nil {
+			err = e
+		}
+	}
+	return &b.sum, err
+}
+
+func (b *Batch) all(ctx context.Context, todo []string) error {
+	for _, id := range todo {
+		if ctx.Err() != nil {
+			break
+		}
+		if err := b.molecule(ctx, id); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		b.sum.Interrupted = true
+	}
+	return nil
+}
+
+// begin opens the journal's account of this batch, with the first thing that happens in it.
+func (b *Batch) begin() error {
+	if b.began {
+		return nil
+	}
+	b.began = true
+	for _, l := range b.Claims {
+		if err := l.Announce(); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(b.Store.Root(), 0o755); err != nil {
+		return err
+	}
+	if b.Begin != nil {
+		b.Begin(b.Store.Path(store.JournalName))
+	}
+	host, _ := os.Hostname()
+	start := journal.Event{Event: journal.BatchStart, Batch: b.id, PID: os.Getpid(), Host: host, Table: b.Pipeline.Table, Total: b.sum.Scheduled}
+	for _, s := range b.Pipeline.Stages {
+		start.Stages = append(start.Stages, journal.Stage{Name: s.Name, Title: s.Title})
+	}
+	return b.journal.Write(start)
+}
+
+func (b *Batch) log(e journal.Event) error {
+	if err := b.begin(); err != nil {
+		return err
+	}
+	return b.journal.Write(e)
+}
+
+// schedule returns the molecules that have something to do, the failed ones first, then the others, each in table order.
+func (b *Batch) schedule() ([]string, error) {
+	bad, err := b.findings()
+	if err != nil {
+		return nil, err
+	}
+	only, err := b.only()
+	if err != nil {
+		return nil, err
+	}
+	var failed, others []string
+	var problems []csvmerge.Finding
+	for i := range b.Table.Len() {
+		id := b.Table.ID(i)
+		if (only != nil && !only[id]) || bad[id] {
+			continue
+		}
+		status := b.Table.Status(i)
+		if (status == csvmerge.OK || status == csvmerge.Skip) && b.Index.Fresh(id, b.key(i)) {
+			b.sum.Fresh++
+			if status == csvmerge.Skip {
+				b.sum.Skipped++
+			}
+			continue
+		}
+		if found := b.precheck(i); len(found) > 0 {
+			problems = append(problems, found...)
+			continue
+		}
+		if status == csvmerge.Rerun {
+			failed = append(failed, id)
+		} else {
+			others = append(others, id)
+		}
+	}
+	if err := b.refuse(problems); err != nil {
+		return nil, err
+	}
+	return append(failed, others...), nil
+}
+
+// findings reports the rows that can't be used; under permissive they are returned to be left out.
+func (b *Batch) findings() (map[string]bool, error) {
+	bad := map[string]bool{}
+	var severe []csvmerge.Finding
+	fatal := false
+	for _, f := range b.Table.Check() {
+		if f.Warning {
+			continue
+		}
+		fatal = fatal || f.Fatal
+		bad[f.ID] = true
+		severe = append(severe, f)
+	}
+	if err := b.refuse(severe); err != nil {
+		return nil, err
+	}
+	if fatal {
+		return nil, fmt.Errorf("%s: nothing was run, because every molecule needs a mol_id of its own that can be the name of a folder", shown(b.Table.Path()))
+	}
+	return bad, nil
+}
+
+func (b *Batch) refuse(found []csvmerge.Finding) error {
+	if len(found) == 0 {
+		return nil
+	}
+	const most = 20
+	for n, f := range found {
+		if n == most {
+			fmt.Fprintf(b.Warn, "... and %d more\n", len(found)-most)
+			break
+		}
+		fmt.Fprintf(b.Warn, "%s:%d: %s\n", shown(b.Table.Path()), f.Line, findingText(f))
+	}
+	b.sum.Invalid += len(found)
+	if !b.Permissive {
+		return ErrRows
+	}
+	return nil
+}
+
+func findingText(f csvmerge.Finding) string {
+	var parts []string
+	if f.ID != "" {
+		parts = append(parts, f.ID)
+	}
+	if f.Column != "" {
+		parts = append(parts, f.Column)
+	}
+	text := strings.Join(append(parts, f.Problem), ": ")
+	if f.Want != "" {
+		text += " (" + f.Want + ")"
+	}
+	return text
+}
+
+// precheck evaluates the molecule block for a row before anything runs.
+func (b *Batch) precheck(i int) []csvmerge.Finding {
+	finding := func(problem string) csvmerge.Finding {
+		return csvmerge.Finding{Line: b.Table.Line(i), ID: b.Table.ID(i), Problem: problem}
+	}
+	m, err := b.Pipeline.Molecule(b.cells(i))
+	if err != nil {
+		return []csvmerge.Finding{finding(err.Error())}
+	}
+	var out []csvmerge.Finding
+	for _, msg := range m.Check() {
+		out = append(out, finding(msg))
+	}
+	return out
+}
+
+func (b *Batch) only() (map[string]bool, error) {
+	if len(b.Only) == 0 {
+		return nil, nil
+	}
+	set := map[string]bool{}
+	for _, id := range b.Only {
+		if _, ok := b.Table.Lookup(id); !ok {
+			return nil, fmt.Errorf("-only: the table %s has no molecule %q", shown(b.Table.Path()), id)
+		}
+		set[id] = true
+	}
+	return set, nil
+}
+
+// cells returns a row's cells that the pipeline reads.
+func (b *Batch) cells(i int) map[string]any {
+	out := make(map[string]any, len(b.Pipeline.Columns))
+	for _, c := range b.Pipeline.Columns {
+		out[c] = b.Table.Value(i, c)
+	}
+	return out
+}
+
+// key stands for everything that a molecule's freshness is compared with.
+func (b *Batch) key(i int) [16]byte {
+	parts := make([]string, 0, len(b.Pipeline.Columns)+len(b.Pipeline.Merged)+3)
+	parts = append(parts, b.Pipeline.Key, b.programs.key, b.Table.Status(i).String())
+	for _, c := range b.Pipeline.Columns {
+		parts = append(parts, fmt.Sprint(b.Table.Value(i, c)))
+	}
+	for _, c := range b.Pipeline.Merged {
+		parts = append(parts, b.Table.Cell(i, c).Text)
+	}
+	return store.Key(parts...)
+}
+
+// needed is an error when a program is missing that one of the molecules needs; else a missing one is worth one warning.
+func (b *Batch) needed(todo []string) error {
+	if len(b.programs.missing) == 0 {
+		return nil
+	}
+	for _, id := range todo {
+		i, _ := b.Table.Lookup(id)
+		plan, err := b.plan(i)
+		if err != nil {
+			continue // it will fail by itself
+		}
+		for _, t := range plan {
+			for _, name := range b.Pipeline.Stage(t.stage).Programs {
+				if err := b.programs.missing[name]; err != nil && t.runs {
+					return fmt.Errorf("%w\n%s/%s needs it", err, id, t.name)
+				}
+			}
+		}
+	}
+	for _, err := range b.programs.missing {
+		fmt.Fprintf(b.Warn, "Warning: %v. Nothing needs it now.\n", err)
+	}
+	return nil
+}
+
+// diedIn finds the target in which the last batch died, if it did not end: its molecule counts a rerun.
+func diedIn(path string) map[string]string {
+	open := map[string]string{}
+	r, err := journal.OpenAtLastBatch(path)
+	if err != nil {
+		return open
+	}
+	for {
+		events, err := r.Next()
+		if err != nil || len(events) == 0 {
+			return open
+		}
+		for _, e := range events {
+			switch e.Event {
+			case journal.TargetStart:
+				open[e.Mol] = targetName(e.Stage, e.Instance)
+			case journal.TargetEnd, journal.Row:
+				delete(open, e.Mol)
+			case journal.BatchEnd, journal.BatchStart:
+				clear(open)
+			}
+		}
+	}
+}
+
+func targetName(stage string, instance int) string {
+	if instance == 0 {
+		return stage
+	}
+	return fmt.Sprintf("%s/%d", stage, instance)
+}

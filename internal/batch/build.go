@@ -1,0 +1,290 @@
+package batch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"grimperium/internal/pipeline"
+	"grimperium/internal/runner"
+	"grimperium/internal/store"
+)
+
+// Streams of a program, as files in its folder.
+const (
+	stdoutName = "stdout"
+	stderrName = "stderr"
+)
+
+// build runs a target in a scratch folder; what it made arrives whole, or is kept as a failed attempt. rec is nil when
+// the batch was interrupted: the target never happened.
+func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d verdict) (*store.Record, error) {
+	name := s.Instance(i)
+	rec := &store.Record{Fingerprint: d.print, Description: d.lines, Reading: d.reading, Outcome: store.OK, Attempt: v.reruns,
+		Programs: b.identities(s), Started: time.Now()}
+	task := d.task
+	if v.reruns > 0 {
+		var err error
+		if task, err = v.m.Task(s, i, v.reruns); err != nil {
+			rec.Outcome = store.Failed
+			return rec, b.fail(v, s, i, rec, err.Error())
+		}
+	}
+	rec.Command, rec.Timeout = task.Words, task.Timeout.Seconds()
+	if s.Program == "" {
+		return rec, b.compute(v, s, i, rec)
+	}
+	dir, err := b.Store.Scratch(v.id, name)
+	if err != nil {
+		return nil, err
+	}
+	message, how := "", ""
+	if err := v.m.Precheck(s, i, v.reruns); err != nil {
+		message = err.Error()
+	} else if message, how, err = b.execute(ctx, v, s, task, dir, rec); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, os.RemoveAll(dir)
+	}
+	rec.Finished = time.Now()
+	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()
+	values, err := v.m.Read(s, i, paths(dir, s.Outputs))
+	if message == "" || (err != nil && !errors.Is(err, fs.ErrNotExist) && rec.Outcome != store.TimedOut && isMessage(err)) {
+		// What a parser says of a failed program's output is better than its exit code.
+		if err != nil {
+			message = err.Error()
+		}
+	}
+	if message == "" {
+		rec.Values = values
+		keep := nonEmpty(dir, stdoutName, stderrName)
+		for _, f := range task.Files {
+			if f.Keep {
+				keep = append(keep, f.Name)
+			}
+		}
+		err := b.Store.Commit(v.man, name, dir, s.Outputs, keep, rec)
+		if err == nil {
+			v.man.Put(name, rec)
+			return rec, nil
+		}
+		if _, gone := os.Lstat(dir); gone != nil {
+			return nil, err // moved half way: the disk is full, or the folder is not ours to write
+		}
+		message = err.Error()
+	}
+	if rec.Outcome == store.OK {
+		rec.Outcome = store.Failed
+	}
+	rec.Outputs = nil
+	message = strings.ReplaceAll(message, dir+"/", "")
+	if err := b.keepFailed(v, s, name, dir, task, message); err != nil {
+		return nil, err
+	}
+	return rec, b.fail(v, s, i, rec, fmt.Sprintf("%s (%s%s)", message, how, b.whereToLook(v.id, name, s)))
+}
+
+// compute evaluates a stage of values alone: it has no program, no files and no folder.
+func (b *Batch) compute(v *visit, s *pipeline.Stage, i int, rec *store.Record) error {
+	err := v.m.Precheck(s, i, v.reruns)
+	if err == nil {
+		rec.Values, err = v.m.Read(s, i, nil)
+	}
+	rec.Finished = time.Now()
+	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()
+	if err != nil {
+		rec.Outcome = store.Failed
+		return b.fail(v, s, i, rec, err.Error())
+	}
+	v.man.Put(s.Instance(i), rec)
+	return nil
+}
+
+// isMessage tells a parser's words from a mistake in an expression, which names its line.
+func isMessage(err error) bool { return !strings.Contains(err.Error(), ".hcl:") }
+
+// nonEmpty returns the files with something in them: most programs are silent on one of their streams.
+func nonEmpty(dir string, names ...string) []string {
+	return slices.DeleteFunc(names, func(n string) bool {
+		info, err := os.Lstat(filepath.Join(dir, n))
+		return err != nil || info.Size() == 0
+	})
+}
+
+func (b *Batch) identities(s *pipeline.Stage) map[string]string {
+	if len(s.Programs) == 0 {
+		return nil
+	}
+	out := map[string]string{}
+	for _, name := range s.Programs {
+		out[name] = b.programs.identity[name]
+	}
+	return out
+}
+
+// execute writes the target's files and runs its command. message says why it failed, "" for success; how says how the program ended,
+// where message is in the program's own words.
+func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *pipeline.Task, dir string, rec *store.Record) (message, how string, err error) {
+	for _, f := range task.Files {
+		path := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", "", err
+		}
+		if err := os.WriteFile(path, f.Content, 0o644); err != nil {
+			return "", "", err
+		}
+	}
+	if len(task.Argv) == 0 {
+		return "", "", nil
+	}
+	cmd := runner.Command{Dir: dir, Env: environment(v.m.Environ(task)), Timeout: task.Timeout, MaxBytes: s.Limits.Bytes, MaxFiles: s.Limits.Files,
+		Stdout: filepath.Join(dir, stdoutName), Stderr: filepath.Join(dir, stderrName)}
+	if s.Builtin {
+		message, err = b.builtin(ctx, s, task, cmd, rec)
+		return message, "", err
+	}
+	cmd.Path, cmd.Args = b.programs.path[s.Program], task.Argv[1:]
+	res, err := runner.Run(ctx, cmd)
+	if err != nil {
+		return fmt.Sprintf("%s could not be started: %v", s.Program, err), "", nil
+	}
+	rec.ExitCode, rec.MaxRSS, rec.CPU = res.ExitCode, res.MaxRSS, (res.User + res.System).Seconds()
+	if res.TimedOut {
+		rec.Outcome = store.TimedOut
+	}
+	if res.OK() || res.Interrupted {
+		return "", "", nil
+	}
+	message = fmt.Sprintf("%s %s", s.Program, res)
+	if last := lastLine(cmd.Stderr, cmd.Stdout); last != "" && !res.TimedOut {
+		return last, message + "; ", nil
+	}
+	return message, "", nil
+}
+
+// builtin runs a command that is part of the batch, with the programs that it starts.
+func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.Task, cmd runner.Command, rec *store.Record) (string, error) {
+	log, err := os.Create(cmd.Stdout)
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	if task.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, task.Timeout)
+		defer cancel()
+	}
+	run := func(ctx context.Context, sub, logName string, argv ...string) error {
+		path := b.programs.path[argv[0]]
+		if path == "" {
+			return fmt.Errorf("the stage %s must name %q in programs = [...], because its command starts it", s.Name, argv[0])
+		}
+		c := cmd
+		c.Path, c.Args, c.Dir = path, argv[1:], sub
+		c.Stdout, c.Stderr = filepath.Join(sub, logName), filepath.Join(sub, logName)
+		c.Timeout = 0 // ctx has the target's
+		res, err := runner.Run(ctx, c)
+		rec.CPU += (res.User + res.System).Seconds()
+		rec.MaxRSS = max(rec.MaxRSS, res.MaxRSS)
+		switch {
+		case err != nil:
+			return err
+		case res.Interrupted:
+			return context.Cause(ctx)
+		case !res.OK():
+			return fmt.Errorf("%s %s", argv[0], res)
+		}
+		return nil
+	}
+	err = b.Builtins[s.Program].Run(ctx, Work{Dir: cmd.Dir, Args: task.Argv[1:], Run: run, Log: log})
+	switch {
+	case err == nil:
+		return "", nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		rec.Outcome = store.TimedOut
+		return fmt.Sprintf("%s did not finish within %s", s.Program, task.Timeout), nil
+	}
+	return err.Error(), nil
+}
+
+// lastLine is the last line with something in it of the first file that has one.
+func lastLine(files ...string) string {
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			continue
+		}
+		if info, err := f.Stat(); err == nil && info.Size() > 4096 {
+			_, _ = f.Seek(-4096, io.SeekEnd)
+		}
+		data, _ := io.ReadAll(io.LimitReader(f, 4096))
+		f.Close()
+		lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
+		if last := strings.TrimSpace(strings.ToValidUTF8(string(lines[len(lines)-1]), "?")); last != "" {
+			return last
+		}
+	}
+	return ""
+}
+
+// keepFailed keeps a failed attempt's folder for reading, with the command that can be tried by hand.
+func (b *Batch) keepFailed(v *visit, s *pipeline.Stage, name, dir string, task *pipeline.Task, message string) error {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s/%s, attempt %d\n%s\n", v.id, name, v.reruns+1, message)
+	if len(task.Argv) > 0 {
+		text.WriteString("\nThe command, to be tried in this folder:\n")
+		for _, kv := range task.Env {
+			text.WriteString(kv + " ")
+		}
+		for i, w := range task.Argv {
+			if i == 0 && !s.Builtin {
+				w = b.programs.path[s.Program]
+			}
+			text.WriteString(quote(w) + " ")
+		}
+		text.WriteString("\n")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "failure.txt"), []byte(text.String()), 0o644); err != nil {
+		return err
+	}
+	_, err := b.Store.Fail(v.id, name, dir)
+	return err
+}
+
+// quote writes a word as a shell reads it: for a person to copy, never for us to run.
+func quote(w string) string {
+	if w != "" && strings.Trim(w, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:+@%") == "" {
+		return w
+	}
+	if !strings.Contains(w, "'") {
+		return "'" + w + "'"
+	}
+	return strconv.Quote(w)
+}
+
+// whereToLook names the file of a failed attempt that says most.
+func (b *Batch) whereToLook(mol, name string, s *pipeline.Stage) string {
+	dir := b.Store.FailedDir(mol, name)
+	var candidates []string
+	for _, out := range sortedNames(s.Outputs) {
+		if f := s.Outputs[out]; strings.HasSuffix(f, ".out") || strings.HasSuffix(f, ".log") {
+			candidates = append(candidates, f)
+		}
+	}
+	for _, f := range append(candidates, stderrName, stdoutName) {
+		if info, err := os.Lstat(filepath.Join(dir, f)); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+			return shown(filepath.Join(dir, f))
+		}
+	}
+	return shown(dir)
+}

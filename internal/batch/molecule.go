@@ -1,0 +1,228 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/journal"
+	"grimperium/internal/pipeline"
+	"grimperium/internal/store"
+)
+
+// visit is one molecule under way.
+type visit struct {
+	id      string
+	m       *pipeline.Molecule
+	man     *store.Manifest
+	status  csvmerge.Status
+	reruns  int
+	trusted bool // the files' stats are those that were last verified: no need to hash them
+	ran     bool // a target was built, restored or read again
+	started time.Time
+	failure *failure
+}
+
+// failure is why a molecule's batch ended.
+type failure struct {
+	target, message string
+	skipped         bool // nothing was tried: the target failed before and would fail the same way again
+}
+
+func (b *Batch) visit(i int) (*visit, error) {
+	id := b.Table.ID(i)
+	v := &visit{id: id, status: b.Table.Status(i), started: time.Now(), trusted: b.Index.Untouched(id)}
+	if n, ok := b.Table.Value(i, "reruns").(int64); ok {
+		v.reruns = int(n)
+	}
+	if v.status != csvmerge.Rerun && v.status != csvmerge.Skip {
+		v.reruns = 0 // a user who sets a row back to Pending wants it tried from the start
+	}
+	var err error
+	var damaged *store.DamagedError
+	if v.man, err = b.Store.Manifest(id); errors.As(err, &damaged) {
+		fmt.Fprintf(b.Warn, "Warning: %v\n", err)
+	} else if err != nil {
+		return nil, err
+	}
+	v.m, err = b.Pipeline.Molecule(b.cells(i))
+	return v, err
+}
+
+// molecule builds what is stale of one molecule and merges its row. The error is about the batch: a full disk, a lost table.
+func (b *Batch) molecule(ctx context.Context, id string) error {
+	i, ok := b.Table.Lookup(id)
+	if !ok {
+		return nil // its row was deleted meanwhile
+	}
+	v, err := b.visit(i)
+	if err != nil {
+		return err
+	}
+	for _, s := range b.Pipeline.Stages {
+		if err := b.stage(ctx, v, s); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return b.Store.Save(v.man)
+		}
+		if v.failure != nil {
+			break
+		}
+	}
+	return b.fold(v)
+}
+
+// stage builds the targets of a stage, in order, up to the first failure.
+func (b *Batch) stage(ctx context.Context, v *visit, s *pipeline.Stage) error {
+	on, err := v.m.Enabled(s)
+	if err != nil {
+		return b.fail(v, s, 0, nil, err.Error())
+	}
+	if !on {
+		return nil
+	}
+	n, err := v.m.Instances(s)
+	if err != nil {
+		return b.fail(v, s, 0, nil, err.Error())
+	}
+	var results []pipeline.Result
+	for i := range n {
+		rec, err := b.target(ctx, v, s, i, n)
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		results = append(results, b.result(v, s, i, rec))
+		if v.failure != nil {
+			break
+		}
+	}
+	v.m.Set(s, results)
+	if v.failure == nil {
+		return b.dropLeftovers(v, s, n)
+	}
+	return nil
+}
+
+// dropLeftovers removes instances that for_each no longer has.
+func (b *Batch) dropLeftovers(v *visit, s *pipeline.Stage, n int) error {
+	valid := map[string]bool{}
+	for i := range n {
+		valid[s.Instance(i)] = true
+	}
+	for _, target := range append(v.man.Instances(s.Name), s.Name) {
+		if v.man.Targets[target] != nil && !valid[target] {
+			if err := b.Store.Drop(v.man, target); err != nil {
+				return err
+			}
+			v.ran = true
+		}
+	}
+	return nil
+}
+
+func (b *Batch) result(v *visit, s *pipeline.Stage, i int, rec *store.Record) pipeline.Result {
+	r := pipeline.Result{Status: pipeline.StatusFailed, Outputs: map[string]pipeline.Input{}}
+	if rec == nil {
+		return r
+	}
+	r.Seconds = rec.Seconds
+	if rec.Outcome != store.OK {
+		return r
+	}
+	r.Status, r.Values = pipeline.StatusOK, rec.Values
+	for name, out := range rec.Outputs {
+		r.Outputs[name] = pipeline.Input{Path: b.Store.TargetDir(v.id, s.Instance(i)) + "/" + out.File, SHA256: out.SHA256}
+	}
+	return r
+}
+
+// fold writes what became of a molecule into its row: its artefacts and manifest first, onto the disk.
+func (b *Batch) fold(v *visit) error {
+	failed := v.failure != nil
+	merged, err := v.m.Merge(failed)
+	if err != nil {
+		return fmt.Errorf("%s: %w", v.id, err)
+	}
+	cells := merged
+	status := csvmerge.OK
+	if failed {
+		status = csvmerge.Rerun
+		if v.reruns >= b.Pipeline.MaxReruns {
+			status = csvmerge.Skip
+		}
+		cells["error_message"] = v.failure.message
+		cells["reruns"] = strconv.Itoa(v.reruns)
+	} else {
+		cells["error_message"] = ""
+	}
+	cells["status"] = status.String()
+	if v.ran || status != v.status {
+		cells["timestamp_started"] = stamp(v.started)
+		cells["timestamp_completed"] = stamp(time.Now())
+		cells["batch_id"] = b.id
+	}
+	if v.failure != nil && v.failure.skipped {
+		cells = map[string]string{} // nothing was tried, nothing is new
+	}
+	if v.ran {
+		if err := b.Store.Save(v.man); err != nil {
+			return err
+		}
+		if err := b.Store.Sync(v.man); err != nil {
+			return err
+		}
+	}
+	written, err := b.Table.Merge([]csvmerge.Change{{ID: v.id, Cells: cells}})
+	if err != nil {
+		return err
+	}
+	b.count(v, status)
+	if v.ran || written {
+		e := journal.Event{Event: journal.Row, Mol: v.id, Outcome: status.String(), Seconds: time.Since(v.started).Seconds()}
+		if failed {
+			e.Error = v.failure.message
+		}
+		if err := b.log(e); err != nil {
+			return err
+		}
+	}
+	return b.note(v)
+}
+
+// note tells the index that the molecule is fresh now.
+func (b *Batch) note(v *visit) error {
+	i, ok := b.Table.Lookup(v.id)
+	if !ok || (v.failure != nil && b.Table.Status(i) != csvmerge.Skip) {
+		return nil
+	}
+	files := []string{"manifest.json"}
+	for _, s := range b.Pipeline.Stages {
+		for _, target := range append([]string{s.Name}, v.man.Instances(s.Name)...) {
+			if rec := v.man.Targets[target]; rec != nil && rec.Outcome == store.OK {
+				for _, name := range sortedNames(rec.Outputs) {
+					files = append(files, target+"/"+rec.Outputs[name].File)
+				}
+			}
+		}
+	}
+	return b.Index.Note(v.id, b.key(i), files)
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05-07:00") }
+
+func (b *Batch) count(v *visit, status csvmerge.Status) {
+	b.sum.Counts[status.String()]++
+	switch {
+	case v.failure == nil && !v.ran:
+		b.sum.Fresh++
+	case v.failure != nil && v.failure.skipped:
+		b.sum.Skipped++
+	}
+	if v.failure != nil && !v.failure.skipped {
+		b.sum.Failures = append(b.sum.Failures, Failure{v.id, v.failure.target, v.failure.message})
+	}
+}

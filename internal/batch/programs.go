@@ -1,0 +1,218 @@
+package batch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"grimperium/internal/pipeline"
+	"grimperium/internal/runner"
+	"grimperium/internal/store"
+)
+
+// programs are the executables that the stages run, and what identifies them.
+type programs struct {
+	path     map[string]string
+	identity map[string]string
+	missing  map[string]error
+	key      string
+}
+
+// findPrograms finds every program of the pipeline and asks each for its version, unless the index still knows it.
+func findPrograms(ctx context.Context, c Config) (*programs, error) {
+	p := &programs{path: map[string]string{}, identity: map[string]string{}, missing: map[string]error{}}
+	needed := map[string]bool{}
+	for _, s := range c.Pipeline.Stages {
+		for _, name := range s.Programs {
+			needed[name] = true
+		}
+	}
+	var key []string
+	for _, name := range slices.Sorted(maps.Keys(needed)) {
+		prog := c.Pipeline.Programs[name]
+		if err := p.find(ctx, prog, c.Index); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			p.missing[name] = err
+			key = append(key, name, "")
+			continue
+		}
+		key = append(key, name, p.identity[name])
+	}
+	if len(p.missing) > 0 {
+		key = append(key, "missing") // what is fresh without them is not remembered as compared with them
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Builtins)) {
+		key = append(key, name, c.Builtins[name].Version)
+	}
+	p.key = strings.Join(key, "\x00")
+	return p, nil
+}
+
+// find takes the first candidate that can be used. One that couldn't, when it was last asked, is not asked again while
+// its file is the same, unless there is no other.
+func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *store.Index) error {
+	var tried []string
+	var refused []string
+	for _, candidate := range prog.Candidates {
+		path, err := runner.Find([]string{candidate})
+		if err != nil {
+			tried = append(tried, candidate+" is not there")
+			continue
+		}
+		if id, known := index.Program(prog.Name, path); known && id == "" {
+			refused = append(refused, path)
+		} else if why, err := p.use(ctx, prog, path, index, false); why == "" || err != nil {
+			return err
+		} else {
+			tried = append(tried, why)
+		}
+	}
+	for _, path := range refused {
+		why, err := p.use(ctx, prog, path, index, true)
+		if why == "" || err != nil {
+			return err
+		}
+		tried = append(tried, why)
+	}
+	err := fmt.Errorf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
+	if prog.Debian != "" {
+		err = fmt.Errorf("%w\nTo get it on Debian or Ubuntu: mage setup", err)
+	}
+	if prog.Conda != "" {
+		err = fmt.Errorf("%w\nTo get it with conda: conda install -c conda-forge %s", err, prog.Conda)
+	}
+	return err
+}
+
+// use takes an executable if it tells its version, which the index may know unless it is to be asked; else why says why not.
+func (p *programs) use(ctx context.Context, prog *pipeline.Program, path string, index *store.Index, ask bool) (why string, err error) {
+	id, known := index.Program(prog.Name, path)
+	if !known || ask {
+		var watched []string
+		if id, watched, err = identify(ctx, prog, path); ctx.Err() != nil {
+			return "", ctx.Err()
+		} else if err != nil {
+			why = fmt.Sprintf("%s %v", path, err)
+			id = ""
+		}
+		if err := index.SetProgram(prog.Name, path, id, watched); err != nil {
+			return "", err
+		}
+	}
+	if why == "" {
+		p.path[prog.Name], p.identity[prog.Name] = path, id
+	}
+	return why, nil
+}
+
+// identify asks a program for its version: the first line of its output that has "version" in it, else the first line. Further lines that are names of
+// existing files name what is watched for changes beside the executable (a Python module). Without a version
+// command the content of the executable is its identity.
+func identify(ctx context.Context, prog *pipeline.Program, path string) (id string, watched []string, err error) {
+	if prog.Version == nil {
+		sum, err := hashExecutable(path)
+		return "sha256 " + sum, nil, err
+	}
+	dir, err := os.MkdirTemp("", "grimperium-version-")
+	if err != nil {
+		return "", nil, err
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "version")
+	res, err := runner.Run(ctx, runner.Command{Path: path, Args: prog.Version, Dir: dir, Env: environment(nil), Stdout: out, Stderr: out, Timeout: time.Minute, MaxBytes: 1 << 20})
+	if err != nil {
+		return "", nil, err
+	}
+	data, err := os.ReadFile(out)
+	if err != nil {
+		return "", nil, err
+	}
+	var lines []string
+	for l := range strings.Lines(string(data)) {
+		if l = strings.Trim(l, " \t\r\n*|-="); l != "" {
+			lines = append(lines, strings.ToValidUTF8(l, "?"))
+		}
+	}
+	if !res.OK() {
+		last := ""
+		if len(lines) > 0 {
+			last = ": " + lines[len(lines)-1]
+		}
+		return "", nil, fmt.Errorf("%s when asked for its version%s", res, last)
+	}
+	for _, l := range lines {
+		if info, err := os.Stat(l); err == nil && info.Mode().IsRegular() && filepath.IsAbs(l) {
+			watched = append(watched, l)
+		} else if id == "" || (!hasVersion(id) && hasVersion(l)) {
+			id = l
+		}
+	}
+	if id == "" {
+		return "", nil, errors.New("prints nothing when asked for its version")
+	}
+	return id, watched, nil
+}
+
+func hasVersion(l string) bool { return strings.Contains(strings.ToLower(l), "version") }
+
+func hashExecutable(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// environment is the batch's own with one thread for every library that starts threads, unless set says otherwise: what the
+// user's shell happens to hold must not change a result.
+func environment(set []string) []string {
+	own := append([]string{"OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"}, set...)
+	var out []string
+	name := func(kv string) string { n, _, _ := strings.Cut(kv, "="); return n }
+	for _, kv := range os.Environ() {
+		if !slices.ContainsFunc(own, func(o string) bool { return name(o) == name(kv) }) {
+			out = append(out, kv)
+		}
+	}
+	for i, kv := range own {
+		if !slices.ContainsFunc(own[i+1:], func(o string) bool { return name(o) == name(kv) }) {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+// Missing returns the programs of a pipeline that can't be used on this machine.
+func Missing(ctx context.Context, p *pipeline.Pipeline) ([]*pipeline.Program, error) {
+	st, err := store.Open(p.Artefacts)
+	if err != nil {
+		return nil, err
+	}
+	index := st.Index()
+	index.ReadOnly = true
+	found, err := findPrograms(ctx, Config{Pipeline: p, Index: index})
+	if err != nil {
+		return nil, err
+	}
+	var out []*pipeline.Program
+	for _, name := range sortedNames(found.missing) {
+		out = append(out, p.Programs[name])
+	}
+	return out, nil
+}

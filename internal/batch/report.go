@@ -1,0 +1,206 @@
+package batch
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"grimperium/internal/pipeline"
+)
+
+// Summary is what a batch did.
+type Summary struct {
+	Total, Scheduled, Fresh, Skipped, Invalid int
+	Counts                                    map[string]int // molecules of this batch by the status that they have now
+	Targets                                   map[string]int // "stage outcome" to how many
+	Failures                                  []Failure
+	Elapsed                                   time.Duration
+	Interrupted                               bool
+
+	failedStages map[string]int
+}
+
+// Failure is a molecule that failed in this batch.
+type Failure struct{ Molecule, Target, Message string }
+
+func (s *Summary) stageFailed(stage string) {
+	if s.failedStages == nil {
+		s.failedStages = map[string]int{}
+	}
+	s.failedStages[stage]++
+}
+
+// Print writes the summary for a person.
+func (s *Summary) Print(w io.Writer, stages []*pipeline.Stage) {
+	if len(s.Targets) == 0 && len(s.Failures) == 0 && !s.Interrupted {
+		fmt.Fprintf(w, "Everything is up to date: %s.\n", s.standing())
+		return
+	}
+	fmt.Fprintf(w, "%s in %s: %s\n", count(s.Scheduled, "molecule"), round(s.Elapsed), s.outcomes())
+	for _, st := range stages {
+		var parts []string
+		for _, o := range []string{"ok", Read, "restored", "failed", "timeout", "interrupted"} {
+			if n := s.Targets[st.Name+" "+o]; n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", n, o))
+			}
+		}
+		if len(parts) > 0 {
+			fmt.Fprintf(w, "  %-10s %s\n", st.Name, strings.Join(parts, ", "))
+		}
+	}
+	const most = 20
+	for n, f := range s.Failures {
+		if n == most {
+			fmt.Fprintf(w, "  ... and %d more\n", len(s.Failures)-most)
+			break
+		}
+		fmt.Fprintf(w, "  %s\n", f.Message)
+	}
+	if s.Interrupted {
+		fmt.Fprintln(w, "Interrupted; the next batch goes on from here.")
+	}
+}
+
+// standing says where the table's molecules stand when there was nothing to do.
+func (s *Summary) standing() string {
+	text := count(s.Total, "molecule")
+	if s.Skipped > 0 {
+		text += fmt.Sprintf(", %d of them skipped after too many failures", s.Skipped)
+	}
+	if s.Invalid > 0 {
+		text += ", " + count(s.Invalid, "row") + " left out"
+	}
+	return text
+}
+
+func (s *Summary) outcomes() string {
+	var parts []string
+	for _, status := range []string{"OK", "Rerun", "Skip"} {
+		if n := s.Counts[status]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, status))
+		}
+	}
+	if s.Invalid > 0 {
+		parts = append(parts, count(s.Invalid, "row")+" left out")
+	}
+	if n := s.Total - s.Scheduled; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d others up to date or not asked for", n))
+	}
+	if len(parts) == 0 {
+		return "none finished"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func round(d time.Duration) time.Duration {
+	switch {
+	case d < 10*time.Second:
+		return d.Round(10 * time.Millisecond)
+	case d < 10*time.Minute:
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
+}
+
+// planned is a target that has something to do.
+type planned struct {
+	stage, name, reason string
+	runs                bool // a program
+}
+
+// plan predicts what a visit would do: up to the first stale target for certain, behind it what may follow.
+func (b *Batch) plan(i int) ([]planned, error) {
+	v, err := b.visit(i)
+	if err != nil {
+		return nil, err
+	}
+	var out []planned
+	stale := map[string]string{}
+	for _, s := range b.Pipeline.Stages {
+		if on, err := v.m.Enabled(s); err == nil && !on {
+			continue
+		}
+		if up := slices.IndexFunc(s.DependsOn, func(d string) bool { return stale[d] != "" }); up >= 0 {
+			stale[s.Name] = s.DependsOn[up]
+			out = append(out, planned{s.Name, s.Name, "if " + s.DependsOn[up] + " gives something else", s.Program != ""})
+			continue
+		}
+		n, err := v.m.Instances(s)
+		if err != nil {
+			return out, err
+		}
+		var results []pipeline.Result
+		for k := range n {
+			d, err := b.judge(v, s, k)
+			if err != nil {
+				return out, err
+			}
+			name := s.Instance(k)
+			switch d.action {
+			case skip:
+				return out, nil
+			case fresh:
+				results = append(results, b.result(v, s, k, v.man.Targets[name]))
+			default:
+				stale[s.Name] = name
+				out = append(out, planned{s.Name, name, verbs[d.action] + d.reason, d.action == run && s.Program != ""})
+			}
+		}
+		if stale[s.Name] == "" {
+			v.m.Set(s, results)
+		}
+	}
+	return out, nil
+}
+
+var verbs = map[action]string{run: "", read: "values are read again: ", restore: "an earlier result comes back: "}
+
+// DryRun prints what Run would do, and does nothing.
+func (b *Batch) DryRun(w io.Writer) error {
+	todo, err := b.schedule()
+	if err != nil {
+		return err
+	}
+	if err := b.needed(todo); err != nil {
+		return err
+	}
+	counts := map[string]int{}
+	molecules := 0
+	for _, id := range todo {
+		i, _ := b.Table.Lookup(id)
+		plan, err := b.plan(i)
+		if err != nil {
+			plan = append(plan, planned{reason: err.Error()})
+		}
+		if len(plan) == 0 {
+			continue
+		}
+		molecules++
+		fmt.Fprintln(w, id)
+		for _, t := range plan {
+			fmt.Fprintf(w, "  %-10s %s\n", t.name, t.reason)
+			counts[t.stage]++
+		}
+	}
+	if molecules == 0 {
+		fmt.Fprintf(w, "Everything is up to date: nothing would run.\n")
+		return nil
+	}
+	var parts []string
+	for _, s := range b.Pipeline.Stages {
+		if n := counts[s.Name]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", s.Name, n))
+		}
+	}
+	fmt.Fprintf(w, "%s would be visited; targets: %s\n", count(molecules, "molecule"), strings.Join(parts, ", "))
+	return nil
+}

@@ -1,0 +1,230 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/journal"
+	"grimperium/internal/pipeline"
+	"grimperium/internal/store"
+)
+
+// verdict says what is to be done about a target, and why.
+type verdict struct {
+	action  action
+	reason  string
+	task    *pipeline.Task // at attempt 0
+	lines   []string
+	print   string // fingerprint of lines
+	reading string
+}
+
+type action int
+
+const (
+	fresh   action = iota
+	read           // its values are read again from its files; no program runs
+	restore        // an earlier result is brought back
+	run
+	skip // it failed before, would do the same again, and its reruns are used up
+)
+
+// judge compares a target with its record. It changes nothing.
+func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
+	task, err := v.m.Task(s, i, 0)
+	if err != nil {
+		return verdict{}, err
+	}
+	name := s.Instance(i)
+	rec := v.man.Targets[name]
+	d := verdict{task: task, lines: b.describe(s, task, rec), reading: v.m.Reading(s, i)}
+	d.print = fingerprint(d.lines)
+	switch {
+	case rec == nil:
+		d.action, d.reason = run, "never built"
+	case rec.Fingerprint != d.print:
+		d.action, d.reason = run, strings.Join(Difference(rec.Description, d.lines), "; ")
+	case rec.Outcome != store.OK:
+		b.judgeFailed(v, &d, rec)
+		return d, nil
+	default:
+		if !v.trusted {
+			d.reason = b.Store.Verify(v.id, name, rec)
+		}
+		switch {
+		case d.reason != "":
+			d.action = run
+		case rec.Reading != d.reading:
+			d.action, d.reason = read, "the way its values are read changed, or what they are compared with"
+		}
+		return d, nil
+	}
+	if b.Store.Has(v.id, name, d.print) {
+		d.action = restore
+	}
+	return d, nil
+}
+
+// judgeFailed decides on a target that failed and would do the same again.
+func (b *Batch) judgeFailed(v *visit, d *verdict, rec *store.Record) {
+	d.action, d.reason = run, "failed last time: "+rec.Error
+	raised := rec.Outcome == store.TimedOut && d.task.Timeout.Seconds() > rec.Timeout
+	switch {
+	case raised:
+		d.reason = fmt.Sprintf("ran out of time last time (%s), and has more now (%s)", seconds(rec.Timeout), d.task.Timeout)
+	case v.status == csvmerge.Skip && v.reruns >= b.Pipeline.MaxReruns:
+		d.action, d.reason = skip, fmt.Sprintf("failed %d times and would do the same again: %s", v.reruns, rec.Error)
+	}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// target brings one target up to date. The record is nil only when the batch is being interrupted or the molecule failed before the
+// target could be described.
+func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n int) (*store.Record, error) {
+	name := s.Instance(i)
+	d, err := b.judge(v, s, i)
+	if err != nil {
+		return nil, b.fail(v, s, i, nil, err.Error())
+	}
+	old := v.man.Targets[name]
+	if old != nil && old.Outcome != store.OK && old.Fingerprint != d.print {
+		v.reruns = 0 // what failed is not what would run now
+	}
+	if d.action != fresh && b.died[v.id] == name && d.action != skip {
+		delete(b.died, v.id)
+		if err := b.fail(v, s, i, &store.Record{Fingerprint: d.print, Description: d.lines, Outcome: store.Failed}, "the batch itself died while this ran (out of memory, or a power cut?)"); err != nil {
+			return nil, err
+		}
+		if v.reruns >= b.Pipeline.MaxReruns {
+			return v.man.Targets[name], nil
+		}
+		v.failure = nil
+	}
+	switch d.action {
+	case fresh:
+		return old, nil
+	case skip:
+		v.failure = &failure{target: name, message: old.Error, skipped: true}
+		return old, nil
+	}
+	b.Index.Forget(v.id)
+	v.ran, v.trusted = true, false
+	e := journal.Event{Event: journal.TargetStart, Mol: v.id, Stage: s.Name}
+	if s.ForEach {
+		e.Instance, e.Instances = i+1, n
+	}
+	if err := b.log(e); err != nil {
+		return nil, err
+	}
+	rec, outcome, err := b.perform(ctx, v, s, i, d, old)
+	if err != nil {
+		return nil, err
+	}
+	e.Event, e.Outcome = journal.TargetEnd, outcome
+	if rec != nil {
+		e.Seconds, e.Error = rec.Seconds, rec.Error
+	}
+	b.sum.Targets[s.Name+" "+outcome]++
+	return rec, b.log(e)
+}
+
+// perform does what the verdict says and records it; rec is nil when the batch is being interrupted.
+func (b *Batch) perform(ctx context.Context, v *visit, s *pipeline.Stage, i int, d verdict, old *store.Record) (rec *store.Record, outcome string, err error) {
+	name := s.Instance(i)
+	switch d.action {
+	case read:
+		rec := *old
+		if err := b.readAgain(v, s, i, d, &rec); err == nil || rec.Outcome != store.OK {
+			return &rec, readOutcome(&rec), err
+		}
+	case restore:
+		rec, err := b.Store.Restore(v.man, name, d.print)
+		if err != nil {
+			return nil, "", err
+		}
+		if rec != nil {
+			if rec.Reading != d.reading {
+				err = b.readAgain(v, s, i, d, rec)
+			}
+			v.man.Put(name, rec)
+			if rec.Outcome != store.OK {
+				return rec, rec.Outcome, err
+			}
+			return rec, journal.Restored, b.save(v, err)
+		}
+	}
+	rec, err = b.build(ctx, v, s, i, d)
+	if err != nil || rec == nil {
+		return nil, journal.Interrupted, err
+	}
+	return rec, rec.Outcome, b.save(v, nil)
+}
+
+// Read is the outcome of a target whose values were read again.
+const Read = "read"
+
+func readOutcome(rec *store.Record) string {
+	if rec.Outcome == store.OK {
+		return Read
+	}
+	return rec.Outcome
+}
+
+func (b *Batch) save(v *visit, err error) error {
+	if err != nil {
+		return err
+	}
+	return b.Store.Save(v.man)
+}
+
+// readAgain evaluates a stored target's values anew. A target whose files no longer pass fails as if it had just run.
+func (b *Batch) readAgain(v *visit, s *pipeline.Stage, i int, d verdict, rec *store.Record) error {
+	values, err := v.m.Read(s, i, paths(b.Store.TargetDir(v.id, s.Instance(i)), s.Outputs))
+	if err != nil {
+		rec.Outcome, rec.Values = store.Failed, nil
+		return b.fail(v, s, i, rec, err.Error()+" ("+shown(b.Store.TargetDir(v.id, s.Instance(i)))+")")
+	}
+	rec.Values, rec.Reading = values, d.reading
+	v.man.Put(s.Instance(i), rec)
+	return b.Store.Save(v.man)
+}
+
+func paths(dir string, outputs map[string]string) map[string]string {
+	out := map[string]string{}
+	for name, file := range outputs {
+		out[name] = dir + "/" + file
+	}
+	return out
+}
+
+// fail records that a target failed, counts the rerun and ends the molecule's batch. rec is nil where the target could not even be described.
+func (b *Batch) fail(v *visit, s *pipeline.Stage, i int, rec *store.Record, message string) error {
+	name := s.Instance(i)
+	v.reruns++
+	v.failure = &failure{target: name, message: fmt.Sprintf("%s/%s: %s", v.id, name, oneLine(message))}
+	v.ran = true
+	if rec == nil {
+		// It depends on nothing that was hashed; tried again, it would fail the same way.
+		rec = &store.Record{Fingerprint: fingerprint([]string{message}), Description: []string{"error = " + message}, Outcome: store.Failed}
+	}
+	rec.Error = v.failure.message
+	v.man.Put(name, rec)
+	b.sum.stageFailed(s.Name)
+	return nil
+}
+
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > 500 {
+		text = string(r[:500]) + "..."
+	}
+	return text
+}
+
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

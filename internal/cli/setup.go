@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"grimperium/internal/batch"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// Setup installs the programs that the pipeline runs and that are missing: Debian's packages where apt-get and root are at hand; elsewhere it
+// says what to install.
+func Setup(ctx context.Context, o Options) error {
+	ctx, stop := signals(ctx)
+	defer stop()
+	return ended(setup(ctx, o))
+}
+
+func setup(ctx context.Context, o Options) error {
+	p, err := load(o)
+	if err != nil {
+		return err
+	}
+	missing, err := batch.Missing(ctx, p)
+	if err != nil {
+		return err
+	}
+	var debian, conda, unknown []string
+	for _, prog := range missing {
+		if prog.Debian != "" {
+			debian = append(debian, prog.Debian)
+		}
+		if prog.Conda != "" {
+			conda = append(conda, prog.Conda)
+		}
+		if prog.Debian == "" {
+			unknown = append(unknown, prog.Name)
+		}
+	}
+	if len(missing) == 0 {
+		fprintln(os.Stderr, "Every program that the pipeline runs is there.")
+		return nil
+	}
+	apt, aptErr := exec.LookPath("apt-get")
+	if aptErr != nil || os.Geteuid() != 0 || len(unknown) > 0 {
+		why := "This needs apt-get and root, which are not at hand."
+		if len(unknown) > 0 {
+			why = "Debian has no package for: " + strings.Join(unknown, ", ") + "."
+		}
+		return fmt.Errorf("%s Install what is missing with conda, then try again:\n  conda install -c conda-forge %s", why, strings.Join(conda, " "))
+	}
+	fprintln(os.Stderr, "Installing Debian packages:", strings.Join(debian, " "))
+	for _, args := range [][]string{{"update", "-q"}, append([]string{"install", "-y", "-q", "--no-install-recommends"}, debian...)} {
+		cmd := exec.CommandContext(ctx, apt, args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("apt-get %s: %w", args[0], err)
+		}
+	}
+	if missing, err = batch.Missing(ctx, p); err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return errors.New("installed, but still not usable: " + missing[0].Name)
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+//go:build mage
+
+// Grimperium: PM7 heats of formation for a table of molecules.
+//
+// pipeline.hcl says what is computed, data/thermo_pm7.csv holds the molecules and the results, artefacts/ has every
+// file on the way. A command takes its flags as -name=value.
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+
+	"grimperium/internal/cli"
+)
+
+// Batch computes what is new, changed or failed, and merges it into the table.
+//
+// It reads pipeline.hcl and the table, writes artefacts/ and the table's result columns. Stop it with Ctrl-C; the next
+// batch goes on from there. Exit code: 0 all well, 1 some molecules failed, 2 a mistake in the call, the pipeline or
+// the table, or a missing program, 11 another batch has the table, 130 interrupted.
+func Batch(ctx context.Context,
+	table *string, // the table, instead of the one that pipeline.hcl names
+	artefacts *string, // the folder of artefacts, instead of pipeline.hcl's
+	pipeline *string, // another pipeline.hcl
+	set *string, // values of variables: 'search=crest, conformers=5'
+	varFile *string, // a file of such values, one a line
+	only *string, // these molecules only: mol_00001,mol_00007
+	maxReruns *int, // how often a failed molecule is tried, instead of pipeline.hcl's
+	dryRun *bool, // say what would run and why; write nothing
+	permissive *bool, // leave out rows that can't be used, instead of stopping
+) error {
+	return cli.Batch(ctx, cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set), VarFile: value(varFile),
+		Only: value(only), MaxReruns: maxReruns, DryRun: value(dryRun), Permissive: value(permissive)})
+}
+
+// Setup installs the programs that the pipeline runs, where they are missing.
+//
+// On Debian and Ubuntu as root it installs the packages by apt-get; elsewhere it prints the conda-forge command.
+func Setup(ctx context.Context,
+	pipeline *string, // another pipeline.hcl
+	set *string, // values of variables, as for batch
+) error {
+	return cli.Setup(ctx, cli.Options{Pipeline: value(pipeline), Set: value(set)})
+}
+
+// Test runs all tests, the ones with the real programs among them.
+func Test(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "go", "test", "-timeout=25m", "./...")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+// value is what a flag says, or nothing where it is not given.
+func value[T any](flag *T) T {
+	if flag == nil {
+		var none T
+		return none
+	}
+	return *flag
+}
