@@ -1,0 +1,213 @@
+package stages
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Bond is a pair of bonded atoms, counted from 0, the smaller first.
+type Bond [2]int
+
+// ParseMolfile reads the elements and the bonds of an MDL molfile, V2000 or V3000 as RDKit writes them.
+func ParseMolfile(data []byte) (symbols []string, bonds []Bond, err error) {
+	lines := strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
+	if len(lines) < 4 {
+		return nil, nil, errors.New("it is no molfile: it has no fourth line")
+	}
+	if !slices.ContainsFunc(lines, func(line string) bool { return strings.TrimSpace(line) == "M  END" }) {
+		return nil, nil, errors.New("the file was not written to its end: it lacks \"M  END\"")
+	}
+	switch {
+	case strings.HasSuffix(strings.TrimSpace(lines[3]), "V3000"):
+		symbols, bonds, err = parseV3000(lines)
+	case strings.HasSuffix(strings.TrimSpace(lines[3]), "V2000"):
+		symbols, bonds, err = parseV2000(lines)
+	default:
+		return nil, nil, fmt.Errorf("line 4: %.40q names neither V2000 nor V3000", lines[3])
+	}
+	if err == nil && len(symbols) == 0 {
+		err = errors.New("there is no atom")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.SortFunc(bonds, func(a, b Bond) int { return slices.Compare(a[:], b[:]) })
+	return symbols, slices.Compact(bonds), nil
+}
+
+// parseV2000 reads the fixed columns of the older form: counts in threes, the symbol after three coordinates of ten.
+func parseV2000(lines []string) (symbols []string, bonds []Bond, err error) {
+	nAtoms, err1 := column(lines[3], 0, 3)
+	nBonds, err2 := column(lines[3], 3, 6)
+	if err1 != nil || err2 != nil || nAtoms < 0 || nBonds < 0 {
+		return nil, nil, fmt.Errorf("line 4: %.40q has no counts of atoms and bonds", lines[3])
+	}
+	if len(lines) < 4+nAtoms+nBonds {
+		return nil, nil, fmt.Errorf("line 4: %d atoms and %d bonds announced, the file ends before", nAtoms, nBonds)
+	}
+	for i, line := range lines[4 : 4+nAtoms] {
+		if len(line) < 34 {
+			return nil, nil, fmt.Errorf("line %d: %.60q is not an atom", 5+i, line)
+		}
+		if symbols, err = appendElement(symbols, strings.TrimSpace(line[31:34])); err != nil {
+			return nil, nil, fmt.Errorf("line %d: %w", 5+i, err)
+		}
+	}
+	for i, line := range lines[4+nAtoms : 4+nAtoms+nBonds] {
+		a, err1 := column(line, 0, 3)
+		b, err2 := column(line, 3, 6)
+		if bonds, err = appendBond(bonds, a, b, nAtoms, err1, err2); err != nil {
+			return nil, nil, fmt.Errorf("line %d: %w", 5+nAtoms+i, err)
+		}
+	}
+	return symbols, bonds, nil
+}
+
+// parseV3000 reads the newer form: "M  V30 index symbol x y z …" and "M  V30 index order atom atom …" between BEGIN and END.
+func parseV3000(lines []string) (symbols []string, bonds []Bond, err error) {
+	block, continued := "", false
+	for i, line := range lines[4:] {
+		words := strings.Fields(strings.TrimPrefix(line, "M  V30 "))
+		ofLast := continued // a "-" at the end of a line: more of the same atom or bond, no news for us
+		continued = strings.HasSuffix(line, "-")
+		switch {
+		case ofLast:
+		case len(words) > 1 && words[0] == "BEGIN":
+			block = words[1]
+		case len(words) > 0 && words[0] == "END":
+			block = ""
+		case block == "ATOM" && len(words) >= 5:
+			if words[0] != strconv.Itoa(len(symbols)+1) {
+				return nil, nil, fmt.Errorf("line %d: atom %.20q is out of order", 5+i, words[0])
+			}
+			symbols, err = appendElement(symbols, words[1])
+		case block == "BOND" && len(words) >= 4:
+			a, err1 := strconv.Atoi(words[2])
+			b, err2 := strconv.Atoi(words[3])
+			bonds, err = appendBond(bonds, a, b, len(symbols), err1, err2)
+		case block == "ATOM" || block == "BOND":
+			err = fmt.Errorf("%.60q is neither an atom nor a bond", line)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("line %d: %w", 5+i, err)
+		}
+	}
+	return symbols, bonds, nil
+}
+
+func column(line string, from, to int) (int, error) {
+	if len(line) < to {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.Atoi(strings.TrimSpace(line[from:to]))
+}
+
+func appendElement(symbols []string, symbol string) ([]string, error) {
+	element, ok := ElementBySymbol(symbol)
+	if !ok {
+		return nil, fmt.Errorf("there is no element %.20q", symbol)
+	}
+	return append(symbols, element.Symbol), nil
+}
+
+// appendBond takes a bond between atoms counted from 1.
+func appendBond(bonds []Bond, a, b, atoms int, errs ...error) ([]Bond, error) {
+	if errors.Join(errs...) != nil || a < 1 || b < 1 || a > atoms || b > atoms || a == b {
+		return nil, fmt.Errorf("the bond does not name two of the %d atoms", atoms)
+	}
+	return append(bonds, Bond{min(a, b) - 1, max(a, b) - 1}), nil
+}
+
+// bondFactor times the sum of two covalent radii is the longest bond. With 1.3, no false alarm in 3556 PM7 optimisations of
+// small molecules.
+const bondFactor = 1.3
+
+// Bonds finds the bonds of a geometry from its distances alone, in the order of their atoms.
+func (f Frame) Bonds() []Bond {
+	radii := make([]float64, len(f.Symbols))
+	for i, symbol := range f.Symbols {
+		element, _ := ElementBySymbol(symbol)
+		radii[i] = element.Radius
+	}
+	var bonds []Bond
+	for i := range f.Symbols {
+		for j := i + 1; j < len(f.Symbols); j++ {
+			if f.distance(i, j) < bondFactor*(radii[i]+radii[j]) {
+				bonds = append(bonds, Bond{i, j})
+			}
+		}
+	}
+	return bonds
+}
+
+// BondChanges says how the bonds of a geometry differ from those of a molfile with the same atoms in the same order: "" when
+// they don't, else as "C1–O3 is broken (2.31 Å); H7 moved from O2 to N5". Atoms are counted from 1.
+func BondChanges(molfile string, frame Frame) (string, error) {
+	data, err := os.ReadFile(molfile)
+	if err != nil {
+		return "", readError(err)
+	}
+	symbols, bonds, err := ParseMolfile(data)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", molfile, err)
+	}
+	changes, err := frame.bondChanges(symbols, bonds)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", molfile, err)
+	}
+	return changes, nil
+}
+
+// SameBonds reports whether a geometry has the bonds of a molfile with the same atoms in the same order.
+func SameBonds(molfile string, frame Frame) (bool, error) {
+	changes, err := BondChanges(molfile, frame)
+	return changes == "", err
+}
+
+func (f Frame) bondChanges(symbols []string, bonds []Bond) (string, error) {
+	if err := f.check(); err != nil {
+		return "", err
+	}
+	if len(symbols) != len(f.Symbols) {
+		return "", fmt.Errorf("the molecule has %d atoms, the geometry %d", len(symbols), len(f.Symbols))
+	}
+	for i := range symbols {
+		if !strings.EqualFold(symbols[i], f.Symbols[i]) {
+			return "", fmt.Errorf("atom %d is %s in the molecule, %s in the geometry: the order of the atoms differs", i+1, symbols[i], f.Symbols[i])
+		}
+	}
+	now := f.Bonds()
+	isNew := func(b Bond) bool { return !slices.Contains(bonds, b) }
+	isKept := func(b Bond) bool { return slices.Contains(now, b) }
+	broken, formed := slices.DeleteFunc(slices.Clone(bonds), isKept), slices.DeleteFunc(now, func(b Bond) bool { return !isNew(b) })
+	var words []string
+	for _, b := range broken {
+		if at := slices.IndexFunc(formed, func(n Bond) bool { return f.moved(b, n) >= 0 }); at >= 0 {
+			atom := f.moved(b, formed[at])
+			words = append(words, fmt.Sprintf("%s moved from %s to %s", f.atom(atom), f.atom(b[0]+b[1]-atom), f.atom(formed[at][0]+formed[at][1]-atom)))
+			formed = slices.Delete(formed, at, at+1)
+			continue
+		}
+		words = append(words, fmt.Sprintf("%s–%s is broken (%.2f Å)", f.atom(b[0]), f.atom(b[1]), f.distance(b[0], b[1])))
+	}
+	for _, b := range formed {
+		words = append(words, fmt.Sprintf("%s–%s is new (%.2f Å)", f.atom(b[0]), f.atom(b[1]), f.distance(b[0], b[1])))
+	}
+	return strings.Join(words, "; "), nil
+}
+
+// moved is the hydrogen that a broken and a new bond share, -1 when there is none.
+func (f Frame) moved(broken, formed Bond) int {
+	for _, atom := range broken {
+		if f.Symbols[atom] == "H" && (formed[0] == atom || formed[1] == atom) {
+			return atom
+		}
+	}
+	return -1
+}
+
+func (f Frame) atom(i int) string { return f.Symbols[i] + strconv.Itoa(i+1) }

@@ -1,0 +1,80 @@
+// Package stages knows what the files of the programs mean: it reads the geometries, the results and the failures of xTB
+// and MOPAC, compares bonds with a molfile's, and counts the electrons of a SMILES. It runs no MOPAC and no xTB for that, knows nothing of
+// scheduling, tables or HCL, and does not replace RDKit: what it can't read of a SMILES it leaves to it.
+package stages
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Function is one function that pipeline.hcl may call. Fn is a plain Go function whose types an expression can hold: strings,
+// numbers, booleans, lists, structs by the json names of their fields, pointers for what may be null, and an error last.
+type Function struct {
+	Name, Description, Example string
+
+	Fn      any
+	Version int // bumped when the same bytes give another result: values are then read again
+}
+
+// Functions are the functions of this package that pipeline.hcl may call.
+func Functions() []Function {
+	return []Function{
+		{"xyz", "The first geometry of an xyz file: comment, energy (hartree, null if the comment states none), symbols, coordinates (Å).",
+			`xyz(output.geometry).energy`, firstFrame, 1},
+		{"conformers", "All geometries of an xyz file, in the file's order, each as xyz gives it.",
+			`conformers(output.ensemble)`, ReadXYZ, 1},
+		{"ensemble", "All geometries of an xyz file of conformers, the lowest energy first; CREST's own files are not strictly sorted.",
+			`first(3, ensemble(stage.search.ensemble))`, Ensemble, 1},
+		{"mopac", "The result of a MOPAC run (optimisation, 1SCF or FORCE): hof (kcal/mol at 298.15 K), gradient_norm (kcal/mol/Å), ionization_potential, homo, lumo (eV), " +
+			"dipole (debye), point_group, method, version, valence_electrons, spin_squared, soft_stop. An error that says why when the run is no result.",
+			`mopac(output.out, output.aux)`, ReadMOPAC, 1},
+		{"mopac_geometry", "The final geometry of a MOPAC run, as xyz gives it. Four decimals unless the deck says AUX(PRECISION=9).",
+			`mopac_geometry(output.aux)`, MOPACGeometry, 1},
+		{"mopac_state", `MOPAC's keywords for a charge and a multiplicity from 1 to 9, as "CHARGE=-1 DOUBLET UHF".`,
+			`mopac_state(mol.charge, mol.multiplicity)`, MOPACState, 1},
+		{"mopac_cartesian", "The geometry lines of a MOPAC deck, every coordinate free.",
+			`mopac_cartesian(each.value)`, MOPACCartesian, 1},
+		{"xtb", "The result of an xTB run, from its standard output: energy (hartree), gradient_norm (hartree/bohr), homo_lumo_gap (eV), converged (of an optimisation), version, " +
+			"zero_point_energy (hartree), imaginary_frequencies. An error that says why when the run is no result.",
+			`xtb(output.log).homo_lumo_gap`, ReadXTB, 1},
+		{"bond_changes", `How the bonds of a geometry differ from those of a molfile: "" or words as "C1–O3 is broken (2.31 Å); H7 moved from O2 to N5".`,
+			`bond_changes(stage.rdkit.molecule, xyz(output.geometry))`, BondChanges, 1},
+		{"same_bonds", "Whether a geometry has the bonds of a molfile.",
+			`same_bonds(stage.rdkit.molecule, xyz(output.geometry))`, SameBonds, 1},
+		{"electrons", "The number of electrons, cores included, of a SMILES's atoms at a charge; null when the SMILES can't be read without RDKit.",
+			`electrons(mol.smiles, mol.charge)`, Electrons, 1},
+		{"spin_fits", "Whether a charge and a multiplicity are possible for a SMILES; true when the SMILES can't be read without RDKit.",
+			`spin_fits(mol.smiles, mol.charge, mol.multiplicity)`, SpinFits, 1},
+		{"smiles_charge", "The charge that a SMILES states; null when the SMILES can't be read without RDKit.",
+			`smiles_charge(mol.smiles) == mol.charge`, SMILESCharge, 1},
+		{"formula", `The molecular formula of a SMILES in Hill's order, as "C2H6O"; null when the SMILES can't be read without RDKit.`,
+			`formula(mol.smiles)`, Formula, 1},
+	}
+}
+
+// Ensemble reads an xyz file of conformers and sorts them by energy. Frames without one keep the file's order, behind
+// the others.
+func Ensemble(path string) ([]Frame, error) {
+	frames, err := ReadXYZ(path)
+	slices.SortStableFunc(frames, func(a, b Frame) int {
+		switch {
+		case a.Energy == nil && b.Energy == nil:
+			return 0
+		case a.Energy == nil:
+			return 1
+		case b.Energy == nil:
+			return -1
+		}
+		return cmp.Compare(*a.Energy, *b.Energy)
+	})
+	return frames, err
+}
+
+func firstFrame(path string) (Frame, error) {
+	frames, err := ReadXYZ(path)
+	if err != nil {
+		return Frame{}, err
+	}
+	return frames[0], nil
+}

@@ -1,0 +1,138 @@
+package stages
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// auxFields are the entries of a MOPAC .aux file by name, without unit and length; of a repeated one the last.
+type auxFields map[string]string
+
+var auxEntry = regexp.MustCompile(`^\s*([A-Z][A-Z0-9_.]*)(?::[^=\[]*)?(?:\[\d+\])?=(.*)$`)
+
+// parseAux reads the entries "NAME:UNIT[LENGTH]= values" of an .aux file that was written to its end.
+func parseAux(aux string) (auxFields, error) {
+	if strings.TrimSpace(aux) == "" {
+		return nil, errors.New("the file is empty")
+	}
+	if !strings.Contains(aux, "END OF MOPAC PROGRAM") {
+		return nil, errors.New("the file was not written to its end")
+	}
+	values := map[string]*strings.Builder{}
+	var current *strings.Builder
+	for line := range strings.Lines(aux) {
+		line = strings.TrimSpace(line)
+		if m := auxEntry.FindStringSubmatch(line); m != nil {
+			current = new(strings.Builder)
+			current.WriteString(m[2])
+			values[m[1]] = current
+		} else if current != nil && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "END OF MOPAC") {
+			current.WriteString("\n" + line)
+		}
+	}
+	fields := auxFields{}
+	for name, value := range values {
+		fields[name] = strings.ToValidUTF8(value.String(), "?")
+	}
+	return fields, nil
+}
+
+// text is a single value, "" when it is not there.
+func (f auxFields) text(name string) string {
+	return strings.Trim(strings.TrimSpace(f[name]), `"`)
+}
+
+// number is a single number, nil when it is not there or none.
+func (f auxFields) number(name string) *float64 {
+	x, err := parseFloat(f.text(name))
+	if err != nil {
+		return nil
+	}
+	x = withoutNoise(x)
+	return &x
+}
+
+// withoutNoise cuts what is below 1e-9, as helium's heat of formation of 0.682121D-12: another build has other noise there.
+func withoutNoise(x float64) float64 {
+	if math.Abs(x) > 1e6 {
+		return x
+	}
+	return math.Round(x*1e9) / 1e9
+}
+
+// MOPACGeometry reads the final geometry of a MOPAC run from its .aux file, Å. Without AUX(PRECISION=n) it has four decimals.
+func MOPACGeometry(auxPath string) (Frame, error) {
+	aux, err := os.ReadFile(auxPath)
+	if err != nil {
+		return Frame{}, readError(err)
+	}
+	frame, err := parseAuxGeometry(string(aux))
+	if err != nil {
+		return Frame{}, fmt.Errorf("%s: %w", auxPath, err)
+	}
+	return frame, nil
+}
+
+func parseAuxGeometry(aux string) (Frame, error) {
+	fields, err := parseAux(aux)
+	if err != nil {
+		return Frame{}, err
+	}
+	if _, ok := fields["HEAT_OF_FORMATION"]; !ok {
+		return Frame{}, errors.New("there is no final geometry: MOPAC came to no result")
+	}
+	coordinates, ok := fields["ATOM_X_OPT"]
+	if !ok {
+		coordinates = fields["ATOM_X"]
+	}
+	var frame Frame
+	if frame.Coords, err = numbers(coordinates); err != nil {
+		return Frame{}, fmt.Errorf("the geometry is broken: %w", err)
+	}
+	for _, symbol := range strings.Fields(fields["ATOM_EL"]) {
+		element, ok := ElementBySymbol(symbol)
+		if !ok {
+			return Frame{}, fmt.Errorf("there is no element %.20q", symbol)
+		}
+		frame.Symbols = append(frame.Symbols, element.Symbol)
+	}
+	if err := frame.check(); err != nil {
+		return Frame{}, fmt.Errorf("the geometry is broken: %w", err)
+	}
+	return frame, nil
+}
+
+// spinWords are MOPAC's names of the multiplicities from 1.
+var spinWords = [...]string{
+	"SINGLET", "DOUBLET", "TRIPLET", "QUARTET", "QUINTET", "SEXTET", "SEPTET", "OCTET", "NONET",
+}
+
+// MOPACState is the keywords of a charge and a multiplicity, as "CHARGE=-1 DOUBLET UHF". The spin is always spelled out: without
+// the word, MOPAC takes an impossible number of electrons in silence.
+func MOPACState(charge, multiplicity int) (string, error) {
+	if multiplicity < 1 || multiplicity > len(spinWords) {
+		return "", fmt.Errorf("MOPAC has no keyword for the multiplicity %d, only for 1 to %d", multiplicity, len(spinWords))
+	}
+	state := fmt.Sprintf("CHARGE=%d %s", charge, spinWords[multiplicity-1])
+	if multiplicity > 1 {
+		state += " UHF"
+	}
+	return state, nil
+}
+
+// MOPACCartesian is the geometry of a MOPAC deck, a line an atom with every coordinate free: " C  0.1 1  0.2 1  0.3 1".
+func MOPACCartesian(frame Frame) (string, error) {
+	if err := frame.check(); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for i, symbol := range frame.Symbols {
+		x := frame.Coords[3*i:]
+		fmt.Fprintf(&b, " %-2s %15.9f 1 %15.9f 1 %15.9f 1\n", symbol, x[0], x[1], x[2])
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}

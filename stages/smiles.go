@@ -1,0 +1,316 @@
+package stages
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// smilesAtom is an atom of a SMILES.
+type smilesAtom struct {
+	element   Element
+	charge    int
+	hydrogens int // written in brackets, or implied once all bonds are known
+	bracket   bool
+	aromatic  bool
+	order     int // sum of the orders of its bonds, an aromatic one counted as 1
+}
+
+// smilesReader reads a SMILES as far as its atoms and hydrogens need it. It checks no aromaticity, no stereo and
+// no valence of bracket atoms: RDKit, which builds the molecule, has the last word.
+type smilesReader struct {
+	text     string // what is left to read
+	atoms    []smilesAtom
+	last     int   // the atom that the next bond starts from, -1 at the start of a fragment
+	branches []int // the last of each open branch
+	order    int   // of the bond symbol just read, 0 without one
+	rings    map[int]smilesRing
+}
+
+type smilesRing struct{ atom, order int }
+
+var errSMILES = errors.New("not a SMILES that can be read here")
+
+// smilesValences are those of the atoms that may stand without brackets (OpenSMILES), with those that RDKit adds for P and I.
+var smilesValences = map[string][]int{
+	"B": {3}, "C": {4}, "N": {3, 5}, "O": {2}, "P": {3, 5, 7}, "S": {2, 4, 6}, "F": {1}, "Cl": {1}, "Br": {1}, "I": {1, 3, 5},
+}
+
+// parseSMILES reads the atoms of a SMILES with their implicit hydrogens.
+func parseSMILES(smiles string) ([]smilesAtom, error) {
+	r := smilesReader{text: strings.TrimSpace(smiles), last: -1, rings: map[int]smilesRing{}}
+	if r.text == "" {
+		return nil, errSMILES
+	}
+	for r.text != "" {
+		if !r.next() {
+			return nil, errSMILES
+		}
+	}
+	if len(r.branches) > 0 || len(r.rings) > 0 || r.order != 0 || r.last < 0 {
+		return nil, errSMILES
+	}
+	for i := range r.atoms {
+		if !r.atoms[i].imply() {
+			return nil, errSMILES
+		}
+	}
+	return r.atoms, nil
+}
+
+// next reads one atom, bond, ring closure, bracket of a branch or dot.
+func (r *smilesReader) next() bool {
+	c := r.text[0]
+	if order := strings.IndexByte("-=#$", c) + 1; order > 0 || strings.IndexByte(`:/\`, c) >= 0 {
+		r.text = r.text[1:]
+		if r.last < 0 || r.order != 0 {
+			return false
+		}
+		r.order = max(order, 1)
+		return true
+	}
+	switch {
+	case c == '(' && r.last >= 0 && r.order == 0:
+		r.branches = append(r.branches, r.last)
+	case c == ')' && len(r.branches) > 0 && r.order == 0:
+		r.last = r.branches[len(r.branches)-1]
+		r.branches = r.branches[:len(r.branches)-1]
+	case c == '.' && r.last >= 0 && len(r.branches) == 0 && r.order == 0:
+		r.last = -1
+	case c == '%' || c >= '0' && c <= '9':
+		return r.ring()
+	default:
+		return r.atom()
+	}
+	r.text = r.text[1:]
+	return true
+}
+
+// ring reads a ring closure: a digit, %nn or %(n).
+func (r *smilesReader) ring() bool {
+	digits := r.text[:1]
+	rest := r.text[1:]
+	if digits == "%" {
+		var found bool
+		if inner, ok := strings.CutPrefix(rest, "("); ok {
+			if digits, rest, found = strings.Cut(inner, ")"); !found || len(digits) > 5 {
+				return false
+			}
+		} else if len(rest) < 2 {
+			return false
+		} else {
+			digits, rest = rest[:2], rest[2:]
+		}
+	}
+	number, err := strconv.ParseUint(digits, 10, 31)
+	if err != nil || r.last < 0 {
+		return false
+	}
+	here := smilesRing{r.last, r.order}
+	r.text, r.order = rest, 0
+	open, closing := r.rings[int(number)]
+	if !closing {
+		r.rings[int(number)] = here
+		return true
+	}
+	delete(r.rings, int(number))
+	if open.atom == here.atom || open.order != 0 && here.order != 0 && open.order != here.order {
+		return false
+	}
+	return r.bond(open.atom, here.atom, max(open.order, here.order))
+}
+
+// bond joins two atoms. A double bond between aromatic atoms is left to RDKit.
+func (r *smilesReader) bond(a, b, order int) bool {
+	if order > 1 && r.atoms[a].aromatic && r.atoms[b].aromatic {
+		return false
+	}
+	r.atoms[a].order += max(order, 1)
+	r.atoms[b].order += max(order, 1)
+	return true
+}
+
+// atom reads an atom with or without brackets and bonds it to the one before.
+func (r *smilesReader) atom() bool {
+	var atom smilesAtom
+	var ok bool
+	if inner, bracket := strings.CutPrefix(r.text, "["); bracket {
+		body, rest, closed := strings.Cut(inner, "]")
+		if !closed {
+			return false
+		}
+		atom, ok = bracketAtom(body)
+		r.text = rest
+	} else {
+		symbol := r.text[:1]
+		if strings.HasPrefix(r.text, "Cl") || strings.HasPrefix(r.text, "Br") {
+			symbol = r.text[:2]
+		}
+		atom.aromatic = strings.Contains("bcnops", symbol)
+		if atom.aromatic {
+			symbol = strings.ToUpper(symbol)
+		}
+		if _, ok = smilesValences[symbol]; ok {
+			r.text = r.text[len(symbol):]
+			atom.element, _ = ElementBySymbol(symbol)
+		}
+	}
+	if !ok {
+		return false
+	}
+	r.atoms = append(r.atoms, atom)
+	this := len(r.atoms) - 1
+	if r.last >= 0 && !r.bond(r.last, this, r.order) {
+		return false
+	}
+	r.last, r.order = this, 0
+	return true
+}
+
+// bracketAtom reads what stands in brackets: isotope, symbol, chirality, hydrogens, charge, class.
+func bracketAtom(body string) (smilesAtom, bool) {
+	atom := smilesAtom{bracket: true}
+	body = strings.TrimLeft(body, "0123456789")
+	for length := 2; length > 0 && atom.element.Number == 0; length-- {
+		if len(body) < length {
+			continue
+		}
+		symbol := body[:length]
+		atom.aromatic = slices.Contains([]string{"b", "c", "n", "o", "p", "s", "se", "as", "te", "si"}, symbol)
+		if element, ok := ElementBySymbol(symbol); ok && (atom.aromatic || symbol == element.Symbol) {
+			atom.element, body = element, body[length:]
+		}
+	}
+	if atom.element.Number == 0 {
+		return atom, false
+	}
+	body = strings.TrimLeft(body, "@")
+	if len(body) >= 3 && slices.Contains([]string{"TH", "AL", "SP", "TB", "OH"}, body[:2]) && body[2] >= '1' && body[2] <= '9' {
+		body = strings.TrimLeft(body[2:], "0123456789")
+	}
+	if rest, ok := strings.CutPrefix(body, "H"); ok {
+		atom.hydrogens, body = count(rest, 1)
+	}
+	for _, sign := range []struct {
+		text  string
+		value int
+	}{{"+", 1}, {"-", -1}} {
+		if !strings.HasPrefix(body, sign.text) {
+			continue
+		}
+		rest := strings.TrimLeft(body, sign.text)
+		signs := len(body) - len(rest)
+		var size int
+		if size, body = count(rest, signs); signs > 1 && body != rest { // "++2"
+			return atom, false
+		}
+		atom.charge = sign.value * size
+		break
+	}
+	if class, ok := strings.CutPrefix(body, ":"); ok && class != "" {
+		body = strings.TrimLeft(class, "0123456789")
+	}
+	return atom, body == ""
+}
+
+// count reads a number of at most two digits, or gives the one that stands for none.
+func count(text string, otherwise int) (int, string) {
+	digits := 0
+	for digits < len(text) && digits < 2 && text[digits] >= '0' && text[digits] <= '9' {
+		digits++
+	}
+	if digits == 0 {
+		return otherwise, text
+	}
+	n, _ := strconv.Atoi(text[:digits])
+	return n, text[digits:]
+}
+
+// imply gives an atom without brackets its hydrogens: those up to the next valence, one bond more for an aromatic atom.
+func (a *smilesAtom) imply() bool {
+	if a.bracket {
+		return true
+	}
+	valences := smilesValences[a.element.Symbol]
+	if a.aromatic {
+		a.hydrogens = max(0, valences[0]-a.order-1)
+		return true
+	}
+	for _, valence := range valences {
+		if valence >= a.order {
+			a.hydrogens = valence - a.order
+			return true
+		}
+	}
+	return false
+}
+
+// Electrons counts the electrons, cores included, of a SMILES's atoms at a given charge: the table's, whatever the SMILES's own.
+// It is nil when the SMILES can't be read here.
+func Electrons(smiles string, charge int) *int {
+	atoms, err := parseSMILES(smiles)
+	if err != nil {
+		return nil
+	}
+	electrons := -charge
+	for _, a := range atoms {
+		electrons += a.element.Number + a.hydrogens
+	}
+	return &electrons
+}
+
+// SpinFits reports whether a charge and a multiplicity are possible for a SMILES's number of electrons. It is true when the
+// SMILES can't be read here.
+func SpinFits(smiles string, charge, multiplicity int) bool {
+	electrons := Electrons(smiles, charge)
+	if electrons == nil {
+		return true
+	}
+	paired := *electrons - (multiplicity - 1)
+	return multiplicity >= 1 && paired >= 0 && paired%2 == 0
+}
+
+// SMILESCharge is the sum of the charges in a SMILES, nil when it can't be read here.
+func SMILESCharge(smiles string) *int {
+	atoms, err := parseSMILES(smiles)
+	if err != nil {
+		return nil
+	}
+	charge := 0
+	for _, a := range atoms {
+		charge += a.charge
+	}
+	return &charge
+}
+
+// Formula is the molecular formula of a SMILES in Hill's order (carbon, hydrogen, the rest by name), without charge or isotopes;
+// nil when the SMILES can't be read here.
+func Formula(smiles string) *string {
+	atoms, err := parseSMILES(smiles)
+	if err != nil {
+		return nil
+	}
+	counts := map[string]int{}
+	for _, a := range atoms {
+		counts[a.element.Symbol]++
+		counts["H"] += a.hydrogens
+	}
+	symbols := slices.Sorted(maps.Keys(counts))
+	if counts["C"] > 0 {
+		symbols = slices.DeleteFunc(symbols, func(s string) bool { return s == "C" || s == "H" })
+		symbols = append([]string{"C", "H"}, symbols...)
+	}
+	var formula strings.Builder
+	for _, symbol := range symbols {
+		switch n := counts[symbol]; {
+		case n > 1:
+			formula.WriteString(symbol + strconv.Itoa(n))
+		case n == 1:
+			formula.WriteString(symbol)
+		}
+	}
+	text := formula.String()
+	return &text
+}
