@@ -1,0 +1,5 @@
+//go:build !race
+
+package grimperium_test
+
+const raceEnabled = false
