@@ -44,9 +44,65 @@ func Setup(ctx context.Context,
 	return cli.Setup(ctx, cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
+// Why tells of each target of a molecule whether it is fresh, and what changed where it is not.
+//
+// mage why mol_00001, or mage why mol_00001/pm7 for one stage. It reads pipeline.hcl, the table and artefacts/, and
+// writes nothing.
+func Why(ctx context.Context,
+	mol string, // the molecule, or one of its targets
+	table *string, // as for batch
+	artefacts *string, // as for batch
+	pipeline *string, // as for batch
+	set *string, // as for batch
+) error {
+	return cli.Why(ctx, mol, cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
+}
+
+// Check checks pipeline.hcl against the table's header, without running anything, and tells what each stage gives.
+func Check(
+	table *string, // as for batch
+	pipeline *string, // as for batch
+	set *string, // as for batch
+) error {
+	return cli.Check(cli.Options{Table: value(table), Pipeline: value(pipeline), Set: value(set)})
+}
+
+// Fmt lays out pipeline.hcl in the usual way.
+func Fmt(
+	pipeline *string, // another pipeline.hcl
+	check *bool, // only say whether it would change something: exit code 1
+) error {
+	return cli.Fmt(value(pipeline), value(check))
+}
+
+// Graph prints the stages as a Mermaid diagram, to be pasted into a README.
+func Graph(
+	pipeline *string, // another pipeline.hcl
+	set *string, // as for batch
+) error {
+	return cli.Graph(cli.Options{Pipeline: value(pipeline), Set: value(set)})
+}
+
+// Prune lists what nothing refers to in artefacts/: molecules that left the table, stages that left the pipeline,
+// earlier results.
+func Prune(
+	remove *bool, // remove it
+	table *string, // as for batch
+	artefacts *string, // as for batch
+	pipeline *string, // as for batch
+) error {
+	return cli.Prune(value(remove), cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline)})
+}
+
 // Test runs all tests, the ones with the real programs among them.
-func Test(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "test", "-timeout=25m", "./...")
+func Test(ctx context.Context,
+	race *bool, // with the race detector, which needs a C compiler
+) error {
+	args := []string{"test", "-timeout=25m", "./..."}
+	if value(race) {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
 }

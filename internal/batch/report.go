@@ -131,7 +131,7 @@ func (b *Batch) plan(i int) ([]planned, error) {
 		}
 		if up := slices.IndexFunc(s.DependsOn, func(d string) bool { return stale[d] != "" }); up >= 0 {
 			stale[s.Name] = s.DependsOn[up]
-			out = append(out, planned{s.Name, s.Name, "if " + s.DependsOn[up] + " gives something else", s.Program != ""})
+			out = append(out, planned{s.Name, s.Name, v.behind(s, s.DependsOn[up]), s.Program != ""})
 			continue
 		}
 		n, err := v.m.Instances(s)
