@@ -34,7 +34,7 @@ type Config struct {
 	Permissive bool     // rows that can't be used are left out instead of ending the batch
 	Claims     Claims
 	Warn       io.Writer
-	// Begin is called once, before the first line goes into the journal.
+	// Begin is called once, when the journal has its first line of this batch.
 	Begin func(journalPath string)
 }
 
@@ -188,15 +188,18 @@ func (b *Batch) begin() error {
 	if err := os.MkdirAll(b.Store.Root(), 0o755); err != nil {
 		return err
 	}
-	if b.Begin != nil {
-		b.Begin(b.Store.Path(store.JournalName))
-	}
 	host, _ := os.Hostname()
 	start := journal.Event{Event: journal.BatchStart, Batch: b.id, PID: os.Getpid(), Host: host, Table: b.Pipeline.Table, Total: b.sum.Scheduled}
 	for _, s := range b.Pipeline.Stages {
 		start.Stages = append(start.Stages, journal.Stage{Name: s.Name, Title: s.Title})
 	}
-	return b.journal.Write(start)
+	if err := b.journal.Write(start); err != nil {
+		return err
+	}
+	if b.Begin != nil {
+		b.Begin(b.Store.Path(store.JournalName))
+	}
+	return nil
 }
 
 func (b *Batch) log(e journal.Event) error {

@@ -166,7 +166,7 @@ func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *
 		return "", "", nil
 	}
 	message = fmt.Sprintf("%s %s", s.Program, res)
-	if last := lastLine(cmd.Stderr, cmd.Stdout); last != "" && !res.TimedOut {
+	if last := lastLine(cmd.Stderr); last != "" && !res.TimedOut {
 		return last, message + "; ", nil
 	}
 	return message, "", nil
@@ -217,24 +217,19 @@ func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.T
 	return err.Error(), nil
 }
 
-// lastLine is the last line with something in it of the first file that has one.
-func lastLine(files ...string) string {
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			continue
-		}
-		if info, err := f.Stat(); err == nil && info.Size() > 4096 {
-			_, _ = f.Seek(-4096, io.SeekEnd)
-		}
-		data, _ := io.ReadAll(io.LimitReader(f, 4096))
-		f.Close()
-		lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
-		if last := strings.TrimSpace(strings.ToValidUTF8(string(lines[len(lines)-1]), "?")); last != "" {
-			return last
-		}
+// lastLine is the last line with something in it of a file, "" where there is none.
+func lastLine(name string) string {
+	f, err := os.Open(name)
+	if err != nil {
+		return ""
 	}
-	return ""
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > 4096 {
+		_, _ = f.Seek(-4096, io.SeekEnd)
+	}
+	data, _ := io.ReadAll(io.LimitReader(f, 4096))
+	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
+	return strings.TrimSpace(strings.ToValidUTF8(string(lines[len(lines)-1]), "?"))
 }
 
 // keepFailed keeps a failed attempt's folder for reading, with the command that can be tried by hand.

@@ -70,7 +70,7 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *stor
 			tried = append(tried, candidate+" is not there")
 			continue
 		}
-		if id, known := index.Program(prog.Name, path); known && id == "" {
+		if id, known := index.Program(cacheName(prog), path); known && id == "" {
 			refused = append(refused, path)
 		} else if why, err := p.use(ctx, prog, path, index, false); why == "" || err != nil {
 			return err
@@ -95,9 +95,14 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *stor
 	return err
 }
 
+// cacheName is the index's name of a program that is asked for its version in a certain way.
+func cacheName(prog *pipeline.Program) string {
+	return fmt.Sprintf("%s %q", prog.Name, prog.Version)
+}
+
 // use takes an executable if it tells its version, which the index may know unless it is to be asked; else why says why not.
 func (p *programs) use(ctx context.Context, prog *pipeline.Program, path string, index *store.Index, ask bool) (why string, err error) {
-	id, known := index.Program(prog.Name, path)
+	id, known := index.Program(cacheName(prog), path)
 	if !known || ask {
 		var watched []string
 		if id, watched, err = identify(ctx, prog, path); ctx.Err() != nil {
@@ -106,7 +111,7 @@ func (p *programs) use(ctx context.Context, prog *pipeline.Program, path string,
 			why = fmt.Sprintf("%s %v", path, err)
 			id = ""
 		}
-		if err := index.SetProgram(prog.Name, path, id, watched); err != nil {
+		if err := index.SetProgram(cacheName(prog), path, id, watched); err != nil {
 			return "", err
 		}
 	}

@@ -50,7 +50,7 @@ func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
 	case rec.Fingerprint != d.print:
 		d.action, d.reason = run, strings.Join(Difference(rec.Description, d.lines), "; ")
 	case rec.Outcome != store.OK:
-		b.judgeFailed(v, &d, rec)
+		b.judgeFailed(v, name, &d, rec)
 		return d, nil
 	default:
 		if !v.trusted {
@@ -71,7 +71,14 @@ func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
 }
 
 // judgeFailed decides on a target that failed and would do the same again.
-func (b *Batch) judgeFailed(v *visit, d *verdict, rec *store.Record) {
+func (b *Batch) judgeFailed(v *visit, name string, d *verdict, rec *store.Record) {
+	if rec.Reading != d.reading {
+		d.action, d.reason = run, "failed last time, and its values are read in another way now"
+		if rec.Outputs != nil && b.Store.Verify(v.id, name, rec) == "" {
+			d.action = read // the program had succeeded
+		}
+		return
+	}
 	d.action, d.reason = run, "failed last time: "+rec.Error
 	raised := rec.Outcome == store.TimedOut && d.task.Timeout.Seconds() > rec.Timeout
 	switch {
@@ -93,7 +100,7 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 		return nil, b.fail(v, s, i, nil, err.Error())
 	}
 	old := v.man.Targets[name]
-	if old != nil && old.Outcome != store.OK && old.Fingerprint != d.print {
+	if old != nil && old.Outcome != store.OK && (old.Fingerprint != d.print || old.Reading != d.reading) {
 		v.reruns = 0 // what failed is not what would run now
 	}
 	if d.action != fresh && b.died[v.id] == name && d.action != skip {
@@ -140,6 +147,7 @@ func (b *Batch) perform(ctx context.Context, v *visit, s *pipeline.Stage, i int,
 	switch d.action {
 	case read:
 		rec := *old
+		rec.Outcome, rec.Error = store.OK, ""
 		if err := b.readAgain(v, s, i, d, &rec); err == nil || rec.Outcome != store.OK {
 			return &rec, readOutcome(&rec), err
 		}
@@ -187,7 +195,7 @@ func (b *Batch) save(v *visit, err error) error {
 func (b *Batch) readAgain(v *visit, s *pipeline.Stage, i int, d verdict, rec *store.Record) error {
 	values, err := v.m.Read(s, i, paths(b.Store.TargetDir(v.id, s.Instance(i)), s.Outputs))
 	if err != nil {
-		rec.Outcome, rec.Values = store.Failed, nil
+		rec.Outcome, rec.Values, rec.Reading = store.Failed, nil, d.reading
 		return b.fail(v, s, i, rec, err.Error()+" ("+shown(b.Store.TargetDir(v.id, s.Instance(i)))+")")
 	}
 	rec.Values, rec.Reading = values, d.reading
@@ -214,6 +222,11 @@ func (b *Batch) fail(v *visit, s *pipeline.Stage, i int, rec *store.Record, mess
 		rec = &store.Record{Fingerprint: fingerprint([]string{message}), Description: []string{"error = " + message}, Outcome: store.Failed}
 	}
 	rec.Error = v.failure.message
+	if old := v.man.Targets[name]; old != nil && old.Fingerprint != rec.Fingerprint {
+		if err := b.Store.Retire(v.man, name); err != nil { // what it made before may be wanted again
+			return err
+		}
+	}
 	v.man.Put(name, rec)
 	b.sum.stageFailed(s.Name)
 	return nil

@@ -104,7 +104,7 @@ func (s *Store) Commit(m *Manifest, target, scratch string, outputs map[string]s
 		return err
 	}
 	dst := s.TargetDir(m.Molecule, target)
-	if err := s.retire(m, target); err != nil {
+	if err := s.Retire(m, target); err != nil {
 		return err
 	}
 	if err := moveDir(scratch, dst); err != nil {
@@ -202,8 +202,8 @@ func prune(dir string, wanted map[string]bool) error {
 	return walk(".")
 }
 
-// retire moves the present result of a target, if there is one, into the molecule's history.
-func (s *Store) retire(m *Manifest, target string) error {
+// Retire moves the present result of a target, if there is one, into the molecule's history.
+func (s *Store) Retire(m *Manifest, target string) error {
 	dir := s.TargetDir(m.Molecule, target)
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -275,7 +275,7 @@ func (s *Store) Restore(m *Manifest, target, fingerprint string) (*Record, error
 			return nil, nil
 		}
 	}
-	if err := s.retire(m, target); err != nil {
+	if err := s.Retire(m, target); err != nil {
 		return nil, err
 	}
 	dir := s.TargetDir(m.Molecule, target)
@@ -307,11 +307,17 @@ func (s *Store) aside(mol, target string, rec *Record) error {
 
 // Drop removes targets that are no longer there: for_each had more instances once.
 func (s *Store) Drop(m *Manifest, target string) error {
-	if err := s.retire(m, target); err != nil {
+	if err := s.Retire(m, target); err != nil {
 		return err
 	}
 	delete(m.Targets, target)
-	return os.RemoveAll(s.FailedDir(m.Molecule, target))
+	if err := os.RemoveAll(s.FailedDir(m.Molecule, target)); err != nil {
+		return err
+	}
+	if strings.Contains(target, "/") {
+		os.Remove(filepath.Dir(s.TargetDir(m.Molecule, target))) // the last instance takes the stage's folder with it
+	}
+	return nil
 }
 
 // Sync flushes a molecule's files to the disk: afterwards a power cut can't take them.
