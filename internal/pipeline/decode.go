@@ -103,7 +103,7 @@ func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
 				continue
 			}
 		}
-		if old := first[key]; old != nil && b.Type != "locals" {
+		if old := first[key]; old != nil && b.Type != "locals" && b.Type != "merge" {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Duplicate block",
 				Detail: fmt.Sprintf("The block %s stands already at line %d. Give one of the two another name.", key, old.DefRange.Start.Line), Subject: &b.DefRange})
 			continue
@@ -159,6 +159,10 @@ func (p *Pipeline) decodeBlock(b *hcl.Block) hcl.Diagnostics {
 		for _, a := range inOrder(b.Body.(*hclsyntax.Body).Attributes) {
 			if slices.Contains(p.reserved, a.Name) {
 				diags = append(diags, wrong(a.NameRange, "Column is not the merge's", fmt.Sprintf("The column %q belongs to the molecule or to the batch itself.", a.Name)))
+				continue
+			}
+			if slices.Contains(p.Merged, a.Name) {
+				diags = append(diags, wrong(a.NameRange, "Duplicate column", fmt.Sprintf("The column %q is merged already.", a.Name)))
 				continue
 			}
 			p.merge = append(p.merge, a)

@@ -1,0 +1,18 @@
+# Harmonic frequencies by GFN2-xTB at its own geometry: is it a minimum, and what is the zero-point energy?
+# Append this file to pipeline.hcl; the next `mage batch` runs the new stage for every molecule, and nothing else.
+
+stage "frequencies" {
+  title   = "GFN2 frequencies"
+  command = ["xtb", stage.preopt.geometry, "--hess", "--gfn", 2, "--chrg", mol.charge, "--uhf", mol.multiplicity - 1]
+  timeout = "30m"
+  outputs = { log = "stdout", spectrum = "vibspectrum" }
+  values = {
+    zero_point_energy     = xtb(output.log).zero_point_energy # hartree
+    imaginary_frequencies = xtb(output.log).imaginary_frequencies
+  }
+}
+
+merge {
+  zpe_gfn2              = round(627.509474 * stage.frequencies.zero_point_energy, 3) # kcal/mol; CODATA 2018
+  imaginary_frequencies = stage.frequencies.imaginary_frequencies
+}

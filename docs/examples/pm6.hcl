@@ -1,0 +1,24 @@
+# PM6 on PM7's geometry, for comparison: one energy, no optimisation.
+# Append this file to pipeline.hcl; the next `mage batch` runs the new stage for every molecule, and nothing else.
+
+stage "pm6" {
+  title    = "PM6 single point"
+  for_each = stage.pm7[*].aux
+  timeout  = "5m"
+
+  file "pm6.mop" {
+    content = <<-EOT
+      PM6 1SCF PRECISE THREADS=1 AUX ${mopac_state(mol.charge, mol.multiplicity)}
+      ${mol.mol_id}, conformer ${each.key + 1} at PM7's geometry
+
+      ${mopac_cartesian(mopac_geometry(each.value))}
+    EOT
+  }
+  command = ["mopac", "pm6.mop"]
+  outputs = { out = "pm6.out", aux = "pm6.aux" }
+  values  = { hof = mopac(output.out, output.aux).hof } # kcal/mol at 298.15 K
+}
+
+merge {
+  hof_pm6 = round(min(stage.pm6[*].hof...), 5)
+}
