@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,8 +31,11 @@ type Config struct {
 	Store      *store.Store
 	Index      *store.Index
 	Builtins   map[string]Builtin
-	Only       []string // mol_ids; empty: all
-	Permissive bool     // rows that can't be used are left out instead of ending the batch
+	Only       []string                 // mol_ids; empty: all
+	Permissive bool                     // rows that can't be used are left out instead of ending the batch
+	Limit      int                      // at most so many molecules; 0: all
+	Retry      string                   // skipped molecules to try again: RetryAll, a stage, or a text in the error message; "": none
+	Timeouts   map[string]time.Duration // by stage, instead of the pipeline's
 	Claims     Claims
 	Warn       io.Writer
 	// Begin is called once, when the journal has its first line of this batch.
@@ -62,6 +66,8 @@ type Batch struct {
 	programs *programs
 	died     map[string]string // molecule to target, where the process itself died in the last batch
 	sum      Summary
+	window   []bool // of the last molecules, in their order: failed
+	alarmed  bool
 }
 
 // ErrRows says that rows of the table can't be used; the findings were written out.
@@ -69,7 +75,10 @@ var ErrRows = errors.New("nothing was run, because rows of the table can't be us
 
 // New prepares a batch; nothing is written or run yet, but for the programs that are asked for their versions.
 func New(ctx context.Context, c Config) (*Batch, error) {
-	b := &Batch{Config: c, started: time.Now(), sum: Summary{Targets: map[string]int{}, Counts: map[string]int{}}}
+	b := &Batch{Config: c, started: time.Now(), sum: Summary{Targets: map[string]int{}, Counts: map[string]int{}, Seconds: map[string]float64{}}}
+	if err := b.checkFlags(); err != nil {
+		return nil, err
+	}
 	b.id = b.started.UTC().Format("20060102-150405") + fmt.Sprintf("-%d", os.Getpid())
 	var err error
 	if b.programs, err = findPrograms(ctx, c); err != nil {
@@ -125,7 +134,11 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	if err := csvmerge.Sweep(b.Pipeline.Table); err != nil {
 		return nil, err
 	}
-	b.died = diedIn(b.Store.Path(store.JournalName))
+	b.journal = journal.Create(b.Store.Path(store.JournalName))
+	defer b.journal.Close()
+	if err := b.countDeaths(); err != nil {
+		return nil, err
+	}
 	todo, err := b.schedule()
 	if err != nil {
 		return nil, err
@@ -134,10 +147,12 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	b.sum.Scheduled = len(todo)
-	b.journal = journal.Create(b.Store.Path(store.JournalName))
-	defer b.journal.Close()
+	if err := b.alarmInvalid(); err != nil {
+		return nil, err
+	}
 	err = b.all(ctx, todo)
 	b.sum.Elapsed = time.Since(b.started)
+	b.alarmAtEnd()
 	if e := b.Store.Sweep(); err == nil {
 		err = e
 	}
@@ -167,6 +182,9 @@ func (b *Batch) all(ctx context.Context, todo []string) error {
 		if err := b.molecule(ctx, id); err != nil {
 			return err
 		}
+		if err := b.alarm(); err != nil {
+			return err
+		}
 	}
 	if ctx.Err() != nil {
 		b.sum.Interrupted = true
@@ -180,6 +198,7 @@ func (b *Batch) begin() error {
 		return nil
 	}
 	b.began = true
+	b.sum.Batch = b.id
 	for _, l := range b.Claims {
 		if err := l.Announce(); err != nil {
 			return err
@@ -227,7 +246,7 @@ func (b *Batch) schedule() ([]string, error) {
 			continue
 		}
 		status := b.Table.Status(i)
-		if (status == csvmerge.OK || status == csvmerge.Skip) && b.Index.Fresh(id, b.key(i)) {
+		if (status == csvmerge.OK || status == csvmerge.Skip) && !b.again(i) && b.Index.Fresh(id, b.key(i)) {
 			b.sum.Fresh++
 			if status == csvmerge.Skip {
 				b.sum.Skipped++
@@ -247,7 +266,7 @@ func (b *Batch) schedule() ([]string, error) {
 	if err := b.refuse(problems); err != nil {
 		return nil, err
 	}
-	return append(failed, others...), nil
+	return b.limited(append(failed, others...)), nil
 }
 
 // findings reports the rows that can't be used; under permissive they are returned to be left out.
@@ -284,7 +303,7 @@ func (b *Batch) refuse(found []csvmerge.Finding) error {
 		}
 		fmt.Fprintf(b.Warn, "%s:%d: %s\n", shown(b.Table.Path()), f.Line, findingText(f))
 	}
-	b.sum.Invalid += len(found)
+	b.sum.invalid(found)
 	if !b.Permissive {
 		return ErrRows
 	}
@@ -306,12 +325,14 @@ func findingText(f csvmerge.Finding) string {
 	return text
 }
 
-// precheck evaluates the molecule block for a row before anything runs.
-func (b *Batch) precheck(i int) []csvmerge.Finding {
+func (b *Batch) precheck(i int) []csvmerge.Finding { return Precheck(b.Pipeline, b.Table, i) }
+
+// Precheck evaluates the molecule block for a row before anything runs.
+func Precheck(p *pipeline.Pipeline, t *csvmerge.Table, i int) []csvmerge.Finding {
 	finding := func(problem string) csvmerge.Finding {
-		return csvmerge.Finding{Line: b.Table.Line(i), ID: b.Table.ID(i), Problem: problem}
+		return csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Problem: problem}
 	}
-	m, err := b.Pipeline.Molecule(b.cells(i))
+	m, err := p.Molecule(cells(p, t, i))
 	if err != nil {
 		return []csvmerge.Finding{finding(err.Error())}
 	}
@@ -336,11 +357,13 @@ func (b *Batch) only() (map[string]bool, error) {
 	return set, nil
 }
 
+func (b *Batch) cells(i int) map[string]any { return cells(b.Pipeline, b.Table, i) }
+
 // cells returns a row's cells that the pipeline reads.
-func (b *Batch) cells(i int) map[string]any {
-	out := make(map[string]any, len(b.Pipeline.Columns))
-	for _, c := range b.Pipeline.Columns {
-		out[c] = b.Table.Value(i, c)
+func cells(p *pipeline.Pipeline, t *csvmerge.Table, i int) map[string]any {
+	out := make(map[string]any, len(p.Columns))
+	for _, c := range p.Columns {
+		out[c] = t.Value(i, c)
 	}
 	return out
 }
@@ -381,6 +404,36 @@ func (b *Batch) needed(todo []string) error {
 		fmt.Fprintf(b.Warn, "Warning: %v. Nothing needs it now.\n", err)
 	}
 	return nil
+}
+
+const diedMessage = "the batch itself died while this ran (out of memory, or a power cut?)"
+
+// countDeaths counts a rerun for the molecule in whose target the last batch died, so that it can't hold up every
+// batch for ever. It is written at once: this batch may die there too.
+func (b *Batch) countDeaths() error {
+	b.died = diedIn(b.Store.Path(store.JournalName))
+	var changes []csvmerge.Change
+	for id, target := range b.died {
+		i, ok := b.Table.Lookup(id)
+		if !ok {
+			continue
+		}
+		reruns, _ := b.Table.Value(i, "reruns").(int64)
+		status := csvmerge.Rerun
+		if int(reruns)+1 >= b.Pipeline.MaxReruns {
+			status = csvmerge.Skip
+		}
+		changes = append(changes, csvmerge.Change{ID: id, Cells: map[string]string{"status": status.String(), "reruns": strconv.Itoa(int(reruns) + 1),
+			"error_message": fmt.Sprintf("%s/%s: %s", id, target, diedMessage)}})
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	if _, err := b.Table.Merge(changes); err != nil {
+		return err
+	}
+	// This closes the account of the batch that died: its deaths are not counted again.
+	return b.journal.Write(journal.Event{Event: journal.BatchEnd, Outcome: journal.Failed, Error: diedMessage})
 }
 
 // diedIn finds the target in which the last batch died, if it did not end: its molecule counts a rerun.

@@ -34,7 +34,7 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 	task := d.task
 	if v.reruns > 0 {
 		var err error
-		if task, err = v.m.Task(s, i, v.reruns); err != nil {
+		if task, err = b.task(v, s, i, v.reruns); err != nil {
 			rec.Outcome = store.Failed
 			return rec, b.fail(v, s, i, rec, err.Error())
 		}

@@ -38,7 +38,7 @@ func (b *Batch) visit(i int) (*visit, error) {
 	if n, ok := b.Table.Value(i, "reruns").(int64); ok {
 		v.reruns = int(n)
 	}
-	if v.status != csvmerge.Rerun && v.status != csvmerge.Skip {
+	if (v.status != csvmerge.Rerun && v.status != csvmerge.Skip) || b.retried(i) {
 		v.reruns = 0 // a user who sets a row back to Pending wants it tried from the start
 	}
 	var err error
@@ -196,7 +196,7 @@ func (b *Batch) fold(v *visit) error {
 // note tells the index that the molecule is fresh now.
 func (b *Batch) note(v *visit) error {
 	i, ok := b.Table.Lookup(v.id)
-	if !ok || (v.failure != nil && b.Table.Status(i) != csvmerge.Skip) {
+	if !ok || (v.failure != nil && (b.Table.Status(i) != csvmerge.Skip || len(b.Timeouts) > 0)) {
 		return nil
 	}
 	files := []string{"manifest.json"}
@@ -216,6 +216,9 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05-07:0
 
 func (b *Batch) count(v *visit, status csvmerge.Status) {
 	b.sum.Counts[status.String()]++
+	if v.ran {
+		b.finished(v.failure != nil)
+	}
 	switch {
 	case v.failure == nil && !v.ran:
 		b.sum.Fresh++

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"grimperium/csvmerge"
 	"grimperium/internal/pipeline"
 )
 
@@ -18,22 +19,25 @@ type Summary struct {
 	Failures                                  []Failure
 	Elapsed                                   time.Duration
 	Interrupted                               bool
-
-	failedStages map[string]int
+	Batch                                     string             // the batch's id, "" when it had nothing to do and wrote nothing
+	Finished                                  int                // molecules of which something ran
+	Seconds                                   map[string]float64 // wall time by stage
+	Findings                                  []csvmerge.Finding // of the rows that are left out
+	Alarms                                    []string           // shares that passed what pipeline.hcl allows, and what else a person should look at
 }
 
 // Failure is a molecule that failed in this batch.
 type Failure struct{ Molecule, Target, Message string }
 
-func (s *Summary) stageFailed(stage string) {
-	if s.failedStages == nil {
-		s.failedStages = map[string]int{}
+// Print writes the summary for a person, with the alarms last.
+func (s *Summary) Print(w io.Writer, stages []*pipeline.Stage) {
+	s.print(w, stages)
+	for _, text := range s.Alarms {
+		fmt.Fprintf(w, "\nALARM: %s.\n", text)
 	}
-	s.failedStages[stage]++
 }
 
-// Print writes the summary for a person.
-func (s *Summary) Print(w io.Writer, stages []*pipeline.Stage) {
+func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	if len(s.Targets) == 0 && len(s.Failures) == 0 && !s.Interrupted {
 		fmt.Fprintf(w, "Everything is up to date: %s.\n", s.standing())
 		return
@@ -48,6 +52,14 @@ func (s *Summary) Print(w io.Writer, stages []*pipeline.Stage) {
 		}
 		if len(parts) > 0 {
 			fmt.Fprintf(w, "  %-10s %s\n", st.Name, strings.Join(parts, ", "))
+		}
+	}
+	if stage, share := s.slowest(); stage != "" {
+		fmt.Fprintf(w, "  slowest stage: %s, %.0f %% of the time\n", stage, 100*share)
+	}
+	if len(s.Failures) > 1 {
+		for _, g := range s.Groups() {
+			fmt.Fprintf(w, "  failed: %s\n", g)
 		}
 	}
 	const most = 20

@@ -36,7 +36,7 @@ const (
 
 // judge compares a target with its record. It changes nothing.
 func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
-	task, err := v.m.Task(s, i, 0)
+	task, err := b.task(v, s, i, 0)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -103,15 +103,10 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 	if old != nil && old.Outcome != store.OK && (old.Fingerprint != d.print || old.Reading != d.reading) {
 		v.reruns = 0 // what failed is not what would run now
 	}
-	if d.action != fresh && b.died[v.id] == name && d.action != skip {
-		delete(b.died, v.id)
-		if err := b.fail(v, s, i, &store.Record{Fingerprint: d.print, Description: d.lines, Outcome: store.Failed}, "the batch itself died while this ran (out of memory, or a power cut?)"); err != nil {
-			return nil, err
-		}
-		if v.reruns >= b.Pipeline.MaxReruns {
-			return v.man.Targets[name], nil
-		}
-		v.failure = nil
+	if b.died[v.id] == name && d.action == run && v.status == csvmerge.Skip {
+		rec := &store.Record{Fingerprint: d.print, Description: d.lines, Reading: d.reading, Outcome: store.Failed}
+		v.reruns-- // it was counted when this batch began
+		return rec, b.fail(v, s, i, rec, diedMessage)
 	}
 	switch d.action {
 	case fresh:
@@ -138,6 +133,7 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 		e.Seconds, e.Error = rec.Seconds, rec.Error
 	}
 	b.sum.Targets[s.Name+" "+outcome]++
+	b.sum.Seconds[s.Name] += e.Seconds
 	return rec, b.log(e)
 }
 
@@ -228,7 +224,6 @@ func (b *Batch) fail(v *visit, s *pipeline.Stage, i int, rec *store.Record, mess
 		}
 	}
 	v.man.Put(name, rec)
-	b.sum.stageFailed(s.Name)
 	return nil
 }
 

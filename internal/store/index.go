@@ -154,8 +154,9 @@ func (x *Index) Untouched(mol string) bool {
 	return ok && x.Fresh(mol, e.key)
 }
 
-// digest folds the stats of a molecule's files; newest is the latest time stamp among them.
-func (s *Store) digest(mol string, files []string) (d [16]byte, newest time.Time, err error) {
+// digest folds the stats of a molecule's files; they can be trusted from a moment on.
+func (s *Store) digest(mol string, files []string) (d [16]byte, trusted time.Time, err error) {
+	var newest time.Time
 	h := sha256.New()
 	buf := make([]byte, 0, 256)
 	var st unix.Stat_t
@@ -172,11 +173,17 @@ func (s *Store) digest(mol string, files []string) (d [16]byte, newest time.Time
 		}
 		coarse = coarse && m%1e9 == 0 && c%1e9 == 0
 	}
-	if coarse && len(files) > 0 {
-		newest = newest.Add(coarseGranularity - granularity)
-	}
 	copy(d[:], h.Sum(nil))
-	return d, newest.Add(granularity), nil
+	return d, trustedFrom(newest, coarse), nil
+}
+
+// trustedFrom is when a file's stat can be trusted: after then no second write can have left it as it is. coarse is whether the
+// time stamps are of whole seconds.
+func trustedFrom(newest time.Time, coarse bool) time.Time {
+	if coarse {
+		return newest.Add(coarseGranularity)
+	}
+	return newest.Add(granularity)
 }
 
 // Note remembers that a molecule was found fresh with this key: its files were just verified. files are relative to the molecule's folder.

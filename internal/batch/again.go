@@ -1,0 +1,74 @@
+package batch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/pipeline"
+)
+
+// RetryAll is the Config.Retry that takes every skipped molecule.
+const RetryAll = "all"
+
+// checkFlags refuses what Config says of stages that are not there.
+func (b *Batch) checkFlags() error {
+	var names []string
+	for _, s := range b.Pipeline.Stages {
+		names = append(names, s.Name)
+	}
+	for _, name := range sortedNames(b.Timeouts) {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("-timeout: there is no stage %q; the stages are %s", name, strings.Join(names, ", "))
+		}
+	}
+	if b.Limit < 0 {
+		return fmt.Errorf("-limit=%d: at least 0, which is no limit", b.Limit)
+	}
+	return nil
+}
+
+// again reports whether a skipped row is to be looked at although nothing about it changed: it is to be tried again, may have more time
+// or more reruns now, or its reruns were set back by hand.
+func (b *Batch) again(i int) bool {
+	if b.Table.Status(i) != csvmerge.Skip {
+		return false
+	}
+	reruns, _ := b.Table.Value(i, "reruns").(int64)
+	return b.retried(i) || len(b.Timeouts) > 0 || int(reruns) < b.Pipeline.MaxReruns
+}
+
+// retried reports whether a skipped row is one that Config.Retry means: all, the ones that failed in a stage, or the ones with a text in
+// their error message, in any letter case.
+func (b *Batch) retried(i int) bool {
+	if b.Retry == "" || b.Table.Status(i) != csvmerge.Skip {
+		return false
+	}
+	message := b.Table.Cell(i, "error_message").Text
+	if b.Retry == RetryAll {
+		return true
+	}
+	if b.Pipeline.Stage(b.Retry) != nil {
+		stage, _ := Reason(message)
+		return stage == b.Retry
+	}
+	return strings.Contains(strings.ToLower(message), strings.ToLower(b.Retry))
+}
+
+// limited is the part of the schedule that this batch takes.
+func (b *Batch) limited(todo []string) []string {
+	if b.Limit > 0 && len(todo) > b.Limit {
+		return todo[:b.Limit]
+	}
+	return todo
+}
+
+// task is a target's task at an attempt, with the time that it has in this batch.
+func (b *Batch) task(v *visit, s *pipeline.Stage, i, attempt int) (*pipeline.Task, error) {
+	task, err := v.m.Task(s, i, attempt)
+	if limit, ok := b.Timeouts[s.Name]; ok && err == nil {
+		task.Timeout = limit
+	}
+	return task, err
+}

@@ -1,0 +1,138 @@
+package store
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+var files = []string{"manifest.json", "a/out"}
+
+func indexed(t *testing.T) (*Store, [16]byte) {
+	t.Helper()
+	s := open(t)
+	build(t, s, empty("mol_1"), "a", print1, "hello")
+	key := Key("pipeline", "cells")
+	x := s.Index()
+	check(t, x.Note("mol_1", key, files))
+	check(t, x.Close())
+	return s, key
+}
+
+func TestIndex(t *testing.T) {
+	s, key := indexed(t)
+	if !s.Index().Fresh("mol_1", key) {
+		t.Fatal("what was noted is not fresh")
+	}
+	if s.Index().Fresh("mol_1", Key("pipeline", "other cells")) || s.Index().Fresh("mol_2", key) {
+		t.Error("another key or molecule is fresh")
+	}
+	if Key("ab", "c") == Key("a", "bc") {
+		t.Error("keys run together")
+	}
+	path := filepath.Join(s.TargetDir("mol_1", "a"), "out")
+	now := time.Now()
+	check(t, os.Chtimes(path, now, now))
+	if s.Index().Fresh("mol_1", key) {
+		t.Error("a touched file is fresh without a look")
+	}
+}
+
+// A file rewritten with its size and its modification time kept is noticed by its change time.
+func TestIndexSameSizeAndTime(t *testing.T) {
+	s, key := indexed(t)
+	path := filepath.Join(s.TargetDir("mol_1", "a"), "out")
+	info, err := os.Stat(path)
+	check(t, err)
+	check(t, os.WriteFile(path, []byte("hellO"), 0o644))
+	check(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
+	if s.Index().Fresh("mol_1", key) {
+		t.Error("the edit is not seen")
+	}
+}
+
+// A file that is younger than the clock's step is not trusted: its molecule is looked at again.
+func TestSettled(t *testing.T) {
+	at := time.Unix(1000, 123456789)
+	for _, c := range []struct {
+		name   string
+		newest time.Time
+		coarse bool
+		now    time.Time
+		want   bool
+	}{
+		{"young", at, false, at.Add(10 * time.Millisecond), false},
+		{"old enough", at, false, at.Add(30 * time.Millisecond), true},
+		{"whole seconds, young", time.Unix(1000, 0), true, time.Unix(1001, 5e8), false},
+		{"whole seconds, old enough", time.Unix(1000, 0), true, time.Unix(1003, 0), true},
+		{"from the future", at.Add(time.Hour), false, at, false},
+	} {
+		if got := trustedFrom(c.newest, c.coarse).Before(c.now); got != c.want {
+			t.Errorf("%s: trusted %t, want %t", c.name, got, c.want)
+		}
+	}
+}
+
+// The cache heals by itself: cut at any byte, or with any byte changed, it gives a slow answer, not a wrong one.
+func TestIndexDamaged(t *testing.T) {
+	s, key := indexed(t)
+	whole, err := os.ReadFile(s.Path(IndexName))
+	check(t, err)
+	for n := range whole {
+		for _, data := range [][]byte{whole[:n], append(append(bytes.Clone(whole[:n]), whole[n]^0x15), whole[n+1:]...)} {
+			check(t, os.WriteFile(s.Path(IndexName), data, 0o644))
+			x := s.Index()
+			_ = x.Fresh("mol_1", key)
+			if x.Fresh("mol_1", Key("never noted")) {
+				t.Fatalf("byte %d: fresh with a key that was never noted", n)
+			}
+			check(t, x.Note("mol_1", key, files))
+			check(t, x.Close())
+			if !s.Index().Fresh("mol_1", key) {
+				t.Fatalf("byte %d: not healed:\n%s", n, data)
+			}
+		}
+	}
+}
+
+func FuzzIndex(f *testing.F) {
+	f.Add([]byte(indexHeader + "\nfiles\t0\tmanifest.json\tx/../../y\nmol\tm\t00112233445566778899aabbccddeeff\t00112233445566778899aabbccddeeff\t0\nprogram\tx\t{}\n"))
+	f.Add([]byte("mol\t\t\t\t"))
+	s := &Store{f.TempDir()}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		check(t, os.WriteFile(s.Path(IndexName), data, 0o644))
+		x := s.Index()
+		x.Fresh("m", Key("k"))
+		x.Untouched("m")
+		x.Program("x", "/bin/true")
+	})
+}
+
+func TestProgram(t *testing.T) {
+	s := open(t)
+	path := filepath.Join(t.TempDir(), "tool")
+	module := filepath.Join(t.TempDir(), "module")
+	check(t, os.WriteFile(path, []byte("1"), 0o755))
+	check(t, os.WriteFile(module, []byte("1"), 0o644))
+	x := s.Index()
+	check(t, x.SetProgram("tool", path, "tool 1.0", []string{module}))
+	check(t, x.Close())
+	if id, ok := s.Index().Program("tool", path); !ok || id != "tool 1.0" {
+		t.Errorf("identity %q, %t", id, ok)
+	}
+	check(t, os.WriteFile(module, []byte("22"), 0o644))
+	if _, ok := s.Index().Program("tool", path); ok {
+		t.Error("a changed module goes unseen")
+	}
+	readOnly := s.Index()
+	readOnly.ReadOnly = true
+	before, err := os.ReadFile(s.Path(IndexName))
+	check(t, err)
+	check(t, readOnly.SetProgram("tool", path, "tool 2.0", nil))
+	check(t, readOnly.Close())
+	if after, _ := os.ReadFile(s.Path(IndexName)); !bytes.Equal(before, after) {
+		t.Error("a read-only index was written")
+	}
+}

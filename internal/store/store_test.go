@@ -1,0 +1,257 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const print1 = "1111111111111111111111111111111111111111111111111111111111111111"
+
+func printN(c string) string { return strings.Repeat(c, 64) }
+
+func open(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(filepath.Join(t.TempDir(), "artefacts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// make builds a target with one output and records it.
+func build(t *testing.T, s *Store, m *Manifest, target, print, content string) {
+	t.Helper()
+	dir, err := s.Scratch(m.Molecule, target)
+	check(t, err)
+	check(t, os.WriteFile(filepath.Join(dir, "out"), []byte(content), 0o644))
+	check(t, os.WriteFile(filepath.Join(dir, "litter"), nil, 0o644))
+	rec := &Record{Fingerprint: print, Outcome: OK}
+	check(t, s.Commit(m, target, dir, map[string]string{"text": "out"}, nil, rec))
+	m.Put(target, rec)
+	check(t, s.Save(m))
+}
+
+func TestCommitArrivesWhole(t *testing.T) {
+	s := open(t)
+	m := empty("mol_1")
+	build(t, s, m, "pm7/2", print1, "hello")
+	names := list(t, s.TargetDir("mol_1", "pm7/2"))
+	if got := strings.Join(names, " "); got != "out" {
+		t.Errorf("the folder has %q, want only the output", got)
+	}
+	if out := m.Targets["pm7/2"].Outputs["text"]; out.Size != 5 || out.SHA256[:8] != "2cf24dba" {
+		t.Errorf("recorded as %+v", out)
+	}
+	check(t, s.Sync(m))
+	back, err := s.Manifest("mol_1")
+	check(t, err)
+	if s.Verify("mol_1", "pm7/2", back.Targets["pm7/2"]) != "" {
+		t.Error("what was just committed is not what is recorded")
+	}
+}
+
+func list(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	check(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// What a program left is refused unless it is a regular file inside of the folder; then nothing is moved.
+func TestCommitRefuses(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"missing": func(string) error { return nil },
+		"link":    func(p string) error { return os.Symlink("/etc/passwd", p) },
+		"folder":  func(p string) error { return os.Mkdir(p, 0o755) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			m := empty("mol_1")
+			build(t, s, m, "a", print1, "earlier")
+			dir, err := s.Scratch("mol_1", "a")
+			check(t, err)
+			check(t, make(filepath.Join(dir, "out")))
+			err = s.Commit(m, "a", dir, map[string]string{"text": "out"}, nil, &Record{Fingerprint: printN("2")})
+			if err == nil || !strings.HasPrefix(err.Error(), "output text: out ") {
+				t.Errorf("error %v", err)
+			}
+			if s.Verify("mol_1", "a", m.Targets["a"]) != "" {
+				t.Error("the earlier result was touched")
+			}
+		})
+	}
+}
+
+func TestHistory(t *testing.T) {
+	s := open(t)
+	m := empty("mol_1")
+	for _, c := range []string{"1", "2", "3", "4", "5"} {
+		build(t, s, m, "a", printN(c), "result "+c)
+	}
+	if s.Has("mol_1", "a", printN("1")) {
+		t.Errorf("more than %d earlier results are kept", keepHistory)
+	}
+	rec, err := s.Restore(m, "a", printN("3"))
+	check(t, err)
+	if rec == nil || rec.Fingerprint != printN("3") {
+		t.Fatalf("restored %+v", rec)
+	}
+	m.Put("a", rec)
+	if why := s.Verify("mol_1", "a", rec); why != "" {
+		t.Error(why)
+	}
+	if !s.Has("mol_1", "a", printN("5")) {
+		t.Error("what was there before the restore is lost")
+	}
+
+	// A damaged earlier result is none.
+	check(t, os.WriteFile(filepath.Join(s.historyDir("mol_1", "a", printN("4")), "out"), []byte("x"), 0o644))
+	if rec, err := s.Restore(m, "a", printN("4")); rec != nil || err != nil {
+		t.Errorf("restored %+v, %v", rec, err)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	s := open(t)
+	m := empty("mol_1")
+	build(t, s, m, "a", print1, "hello")
+	path := filepath.Join(s.TargetDir("mol_1", "a"), "out")
+	check(t, os.WriteFile(path, []byte("hellO"), 0o644))
+	if why := s.Verify("mol_1", "a", m.Targets["a"]); why != "output text (out) was changed by another hand" {
+		t.Error(why)
+	}
+	// The next result puts the edited file aside.
+	build(t, s, m, "a", print1, "hello")
+	found, err := filepath.Glob(s.Path("mol_1", "a.out.edited-*"))
+	check(t, err)
+	if len(found) != 1 {
+		t.Errorf("the edited file is at %v", found)
+	}
+	check(t, os.Remove(path))
+	if why := s.Verify("mol_1", "a", m.Targets["a"]); why != "output text (out) is missing" {
+		t.Error(why)
+	}
+}
+
+func TestManifestDamaged(t *testing.T) {
+	s := open(t)
+	m := empty("mol_1")
+	build(t, s, m, "a", print1, "hello")
+	whole, err := os.ReadFile(s.manifestPath("mol_1"))
+	check(t, err)
+	for n := range whole {
+		check(t, os.WriteFile(s.manifestPath("mol_1"), whole[:n], 0o644))
+		got, err := s.Manifest("mol_1")
+		var damaged *DamagedError
+		if err == nil && n < len(whole)-1 || err != nil && !errors.As(err, &damaged) || got == nil {
+			t.Fatalf("cut at byte %d: %v", n, err)
+		}
+	}
+	check(t, os.Mkdir(s.Path("mol_2"), 0o755))
+	check(t, os.WriteFile(s.manifestPath("mol_2"), whole, 0o644))
+	if _, err := s.Manifest("mol_2"); err == nil || !strings.Contains(err.Error(), `is of the molecule "mol_1"`) {
+		t.Errorf("another molecule's manifest: %v", err)
+	}
+}
+
+func FuzzManifest(f *testing.F) {
+	f.Add([]byte(`{"format":"grimperium manifest 1","molecule":"m","targets":{"a":{"fingerprint":"` + print1 + `","outcome":"ok","outputs":{"x":{"file":"../../etc/passwd","sha256":"","size":1}}}}}`))
+	f.Add([]byte(`{"format":"grimperium manifest 1","molecule":"m","targets":{"../x":null}}`))
+	f.Add([]byte(`{}`))
+	s := &Store{f.TempDir()}
+	if err := os.Mkdir(s.Path("m"), 0o755); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		check(t, os.WriteFile(s.manifestPath("m"), data, 0o644))
+		m, err := s.Manifest("m")
+		if m == nil {
+			t.Fatal("no manifest at all")
+		}
+		if err != nil && len(m.Targets) > 0 {
+			t.Fatal("a damaged manifest has targets")
+		}
+		for target, r := range m.Targets {
+			if !filepath.IsLocal(target) {
+				t.Fatalf("target %q leaves the folder", target)
+			}
+			_ = s.Verify("m", target, r)
+			for _, out := range r.Outputs {
+				if !filepath.IsLocal(out.File) {
+					t.Fatalf("output %q leaves the folder", out.File)
+				}
+			}
+		}
+	})
+}
+
+func TestUnused(t *testing.T) {
+	s := open(t)
+	for _, mol := range []string{"here", "gone"} {
+		m := empty(mol)
+		build(t, s, m, "a", print1, "1")
+		build(t, s, m, "a", printN("2"), "2")
+		build(t, s, m, "old/1", print1, "1")
+	}
+	unused, err := s.Unused(func(id string) bool { return id == "here" }, func(name string) bool { return name == "a" })
+	check(t, err)
+	var got []string
+	for _, u := range unused {
+		rel, _ := filepath.Rel(s.root, u.Path)
+		got = append(got, rel+": "+u.Why)
+		check(t, s.Remove(u))
+	}
+	want := "gone: the molecule is not in the table\nhere/.history: earlier results\nhere/old: the stage is not in the pipeline"
+	if strings.Join(got, "\n") != want {
+		t.Errorf("unused:\n%s\nwant:\n%s", strings.Join(got, "\n"), want)
+	}
+	m, err := s.Manifest("here")
+	check(t, err)
+	if !m.Forget(func(name string) bool { return name == "a" }) || len(m.Targets) != 1 || m.Forget(func(string) bool { return true }) {
+		t.Errorf("after Forget: %v", m.Targets)
+	}
+	if err := s.Remove(Unused{Path: filepath.Dir(s.root)}); err == nil {
+		t.Error("something outside of the artefacts was removed")
+	}
+}
+
+func TestLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	l, err := TakeLock(path, "table.csv")
+	check(t, err)
+	var locked *LockedError
+	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.PID != 0 {
+		t.Errorf("before it is announced: %v", err)
+	}
+	check(t, l.Announce())
+	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.PID != os.Getpid() {
+		t.Errorf("afterwards: %v", err)
+	}
+	check(t, l.Release())
+	l, err = TakeLock(path, "table.csv")
+	check(t, err)
+	check(t, os.WriteFile(path, []byte(`{"pid":4194305,"host":"`+locked.Holder.Host+`"}`), 0o644)) // beyond the largest pid
+	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.PID != 0 {
+		t.Errorf("what a crashed holder left is believed: %v", err)
+	}
+	check(t, l.Release())
+	check(t, os.Remove(path))
+	check(t, os.Symlink("/etc/passwd", path))
+	if _, err := TakeLock(path, "table.csv"); err == nil {
+		t.Error("a link was followed")
+	}
+}
