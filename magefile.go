@@ -27,11 +27,12 @@ func Batch(ctx context.Context,
 	varFile *string, // a file of such values, one a line
 	only *string, // these molecules only: mol_00001,mol_00007
 	maxReruns *int, // how often a failed molecule is tried, instead of pipeline.hcl's
+	jobs *int, // how many processor cores the batch may use, instead of pipeline.hcl's
 	dryRun *bool, // say what would run and why; write nothing
 	permissive *bool, // leave out rows that can't be used, instead of stopping
 ) error {
 	return cli.Batch(ctx, cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set), VarFile: value(varFile),
-		Only: value(only), MaxReruns: maxReruns, DryRun: value(dryRun), Permissive: value(permissive)})
+		Only: value(only), MaxReruns: maxReruns, Jobs: jobs, DryRun: value(dryRun), Permissive: value(permissive)})
 }
 
 // Setup installs the programs that the pipeline runs, where they are missing.

@@ -29,6 +29,8 @@ func (b *Batch) finished(failed bool) {
 
 // alarm raises the alarm once, when more of the last hundred molecules failed than a hundred may.
 func (b *Batch) alarm() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	failed := 0
 	for _, f := range b.window {
 		if f {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"grimperium/csvmerge"
@@ -59,10 +60,15 @@ type Work struct {
 // Batch is one run over the table.
 type Batch struct {
 	Config
-	id       string
-	journal  *journal.Writer
-	began    bool
-	started  time.Time
+	id      string
+	started time.Time
+	cores   cores
+	rows    rows
+	journal *journal.Writer
+	logging sync.Mutex // of began
+	began   bool
+
+	mu       sync.Mutex // of the table and of everything below
 	programs *programs
 	died     map[string]string // molecule to target, where the process itself died in the last batch
 	sum      Summary
@@ -76,6 +82,7 @@ var ErrRows = errors.New("nothing was run, because rows of the table can't be us
 // New prepares a batch; nothing is written or run yet, but for the programs that are asked for their versions.
 func New(ctx context.Context, c Config) (*Batch, error) {
 	b := &Batch{Config: c, started: time.Now(), sum: Summary{Targets: map[string]int{}, Counts: map[string]int{}, Seconds: map[string]float64{}}}
+	b.cores = newCores(b.jobs())
 	if err := b.checkFlags(); err != nil {
 		return nil, err
 	}
@@ -151,6 +158,7 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	err = b.all(ctx, todo)
+	b.sum.Interrupted = ctx.Err() != nil
 	b.sum.Elapsed = time.Since(b.started)
 	b.alarmAtEnd()
 	if e := b.Store.Sweep(); err == nil {
@@ -174,26 +182,10 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	return &b.sum, err
 }
 
-func (b *Batch) all(ctx context.Context, todo []string) error {
-	for _, id := range todo {
-		if ctx.Err() != nil {
-			break
-		}
-		if err := b.molecule(ctx, id); err != nil {
-			return err
-		}
-		if err := b.alarm(); err != nil {
-			return err
-		}
-	}
-	if ctx.Err() != nil {
-		b.sum.Interrupted = true
-	}
-	return nil
-}
-
 // begin opens the journal's account of this batch, with the first thing that happens in it.
 func (b *Batch) begin() error {
+	b.logging.Lock()
+	defer b.logging.Unlock()
 	if b.began {
 		return nil
 	}

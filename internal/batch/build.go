@@ -88,6 +88,9 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 	}
 	rec.Outputs = nil
 	message = strings.ReplaceAll(message, dir+"/", "")
+	for _, f := range s.Outputs { // where to look stands at the end
+		message = strings.TrimPrefix(message, f+": ")
+	}
 	if err := b.keepFailed(v, s, name, dir, task, message); err != nil {
 		return nil, err
 	}

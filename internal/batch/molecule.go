@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"grimperium/csvmerge"
-	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
@@ -32,34 +31,60 @@ type failure struct {
 	skipped         bool // nothing was tried: the target failed before and would fail the same way again
 }
 
+// visit begins to look at the molecule of a row.
 func (b *Batch) visit(i int) (*visit, error) {
-	id := b.Table.ID(i)
-	v := &visit{id: id, status: b.Table.Status(i), started: time.Now(), trusted: b.Index.Untouched(id)}
+	v := b.newVisit(i)
+	return v, b.open(v, b.cells(i))
+}
+
+// newVisit takes from the table what a visit needs.
+func (b *Batch) newVisit(i int) *visit {
+	v := &visit{id: b.Table.ID(i), status: b.Table.Status(i), started: time.Now()}
 	if n, ok := b.Table.Value(i, "reruns").(int64); ok {
 		v.reruns = int(n)
 	}
-	if (v.status != csvmerge.Rerun && v.status != csvmerge.Skip) || b.retried(i) {
+	if v.status != csvmerge.Rerun && v.status != csvmerge.Skip {
 		v.reruns = 0 // a user who sets a row back to Pending wants it tried from the start
 	}
+	return v
+}
+
+// open reads the molecule's manifest and begins the evaluation of the pipeline for it.
+func (b *Batch) open(v *visit, cells map[string]any) error {
+	v.trusted = b.Index.Untouched(v.id)
 	var err error
 	var damaged *store.DamagedError
-	if v.man, err = b.Store.Manifest(id); errors.As(err, &damaged) {
+	if v.man, err = b.Store.Manifest(v.id); errors.As(err, &damaged) {
 		fmt.Fprintf(b.Warn, "Warning: %v\n", err)
 	} else if err != nil {
-		return nil, err
+		return err
 	}
-	v.m, err = b.Pipeline.Molecule(b.cells(i))
-	return v, err
+	v.m, err = b.Pipeline.Molecule(cells)
+	return err
+}
+
+// interrupted keeps what was finished of a molecule.
+func (b *Batch) interrupted(v *visit) error {
+	if !v.ran {
+		return nil
+	}
+	return b.Store.Save(v.man)
 }
 
 // molecule builds what is stale of one molecule and merges its row. The error is about the batch: a full disk, a lost table.
 func (b *Batch) molecule(ctx context.Context, id string) error {
+	b.mu.Lock()
 	i, ok := b.Table.Lookup(id)
+	var cells map[string]any
+	v := &visit{}
+	if ok {
+		cells, v = b.cells(i), b.newVisit(i)
+	}
+	b.mu.Unlock()
 	if !ok {
 		return nil // its row was deleted meanwhile
 	}
-	v, err := b.visit(i)
-	if err != nil {
+	if err := b.open(v, cells); err != nil {
 		return err
 	}
 	for _, s := range b.Pipeline.Stages {
@@ -67,7 +92,7 @@ func (b *Batch) molecule(ctx context.Context, id string) error {
 			return err
 		}
 		if ctx.Err() != nil {
-			return b.Store.Save(v.man)
+			return b.interrupted(v)
 		}
 		if v.failure != nil {
 			break
@@ -176,21 +201,7 @@ func (b *Batch) fold(v *visit) error {
 			return err
 		}
 	}
-	written, err := b.Table.Merge([]csvmerge.Change{{ID: v.id, Cells: cells}})
-	if err != nil {
-		return err
-	}
-	b.count(v, status)
-	if v.ran || written {
-		e := journal.Event{Event: journal.Row, Mol: v.id, Outcome: status.String(), Seconds: time.Since(v.started).Seconds()}
-		if failed {
-			e.Error = v.failure.message
-		}
-		if err := b.log(e); err != nil {
-			return err
-		}
-	}
-	return b.note(v)
+	return b.rows.add(b, finished{v: v, status: status, cells: cells})
 }
 
 // note tells the index that the molecule is fresh now.

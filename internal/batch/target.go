@@ -115,6 +115,13 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 		v.failure = &failure{target: name, message: old.Error, skipped: true}
 		return old, nil
 	}
+	if d.action == run && s.Program != "" {
+		release, err := b.cores.take(ctx, s.Cores)
+		if err != nil {
+			return nil, nil // interrupted
+		}
+		defer release()
+	}
 	b.Index.Forget(v.id)
 	v.ran, v.trusted = true, false
 	e := journal.Event{Event: journal.TargetStart, Mol: v.id, Stage: s.Name}
@@ -132,8 +139,12 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 	if rec != nil {
 		e.Seconds, e.Error = rec.Seconds, rec.Error
 	}
+	b.mu.Lock()
 	b.sum.Targets[s.Name+" "+outcome]++
-	b.sum.Seconds[s.Name] += e.Seconds
+	if outcome == store.OK || outcome == store.Failed || outcome == store.TimedOut {
+		b.sum.Seconds[s.Name] += e.Seconds
+	}
+	b.mu.Unlock()
 	return rec, b.log(e)
 }
 

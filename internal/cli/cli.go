@@ -63,8 +63,11 @@ type Options struct {
 	Pipeline, Table, Artefacts string
 	Set, VarFile               string
 	Only                       string // mol_ids, separated by commas
-	MaxReruns                  *int
+	MaxReruns, Jobs            *int
 	DryRun, Permissive         bool
+	Limit                      int    // molecules; 0: all
+	Retry                      string // skipped molecules to try again: "all", a stage, or a text in the error message
+	Timeout                    string // of stages, for this batch only: "search=60m, pm7=5m"
 }
 
 // project is an opened pipeline with its table and artefacts.
@@ -77,7 +80,7 @@ type project struct {
 
 // load reads the pipeline; its mistakes are printed.
 func load(o Options) (*pipeline.Pipeline, error) {
-	po := pipeline.Options{Set: o.Set, VarFile: o.VarFile, Environ: os.Environ(), Reruns: o.MaxReruns, Reserved: batch.Columns, Columns: columns}
+	po := pipeline.Options{Set: o.Set, VarFile: o.VarFile, Environ: os.Environ(), Reruns: o.MaxReruns, Jobs: o.Jobs, Reserved: batch.Columns, Columns: columns}
 	if o.Table != "" {
 		abs, err := filepath.Abs(o.Table)
 		if err != nil {
@@ -90,6 +93,9 @@ func load(o Options) (*pipeline.Pipeline, error) {
 	}
 	for _, b := range stages.Builtins() {
 		po.Builtins = append(po.Builtins, b.Name)
+	}
+	if o.Jobs != nil && *o.Jobs < 1 {
+		return nil, fmt.Errorf("-jobs=%d: a batch uses at least one core", *o.Jobs)
 	}
 	path := o.Pipeline
 	if path == "" {
@@ -190,6 +196,10 @@ func Batch(ctx context.Context, o Options) error {
 }
 
 func runBatch(ctx context.Context, o Options) error {
+	timeouts, err := parseTimeouts(o.Timeout)
+	if err != nil {
+		return err
+	}
 	pr, claims, err := open(o, !o.DryRun)
 	if err != nil {
 		return err
@@ -197,7 +207,8 @@ func runBatch(ctx context.Context, o Options) error {
 	defer claims.Release()
 	shown := newDisplay(os.Stderr)
 	b, err := batch.New(ctx, batch.Config{Pipeline: pr.pipeline, Table: pr.table, Store: pr.store, Index: pr.index, Claims: claims,
-		Builtins: builtins(), Only: list(o.Only), Permissive: o.Permissive, Warn: os.Stderr, Begin: shown.start})
+		Builtins: builtins(), Only: list(o.Only), Permissive: o.Permissive,
+		Limit: o.Limit, Retry: o.Retry, Timeouts: timeouts, Warn: os.Stderr, Begin: shown.start})
 	if err != nil {
 		return err
 	}
@@ -209,8 +220,11 @@ func runBatch(ctx context.Context, o Options) error {
 	if sum == nil {
 		return err
 	}
+	keepLogs(os.Stderr, sum, pr.pipeline.Table)
 	sum.Print(os.Stderr, pr.pipeline.Stages)
 	switch {
+	case errors.Is(err, batch.ErrAlarm):
+		return &exit{exitFailed, err}
 	case err != nil:
 		return err
 	case sum.Interrupted:

@@ -239,6 +239,13 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 			fail(s.timeout, "Invalid duration", err.Error())
 		}
 	}
+	if v := eval(s.cores, outer); s.cores != nil && v.Type() != cty.DynamicPseudoType {
+		if n, err := convertTo(v, cty.Number); err != nil || !n.IsKnown() || n.IsNull() || toFloat(n) < 1 || toFloat(n) != float64(int(toFloat(n))) {
+			fail(s.cores, "Unsuitable cores", "cores is how many processor cores the program takes: a whole number that doesn't depend on the molecule.")
+		} else {
+			s.Cores = int(toFloat(n))
+		}
+	}
 	if v := eval(s.env, base); s.env != nil && v.IsKnown() {
 		if _, err := environment(v); err != nil {
 			fail(s.env, "Unsuitable env", err.Error())

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -22,14 +23,14 @@ var (
 		{Type: "pipeline"}, {Type: "locals"}, {Type: "molecule"}, {Type: "merge"},
 		{Type: "variable", LabelNames: []string{"name"}}, {Type: "program", LabelNames: []string{"name"}}, {Type: "stage", LabelNames: []string{"name"}},
 	}}
-	pipelineSchema  = attributes("table", "artefacts", "max_reruns", "env")
+	pipelineSchema  = attributes("table", "artefacts", "max_reruns", "jobs", "env", "max_failures", "max_invalid", "when_exceeded")
 	variableSchema  = withBlocks(attributes("description", "default", "type"), "validation")
 	programSchema   = attributes("path", "version", "debian", "conda")
 	moleculeSchema  = withBlocks(attributes(), "precondition")
 	conditionSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
 	fileSchema      = attributes("content", "source")
 	stageSchema     = &hcl.BodySchema{
-		Attributes: attributes("title", "command", "timeout", "outputs", "values", "for_each", "env", "programs", "enabled", "max_bytes", "max_files").Attributes,
+		Attributes: attributes("title", "command", "timeout", "outputs", "values", "for_each", "env", "programs", "cores", "enabled", "max_bytes", "max_files").Attributes,
 		Blocks:     []hcl.BlockHeaderSchema{{Type: "file", LabelNames: []string{"name"}}, {Type: "precondition"}, {Type: "postcondition"}},
 	}
 )
@@ -118,7 +119,7 @@ func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
 }
 
 func (p *Pipeline) setDefaults() {
-	p.Table, p.Artefacts, p.MaxReruns = p.rooted("data/thermo_pm7.csv"), p.rooted("artefacts"), 3
+	p.Table, p.Artefacts, p.MaxReruns, p.Jobs = p.rooted("data/thermo_pm7.csv"), p.rooted("artefacts"), 3, 1
 }
 
 func (p *Pipeline) rooted(name string) string {
@@ -176,6 +177,10 @@ func (p *Pipeline) decodeBlock(b *hcl.Block) hcl.Diagnostics {
 func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 	content, diags := b.Body.Content(pipelineSchema)
 	p.setDefaults()
+	for name, a := range content.Attributes {
+		p.Given[name] = a.NameRange.Start.Line
+	}
+	diags = append(diags, p.decodeAlarms(content.Attributes)...)
 	text := func(name string, into *string) {
 		if a := content.Attributes[name]; a != nil {
 			v, d := constant(a, cty.String)
@@ -187,22 +192,58 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 	}
 	text("table", &p.Table)
 	text("artefacts", &p.Artefacts)
-	if a := content.Attributes["max_reruns"]; a != nil {
+	whole := func(name, meaning string, least, most int, into *int) {
+		a := content.Attributes[name]
+		if a == nil {
+			return
+		}
 		v, d := constant(a, cty.Number)
 		diags = append(diags, d...)
-		if !d.HasErrors() {
-			n, _ := v.AsBigFloat().Int64()
-			if p.MaxReruns = int(n); n < 0 || n > 1000 {
-				diags = append(diags, wrong(a.Expr.Range(), "Invalid max_reruns", "max_reruns is how often a failed molecule is tried again: a whole number from 0 to 1000."))
-			}
+		if n := toFloat(v); !d.HasErrors() && (n != float64(int(n)) || n < float64(least) || n > float64(most)) {
+			diags = append(diags, wrong(a.Expr.Range(), "Invalid "+name, fmt.Sprintf("%s is %s: a whole number from %d to %d.", name, meaning, least, most)))
+		} else if !d.HasErrors() {
+			*into = int(n)
 		}
 	}
+	whole("max_reruns", "how often a failed molecule is tried again", 0, 1000, &p.MaxReruns)
+	whole("jobs", "how many processor cores a batch may use", 1, 4096, &p.Jobs)
 	if a := content.Attributes["env"]; a != nil {
 		v, d := constant(a, cty.Map(cty.String))
 		diags = append(diags, d...)
 		if !d.HasErrors() {
 			for k, e := range v.AsValueMap() {
 				p.env[k] = e.AsString()
+			}
+		}
+	}
+	return diags
+}
+
+// decodeAlarms reads what a batch raises an alarm about.
+func (p *Pipeline) decodeAlarms(attrs hcl.Attributes) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for name, into := range map[string]*float64{"max_failures": &p.Alarms.Failures, "max_invalid": &p.Alarms.Invalid} {
+		a := attrs[name]
+		if a == nil {
+			continue
+		}
+		v, d := constant(a, cty.String)
+		if diags = append(diags, d...); d.HasErrors() {
+			continue
+		}
+		digits, ok := strings.CutSuffix(v.AsString(), "%")
+		share, err := strconv.ParseFloat(digits, 64)
+		if !ok || err != nil || !(share > 0 && share <= 100) {
+			diags = append(diags, wrong(a.Expr.Range(), "Invalid share", name+` must be a percentage such as "5%", above 0% and at most 100%.`))
+			continue
+		}
+		*into = share / 100
+	}
+	if a := attrs["when_exceeded"]; a != nil {
+		v, d := constant(a, cty.String)
+		if diags = append(diags, d...); !d.HasErrors() {
+			if p.Alarms.Stop = v.AsString() == "stop"; !p.Alarms.Stop && v.AsString() != "warn" {
+				diags = append(diags, wrong(a.Expr.Range(), "Invalid when_exceeded", `when_exceeded must be "warn" or "stop".`))
 			}
 		}
 	}

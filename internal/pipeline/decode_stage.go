@@ -14,7 +14,7 @@ import (
 func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	content, diags := b.Body.Content(stageSchema)
 	s := &Stage{Name: b.Labels[0], Title: b.Labels[0], Line: b.DefRange.Start.Line, Outputs: map[string]string{},
-		Limits: Limits{Bytes: 2 << 30, Files: 10_000}, valueType: cty.EmptyObject}
+		Limits: Limits{Bytes: 2 << 30, Files: 10_000}, valueType: cty.EmptyObject, Cores: 1}
 	expr := func(name string) hcl.Expression {
 		if a := content.Attributes[name]; a != nil {
 			return a.Expr
@@ -22,7 +22,7 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 		return nil
 	}
 	s.enabled, s.command, s.values, s.each = expr("enabled"), expr("command"), expr("values"), expr("for_each")
-	s.timeout, s.env, s.programs = expr("timeout"), expr("env"), expr("programs")
+	s.timeout, s.env, s.programs, s.cores = expr("timeout"), expr("env"), expr("programs"), expr("cores")
 	s.ForEach = s.each != nil
 	if a := content.Attributes["title"]; a != nil {
 		v, d := constant(a, cty.String)
@@ -126,7 +126,7 @@ func (s *Stage) expressions() (run, read []hcl.Expression) {
 			}
 		}
 	}
-	add(&run, s.enabled, s.each, s.command, s.timeout, s.env, s.programs)
+	add(&run, s.enabled, s.each, s.command, s.timeout, s.env, s.programs, s.cores)
 	for _, f := range s.files {
 		add(&run, f.content, f.source)
 	}

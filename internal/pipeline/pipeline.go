@@ -45,6 +45,7 @@ type Options struct {
 	VarFile string // a file of such assignments, below Set in precedence
 	Environ []string
 	Reruns  *int // instead of max_reruns
+	Jobs    *int // instead of jobs
 }
 
 // Pipeline is a checked pipeline.hcl.
@@ -54,11 +55,14 @@ type Pipeline struct {
 	Table     string
 	Artefacts string
 	MaxReruns int
+	Jobs      int      // cores that a batch may use, and molecules that it has under way
 	Stages    []*Stage // in the order in which they run
 	Programs  map[string]*Program
 	Variables []*Variable // in the order of the file
 	Columns   []string    // the columns that expressions read, sorted
 	Merged    []string    // the columns that the merge block writes, in its order
+	Alarms    Alarms
+	Given     map[string]int // the attributes that the pipeline block has, by name, to their line
 	// Key changes whenever the text of the file (comments and layout aside), a variable's value, a file that it
 	// reads, or a function that it calls changes: the evaluation of any molecule may then differ. While it stays, nothing needs to be evaluated.
 	Key string
@@ -84,6 +88,13 @@ type Pipeline struct {
 	base       map[string]cty.Value // var, and locals that need no molecule
 }
 
+// Alarms say above which shares, from 0 to 1, a batch speaks up; 0 is never.
+type Alarms struct {
+	Failures float64 // of the last hundred molecules of the batch
+	Invalid  float64 // of the table's rows
+	Stop     bool    // the batch ends then
+}
+
 // Stage is a stage block.
 type Stage struct {
 	Name, Title string
@@ -95,9 +106,11 @@ type Stage struct {
 	Builtin     bool
 	Line        int
 	Limits      Limits
+	Cores       int // that its program takes
 
 	enabled                hcl.Expression
 	command, values, each  hcl.Expression
+	cores                  hcl.Expression
 	timeout, env, programs hcl.Expression
 	files                  []*file
 	pre, post              []*condition
@@ -187,7 +200,7 @@ func Load(path string, o Options) (*Pipeline, error) {
 		return nil, err
 	}
 	p := &Pipeline{Path: path, Dir: filepath.Dir(abs), src: src, checking: true, builtins: o.Builtins, reserved: o.Reserved,
-		Programs: map[string]*Program{}, env: map[string]string{}, locals: map[string]*local{}, variables: map[string]*Variable{},
+		Given: map[string]int{}, Programs: map[string]*Program{}, env: map[string]string{}, locals: map[string]*local{}, variables: map[string]*Variable{},
 		stages: map[string]*Stage{}, columns: map[string]Column{}, files: map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{}}
 	p.functions = p.functionTable(o.Functions)
 	diags := p.load(o)
@@ -230,6 +243,9 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 	}
 	if o.Reruns != nil {
 		p.MaxReruns = *o.Reruns
+	}
+	if o.Jobs != nil {
+		p.Jobs = *o.Jobs
 	}
 	p.anyColumn = true
 	if o.Columns != nil && p.Table != "" {

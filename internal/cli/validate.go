@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/batch"
+	"grimperium/internal/pipeline"
+	"grimperium/stages"
+)
+
+// Validate lists every row that can't be used and everything odd about the others. It fails when a row can't be used, under permissive only when
+// the whole table can't.
+func Validate(format string, o Options) error {
+	return ended(validate(os.Stdout, os.Stderr, format, o))
+}
+
+func validate(w, about io.Writer, format string, o Options) error {
+	if format != "" && format != "text" && format != "json" {
+		return fmt.Errorf("-format=%s: text or json", format)
+	}
+	p, err := load(o)
+	if err != nil {
+		return err
+	}
+	t, err := csvmerge.Read(p.Table)
+	if err != nil {
+		return err
+	}
+	found := findings(p, t)
+	report := newReport(t, found)
+	if format == "json" {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", " ")
+		if err := enc.Encode(report); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range found {
+			kind := ""
+			if f.Warning {
+				kind = "warning: "
+			}
+			fmt.Fprintf(w, "%s%s:%s\n", kind, shownPath(t.Path()), f)
+		}
+	}
+	fmt.Fprintf(about, "%d rows: %d can't be used, %d warnings.\n", report.Rows, report.Unusable, report.Warnings)
+	if report.Fatal || (report.Unusable > 0 && !o.Permissive) {
+		return &exit{exitMistake, fmt.Errorf("%s: %d of %d rows can't be used", shownPath(t.Path()), report.Unusable, report.Rows)}
+	}
+	return nil
+}
+
+// report is the outcome of a validation as JSON.
+type report struct {
+	Table    string    `json:"table"`
+	Rows     int       `json:"rows"`
+	Unusable int       `json:"unusable"` // rows that a batch can't use
+	Warnings int       `json:"warnings"`
+	Fatal    bool      `json:"fatal"` // no batch can run on the table, permissive or not
+	Findings []finding `json:"findings"`
+}
+
+type finding struct {
+	Line     int    `json:"line"`
+	ID       string `json:"mol_id"`
+	Column   string `json:"column"`
+	Cell     string `json:"cell"`
+	Problem  string `json:"problem"`
+	Want     string `json:"want"`
+	Severity string `json:"severity"` // fatal: of the whole table; error: of the row; warning
+}
+
+func newReport(t *csvmerge.Table, found []csvmerge.Finding) report {
+	r := report{Table: t.Path(), Rows: t.Len(), Findings: []finding{}}
+	unusable := map[int]bool{}
+	for _, f := range found {
+		severity := "error"
+		switch {
+		case f.Warning:
+			severity = "warning"
+			r.Warnings++
+		case f.Fatal:
+			severity, r.Fatal = "fatal", true
+		}
+		if !f.Warning {
+			unusable[f.Line] = true
+		}
+		r.Findings = append(r.Findings, finding{f.Line, f.ID, f.Column, f.Cell, f.Problem, f.Want, severity})
+	}
+	r.Unusable = len(unusable)
+	return r
+}
+
+// findings is everything about a table's rows: what the table's format asks, what the pipeline's molecule block asks, and what a chemist
+// would look at twice, in the order of the rows.
+func findings(p *pipeline.Pipeline, t *csvmerge.Table) []csvmerge.Finding {
+	checked := t.Check()
+	var out []csvmerge.Finding
+	next := 0
+	seen := map[string]int{}
+	for i := range t.Len() {
+		broken := false
+		for ; next < len(checked) && checked[next].Line <= t.Line(i); next++ {
+			out = append(out, checked[next])
+			broken = broken || !checked[next].Warning
+		}
+		if broken {
+			continue // what a broken cell would lead to is no news
+		}
+		out = append(out, batch.Precheck(p, t, i)...)
+		out = append(out, oddities(t, i)...)
+		out = append(out, sameMolecule(t, i, seen)...)
+	}
+	return append(out, checked[next:]...)
+}
+
+// maxDifference is how far PM7 and a reference may lie apart before the reference is doubted, kcal/mol: five times the 95th percentile of PM7's
+// error on neutral molecules of C, H, N, O (10.0, from the values shipped with MOPAC); radicals and ions are worse than those.
+const maxDifference = 50
+
+// oddities are the warnings about one row that its SMILES and its numbers give rise to.
+func oddities(t *csvmerge.Table, i int) []csvmerge.Finding {
+	var out []csvmerge.Finding
+	warn := func(column, problem, want string) {
+		out = append(out, csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Column: column, Cell: t.Cell(i, column).Text, Problem: problem, Want: want, Warning: true})
+	}
+	smiles, _ := t.Value(i, "smiles").(string)
+	charge, _ := t.Value(i, "charge").(int64)
+	if n, ok := t.Value(i, "nheavy").(int64); ok {
+		if counted := stages.HeavyAtoms(smiles); counted != nil && int64(*counted) != n {
+			warn("nheavy", fmt.Sprintf("the SMILES %s has %d heavy atoms", smiles, *counted), "the number of atoms that are not hydrogen, or nothing")
+		}
+	}
+	if own := stages.SMILESCharge(smiles); own != nil && int64(*own) != charge {
+		warn("charge", fmt.Sprintf("the SMILES %s has the charge %d", smiles, *own), "the charge of the SMILES")
+	}
+	reference, ok := t.Value(i, "H298_cbs").(float64)
+	if !ok {
+		return out
+	}
+	if low, high, ok := stages.EnthalpyRange(smiles, int(charge)); ok && (reference < low || reference > high) {
+		warn("H298_cbs", fmt.Sprintf("no %s can have that: its bonds allow %g to %g kcal/mol", smiles, low, high), "the enthalpy of formation in kcal/mol at 298.15 K, not a total energy, not in another unit")
+	} else if hof, ok := t.Value(i, "most_stable_hof").(float64); ok && math.Abs(hof-reference) > maxDifference {
+		warn("H298_cbs", fmt.Sprintf("PM7 gives %g kcal/mol, %.0f away", hof, math.Abs(hof-reference)), fmt.Sprintf("a difference below %d, unless this molecule is hard for PM7", maxDifference))
+	}
+	return out
+}
+
+// sameMolecule finds a molecule that is there under another mol_id. It compares the SMILES as written: two spellings of one molecule are two to it.
+func sameMolecule(t *csvmerge.Table, i int, seen map[string]int) []csvmerge.Finding {
+	smiles, _ := t.Value(i, "smiles").(string)
+	key := fmt.Sprint(smiles, " ", t.Value(i, "charge"), " ", t.Value(i, "multiplicity"))
+	first, twice := seen[key]
+	if !twice {
+		seen[key] = i
+		return nil
+	}
+	return []csvmerge.Finding{{Line: t.Line(i), ID: t.ID(i), Column: "smiles", Cell: t.Cell(i, "smiles").Text, Warning: true,
+		Problem: fmt.Sprintf("%s on line %d has the same SMILES, charge and multiplicity", t.ID(first), t.Line(first)), Want: "one row for a molecule"}}
+}
+
+// shownPath is a path as a user reads it: relative to the working folder where it lies below that.
+func shownPath(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, ok := strings.CutPrefix(path, wd+string(os.PathSeparator)); ok {
+			return rel
+		}
+	}
+	return path
+}
