@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
+	"grimperium/internal/store"
 )
 
 // Summary is what a batch did.
@@ -187,6 +189,9 @@ func (b *Batch) DryRun(w io.Writer) error {
 	}
 	counts := map[string]int{}
 	molecules := 0
+	took := journal.Durations(b.Store.Path(store.JournalName), 8<<20)
+	var expected time.Duration
+	unknown := map[string]bool{}
 	for _, id := range todo {
 		i, _ := b.Table.Lookup(id)
 		plan, err := b.plan(i)
@@ -201,6 +206,11 @@ func (b *Batch) DryRun(w io.Writer) error {
 		for _, t := range plan {
 			fmt.Fprintf(w, "  %-10s %s\n", t.name, t.reason)
 			counts[t.stage]++
+			if d, ok := took[t.stage]; ok && t.runs {
+				expected += d
+			} else if t.runs {
+				unknown[t.stage] = true
+			}
 		}
 	}
 	if molecules == 0 {
@@ -214,5 +224,11 @@ func (b *Batch) DryRun(w io.Writer) error {
 		}
 	}
 	fmt.Fprintf(w, "%s would be visited; targets: %s\n", count(molecules, "molecule"), strings.Join(parts, ", "))
+	if expected > 0 {
+		fmt.Fprintf(w, "Expected time: about %s, by what such targets took before\n", round(expected/time.Duration(b.jobs())))
+	}
+	if len(unknown) > 0 {
+		fmt.Fprintf(w, "Nothing is known yet of how long these take: %s\n", strings.Join(sortedNames(unknown), ", "))
+	}
 	return nil
 }
