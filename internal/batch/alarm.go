@@ -117,7 +117,7 @@ func Groups(messages []string) []Group {
 var (
 	messageStart = regexp.MustCompile(`^[^/:]*/([A-Za-z_][A-Za-z0-9_-]*)(?:/\d+)?: `)
 	messagePlace = regexp.MustCompile(` \([^()]*(?:\([^()]*\)[^()]*)*\)$`)
-	messageWords = regexp.MustCompile(`'[^']*'|"[^"]*"`)
+	messageWords = regexp.MustCompile(`(^|[ (=])(?:'[^']*'|"[^"]*")`)
 )
 
 // Reason takes an error message apart: the stage that failed, and why, without what differs from one molecule to the next (where to look,
@@ -128,7 +128,7 @@ func Reason(message string) (stage, reason string) {
 		stage, message = m[1], message[len(m[0]):]
 	}
 	message = messagePlace.ReplaceAllString(message, "")
-	message = messageWords.ReplaceAllString(message, "…")
+	message = messageWords.ReplaceAllString(message, "$1…")
 	message, _, _ = strings.Cut(message, ": ")
 	return stage, message
 }

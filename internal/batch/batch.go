@@ -431,6 +431,9 @@ func (b *Batch) countDeaths() error {
 // diedIn finds the target in which the last batch died, if it did not end: its molecule counts a rerun.
 func diedIn(path string) map[string]string {
 	open := map[string]string{}
+	if journal.Ended(path) {
+		return open
+	}
 	r, err := journal.OpenAtLastBatch(path)
 	if err != nil {
 		return open

@@ -43,7 +43,7 @@ func (b *Batch) newVisit(i int) *visit {
 	if n, ok := b.Table.Value(i, "reruns").(int64); ok {
 		v.reruns = int(n)
 	}
-	if v.status != csvmerge.Rerun && v.status != csvmerge.Skip {
+	if (v.status != csvmerge.Rerun && v.status != csvmerge.Skip) || b.retried(i) {
 		v.reruns = 0 // a user who sets a row back to Pending wants it tried from the start
 	}
 	return v
@@ -97,6 +97,11 @@ func (b *Batch) molecule(ctx context.Context, id string) error {
 		if v.failure != nil {
 			break
 		}
+	}
+	if v.ran {
+		b.mu.Lock()
+		b.finished(v.failure != nil)
+		b.mu.Unlock()
 	}
 	return b.fold(v)
 }
@@ -193,15 +198,8 @@ func (b *Batch) fold(v *visit) error {
 	if v.failure != nil && v.failure.skipped {
 		cells = map[string]string{} // nothing was tried, nothing is new
 	}
-	if v.ran {
-		if err := b.Store.Save(v.man); err != nil {
-			return err
-		}
-		if err := b.Store.Sync(v.man); err != nil {
-			return err
-		}
-	}
-	return b.rows.add(b, finished{v: v, status: status, cells: cells})
+	b.rows.queue <- finished{v, status, cells}
+	return nil
 }
 
 // note tells the index that the molecule is fresh now.
@@ -227,9 +225,6 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05-07:0
 
 func (b *Batch) count(v *visit, status csvmerge.Status) {
 	b.sum.Counts[status.String()]++
-	if v.ran {
-		b.finished(v.failure != nil)
-	}
 	switch {
 	case v.failure == nil && !v.ran:
 		b.sum.Fresh++

@@ -11,12 +11,14 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/journal"
+	"grimperium/internal/store"
 )
 
 // all visits the molecules in order, as many at once as there are jobs. The first error about the batch as a whole ends it.
 func (b *Batch) all(ctx context.Context, todo []string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	b.rows.open(b, cancel)
 	queue := make(chan string)
 	var group sync.WaitGroup
 	for range b.jobs() {
@@ -40,7 +42,7 @@ feed:
 	}
 	close(queue)
 	group.Wait()
-	err := b.rows.flush(b)
+	err := b.rows.close()
 	if cause := context.Cause(ctx); cause != nil && cause != ctx.Err() {
 		err = cause
 	}
@@ -66,13 +68,13 @@ func (c cores) take(ctx context.Context, n int) (release func(), err error) {
 	return func() { c.free.Release(want) }, nil
 }
 
-// rows writes finished molecules into the table. A molecule for which something ran is written at once; those that finish while a write is
-// under way go out together in the next one. A molecule for which nothing ran (the merge was edited, the table is an old copy) can wait: its artefacts are on the disk.
+// rows are finished molecules on their way into the table. One writer flushes them and writes their rows while the workers go on: what
+// finishes during one write goes out together in the next. A molecule for which nothing ran (the merge was edited, the table is an old copy)
+// can wait for others: its artefacts are on the disk.
 type rows struct {
-	mu      sync.Mutex
-	waiting []finished
-	writing bool
-	since   time.Time
+	queue chan finished
+	done  chan struct{}
+	err   error // of the writer, after done
 }
 
 // finished is a molecule on its way into the table.
@@ -80,76 +82,81 @@ type finished struct {
 	v      *visit
 	status csvmerge.Status
 	cells  map[string]string
-	done   chan error // nil where nobody waits
 }
 
 const (
-	mostWaiting = 5000            // rows
-	longestWait = 2 * time.Second // for a row that nobody waits for
+	mostWaiting = 5000                   // rows in one write
+	longestWait = 500 * time.Millisecond // for a row of a molecule for which nothing ran
 )
 
-func (r *rows) add(b *Batch, f finished) error {
-	if f.v.ran {
-		f.done = make(chan error, 1)
-	}
-	r.mu.Lock()
-	if len(r.waiting) == 0 {
-		r.since = time.Now()
-	}
-	r.waiting = append(r.waiting, f)
-	lead := !r.writing && (f.v.ran || len(r.waiting) >= mostWaiting || time.Since(r.since) > longestWait)
-	if lead {
-		r.writing = true
-	}
-	r.mu.Unlock()
-	if lead {
-		if err := r.write(b); err != nil {
-			return err
-		}
-	}
-	if f.done == nil {
-		return nil
-	}
-	return <-f.done
-}
-
-// flush writes what waits.
-func (r *rows) flush(b *Batch) error {
-	r.mu.Lock()
-	r.writing = true
-	r.mu.Unlock()
-	return r.write(b)
-}
-
-// write writes until nothing waits that somebody waits for. Whoever calls it has set writing.
-func (r *rows) write(b *Batch) error {
-	for {
-		r.mu.Lock()
-		group := r.waiting
-		r.waiting = nil
-		if len(group) == 0 {
-			r.writing = false
-			r.mu.Unlock()
-			return nil
-		}
-		r.mu.Unlock()
-		err := b.writeRows(group)
-		for _, f := range group {
-			if f.done != nil {
-				f.done <- err
+// open starts the writer; fail is called when it can't write.
+func (r *rows) open(b *Batch, fail func(error)) {
+	r.queue, r.done = make(chan finished, mostWaiting), make(chan struct{})
+	go func() {
+		defer close(r.done)
+		for first := range r.queue {
+			group := r.gather(first)
+			if r.err == nil {
+				r.err = b.writeRows(group)
+			}
+			if r.err != nil {
+				fail(r.err)
 			}
 		}
-		if err != nil {
-			r.mu.Lock()
-			r.writing = false
-			r.mu.Unlock()
-			return err
-		}
-	}
+	}()
 }
 
-// writeRows merges finished molecules by one replacement of the table, and accounts for them.
+// gather takes what else is waiting, and waits a moment for more where nobody is in a hurry.
+func (r *rows) gather(first finished) []finished {
+	group := []finished{first}
+	urgent := first.v.ran
+	patience := time.After(longestWait)
+	for len(group) < mostWaiting {
+		if urgent {
+			select {
+			case f, ok := <-r.queue:
+				if ok {
+					group = append(group, f)
+					continue
+				}
+			default:
+			}
+			break
+		}
+		select {
+		case f, ok := <-r.queue:
+			if !ok {
+				return group
+			}
+			group = append(group, f)
+			urgent = f.v.ran
+			continue
+		case <-patience:
+		}
+		break
+	}
+	return group
+}
+
+// close waits until everything is written.
+func (r *rows) close() error {
+	close(r.queue)
+	<-r.done
+	return r.err
+}
+
+// writeRows puts the artefacts and manifests of finished molecules onto the disk, then merges their rows by one replacement of the table, and
+// accounts for them.
 func (b *Batch) writeRows(group []finished) error {
+	var ran []*store.Manifest
+	for _, f := range group {
+		if f.v.ran {
+			ran = append(ran, f.v.man)
+		}
+	}
+	if err := b.Store.Sync(ran...); err != nil {
+		return err
+	}
 	changes := make([]csvmerge.Change, len(group))
 	for n, f := range group {
 		changes[n] = csvmerge.Change{ID: f.v.id, Cells: f.cells}

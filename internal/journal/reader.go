@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -199,4 +200,25 @@ func Durations(path string, maxBytes int64) map[string]time.Duration {
 		medians[stage] = time.Duration((s[(len(s)-1)/2] + s[len(s)/2]) / 2 * float64(time.Second))
 	}
 	return medians
+}
+
+// Ended reports whether the last batch of a journal said that it ended, as all do unless they are killed. An absent or
+// empty journal has no batch that didn't.
+func Ended(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil || size == 0 {
+		return err == nil
+	}
+	tail := make([]byte, min(size, 64<<10))
+	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil || tail[len(tail)-1] != '\n' {
+		return false
+	}
+	tail = tail[:len(tail)-1]
+	var e Event
+	return json.Unmarshal(tail[bytes.LastIndexByte(tail, '\n')+1:], &e) == nil && e.Event == BatchEnd
 }

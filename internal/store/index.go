@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -100,7 +102,8 @@ func (x *Index) line(line []byte) {
 		var e entry
 		_, err1 := hex.Decode(e.key[:], limit(f[1]))
 		_, err2 := hex.Decode(e.digest[:], limit(f[2]))
-		if _, err := fmt.Sscanf(string(f[3]), "%d", &e.list); err == nil && err1 == nil && err2 == nil && len(f[1]) == 32 && len(f[2]) == 32 && e.list >= 0 && e.list < len(x.lists) {
+		var err error
+		if e.list, err = strconv.Atoi(string(f[3])); err == nil && err1 == nil && err2 == nil && len(f[1]) == 32 && len(f[2]) == 32 && e.list >= 0 && e.list < len(x.lists) {
 			x.entries[string(f[0])] = e
 		}
 	case "files":
@@ -122,11 +125,12 @@ func limit(b []byte) []byte { return b[:min(len(b), 32)] }
 
 // Key makes the key of a molecule from everything that it depends on.
 func Key(parts ...string) (k [16]byte) {
-	h := sha256.New()
+	buf := make([]byte, 0, 512)
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+		buf = append(binary.AppendUvarint(buf, uint64(len(p))), p...)
 	}
-	copy(k[:], h.Sum(nil))
+	sum := sha256.Sum256(buf)
+	copy(k[:], sum[:])
 	return k
 }
 
@@ -157,8 +161,7 @@ func (x *Index) Untouched(mol string) bool {
 // digest folds the stats of a molecule's files; they can be trusted from a moment on.
 func (s *Store) digest(mol string, files []string) (d [16]byte, trusted time.Time, err error) {
 	var newest time.Time
-	h := sha256.New()
-	buf := make([]byte, 0, 256)
+	buf := make([]byte, 0, 1024)
 	var st unix.Stat_t
 	coarse := true
 	for _, f := range files {
@@ -166,14 +169,16 @@ func (s *Store) digest(mol string, files []string) (d [16]byte, trusted time.Tim
 			return d, newest, err
 		}
 		m, c := times(&st)
-		buf = fmt.Appendf(buf[:0], "%x %x %x %x %x %x\n", st.Mode, st.Size, m, c, st.Ino, st.Dev)
-		h.Write(buf)
+		for _, n := range [...]uint64{uint64(st.Mode), uint64(st.Size), uint64(m), uint64(c), uint64(st.Ino), uint64(st.Dev)} {
+			buf = binary.LittleEndian.AppendUint64(buf, n)
+		}
 		if t := time.Unix(0, max(m, c)); t.After(newest) {
 			newest = t
 		}
 		coarse = coarse && m%1e9 == 0 && c%1e9 == 0
 	}
-	copy(d[:], h.Sum(nil))
+	sum := sha256.Sum256(buf)
+	copy(d[:], sum[:])
 	return d, trustedFrom(newest, coarse), nil
 }
 

@@ -123,8 +123,55 @@ func (m *Manifest) check() error {
 	return nil
 }
 
-// Save replaces the molecule's manifest by one atomic write. It is on the disk for certain after Sync.
-func (s *Store) Save(m *Manifest) error { return writeJSON(s.manifestPath(m.Molecule), m) }
+// worth is how long a target must have taken for its manifest to be flushed to the disk at once: what is quicker than that is flushed
+// with the molecule, and costs little to compute again after a power cut.
+const worth = time.Second
+
+// Save replaces the molecule's manifest by one atomic write. A killed process loses none of it; a power cut may, until Sync, unless one of the
+// targets was worth the time.
+func (s *Store) Save(m *Manifest) error {
+	worthy := false
+	for _, r := range m.Targets {
+		if r.Seconds > worth.Seconds() {
+			worthy = true
+			if r.unsynced {
+				return s.Sync(m)
+			}
+		}
+	}
+	if worthy {
+		return writeJSON(s.manifestPath(m.Molecule), m)
+	}
+	return s.write(m)
+}
+
+func (s *Store) write(m *Manifest) error {
+	data, err := json.MarshalIndent(m, "", " ")
+	if err != nil {
+		return err
+	}
+	dir := s.Path(m.Molecule)
+	f, err := os.CreateTemp(dir, ".manifest")
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(dir, 0o755); err == nil {
+			f, err = os.CreateTemp(dir, ".manifest")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(data, '\n'))
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), s.manifestPath(m.Molecule))
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
 
 func writeJSON(path string, v any) error {
 	data, err := json.MarshalIndent(v, "", " ")

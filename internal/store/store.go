@@ -320,26 +320,52 @@ func (s *Store) Drop(m *Manifest, target string) error {
 	return nil
 }
 
-// Sync flushes a molecule's files to the disk: afterwards a power cut can't take them.
-func (s *Store) Sync(m *Manifest) error {
+// many is from how many molecules on one flush of the whole file system is cheaper than one of each file.
+const many = 4
+
+// Sync flushes the files and manifests of molecules onto the disk: afterwards a power cut can't take them.
+func (s *Store) Sync(manifests ...*Manifest) error {
+	if len(manifests) == 0 {
+		return nil
+	}
+	for _, m := range manifests {
+		if err := s.write(m); err != nil {
+			return err
+		}
+	}
+	if len(manifests) < many || syncAll(s.root) != nil {
+		for _, m := range manifests {
+			if err := s.syncOne(m); err != nil {
+				return err
+			}
+		}
+		if err := syncPath(s.root); err != nil {
+			return err
+		}
+	}
+	for _, m := range manifests {
+		for _, rec := range m.Targets {
+			rec.unsynced = false
+		}
+	}
+	return nil
+}
+
+func (s *Store) syncOne(m *Manifest) error {
+	paths := map[string]bool{s.manifestPath(m.Molecule): true, s.Path(m.Molecule): true}
 	for target, rec := range m.Targets {
-		if !rec.unsynced {
+		if !rec.unsynced || rec.Outcome != OK || len(rec.Outputs) == 0 {
 			continue
 		}
 		dir := s.TargetDir(m.Molecule, target)
 		for _, out := range rec.Outputs {
-			if err := syncPath(filepath.Join(dir, out.File)); err != nil {
-				return err
-			}
+			paths[filepath.Join(dir, out.File)] = true
 		}
-		for d := dir; rec.Outcome == OK && len(rec.Outputs) > 0 && len(d) > len(s.root); d = filepath.Dir(d) {
-			if err := syncPath(d); err != nil {
-				return err
-			}
+		for d := dir; len(d) > len(s.Path(m.Molecule)); d = filepath.Dir(d) {
+			paths[d] = true
 		}
-		rec.unsynced = false
 	}
-	for _, path := range []string{s.manifestPath(m.Molecule), s.Path(m.Molecule), s.root} {
+	for path := range paths {
 		if err := syncPath(path); err != nil {
 			return err
 		}
