@@ -3,11 +3,6 @@
 // scheduling, tables or HCL, and does not replace RDKit: what it can't read of a SMILES it leaves to it.
 package stages
 
-import (
-	"cmp"
-	"slices"
-)
-
 // Function is one function that pipeline.hcl may call. Fn is a plain Go function whose types an expression can hold: strings,
 // numbers, booleans, lists, structs by the json names of their fields, pointers for what may be null, and an error last.
 type Function struct {
@@ -51,24 +46,6 @@ func Functions() []Function {
 		{"formula", `The molecular formula of a SMILES in Hill's order, as "C2H6O"; null when the SMILES can't be read without RDKit.`,
 			`formula(mol.smiles)`, Formula, 1},
 	}
-}
-
-// Ensemble reads an xyz file of conformers and sorts them by energy. Frames without one keep the file's order, behind
-// the others.
-func Ensemble(path string) ([]Frame, error) {
-	frames, err := ReadXYZ(path)
-	slices.SortStableFunc(frames, func(a, b Frame) int {
-		switch {
-		case a.Energy == nil && b.Energy == nil:
-			return 0
-		case a.Energy == nil:
-			return 1
-		case b.Energy == nil:
-			return -1
-		}
-		return cmp.Compare(*a.Energy, *b.Energy)
-	})
-	return frames, err
 }
 
 func firstFrame(path string) (Frame, error) {

@@ -1,0 +1,140 @@
+package stages
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+)
+
+// kcalPerHartree is the CODATA 2018 hartree, 4.3597447222071e-18 J, in kcal/mol of 4184 J.
+const kcalPerHartree = 627.5094740631
+
+// likeness is how near two geometries must be to count as one conformer.
+type likeness struct {
+	rmsd     float64 // Å
+	energy   float64 // kcal/mol
+	rotation float64 // relative, of each rotational constant
+}
+
+// cregen holds CREST's own criteria (CREGEN: Pracht et al., PCCP 2020, 22, 7169).
+var cregen = likeness{rmsd: 0.125, energy: 0.05, rotation: 0.01}
+
+// member is one geometry on its way through the search.
+type member struct {
+	Frame          // its Energy is xTB's, hartree, once it was optimised
+	start   Frame  // as the pool has it
+	number  int    // place in the pool, from 1
+	level   string // of the last optimisation
+	folded  int    // how many others became this one
+	dropped string // why it is no conformer, or ""
+	shape   shape
+}
+
+// byEnergy sorts by energy; equal ones stay in the order of the pool.
+func byEnergy(members []*member) {
+	slices.SortStableFunc(members, func(a, b *member) int {
+		return cmp.Or(cmp.Compare(*a.Energy, *b.Energy), a.number-b.number)
+	})
+}
+
+// fold sorts members by energy, and keeps of those that are alike the lowest, and of the rest those within window (kcal/mol) of
+// the lowest of all. The others' dropped says why.
+func (m *Matcher) fold(members []*member, like likeness, window float64) []*member {
+	byEnergy(members)
+	var kept []*member
+	for _, x := range members {
+		if kcalPerHartree*(*x.Energy-*members[0].Energy) > window {
+			x.dropped = "above the window"
+			continue
+		}
+		x.shape = m.shape(x.Frame)
+		if at := slices.IndexFunc(kept, func(k *member) bool { return m.alike(k, x, like) }); at >= 0 {
+			kept[at].folded += 1 + x.folded
+			x.dropped = "the same as member " + strconv.Itoa(kept[at].number)
+			continue
+		}
+		kept = append(kept, x)
+	}
+	return kept
+}
+
+func (m *Matcher) alike(a, b *member, like likeness) bool {
+	if kcalPerHartree*math.Abs(*a.Energy-*b.Energy) > like.energy {
+		return false
+	}
+	for k := range 3 {
+		// The moment about the axis of a linear molecule is nought; 0.01 u·Å² is the noise of an optimisation.
+		x, y := a.shape.moments[k], b.shape.moments[k]
+		if math.Abs(x-y) > like.rotation*max(x, y)+0.01 {
+			return false
+		}
+	}
+	return m.rmsd(a.shape, b.shape, like.rmsd) < like.rmsd
+}
+
+// flat is the signed volume below which four neighbours lie in a plane, Å³; around a tetrahedral carbon it is about 4.
+const flat = 0.5
+
+// turnedOver names an atom or a double bond whose stereo differs between two geometries with the same bonds, or is "". Every atom
+// with four neighbours is compared, atom by atom: what no bond lets go can't change hands.
+func (m *Matcher) turnedOver(from, to Frame) string {
+	for i, near := range m.neighbours {
+		if len(near) == 4 && from.volume(near)*to.volume(near) < 0 && math.Abs(to.volume(near)) > flat {
+			return from.atom(i) + " is turned inside out"
+		}
+		for _, j := range near {
+			if j > i && m.crossed(from, to, i, j) {
+				return "the double bond " + from.atom(i) + "–" + from.atom(j) + " is turned over"
+			}
+		}
+	}
+	return ""
+}
+
+// doubleBond times the sum of the covalent radii lies between the double bonds of C and N (0.87 to 0.89) and the
+// aromatic and amide ones (0.92).
+const doubleBond = 0.905
+
+// crossed reports whether a double bond i–j became cis from trans or the other way.
+func (m *Matcher) crossed(from, to Frame, i, j int) bool {
+	a, b := slices.IndexFunc(m.neighbours[i], func(k int) bool { return k != j }), slices.IndexFunc(m.neighbours[j], func(k int) bool { return k != i })
+	if a < 0 || b < 0 || len(m.neighbours[i]) > 3 || len(m.neighbours[j]) > 3 {
+		return false
+	}
+	ei, _ := ElementBySymbol(from.Symbols[i])
+	ej, _ := ElementBySymbol(from.Symbols[j])
+	if from.distance(i, j) > doubleBond*(ei.Radius+ej.Radius) {
+		return false
+	}
+	p, q := m.neighbours[i][a], m.neighbours[j][b]
+	before, after := from.cosTorsion(p, i, j, q), to.cosTorsion(p, i, j, q)
+	return math.Abs(before) > 0.5 && math.Abs(after) > 0.5 && before*after < 0
+}
+
+func (f Frame) vector(i, j int) [3]float64 {
+	return [3]float64{f.Coords[3*j] - f.Coords[3*i], f.Coords[3*j+1] - f.Coords[3*i+1], f.Coords[3*j+2] - f.Coords[3*i+2]}
+}
+
+// volume is six times the signed volume of the tetrahedron of four atoms, Å³.
+func (f Frame) volume(atoms []int) float64 {
+	return dot(f.vector(atoms[0], atoms[1]), cross(f.vector(atoms[0], atoms[2]), f.vector(atoms[0], atoms[3])))
+}
+
+// cosTorsion is the cosine of the torsion a-b-c-d; 0 where a, b, c or b, c, d lie nearly in a line (sine below 0.35, 160°), as in
+// isocyanic acid and other cumulenes.
+func (f Frame) cosTorsion(a, b, c, d int) float64 {
+	ba, bc, dc := f.vector(b, a), f.vector(b, c), f.vector(d, c)
+	p, q := cross(ba, bc), cross(bc, dc)
+	length := math.Sqrt(dot(p, p) * dot(q, q))
+	if dot(p, p) < 0.12*dot(ba, ba)*dot(bc, bc) || dot(q, q) < 0.12*dot(bc, bc)*dot(dc, dc) || length == 0 {
+		return 0
+	}
+	return dot(p, q) / length
+}
+
+func dot(a, b [3]float64) float64 { return a[0]*b[0] + a[1]*b[1] + a[2]*b[2] }
+
+func cross(a, b [3]float64) [3]float64 {
+	return [3]float64{a[1]*b[2] - a[2]*b[1], a[2]*b[0] - a[0]*b[2], a[0]*b[1] - a[1]*b[0]}
+}

@@ -1,0 +1,159 @@
+package stages
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// recordedBytes reads a recorded crest_conformers.xyz.
+func recordedBytes(t *testing.T, name string) []byte {
+	t.Helper()
+	path := filepath.Join("testdata", "crest", name+".xyz")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		data, err = os.ReadFile(path + ".gz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err = io.ReadAll(z); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return data
+}
+
+func membersOf(frames []Frame) []*member {
+	var members []*member
+	for i, f := range frames {
+		members = append(members, &member{Frame: f, start: f, number: i + 1})
+	}
+	return members
+}
+
+// CREST's own unique conformers must stay (nearly) all, since the criteria are CREST's. What is folded has the energy, the rotational
+// constants and, reflected or with atoms exchanged, the geometry of another.
+func TestFoldKeepsCRESTsConformers(t *testing.T) {
+	for _, r := range recordings {
+		frames := recordedFrames(t, r.name)
+		m := NewMatcher(frames[0].Symbols, frames[0].Bonds())
+		if kept := m.fold(membersOf(frames), cregen, 100); len(frames) != r.frames || len(kept) != r.kept {
+			t.Errorf("%s: %d of %d kept, want %d of %d", r.name, len(kept), len(frames), r.kept, r.frames)
+		}
+	}
+}
+
+// An ensemble together with its mirror images, turned and shifted, folds to the same number.
+func TestFoldMirrorImages(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, r := range recordings {
+		frames := recordedFrames(t, r.name)
+		if r.frames > 60 {
+			frames = frames[:60]
+		}
+		m := NewMatcher(frames[0].Symbols, frames[0].Bonds())
+		alone := len(m.fold(membersOf(frames), cregen, 100))
+		for _, f := range frames[:len(frames):len(frames)] {
+			frames = append(frames, moved(f, random, true))
+		}
+		if both := len(m.fold(membersOf(frames), cregen, 100)); both != alone {
+			t.Errorf("%s: %d conformers, %d with the mirror images", r.name, alone, both)
+		}
+	}
+}
+
+func TestFold(t *testing.T) {
+	butane := recordedFrames(t, "n-butane")
+	at := func(f Frame, kcal float64) Frame {
+		energy := *butane[0].Energy + kcal/kcalPerHartree
+		f.Energy = &energy
+		return f
+	}
+	trans, gauche := butane[0], butane[1]
+	for _, test := range []struct {
+		name    string
+		frames  []Frame
+		window  float64
+		kept    []int
+		dropped map[int]string
+	}{
+		{"sorted", []Frame{at(gauche, 0.6), at(trans, 0)}, 6, []int{2, 1}, nil},
+		{"one energy, two geometries", []Frame{at(gauche, 0), at(trans, 0)}, 6, []int{1, 2}, nil},
+		{"the same", []Frame{at(trans, 0), at(trans, 0.04)}, 6, []int{1}, map[int]string{2: "the same as member 1"}},
+		{"one geometry, two energies", []Frame{at(trans, 0), at(trans, 0.06)}, 6, []int{1, 2}, nil},
+		{"window", []Frame{at(trans, 0), at(gauche, 5.9), at(gauche, 6.1)}, 6, []int{1, 2}, map[int]string{3: "above the window"}},
+	} {
+		members := membersOf(test.frames)
+		kept := NewMatcher(trans.Symbols, trans.Bonds()).fold(members, cregen, test.window)
+		var numbers []int
+		for _, x := range kept {
+			numbers = append(numbers, x.number)
+		}
+		if !slices.Equal(numbers, test.kept) {
+			t.Errorf("%s: kept %v, want %v", test.name, numbers, test.kept)
+		}
+		for _, x := range members {
+			if number := x.number; test.dropped[number] != "" && x.dropped != test.dropped[number] {
+				t.Errorf("%s: member %d %q, want %q", test.name, number, x.dropped, test.dropped[number])
+			}
+		}
+	}
+}
+
+const butene = `12
+
+C  -1.9280000000   0.2330000000   0.0000000000
+C  -0.5460000000  -0.3830000000   0.0000000000
+C   0.5460000000   0.3830000000   0.0000000000
+C   1.9280000000  -0.2330000000   0.0000000000
+H  -1.8600000000   1.3230000000   0.0000000000
+H  -2.4900000000  -0.0850000000   0.8820000000
+H  -2.4900000000  -0.0850000000  -0.8820000000
+H  -0.4650000000  -1.4680000000   0.0000000000
+H   0.4650000000   1.4680000000   0.0000000000
+H   1.8600000000  -1.3230000000   0.0000000000
+H   2.4900000000   0.0850000000   0.8820000000
+H   2.4900000000   0.0850000000  -0.8820000000
+`
+
+func TestTurnedOver(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	trans := frameFrom(t, butene)
+	cis := trans
+	cis.Coords = slices.Clone(trans.Coords)
+	for _, atom := range []int{3, 8, 9, 10, 11} { // the half from C3 on, reflected at the axis of C2=C3
+		a, b, p := cis.vector(2, 1), cis.vector(2, 1), cis.vector(2, atom)
+		along := dot(a, p) / dot(a, b)
+		for k := range 3 {
+			cis.Coords[3*atom+k] = cis.Coords[6+k] + 2*along*a[k] - p[k]
+		}
+	}
+	acid := recordedFrames(t, "lactic_acid")[0]
+	for _, test := range []struct {
+		name     string
+		from, to Frame
+		want     string
+	}{
+		{"moved as a whole", acid, moved(acid, random, false), ""},
+		{"another conformer", acid, recordedFrames(t, "lactic_acid")[4], ""},
+		{"mirrored", acid, moved(acid, random, true), "C1 is turned inside out"},
+		{"two hydrogens of the methyl exchanged", acid, exchanged(acid, []int{0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 10, 11}), "C1 is turned inside out"},
+		{"trans and cis", trans, cis, "the double bond C2–C3 is turned over"},
+		{"trans", trans, moved(trans, random, false), ""},
+		{"a nearly linear N=C=O bent the other way", frameFrom(t, "4\n\nN 0 0 0\nC 1.21 0 0\nO 2.37 0.15 0\nH -0.6 0.8 0\n"),
+			frameFrom(t, "4\n\nN 0 0 0\nC 1.21 0 0\nO 2.37 -0.15 0\nH -0.6 0.8 0\n"), ""},
+	} {
+		if got := NewMatcher(test.from.Symbols, test.from.Bonds()).turnedOver(test.from, test.to); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}

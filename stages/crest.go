@@ -1,0 +1,46 @@
+package stages
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// Ensemble reads the crest_conformers.xyz of a CREST run (2.12 or 3.0) and sorts it by energy, which CREST does only
+// nearly. Energies are in hartree; of one conformer alone it may be missing (2.12 on H2). It refuses a torn file, a number that
+// is not finite, and frames of different molecules; the error names the file and the line or frame.
+func Ensemble(path string) ([]Frame, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no conformers were left: the output of the search says why", path)
+	}
+	if err != nil {
+		return nil, readError(err)
+	}
+	frames, err := parseCREST(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return frames, nil
+}
+
+func parseCREST(data []byte) ([]Frame, error) {
+	frames, err := ParseXYZ(data)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range frames {
+		if !slices.Equal(f.Symbols, frames[0].Symbols) {
+			return nil, fmt.Errorf("conformer %d has other atoms than the first", i+1)
+		}
+		if f.Energy == nil && len(frames) > 1 {
+			return nil, fmt.Errorf("conformer %d has no energy in its comment %.40q: the ensemble can't be put in order", i+1, f.Comment)
+		}
+	}
+	if len(frames) > 1 {
+		slices.SortStableFunc(frames, func(a, b Frame) int { return cmp.Compare(*a.Energy, *b.Energy) })
+	}
+	return frames, nil
+}
