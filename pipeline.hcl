@@ -56,6 +56,7 @@ molecule {
 stage "rdkit" {
   title = "RDKit parameters"
   file "embed.py" { source = "stages/embed.py" }
+  worker  = ["python3", "embed.py", "--serve"] # RDKit is started once for a batch, not once for a molecule
   command = ["python3", "embed.py", "--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
   timeout = "15m"
   outputs = {

@@ -116,7 +116,6 @@ func Groups(messages []string) []Group {
 
 var (
 	messageStart = regexp.MustCompile(`^[^/:]*/([A-Za-z_][A-Za-z0-9_-]*)(?:/\d+)?: `)
-	messagePlace = regexp.MustCompile(` \([^()]*(?:\([^()]*\)[^()]*)*\)$`)
 	messageWords = regexp.MustCompile(`(^|[ (=])(?:'[^']*'|"[^"]*")`)
 )
 
@@ -127,9 +126,10 @@ func Reason(message string) (stage, reason string) {
 	if m := messageStart.FindStringSubmatch(message); m != nil {
 		stage, message = m[1], message[len(m[0]):]
 	}
-	message = messagePlace.ReplaceAllString(message, "")
 	message = messageWords.ReplaceAllString(message, "$1…")
-	message, _, _ = strings.Cut(message, ": ")
+	for _, end := range []string{": ", "; ", " ("} {
+		message, _, _ = strings.Cut(message, end)
+	}
 	return stage, message
 }
 

@@ -64,6 +64,7 @@ type Batch struct {
 	started time.Time
 	cores   cores
 	rows    rows
+	workers workers
 	journal *journal.Writer
 	logging sync.Mutex // of began
 	began   bool
@@ -158,6 +159,7 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	err = b.all(ctx, todo)
+	b.closeWorkers()
 	b.sum.Interrupted = ctx.Err() != nil
 	b.sum.Elapsed = time.Since(b.started)
 	b.alarmAtEnd()

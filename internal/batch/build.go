@@ -139,11 +139,7 @@ func (b *Batch) identities(s *pipeline.Stage) map[string]string {
 // where message is in the program's own words.
 func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *pipeline.Task, dir string, rec *store.Record) (message, how string, err error) {
 	for _, f := range task.Files {
-		path := filepath.Join(dir, filepath.FromSlash(f.Name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return "", "", err
-		}
-		if err := os.WriteFile(path, f.Content, 0o644); err != nil {
+		if err := writeFile(dir, f); err != nil {
 			return "", "", err
 		}
 	}
@@ -155,6 +151,9 @@ func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *
 	if s.Builtin {
 		message, err = b.builtin(ctx, s, task, cmd, rec)
 		return message, "", err
+	}
+	if s.Worker != nil {
+		return b.serve(ctx, s, task, cmd, rec)
 	}
 	cmd.Path, cmd.Args = b.programs.path[s.Program], task.Argv[1:]
 	res, err := runner.Run(ctx, cmd)

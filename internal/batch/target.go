@@ -80,10 +80,14 @@ func (b *Batch) judgeFailed(v *visit, name string, d *verdict, rec *store.Record
 		return
 	}
 	d.action, d.reason = run, "failed last time: "+rec.Error
-	raised := rec.Outcome == store.TimedOut && d.task.Timeout.Seconds() > rec.Timeout
+	more := d.task.Timeout.String()
+	if d.task.Timeout == 0 {
+		more = "no limit"
+	}
+	raised := rec.Outcome == store.TimedOut && (d.task.Timeout == 0 || d.task.Timeout.Seconds() > rec.Timeout)
 	switch {
 	case raised:
-		d.reason = fmt.Sprintf("ran out of time last time (%s), and has more now (%s)", seconds(rec.Timeout), d.task.Timeout)
+		d.reason = fmt.Sprintf("ran out of time last time (%s), and has more now (%s)", seconds(rec.Timeout), more)
 	case v.status == csvmerge.Skip && v.reruns >= b.Pipeline.MaxReruns:
 		d.action, d.reason = skip, fmt.Sprintf("failed %d times and would do the same again: %s", v.reruns, rec.Error)
 	}

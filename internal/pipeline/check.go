@@ -267,6 +267,9 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 		diags = append(diags, p.checkCondition(c, base, ctx)...)
 	}
 	diags = append(diags, p.checkCommand(s, eval(s.command, base), eval(s.programs, outer))...)
+	if v := eval(s.worker, outer); s.worker != nil {
+		diags = append(diags, checkWorker(s, v)...)
+	}
 	if v := eval(s.values, reading); s.values != nil {
 		s.valueType = v.Type()
 		diags = append(diags, checkValues(s, v.Type())...)
@@ -397,6 +400,25 @@ func (p *Pipeline) checkCommand(s *Stage, command, more cty.Value) hcl.Diagnosti
 		if p.Programs[name] == nil {
 			p.Programs[name] = &Program{Name: name, Candidates: []string{name}, Line: s.Line}
 		}
+	}
+	return nil
+}
+
+// checkWorker takes the words that start the stage's program as a worker.
+func checkWorker(s *Stage, v cty.Value) hcl.Diagnostics {
+	if v.Type() == cty.DynamicPseudoType {
+		return nil
+	}
+	list, err := convertTo(v, cty.List(cty.String))
+	if err == nil && list.IsWhollyKnown() && !list.IsNull() {
+		for _, w := range list.AsValueSlice() {
+			if !w.IsNull() {
+				s.Worker = append(s.Worker, w.AsString())
+			}
+		}
+	}
+	if len(s.Worker) == 0 || s.Worker[0] != s.Program || s.Builtin {
+		return hcl.Diagnostics{wrong(s.worker.Range(), "Unsuitable worker", fmt.Sprintf("worker is how the command's program is started to stay: a list like [%q, \"script\", \"--serve\"] that doesn't depend on the molecule.", s.Program))}
 	}
 	return nil
 }

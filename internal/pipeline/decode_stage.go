@@ -23,6 +23,7 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	}
 	s.enabled, s.command, s.values, s.each = expr("enabled"), expr("command"), expr("values"), expr("for_each")
 	s.timeout, s.env, s.programs, s.cores = expr("timeout"), expr("env"), expr("programs"), expr("cores")
+	s.worker = expr("worker")
 	s.ForEach = s.each != nil
 	if a := content.Attributes["title"]; a != nil {
 		v, d := constant(a, cty.String)
@@ -126,7 +127,7 @@ func (s *Stage) expressions() (run, read []hcl.Expression) {
 			}
 		}
 	}
-	add(&run, s.enabled, s.each, s.command, s.timeout, s.env, s.programs, s.cores)
+	add(&run, s.enabled, s.each, s.command, s.timeout, s.env, s.programs, s.cores, s.worker)
 	for _, f := range s.files {
 		add(&run, f.content, f.source)
 	}

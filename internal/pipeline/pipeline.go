@@ -104,13 +104,14 @@ type Stage struct {
 	Program     string            // the first word of its command: a program, a builtin, or "" for a stage of values alone
 	Programs    []string          // what it runs, the further ones included; builtins are not among them
 	Builtin     bool
+	Worker      []string // how its program is started as a worker, nil where each target starts it anew
 	Line        int
 	Limits      Limits
 	Cores       int // that its program takes
 
 	enabled                hcl.Expression
 	command, values, each  hcl.Expression
-	cores                  hcl.Expression
+	cores, worker          hcl.Expression
 	timeout, env, programs hcl.Expression
 	files                  []*file
 	pre, post              []*condition

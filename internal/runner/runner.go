@@ -41,6 +41,9 @@ type Command struct {
 	// second after the start and a few times a second from then on, not after the end.
 	MaxBytes int64
 	MaxFiles int
+
+	stdin, stdout *os.File // of a Worker, instead of /dev/null and Stdout
+	started       func()   // told when the program runs
 }
 
 // Result says how a program ended and what it used.
@@ -91,6 +94,10 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	if err != nil {
 		return Result{}, startError(c, err)
 	}
+	if c.started != nil {
+		closeAll(files) // the worker's ends of its pipes are the worker's alone
+		c.started()
+	}
 	s := &stopper{pgid: pid, command: c}
 	s.arm(ctx)
 	status, usage, err := finish(pid, mark, s)
@@ -111,10 +118,18 @@ func openStreams(c Command) ([]*os.File, error) {
 		return nil, err
 	}
 	files := []*os.File{in}
+	if c.stdin != nil {
+		in.Close()
+		files[0] = c.stdin
+	}
 	for i, path := range []string{c.Stdout, c.Stderr} {
 		if i == 1 && path == c.Stdout {
 			files = append(files, files[1])
 			break
+		}
+		if i == 0 && c.stdout != nil {
+			files = append(files, c.stdout)
+			continue
 		}
 		if path == "" {
 			path = os.DevNull

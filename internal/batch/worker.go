@@ -1,0 +1,115 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"grimperium/internal/pipeline"
+	"grimperium/internal/runner"
+	"grimperium/internal/store"
+)
+
+// workers are the programs of stages with a worker attribute: started with the first target that wants one, used again by the
+// next, one for each job at most.
+type workers struct {
+	mu      sync.Mutex
+	idle    map[string][]*runner.Worker // by stage and environment
+	started int
+}
+
+// request is a line to a worker: do what the stage's command with these words after the program's name would do, in this folder.
+type request struct {
+	Dir  string   `json:"dir"`
+	Args []string `json:"args"`
+}
+
+// reply is a worker's line: how the command would have ended, what it would have said on standard error, and the CPU time that it took (seconds).
+type reply struct {
+	Exit  int     `json:"exit"`
+	Error string  `json:"error"`
+	CPU   float64 `json:"cpu"`
+}
+
+// serve has a target done by a worker. A worker that dies, hangs or talks nonsense is replaced for the next target; this one fails.
+func (b *Batch) serve(ctx context.Context, s *pipeline.Stage, task *pipeline.Task, cmd runner.Command, rec *store.Record) (message, how string, err error) {
+	key := s.Name + "\x00" + strings.Join(task.Env, "\x00")
+	w, err := b.worker(ctx, key, s, task, cmd)
+	if err != nil {
+		return err.Error(), "", nil
+	}
+	var r reply
+	res, err := w.Call(ctx, task.Timeout, request{cmd.Dir, task.Argv[1:]}, &r)
+	switch {
+	case res.Interrupted:
+		return "", "", nil
+	case err != nil:
+		if res.TimedOut {
+			rec.Outcome = store.TimedOut
+		}
+		return err.Error(), "", nil
+	}
+	b.workers.mu.Lock()
+	b.workers.idle[key] = append(b.workers.idle[key], w)
+	b.workers.mu.Unlock()
+	rec.CPU, rec.ExitCode = r.CPU, r.Exit
+	if r.Exit == 0 {
+		return "", "", nil
+	}
+	ended := fmt.Sprintf("%s ended with exit code %d", s.Program, r.Exit)
+	if r.Error == "" {
+		return ended, "", nil
+	}
+	return r.Error, ended + "; ", os.WriteFile(cmd.Stderr, []byte(r.Error+"\n"), 0o644)
+}
+
+// worker returns an idle worker, or a new one in a folder of its own that has the stage's source files.
+func (b *Batch) worker(ctx context.Context, key string, s *pipeline.Stage, task *pipeline.Task, cmd runner.Command) (*runner.Worker, error) {
+	b.workers.mu.Lock()
+	if b.workers.idle == nil {
+		b.workers.idle = map[string][]*runner.Worker{}
+	}
+	idle := b.workers.idle[key]
+	if n := len(idle); n > 0 {
+		b.workers.idle[key] = idle[:n-1]
+		b.workers.mu.Unlock()
+		return idle[n-1], nil
+	}
+	b.workers.started++
+	name := fmt.Sprintf("%s.%d", s.Name, b.workers.started)
+	b.workers.mu.Unlock()
+
+	dir, err := b.Store.Scratch(".worker", name)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range task.Files {
+		if !f.Keep {
+			if err := writeFile(dir, f); err != nil {
+				return nil, err
+			}
+		}
+	}
+	c := runner.Command{Path: b.programs.path[s.Program], Args: s.Worker[1:], Dir: dir, Env: cmd.Env, Stderr: filepath.Join(dir, stderrName)}
+	return runner.StartWorker(ctx, c)
+}
+
+func writeFile(dir string, f pipeline.TaskFile) error {
+	path := filepath.Join(dir, filepath.FromSlash(f.Name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, f.Content, 0o644)
+}
+
+// closeWorkers ends all workers.
+func (b *Batch) closeWorkers() {
+	for _, list := range b.workers.idle {
+		for _, w := range list {
+			w.Close()
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package runner
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// script is a worker: a shell that answers by its requests.
+const script = `while read -r line; do
+case "$line" in
+*pid*) echo "{\"text\":\"$$\"}" ;;
+*die*) exit 3 ;;
+*hang*) sleep 1000 & wait ;;
+*babble*) echo babble ;;
+*) echo '{"text":"hello"}' ;;
+esac
+done`
+
+type message struct {
+	Text string `json:"text"`
+}
+
+func startScript(t *testing.T, ctx context.Context) *Worker {
+	t.Helper()
+	w, err := StartWorker(ctx, Command{Path: "/bin/sh", Args: []string{"-c", script}, Dir: t.TempDir(), Stderr: filepath.Join(t.TempDir(), "stderr"), Env: os.Environ()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestWorker(t *testing.T) {
+	w := startScript(t, t.Context())
+	var first, second message
+	for _, reply := range []*message{&first, &second} {
+		if r, err := w.Call(t.Context(), time.Minute, message{"pid"}, reply); err != nil || !r.OK() {
+			t.Fatal(r, err)
+		}
+	}
+	if first.Text == "" || first != second {
+		t.Errorf("two calls were answered by %q and %q", first.Text, second.Text)
+	}
+	w.Close()
+}
+
+func TestWorkerFails(t *testing.T) {
+	for request, c := range map[string]struct {
+		timeout time.Duration
+		want    string
+	}{
+		"die":    {time.Minute, "sh ended with exit code 3"},
+		"babble": {time.Minute, "sh gave no reply that can be read"},
+		"hang":   {100 * time.Millisecond, "sh did not finish within 100ms"},
+	} {
+		t.Run(request, func(t *testing.T) {
+			t.Parallel()
+			w := startScript(t, t.Context())
+			var reply message
+			r, err := w.Call(t.Context(), c.timeout, message{request}, &reply)
+			if err == nil || err.Error() != c.want || r.Interrupted || r.TimedOut != strings.Contains(c.want, "finish") {
+				t.Errorf("%+v, %v; want %q", r, err, c.want)
+			}
+		})
+	}
+}
+
+// The end of the batch ends a call, and the worker with it.
+func TestWorkerInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := startScript(t, ctx)
+	time.AfterFunc(50*time.Millisecond, cancel)
+	var reply message
+	if r, err := w.Call(ctx, 0, message{"hang"}, &reply); err == nil || !r.Interrupted {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestWorkerNotStarted(t *testing.T) {
+	if _, err := StartWorker(t.Context(), Command{Path: "/no/such/program"}); err == nil || !strings.Contains(err.Error(), "/no/such/program: cannot be started") {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := StartWorker(ctx, Command{Path: "/bin/sh"}); err == nil {
+		t.Error("a worker was started after the end of the batch")
+	}
+}
