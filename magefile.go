@@ -3,7 +3,8 @@
 // Grimperium: PM7 heats of formation for a table of molecules.
 //
 // pipeline.hcl says what is computed, data/thermo_pm7.csv holds the molecules and the results, artefacts/ has every
-// file on the way. A command takes its flags as -name=value.
+// file on the way. A command takes its flags as -name=value; mage -h COMMAND lists them. The word in brackets says what a command is about: the run, the
+// table, the pipeline, or this project itself.
 package main
 
 import (
@@ -14,9 +15,10 @@ import (
 	"grimperium/internal/cli"
 )
 
-// Batch computes what is new, changed or failed, and merges it into the table.
+// Batch [run] computes what is new, changed or failed, and merges it into the table.
 //
-// It reads pipeline.hcl and the table, writes artefacts/ and the table's result columns. Stop it with Ctrl-C; the next
+// It reads pipeline.hcl and the table, writes artefacts/ and the table's result columns, and appends what it did to batch_summary.log and
+// validation_errors.log in ~/.grimperium (GRIMPERIUM_HOME names another folder). Stop it with Ctrl-C; the next
 // batch goes on from there. Exit code: 0 all well, 1 some molecules failed, 2 a mistake in the call, the pipeline or
 // the table, or a missing program, 11 another batch has the table, 130 interrupted.
 func Batch(ctx context.Context,
@@ -30,12 +32,16 @@ func Batch(ctx context.Context,
 	jobs *int, // how many processor cores the batch may use, instead of pipeline.hcl's
 	dryRun *bool, // say what would run and why; write nothing
 	permissive *bool, // leave out rows that can't be used, instead of stopping
+	limit *int, // at most so many molecules
+	retry *string, // try skipped molecules again: all, those of a stage, or those with a text in their error message
+	timeout *string, // the stages' time in this batch only: 'search=60m, pm7=5m'
 ) error {
 	return cli.Batch(ctx, cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set), VarFile: value(varFile),
-		Only: value(only), MaxReruns: maxReruns, Jobs: jobs, DryRun: value(dryRun), Permissive: value(permissive)})
+		Only: value(only), MaxReruns: maxReruns, Jobs: jobs, DryRun: value(dryRun), Permissive: value(permissive),
+		Limit: value(limit), Retry: value(retry), Timeout: value(timeout)})
 }
 
-// Setup installs the programs that the pipeline runs, where they are missing.
+// Setup [run] installs the programs that the pipeline runs, where they are missing.
 //
 // On Debian and Ubuntu as root it installs the packages by apt-get; elsewhere it prints the conda-forge command.
 func Setup(ctx context.Context,
@@ -45,7 +51,7 @@ func Setup(ctx context.Context,
 	return cli.Setup(ctx, cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Why tells of each target of a molecule whether it is fresh, and what changed where it is not.
+// Why [run] tells of each target of a molecule whether it is fresh, and what changed where it is not.
 //
 // mage why mol_00001, or mage why mol_00001/pm7 for one stage. It reads pipeline.hcl, the table and artefacts/, and
 // writes nothing.
@@ -59,7 +65,7 @@ func Why(ctx context.Context,
 	return cli.Why(ctx, mol, cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Check checks pipeline.hcl against the table's header, without running anything, and tells what each stage gives.
+// Check [pipeline] checks pipeline.hcl against the table's header, without running anything, and tells what each stage gives.
 func Check(
 	table *string, // as for batch
 	pipeline *string, // as for batch
@@ -68,7 +74,7 @@ func Check(
 	return cli.Check(cli.Options{Table: value(table), Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Fmt lays out pipeline.hcl in the usual way.
+// Fmt [pipeline] lays out pipeline.hcl in the usual way.
 func Fmt(
 	pipeline *string, // another pipeline.hcl
 	check *bool, // only say whether it would change something: exit code 1
@@ -76,7 +82,7 @@ func Fmt(
 	return cli.Fmt(value(pipeline), value(check))
 }
 
-// Graph prints the stages as a Mermaid diagram, to be pasted into a README.
+// Graph [pipeline] prints the stages as a Mermaid diagram, to be pasted into a README.
 func Graph(
 	pipeline *string, // another pipeline.hcl
 	set *string, // as for batch
@@ -84,7 +90,7 @@ func Graph(
 	return cli.Graph(cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Prune lists what nothing refers to in artefacts/: molecules that left the table, stages that left the pipeline,
+// Prune [run] lists what nothing refers to in artefacts/: molecules that left the table, stages that left the pipeline,
 // earlier results.
 func Prune(
 	remove *bool, // remove it
@@ -95,7 +101,7 @@ func Prune(
 	return cli.Prune(value(remove), cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
-// Test runs all tests, the ones with the real programs among them.
+// Test [project] runs all tests, the ones with the real programs among them.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
@@ -106,6 +112,75 @@ func Test(ctx context.Context,
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
+}
+
+// Validate [table] lists every row that can't be used, and what is odd about the others.
+//
+// It reads pipeline.hcl and the table, and writes nothing. Exit code: 0 all rows can be used, 2 some can't; with -permissive 2 only when no batch can
+// run on the table at all. Warnings don't count: a nheavy or a charge that isn't the SMILES's, an H298_cbs that no such molecule can have, a SMILES
+// that is there twice.
+func Validate(
+	permissive *bool, // end well although some rows can't be used
+	format *string, // text (the default) or json
+	table *string, // as for batch
+	pipeline *string, // as for batch
+	set *string, // as for batch
+) error {
+	return cli.Validate(value(format), cli.Options{Table: value(table), Pipeline: value(pipeline), Set: value(set), Permissive: value(permissive)})
+}
+
+// Info [table] tells where the table stands: statuses, failures by stage and reason, times, how long the rest takes.
+//
+// It reads pipeline.hcl, the table and artefacts/journal.jsonl, and writes nothing.
+func Info(
+	count *bool, // only the number of molecules
+	table *string, // as for batch
+	artefacts *string, // as for batch
+	pipeline *string, // as for batch
+) error {
+	return cli.Info(value(count), cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline)})
+}
+
+// Export [table] writes the table as json, jsonl or csv, or its PM7 conformers as sdf or xyz.
+//
+// It reads pipeline.hcl, the table and, for conformers, artefacts/. It writes to standard output or to a file. Enthalpies are in kcal/mol (gas,
+// 298.15 K), coordinates in Å. A blank cell and a marker as nan is null in json and blank in csv.
+func Export(
+	format *string, // json (the default), jsonl, csv, sdf or xyz
+	out *string, // the file, which is replaced
+	table *string, // as for batch
+	artefacts *string, // as for batch
+	pipeline *string, // as for batch
+) error {
+	return cli.Export(value(format), value(out), cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline)})
+}
+
+// Settings [run] prints every setting with its value and where that comes from.
+//
+// It reads pipeline.hcl, the table's header and the environment, and writes nothing. The flags are those of batch.
+func Settings(
+	table *string, // as for batch
+	artefacts *string, // as for batch
+	pipeline *string, // as for batch
+	set *string, // as for batch
+	varFile *string, // as for batch
+	maxReruns *int, // as for batch
+	jobs *int, // as for batch
+) error {
+	return cli.Settings(cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set), VarFile: value(varFile),
+		MaxReruns: maxReruns, Jobs: jobs})
+}
+
+// Reproduce [project] computes the molecules of testdata/reproduce from nothing and compares every number with the committed one.
+//
+// It reads pipeline.hcl and testdata/reproduce/, works in a temporary folder, and writes nothing but with -update. Exit code: 1 when a number differs
+// by more than is tolerated.
+func Reproduce(ctx context.Context,
+	update *bool, // write the new numbers to testdata/reproduce/expected.json
+	pipeline *string, // as for batch
+	set *string, // as for batch
+) error {
+	return cli.Reproduce(ctx, value(update), cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
 // value is what a flag says, or nothing where it is not given.

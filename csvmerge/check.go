@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Finding is one thing that is wrong with a row.
@@ -20,9 +22,25 @@ type Finding struct {
 	Warning bool   // worth a word, but the row can be used
 }
 
+// String is the finding for a person, without the name of the file: "7: mol_00006: charge "x": not an integer (…)".
+func (f Finding) String() string {
+	text := fmt.Sprintf("%d: ", f.Line)
+	if f.ID != "" {
+		text += f.ID + ": "
+	}
+	if f.Column != "" {
+		text += fmt.Sprintf("%s %q: ", f.Column, f.Cell)
+	}
+	if text += f.Problem; f.Want != "" {
+		text += " (" + f.Want + ")"
+	}
+	return text
+}
+
 // Check returns everything that is wrong with the rows, in the order of the file. A finding that is
 // neither fatal nor a warning means that its row can't be used. Fatal are a mol_id that is there twice,
-// can't be the name of a folder, or differs from another one only in letter case. Warnings are bad cells
+// can't be the name of a folder, or names the same folder as another one on a disk that ignores letter case or
+// the way accents are stored (macOS does both). Warnings are bad cells
 // in columns that only we write: the next result replaces them.
 func (t *Table) Check() []Finding {
 	c := checker{t: t, folded: map[string]int{}}
@@ -34,7 +52,7 @@ func (t *Table) Check() []Finding {
 
 type checker struct {
 	t      *Table
-	folded map[string]int // the mol_ids with capitals in them, in lower case -> row
+	folded map[string]int // the mol_ids that fold changes, folded -> row
 	found  []Finding
 }
 
@@ -93,9 +111,9 @@ func (c *checker) id(i int, text string) {
 	case c.t.repeated[id] && c.t.byID[id] != int32(i):
 		f.Problem = fmt.Sprintf("the mol_id is on line %d already", c.t.Line(int(c.t.byID[id])))
 	case lower != id && inTable:
-		f.Problem = fmt.Sprintf("the mol_id differs only in letter case from %q on line %d", lower, c.t.Line(first))
+		f.Problem = fmt.Sprintf("the mol_id differs only in %s from %q on line %d", difference(id, lower), lower, c.t.Line(first))
 	case lower != id && seen:
-		f.Problem = fmt.Sprintf("the mol_id differs only in letter case from %q on line %d", c.t.ID(other), c.t.Line(other))
+		f.Problem = fmt.Sprintf("the mol_id differs only in %s from %q on line %d", difference(id, c.t.ID(other)), c.t.ID(other), c.t.Line(other))
 	default:
 		if lower != id {
 			c.folded[lower] = i
@@ -105,13 +123,21 @@ func (c *checker) id(i int, text string) {
 	c.add(i, f)
 }
 
-// fold makes names equal that are one on a disk which ignores letter case.
+// fold makes names equal that are one on a disk which ignores letter case and how accents are stored.
 func fold(id string) string {
 	changes := func(r rune) bool { return r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' }
 	if !strings.ContainsFunc(id, changes) {
 		return id // the usual case, a million times
 	}
-	return strings.ToLower(strings.ToUpper(id)) // by way of capitals: ſ and s, σ and ς
+	return norm.NFC.String(strings.ToLower(strings.ToUpper(norm.NFC.String(id)))) // by way of capitals: ſ and s, σ and ς
+}
+
+// difference says in what two mol_ids differ that fold makes equal.
+func difference(a, b string) string {
+	if norm.NFC.String(a) == norm.NFC.String(b) {
+		return "how its accents are stored (composed or not)"
+	}
+	return "letter case"
 }
 
 // cell checks a cell of one of our columns but mol_id.
@@ -189,8 +215,14 @@ func SafeID(id string) error {
 	if isDevice(id) {
 		return errors.New("the mol_id is the name of a device on Windows")
 	}
+	if strings.EqualFold(id, journalName) {
+		return errors.New("the mol_id is the name of the journal of batches, which lies beside the molecules' folders")
+	}
 	return nil
 }
+
+// journalName is the one file beside the molecules' folders whose name a mol_id could have: the others start with a dot.
+const journalName = "journal.jsonl"
 
 // isDevice reports whether Windows takes a file name for a device, which it does with any extension
 // (Microsoft, "Naming Files, Paths, and Namespaces").

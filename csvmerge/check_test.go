@@ -68,6 +68,24 @@ func TestCheck(t *testing.T) {
 
 func quoted(s string) string { return `"` + strings.ReplaceAll(s, "\n", `\n`) + `"` }
 
+func TestCheckAccents(t *testing.T) {
+	found := mustParse(t, head+"\u00e9thane,C,OK\ne\u0301thane,C,OK\n\u00c9thane,C,OK\nethane,C,OK\n").Check()
+	want := []string{
+		`3: ` + "e\u0301thane" + `: mol_id "` + "e\u0301thane" + `": the mol_id differs only in how its accents are stored (composed or not) from "éthane" on line 2 (another mol_id; each molecule has its own folder by that name)`,
+		`4: Éthane: mol_id "Éthane": the mol_id differs only in letter case from "éthane" on line 2 (another mol_id; each molecule has its own folder by that name)`,
+	}
+	var got []string
+	for _, f := range found {
+		got = append(got, f.String())
+		if !f.Fatal {
+			t.Errorf("%v is not fatal", f)
+		}
+	}
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Errorf("findings:\n%s\nwant:\n%s", g, w)
+	}
+}
+
 func TestCheckMissingID(t *testing.T) {
 	found := mustParse(t, "smiles,status,mol_id\nC,OK\n").Check()
 	if len(found) != 1 || !found[0].Fatal || found[0].Column != "mol_id" || found[0].Line != 2 {
@@ -78,7 +96,7 @@ func TestCheckMissingID(t *testing.T) {
 func TestSafeID(t *testing.T) {
 	good := []string{"mol_00001", "a", "A.b-c_d", "1,3-butadiene", "2-methyl propane", "(R)-x", "éthanol", "水", "com", "CON1", "console", "COM10", "a..b", strings.Repeat("x", 100)}
 	bad := []string{"", ".", "..", ".a", "-a", " a", "a ", "a.", "a/b", `a\b`, "a:b", "a*", "a?", `a"`, "a<b", "a>b", "a|b", "a\x00", "a\nb", "a\tb", "a\x7f",
-		"con", "CON", "nul.txt", "Aux", "prn", "COM1", "lpt9.x", "COM¹", "con .x", "conin$", "a\u200bb", "a\u00a0b", "a\u2028b", "\xff", "a\ufffdb", strings.Repeat("x", 101)}
+		"con", "CON", "nul.txt", "Aux", "prn", "COM1", "lpt9.x", "COM¹", "con .x", "conin$", "journal.jsonl", "Journal.JSONL", "a\u200bb", "a\u00a0b", "a\u2028b", "\xff", "a\ufffdb", strings.Repeat("x", 101)}
 	for _, id := range good {
 		if err := SafeID(id); err != nil {
 			t.Errorf("%q: %v", id, err)

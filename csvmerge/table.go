@@ -308,22 +308,12 @@ func (t *Table) typ(column int) Type {
 // empty or absent unless the column has a default: charge 0, multiplicity 1, reruns 0, status Pending.
 func (t *Table) Value(i int, column string) any {
 	c := t.Cell(i, column)
-	typ := Types(column)
-	switch {
-	case c.Kind == Invalid:
-		return nil
-	case c.Kind == Valid && typ == Integer:
-		n, _ := parseInteger(c.Text)
-		return n
-	case c.Kind == Valid && typ == Number:
-		x, _ := parseNumber(c.Text)
-		return x
-	case c.Kind == Valid && typ != StatusType:
-		return strings.TrimSpace(c.Text)
+	if c.Kind == Valid || c.Kind == Invalid {
+		return c.Value(Types(column))
 	}
 	switch column {
 	case "status":
-		return t.Status(i).String()
+		return Pending.String()
 	case "charge", "reruns":
 		return int64(0)
 	case "multiplicity":

@@ -68,6 +68,7 @@ type Options struct {
 	Limit                      int    // molecules; 0: all
 	Retry                      string // skipped molecules to try again: "all", a stage, or a text in the error message
 	Timeout                    string // of stages, for this batch only: "search=60m, pm7=5m"
+	unlogged                   bool   // nothing goes into the logs of the user's home
 }
 
 // project is an opened pipeline with its table and artefacts.
@@ -126,10 +127,11 @@ func screen(f *os.File) (width uint, colour bool) {
 
 // columns are what expressions may name: the columns of the table, and those of the format that a table may leave out.
 func columns(table string) ([]pipeline.Column, error) {
-	t, err := csvmerge.Read(table)
+	t, err := csvmerge.OpenStream(table) // the header is enough
 	if err != nil {
 		return nil, err
 	}
+	defer t.Close()
 	var out []pipeline.Column
 	seen := map[string]bool{}
 	for _, name := range append(t.Columns(), csvmerge.Known()...) {
@@ -220,7 +222,9 @@ func runBatch(ctx context.Context, o Options) error {
 	if sum == nil {
 		return err
 	}
-	keepLogs(os.Stderr, sum, pr.pipeline.Table)
+	if !o.unlogged {
+		keepLogs(os.Stderr, sum, pr.pipeline.Table)
+	}
 	sum.Print(os.Stderr, pr.pipeline.Stages)
 	switch {
 	case errors.Is(err, batch.ErrAlarm):

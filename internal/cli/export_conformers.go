@@ -91,7 +91,12 @@ func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, fo
 		}
 	}
 	key := inchiKey(path(moleculeStage, propertiesOutput))
-	for rank, target := range targets {
+	for _, target := range targets {
+		var rank int // from 0; the conformer's place in the ensemble too
+		if _, err := fmt.Sscanf(target, geometryStage+"/%d", &rank); err != nil {
+			return n, fmt.Errorf("%s: %q is no conformer", id, target)
+		}
+		rank--
 		file := path(target, geometryOutput)
 		if file == "" {
 			return n, fmt.Errorf("%s/%s has no output %q, which holds the geometry", id, target, geometryOutput)

@@ -48,7 +48,7 @@ func info(w io.Writer, countOnly bool, o Options) error {
 		}
 		past.print(w, order)
 	}
-	past.printRest(w, left)
+	past.printRest(w, left, max(1, p.Jobs))
 	return nil
 }
 
@@ -63,7 +63,7 @@ func printStatuses(w io.Writer, t *csvmerge.Table) (left int) {
 			messages = append(messages, t.Cell(i, "error_message").Text)
 		}
 	}
-	fmt.Fprintf(w, "%s: %d molecules\n", shownPath(t.Path()), t.Len())
+	fmt.Fprintf(w, "%s: %s\n", shownPath(t.Path()), counted(t.Len(), "molecule"))
 	for _, s := range []csvmerge.Status{csvmerge.OK, csvmerge.Rerun, csvmerge.Skip, csvmerge.Pending, csvmerge.Selected, csvmerge.Running, csvmerge.Unknown} {
 		if counts[s] > 0 {
 			fmt.Fprintf(w, "  %-9s %7d  %5.1f %%\n", s, counts[s], 100*float64(counts[s])/float64(t.Len()))
@@ -149,16 +149,23 @@ func quantile(sorted []float64, q float64) float64 {
 }
 
 // printRest estimates the rest by the mean of the molecules so far: rough where the ones to come are larger.
-func (t *times) printRest(w io.Writer, left int) {
+func (t *times) printRest(w io.Writer, left, jobs int) {
 	if left == 0 {
 		fmt.Fprintln(w, "Nothing is left to compute but what changed since (mage batch -dryRun tells).")
 		return
 	}
 	if t.molecules == 0 {
-		fmt.Fprintf(w, "%d molecules are left; how long they take is known when some are done.\n", left)
+		fmt.Fprintf(w, "To be computed: %s; how long that takes is known when some are done.\n", counted(left, "molecule"))
 		return
 	}
 	each := t.total / float64(t.molecules)
-	rest := time.Duration(each * float64(left) * float64(time.Second))
-	fmt.Fprintf(w, "%d molecules are left: about %s of one job, at %.2f s a molecule.\n", left, rest.Round(time.Second), each)
+	rest := time.Duration(each * float64(left) / float64(min(jobs, left)) * float64(time.Second))
+	fmt.Fprintf(w, "To be computed: %s, about %s with %s, at %.2f s a molecule.\n", counted(left, "molecule"), rest.Round(time.Second), counted(jobs, "job"), each)
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

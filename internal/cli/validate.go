@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,12 +43,16 @@ func validate(w, about io.Writer, format string, o Options) error {
 			return err
 		}
 	} else {
+		out, path := bufio.NewWriter(w), shownPath(t.Path())
 		for _, f := range found {
 			kind := ""
 			if f.Warning {
 				kind = "warning: "
 			}
-			fmt.Fprintf(w, "%s%s:%s\n", kind, shownPath(t.Path()), f)
+			fmt.Fprintf(out, "%s%s:%s\n", kind, path, f)
+		}
+		if err := out.Flush(); err != nil {
+			return err
 		}
 	}
 	fmt.Fprintf(about, "%d rows: %d can't be used, %d warnings.\n", report.Rows, report.Unusable, report.Warnings)

@@ -1,0 +1,77 @@
+package stages
+
+import "math"
+
+// bindings bound the part that an atom can have in a heat of formation, kcal/mol at 298.15 K: free is that of the free atom (CODATA Key
+// Values for Thermodynamics, 1989), bound is that less half of the strongest bonds that its valences can make (from the heats of formation of
+// HF, CF4, CO, N2, BF3, SiF4, PF5, SF6, HCl, HBr, HI and silicates in the NIST-JANAF tables), rounded down.
+var bindings = map[string]struct{ free, bound float64 }{
+	"H": {52.10, -20}, "B": {135.0, -110}, "C": {171.29, -75}, "N": {112.97, -60}, "O": {59.55, -75}, "F": {18.97, -65}, "Si": {107.6, -180},
+	"P": {75.6, -200}, "S": {66.25, -180}, "Cl": {28.99, -35}, "Br": {26.74, -30}, "I": {25.52, -25},
+}
+
+const (
+	weakestBond  = 30.0  // kcal/mol, of two heavy atoms: below that of F2 (38), O–O in peroxides (34 to 51), N–N in hydrazines
+	weakestXH    = 70.0  // kcal/mol, of a hydrogen: that of HI is 71, of NH 79, of CH 81
+	ionisation   = 400.0 // kcal/mol, to take an electron away: that of F is 402, of any molecule less
+	affinity     = 85.0  // kcal/mol, that an electron can bring: that of Cl, the largest of an atom, is 83
+	secondCharge = 200.0 // kcal/mol, that each electron beyond the first may cost
+)
+
+// EnthalpyRange bounds the heat of formation of a molecule in the gas at 298.15 K, kcal/mol: above low, since its bonds can't be stronger than the
+// strongest known ones, and below high, since bonds that weak fall apart. It is wide (methane: -155 to 100) and meant for mistakes: a total energy, a wrong
+// unit, a lost decimal point. ok is false when the SMILES can't be read here or has another element than H, B, C, N, O, F, Si, P, S, Cl, Br, I.
+func EnthalpyRange(smiles string, charge int) (low, high float64, ok bool) {
+	atoms, fragments, err := smilesFragments(smiles)
+	if err != nil {
+		return 0, 0, false
+	}
+	hydrogens, heavy := 0, 0
+	for _, a := range atoms {
+		b, known := bindings[a.element.Symbol]
+		if !known {
+			return 0, 0, false
+		}
+		low, high = low+b.bound, high+b.free
+		if a.element.Number > 1 {
+			heavy++
+			hydrogens += a.hydrogens
+		}
+		low, high = low+float64(a.hydrogens)*bindings["H"].bound, high+float64(a.hydrogens)*bindings["H"].free
+	}
+	high -= weakestXH*float64(hydrogens) + weakestBond*float64(max(0, heavy-fragments))
+	if charge > 0 {
+		high += ionisation * float64(charge)
+	} else if charge < 0 {
+		low -= affinity * float64(-charge)
+		high += secondCharge * float64(-charge-1)
+	}
+	return math.Floor(low), math.Ceil(high), true
+}
+
+// smilesFragments reads a SMILES and counts its parts that no bond joins, or more where a ring closure joins two over a dot.
+func smilesFragments(smiles string) ([]smilesAtom, int, error) {
+	atoms, err := parseSMILES(smiles)
+	fragments := 1
+	for _, c := range smiles {
+		if c == '.' {
+			fragments++
+		}
+	}
+	return atoms, fragments, err
+}
+
+// HeavyAtoms counts the atoms of a SMILES but hydrogens; nil when it can't be read here.
+func HeavyAtoms(smiles string) *int {
+	atoms, err := parseSMILES(smiles)
+	if err != nil {
+		return nil
+	}
+	n := 0
+	for _, a := range atoms {
+		if a.element.Number > 1 {
+			n++
+		}
+	}
+	return &n
+}

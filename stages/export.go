@@ -1,0 +1,164 @@
+package stages
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Tag is one fact of an exported conformer: a string, an int64 or a float64. A nil value means that there is none, and the tag is left out.
+type Tag struct {
+	Name  string
+	Value any
+}
+
+func (t Tag) text() string {
+	switch v := t.Value.(type) {
+	case nil:
+		return ""
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	default:
+		return strings.Join(strings.Fields(fmt.Sprint(v)), " ")
+	}
+}
+
+// SDF is one record of an SD file (CTfile formats, BIOVIA): the bonds, charges and stereo of a molfile as RDKit wrote it, V2000 or
+// V3000, with the coordinates (Å) of a frame with the same atoms in the same order, a title, and the tags as data items.
+func SDF(molfile []byte, frame Frame, title string, tags []Tag) (string, error) {
+	symbols, _, err := ParseMolfile(molfile)
+	if err == nil {
+		err = sameAtoms(symbols, frame)
+	}
+	if err != nil {
+		return "", err
+	}
+	lines := strings.Split(strings.ReplaceAll(string(molfile), "\r\n", "\n"), "\n")
+	if strings.HasSuffix(strings.TrimSpace(lines[3]), "V3000") {
+		err = moveV3000(lines, frame)
+	} else {
+		err = moveV2000(lines, frame)
+	}
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString(strings.Join(strings.Fields(title), " ") + "\n")
+	// The 21st and 22nd character say that the coordinates are in space: else readers take stereo from the drawing.
+	b.WriteString("  grimperium          3D\n\n")
+	for _, line := range lines[3:] {
+		b.WriteString(line + "\n")
+		if strings.TrimSpace(line) == "M  END" {
+			break
+		}
+	}
+	for _, t := range tags {
+		if text := t.text(); text != "" {
+			fmt.Fprintf(&b, ">  <%s>\n%s\n\n", t.Name, text)
+		}
+	}
+	b.WriteString("$$$$\n")
+	return b.String(), nil
+}
+
+func sameAtoms(symbols []string, frame Frame) error {
+	if err := frame.check(); err != nil {
+		return err
+	}
+	if len(symbols) != len(frame.Symbols) {
+		return fmt.Errorf("the molecule has %d atoms, the geometry %d", len(symbols), len(frame.Symbols))
+	}
+	for i, symbol := range symbols {
+		if symbol != frame.Symbols[i] {
+			return fmt.Errorf("atom %d is %s in the molecule, %s in the geometry: the order of the atoms differs", i+1, symbol, frame.Symbols[i])
+		}
+	}
+	return nil
+}
+
+// moveV2000 writes a frame's coordinates into the atom lines: three columns of ten characters, four decimals.
+func moveV2000(lines []string, frame Frame) error {
+	for i := range frame.Symbols {
+		place := ""
+		for _, x := range frame.Coords[3*i : 3*i+3] {
+			place += fmt.Sprintf("%10s", fixed(x, 4))
+		}
+		if len(place) != 30 {
+			return fmt.Errorf("atom %d is too far away for a molfile", i+1)
+		}
+		lines[4+i] = place + lines[4+i][30:]
+	}
+	return nil
+}
+
+// moveV3000 writes a frame's coordinates into the lines "M  V30 index symbol x y z …" of the atoms.
+func moveV3000(lines []string, frame Frame) error {
+	atoms, continued, next := false, false, 0
+	for n, line := range lines {
+		words := strings.Fields(line)
+		ofLast := continued // a "-" at the end of a line: more of the same atom, behind its coordinates
+		continued = strings.HasSuffix(line, "-")
+		switch {
+		case ofLast:
+		case strings.HasPrefix(line, "M  V30 BEGIN ATOM"):
+			atoms = true
+		case strings.HasPrefix(line, "M  V30 END ATOM"):
+			atoms = false
+		case atoms && len(words) >= 7 && next < len(frame.Symbols):
+			for k, x := range frame.Coords[3*next : 3*next+3] {
+				words[4+k] = fixed(x, 6)
+			}
+			lines[n] = "M  V30 " + strings.Join(words[2:], " ")
+			next++
+		case atoms:
+			return fmt.Errorf("line %d: %.60q is not an atom with three coordinates", n+1, line)
+		}
+	}
+	if next != len(frame.Symbols) {
+		return errors.New("the molfile has too few lines of atoms")
+	}
+	return nil
+}
+
+// fixed writes a number with so many decimals, never as -0.0000.
+func fixed(x float64, decimals int) string {
+	text := strconv.FormatFloat(x, 'f', decimals, 64)
+	if strings.Trim(text, "-0.") == "" {
+		return strings.TrimPrefix(text, "-")
+	}
+	return text
+}
+
+// ExtXYZ is one frame of an extended xyz file (libAtoms' form): element and position (Å) of each atom, the tags as key=value pairs.
+func ExtXYZ(frame Frame, tags []Tag) (string, error) {
+	if err := frame.check(); err != nil {
+		return "", err
+	}
+	comment := "Properties=species:S:1:pos:R:3"
+	for _, t := range tags {
+		text := t.text()
+		if text == "" {
+			continue
+		}
+		if _, isText := t.Value.(string); isText {
+			text = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+		}
+		comment += " " + t.Name + "=" + text
+	}
+	frame.Comment = comment
+	return frame.XYZ(), nil
+}
+
+// ReadMolfile reads a molfile's text; its errors name the file.
+func ReadMolfile(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, readError(err)
+	}
+	if _, _, err := ParseMolfile(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
+}
