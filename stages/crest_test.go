@@ -99,7 +99,7 @@ func TestParseCREST(t *testing.T) {
 
 func TestEnsembleMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "crest_conformers.xyz")
-	if _, err := Ensemble(path); err == nil || !strings.HasPrefix(err.Error(), path+": CREST left no conformers") {
+	if _, err := Ensemble(path); err == nil || !strings.HasPrefix(err.Error(), path+": no conformers were left") {
 		t.Errorf("error %v", err)
 	}
 }
