@@ -1,4 +1,4 @@
-package grimperium_test
+package main_test
 
 import (
 	"os/exec"

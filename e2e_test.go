@@ -1,6 +1,6 @@
-// Package grimperium_test runs the real command line, compiled from the magefile, by the scripts in testdata/script: with the
+// Package main_test runs the real command line, compiled from the magefile, by the scripts in testdata/script: with the
 // real RDKit, xTB and MOPAC, except where a script says that it stages a fault.
-package grimperium_test
+package main_test
 
 import (
 	"bufio"

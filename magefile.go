@@ -43,7 +43,7 @@ func Batch(ctx context.Context,
 
 // Setup [run] installs the programs that the pipeline runs, where they are missing.
 //
-// On Debian and Ubuntu as root it installs the packages by apt-get; elsewhere it prints the conda-forge command.
+// It reads pipeline.hcl. On Debian and Ubuntu as root it installs packages by apt-get; elsewhere it prints the conda-forge command.
 func Setup(ctx context.Context,
 	pipeline *string, // another pipeline.hcl
 	set *string, // values of variables, as for batch
@@ -66,6 +66,8 @@ func Why(ctx context.Context,
 }
 
 // Check [pipeline] checks pipeline.hcl against the table's header, without running anything, and tells what each stage gives.
+//
+// It reads pipeline.hcl, the files that it names, and the table, and writes nothing. Exit code 2: there are mistakes; all are shown.
 func Check(
 	table *string, // as for batch
 	pipeline *string, // as for batch
@@ -75,6 +77,8 @@ func Check(
 }
 
 // Fmt [pipeline] lays out pipeline.hcl in the usual way.
+//
+// It reads and writes pipeline.hcl, white space alone.
 func Fmt(
 	pipeline *string, // another pipeline.hcl
 	check *bool, // only say whether it would change something: exit code 1
@@ -83,6 +87,8 @@ func Fmt(
 }
 
 // Graph [pipeline] prints the stages as a Mermaid diagram, to be pasted into a README.
+//
+// It reads pipeline.hcl and writes to standard output.
 func Graph(
 	pipeline *string, // another pipeline.hcl
 	set *string, // as for batch
@@ -92,6 +98,8 @@ func Graph(
 
 // Prune [run] lists what nothing refers to in artefacts/: molecules that left the table, stages that left the pipeline,
 // earlier results.
+//
+// It reads pipeline.hcl, the table and artefacts/, and writes nothing but with -remove, which no batch may be running for.
 func Prune(
 	remove *bool, // remove it
 	table *string, // as for batch
@@ -102,6 +110,8 @@ func Prune(
 }
 
 // Test [project] runs all tests, the ones with the real programs among them.
+//
+// It needs what setup installs, works in temporary folders, and writes nothing here.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {

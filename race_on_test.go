@@ -1,5 +1,5 @@
 //go:build race
 
-package grimperium_test
+package main_test
 
 const raceEnabled = true
