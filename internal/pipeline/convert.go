@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/big"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -42,14 +43,18 @@ func fromGo(v any) cty.Value {
 	return fromReflect(reflect.ValueOf(v))
 }
 
+// number is the decimal number that a double is written as, so that 0.1 in the file and 0.1 in a cell are the same.
 func number(x float64) cty.Value {
 	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return cty.NullVal(cty.Number)
 	}
-	return cty.NumberFloatVal(x)
+	if x == math.Trunc(x) && math.Abs(x) < 1<<53 {
+		return cty.NumberIntVal(int64(x))
+	}
+	return cty.MustParseNumberVal(strconv.FormatFloat(x, 'g', -1, 64))
 }
 
-// toGo is the way back: nil, string, bool, float64, []any, map[string]any.
+// toGo is the way back: nil, string (UTF-8), bool, float64 (finite), []any, map[string]any: what JSON keeps as it is.
 func toGo(v cty.Value) (any, error) {
 	if !v.IsKnown() {
 		return nil, fmt.Errorf("the value is not known")
@@ -60,10 +65,13 @@ func toGo(v cty.Value) (any, error) {
 	t := v.Type()
 	switch {
 	case t == cty.String:
-		return v.AsString(), nil
+		return strings.ToValidUTF8(v.AsString(), "\uFFFD"), nil // as JSON would keep it
 	case t == cty.Bool:
 		return v.True(), nil
 	case t == cty.Number:
+		if !finite(v) {
+			return nil, errInfinite
+		}
 		return toFloat(v), nil
 	case t.IsListType() || t.IsTupleType() || t.IsSetType():
 		out := make([]any, 0, v.LengthInt())
@@ -86,7 +94,7 @@ func toGo(v cty.Value) (any, error) {
 		}
 		return out, nil
 	}
-	return nil, fmt.Errorf("a %s can't be kept", t.FriendlyName())
+	return nil, fmt.Errorf("%s can't be kept", aType(t))
 }
 
 func toFloat(v cty.Value) float64 {
@@ -110,6 +118,9 @@ func typeOf(t reflect.Type) (cty.Type, error) {
 		return cty.DynamicPseudoType, nil
 	case reflect.Slice:
 		e, err := typeOf(t.Elem())
+		if err == nil && e.HasDynamicTypes() {
+			return cty.DynamicPseudoType, nil // its elements may be of several types
+		}
 		return cty.List(e), err
 	case reflect.Struct:
 		attrs := map[string]cty.Type{}
@@ -164,12 +175,15 @@ func fromReflect(v reflect.Value) cty.Value {
 		}
 		return fromGo(v.Interface())
 	case reflect.Slice:
-		if v.Len() == 0 {
-			return cty.ListValEmpty(t.ElementType())
-		}
 		elems := make([]cty.Value, v.Len())
 		for i := range elems {
 			elems[i] = fromReflect(v.Index(i))
+		}
+		switch {
+		case !t.IsListType():
+			return cty.TupleVal(elems)
+		case len(elems) == 0:
+			return cty.ListValEmpty(t.ElementType())
 		}
 		return cty.ListVal(elems)
 	}

@@ -9,14 +9,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
-
-// maxDepth bounds the nesting of brackets, templates and blocks: the parser recurses, and a file may be hostile.
-const maxDepth = 100
 
 var (
 	rootSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
@@ -30,7 +26,7 @@ var (
 	conditionSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
 	fileSchema      = attributes("content", "source")
 	stageSchema     = &hcl.BodySchema{
-		Attributes: attributes("title", "command", "timeout", "outputs", "values", "for_each", "env", "programs", "cores", "worker", "enabled", "max_bytes", "max_files").Attributes,
+		Attributes: attributes("title", "command", "timeout", "outputs", "values", "for_each", "env", "programs", "cores", "worker", "enabled", "max_bytes", "max_files", "exit_codes").Attributes,
 		Blocks:     []hcl.BlockHeaderSchema{{Type: "file", LabelNames: []string{"name"}}, {Type: "precondition"}, {Type: "postcondition"}},
 	}
 )
@@ -51,49 +47,70 @@ func withBlocks(s *hcl.BodySchema, types ...string) *hcl.BodySchema {
 }
 
 // parse returns the file, nil where nothing of it can be used.
-func parse(path string, src []byte) (*hcl.File, hcl.Diagnostics) {
-	if !utf8.Valid(src) {
-		at := hcl.InitialPos
-		for at.Byte < len(src) {
-			r, n := utf8.DecodeRune(src[at.Byte:])
-			if r == utf8.RuneError && n == 1 {
-				break
-			}
-			if at.Byte += n; r == '\n' {
-				at.Line, at.Column = at.Line+1, 1
-			} else {
-				at.Column++
-			}
-		}
-		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "File is not UTF-8",
-			Detail: "This byte can't be part of a UTF-8 text. Save the file as UTF-8.", Subject: &hcl.Range{Filename: path, Start: at, End: at}}}
+func (p *Pipeline) parse(path string, src []byte) (*hcl.File, hcl.Diagnostics) {
+	p.texts[path] = &hcl.File{Bytes: src}
+	if at, ok := notUTF8(src); ok {
+		return nil, hcl.Diagnostics{wrong(hcl.Range{Filename: path, Start: at, End: at}, "File is not UTF-8",
+			"This byte can't be part of a UTF-8 text. Save the file as UTF-8.")}
 	}
+	if d := checkNesting(src, path); d != nil {
+		return nil, hcl.Diagnostics{d}
+	}
+	file, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
+	if file != nil {
+		p.texts[path] = file
+	}
+	for _, d := range diags {
+		if d.Summary == "Unterminated template string" {
+			unclosedHeredoc(d, src, path)
+		}
+	}
+	return file, soften(diags)
+}
+
+// unclosedHeredoc moves a mistake that is seen at the end of the file to where the text begins.
+func unclosedHeredoc(d *hcl.Diagnostic, src []byte, path string) {
 	tokens, _ := hclsyntax.LexConfig(src, path, hcl.InitialPos)
-	depth, run, choices := 0, 0, 0
+	var open []hclsyntax.Token
 	for _, t := range tokens {
 		switch t.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
-			depth++
-		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
-			depth--
-		case hclsyntax.TokenQuestion:
-			choices++
-		}
-		if t.Type == hclsyntax.TokenBang || t.Type == hclsyntax.TokenMinus {
-			run++
-		} else {
-			run = 0
-		}
-		if depth > maxDepth || run > maxDepth || choices > 20*maxDepth {
-			return nil, hcl.Diagnostics{wrong(t.Range, "Nesting too deep", "Brackets or operators are nested too deeply here.")}
+		case hclsyntax.TokenOHeredoc:
+			open = append(open, t)
+		case hclsyntax.TokenCHeredoc:
+			open = open[:max(len(open)-1, 0)]
 		}
 	}
-	return hclsyntax.ParseConfig(src, path, hcl.InitialPos)
+	if len(open) > 0 {
+		rng := open[0].Range
+		rng.End = hcl.Pos{Line: rng.Start.Line, Column: rng.Start.Column + 2, Byte: rng.Start.Byte + 2}
+		d.Subject, d.Context = &rng, nil
+		d.Detail = fmt.Sprintf("The text that begins here has no end: a line with nothing but %s.", strings.Trim(string(open[0].Bytes), "<- \r\n"))
+	}
+}
+
+// notUTF8 finds the first byte that is no part of a UTF-8 text.
+func notUTF8(src []byte) (at hcl.Pos, found bool) {
+	at = hcl.InitialPos
+	for at.Byte < len(src) {
+		r, n := utf8.DecodeRune(src[at.Byte:])
+		if r == utf8.RuneError && n == 1 {
+			return at, true
+		}
+		if at.Byte += n; r == '\n' {
+			at.Line, at.Column = at.Line+1, 1
+		} else {
+			at.Column++
+		}
+	}
+	return at, false
 }
 
 func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
 	content, diags := body.Content(rootSchema)
 	first := map[string]*hcl.Block{}
+	if n := len(content.Blocks); n > maxBlocks {
+		return append(diags, wrong(content.Blocks[maxBlocks].DefRange, "Too many blocks", fmt.Sprintf("The file has %d blocks; %d are the most.", n, maxBlocks)))
+	}
 	for _, b := range content.Blocks {
 		key := b.Type
 		if len(b.Labels) > 0 {
@@ -104,12 +121,21 @@ func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
 				continue
 			}
 		}
-		if old := first[key]; old != nil && b.Type != "locals" && b.Type != "merge" {
+		folder := strings.ToLower(key)
+		if old := first[folder]; old != nil && b.Type == "stage" && old.Labels[0] != b.Labels[0] {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Duplicate block",
+				Detail: fmt.Sprintf("The stage %q at line %d differs in letter case only, and their folders would be one on many disks. Give one of the two another name.", old.Labels[0], old.DefRange.Start.Line), Subject: &b.DefRange})
+			continue
+		}
+		if b.Type != "stage" {
+			folder = key
+		}
+		if old := first[folder]; old != nil && b.Type != "locals" && b.Type != "merge" {
 			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Duplicate block",
 				Detail: fmt.Sprintf("The block %s stands already at line %d. Give one of the two another name.", key, old.DefRange.Start.Line), Subject: &b.DefRange})
 			continue
 		}
-		first[key] = b
+		first[folder] = b
 		diags = append(diags, p.decodeBlock(b)...)
 	}
 	if first["pipeline"] == nil && len(content.Blocks) > 0 {
@@ -199,20 +225,24 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 		}
 		v, d := constant(a, cty.Number)
 		diags = append(diags, d...)
-		if n := toFloat(v); !d.HasErrors() && (n != float64(int(n)) || n < float64(least) || n > float64(most)) {
+		if d.HasErrors() {
+			return
+		}
+		if n := toFloat(v); n != float64(int(n)) || n < float64(least) || n > float64(most) {
 			diags = append(diags, wrong(a.Expr.Range(), "Invalid "+name, fmt.Sprintf("%s is %s: a whole number from %d to %d.", name, meaning, least, most)))
-		} else if !d.HasErrors() {
+		} else {
 			*into = int(n)
 		}
 	}
 	whole("max_reruns", "how often a failed molecule is tried again", 0, 1000, &p.MaxReruns)
 	whole("jobs", "how many processor cores a batch may use", 1, 4096, &p.Jobs)
 	if a := content.Attributes["env"]; a != nil {
+		var err error
 		v, d := constant(a, cty.Map(cty.String))
 		diags = append(diags, d...)
 		if !d.HasErrors() {
-			for k, e := range v.AsValueMap() {
-				p.env[k] = e.AsString()
+			if p.env, err = environment(v); err != nil {
+				diags = append(diags, wrong(a.Expr.Range(), "Unsuitable env", sentence(err.Error())))
 			}
 		}
 	}
@@ -258,7 +288,7 @@ func constant(a *hcl.Attribute, want cty.Type) (cty.Value, hcl.Diagnostics) {
 	}
 	v, err := convert.Convert(v, want)
 	if err != nil || v.IsNull() || !v.IsWhollyKnown() {
-		return v, hcl.Diagnostics{wrong(a.Expr.Range(), "Unsuitable value", fmt.Sprintf("%s must be %s.", a.Name, want.FriendlyName()))}
+		return v, hcl.Diagnostics{wrong(a.Expr.Range(), "Unsuitable value", fmt.Sprintf("%s must be %s.", a.Name, aType(want)))}
 	}
 	if want == cty.Map(cty.String) {
 		for k, e := range v.AsValueMap() {
@@ -268,45 +298,6 @@ func constant(a *hcl.Attribute, want cty.Type) (cty.Value, hcl.Diagnostics) {
 		}
 	}
 	return v, nil
-}
-
-func wrong(rng hcl.Range, summary, detail string) *hcl.Diagnostic {
-	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &rng}
-}
-
-func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
-	content, diags := b.Body.Content(variableSchema)
-	v := &Variable{Name: b.Labels[0], rng: b.DefRange, want: cty.DynamicPseudoType, value: cty.DynamicVal}
-	if a := content.Attributes["description"]; a != nil {
-		if d, bad := constant(a, cty.String); bad.HasErrors() {
-			diags = append(diags, bad...)
-		} else {
-			v.Description = d.AsString()
-		}
-	}
-	if a := content.Attributes["type"]; a != nil {
-		t, bad := typeexpr.TypeConstraint(a.Expr)
-		diags = append(diags, bad...)
-		v.want = t
-	}
-	if a := content.Attributes["default"]; a != nil {
-		d, bad := a.Expr.Value(nil)
-		if bad.HasErrors() && len(a.Expr.Variables()) > 0 {
-			bad = hcl.Diagnostics{wrong(a.Expr.Range(), "Default is not a constant", "A variable's default may name nothing. Use a local value for what is computed from others.")}
-		}
-		diags = append(diags, bad...)
-		if !bad.HasErrors() {
-			if c, err := convert.Convert(d, v.want); err != nil {
-				diags = append(diags, wrong(a.Expr.Range(), "Unsuitable default", fmt.Sprintf("The default of %q is not of its type: %s.", v.Name, err)))
-			} else {
-				v.value, v.Source = c, "default"
-			}
-		}
-	}
-	v.checks, diags = withConditions(diags, content.Blocks, "validation")
-	p.variables[v.Name] = v
-	p.Variables = append(p.Variables, v)
-	return diags
 }
 
 func withConditions(diags hcl.Diagnostics, blocks hcl.Blocks, kind string) ([]*condition, hcl.Diagnostics) {

@@ -2,8 +2,10 @@ package pipeline
 
 import (
 	"fmt"
+	"math/big"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -25,13 +27,19 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	s.timeout, s.env, s.programs, s.cores = expr("timeout"), expr("env"), expr("programs"), expr("cores")
 	s.worker = expr("worker")
 	s.ForEach = s.each != nil
+	if s.values != nil {
+		s.valueType = cty.DynamicPseudoType // until it is checked
+	}
 	if a := content.Attributes["title"]; a != nil {
 		v, d := constant(a, cty.String)
 		if diags = append(diags, d...); !d.HasErrors() {
-			s.Title = v.AsString()
+			s.Title, s.Titled = v.AsString(), true
 		}
 	}
 	diags = append(diags, s.decodeLimit(content.Attributes["max_bytes"], &s.Limits.Bytes)...)
+	if a := content.Attributes["exit_codes"]; a != nil {
+		diags = append(diags, s.decodeExitCodes(a)...)
+	}
 	files := int64(s.Limits.Files)
 	diags = append(diags, s.decodeLimit(content.Attributes["max_files"], &files)...)
 	s.Limits.Files = int(files)
@@ -54,6 +62,24 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	return diags
 }
 
+// decodeExitCodes reads what a program means by its exit codes: an object of codes from 1 to 255 and texts.
+func (s *Stage) decodeExitCodes(a *hcl.Attribute) hcl.Diagnostics {
+	v, d := constant(a, cty.Map(cty.String))
+	if d.HasErrors() {
+		return d
+	}
+	s.ExitCodes = map[int]string{}
+	for key, text := range v.AsValueMap() {
+		code, err := strconv.Atoi(key)
+		if err != nil || code < 1 || code > 255 || text.IsNull() || text.AsString() == "" {
+			d = append(d, wrong(a.Expr.Range(), "Invalid exit code", fmt.Sprintf("exit_codes needs exit codes from 1 to 255 and what each means, as { \"1\" = \"...\" }, not %q.", key)))
+			continue
+		}
+		s.ExitCodes[code] = text.AsString()
+	}
+	return d
+}
+
 func (s *Stage) decodeLimit(a *hcl.Attribute, into *int64) hcl.Diagnostics {
 	if a == nil {
 		return nil
@@ -62,9 +88,9 @@ func (s *Stage) decodeLimit(a *hcl.Attribute, into *int64) hcl.Diagnostics {
 	if d.HasErrors() {
 		return d
 	}
-	n, _ := v.AsBigFloat().Int64()
-	if n <= 0 {
-		return hcl.Diagnostics{wrong(a.Expr.Range(), "Invalid limit", a.Name+" must be a positive number.")}
+	n, exact := v.AsBigFloat().Int64()
+	if n <= 0 || exact != big.Exact {
+		return hcl.Diagnostics{wrong(a.Expr.Range(), "Invalid limit", a.Name+" must be a whole number, 1 or more.")}
 	}
 	*into = n
 	return nil

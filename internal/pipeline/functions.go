@@ -1,17 +1,12 @@
 package pipeline
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
-	"github.com/hashicorp/hcl/v2/ext/tryfunc"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
@@ -92,8 +87,8 @@ func standardFunctions() []standard {
 		s("tostring", "A value as a text.", `tostring(1.5) is "1.5"`, stdlib.MakeToFunc(cty.String)),
 		s("tonumber", "A text as a number.", `tonumber("1.5") is 1.5`, stdlib.MakeToFunc(cty.Number)),
 		s("tobool", `The text "true" or "false" as a boolean.`, `tobool("true") is true`, stdlib.MakeToFunc(cty.Bool)),
-		s("try", "The first of its arguments that can be evaluated without an error.", `try(tonumber("x"), 0) is 0`, tryfunc.TryFunc),
-		s("can", "Whether its argument can be evaluated without an error.", `can(tonumber("x")) is false`, tryfunc.CanFunc),
+		s("try", "The first of its arguments that can be evaluated without an error.", `try(tonumber("x"), 0) is 0`, tryFunc),
+		s("can", "Whether its argument can be evaluated without an error.", `can(tonumber("x")) is false`, canFunc),
 		s("status", `What became of a stage: "OK" (or the word given), "FAILED", "NOT_ATTEMPTED".`, `status(stage.search, "SUCCESS")`, statusFunc),
 		s("seconds", "The wall time of a stage in seconds, all its targets together; null where it didn't run.", `seconds(stage.search)`, secondsFunc),
 	}
@@ -115,14 +110,15 @@ func Docs(more []Function) []Doc {
 func (p *Pipeline) functionTable(more []Function) map[string]function.Function {
 	table := map[string]function.Function{}
 	for _, s := range standardFunctions() {
-		table[s.Name] = s.fn
+		table[s.Name] = p.guard(s.Name, s.fn)
 	}
+	table[elementName], table[textName] = through(p.countElement), through(asDouble)
 	table[fileName] = p.fileFunc()
-	table[templateName] = p.templateFunc(table)
 	for _, f := range more {
 		table[f.Name] = adapt(f.Fn)
 		p.versions[f.Name] = f.Version
 	}
+	table[templateName] = p.templateFunc(maps.Clone(table)) // a template calls no templates: that could go round in a circle
 	return table
 }
 
@@ -136,7 +132,8 @@ func adapt(fn any) function.Function {
 		if err != nil {
 			panic(err)
 		}
-		return function.Parameter{Name: fmt.Sprintf("argument %d", i+1), Type: ct, AllowNull: t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface}
+		return function.Parameter{Name: fmt.Sprintf("argument %d", i+1), Type: ct, AllowMarked: true, // nothing here marks values; cty would look for marks in each
+			AllowNull: t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface}
 	}
 	spec := &function.Spec{}
 	fixed := t.NumIn()
@@ -186,194 +183,3 @@ func allKnown(args []cty.Value) bool {
 type callError struct{ error }
 
 func (e *callError) Unwrap() error { return e.error }
-
-const (
-	fileName            = "file"
-	fileDescription     = "The text of a file: an output, or a file beside pipeline.hcl (its content then decides, too, what is stale)."
-	fileExample         = `file(output.log)`
-	templateName        = "templatefile"
-	templateDescription = "The text of a file beside pipeline.hcl with its ${...} filled in from an object."
-	templateExample     = `templatefile("stages/deck.tmpl", { charge = mol.charge })`
-)
-
-func (p *Pipeline) fileFunc() function.Function {
-	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "path", Type: cty.String}},
-		Type:   function.StaticReturnType(cty.String),
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			data, err := p.read(args[0].AsString())
-			return cty.StringVal(string(data)), err
-		},
-	})
-}
-
-// read gives the content of a file that an expression names, and notes it where it is the user's own (not an
-// artefact), because the pipeline then depends on it.
-func (p *Pipeline) read(name string) ([]byte, error) {
-	own := !filepath.IsAbs(name)
-	path := p.rooted(name)
-	if data, ok := p.sources[path]; ok {
-		return data, nil // as it was when the pipeline was checked: a batch sees one version of it
-	}
-	data, err := readBounded(path, maxFileSize)
-	if err != nil {
-		if own && errors.Is(err, os.ErrNotExist) {
-			err = fmt.Errorf("%s: no such file (names start in the folder of pipeline.hcl)", name)
-		}
-		return nil, &callError{err}
-	}
-	if own && p.checking {
-		p.files[path], p.sources[path] = hashOf(data), data
-	} else if own && p.files[path] == "" {
-		return nil, &callError{fmt.Errorf("%s: the name depends on the molecule, so that a change of the file would go unseen; name the file itself", name)}
-	}
-	return data, nil
-}
-
-var roundFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "number", Type: cty.Number}, {Name: "decimals", Type: cty.Number}},
-	Type:   function.StaticReturnType(cty.Number),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		d := toFloat(args[1])
-		if d < 0 || d > 15 || d != float64(int(d)) {
-			return cty.NilVal, function.NewArgErrorf(1, "decimals must be a whole number from 0 to 15")
-		}
-		return cty.ParseNumberVal(strings.TrimPrefix(args[0].AsBigFloat().Text('f', int(d)), "+"))
-	},
-})
-
-var sumFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "list", Type: cty.List(cty.Number)}},
-	Type:   function.StaticReturnType(cty.Number),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		total := cty.Zero
-		if !allKnown(args) {
-			return cty.UnknownVal(cty.Number), nil
-		}
-		for _, e := range args[0].AsValueSlice() {
-			if e.IsNull() {
-				return cty.NilVal, function.NewArgErrorf(0, "an element has no value")
-			}
-			total = total.Add(e)
-		}
-		return total, nil
-	},
-})
-
-var firstFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "count", Type: cty.Number}, {Name: "list", Type: cty.DynamicPseudoType}},
-	Type: func(args []cty.Value) (cty.Type, error) {
-		switch t := args[1].Type(); {
-		case t.IsListType():
-			return t, nil
-		case t.IsTupleType() && args[0].IsKnown():
-			n, err := firstCount(args)
-			return cty.Tuple(t.TupleElementTypes()[:n]), err
-		case t == cty.DynamicPseudoType || t.IsTupleType():
-			return cty.DynamicPseudoType, nil
-		default:
-			return cty.NilType, function.NewArgErrorf(1, "must be a list, not a %s", t.FriendlyName())
-		}
-	},
-	Impl: func(args []cty.Value, ret cty.Type) (cty.Value, error) {
-		n, err := firstCount(args)
-		elems := args[1].AsValueSlice()
-		if err != nil || n == len(elems) {
-			return args[1], err
-		}
-		if ret.IsTupleType() {
-			return cty.TupleVal(elems[:n]), nil
-		}
-		if n == 0 {
-			return cty.ListValEmpty(ret.ElementType()), nil
-		}
-		return cty.ListVal(elems[:n]), nil
-	},
-})
-
-func firstCount(args []cty.Value) (int, error) {
-	n := toFloat(args[0])
-	if n < 0 || n != float64(int(n)) {
-		return 0, function.NewArgErrorf(0, "the count must be a whole number, 0 or more")
-	}
-	return min(int(n), args[1].LengthInt()), nil
-}
-
-var statusFunc = function.New(&function.Spec{
-	Params:   []function.Parameter{{Name: "stage", Type: cty.DynamicPseudoType, AllowNull: true}},
-	VarParam: &function.Parameter{Name: "ok", Type: cty.String},
-	Type:     function.StaticReturnType(cty.String),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if !allKnown(args) {
-			return cty.UnknownVal(cty.String), nil
-		}
-		ok := "OK"
-		if len(args) > 1 {
-			ok = args[1].AsString()
-		}
-		states, err := eachResult(args[0], "status")
-		if err != nil || len(states) == 0 {
-			return cty.StringVal("NOT_ATTEMPTED"), err
-		}
-		word := ok
-		for _, s := range states {
-			switch s.AsString() {
-			case StatusFailed:
-				return cty.StringVal("FAILED"), nil
-			case StatusNone:
-				word = "NOT_ATTEMPTED"
-			}
-		}
-		return cty.StringVal(word), nil
-	},
-})
-
-var secondsFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "stage", Type: cty.DynamicPseudoType, AllowNull: true}},
-	Type:   function.StaticReturnType(cty.Number),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if !allKnown(args) {
-			return cty.UnknownVal(cty.Number), nil
-		}
-		times, err := eachResult(args[0], "seconds")
-		total, any := cty.Zero, false
-		for _, t := range times {
-			if !t.IsNull() {
-				total, any = total.Add(t), true
-			}
-		}
-		if err != nil || !any {
-			return cty.NullVal(cty.Number), err
-		}
-		return total, nil
-	},
-})
-
-// eachResult returns an attribute of a stage's object, or of each object of a for_each stage.
-func eachResult(stage cty.Value, attr string) ([]cty.Value, error) {
-	t := stage.Type()
-	if t.IsListType() || t.IsTupleType() {
-		var out []cty.Value
-		for _, e := range stage.AsValueSlice() {
-			v, err := eachResult(e, attr)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, v...)
-		}
-		return out, nil
-	}
-	if stage.IsNull() || !t.IsObjectType() || !t.HasAttribute("status") || !t.HasAttribute("seconds") {
-		return nil, function.NewArgErrorf(0, "must be a stage, like stage.pm7")
-	}
-	return []cty.Value{stage.GetAttr(attr)}, nil
-}
-
-// convertTo is convert.Convert with an error in the user's words.
-func convertTo(v cty.Value, want cty.Type) (cty.Value, error) {
-	c, err := convert.Convert(v, want)
-	if err != nil {
-		return v, fmt.Errorf("%s is needed here, not %s", want.FriendlyName(), v.Type().FriendlyName())
-	}
-	return c, nil
-}

@@ -21,12 +21,6 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// maxFileSize bounds pipeline.hcl and every text that file() reads into an expression.
-const maxFileSize = 64 << 20
-
-// maxPipelineSize bounds pipeline.hcl itself: an expression as long as the file nests as deep as it is long.
-const maxPipelineSize = 256 << 10
-
 // Column is a column of the table as expressions see it: mol.NAME.
 type Column struct {
 	Name   string
@@ -82,10 +76,15 @@ type Pipeline struct {
 	reserved   []string          // columns that are not the merge block's
 	files      map[string]string // what file() and source read, path to SHA-256
 	sources    map[string][]byte // their content, for source
+	reads      []string          // the user's own files that expressions read, in the order of reading; during the check
 	checking   bool
+	work       int                  // bytes, nearly, that the check handled
+	texts      map[string]*hcl.File // by the name that diagnostics have for them
 	src        []byte
-	file       *hcl.File
-	base       map[string]cty.Value // var, and locals that need no molecule
+
+	vars, static, noStages cty.Value            // var; local, as far as it needs no molecule; stage, before any has run
+	mol, local             cty.Value            // during the check, with what a molecule decides unknown
+	unknown                map[string]cty.Value // stage, likewise
 }
 
 // Alarms say above which shares, from 0 to 1, a batch speaks up; 0 is never.
@@ -98,6 +97,7 @@ type Alarms struct {
 // Stage is a stage block.
 type Stage struct {
 	Name, Title string
+	Titled      bool // the file gives it a title, and so a part of the progress bar
 	ForEach     bool
 	Outputs     map[string]string // name to file name in the stage's folder
 	DependsOn   []string          // stages that its expressions name, sorted
@@ -107,7 +107,8 @@ type Stage struct {
 	Worker      []string // how its program is started as a worker, nil where each target starts it anew
 	Line        int
 	Limits      Limits
-	Cores       int // that its program takes
+	Cores       int            // that its program takes
+	ExitCodes   map[int]string // what its program means by them, for the failure's message
 
 	enabled                hcl.Expression
 	command, values, each  hcl.Expression
@@ -115,7 +116,13 @@ type Stage struct {
 	timeout, env, programs hcl.Expression
 	files                  []*file
 	pre, post              []*condition
-	valueType              cty.Type // of values: an object type, or dynamic
+	valueType              cty.Type // of values: an object type, or dynamic where it is not known before the stage has run
+	off                    bool     // for every molecule
+	vague                  bool     // its outputs have a mistake, so that no name can be called unknown
+	none                   cty.Value
+	noneOne                map[string]cty.Value // the attributes of one target without a result
+	reads                  []string             // the user's own files that values and postconditions read
+	reading                *reading
 	body                   *hclsyntax.Body
 	rng                    hcl.Range
 }
@@ -143,6 +150,8 @@ type Variable struct {
 	Source            string // where the value comes from
 	value             cty.Value
 	want              cty.Type
+	weight            int
+	bad               bool // what it was given last is no value for it
 	checks            []*condition
 	rng               hcl.Range
 }
@@ -150,8 +159,10 @@ type Variable struct {
 type local struct {
 	name   string
 	attr   *hclsyntax.Attribute
-	uses   []string // other locals
-	perMol bool     // it needs a molecule, directly or through another local
+	uses   []string  // other locals
+	value  cty.Value // NilVal where it needs a molecule
+	weight int
+	perMol bool // it needs a molecule, directly or through another local
 }
 
 type file struct {
@@ -174,6 +185,7 @@ type Task struct {
 	Inputs   []Input  // files of other targets that Argv, Env or Files name, sorted
 	Timeout  time.Duration
 	Programs []string
+	environ  []string // Env with the paths of inputs
 }
 
 // TaskFile is a file that is written into the scratch folder before the program starts.
@@ -196,18 +208,24 @@ func Load(path string, o Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
+	return loadText(path, src, o)
+}
+
+func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	p := &Pipeline{Path: path, Dir: filepath.Dir(abs), src: src, checking: true, builtins: o.Builtins, reserved: o.Reserved,
 		Given: map[string]int{}, Programs: map[string]*Program{}, env: map[string]string{}, locals: map[string]*local{}, variables: map[string]*Variable{},
-		stages: map[string]*Stage{}, columns: map[string]Column{}, files: map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{}}
+		stages: map[string]*Stage{}, columns: map[string]Column{}, files: map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
+		unknown: map[string]cty.Value{}, texts: map[string]*hcl.File{}}
 	p.functions = p.functionTable(o.Functions)
 	diags := p.load(o)
 	if diags.HasErrors() {
-		return nil, &Errors{path, p.file, tidy(diags)}
+		return nil, &Errors{path, p.texts, tidy(soften(diags))}
 	}
+	p.ready()
 	p.checking = false
 	return p, nil
 }
@@ -228,11 +246,13 @@ func readBounded(path string, limit int64) ([]byte, error) {
 }
 
 func (p *Pipeline) load(o Options) hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	if p.file, diags = parse(p.Path, p.src); p.file == nil {
-		return diags
+	file, diags := p.parse(p.Path, p.src)
+	if diags.HasErrors() {
+		return diags // what follows from a syntax error is not the user's mistake
 	}
-	diags = append(diags, p.decode(p.file.Body.(*hclsyntax.Body))...)
+	body := file.Body.(*hclsyntax.Body)
+	p.instrument(body)
+	diags = p.decode(body)
 	diags = append(diags, p.setVariables(o)...)
 	if len(p.stages) == 0 && !diags.HasErrors() {
 		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Pipeline without stages",
@@ -257,11 +277,7 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 			}
 		}
 	}
-	diags = append(diags, p.check()...)
-	if !diags.HasErrors() {
-		p.Key = p.key()
-	}
-	return diags
+	return append(diags, p.check()...)
 }
 
 // Stage returns the stage of that name, nil when there is none.

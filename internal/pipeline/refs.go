@@ -9,6 +9,7 @@ import (
 	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // scope says what an expression may name.
@@ -25,6 +26,9 @@ func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) 
 func didYouMean(name string, known []string) string {
 	best, dist := "", 3
 	for _, k := range known {
+		if diff := len(k) - len(name); diff > 8 || diff < -8 {
+			continue // 8 bytes are two letters at least, whatever the script
+		}
 		if d := levenshtein.Distance(name, k, nil); d < dist || (strings.EqualFold(name, k) && best != k && dist > 0) {
 			best, dist = k, d
 		}
@@ -51,20 +55,17 @@ func (p *Pipeline) references(e hcl.Expression, sc scope) hcl.Diagnostics {
 			diags = append(diags, d)
 		}
 	}
-	if node, ok := e.(hclsyntax.Node); ok {
-		_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
-			switch x := n.(type) {
-			case *hclsyntax.FunctionCallExpr:
-				if _, ok := p.functions[x.Name]; !ok {
-					diags = append(diags, wrong(x.NameRange, "Unknown function",
-						fmt.Sprintf("There is no function %q.%s", x.Name, nearest(x.Name, names(p.functions)))))
-				}
-			case *hclsyntax.SplatExpr:
-				diags = append(diags, p.splat(x)...)
+	visit(e, func(n hclsyntax.Node) {
+		switch x := n.(type) {
+		case *hclsyntax.FunctionCallExpr:
+			if _, ok := p.functions[x.Name]; !ok {
+				diags = append(diags, wrong(x.NameRange, "Unknown function",
+					fmt.Sprintf("There is no function %q.%s", x.Name, nearest(x.Name, names(p.functions)))))
 			}
-			return nil
-		})
-	}
+		case *hclsyntax.SplatExpr:
+			diags = append(diags, p.splat(x)...)
+		}
+	})
 	return diags
 }
 
@@ -84,19 +85,27 @@ func (p *Pipeline) reference(t hcl.Traversal, sc scope) *hcl.Diagnostic {
 		what := []string{"var", "local", "mol", "stage", "each", "attempt", "output"}
 		return refuse("Unknown name", fmt.Sprintf("Nothing is called %q. An expression may name %s; a text stands in quotes.%s", root, strings.Join(what, ", "), nearest(root, what)))
 	} else if !ok {
-		return refuse("Name out of place", fmt.Sprintf("%q can't be used in %s.", root, sc.what))
+		return refuse("Name out of place", outOfPlace(root, sc))
 	}
 	if root == "attempt" {
 		return nil
 	}
 	name, ok := attrAt(t, 1)
 	if !ok {
-		if root == "each" || root == "mol" || root == "output" || root == "var" || root == "local" || root == "stage" {
-			return refuse("Incomplete name", fmt.Sprintf("%q alone names nothing; write %s.NAME.", root, root))
-		}
-		return nil
+		return refuse("Incomplete name", fmt.Sprintf("%q alone names nothing; write %s.NAME.", root, root))
 	}
 	return p.member(root, name, t, sc, refuse)
+}
+
+// outOfPlace says why a name that exists can't stand there.
+func outOfPlace(root string, sc scope) string {
+	switch {
+	case root == "each" && sc.stage != nil && !sc.stage.ForEach:
+		return fmt.Sprintf("\"each\" is an element of for_each, and stage %q has none.", sc.stage.Name)
+	case root == "output" && sc.stage != nil:
+		return "output.NAME is a file that the stage has made, for values and postconditions. Before that, write the file's name itself."
+	}
+	return fmt.Sprintf("%q can't be used in %s.", root, sc.what)
 }
 
 func (p *Pipeline) member(root, name string, t hcl.Traversal, sc scope, refuse func(string, string) *hcl.Diagnostic) *hcl.Diagnostic {
@@ -121,7 +130,7 @@ func (p *Pipeline) member(root, name string, t hcl.Traversal, sc scope, refuse f
 			return unknown("part of each", []string{"key", "value"})
 		}
 	case "output":
-		if _, ok := sc.stage.Outputs[name]; !ok {
+		if _, ok := sc.stage.Outputs[name]; !ok && !sc.stage.vague {
 			return unknown("output", names(sc.stage.Outputs))
 		}
 	case "stage":
@@ -142,9 +151,14 @@ func (p *Pipeline) stageMember(s *Stage, t hcl.Traversal, refuse func(string, st
 	at := 2
 	if s.ForEach && len(t) > 2 {
 		if _, ok := t[2].(hcl.TraverseIndex); !ok {
-			return refuse("Which of several", fmt.Sprintf("Stage %q runs once for each conformer: write stage.%s[0] for the first, stage.%s[*] for all.", s.Name, s.Name, s.Name))
+			return refuse("Which of several", fmt.Sprintf("Stage %q runs once for each element of its for_each: write stage.%s[0] for the first, stage.%s[*] for all.", s.Name, s.Name, s.Name))
 		}
 		at = 3
+	}
+	if !s.ForEach && len(t) > 2 {
+		if i, ok := t[2].(hcl.TraverseIndex); ok && i.Key.Type() == cty.Number {
+			return refuse("One of one", fmt.Sprintf("Stage %q has no for_each and runs once: write stage.%s.NAME.", s.Name, s.Name))
+		}
 	}
 	name, ok := attrAt(t, at)
 	if known := s.members(); ok && known != nil && !slices.Contains(known, name) {
@@ -155,7 +169,7 @@ func (p *Pipeline) stageMember(s *Stage, t hcl.Traversal, refuse func(string, st
 
 // members are the names that may follow stage.NAME, nil where they are not known before the stage has run.
 func (s *Stage) members() []string {
-	if s.values != nil && !s.valueType.IsObjectType() {
+	if s.vague || (s.values != nil && !s.valueType.IsObjectType()) {
 		return nil
 	}
 	out := append(names(s.Outputs), "status", "seconds")
@@ -197,7 +211,7 @@ func attrAt(t hcl.Traversal, i int) (string, bool) {
 	case hcl.TraverseAttr:
 		return a.Name, true
 	case hcl.TraverseIndex:
-		if a.Key.IsKnown() && !a.Key.IsNull() && a.Key.Type().FriendlyName() == "string" {
+		if a.Key.IsKnown() && !a.Key.IsNull() && a.Key.Type() == cty.String {
 			return a.Key.AsString(), true
 		}
 	}

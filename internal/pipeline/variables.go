@@ -5,12 +5,48 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
 // EnvPrefix begins the environment variables that set a pipeline's variables.
 const EnvPrefix = "GRIMPERIUM_VAR_"
+
+func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
+	content, diags := b.Body.Content(variableSchema)
+	v := &Variable{Name: b.Labels[0], rng: b.DefRange, want: cty.DynamicPseudoType, value: cty.DynamicVal}
+	if a := content.Attributes["description"]; a != nil {
+		d, bad := constant(a, cty.String)
+		if diags = append(diags, bad...); !bad.HasErrors() {
+			v.Description = d.AsString()
+		}
+	}
+	if a := content.Attributes["type"]; a != nil {
+		t, bad := typeexpr.TypeConstraint(a.Expr)
+		if diags = append(diags, bad...); !bad.HasErrors() {
+			v.want = t
+		}
+	}
+	if a := content.Attributes["default"]; a != nil {
+		d, bad := a.Expr.Value(nil)
+		if bad.HasErrors() && len(a.Expr.Variables()) > 0 {
+			bad = hcl.Diagnostics{wrong(a.Expr.Range(), "Default is not a constant", "A variable's default may name nothing. Use a local value for what is computed from others.")}
+		}
+		if diags = append(diags, bad...); bad.HasErrors() {
+			v.bad = true
+		} else if c, err := convertTo(d, v.want); err != nil {
+			v.bad = true
+			diags = append(diags, wrong(a.Expr.Range(), "Unsuitable default", fmt.Sprintf("The default of %q is not of its type: %s.", v.Name, err)))
+		} else {
+			v.value, v.Source = c, "default"
+		}
+	}
+	v.checks, diags = withConditions(diags, content.Blocks, "validation")
+	p.variables[v.Name] = v
+	p.Variables = append(p.Variables, v)
+	return diags
+}
 
 // setVariables gives every variable its value: default, environment, file of values, -set; the last one wins.
 func (p *Pipeline) setVariables(o Options) hcl.Diagnostics {
@@ -21,37 +57,59 @@ func (p *Pipeline) setVariables(o Options) hcl.Diagnostics {
 		if v == nil || !strings.HasPrefix(name, EnvPrefix) {
 			continue // another pipeline's variable may be set for the whole shell
 		}
-		diags = append(diags, p.assign(v, cty.StringVal(text), name, hcl.Range{Filename: "<" + name + ">", Start: hcl.InitialPos, End: hcl.InitialPos})...)
+		value, d := p.environmentValue(v, text, name)
+		if diags = append(diags, d...); !d.HasErrors() {
+			diags = append(diags, assign(v, value, name)...)
+		}
 	}
 	if o.VarFile != "" {
-		src, err := readBounded(o.VarFile, maxPipelineSize)
-		if err != nil {
-			return append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable file of values", Detail: err.Error() + "."})
-		}
-		file, d := parse(o.VarFile, src)
-		if diags = append(diags, d...); file != nil {
-			diags = append(diags, p.assignAll(file.Body.(*hclsyntax.Body).Attributes, "-varFile="+o.VarFile)...)
-		}
+		diags = append(diags, p.readVarFile(o.VarFile)...)
 	}
 	if strings.TrimSpace(o.Set) != "" {
-		attrs, d := parseSet(o.Set)
+		attrs, d := p.parseSet(o.Set)
 		diags = append(diags, d...)
 		diags = append(diags, p.assignAll(attrs, "-set")...)
 	}
 	for _, v := range p.Variables {
-		if v.Source == "" && !diags.HasErrors() {
+		if v.Source == "" && !v.bad {
 			diags = append(diags, wrong(v.rng, "Variable without a value", fmt.Sprintf("The variable %q has no default; give it a value with -set='%s=...'.", v.Name, v.Name)))
 		}
-		if g, err := toGo(v.value); err == nil {
-			v.Value = g
+		if v.Source == "" || v.bad {
+			v.value = cty.DynamicVal // its own mistake is said
+			continue
+		}
+		var err error
+		v.weight = weight(v.value, maxValue)
+		if v.Value, err = toGo(v.value); err != nil {
+			diags = append(diags, wrong(v.rng, "Unsuitable value for a variable", fmt.Sprintf("The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error()))))
 		}
 	}
 	return diags
 }
 
+func (p *Pipeline) readVarFile(name string) hcl.Diagnostics {
+	src, err := readBounded(name, maxPipelineSize)
+	if err != nil {
+		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Unreadable file of values", Detail: fmt.Sprintf("-varFile=%s can't be read. It must be a text file of lines like name = value.", name)}}
+	}
+	file, diags := p.parse(name, src)
+	if diags.HasErrors() {
+		return diags
+	}
+	body := file.Body.(*hclsyntax.Body)
+	for _, b := range body.Blocks {
+		diags = append(diags, wrong(b.DefRange(), "Unknown block", "A file of values has lines like name = value alone."))
+	}
+	return append(diags, p.assignAll(body.Attributes, "-varFile="+name)...)
+}
+
 // parseSet reads "a=1, b=word, c=\"text\"": HCL, one assignment a line, with commas for the line breaks.
-func parseSet(set string) (hclsyntax.Attributes, hcl.Diagnostics) {
+func (p *Pipeline) parseSet(set string) (hclsyntax.Attributes, hcl.Diagnostics) {
 	const name = "<value of -set>"
+	p.texts[name] = &hcl.File{Bytes: []byte(set)}
+	if d := checkNesting([]byte(set), name); d != nil {
+		return nil, hcl.Diagnostics{d}
+	}
 	e, diags := hclsyntax.ParseExpression([]byte("{"+set+"}"), name, hcl.Pos{Line: 1, Column: 0, Byte: -1})
 	obj, ok := e.(*hclsyntax.ObjectConsExpr)
 	if diags.HasErrors() || !ok {
@@ -82,40 +140,73 @@ func (p *Pipeline) assignAll(attrs hclsyntax.Attributes, source string) hcl.Diag
 		if word := hcl.ExprAsKeyword(a.Expr); d.HasErrors() && word != "" {
 			value, d = cty.StringVal(word), nil // -set=search=crest: a bare word is a text
 		}
-		if diags = append(diags, d...); !d.HasErrors() {
-			diags = append(diags, p.assign(v, value, source, a.Expr.Range())...)
+		if diags = append(diags, soften(d)...); !d.HasErrors() {
+			diags = append(diags, assign(v, value, source)...)
 		}
 	}
 	return diags
 }
 
-func (p *Pipeline) assign(v *Variable, value cty.Value, source string, rng hcl.Range) hcl.Diagnostics {
-	want := v.want
-	if want == cty.DynamicPseudoType && v.Source != "" && !v.value.IsNull() && v.value.Type().IsPrimitiveType() {
+// environmentValue reads a list or an object as HCL, and everything else as the text that it is.
+func (p *Pipeline) environmentValue(v *Variable, text, name string) (cty.Value, hcl.Diagnostics) {
+	t := v.want
+	if t == cty.DynamicPseudoType && v.Source != "" {
+		t = v.value.Type()
+	}
+	if t == cty.DynamicPseudoType || t.IsPrimitiveType() {
+		return cty.StringVal(text), nil
+	}
+	file := "<" + name + ">"
+	p.texts[file] = &hcl.File{Bytes: []byte(text)}
+	if d := checkNesting([]byte(text), file); d != nil {
+		return cty.NilVal, hcl.Diagnostics{d}
+	}
+	e, diags := hclsyntax.ParseExpression([]byte(text), file, hcl.InitialPos)
+	if diags.HasErrors() {
+		return cty.NilVal, diags
+	}
+	value, diags := e.Value(nil)
+	return value, soften(diags)
+}
+
+// assign gives a variable a value of its type, or where it has none of its default's.
+func assign(v *Variable, value cty.Value, source string) hcl.Diagnostics {
+	want, list, object := v.want, isList(v.value.Type()), isObject(v.value.Type())
+	if want == cty.DynamicPseudoType && v.Source != "" && v.value.Type().IsPrimitiveType() {
 		want = v.value.Type()
 	}
 	c, err := convertTo(value, want)
+	switch t := c.Type(); {
+	case err != nil || c.IsNull() || v.want != cty.DynamicPseudoType:
+	case list && !isList(t):
+		err = fmt.Errorf("a list is needed here, not %s", aType(t))
+	case object && !isObject(t):
+		err = fmt.Errorf("an object is needed here, not %s", aType(t))
+	}
 	if err != nil {
+		v.bad = true
 		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Unsuitable value for a variable",
 			Detail: fmt.Sprintf("%s sets the variable %q to a value of another type: %s.", source, v.Name, err)}}
 	}
-	v.value, v.Source = c, source
+	v.value, v.Source, v.bad = c, source, false
 	return nil
 }
+
+func isList(t cty.Type) bool   { return t.IsListType() || t.IsTupleType() || t.IsSetType() }
+func isObject(t cty.Type) bool { return t.IsObjectType() || t.IsMapType() }
 
 // checkVariables evaluates the validation blocks.
 func (p *Pipeline) checkVariables() hcl.Diagnostics {
 	var diags hcl.Diagnostics
+	sc := scope{what: "a validation", vars: true}
 	ctx := p.context(nil)
 	for _, v := range p.Variables {
 		for _, c := range v.checks {
-			sc := scope{what: "a validation", vars: true}
 			d := append(p.references(c.condition, sc), p.references(c.message, sc)...)
 			if !d.HasErrors() {
-				if msg, bad := evalCondition(c, ctx); bad.HasErrors() {
-					d = bad
-				} else if msg != "" {
-					d = hcl.Diagnostics{wrong(c.rng, "Invalid value for a variable", fmt.Sprintf("The variable %q (from %s): %s", v.Name, v.Source, msg))}
+				msg, bad := evalCondition(c, func(e hcl.Expression) (cty.Value, hcl.Diagnostics) { return p.value(e, ctx) })
+				if d = bad; msg != "" {
+					d = append(d, wrong(c.rng, "Invalid value for a variable", fmt.Sprintf("The variable %q (from %s): %s", v.Name, v.Source, msg)))
 				}
 			}
 			diags = append(diags, d...)
@@ -125,8 +216,8 @@ func (p *Pipeline) checkVariables() hcl.Diagnostics {
 }
 
 // evalCondition returns the condition's message when it does not hold, "" when it holds or is not known yet.
-func evalCondition(c *condition, ctx *hcl.EvalContext) (string, hcl.Diagnostics) {
-	v, diags := c.condition.Value(ctx)
+func evalCondition(c *condition, eval func(hcl.Expression) (cty.Value, hcl.Diagnostics)) (string, hcl.Diagnostics) {
+	v, diags := eval(c.condition)
 	if diags.HasErrors() {
 		return "", diags
 	}
@@ -134,11 +225,13 @@ func evalCondition(c *condition, ctx *hcl.EvalContext) (string, hcl.Diagnostics)
 	if err != nil {
 		return "", hcl.Diagnostics{wrong(c.condition.Range(), "Unsuitable condition", "A condition must be true or false.")}
 	}
-	holds := v.IsKnown() && !v.IsNull() && v.True()
-	msg, diags := c.message.Value(ctx)
-	if holds {
+	if v.IsKnown() && v.IsNull() {
+		return "", hcl.Diagnostics{wrong(c.condition.Range(), "Unsuitable condition", "The condition has no value (null): "+emptyHint+".")}
+	}
+	if v.IsKnown() && v.True() {
 		return "", nil
 	}
+	msg, diags := eval(c.message)
 	if diags.HasErrors() {
 		return "", diags
 	}
@@ -148,8 +241,6 @@ func evalCondition(c *condition, ctx *hcl.EvalContext) (string, hcl.Diagnostics)
 	switch {
 	case !v.IsKnown():
 		return "", nil
-	case v.IsNull():
-		return "", hcl.Diagnostics{wrong(c.condition.Range(), "Unsuitable condition", "The condition has no value (null).")}
 	case !msg.IsKnown() || msg.IsNull() || msg.AsString() == "":
 		return "the condition does not hold", nil
 	}

@@ -61,8 +61,13 @@ func (m *model) apply(e journal.Event) {
 			m.position[s.Name] = i
 		}
 	case journal.TargetStart:
-		m.molecule(e).start(e)
+		if m.shows(e.Stage) {
+			m.molecule(e).start(e)
+		}
 	case journal.TargetEnd:
+		if !m.shows(e.Stage) {
+			return
+		}
 		if e.Outcome == journal.Interrupted {
 			m.remove(e.Mol)
 			return
@@ -74,6 +79,12 @@ func (m *model) apply(e journal.Event) {
 		m.ended = true
 		m.underWay = nil
 	}
+}
+
+// shows says whether a stage has a part of the bar: the batch lists those that have a title.
+func (m *model) shows(stage string) bool {
+	_, listed := m.position[stage]
+	return listed || len(m.position) == 0
 }
 
 // row takes in a molecule's new status. Only the statuses that end a molecule's batch count.

@@ -1,0 +1,197 @@
+package pipeline
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// Errors are the mistakes in a pipeline.hcl, all of them.
+type Errors struct {
+	path  string
+	files map[string]*hcl.File // by the name that diagnostics have for them
+	diags hcl.Diagnostics
+}
+
+func (e *Errors) Error() string {
+	if len(e.diags) == 1 {
+		return fmt.Sprintf("%s has a mistake: %s", e.path, e.diags[0].Summary)
+	}
+	return fmt.Sprintf("%s has %d mistakes", e.path, len(e.diags))
+}
+
+// Print writes every mistake with its file, line and source; width 0 is 78 columns.
+func (e *Errors) Print(w io.Writer, width uint, colour bool) error {
+	if width == 0 {
+		width = 78
+	}
+	for _, d := range e.diags {
+		if d.Subject != nil && e.files[d.Subject.Filename] == nil {
+			if data, err := os.ReadFile(d.Subject.Filename); err == nil {
+				e.files[d.Subject.Filename] = &hcl.File{Bytes: data}
+			}
+		}
+	}
+	return hcl.NewDiagnosticTextWriter(w, e.files, width, colour).WriteDiagnostics(e.diags)
+}
+
+// tidy sorts mistakes by place, drops repetitions, and all beyond the number that anybody reads.
+func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
+	at := func(d *hcl.Diagnostic) (string, int) {
+		if d.Subject == nil {
+			return "", -1
+		}
+		return d.Subject.Filename, d.Subject.Start.Byte
+	}
+	diags = slices.DeleteFunc(diags, func(d *hcl.Diagnostic) bool { return d.Severity != hcl.DiagError })
+	slices.SortStableFunc(diags, func(a, b *hcl.Diagnostic) int {
+		fa, pa := at(a)
+		fb, pb := at(b)
+		return cmp.Or(strings.Compare(fa, fb), pa-pb, strings.Compare(a.Summary, b.Summary), strings.Compare(a.Detail, b.Detail))
+	})
+	diags = slices.CompactFunc(diags, func(a, b *hcl.Diagnostic) bool {
+		fa, pa := at(a)
+		fb, pb := at(b)
+		return fa == fb && pa == pb && a.Summary == b.Summary && a.Detail == b.Detail
+	})
+	if more := len(diags) - maxMistakes; more > 0 {
+		diags = append(diags[:maxMistakes:maxMistakes], &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Too many mistakes",
+			Detail: fmt.Sprintf("There are %d more; correct these first.", more)})
+	}
+	return diags
+}
+
+func wrong(rng hcl.Range, summary, detail string) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &rng}
+}
+
+// sentence makes an error's text one of the sentences of a mistake's detail. It leaves names of attributes and files as they are written.
+func sentence(text string) string {
+	first, _, _ := strings.Cut(text, " ")
+	if slices.Contains([]string{"a", "the", "this", "every", "word"}, first) {
+		text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	return strings.TrimSuffix(text, ".") + "."
+}
+
+// nullArgument is what go-cty says of an argument without a value.
+const nullArgument = "argument must not be null"
+
+// emptyHint says where a value that is missing comes from.
+const emptyHint = "an empty cell, or a stage that is turned off"
+
+// soften says a function's error in the function's own words, and what else HCL says in the user's.
+func soften(diags hcl.Diagnostics) hcl.Diagnostics {
+	for _, d := range diags {
+		if words, ok := plainWords[d.Summary]; ok {
+			d.Summary = words
+		}
+		if strings.HasSuffix(d.Detail, ": argument must not be null.") && d.Summary == "Operation failed" {
+			d.Summary, d.Detail = "Missing value", "One side of this operation has no value (null): "+emptyHint+"."
+		}
+		call, ok := d.Extra.(hclsyntax.FunctionCallDiagExtra)
+		if !ok || call.FunctionCallError() == nil {
+			continue
+		}
+		err := call.FunctionCallError()
+		text := err.Error()
+		if panicked := (function.PanicError{}); errors.As(err, &panicked) {
+			text = "it can't handle these arguments"
+		} else if arg := (function.ArgError{}); errors.As(err, &arg) {
+			if text == nullArgument {
+				text = "has no value (null): " + emptyHint
+			}
+			if !strings.HasPrefix(text, "the number") {
+				text = fmt.Sprintf("argument %d %s", arg.Index+1, text)
+			}
+		}
+		d.Summary = "Error in function call"
+		d.Detail = strings.TrimSuffix(text, ".") + "."
+		if name := call.CalledFunctionName(); name != elementName && name != textName {
+			d.Detail = name + ": " + d.Detail
+		}
+	}
+	return diags
+}
+
+// plainWords are our words for some of HCL's.
+var plainWords = map[string]string{
+	"Unsupported argument":       "Unknown attribute",
+	"Unsupported block type":     "Unknown block",
+	"Unsupported attribute":      "Unknown attribute",
+	"Attribute redefined":        "Duplicate attribute",
+	"Missing required argument":  "Missing attribute",
+	"Variables not allowed":      "Not a constant",
+	"Function calls not allowed": "Not a constant",
+}
+
+// plain turns diagnostics that a molecule's values caused into one error: what a function said, as it said it; else
+// with the place in the file.
+func (p *Pipeline) plain(diags hcl.Diagnostics) error {
+	for _, d := range soften(diags) {
+		if d.Severity != hcl.DiagError {
+			continue
+		}
+		if call, ok := d.Extra.(hclsyntax.FunctionCallDiagExtra); ok {
+			var own *callError
+			if errors.As(call.FunctionCallError(), &own) {
+				return own.error
+			}
+		}
+		text := strings.TrimSuffix(d.Summary, ".")
+		if d.Detail != "" {
+			text += ": " + strings.TrimSuffix(d.Detail, ".")
+		}
+		text = strings.Join(strings.Fields(text), " ")
+		if d.Subject == nil {
+			return errors.New(text)
+		}
+		return fmt.Errorf("%s:%d: %s", d.Subject.Filename, d.Subject.Start.Line, text)
+	}
+	return nil
+}
+
+func (p *Pipeline) at(e hcl.Expression, err error) error {
+	return fmt.Errorf("%s:%d: %w", p.Path, e.Range().Start.Line, err)
+}
+
+// convertTo is convert.Convert with an error in the user's words.
+func convertTo(v cty.Value, want cty.Type) (cty.Value, error) {
+	c, err := convert.Convert(v, want)
+	if err != nil {
+		if v.Type() == cty.String && want.IsPrimitiveType() && v.IsKnown() {
+			return v, fmt.Errorf("%s is needed here, not %q", aType(want), v.AsString())
+		}
+		return v, fmt.Errorf("%s is needed here, not %s", aType(want), aType(v.Type()))
+	}
+	return c, nil
+}
+
+// aType names a type in a sentence.
+func aType(t cty.Type) string {
+	switch {
+	case t == cty.String:
+		return "a text"
+	case t == cty.Number:
+		return "a number"
+	case t == cty.Bool:
+		return "true or false"
+	case t.IsCollectionType() && !t.IsMapType() && t.ElementType().IsPrimitiveType():
+		return "a list of " + map[cty.Type]string{cty.String: "texts", cty.Number: "numbers", cty.Bool: "true and false"}[t.ElementType()]
+	case t.IsListType(), t.IsTupleType(), t.IsSetType():
+		return "a list"
+	case t.IsObjectType(), t.IsMapType():
+		return "an object"
+	}
+	return "a " + t.FriendlyName()
+}

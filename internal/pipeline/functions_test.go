@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// needFiles are the functions whose examples name files or stages, and so can't be evaluated by themselves.
+var needFiles = map[string]bool{"file": true, "templatefile": true, "status": true, "seconds": true}
+
+// evaluate evaluates one expression as a pipeline would that has no molecule.
+func evaluate(t *testing.T, src string) (cty.Value, error) {
+	t.Helper()
+	p := &Pipeline{versions: map[string]int{}}
+	p.functions = p.functionTable(testFunctions)
+	e, diags := hclsyntax.ParseExpression([]byte(src), "example", hcl.InitialPos)
+	if diags.HasErrors() {
+		t.Fatalf("%s: %v", src, diags)
+	}
+	v, diags := e.Value(&hcl.EvalContext{Functions: p.functions, Variables: map[string]cty.Value{}})
+	return v, p.plain(diags)
+}
+
+// asJSON writes a value as JSON, in which lists and tuples are the same.
+func asJSON(t *testing.T, v cty.Value) string {
+	t.Helper()
+	g, err := toGo(v)
+	if err != nil {
+		t.Fatalf("%#v: %v", v, err)
+	}
+	data, err := json.Marshal(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestExamples(t *testing.T) {
+	for _, d := range Docs(nil) {
+		call, want, ok := strings.Cut(d.Example, " is ")
+		if ok == needFiles[d.Name] {
+			t.Errorf("%s: the example %q must be of the form CALL is VALUE, or the function in the list of those that need files", d.Name, d.Example)
+		}
+		if !ok {
+			continue
+		}
+		got, err := evaluate(t, call)
+		if err != nil {
+			t.Errorf("%s: %v", d.Example, err)
+			continue
+		}
+		is, err := evaluate(t, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asJSON(t, got) != asJSON(t, is) {
+			t.Errorf("%s gives %s", d.Example, asJSON(t, got))
+		}
+	}
+}
+
+func TestDocumented(t *testing.T) {
+	seen := map[string]bool{}
+	for _, d := range Docs(testFunctions) {
+		if d.Description == "" || d.Example == "" {
+			t.Errorf("%s has no description or no example", d.Name)
+		}
+		if !strings.Contains(d.Example, d.Name+"(") && len(d.Example) > 1 {
+			t.Errorf("the example of %s does not call it: %s", d.Name, d.Example)
+		}
+		if seen[d.Name] {
+			t.Errorf("%s is documented twice", d.Name)
+		}
+		seen[d.Name] = true
+	}
+	p := &Pipeline{versions: map[string]int{}}
+	for name := range p.functionTable(testFunctions) {
+		if !seen[name] && name != elementName && name != textName {
+			t.Errorf("%s can be called and is not documented", name)
+		}
+	}
+}
+
+func TestFunctions(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "é.txt")
+	if err := os.WriteFile(path, []byte("E = -1.5\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ src, want string }{ // want is JSON, or the error where it is none
+		{`file("` + path + `")`, `"E = -1.5\n"`},
+		{`regex("E = *([-0-9.]+)", file("` + path + `"))[0] * 2`, `-3`},
+		{`round(-0.5, 0)`, `-0`},
+		{`round(2.5, 0)`, `2`},
+		{`round(1234.5678, 2)`, `1234.57`},
+		{`round(1, 0.5)`, `round: argument 2 must be a whole number from 0 to 15`},
+		{`sum([])`, `0`},
+		{`sum([1, null])`, `sum: argument 1 has an element without a value`},
+		{`first(0, ["a"])`, `[]`},
+		{`first(9, [1, "a"])`, `[1,"a"]`},
+		{`first(-1, [1])`, `first: argument 1 must be a whole number, 0 or more`},
+		{`first(1.5, [1])`, `first: argument 1 must be a whole number, 0 or more`},
+		{`first(1, "a")`, `first: argument 2 must be a list, not a text`},
+		{`try(nosuch, 1)`, `1`},
+		{`try(nosuch.x)`, `try: none of its arguments can be evaluated; the last: Unknown variable: There is no variable named "nosuch"`},
+		{`try(null, 1)`, `null`},
+		{`try()`, `try: none of its arguments can be evaluated; the last: there are none`},
+		{`can(1 + 1)`, `true`},
+		{`status(1)`, `status: argument 1 must be a stage, like stage.pm7`},
+		{`seconds(null)`, `seconds: argument 1 has no value (null)`},
+		{`status({ status = "ok", seconds = 1 })`, `"OK"`},
+		{`status([{ status = "ok", seconds = 1 }, { status = "failed", seconds = 2 }], "SUCCESS")`, `"FAILED"`},
+		{`length(null)`, `length: argument 1 has no value (null)`},
+		{`first(1, null)`, `first: argument 2 has no value (null)`},
+		{`status([])`, `"NOT_ATTEMPTED"`},
+		{`seconds([{ status = "ok", seconds = 1.5 }, { status = "none", seconds = null }])`, `1.5`},
+		{`seconds([])`, `null`},
+		{`abs(null)`, `abs: argument 1 has no value (null): an empty cell, or a stage that is turned off`},
+		{`1 + null`, `Missing value: One side of this operation has no value (null)`},
+		{`pow(-8, 1/3)`, `pow: it can't handle these arguments`},
+		{`log(-1, 10)`, `log: it can't handle these arguments`},
+		{`pow(10, 400)`, `pow: the number is infinite (a division by zero?), or larger than 1e308`},
+		{`format("%1000d", 1)`, `format: argument 1 has a width or a precision of more than 999`},
+		{`format("%3d|%-6s|%.3f", 1, "ab", 2.5)`, `"  1|ab    |2.500"`},
+		{`replace("aaa", "a", "bb")`, `"bbbbbb"`},
+		{`jsondecode("{\"a\": [1, 2.5, null, \"x\"]}").a`, `[1,2.5,null,"x"]`},
+		{`jsondecode("nonsense")`, `jsondecode: argument 1 is not JSON`},
+		{`jsondecode(join("", [for i in range(1000): "[[[[[[[[[[[["]))`, `jsondecode: argument 1 is not JSON`},
+		{`tonumber("1e999")`, `tonumber: the number is infinite`},
+		{`tostring(56.12 * 0.1)`, `"5.612"`},
+		{`tostring(12345678901234567890123)`, `"12345678901234567890123"`},
+		{`abs(1 / 0)`, `abs: the number is infinite (a division by zero?)`},
+		{`0.1 + 0.2 == 0.3`, `true`},
+		{`mopac("bad.out", "a.aux")`, `SCF did not converge`},
+		{`electrons("C", 1.5)`, `electrons: argument 2 1.5 is not a whole number`},
+		{`mopac_cartesian({ comment = "", energy = null, symbols = ["H"], x = [] })`, `"H"`},
+		{`electrons(null, 0)`, `electrons: argument 1 has no value (null)`},
+	} {
+		v, err := evaluate(t, c.src)
+		got := shown(t, v, err)
+		if got != c.want && !(err != nil && strings.Contains(got, c.want)) {
+			t.Errorf("%s gives %s, want %s", c.src, got, c.want)
+		}
+	}
+}
+
+func shown(t *testing.T, v cty.Value, err error) string {
+	t.Helper()
+	if err != nil {
+		return err.Error()
+	}
+	return asJSON(t, v)
+}

@@ -1,0 +1,1 @@
+# Nothing but this. # ERROR: Pipeline without stages: A stage is a block

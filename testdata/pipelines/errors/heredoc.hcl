@@ -1,0 +1,8 @@
+# ERROR 5: Unterminated template string: The text that begins here has no end: a line with nothing but EOT.
+stage "s" {
+  command = ["true"]
+  file "deck" {
+    content = <<-EOT
+      PM7
+  }
+}

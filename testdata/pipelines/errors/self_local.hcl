@@ -1,0 +1,7 @@
+locals {
+  a = "${local.a}x" # ERROR: Cycle: local.a (line 2) needs its own value.
+}
+
+stage "s" {
+  command = ["true", local.a]
+}

@@ -1,0 +1,65 @@
+# Attributes and blocks in the wrong place or form.
+pipeline {
+  table      = "t.csv"
+  max_reruns = 2.5       # ERROR: Invalid max_reruns: a whole number from 0 to 1000
+  jobs       = "two"     # ERROR: Unsuitable value: jobs must be a number.
+  env        = ["a"]     # ERROR: Unsuitable value: env must be
+}
+
+stge "a" { # ERROR: Unknown block: Did you mean "stage"?
+  command = ["true"]
+}
+
+stage { # ERROR: Missing name for stage: All stage blocks must have 1 labels (name).
+  command = ["true"]
+}
+
+stage "a" {
+  command = ["true"]
+  timeot  = "1m" # ERROR: Unknown attribute: Did you mean "timeout"?
+}
+
+stage "a" { # ERROR: Duplicate block: The block stage a stands already at line 17.
+  command = ["true"]
+}
+
+stage "A" { # ERROR: Duplicate block: differs in letter case only
+  command = ["true"]
+}
+
+stage "b c" { # ERROR: Invalid name: "b c" can't be the name of a stage
+  command = ["true"]
+}
+
+stage "files" { # ERROR: Stage without a command: Stage "files" makes files
+  outputs = { a = "x" }
+}
+
+stage "more" {
+  command   = ["true"]
+  max_files = 0     # ERROR: Invalid limit: max_files must be a whole number, 1 or more.
+  title     = mol.smiles # ERROR: Not a constant: Variables may not be used here.
+  file "x" {} # ERROR: File without content: The file "x" needs either content
+  file "../x" { content = "" } # ERROR: Path outside of the scratch folder: "../x" leaves the stage's own folder.
+  file "y" { content = "" }
+  file "y" { content = "" } # ERROR: Duplicate block: The file "y" is written twice in this stage.
+  file "z" { source = "nosuch.tmpl" } # ERROR: Unsuitable source: nosuch.tmpl can't be read
+  postcondition { # ERROR: Missing attribute: The argument "error_message" is required
+    condition = true
+  }
+}
+
+merge {
+  smiles = "C" # ERROR: Column is not the merge's: The column "smiles" belongs to the molecule or to the batch itself.
+  x      = 1
+}
+
+merge {
+  x = 2 # ERROR: Duplicate column: The column "x" is merged already.
+}
+
+stage "threads" {
+  command = ["true"]
+  cores   = 1.5             # ERROR: Unsuitable cores: cores is how many processor cores the program takes
+  worker  = ["false", "-s"] # ERROR: Unsuitable worker: worker is how the command's program is started to stay
+}

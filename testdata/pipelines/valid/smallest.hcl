@@ -1,0 +1,1 @@
+stage "a" { command = ["true"] }

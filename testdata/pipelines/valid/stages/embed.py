@@ -1,0 +1,1 @@
+# stands for a script that a stage brings along
