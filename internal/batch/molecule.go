@@ -172,11 +172,13 @@ func (b *Batch) result(v *visit, s *pipeline.Stage, i int, rec *store.Record) pi
 
 // fold writes what became of a molecule into its row: its artefacts and manifest first, onto the disk.
 func (b *Batch) fold(v *visit) error {
-	failed := v.failure != nil
-	merged, err := v.m.Merge(failed)
+	merged, err := v.m.Merge(v.failure != nil)
 	if err != nil {
-		return fmt.Errorf("%s: %w", v.id, err)
+		v.reruns++
+		v.failure = &failure{target: "merge", message: fmt.Sprintf("%s/merge: %s", v.id, oneLine(err.Error()))}
+		merged, _ = v.m.Merge(true) // without what can't be computed
 	}
+	failed := v.failure != nil
 	cells := merged
 	status := csvmerge.OK
 	if failed {
