@@ -193,6 +193,37 @@ func Reproduce(ctx context.Context,
 	return cli.Reproduce(ctx, value(update), cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
+// Torture [project] kills batches of a quick pipeline at random instants and wherever it would hurt, has the disk fail there, and checks that nothing
+// finished is lost.
+//
+// It works in a temporary folder, which it leaves for reading when something was lost. docs/reliability.md tells what it looks at. Exit code: 1 when
+// something was lost.
+func Torture(ctx context.Context,
+	kills *int, // at random instants (1000), besides those at each fault point
+	molecules *int, // rows of the table (200)
+	seed *int, // of the random instants; each run prints its own
+) error {
+	o := cli.TortureOptions{Kills: 1000, Molecules: value(molecules), Seed: int64(value(seed))}
+	if kills != nil {
+		o.Kills = *kills
+	}
+	return cli.Torture(ctx, o)
+}
+
+// Compare [project] runs both conformer searches on chosen molecules, and prints side by side what they found and took.
+//
+// mage compare -only=mol_00014,mol_00007. It reads pipeline.hcl and the table, works in a temporary folder, and writes nothing else. It needs crest, which
+// takes minutes a molecule; without it only the other search is shown. Exit code: 1 when a molecule failed, 2 when crest is missing.
+func Compare(ctx context.Context,
+	only *string, // the molecules
+	table *string, // as for batch
+	pipeline *string, // as for batch
+	set *string, // as for batch
+	jobs *int, // as for batch
+) error {
+	return cli.Compare(ctx, cli.Options{Only: value(only), Table: value(table), Pipeline: value(pipeline), Set: value(set), Jobs: jobs})
+}
+
 // value is what a flag says, or nothing where it is not given.
 func value[T any](flag *T) T {
 	if flag == nil {

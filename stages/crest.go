@@ -14,7 +14,7 @@ import (
 func Ensemble(path string) ([]Frame, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s: no conformers were left: the output of the search says why", path)
+		return nil, noEnsemble(path + ": no conformers were left: the output of the search says why")
 	}
 	if err != nil {
 		return nil, readError(err)
@@ -25,6 +25,12 @@ func Ensemble(path string) ([]Frame, error) {
 	}
 	return frames, nil
 }
+
+// noEnsemble is an os.ErrNotExist in a chemist's words: how the program ended, where that is known, says more.
+type noEnsemble string
+
+func (e noEnsemble) Error() string        { return string(e) }
+func (e noEnsemble) Is(target error) bool { return target == os.ErrNotExist }
 
 func parseCREST(data []byte) ([]Frame, error) {
 	frames, err := ParseXYZ(data)

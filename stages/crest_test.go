@@ -2,6 +2,7 @@ package stages
 
 import (
 	"cmp"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,7 +100,7 @@ func TestParseCREST(t *testing.T) {
 
 func TestEnsembleMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "crest_conformers.xyz")
-	if _, err := Ensemble(path); err == nil || !strings.HasPrefix(err.Error(), path+": no conformers were left") {
+	if _, err := Ensemble(path); err == nil || !strings.HasPrefix(err.Error(), path+": no conformers were left") || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v", err)
 	}
 }

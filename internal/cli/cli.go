@@ -55,7 +55,22 @@ func ended(err error) error {
 	case errors.Is(err, context.Canceled):
 		return &exit{exitInterrupted, errors.New("interrupted")}
 	}
+	for is, advice := range diskAdvice {
+		if errors.Is(err, is) {
+			err = fmt.Errorf("%w (%s; nothing that was finished is lost: then run again)", err, advice)
+			break
+		}
+	}
 	return &exit{exitMistake, err}
+}
+
+// diskAdvice is the way out of what a disk can do to a batch.
+var diskAdvice = map[error]string{
+	syscall.ENOSPC: "the disk has no room for more bytes or files; make some, mage prune lists what nothing needs",
+	syscall.EDQUOT: "the quota is used up; make room, mage prune lists what nothing needs",
+	syscall.EIO:    "the disk did not do what it was asked to; look into the system's log",
+	syscall.EROFS:  "the disk is mounted to be read only; remount it",
+	syscall.EACCES: "this user may not write there; change the permissions",
 }
 
 // Options are the flags that commands share; the zero value is the checkout's own pipeline and table.
@@ -184,6 +199,7 @@ func tableError(path string, err error) error {
 
 // signals ends ctx on Ctrl-C, SIGTERM and SIGHUP, and when mage, which started us, is gone.
 func signals(ctx context.Context) (context.Context, context.CancelFunc) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a reader of our output that ends (mage batch | head) is no reason to die
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	ctx, cancel := context.WithCancel(ctx)
 	go watchParent(ctx, cancel)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 
@@ -20,6 +21,7 @@ const (
 	moleculeStage, moleculeOutput, propertiesOutput = "rdkit", "molecule", "properties" // the bonds; the InChIKey
 	ensembleStage, ensembleOutput                   = "search", "ensemble"              // the energies, in the order of the conformers
 	geometryStage, geometryOutput                   = "pm7", "aux"                      // one target a conformer
+	finalStage                                      = "final"                           // its value hof: one of each conformer
 )
 
 // exportConformers writes a record for each PM7 conformer of the molecules whose status is OK, the most stable by GFN2-xTB first.
@@ -105,7 +107,11 @@ func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, fo
 		if err != nil {
 			return n, err
 		}
-		tags := conformerTags(s, id, rank, man.Targets[target].Values, ensemble, key)
+		values := maps.Clone(man.Targets[target].Values)
+		if hof := finalHOF(man, rank); hof != nil {
+			values["hof"] = hof
+		}
+		tags := conformerTags(s, id, rank, values, ensemble, key)
 		text := ""
 		if format == "xyz" {
 			text, err = stages.ExtXYZ(frame, xyzTags(tags))
@@ -121,6 +127,19 @@ func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, fo
 		n++
 	}
 	return n, nil
+}
+
+// finalHOF is a conformer's heat of formation as the final stage has it: corrected where MOPAC counted the triple bonds of another geometry. nil where there is
+// no such value.
+func finalHOF(man *store.Manifest, rank int) any {
+	final := man.Targets[finalStage]
+	if final == nil || final.Outcome != store.OK {
+		return nil
+	}
+	if list, _ := final.Values["hof"].([]any); rank < len(list) {
+		return list[rank]
+	}
+	return nil
 }
 
 // conformerTags are the facts of a conformer. Energies: HOF is MOPAC's heat of formation at 298.15 K in the gas, delta its distance from H298_cbs, both

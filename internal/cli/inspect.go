@@ -128,6 +128,11 @@ func prune(o Options, remove bool) error {
 			return err
 		}
 	}
+	if remove {
+		if err := pr.store.Sweep(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case len(unused) == 0:
 		fmt.Println("Nothing is unused.")

@@ -150,7 +150,7 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 func (c *checker) checkTimeout(sc scope) {
 	all := c.ctx
 	c.ctx = all.NewChild()
-	c.ctx.Variables = map[string]cty.Value{"attempt": cty.Zero}
+	c.ctx.Variables = map[string]cty.Value{"attempt": cty.Zero, "salvaged": cty.ListValEmpty(cty.String)}
 	v, ok := c.eval(c.s.timeout, sc)
 	c.ctx = all
 	switch {

@@ -29,7 +29,7 @@ func (p *Pipeline) unknownMol() cty.Value {
 
 // checkContext is what a stage's expressions see during the check: everything of a molecule unknown, but of its type.
 func (p *Pipeline) checkContext(s *Stage) *hcl.EvalContext {
-	more := map[string]cty.Value{"attempt": cty.UnknownVal(cty.Number).RefineNotNull(), "mol": p.mol, "local": p.local}
+	more := map[string]cty.Value{"attempt": cty.UnknownVal(cty.Number).RefineNotNull(), "salvaged": cty.UnknownVal(cty.List(cty.String)).RefineNotNull(), "mol": p.mol, "local": p.local}
 	stages := map[string]cty.Value{}
 	for _, name := range s.DependsOn {
 		stages[name] = p.unknown[name]

@@ -40,6 +40,9 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	if a := content.Attributes["exit_codes"]; a != nil {
 		diags = append(diags, s.decodeExitCodes(a)...)
 	}
+	if a := content.Attributes["salvage"]; a != nil {
+		diags = append(diags, s.decodeSalvage(a)...)
+	}
 	files := int64(s.Limits.Files)
 	diags = append(diags, s.decodeLimit(content.Attributes["max_files"], &files)...)
 	s.Limits.Files = int(files)
@@ -60,6 +63,25 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	p.stages[s.Name] = s
 	p.Stages = append(p.Stages, s)
 	return diags
+}
+
+// decodeSalvage reads which files of an attempt that ran out of time the next one may use.
+func (s *Stage) decodeSalvage(a *hcl.Attribute) hcl.Diagnostics {
+	v, d := constant(a, cty.List(cty.String))
+	if d.HasErrors() {
+		return d
+	}
+	for _, e := range v.AsValueSlice() {
+		name := ""
+		if !e.IsNull() {
+			name = e.AsString()
+		}
+		if why := scratchName(name); why != "" || strings.Contains(name, "/") {
+			d = append(d, wrong(a.Expr.Range(), "Unsuitable salvage", fmt.Sprintf("%q must be the plain name of a file in the stage's own folder.", name)))
+		}
+		s.Salvage = append(s.Salvage, name)
+	}
+	return d
 }
 
 // decodeExitCodes reads what a program means by its exit codes: an object of codes from 1 to 255 and texts.

@@ -182,17 +182,20 @@ func (m *Molecule) value(e hcl.Expression, extra map[string]cty.Value, want cty.
 }
 
 func (m *Molecule) scope(s *Stage, i, attempt int) map[string]cty.Value {
-	extra := map[string]cty.Value{"attempt": cty.NumberIntVal(int64(attempt))}
+	extra := map[string]cty.Value{"attempt": cty.NumberIntVal(int64(attempt)), "salvaged": cty.ListValEmpty(cty.String)}
 	if s.ForEach && i < len(m.each[s.Name]) {
 		extra["each"] = cty.ObjectVal(map[string]cty.Value{"key": cty.NumberIntVal(int64(i)), "value": m.each[s.Name][i]})
 	}
 	return extra
 }
 
-// Task evaluates what a target does at an attempt, 0 for the first.
-func (m *Molecule) Task(s *Stage, i, attempt int) (*Task, error) {
+// Task evaluates what a target does at an attempt, 0 for the first; salvaged are the files that the last attempt left for it.
+func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, error) {
 	t := &Task{Programs: s.Programs}
 	extra := m.scope(s, i, attempt)
+	if len(salvaged) > 0 {
+		extra["salvaged"] = fromGo(salvaged)
+	}
 	used := map[string]Input{}
 	if err := m.timeout(t, s, extra); err != nil {
 		return nil, err

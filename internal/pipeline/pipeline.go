@@ -105,6 +105,7 @@ type Stage struct {
 	Programs    []string          // what it runs, the further ones included; builtins are not among them
 	Builtin     bool
 	Worker      []string // how its program is started as a worker, nil where each target starts it anew
+	Salvage     []string // files of an attempt that ran out of time that the next finds in salvage/, and in the list salvaged
 	Line        int
 	Limits      Limits
 	Cores       int            // that its program takes

@@ -80,14 +80,14 @@ func nearest(name string, known []string) string {
 func (p *Pipeline) reference(t hcl.Traversal, sc scope) *hcl.Diagnostic {
 	root := t.RootName()
 	refuse := func(summary, detail string) *hcl.Diagnostic { return wrong(t.SourceRange(), summary, detail) }
-	allowed := map[string]bool{"var": sc.vars, "local": sc.locals, "mol": sc.mol, "stage": sc.stages, "each": sc.each, "attempt": sc.attempt, "output": sc.output}
+	allowed := map[string]bool{"var": sc.vars, "local": sc.locals, "mol": sc.mol, "stage": sc.stages, "each": sc.each, "attempt": sc.attempt, "salvaged": sc.attempt, "output": sc.output}
 	if ok, known := allowed[root]; !known {
-		what := []string{"var", "local", "mol", "stage", "each", "attempt", "output"}
+		what := []string{"var", "local", "mol", "stage", "each", "attempt", "salvaged", "output"}
 		return refuse("Unknown name", fmt.Sprintf("Nothing is called %q. An expression may name %s; a text stands in quotes.%s", root, strings.Join(what, ", "), nearest(root, what)))
 	} else if !ok {
 		return refuse("Name out of place", outOfPlace(root, sc))
 	}
-	if root == "attempt" {
+	if root == "attempt" || root == "salvaged" {
 		return nil
 	}
 	name, ok := attrAt(t, 1)

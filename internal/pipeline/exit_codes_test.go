@@ -1,0 +1,48 @@
+package pipeline
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestExitCodes(t *testing.T) {
+	for _, test := range []struct {
+		name, attribute string
+		want            map[int]string
+		err             string
+	}{
+		{"none", ``, nil, ""},
+		{"two", `exit_codes = { "155" = "the calculation failed", 156 = "the bonds changed" }`, map[int]string{155: "the calculation failed", 156: "the bonds changed"}, ""},
+		{"zero is no failure", `exit_codes = { "0" = "all well" }`, nil, "Invalid exit code"},
+		{"a word", `exit_codes = { failed = "it failed" }`, nil, "Invalid exit code"},
+		{"too large", `exit_codes = { "256" = "it failed" }`, nil, "Invalid exit code"},
+		{"no words", `exit_codes = { "1" = "" }`, nil, "Invalid exit code"},
+		{"no text", `exit_codes = { "1" = null }`, nil, "Unsuitable value"},
+		{"no object", `exit_codes = "1"`, nil, "Unsuitable value"},
+		{"not constant", `exit_codes = { "1" = mol.smiles }`, nil, "Not a constant"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "pipeline.hcl")
+			text := "stage \"a\" {\n  command = [\"true\"]\n  " + test.attribute + "\n}\n"
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			p, err := Load(path, Options{})
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Fatalf("error %v, want one with %q", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Stage("a").ExitCodes; !maps.Equal(got, test.want) {
+				t.Errorf("%v, want %v", got, test.want)
+			}
+		})
+	}
+}
