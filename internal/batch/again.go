@@ -65,8 +65,8 @@ func (b *Batch) limited(todo []string) []string {
 }
 
 // task is a target's task at an attempt, with the time that it has in this batch.
-func (b *Batch) task(v *visit, s *pipeline.Stage, i, attempt int) (*pipeline.Task, error) {
-	task, err := v.m.Task(s, i, attempt)
+func (b *Batch) task(v *visit, s *pipeline.Stage, i, attempt int, salvaged ...string) (*pipeline.Task, error) {
+	task, err := v.m.Task(s, i, attempt, salvaged...)
 	if limit, ok := b.Timeouts[s.Name]; ok && err == nil {
 		task.Timeout = limit
 	}

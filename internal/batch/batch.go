@@ -5,18 +5,21 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/fault"
 	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
@@ -124,6 +127,16 @@ func (c Claims) Release() {
 	}
 }
 
+// lost is an error if one of the lock files was removed, with its folder or alone: another batch may have begun since.
+func (c Claims) lost() error {
+	for _, l := range c {
+		if err := l.Lost(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // shown is a path as a user reads it: relative to the working folder where it lies below that.
 func shown(path string) string {
 	if wd, err := os.Getwd(); err == nil {
@@ -159,6 +172,9 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	err = b.all(ctx, todo)
+	if err != nil {
+		err = cmp.Or(b.Claims.lost(), err) // the cause of all that went wrong since
+	}
 	b.closeWorkers()
 	b.sum.Interrupted = ctx.Err() != nil
 	b.sum.Elapsed = time.Since(b.started)
@@ -203,8 +219,11 @@ func (b *Batch) begin() error {
 	}
 	host, _ := os.Hostname()
 	start := journal.Event{Event: journal.BatchStart, Batch: b.id, PID: os.Getpid(), Host: host, Table: b.Pipeline.Table, Total: b.sum.Scheduled}
+	titled := slices.ContainsFunc(b.Pipeline.Stages, func(s *pipeline.Stage) bool { return s.Titled })
 	for _, s := range b.Pipeline.Stages {
-		start.Stages = append(start.Stages, journal.Stage{Name: s.Name, Title: s.Title})
+		if s.Titled || !titled { // small steps go without a title, and without a part of the bar
+			start.Stages = append(start.Stages, journal.Stage{Name: s.Name, Title: s.Title})
+		}
 	}
 	if err := b.journal.Write(start); err != nil {
 		return err
@@ -423,7 +442,11 @@ func (b *Batch) countDeaths() error {
 	if len(changes) == 0 {
 		return nil
 	}
-	if _, err := b.Table.Merge(changes); err != nil {
+	err := fault.Around("batch.deaths", func() error {
+		_, err := b.Table.Merge(changes)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	// This closes the account of the batch that died: its deaths are not counted again.

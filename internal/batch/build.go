@@ -32,9 +32,11 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 	rec := &store.Record{Fingerprint: d.print, Description: d.lines, Reading: d.reading, Outcome: store.OK, Attempt: v.reruns,
 		Programs: b.identities(s), Started: time.Now()}
 	task := d.task
+	var salvaged []string
 	if v.reruns > 0 {
+		salvaged = b.salvaged(v, name, s)
 		var err error
-		if task, err = b.task(v, s, i, v.reruns); err != nil {
+		if task, err = b.task(v, s, i, v.reruns, salvaged...); err != nil {
 			rec.Outcome = store.Failed
 			return rec, b.fail(v, s, i, rec, err.Error())
 		}
@@ -47,6 +49,9 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 	if err != nil {
 		return nil, err
 	}
+	if err := b.salvage(v.id, name, dir, salvaged); err != nil {
+		return nil, err
+	}
 	message, how := "", ""
 	if err := v.m.Precheck(s, i, v.reruns); err != nil {
 		message = err.Error()
@@ -54,13 +59,24 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, os.RemoveAll(dir)
+		return nil, nil // what it left is swept at the end
 	}
 	rec.Finished = time.Now()
 	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()
-	values, err := v.m.Read(s, i, paths(dir, s.Outputs))
-	if message == "" || (err != nil && !errors.Is(err, fs.ErrNotExist) && rec.Outcome != store.TimedOut && isMessage(err)) {
-		// What a parser says of a failed program's output is better than its exit code.
+	if message == "" {
+		if message = changedInput(task); message != "" {
+			rec.Outcome = store.Failed
+		}
+	}
+	var values map[string]any
+	odd := store.Regular(dir, s.Outputs)
+	if err = odd; odd == nil || errors.Is(odd, fs.ErrNotExist) { // a parser must not wait for a pipe, or follow a link
+		if values, err = v.m.Read(s, i, paths(dir, s.Outputs)); errors.Is(err, fs.ErrNotExist) && odd != nil {
+			err = odd
+		}
+	}
+	if message == "" || (err != nil && s.ExitCodes[rec.ExitCode] == "" && !errors.Is(err, fs.ErrNotExist) && rec.Outcome != store.TimedOut && isMessage(err)) {
+		// What a parser says of a failed program's output is better than its exit code, but not than what the pipeline says that this means.
 		if err != nil {
 			message = err.Error()
 		}
@@ -78,8 +94,9 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 			v.man.Put(name, rec)
 			return rec, nil
 		}
-		if _, gone := os.Lstat(dir); gone != nil {
-			return nil, err // moved half way: the disk is full, or the folder is not ours to write
+		var lacking *store.OutputError
+		if !errors.As(err, &lacking) {
+			return nil, err // the disk is full, or the folder is not ours to write: no fault of this molecule
 		}
 		message = err.Error()
 	}
@@ -95,6 +112,44 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 		return nil, err
 	}
 	return rec, b.fail(v, s, i, rec, fmt.Sprintf("%s (%s%s)", message, how, b.whereToLook(v.id, name, s)))
+}
+
+// salvaged lists the files that the next attempt may use of one that ran out of time: what an attempt made that failed otherwise may be wrong.
+func (b *Batch) salvaged(v *visit, name string, s *pipeline.Stage) []string {
+	if last := v.man.Targets[name]; last == nil || last.Outcome != store.TimedOut {
+		return nil
+	}
+	return nonEmpty(b.Store.FailedDir(v.id, name), slices.Clone(s.Salvage)...)
+}
+
+// salvage copies these files into the scratch folder's own folder for them.
+func (b *Batch) salvage(mol, name, dir string, files []string) error {
+	for _, f := range files {
+		if err := copyFile(filepath.Join(b.Store.FailedDir(mol, name), f), filepath.Join(dir, "salvage", f)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
 }
 
 // compute evaluates a stage of values alone: it has no program, no files and no folder.
@@ -120,7 +175,7 @@ func isMessage(err error) bool { return !strings.Contains(err.Error(), ".hcl:") 
 func nonEmpty(dir string, names ...string) []string {
 	return slices.DeleteFunc(names, func(n string) bool {
 		info, err := os.Lstat(filepath.Join(dir, n))
-		return err != nil || info.Size() == 0
+		return err != nil || !info.Mode().IsRegular() || info.Size() == 0
 	})
 }
 
@@ -168,6 +223,9 @@ func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *
 		return "", "", nil
 	}
 	message = fmt.Sprintf("%s %s", s.Program, res)
+	if meaning := s.ExitCodes[res.ExitCode]; meaning != "" && !res.TimedOut {
+		return meaning, message + "; ", nil
+	}
 	if last := lastLine(cmd.Stderr); last != "" && !res.TimedOut {
 		return last, message + "; ", nil
 	}
@@ -221,6 +279,9 @@ func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.T
 
 // lastLine is the last line with something in it of a file, "" where there is none.
 func lastLine(name string) string {
+	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return ""
@@ -251,7 +312,11 @@ func (b *Batch) keepFailed(v *visit, s *pipeline.Stage, name, dir string, task *
 		}
 		text.WriteString("\n")
 	}
-	if err := os.WriteFile(filepath.Join(dir, "failure.txt"), []byte(text.String()), 0o644); err != nil {
+	note := filepath.Join(dir, "failure.txt")
+	if err := os.RemoveAll(note); err != nil { // a program's own, which may be a link
+		return err
+	}
+	if err := os.WriteFile(note, []byte(text.String()), 0o644); err != nil {
 		return err
 	}
 	_, err := b.Store.Fail(v.id, name, dir)

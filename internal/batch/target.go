@@ -59,6 +59,9 @@ func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
 		switch {
 		case d.reason != "":
 			d.action = run
+			if b.Store.Has(v.id, name, d.print) { // a batch ended between moving it into the history and recording what took its place
+				d.action = restore
+			}
 		case rec.Reading != d.reading:
 			d.action, d.reason = read, "the way its values are read changed, or what they are compared with"
 		}

@@ -157,17 +157,24 @@ func (b *Batch) writeRows(group []finished) error {
 	if err := b.Store.Sync(ran...); err != nil {
 		return err
 	}
+	sound := make([]bool, len(group))
+	for n, f := range group {
+		sound[n] = !f.v.ran || b.sound(f.v)
+	}
 	changes := make([]csvmerge.Change, len(group))
 	for n, f := range group {
 		changes[n] = csvmerge.Change{ID: f.v.id, Cells: f.cells}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err := b.Claims.lost(); err != nil {
+		return err
+	}
 	written, err := b.Table.Merge(changes)
 	if err := b.lost(err); err != nil {
 		return err
 	}
-	for _, f := range group {
+	for n, f := range group {
 		b.count(f.v, f.status)
 		if f.v.ran || written {
 			e := journal.Event{Event: journal.Row, Mol: f.v.id, Outcome: f.status.String(), Seconds: time.Since(f.v.started).Seconds()}
@@ -177,6 +184,9 @@ func (b *Batch) writeRows(group []finished) error {
 			if err := b.log(e); err != nil {
 				return err
 			}
+		}
+		if !sound[n] {
+			continue // the next batch looks at its files
 		}
 		if err := b.note(f.v); err != nil {
 			return err

@@ -15,7 +15,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
+
+	"grimperium/internal/fault"
 )
 
 // The kinds of events.
@@ -100,7 +103,10 @@ func (w *Writer) Write(e Event) error {
 	if w.torn {
 		line = append([]byte{'\n'}, line...)
 	}
-	_, err = w.file.Write(line)
+	err = fault.Around("journal.line", func() error {
+		_, err := w.file.Write(line)
+		return err
+	})
 	if w.torn = err != nil; w.torn {
 		return fmt.Errorf("%s: the journal cannot be written: %w", w.path, cause(err))
 	}
@@ -112,7 +118,10 @@ func (w *Writer) open() error {
 	if err := os.MkdirAll(filepath.Dir(w.path), 0o777); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(w.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
+	f, err := os.OpenFile(w.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, 0o666)
+	if errors.Is(err, syscall.ELOOP) {
+		return errors.New("it is a symbolic link, which a batch does not follow; remove it")
+	}
 	if err != nil {
 		return err
 	}

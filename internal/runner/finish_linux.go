@@ -45,6 +45,13 @@ func finish(pid int, mark string, s *stopper) (syscall.WaitStatus, syscall.Rusag
 	return reapGroup(pid)
 }
 
+// exited says whether the leader has ended by itself and waits to be collected.
+func exited(pid int) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+	return err == nil && info.Signo != 0
+}
+
 // reapGroup collects the leader and those of its group that have become our children: all of them are dead or dying.
 // The usage is that of the leader, which includes the children that it waited for.
 func reapGroup(leader int) (status syscall.WaitStatus, use syscall.Rusage, err error) {

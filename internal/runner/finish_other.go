@@ -28,3 +28,6 @@ func finish(pid int, _ string, s *stopper) (status syscall.WaitStatus, use sysca
 	s.release()
 	return status, use, err
 }
+
+// exited is not to be known here without collecting the leader.
+func exited(int) bool { return false }

@@ -67,7 +67,7 @@ func (s *stopper) disarm() {
 func (s *stopper) stop(why cause) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || s.cause != causeNone {
+	if s.ended || s.cause != causeNone || exited(s.pgid) { // exited: it was in time, but we were stopped (Ctrl-Z) and saw it late
 		return
 	}
 	s.cause = why

@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
+
+	"grimperium/internal/fault"
 )
 
 // Index is a cache, artefacts/.index, that makes an up-to-date batch fast: for each molecule a key of all that it was compared with when it
@@ -254,8 +256,10 @@ func (x *Index) write(format string, args ...any) error {
 		}
 	}
 	x.lines++
-	_, err := fmt.Fprintf(x.out, format, args...)
-	return err
+	return fault.Around("index.line", func() error {
+		_, err := fmt.Fprintf(x.out, format, args...)
+		return err
+	})
 }
 
 // rewrite replaces the file by one with the living lines only, where that is worth it or there is no good file.
@@ -285,7 +289,7 @@ func (x *Index) rewrite() error {
 		return err
 	}
 	x.lines = living
-	return f.CloseAtomicallyReplace()
+	return fault.Around("index.replace", f.CloseAtomicallyReplace)
 }
 
 func programLine(name string, p Program) string {

@@ -37,7 +37,20 @@ func (e *LockedError) Error() string {
 }
 
 // Lock is an exclusive claim that the system drops when the process ends, however it does.
-type Lock struct{ f *os.File }
+//
+// Some network file systems keep such claims to one machine. A holder therefore says every few seconds, by the file's time stamp, that it lives, and a
+// holder on another host is believed while it does. What a crashed machine left stops being believed by itself.
+type Lock struct {
+	f    *os.File
+	path string
+	what string
+	beat *time.Ticker // nil until Announce
+}
+
+const (
+	beatEvery = 10 * time.Second
+	believed  = 3 * beatEvery // a holder on another host that was not heard of for so long is gone
+)
 
 // TakeLock locks a file (made when missing) for what the user calls what. It writes nothing into it until Announce.
 func TakeLock(path, what string) (*Lock, error) {
@@ -45,12 +58,20 @@ func TakeLock(path, what string) (*Lock, error) {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s: is a symbolic link, which a batch does not follow; remove it", path)
+	}
 	if err != nil {
 		return nil, err
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {
-		return &Lock{f}, nil
+		l := &Lock{f: f, path: path, what: what}
+		if err := l.elsewhere(); err != nil {
+			f.Close()
+			return nil, err
+		}
+		return l, nil
 	}
 	defer f.Close()
 	if !errors.Is(err, unix.EWOULDBLOCK) {
@@ -70,8 +91,38 @@ func alive(h Holder) bool {
 	return h.Host != host || unix.Kill(h.PID, 0) != unix.ESRCH
 }
 
+// elsewhere is an error while a holder on another host says that it lives.
+func (l *Lock) elsewhere() error {
+	data, _ := io.ReadAll(io.NewSectionReader(l.f, 0, 4096))
+	locked := &LockedError{What: l.what}
+	host, _ := os.Hostname()
+	if json.Unmarshal(data, &locked.Holder) != nil || locked.Holder.Host == "" || locked.Holder.Host == host {
+		return nil
+	}
+	info, err := l.f.Stat()
+	if err != nil || time.Since(info.ModTime()) > believed {
+		return nil
+	}
+	return locked
+}
+
+// Lost is an error if the file was removed or replaced meanwhile: whoever looks for the lock now does not find this one.
+func (l *Lock) Lost() error {
+	mine, err := l.f.Stat()
+	if err != nil {
+		return err
+	}
+	if now, err := os.Lstat(l.path); err != nil || !os.SameFile(mine, now) {
+		return fmt.Errorf("%s: its lock file %s was removed while the batch ran, so that another batch may have begun; nothing more was written, run again", l.what, l.path)
+	}
+	return nil
+}
+
 // Announce writes who has the lock into it.
 func (l *Lock) Announce() error {
+	if err := l.elsewhere(); err != nil {
+		return err
+	}
 	host, _ := os.Hostname()
 	data, err := json.Marshal(Holder{os.Getpid(), host, time.Now(), strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " ")})
 	if err != nil {
@@ -80,9 +131,23 @@ func (l *Lock) Announce() error {
 	if err := l.f.Truncate(0); err != nil {
 		return err
 	}
-	_, err = l.f.WriteAt(append(data, '\n'), 0)
-	return err
+	if _, err = l.f.WriteAt(append(data, '\n'), 0); err != nil {
+		return err
+	}
+	l.beat = time.NewTicker(beatEvery)
+	go func() {
+		for now := range l.beat.C { // never closed: the goroutine ends with the process
+			_ = os.Chtimes(l.path, now, now)
+		}
+	}()
+	return nil
 }
 
 // Release gives the lock up.
-func (l *Lock) Release() error { return l.f.Close() }
+func (l *Lock) Release() error {
+	if l.beat != nil {
+		l.beat.Stop()
+		_ = l.f.Truncate(0) // no holder, for other hosts
+	}
+	return l.f.Close()
+}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"grimperium/internal/fault"
 )
 
 // Outcomes of a target.
@@ -53,6 +55,7 @@ type Record struct {
 	Values      map[string]any    `json:"values,omitempty"`
 
 	unsynced bool
+	past     string // where it was in the history, until a manifest that says so is written
 }
 
 // Output is a file that a target produced.
@@ -67,6 +70,9 @@ func (s *Store) manifestPath(mol string) string { return s.Path(mol, "manifest.j
 // Manifest reads a molecule's manifest; an empty one where there is none. One that can't be read is an error that names
 // it: its results can't be trusted.
 func (s *Store) Manifest(mol string) (*Manifest, error) {
+	if err := s.noLinks(mol); err != nil {
+		return empty(mol), err
+	}
 	m := &Manifest{}
 	err := readJSON(s.manifestPath(mol), m)
 	switch {
@@ -86,6 +92,29 @@ func (s *Store) Manifest(mol string) (*Manifest, error) {
 		m = empty(mol)
 	}
 	return m, nil
+}
+
+// noLinks refuses a molecule's folder that is a symbolic link, or has links among its folders: what a batch moves and removes there would be someone else's.
+func (s *Store) noLinks(mol string) error {
+	refuse := func(path string) error {
+		return fmt.Errorf("%s: is a symbolic link, which a batch does not follow; remove it, or put the folder itself there (the whole artefacts folder may be a link)", path)
+	}
+	info, err := os.Lstat(s.Path(mol))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil && info.Mode()&fs.ModeSymlink != 0:
+		return refuse(s.Path(mol))
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s: is no folder; move the file away", s.Path(mol))
+	}
+	entries, err := os.ReadDir(s.Path(mol))
+	for _, e := range entries {
+		if e.Type()&fs.ModeSymlink != 0 {
+			return refuse(s.Path(mol, e.Name()))
+		}
+	}
+	return err
 }
 
 func empty(mol string) *Manifest {
@@ -130,6 +159,22 @@ const worth = time.Second
 // Save replaces the molecule's manifest by one atomic write. A killed process loses none of it; a power cut may, until Sync, unless one of the
 // targets was worth the time.
 func (s *Store) Save(m *Manifest) error {
+	if err := s.save(m); err != nil {
+		return err
+	}
+	for _, r := range m.Targets {
+		if r.past == "" {
+			continue
+		}
+		if err := fault.Around("store.forget", func() error { return os.Remove(r.past + ".json") }); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		r.past = ""
+	}
+	return nil
+}
+
+func (s *Store) save(m *Manifest) error {
 	worthy := false
 	for _, r := range m.Targets {
 		if r.Seconds > worth.Seconds() {
@@ -140,7 +185,7 @@ func (s *Store) Save(m *Manifest) error {
 		}
 	}
 	if worthy {
-		return writeJSON(s.manifestPath(m.Molecule), m)
+		return s.writeJSON(s.manifestPath(m.Molecule), m)
 	}
 	return s.write(m)
 }
@@ -150,22 +195,27 @@ func (s *Store) write(m *Manifest) error {
 	if err != nil {
 		return err
 	}
-	dir := s.Path(m.Molecule)
-	f, err := os.CreateTemp(dir, ".manifest")
+	f, err := os.CreateTemp(s.Path(scratchName), "manifest") // killed, it is swept
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(dir, 0o755); err == nil {
-			f, err = os.CreateTemp(dir, ".manifest")
+		if err = os.MkdirAll(s.Path(scratchName), 0o755); err == nil {
+			f, err = os.CreateTemp(s.Path(scratchName), "manifest")
 		}
 	}
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(data, '\n'))
+	err = fault.Around("store.write", func() error {
+		_, err := f.Write(append(data, '\n'))
+		return err
+	})
 	if e := f.Close(); err == nil {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), s.manifestPath(m.Molecule))
+		err = os.Chmod(f.Name(), 0o644)
+	}
+	if err == nil {
+		err = moveDir("store.manifest", f.Name(), s.manifestPath(m.Molecule))
 	}
 	if err != nil {
 		os.Remove(f.Name())
@@ -173,16 +223,19 @@ func (s *Store) write(m *Manifest) error {
 	return err
 }
 
-func writeJSON(path string, v any) error {
+func (s *Store) writeJSON(path string, v any) error {
 	data, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+	for _, dir := range []string{filepath.Dir(path), s.Path(scratchName)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
 	}
-	return renameio.WriteFile(path, append(data, '\n'), 0o644, renameio.WithTempDir(dir))
+	return fault.Around("store.record", func() error {
+		return renameio.WriteFile(path, append(data, '\n'), 0o644, renameio.WithTempDir(s.Path(scratchName)))
+	})
 }
 
 func readJSON(path string, into any) error {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"grimperium/internal/fault"
 )
 
 // Names in the artefacts folder.
@@ -74,14 +77,44 @@ func (s *Store) FailedDir(mol, target string) string {
 // Scratch makes a fresh folder for a target to run in.
 func (s *Store) Scratch(mol, target string) (string, error) {
 	dir := s.Path(scratchName, mol+"."+strings.ReplaceAll(target, "/", "."))
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
-	return dir, os.MkdirAll(dir, 0o755)
+	return dir, fault.Around("store.scratch", func() error {
+		if err := removeAll(dir); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(s.Path(scratchName), 0o755); err != nil {
+			return err
+		}
+		return os.Mkdir(dir, 0o755) // an error if someone put a link there meanwhile
+	})
 }
 
 // Sweep removes what targets left that were interrupted: they never happened.
-func (s *Store) Sweep() error { return os.RemoveAll(s.Path(scratchName)) }
+func (s *Store) Sweep() error {
+	return fault.Around("store.sweep", func() error {
+		left, _ := filepath.Glob(s.Path("." + IndexName + "[0-9]*")) // an index that was being written
+		for _, path := range append(left, s.Path(scratchName)) {
+			if err := removeAll(path); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// removeAll is os.RemoveAll, also of folders that a program left without the permission to look into them. It follows no link.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			return os.Chmod(path, 0o700) // called before the folder is read
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}
 
 // Commit moves a target's declared files from its scratch folder into the molecule's, fills the record's outputs, and
 // moves an earlier result aside. An output that is missing or no regular file is an error, and nothing is moved.
@@ -92,7 +125,7 @@ func (s *Store) Commit(m *Manifest, target, scratch string, outputs map[string]s
 	for name, file := range outputs {
 		out, err := fingerprintFile(scratch, file)
 		if err != nil {
-			return fmt.Errorf("output %s: %w", name, err)
+			return &OutputError{name, err}
 		}
 		rec.Outputs[name] = out
 		wanted[file] = true
@@ -107,48 +140,105 @@ func (s *Store) Commit(m *Manifest, target, scratch string, outputs map[string]s
 	if err := s.Retire(m, target); err != nil {
 		return err
 	}
-	if err := moveDir(scratch, dst); err != nil {
+	if err := moveDir("store.move", scratch, dst); err != nil {
 		return err
 	}
-	os.RemoveAll(s.FailedDir(m.Molecule, target))
+	removeAll(s.FailedDir(m.Molecule, target))
 	os.Remove(filepath.Dir(s.FailedDir(m.Molecule, target)))
 	return nil
 }
 
-// moveDir renames a folder onto a name that is free, making the parents.
-func moveDir(from, to string) error {
-	err := os.Rename(from, to)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(to), 0o755); err == nil {
-			err = os.Rename(from, to)
+// OutputError says that a program did not write what it should have: the disk is not at fault.
+type OutputError struct {
+	Output string
+	Err    error
+}
+
+func (e *OutputError) Error() string { return fmt.Sprintf("output %s: %v", e.Output, e.Err) }
+func (e *OutputError) Unwrap() error { return e.Err }
+
+// moveDir renames a folder onto a name that is free, or a file, making the parents.
+func moveDir(step, from, to string) error {
+	return fault.Around(step, func() error {
+		err := os.Rename(from, to)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = os.MkdirAll(filepath.Dir(to), 0o755); err == nil {
+				err = os.Rename(from, to)
+			}
 		}
-	}
-	return err
+		return err
+	})
 }
 
 // Fail moves a failed attempt's whole scratch folder to where a user can read it.
 func (s *Store) Fail(mol, target, scratch string) (string, error) {
 	dir := s.FailedDir(mol, target)
-	if err := os.RemoveAll(dir); err != nil {
+	if err := removeAll(dir); err != nil {
 		return dir, err
 	}
-	return dir, moveDir(scratch, dir)
+	return dir, moveDir("store.move", scratch, dir)
 }
 
 // fingerprintFile hashes a regular file below dir, without following links.
 func fingerprintFile(dir, name string) (Output, error) {
 	path := filepath.Join(dir, filepath.FromSlash(name))
-	info, err := os.Lstat(path)
+	info, err := lstat(dir, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return Output{}, fmt.Errorf("%s was not written%w", name, silent{err})
 	case err != nil:
 		return Output{}, err
 	case !info.Mode().IsRegular():
-		return Output{}, fmt.Errorf("%s is no regular file (%s)", name, info.Mode().Type())
+		return Output{}, notRegular(name, info)
 	}
 	sum, err := hashFile(path)
 	return Output{File: name, SHA256: sum, Size: info.Size()}, err
+}
+
+// lstat looks at a file below dir, or at the first link on the way to it.
+func lstat(dir, name string) (info fs.FileInfo, err error) {
+	path := dir
+	for _, part := range strings.Split(name, "/") {
+		path = filepath.Join(path, part)
+		if info, err = os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink != 0 {
+			return info, err
+		}
+	}
+	return info, nil
+}
+
+func notRegular(name string, info fs.FileInfo) error {
+	what := "another kind of file"
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		what = "a folder"
+	case mode&fs.ModeSymlink != 0:
+		what = "a symbolic link"
+	case mode&fs.ModeNamedPipe != 0:
+		what = "a named pipe"
+	}
+	return fmt.Errorf("%s is no regular file but %s", name, what)
+}
+
+// Regular is an error if one of the files that a program should have written is something else, such as a link out of its folder or a named pipe that a
+// reader would wait for, or is missing (fs.ErrNotExist).
+func Regular(dir string, outputs map[string]string) error {
+	var missing error
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
+		switch info, err := lstat(dir, outputs[name]); {
+		case errors.Is(err, fs.ErrNotExist):
+			missing = fmt.Errorf("output %s: %s was not written%w", name, outputs[name], silent{err})
+		case err == nil && !info.Mode().IsRegular():
+			return fmt.Errorf("output %s: %w", name, notRegular(outputs[name], info))
+		}
+	}
+	return missing
+}
+
+// SameContent says whether the file still has this SHA-256 and is a regular file.
+func SameContent(path, sha256 string) bool {
+	out, err := fingerprintFile(filepath.Dir(path), filepath.Base(path))
+	return err == nil && out.SHA256 == sha256
 }
 
 // silent carries an error for errors.Is without showing it.
@@ -191,7 +281,7 @@ func prune(dir string, wanted map[string]bool) error {
 				err = walk(name)
 			case wanted[name] && e.Type().IsRegular():
 			default:
-				err = os.RemoveAll(filepath.Join(dir, name))
+				err = removeAll(filepath.Join(dir, name))
 			}
 			if err != nil {
 				return err
@@ -205,21 +295,25 @@ func prune(dir string, wanted map[string]bool) error {
 // Retire moves the present result of a target, if there is one, into the molecule's history.
 func (s *Store) Retire(m *Manifest, target string) error {
 	dir := s.TargetDir(m.Molecule, target)
-	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case err == nil && info.Mode()&fs.ModeSymlink != 0:
+		return os.Remove(dir) // the link, not what it names
 	}
 	old := m.Targets[target]
 	if old == nil || old.Outcome != OK || s.Verify(m.Molecule, target, old) != "" {
 		return s.aside(m.Molecule, target, old)
 	}
 	past := s.historyDir(m.Molecule, target, old.Fingerprint)
-	if err := os.RemoveAll(past); err != nil {
+	if err := removeAll(past); err != nil {
 		return err
 	}
-	if err := moveDir(dir, past); err != nil {
+	if err := s.writeJSON(past+".json", old); err != nil { // first: killed in between, the result is where it was, or found by its record
 		return err
 	}
-	if err := writeJSON(past+".json", old); err != nil {
+	if err := moveDir("store.move", dir, past); err != nil {
 		return err
 	}
 	return s.trim(filepath.Dir(past))
@@ -270,6 +364,14 @@ func (s *Store) Restore(m *Manifest, target, fingerprint string) (*Record, error
 	if err := readJSON(past+".json", rec); err != nil || rec.Fingerprint != fingerprint || rec.Outcome != OK {
 		return nil, nil // no result of the past is worth an error
 	}
+	dir := s.TargetDir(m.Molecule, target)
+	rec.past = past
+	if _, err := os.Lstat(past); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(dir); err != nil || s.Verify(m.Molecule, target, rec) != "" {
+			return nil, nil
+		}
+		return rec, nil // a batch was killed after it had brought the files back
+	}
 	for _, out := range rec.Outputs {
 		if now, err := fingerprintFile(past, out.File); err != nil || now.SHA256 != out.SHA256 {
 			return nil, nil
@@ -278,11 +380,9 @@ func (s *Store) Restore(m *Manifest, target, fingerprint string) (*Record, error
 	if err := s.Retire(m, target); err != nil {
 		return nil, err
 	}
-	dir := s.TargetDir(m.Molecule, target)
-	if err := moveDir(past, dir); err != nil {
+	if err := moveDir("store.move", past, dir); err != nil {
 		return nil, err
 	}
-	os.Remove(past + ".json")
 	return rec, nil
 }
 
@@ -297,12 +397,13 @@ func (s *Store) aside(mol, target string, rec *Record) error {
 				continue
 			}
 			to := s.Path(mol, strings.ReplaceAll(target, "/", ".")+"."+filepath.Base(out.File)+".edited-"+now.SHA256[:8])
-			if err := os.Rename(filepath.Join(dir, out.File), to); err != nil {
+			err = fault.Around("store.aside", func() error { return os.Rename(filepath.Join(dir, out.File), to) })
+			if err != nil {
 				return err
 			}
 		}
 	}
-	return os.RemoveAll(dir)
+	return fault.Around("store.clear", func() error { return removeAll(dir) })
 }
 
 // Drop removes targets that are no longer there: for_each had more instances once.
@@ -333,7 +434,7 @@ func (s *Store) Sync(manifests ...*Manifest) error {
 			return err
 		}
 	}
-	if len(manifests) < many || syncAll(s.root) != nil {
+	if len(manifests) < many || fault.Around("store.flushAll", func() error { return syncAll(s.root) }) != nil {
 		for _, m := range manifests {
 			if err := s.syncOne(m); err != nil {
 				return err
@@ -379,5 +480,5 @@ func syncPath(path string) error {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	return fault.Around("store.flush", f.Sync)
 }
