@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"grimperium/internal/fault"
 )
 
 // sameFile reports whether a file is still the one that was looked at, by inode, size and time.
@@ -85,7 +87,7 @@ func (t *Table) replaceFile(edits []edit) (done bool, err error) {
 		return false, t.writeError(err)
 	}
 	defer f.Cleanup()
-	if err := t.writeEdited(f, edits); err != nil {
+	if err := fault.Around("csvmerge.write", func() error { return t.writeEdited(f, edits) }); err != nil {
 		return false, t.writeError(err)
 	}
 	// A time of our own with all its nanoseconds: the kernel's clock is coarse, and an edit by someone
@@ -94,7 +96,7 @@ func (t *Table) replaceFile(edits []edit) (done bool, err error) {
 	if err := os.Chtimes(f.Name(), now, now); err != nil {
 		return false, t.writeError(err)
 	}
-	if err := f.Sync(); err != nil { // the long part, hence before the last look at the old file
+	if err := fault.Around("csvmerge.flush", f.Sync); err != nil { // the long part, hence before the last look at the old file
 		return false, t.writeError(err)
 	}
 	written, err := f.Stat()
@@ -104,7 +106,7 @@ func (t *Table) replaceFile(edits []edit) (done bool, err error) {
 	if info, err := os.Stat(t.path); err != nil || !sameFile(info, t.info) {
 		return false, nil // refresh looks into it
 	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
+	if err := fault.Around("csvmerge.replace", f.CloseAtomicallyReplace); err != nil {
 		return false, t.writeError(err)
 	}
 	t.info = written
@@ -132,7 +134,7 @@ func (t *Table) syncDir(dir string) error {
 		return nil // a folder that may be written but not read
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+	if err := fault.Around("csvmerge.folder", d.Sync); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("%s: the table is written, but the disk did not confirm it: %w", t.path, reason(err))
 	}
 	return nil
