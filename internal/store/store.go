@@ -253,8 +253,13 @@ func hashFile(path string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
+	return Hash(f)
+}
+
+// Hash is the SHA-256 of what a reader gives, in hexadecimal.
+func Hash(r io.Reader) (string, error) {
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	if _, err := io.Copy(h, r); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
