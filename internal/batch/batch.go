@@ -437,7 +437,7 @@ func (b *Batch) countDeaths() error {
 			status = csvmerge.Skip
 		}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: map[string]string{"status": status.String(), "reruns": strconv.Itoa(int(reruns) + 1),
-			"error_message": fmt.Sprintf("%s/%s: %s", id, target, diedMessage)}})
+			"error_message": fmt.Sprintf("%s/%s: %s", id, target, diedMessage), "batch_id": b.id}}) // batch_id: so that columns are added as by any other row
 	}
 	if len(changes) == 0 {
 		return nil

@@ -150,3 +150,9 @@ func TestKill(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkUnarmed(b *testing.B) {
+	for b.Loop() {
+		_ = Around("store.move", func() error { return nil })
+	}
+}

@@ -65,6 +65,11 @@ func TakeLock(path, what string) (*Lock, error) {
 		return nil, err
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for n := 0; n < 25 && errors.Is(err, unix.EWOULDBLOCK) && !alive(holder(f)); n++ {
+		// A program that a killed batch was just starting has the claim until its exec.
+		time.Sleep(20 * time.Millisecond)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
 	if err == nil {
 		l := &Lock{f: f, path: path, what: what}
 		if err := l.elsewhere(); err != nil {
@@ -78,25 +83,31 @@ func TakeLock(path, what string) (*Lock, error) {
 		return nil, fmt.Errorf("%s: can't be locked: %w", path, err)
 	}
 	locked := &LockedError{What: what}
-	data, _ := io.ReadAll(io.LimitReader(f, 4096))
-	if json.Unmarshal(data, &locked.Holder) != nil || !alive(locked.Holder) {
-		locked.Holder = Holder{} // what a crashed batch left
+	if h := holder(f); alive(h) {
+		locked.Holder = h
 	}
 	return nil, locked
 }
 
-// alive says whether the holder may be who has the lock: a process of this host that is gone can't.
+// holder is who wrote into the file last, if anyone did.
+func holder(f *os.File) (h Holder) {
+	data, _ := io.ReadAll(io.NewSectionReader(f, 0, 4096))
+	if json.Unmarshal(data, &h) != nil {
+		return Holder{}
+	}
+	return h
+}
+
+// alive says whether the holder may be who has the lock: nobody, and a process of this host that is gone, can't.
 func alive(h Holder) bool {
 	host, _ := os.Hostname()
-	return h.Host != host || unix.Kill(h.PID, 0) != unix.ESRCH
+	return h.PID > 0 && h.Host != host || unix.Kill(h.PID, 0) != unix.ESRCH
 }
 
 // elsewhere is an error while a holder on another host says that it lives.
 func (l *Lock) elsewhere() error {
-	data, _ := io.ReadAll(io.NewSectionReader(l.f, 0, 4096))
-	locked := &LockedError{What: l.what}
-	host, _ := os.Hostname()
-	if json.Unmarshal(data, &locked.Holder) != nil || locked.Holder.Host == "" || locked.Holder.Host == host {
+	locked := &LockedError{What: l.what, Holder: holder(l.f)}
+	if host, _ := os.Hostname(); locked.Holder.Host == "" || locked.Holder.Host == host {
 		return nil
 	}
 	info, err := l.f.Stat()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const print1 = "1111111111111111111111111111111111111111111111111111111111111111"
@@ -253,5 +254,67 @@ func TestLock(t *testing.T) {
 	check(t, os.Symlink("/etc/passwd", path))
 	if _, err := TakeLock(path, "table.csv"); err == nil {
 		t.Error("a link was followed")
+	}
+}
+
+func TestLockElsewhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	foreign := []byte(`{"pid":1,"host":"another.host","command":"mage batch"}`)
+	check(t, os.WriteFile(path, foreign, 0o644))
+	var locked *LockedError
+	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.Host != "another.host" {
+		t.Errorf("a holder on another host, heard of just now: %v", err)
+	}
+	long := time.Now().Add(-2 * believed)
+	check(t, os.Chtimes(path, long, long))
+	l, err := TakeLock(path, "table.csv")
+	if err != nil {
+		t.Fatalf("a holder on another host, not heard of for long: %v", err)
+	}
+	check(t, os.WriteFile(path, foreign, 0o644)) // it began in the same moment
+	if err := l.Announce(); !errors.As(err, &locked) {
+		t.Errorf("announced over another's name: %v", err)
+	}
+	check(t, os.WriteFile(path, nil, 0o644))
+	check(t, l.Announce())
+	check(t, l.Lost())
+	check(t, os.Rename(path, path+".old"))
+	if err := l.Lost(); err == nil {
+		t.Error("the file is gone, the lock not lost")
+	}
+	check(t, l.Release())
+	if data, err := os.ReadFile(path + ".old"); err != nil || len(data) > 0 {
+		t.Errorf("a lock that was given up has a holder: %q, %v", data, err)
+	}
+}
+
+// TestKilledInHistory has a batch end between any two steps of bringing an earlier result back: the next one still finds it.
+func TestKilledInHistory(t *testing.T) {
+	s := open(t)
+	m := empty("m")
+	build(t, s, m, "a", print1, "one")
+	check(t, s.Save(m))
+	build(t, s, m, "a", printN("2"), "two")
+	check(t, s.Save(m))
+	got, err := s.Restore(m, "a", print1) // moved; killed before the manifest says so
+	if err != nil || got == nil {
+		t.Fatalf("restored: %v, %v", got, err)
+	}
+	m, err = s.Manifest("m")
+	check(t, err)
+	if !s.Has("m", "a", print1) {
+		t.Fatal("the earlier result is not known any more")
+	}
+	got, err = s.Restore(m, "a", print1)
+	if err != nil || got == nil || s.Verify("m", "a", got) != "" {
+		t.Fatalf("restored again: %v, %v", got, err)
+	}
+	m.Put("a", got)
+	check(t, s.Save(m))
+	if s.Has("m", "a", print1) {
+		t.Error("its record stays in the history")
+	}
+	if got, err := s.Restore(m, "a", printN("2")); err != nil || got == nil {
+		t.Errorf("what it took the place of: %v, %v", got, err)
 	}
 }

@@ -1,0 +1,60 @@
+package journal
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestDamaged flips every bit-pair of every byte of a small journal, and cuts it at every byte: what is whole is still read, nothing fails, and what is written
+// afterwards is a line of its own.
+func TestDamaged(t *testing.T) {
+	dir := t.TempDir()
+	whole := filepath.Join(dir, "whole")
+	w := Create(whole)
+	for _, e := range []Event{{Event: BatchStart, Batch: "1", PID: 1 << 30, Host: "h"}, {Event: TargetStart, Mol: "m", Stage: "a"},
+		{Event: TargetEnd, Mol: "m", Stage: "a", Outcome: OK}, {Event: Row, Mol: "m", Outcome: "OK"}, {Event: BatchEnd, Outcome: Done}} {
+		if err := w.Write(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "damaged")
+	try := func(what string, at int, damaged []byte, least int) {
+		if err := os.WriteFile(path, damaged, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		Ended(path)
+		if _, err := OpenAtLastBatch(path); err != nil {
+			t.Fatalf("%s at %d: %v", what, at, err)
+		}
+		Durations(path, 1<<20)
+		w := Create(path)
+		if err := w.Write(Event{Event: Note, Error: "afterwards"}); err != nil {
+			t.Fatalf("%s at %d: %v", what, at, err)
+		}
+		w.Close()
+		events, err := Open(path).Next()
+		if err != nil || len(events) < least+1 || events[len(events)-1].Error != "afterwards" {
+			t.Fatalf("%s at %d: %d events, %v", what, at, len(events), err)
+		}
+	}
+	for n := range data {
+		lines := 0
+		for _, c := range data[:n] {
+			if c == '\n' {
+				lines++
+			}
+		}
+		try("cut", n, data[:n], lines)
+		for _, flip := range []byte{0x01, 0x20, 0xff} {
+			damaged := append([]byte(nil), data...)
+			damaged[n] ^= flip
+			least := 3 // two lines that are glued are lost, and one that is cut in two
+			try("flipped", n, damaged, least)
+		}
+	}
+}
