@@ -93,6 +93,7 @@ func (s *Summary) invalid(found []csvmerge.Finding) {
 type Group struct {
 	Stage, Reason string
 	Count         int
+	First         []string // messages, at most three
 }
 
 // String is the group as "3 pm7: the SCF did not converge".
@@ -108,7 +109,9 @@ func Groups(messages []string) []Group {
 			n = len(out)
 			out = append(out, Group{Stage: stage, Reason: reason})
 		}
-		out[n].Count++
+		if out[n].Count++; len(out[n].First) < 3 {
+			out[n].First = append(out[n].First, m)
+		}
 	}
 	slices.SortStableFunc(out, func(a, b Group) int { return b.Count - a.Count })
 	return out

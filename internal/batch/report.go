@@ -59,18 +59,16 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	if stage, share := s.slowest(); stage != "" {
 		fmt.Fprintf(w, "  slowest stage: %s, %.0f %% of the time\n", stage, 100*share)
 	}
-	if len(s.Failures) > 1 {
-		for _, g := range s.Groups() {
+	for _, g := range s.Groups() { // a cause of ten thousand failures is said once
+		if g.Count > 1 {
 			fmt.Fprintf(w, "  failed: %s\n", g)
 		}
-	}
-	const most = 20
-	for n, f := range s.Failures {
-		if n == most {
-			fmt.Fprintf(w, "  ... and %d more\n", len(s.Failures)-most)
-			break
+		for _, message := range g.First {
+			fmt.Fprintf(w, "  %s\n", message)
 		}
-		fmt.Fprintf(w, "  %s\n", f.Message)
+		if more := g.Count - len(g.First); more > 0 {
+			fmt.Fprintf(w, "  ... and %d more like these\n", more)
+		}
 	}
 	if s.Interrupted {
 		fmt.Fprintln(w, "Interrupted; the next batch goes on from here.")
