@@ -212,7 +212,7 @@ func (run *MOPAC) checkOptimised(out string) error {
 	switch {
 	case run.SoftStop != "" && norm > maxSoftGradient:
 		return fmt.Errorf("the geometry may not be completely optimised: gradient %.2f kcal/mol/Å, at most %.1f is accepted (MOPAC says: %s); "+
-			"LBFGS or LET DDMIN=0.0 in the deck may get further", norm, maxSoftGradient, run.SoftStop)
+			"LBFGS in the deck may get further", norm, maxSoftGradient, run.SoftStop)
 	case norm > maxGradient && !strings.Contains(out, "IS LESS THAN CUTOFF"):
 		return fmt.Errorf("the geometry is not optimised: gradient %.2f kcal/mol/Å, at most %.1f is accepted; PRECISE in the deck tightens the criteria",
 			norm, maxGradient)
