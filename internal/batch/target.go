@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/journal"
@@ -245,7 +247,14 @@ func (b *Batch) fail(v *visit, s *pipeline.Stage, i int, rec *store.Record, mess
 	return nil
 }
 
+// oneLine makes a text fit for a cell and a terminal: whatever a program wrote, it is one line of printable characters, not too long.
 func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != utf8.RuneError {
+			return r
+		}
+		return ' '
+	}, text)
 	text = strings.Join(strings.Fields(text), " ")
 	if r := []rune(text); len(r) > 500 {
 		text = string(r[:500]) + "..."
