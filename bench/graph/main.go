@@ -1,6 +1,6 @@
 // Graph measures the machine alone against make, ninja and snakemake: N molecules × 5 chained stages that copy a small file. Everything from
 // nothing, everything up to date, one input changed; wall time and peak memory; all in one run, one after the other. Peers that are not installed, or
-// that would take too long (snakemake beyond 1,000), are left out.
+// that would take too long (snakemake beyond 500), are left out.
 //
 //	go run ./bench/graph -n 1000
 package main
@@ -30,7 +30,7 @@ stage "s1" {
 func main() {
 	log.SetFlags(0)
 	n := flag.Int("n", 1000, "molecules")
-	slow := flag.Bool("slow", false, "snakemake beyond 1,000 molecules too")
+	slow := flag.Bool("slow", false, "snakemake beyond 500 molecules too")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "grimperium-graph-")
 	check(err)
@@ -52,7 +52,7 @@ func main() {
 	}{
 		{"ninja", writeNinja, []string{"ninja", "-j1", "--quiet"}, 1 << 30},
 		{"make", writeMake, []string{"make", "-s"}, 1 << 30},
-		{"snakemake", writeSnake, []string{"snakemake", "-j1", "--quiet", "--nolock"}, 1000},
+		{"snakemake", writeSnake, []string{"snakemake", "-j1", "--quiet", "--nolock"}, 500},
 	} {
 		if _, err := exec.LookPath(peer.argv[0]); err != nil || (*n > peer.most && !*slow) {
 			fmt.Printf("| %s | – | – | – | – |\n", peer.name)
