@@ -175,17 +175,23 @@ func (s *Store) Save(m *Manifest) error {
 }
 
 func (s *Store) save(m *Manifest) error {
-	worthy := false
 	for _, r := range m.Targets {
-		if r.Seconds > worth.Seconds() {
-			worthy = true
-			if r.unsynced {
-				return s.Sync(m)
-			}
+		if r.unsynced && r.worthy() {
+			return s.Sync(m)
 		}
 	}
-	if worthy {
-		return s.writeJSON(s.manifestPath(m.Molecule), m)
+	return s.replace(m)
+}
+
+func (r *Record) worthy() bool { return r.Seconds > worth.Seconds() }
+
+// replace puts a manifest in the place of the old one: flushed before that, where the manifest speaks of something that was worth the time, because a
+// power cut must not leave a torn one in the place of a good one.
+func (s *Store) replace(m *Manifest) error {
+	for _, r := range m.Targets {
+		if r.worthy() {
+			return s.writeJSON(s.manifestPath(m.Molecule), m)
+		}
 	}
 	return s.write(m)
 }

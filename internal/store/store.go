@@ -435,7 +435,7 @@ func (s *Store) Sync(manifests ...*Manifest) error {
 		return nil
 	}
 	for _, m := range manifests {
-		if err := s.write(m); err != nil {
+		if err := s.replace(m); err != nil {
 			return err
 		}
 	}
