@@ -30,11 +30,16 @@ stage "s1" {
 func main() {
 	log.SetFlags(0)
 	n := flag.Int("n", 1000, "molecules")
+	to := flag.String("profile", "", "take profiles of our batch into this folder, and nothing else")
 	slow := flag.Bool("slow", false, "snakemake beyond 500 molecules too")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "grimperium-graph-")
 	check(err)
 	defer os.RemoveAll(dir)
+	if *to != "" {
+		profile(filepath.Join(dir, "ours"), *to, *n)
+		return
+	}
 	mage := filepath.Join(dir, "mage")
 	run("", "go", "tool", "mage", "-compile", mage)
 
