@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -39,6 +40,7 @@ func finish(pid int, mark string, s *stopper) (syscall.WaitStatus, syscall.Rusag
 		}
 	}
 	s.disarm()
+	<-shared.ready
 	_ = syscall.Kill(-pid, syscall.SIGKILL)
 	reapOrphans(mark)
 	s.release()
@@ -96,7 +98,7 @@ func orphans() []int {
 	var found []int
 	own := syscall.Getpgrp()
 	for _, pid := range children() {
-		if shared.leaders[pid] || shared.guard != nil && pid == shared.guard.pid {
+		if shared.leaders[pid] || isGuard(pid) {
 			continue
 		}
 		pgid, err := syscall.Getpgid(pid)
@@ -115,8 +117,14 @@ func orphans() []int {
 // thread that is alive; the Go runtime never ends the main one). A kernel without CONFIG_PROC_CHILDREN has no such
 // file: then what leaves its group lives on until the guard finds it, at the end of the batch.
 func children() []int {
-	pid := strconv.Itoa(os.Getpid())
-	text, err := os.ReadFile("/proc/self/task/" + pid + "/children")
+	if shared.children == nil {
+		f, err := os.Open("/proc/self/task/" + strconv.Itoa(os.Getpid()) + "/children")
+		if err != nil {
+			return nil
+		}
+		shared.children = f
+	}
+	text, err := io.ReadAll(io.NewSectionReader(shared.children, 0, 1<<20))
 	if err != nil {
 		return nil
 	}
@@ -127,6 +135,11 @@ func children() []int {
 		}
 	}
 	return out
+}
+
+func isGuard(pid int) bool {
+	g := shared.guard.Load()
+	return g != nil && pid == g.pid
 }
 
 // isMarked says whether an entry of the process's environment begins with mark.

@@ -20,12 +20,14 @@ type state struct {
 	once  sync.Once
 	batch string
 	count atomic.Int64
-	guard *guard
+	guard atomic.Pointer[guard]
+	ready chan struct{} // closed when the guard has been started
 
 	// mu makes fork and registration one step: who looks at our children (reapOrphans) must be able to tell a
 	// command's leader from an orphan.
-	mu      sync.Mutex
-	leaders map[int]bool
+	mu       sync.Mutex
+	leaders  map[int]bool
+	children *os.File // the system's list of our children, opened once
 }
 
 var shared state // the one global of this package; see state
@@ -36,7 +38,11 @@ func (s *state) newMark() string {
 		s.batch = rand.Text()
 		s.leaders = map[int]bool{}
 		becomeSubreaper()
-		s.guard = startGuard(s.batch)
+		s.ready = make(chan struct{})
+		go func() { // the first program need not wait for it until it has ended: a process that is being started holds the batch's locks
+			s.guard.Store(startGuard(s.batch))
+			close(s.ready)
+		}()
 	})
 	return fmt.Sprintf("%s=%s.%d", markName, s.batch, s.count.Add(1))
 }

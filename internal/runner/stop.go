@@ -85,7 +85,7 @@ func (s *stopper) tellGuard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
-		shared.guard.tell('+', s.pgid)
+		shared.guard.Load().tell('+', s.pgid)
 		s.told = true
 	}
 }
@@ -93,7 +93,7 @@ func (s *stopper) tellGuard() {
 // release takes the group off the guard's list. It is called when the group is gone and before its number is free.
 func (s *stopper) release() {
 	if s.told {
-		shared.guard.tell('-', s.pgid)
+		shared.guard.Load().tell('-', s.pgid)
 	}
 }
 
