@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,12 +57,18 @@ func (b *Batch) retried(i int) bool {
 	return strings.Contains(strings.ToLower(message), strings.ToLower(b.Retry))
 }
 
-// limited is the part of the schedule that this batch takes.
-func (b *Batch) limited(todo []string) []string {
-	if b.Limit > 0 && len(todo) > b.Limit {
-		return todo[:b.Limit]
+// errEnough ends a batch that has taken up as many molecules as it may.
+var errEnough = errors.New("the limit of molecules is reached")
+
+// admit counts a molecule in which something is about to run; false when the limit is reached.
+func (b *Batch) admit() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.Limit > 0 && b.admitted == b.Limit {
+		return false
 	}
-	return todo
+	b.admitted++
+	return true
 }
 
 // task is a target's task at an attempt, with the time that it has in this batch.

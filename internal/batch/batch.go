@@ -76,6 +76,7 @@ type Batch struct {
 	programs *programs
 	died     map[string]string // molecule to target, where the process itself died in the last batch
 	sum      Summary
+	admitted int    // molecules in which something ran
 	window   []bool // of the last molecules, in their order: failed
 	alarmed  bool
 }
@@ -168,6 +169,9 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	b.sum.Scheduled = len(todo)
+	if b.Limit > 0 {
+		b.sum.Scheduled = min(b.Limit, len(todo))
+	}
 	if err := b.alarmInvalid(); err != nil {
 		return nil, err
 	}
@@ -279,7 +283,7 @@ func (b *Batch) schedule() ([]string, error) {
 	if err := b.refuse(problems); err != nil {
 		return nil, err
 	}
-	return b.limited(append(failed, others...)), nil
+	return append(failed, others...), nil
 }
 
 // findings reports the rows that can't be used; under permissive they are returned to be left out.

@@ -199,6 +199,9 @@ func (b *Batch) DryRun(w io.Writer) error {
 		if len(plan) == 0 {
 			continue
 		}
+		if b.Limit > 0 && molecules == b.Limit {
+			break
+		}
 		molecules++
 		fmt.Fprintln(w, id)
 		for _, t := range plan {

@@ -124,6 +124,9 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 		v.failure = &failure{target: name, message: old.Error, skipped: true}
 		return old, nil
 	}
+	if !v.ran && !b.admit() {
+		return nil, errEnough
+	}
 	if d.action == run && s.Program != "" {
 		release, err := b.cores.take(ctx, s.Cores)
 		if err != nil {
