@@ -19,8 +19,10 @@ type visit struct {
 	man     *store.Manifest
 	status  csvmerge.Status
 	reruns  int
-	trusted bool // the files' stats are those that were last verified: no need to hash them
-	ran     bool // a target was built, restored or read again
+	files   []string     // of its results, with the manifest
+	seen    store.Digest // of these, before they were verified
+	trusted bool         // the files' stats are those that were last verified: no need to hash them
+	ran     bool         // a target was built, restored or read again
 	started time.Time
 	failure *failure
 }
@@ -59,6 +61,7 @@ func (b *Batch) open(v *visit, cells map[string]any) error {
 	} else if err != nil {
 		return err
 	}
+	b.look(v)
 	v.m, err = b.Pipeline.Molecule(cells)
 	return err
 }
@@ -204,23 +207,28 @@ func (b *Batch) fold(v *visit) error {
 	return nil
 }
 
+// look takes the stats of a molecule's files, before they are verified. Where one of them can't be seen, nothing will be noted.
+func (b *Batch) look(v *visit) {
+	v.files = []string{"manifest.json"}
+	for _, s := range b.Pipeline.Stages {
+		for _, target := range append([]string{s.Name}, v.man.Instances(s.Name)...) {
+			if rec := v.man.Targets[target]; rec != nil && rec.Outcome == store.OK {
+				for _, name := range sortedNames(rec.Outputs) {
+					v.files = append(v.files, target+"/"+rec.Outputs[name].File)
+				}
+			}
+		}
+	}
+	v.seen = b.Index.Digest(v.id, v.files)
+}
+
 // note tells the index that the molecule is fresh now.
 func (b *Batch) note(v *visit) error {
 	i, ok := b.Table.Lookup(v.id)
 	if !ok || (v.failure != nil && (b.Table.Status(i) != csvmerge.Skip || len(b.Timeouts) > 0)) {
 		return nil
 	}
-	files := []string{"manifest.json"}
-	for _, s := range b.Pipeline.Stages {
-		for _, target := range append([]string{s.Name}, v.man.Instances(s.Name)...) {
-			if rec := v.man.Targets[target]; rec != nil && rec.Outcome == store.OK {
-				for _, name := range sortedNames(rec.Outputs) {
-					files = append(files, target+"/"+rec.Outputs[name].File)
-				}
-			}
-		}
-	}
-	return b.Index.Note(v.id, b.key(i), files)
+	return b.Index.Note(v.id, b.key(i), v.files, v.seen)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05-07:00") }

@@ -18,13 +18,18 @@ import (
 func (b *Batch) all(ctx context.Context, todo []string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	enough := make(chan struct{})
+	var once sync.Once
 	b.rows.open(b, cancel)
 	queue := make(chan string)
 	var group sync.WaitGroup
 	for range b.jobs() {
 		group.Go(func() {
 			for id := range queue {
-				if err := b.molecule(ctx, id); err != nil {
+				err := b.molecule(ctx, id)
+				if errors.Is(err, errEnough) {
+					once.Do(func() { close(enough) })
+				} else if err != nil {
 					cancel(err)
 				} else if err := b.alarm(); err != nil {
 					cancel(err)
@@ -36,6 +41,8 @@ feed:
 	for _, id := range todo {
 		select {
 		case queue <- id:
+		case <-enough:
+			break feed
 		case <-ctx.Done():
 			break feed
 		}
@@ -159,7 +166,10 @@ func (b *Batch) writeRows(group []finished) error {
 	}
 	sound := make([]bool, len(group))
 	for n, f := range group {
-		sound[n] = !f.v.ran || b.sound(f.v)
+		if sound[n] = !f.v.ran; f.v.ran {
+			b.look(f.v)
+			sound[n] = b.sound(f.v)
+		}
 	}
 	changes := make([]csvmerge.Change, len(group))
 	for n, f := range group {

@@ -52,11 +52,13 @@ type entry struct {
 	list        int
 }
 
+// waiting is an entry whose files' time stamps can't be trusted yet.
 type waiting struct {
-	mol   string
-	key   [16]byte
-	files []string
-	since time.Time
+	mol    string
+	key    [16]byte
+	files  []string
+	digest [16]byte  // of the files that were verified
+	from   time.Time // when it can be trusted, if it is still the same
 }
 
 // Program is the identity of an executable, valid while the stats of the files that it was read from are the same.
@@ -193,25 +195,43 @@ func trustedFrom(newest time.Time, coarse bool) time.Time {
 	return newest.Add(granularity)
 }
 
-// Note remembers that a molecule was found fresh with this key: its files were just verified. files are relative to the molecule's folder.
-// It is written when the files' time stamps can be trusted.
-func (x *Index) Note(mol string, key [16]byte, files []string) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.waiting = append(x.waiting, waiting{mol, key, files, time.Now()})
-	return x.settle(time.Now())
+// Digest folds the stats of a molecule's files (relative to its folder): what is noted is what was seen before the files were verified. The zero value, which
+// is never noted, stands for files that can't be seen.
+func (x *Index) Digest(mol string, files []string) Digest {
+	sum, trusted, err := x.s.digest(mol, files)
+	if err != nil {
+		return Digest{}
+	}
+	return Digest{sum, trusted}
 }
 
-// settle writes the entries whose files are old enough.
+// Digest is the state of a molecule's files, and from when on it can be trusted.
+type Digest struct {
+	sum     [16]byte
+	trusted time.Time
+}
+
+// Note remembers that a molecule was found fresh with this key: its files were verified after seen was taken. It is written when the files' time stamps can be
+// trusted, at once or with a later one.
+func (x *Index) Note(mol string, key [16]byte, files []string, seen Digest) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now()
+	if seen.trusted.Before(now.Add(2 * coarseGranularity)) { // else its clock is not ours: never
+		x.waiting = append(x.waiting, waiting{mol, key, files, seen.sum, seen.trusted})
+	}
+	return x.settle(now)
+}
+
+// settle writes the entries whose files are old enough, and have not changed since they were verified.
 func (x *Index) settle(now time.Time) error {
 	for len(x.waiting) > 0 {
 		w := x.waiting[0]
-		if now.Sub(w.since) < granularity {
+		if now.Before(w.from) {
 			return nil
 		}
-		digest, trusted, err := x.s.digest(w.mol, w.files)
-		if err == nil && trusted.Before(now) {
-			if err := x.add(w, digest); err != nil {
+		if digest, _, err := x.s.digest(w.mol, w.files); err == nil && digest == w.digest {
+			if err := x.add(w); err != nil {
 				return err
 			}
 		}
@@ -220,7 +240,7 @@ func (x *Index) settle(now time.Time) error {
 	return nil
 }
 
-func (x *Index) add(w waiting, digest [16]byte) error {
+func (x *Index) add(w waiting) error {
 	names := strings.Join(w.files, "\t")
 	n, ok := x.numbers[names]
 	if !ok {
@@ -230,7 +250,7 @@ func (x *Index) add(w waiting, digest [16]byte) error {
 			return err
 		}
 	}
-	e := entry{w.key, digest, n}
+	e := entry{w.key, w.digest, n}
 	if x.entries[w.mol] == e {
 		return nil
 	}
@@ -344,13 +364,10 @@ func watchDigest(paths []string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
-// Close writes what is left; it waits a moment for the time stamps of the last molecule's files.
+// Close writes what is left. A molecule whose files are too young is left out: the next batch hashes them once more.
 func (x *Index) Close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.waiting) > 0 {
-		time.Sleep(granularity)
-	}
 	err := x.settle(time.Now())
 	if x.out != nil {
 		if e := x.out.Close(); err == nil {

@@ -15,10 +15,46 @@ func indexed(t *testing.T) (*Store, [16]byte) {
 	s := open(t)
 	build(t, s, empty("mol_1"), "a", print1, "hello")
 	key := Key("pipeline", "cells")
-	x := s.Index()
-	check(t, x.Note("mol_1", key, files))
-	check(t, x.Close())
+	note(t, s, s.Index(), key)
 	return s, key
+}
+
+// note notes mol_1 when its files are old enough to be trusted.
+func note(t *testing.T, s *Store, x *Index, key [16]byte) {
+	t.Helper()
+	seen := x.Digest("mol_1", files)
+	time.Sleep(time.Until(seen.trusted))
+	check(t, x.Note("mol_1", key, files, seen))
+	check(t, x.Close())
+}
+
+// What was changed between the look at it and the note is not taken for what was verified.
+func TestIndexChangedMeanwhile(t *testing.T) {
+	s := open(t)
+	build(t, s, empty("mol_1"), "a", print1, "hello")
+	x, key := s.Index(), Key("pipeline", "cells")
+	seen := x.Digest("mol_1", files)
+	time.Sleep(time.Until(seen.trusted))
+	check(t, os.WriteFile(filepath.Join(s.TargetDir("mol_1", "a"), "out"), []byte("hellO"), 0o644))
+	check(t, x.Note("mol_1", key, files, seen))
+	check(t, x.Close())
+	if s.Index().Fresh("mol_1", key) {
+		t.Error("the edit was taken for verified")
+	}
+}
+
+// Files that are too young when the batch ends are left out, and cost the next batch a look.
+func TestIndexTooYoung(t *testing.T) {
+	s := open(t)
+	build(t, s, empty("mol_1"), "a", print1, "hello")
+	x, key := s.Index(), Key("pipeline", "cells")
+	seen := x.Digest("mol_1", files)
+	seen.trusted = time.Now().Add(time.Second)
+	check(t, x.Note("mol_1", key, files, seen))
+	check(t, x.Close())
+	if s.Index().Fresh("mol_1", key) {
+		t.Error("a young file is trusted")
+	}
 }
 
 func TestIndex(t *testing.T) {
@@ -88,8 +124,7 @@ func TestIndexDamaged(t *testing.T) {
 			if x.Fresh("mol_1", Key("never noted")) {
 				t.Fatalf("byte %d: fresh with a key that was never noted", n)
 			}
-			check(t, x.Note("mol_1", key, files))
-			check(t, x.Close())
+			note(t, s, x, key)
 			if !s.Index().Fresh("mol_1", key) {
 				t.Fatalf("byte %d: not healed:\n%s", n, data)
 			}

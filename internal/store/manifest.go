@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,9 @@ type Manifest struct {
 	Format   string             `json:"format"`
 	Molecule string             `json:"molecule"`
 	Targets  map[string]*Record `json:"targets"` // by "stage" or "stage/instance"
+
+	dirty bool // it says more than the file does
+	loose bool // the file is not flushed yet: a power cut may take it, and whatever takes its place
 }
 
 // Record is what is known of one target.
@@ -55,6 +59,7 @@ type Record struct {
 	Values      map[string]any    `json:"values,omitempty"`
 
 	unsynced bool
+	encoded  []byte // its JSON, until it changes: a molecule's manifest is written once for each of its targets
 	past     string // where it was in the history, until a manifest that says so is written
 }
 
@@ -190,57 +195,95 @@ func (r *Record) worthy() bool { return r.Seconds > worth.Seconds() }
 func (s *Store) replace(m *Manifest) error {
 	for _, r := range m.Targets {
 		if r.worthy() {
-			return s.writeJSON(s.manifestPath(m.Molecule), m)
+			data, err := m.encode()
+			if err == nil {
+				err = s.flushed(s.manifestPath(m.Molecule), data)
+			}
+			if err == nil {
+				m.dirty, m.loose = false, false
+			}
+			return err
 		}
 	}
 	return s.write(m)
 }
 
+// write puts a manifest in the place of the old one, unflushed.
 func (s *Store) write(m *Manifest) error {
-	data, err := json.MarshalIndent(m, "", " ")
+	data, err := m.encode()
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(s.Path(scratchName), "manifest") // killed, it is swept
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(s.Path(scratchName), 0o755); err == nil {
-			f, err = os.CreateTemp(s.Path(scratchName), "manifest")
-		}
-	}
-	if err != nil {
+	tmp := s.Path(scratchName, ".manifest."+m.Molecule) // killed, it is swept
+	if err := os.MkdirAll(filepath.Dir(tmp), 0o755); err != nil {
 		return err
 	}
-	err = fault.Around("store.write", func() error {
-		_, err := f.Write(append(data, '\n'))
-		return err
-	})
-	if e := f.Close(); err == nil {
-		err = e
-	}
+	err = fault.Around("store.write", func() error { return os.WriteFile(tmp, data, 0o644) })
 	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
-	}
-	if err == nil {
-		err = moveDir("store.manifest", f.Name(), s.manifestPath(m.Molecule))
+		err = moveInto("store.manifest", tmp, s.manifestPath(m.Molecule), m.loose)
 	}
 	if err != nil {
-		os.Remove(f.Name())
+		os.Remove(tmp)
+		return err
 	}
-	return err
+	m.dirty, m.loose = false, true
+	return nil
 }
 
-func (s *Store) writeJSON(path string, v any) error {
-	data, err := json.MarshalIndent(v, "", " ")
+// encode is the manifest as JSON, laid out for reading. Only the records that changed are encoded anew.
+func (m *Manifest) encode() ([]byte, error) {
+	head, err := json.MarshalIndent(struct {
+		Format   string `json:"format"`
+		Molecule string `json:"molecule"`
+	}{m.Format, m.Molecule}, "", " ")
+	if err != nil {
+		return nil, err
+	}
+	out := append(bytes.TrimSuffix(head, []byte("\n}")), ",\n \"targets\": {"...)
+	for n, name := range slices.Sorted(maps.Keys(m.Targets)) {
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		r := m.Targets[name]
+		if r.encoded == nil {
+			if r.encoded, err = json.MarshalIndent(r, "  ", " "); err != nil {
+				return nil, err
+			}
+		}
+		if n > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(append(append(out, "\n  "...), key...), ": "...), r.encoded...)
+	}
+	return append(out, "\n }\n}\n"...), nil
+}
+
+// writeRecord keeps the record of an earlier result. One that cost little is not flushed, and may be torn: it is made before its files are moved, and is none
+// without them.
+func (s *Store) writeRecord(path string, r *Record) error {
+	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
+	if r.worthy() {
+		return s.flushed(path, data)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return fault.Around("store.record", func() error { return os.WriteFile(path, data, 0o644) })
+}
+
+// flushed replaces a file by one atomic write that is on the disk before it takes the old one's place.
+func (s *Store) flushed(path string, data []byte) error {
 	for _, dir := range []string{filepath.Dir(path), s.Path(scratchName)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
 	return fault.Around("store.record", func() error {
-		return renameio.WriteFile(path, append(data, '\n'), 0o644, renameio.WithTempDir(s.Path(scratchName)))
+		return renameio.WriteFile(path, data, 0o644, renameio.WithTempDir(s.Path(scratchName)))
 	})
 }
 
@@ -254,8 +297,8 @@ func readJSON(path string, into any) error {
 
 // Put records what became of a target.
 func (m *Manifest) Put(target string, r *Record) {
-	r.unsynced = true
-	m.Targets[target] = r
+	r.unsynced, r.encoded = true, nil
+	m.Targets[target], m.dirty = r, true
 }
 
 // Targets of a stage, in order of their instances.

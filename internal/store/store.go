@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"grimperium/internal/fault"
@@ -170,6 +171,21 @@ func moveDir(step, from, to string) error {
 	})
 }
 
+// moveInto is moveDir for a file that takes another's place. Where neither is flushed, the two are exchanged and the old one is removed: a rename over a
+// file makes ext4 write the new one to the disk at once (mount option auto_da_alloc), which is for those who never flush and costs more than all else here.
+func moveInto(step, from, to string, exchange bool) error {
+	if exchange {
+		err := fault.Around(step, func() error { return swap(from, to) })
+		if err == nil {
+			return os.Remove(from)
+		}
+		if !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+	}
+	return moveDir(step, from, to)
+}
+
 // Fail moves a failed attempt's whole scratch folder to where a user can read it.
 func (s *Store) Fail(mol, target, scratch string) (string, error) {
 	dir := s.FailedDir(mol, target)
@@ -315,7 +331,7 @@ func (s *Store) Retire(m *Manifest, target string) error {
 	if err := removeAll(past); err != nil {
 		return err
 	}
-	if err := s.writeJSON(past+".json", old); err != nil { // first: killed in between, the result is where it was, or found by its record
+	if err := s.writeRecord(past+".json", old); err != nil { // first: killed in between, the result is where it was, or found by its record
 		return err
 	}
 	if err := moveDir("store.move", dir, past); err != nil {
@@ -417,6 +433,7 @@ func (s *Store) Drop(m *Manifest, target string) error {
 		return err
 	}
 	delete(m.Targets, target)
+	m.dirty = true
 	if err := os.RemoveAll(s.FailedDir(m.Molecule, target)); err != nil {
 		return err
 	}
@@ -435,21 +452,20 @@ func (s *Store) Sync(manifests ...*Manifest) error {
 		return nil
 	}
 	for _, m := range manifests {
+		if !m.dirty {
+			continue
+		}
 		if err := s.replace(m); err != nil {
 			return err
 		}
 	}
 	if len(manifests) < many || fault.Around("store.flushAll", func() error { return syncAll(s.root) }) != nil {
-		for _, m := range manifests {
-			if err := s.syncOne(m); err != nil {
-				return err
-			}
-		}
-		if err := syncPath(s.root); err != nil {
+		if err := s.syncAllOf(manifests); err != nil {
 			return err
 		}
 	}
 	for _, m := range manifests {
+		m.loose = false
 		for _, rec := range m.Targets {
 			rec.unsynced = false
 		}
@@ -457,8 +473,23 @@ func (s *Store) Sync(manifests ...*Manifest) error {
 	return nil
 }
 
-func (s *Store) syncOne(m *Manifest) error {
-	paths := map[string]bool{s.manifestPath(m.Molecule): true, s.Path(m.Molecule): true}
+// syncAllOf flushes the files of manifests, all at once: the file system then writes its own journal once or twice, not for each of them.
+func (s *Store) syncAllOf(manifests []*Manifest) error {
+	paths := map[string]bool{s.root: true}
+	for _, m := range manifests {
+		s.unflushed(m, paths)
+	}
+	var group errgroup.Group
+	group.SetLimit(32)
+	for path := range paths {
+		group.Go(func() error { return syncPath(path) })
+	}
+	return group.Wait()
+}
+
+// unflushed adds what of a molecule must be flushed: files and the folders that name them.
+func (s *Store) unflushed(m *Manifest, paths map[string]bool) {
+	paths[s.manifestPath(m.Molecule)], paths[s.Path(m.Molecule)] = true, true
 	for target, rec := range m.Targets {
 		if !rec.unsynced || rec.Outcome != OK || len(rec.Outputs) == 0 {
 			continue
@@ -471,12 +502,6 @@ func (s *Store) syncOne(m *Manifest) error {
 			paths[d] = true
 		}
 	}
-	for path := range paths {
-		if err := syncPath(path); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func syncPath(path string) error {

@@ -7,3 +7,6 @@ func times(st *unix.Stat_t) (mtime, ctime int64) { return st.Mtim.Nano(), st.Cti
 
 // syncAll is not to be had here.
 func syncAll(string) error { return unix.ENOTSUP }
+
+// swap is not to be had here.
+func swap(a, b string) error { return unix.ENOTSUP }
