@@ -46,8 +46,9 @@ func some(names []string) string {
 // Merge writes the changes into the table on the disk, by one replacement of the file that is safe
 // against a crash, and into t. All bytes but those of changed cells stay. A cell that means the same
 // already (the same text, or the same number) is left alone, and where no cell differs nothing is
-// written. A column that the header lacks is added behind the others when a change has a text for it, and
-// with the first of format v2.1 the whole format; all rows are then filled up with empty cells.
+// written. Where the changes have a text for a column that the header lacks, all columns that they name are
+// added behind the others, whether or not they have a text for them too, so that their order does not depend on
+// whose row comes first; with the first of format v2.1 comes the whole format. All rows are then filled up with empty cells.
 //
 // A file that someone else changed since it was read or written is read again first, and their changes
 // survive. The new file keeps the mode of the old one, and a symbolic link stays one; owner, ACL and hard links
@@ -155,24 +156,27 @@ func (t *Table) plan(changes []Change) (added []string, edits []edit, lost *Lost
 	return added, edits, lost, nil
 }
 
-// missingColumns returns the names that the header lacks and the changes have a text for: those of the
-// formats in their order, then others by name.
+// missingColumns returns the names in the changes that the header lacks, if there is a text for one of them: those of
+// the formats in their order, then others by name.
 func (t *Table) missingColumns(changes []Change) ([]string, error) {
 	need := map[string]bool{}
-	format := false
+	format, text := false, false
 	for _, c := range changes {
 		_, inTable := t.Lookup(c.ID)
-		for name, text := range c.Cells {
+		for name, cell := range c.Cells {
 			k, ok := t.index[name]
 			if ok && slices.Contains(t.columns[k+1:], name) {
 				return nil, fmt.Errorf("%s: two columns are called %q, so a result can't be written there; rename one of them", t.path, name)
 			}
-			if !ok && inTable && !t.repeated[c.ID] && strings.TrimSpace(text) != "" {
-				need[name] = true
+			if !ok && inTable && !t.repeated[c.ID] {
+				need[name], text = true, text || strings.TrimSpace(cell) != ""
 				known := own(name)
 				format = format || known != nil && known.added
 			}
 		}
+	}
+	if !text {
+		return nil, nil
 	}
 	var names []string
 	for _, c := range ours {

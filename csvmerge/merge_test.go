@@ -105,6 +105,7 @@ func TestMergeBytes(t *testing.T) {
 				"a,C,,,,,,,,,,,,1,\n"},
 		{"foreign columns by name, ours of 2.0 first", head + "a,C,\n", []Change{{"a", m{"zeta": "1", "be,ta": "2", "reruns": "1"}}},
 			"mol_id,smiles,status,reruns,\"be,ta\",zeta\na,C,,1,2,1\n"},
+		{"all columns that are named come with the first", head + "a,C,\n", []Change{{"a", m{"zeta": "1", "beta": ""}}}, "mol_id,smiles,status,beta,zeta\na,C,,,1\n"},
 		{"blank needs no column", head + "a,C,\n", []Change{{"a", m{"error_message": "", "zeta": " "}}}, ""},
 		{"a row too long keeps its rest without a header", head + "a,C,,,extra\nb,C,\n", []Change{{"b", m{"x": "1"}}}, "mol_id,smiles,status,x\na,C,,,,extra\nb,C,,1\n"},
 		{"a row too long is changed itself", head + "a,C,,,extra\n", []Change{{"a", m{"x": "1", "status": "OK"}}}, "mol_id,smiles,status,x\na,C,OK,1,,extra\n"},
