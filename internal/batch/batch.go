@@ -428,11 +428,12 @@ const diedMessage = "the batch itself died while this ran (out of memory, or a p
 // countDeaths counts a rerun for the molecule in whose target the last batch died, so that it can't hold up every
 // batch for ever. It is written at once: this batch may die there too.
 func (b *Batch) countDeaths() error {
-	b.died = diedIn(b.Store.Path(store.JournalName))
+	var dead string
+	dead, b.died = diedIn(b.Store.Path(store.JournalName))
 	var changes []csvmerge.Change
 	for id, target := range b.died {
 		i, ok := b.Table.Lookup(id)
-		if !ok {
+		if !ok || b.Table.Cell(i, "batch_id").Text == dead { // counted, by a batch that died before it could say so in the journal
 			continue
 		}
 		reruns, _ := b.Table.Value(i, "reruns").(int64)
@@ -441,9 +442,9 @@ func (b *Batch) countDeaths() error {
 			status = csvmerge.Skip
 		}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: map[string]string{"status": status.String(), "reruns": strconv.Itoa(int(reruns) + 1),
-			"error_message": fmt.Sprintf("%s/%s: %s", id, target, diedMessage), "batch_id": b.id}}) // batch_id: so that columns are added as by any other row
+			"error_message": fmt.Sprintf("%s/%s: %s", id, target, diedMessage), "batch_id": dead}})
 	}
-	if len(changes) == 0 {
+	if len(b.died) == 0 {
 		return nil
 	}
 	err := fault.Around("batch.deaths", func() error {
@@ -457,20 +458,20 @@ func (b *Batch) countDeaths() error {
 	return b.journal.Write(journal.Event{Event: journal.BatchEnd, Outcome: journal.Failed, Error: diedMessage})
 }
 
-// diedIn finds the target in which the last batch died, if it did not end: its molecule counts a rerun.
-func diedIn(path string) map[string]string {
-	open := map[string]string{}
+// diedIn finds the targets in which the last batch died, by molecule, and that batch's id, if it did not end.
+func diedIn(path string) (batch string, open map[string]string) {
+	open = map[string]string{}
 	if journal.Ended(path) {
-		return open
+		return "", open
 	}
 	r, err := journal.OpenAtLastBatch(path)
 	if err != nil {
-		return open
+		return "", open
 	}
 	for {
 		events, err := r.Next()
 		if err != nil || len(events) == 0 {
-			return open
+			return batch, open
 		}
 		for _, e := range events {
 			switch e.Event {
@@ -479,6 +480,7 @@ func diedIn(path string) map[string]string {
 			case journal.TargetEnd, journal.Row:
 				delete(open, e.Mol)
 			case journal.BatchEnd, journal.BatchStart:
+				batch = e.Batch
 				clear(open)
 			}
 		}
