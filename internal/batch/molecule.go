@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"grimperium/csvmerge"
@@ -16,7 +17,7 @@ import (
 type visit struct {
 	id      string
 	m       *pipeline.Molecule
-	man     *store.Manifest
+	man     *store.Manifest // nil where the molecule's folder can't be worked in
 	status  csvmerge.Status
 	reruns  int
 	files   []string     // of its results, with the manifest
@@ -87,7 +88,14 @@ func (b *Batch) molecule(ctx context.Context, id string) error {
 	if !ok {
 		return nil // its row was deleted meanwhile
 	}
-	if err := b.open(v, cells); err != nil {
+	err := b.open(v, cells)
+	var folder *store.FolderError
+	if errors.As(err, &folder) {
+		// Nothing is known of the molecule, and nothing of it is touched, its reruns included: when the folder is mended, its results are found again.
+		v.man, v.failure = nil, &failure{message: v.id + ": " + oneLine(strings.ReplaceAll(err.Error(), b.Store.Root(), shown(b.Store.Root())))}
+		return b.fold(v)
+	}
+	if err != nil {
 		return err
 	}
 	for _, s := range b.Pipeline.Stages {
@@ -175,7 +183,11 @@ func (b *Batch) result(v *visit, s *pipeline.Stage, i int, rec *store.Record) pi
 
 // fold writes what became of a molecule into its row: its artefacts and manifest first, onto the disk.
 func (b *Batch) fold(v *visit) error {
-	merged, err := v.m.Merge(v.failure != nil)
+	var err error
+	merged := map[string]string{}
+	if v.man != nil {
+		merged, err = v.m.Merge(v.failure != nil)
+	}
 	if err != nil {
 		v.reruns++
 		v.failure = &failure{target: "merge", message: fmt.Sprintf("%s/merge: %s", v.id, oneLine(err.Error()))}
@@ -225,7 +237,7 @@ func (b *Batch) look(v *visit) {
 // note tells the index that the molecule is fresh now.
 func (b *Batch) note(v *visit) error {
 	i, ok := b.Table.Lookup(v.id)
-	if !ok || (v.failure != nil && (b.Table.Status(i) != csvmerge.Skip || len(b.Timeouts) > 0)) {
+	if !ok || v.man == nil || (v.failure != nil && (b.Table.Status(i) != csvmerge.Skip || len(b.Timeouts) > 0)) {
 		return nil
 	}
 	return b.Index.Note(v.id, b.key(i), v.files, v.seen)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,17 +73,20 @@ type Output struct {
 
 func (s *Store) manifestPath(mol string) string { return s.Path(mol, "manifest.json") }
 
-// Manifest reads a molecule's manifest; an empty one where there is none. One that can't be read is an error that names
-// it: its results can't be trusted.
+// Manifest reads a molecule's manifest; an empty one where there is none. One that is damaged is a *DamagedError that names it: its results can't be
+// trusted. A folder or a manifest that can't be looked into is a *FolderError: nothing is known of its results.
 func (s *Store) Manifest(mol string) (*Manifest, error) {
 	if err := s.noLinks(mol); err != nil {
-		return empty(mol), err
+		return empty(mol), &FolderError{err}
 	}
 	m := &Manifest{}
 	err := readJSON(s.manifestPath(mol), m)
+	var unreadable *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = nil
+	case errors.As(err, &unreadable):
+		return empty(mol), &FolderError{fmt.Errorf("%s: can't be read: %w; mend that, or move it away to have the molecule computed anew", s.manifestPath(mol), unreadable.Err)}
 	case err == nil && m.Format != format:
 		err = fmt.Errorf("has the format %q, not %q", m.Format, format)
 	case err == nil && m.Molecule != mol:
@@ -125,6 +129,12 @@ func (s *Store) noLinks(mol string) error {
 func empty(mol string) *Manifest {
 	return &Manifest{Format: format, Molecule: mol, Targets: map[string]*Record{}}
 }
+
+// FolderError says that a batch can't work in a molecule's folder.
+type FolderError struct{ Err error }
+
+func (e *FolderError) Error() string { return e.Err.Error() }
+func (e *FolderError) Unwrap() error { return e.Err }
 
 // DamagedError says that a manifest can't be used; the molecule is built anew.
 type DamagedError struct {
@@ -256,7 +266,7 @@ func (m *Manifest) encode() ([]byte, error) {
 		}
 		out = append(append(append(append(out, "\n  "...), key...), ": "...), r.encoded...)
 	}
-	return append(out, "\n }\n}\n"...), nil
+	return seal(append(out, "\n }\n}"...)), nil
 }
 
 // writeRecord keeps the record of an earlier result. One that cost little is not flushed, and may be torn: it is made before its files are moved, and is none
@@ -266,6 +276,7 @@ func (s *Store) writeRecord(path string, r *Record) error {
 	if err != nil {
 		return err
 	}
+	data = seal(data)
 	if r.worthy() {
 		return s.flushed(path, data)
 	}
@@ -292,7 +303,28 @@ func readJSON(path string, into any) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(data, into)
+	if err := json.Unmarshal(data, into); err != nil {
+		return err
+	}
+	return sealed(data)
+}
+
+// sealMark stands before the last member of a sealed JSON text: the SHA-256 of all that stands before the mark, so that a damage that leaves good JSON, such
+// as another digit in a value, is seen. A line break is never within a JSON string, and one blank behind it is the outermost object.
+const sealMark = ",\n \"sha256\": "
+
+func seal(data []byte) []byte {
+	body := data[:len(data)-len("\n}")]
+	return fmt.Appendf(body, "%s\"%x\"\n}\n", sealMark, sha256.Sum256(body))
+}
+
+// sealed is an error if a text is not as seal made it. One without the mark passes: earlier versions wrote none.
+func sealed(data []byte) error {
+	i := bytes.LastIndex(data, []byte(sealMark))
+	if i >= 0 && string(data[i+len(sealMark):]) != fmt.Sprintf("\"%x\"\n}\n", sha256.Sum256(data[:i])) {
+		return errors.New("its content is not what was written, by the SHA-256 at its end")
+	}
+	return nil
 }
 
 // Put records what became of a target.

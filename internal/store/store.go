@@ -398,6 +398,10 @@ func (s *Store) Restore(m *Manifest, target, fingerprint string) (*Record, error
 			return nil, nil
 		}
 	}
+	now := time.Now()
+	if err := os.Chtimes(past+".json", now, now); err != nil { // so that it is not the oldest, for which the present one leaves no room
+		return nil, err
+	}
 	if err := s.Retire(m, target); err != nil {
 		return nil, err
 	}

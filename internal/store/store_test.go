@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -106,9 +108,9 @@ func TestHistory(t *testing.T) {
 	if s.Has("mol_1", "a", printN("1")) {
 		t.Errorf("more than %d earlier results are kept", keepHistory)
 	}
-	rec, err := s.Restore(m, "a", printN("3"))
+	rec, err := s.Restore(m, "a", printN("2")) // the oldest: what is there now must not push it out
 	check(t, err)
-	if rec == nil || rec.Fingerprint != printN("3") {
+	if rec == nil || rec.Fingerprint != printN("2") {
 		t.Fatalf("restored %+v", rec)
 	}
 	m.Put("a", rec)
@@ -161,6 +163,26 @@ func TestManifestDamaged(t *testing.T) {
 		if err == nil && n < len(whole)-1 || err != nil && !errors.As(err, &damaged) || got == nil {
 			t.Fatalf("cut at byte %d: %v", n, err)
 		}
+	}
+	for n := range whole {
+		for _, bits := range []byte{0x01, 0x20} { // of a digit another one, of a letter one of the other case
+			flipped := bytes.Clone(whole)
+			flipped[n] ^= bits
+			check(t, os.WriteFile(s.manifestPath("mol_1"), flipped, 0o644))
+			got, err := s.Manifest("mol_1")
+			var damaged *DamagedError
+			if err != nil && !errors.As(err, &damaged) || err == nil && !reflect.DeepEqual(got.Targets["a"].Outputs, m.Targets["a"].Outputs) {
+				t.Fatalf("byte %d flipped by %x: %+v, %v", n, bits, got, err)
+			}
+			if err == nil && n < bytes.Index(whole, []byte(sealMark)) {
+				t.Fatalf("byte %d flipped by %x goes unseen", n, bits)
+			}
+		}
+	}
+	unsealed, _, _ := bytes.Cut(whole, []byte(sealMark))
+	check(t, os.WriteFile(s.manifestPath("mol_1"), append(bytes.Clone(unsealed), '}'), 0o644))
+	if old, err := s.Manifest("mol_1"); err != nil || len(old.Targets) != 1 {
+		t.Errorf("a manifest of an earlier version, without a seal: %v", err)
 	}
 	check(t, os.Mkdir(s.Path("mol_2"), 0o755))
 	check(t, os.WriteFile(s.manifestPath("mol_2"), whole, 0o644))
