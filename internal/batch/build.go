@@ -75,8 +75,9 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 			err = odd
 		}
 	}
-	if message == "" || (err != nil && s.ExitCodes[rec.ExitCode] == "" && !errors.Is(err, fs.ErrNotExist) && rec.Outcome != store.TimedOut && isMessage(err)) {
-		// What a parser says of a failed program's output is better than its exit code, but not than what the pipeline says that this means.
+	if message == "" || (err != nil && rec.ExitCode >= 0 && s.ExitCodes[rec.ExitCode] == "" && !errors.Is(err, fs.ErrNotExist) && rec.Outcome != store.TimedOut && isMessage(err)) {
+		// What a parser says of a failed program's output is better than its exit code, but not than what the pipeline says that this means,
+		// and not where a signal ended the program in the middle of a line.
 		if err != nil {
 			message = err.Error()
 		}
@@ -226,7 +227,7 @@ func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *
 	if meaning := s.ExitCodes[res.ExitCode]; meaning != "" && !res.TimedOut {
 		return meaning, message + "; ", nil
 	}
-	if last := lastLine(cmd.Stderr); last != "" && !res.TimedOut {
+	if last := lastLine(cmd.Stderr); last != "" && !res.TimedOut && res.Signal != "KILL" {
 		return last, message + "; ", nil
 	}
 	return message, "", nil

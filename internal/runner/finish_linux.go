@@ -151,6 +151,15 @@ func isMarked(pid int, mark string) bool {
 	return hasMark(string(block)+"\x00", mark)
 }
 
+// oomKills is how many programs the kernel has killed since it started because memory ran out, the machine's or that of a memory cgroup; 0 before Linux 4.13.
+func oomKills() int64 {
+	text, _ := os.ReadFile("/proc/vmstat")
+	_, rest, _ := strings.Cut(string(text), "\noom_kill ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, _ := strconv.ParseInt(line, 10, 64)
+	return n
+}
+
 // wait collects one child and returns its pid, or 0 if there is nothing to collect.
 func wait(pid, options int) int {
 	for {

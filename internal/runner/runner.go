@@ -54,6 +54,8 @@ type Result struct {
 	// At most one of these is set, when it was us who ended the program.
 	TimedOut, Interrupted, TooLarge bool
 
+	OutOfMemory bool // the kernel has killed it, or a program that it waited for, because memory ran out
+
 	Wall time.Duration
 	// User and System are the CPU times of the program and of those of its children that it waited for.
 	User, System time.Duration
@@ -107,6 +109,9 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	r := newResult(status, usage)
 	r.Wall, r.timeout = time.Since(begin), c.Timeout
 	r.TimedOut, r.Interrupted, r.TooLarge = s.cause == causeTimeout, s.cause == causeContext, s.cause == causeSize
+	if through := r.ExitCode == 128+int(syscall.SIGKILL); (through || r.Signal == "KILL" && s.cause == causeNone) && shared.ranOut() {
+		r.ExitCode, r.Signal, r.OutOfMemory = -1, "KILL", true // a shell between passes a signal on as an exit code
+	}
 	return r, nil
 }
 
@@ -204,6 +209,8 @@ func (r Result) OK() bool {
 	return r.ExitCode == 0 && r.Signal == "" && !r.TimedOut && !r.Interrupted && !r.TooLarge
 }
 
+const lessMemory = ": run fewer jobs at once, or on a machine with more"
+
 // String says how the program ended, to follow its name: "ended with exit code 3".
 func (r Result) String() string {
 	switch {
@@ -213,8 +220,10 @@ func (r Result) String() string {
 		return "was interrupted"
 	case r.TooLarge:
 		return "wrote more than it may to its folder, and was ended"
+	case r.OutOfMemory:
+		return "was killed by the system, because memory ran out" + lessMemory
 	case r.Signal == "KILL":
-		return "was killed by signal KILL (out of memory?)"
+		return "was killed by signal KILL, probably because memory ran out" + lessMemory
 	case r.Signal != "":
 		return "was killed by signal " + r.Signal
 	case r.ExitCode != 0:

@@ -57,7 +57,7 @@ func TestRunEndings(t *testing.T) {
 	}{
 		{"well", "exit 0", nil, Result{}, "ended well"},
 		{"exit code", "exit 3", nil, Result{ExitCode: 3}, "ended with exit code 3"},
-		{"killed", "kill -KILL $$", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL (out of memory?)"},
+		{"killed", "kill -KILL $$", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL, probably because memory ran out: run fewer jobs at once, or on a machine with more"},
 		{"crashed", "kill -SEGV $$", nil, Result{ExitCode: -1, Signal: "SEGV"}, "was killed by signal SEGV"},
 		{"timeout", "sleep 100", func(c *Command) { c.Timeout = 50 * time.Millisecond },
 			Result{ExitCode: -1, Signal: "TERM", TimedOut: true}, "did not finish within 50ms"},

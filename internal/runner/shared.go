@@ -28,6 +28,7 @@ type state struct {
 	mu       sync.Mutex
 	leaders  map[int]bool
 	children *os.File // the system's list of our children, opened once
+	oom      int64    // of the kernel's count of such kills, those from before the first program, and those that a command has been given as its cause of death
 }
 
 var shared state // the one global of this package; see state
@@ -37,6 +38,7 @@ func (s *state) newMark() string {
 	s.once.Do(func() {
 		s.batch = rand.Text()
 		s.leaders = map[int]bool{}
+		s.oom = oomKills()
 		becomeSubreaper()
 		s.ready = make(chan struct{})
 		go func() { // the first program need not wait for it until it has ended: a process that is being started holds the batch's locks
@@ -63,6 +65,19 @@ func (s *state) forget(pid int) {
 	s.mu.Lock()
 	delete(s.leaders, pid)
 	s.mu.Unlock()
+}
+
+// ranOut says whether the kernel has killed a program for lack of memory whose end no command has had as its cause of death yet. One that has
+// nothing to do with the batch may be taken for it, if ours was killed by another hand: then, too, memory has run out on this machine.
+func (s *state) ranOut() bool {
+	now := oomKills()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.oom >= now {
+		return false
+	}
+	s.oom++
+	return true
 }
 
 // withMark returns the environment with the mark in place of any earlier one: of a batch that runs inside
