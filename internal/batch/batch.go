@@ -118,6 +118,10 @@ func Claim(table string, st *store.Store) (Claims, error) {
 		}
 		claims = append(claims, l)
 	}
+	if err := st.OursAlone(); err != nil {
+		claims.Release()
+		return nil, err
+	}
 	return claims, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,24 @@ func TakeLock(path, what string) (*Lock, error) {
 		locked.Holder = h
 	}
 	return nil, locked
+}
+
+// OursAlone is an error if every user of the machine may rename and remove what is in the artefacts folder, and so put other results in the place of ours. A
+// file system that shows each folder that way (FAT, shared folders of virtual machines) is known by a new folder's mode. The lock must be held.
+func (s *Store) OursAlone() error {
+	info, err := os.Stat(s.root)
+	if err != nil || info.Mode().Perm()&0o002 == 0 || info.Mode()&fs.ModeSticky != 0 {
+		return err
+	}
+	probe, err := s.Scratch(".probe", "mode")
+	if err != nil {
+		return err
+	}
+	defer s.Sweep()
+	if info, err = os.Stat(probe); err != nil || info.Mode().Perm()&0o002 != 0 {
+		return err
+	}
+	return fmt.Errorf("%s: every user of this machine may write there, and could put other results in the place of yours; forbid it: chmod o-w %[1]s", s.root)
 }
 
 // holder is who wrote into the file last, if anyone did.
