@@ -1,12 +1,14 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // FuzzLoad reads arbitrary bytes as pipeline.hcl. Whatever is accepted is evaluated for a molecule, too.
@@ -56,6 +58,64 @@ func FuzzLoad(f *testing.F) {
 		}
 		if !slices.IsSorted(p.Columns) || p.Key == "" {
 			t.Error("a pipeline without a key")
+		}
+	})
+}
+
+// FuzzOutput reads arbitrary bytes as the file of a program, by the functions that pipelines read text and JSON with: what is read can be stored and merged.
+func FuzzOutput(f *testing.F) {
+	f.Add([]byte(`{"nheavy": 3, "nrotbonds": 1, "tpsa": 20.23, "list": [1, "a", null, {"b": 1e308}]}`))
+	f.Add([]byte("energy -5.25 Eh\n\xff\x00\r\n"))
+	f.Add([]byte(`{"nheavy": 1e400, "list": [[[[[[[[]]]]]]]]}`))
+	path := filepath.Join(f.TempDir(), "out")
+	p, err := loadText("../../testdata/pipelines/valid/pipeline.hcl", []byte(`stage "a" {
+  command = ["true"]
+  outputs = { out = "out" }
+  values = {
+    all    = try(jsondecode(file(output.out)), null)
+    nheavy = try(jsondecode(file(output.out)).nheavy, null)
+    energy = try(tonumber(regex("energy +([-0-9.]+)", file(output.out))[0]), null)
+    last   = try(split("\n", file(output.out))[1], null)
+    text   = file(output.out)
+  }
+}
+merge {
+  nheavy = try(tostring(stage.a.nheavy), "none")
+  energy = stage.a.energy
+  text   = stage.a.text
+}
+`), testOptions())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.Molecule(cells)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := m.Read(p.Stage("a"), 0, map[string]string{"out": path})
+		if err != nil {
+			return
+		}
+		stored, err := json.Marshal(values)
+		if err == nil {
+			err = json.Unmarshal(stored, &values)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Set(p.Stage("a"), []Result{{Status: StatusOK, Values: values}})
+		merged, err := m.Merge(false)
+		if err != nil {
+			return // infinite, or no number
+		}
+		for column, text := range merged {
+			if !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\n\r") {
+				t.Errorf("%s %q can't stand in a cell", column, text)
+			}
 		}
 	})
 }

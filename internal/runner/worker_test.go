@@ -1,7 +1,10 @@
 package runner
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,4 +91,34 @@ func TestWorkerNotStarted(t *testing.T) {
 	if _, err := StartWorker(ctx, Command{Path: "/bin/sh"}); err == nil {
 		t.Error("a worker was started after the end of the batch")
 	}
+}
+
+// FuzzReply has a worker answer by foreign bytes: its first line is the reply, or the call fails in words.
+func FuzzReply(f *testing.F) {
+	f.Add([]byte(`{"exit": 0, "error": "", "cpu": 0.0123}` + "\n"))
+	f.Add([]byte(`{"exit": 1, "error": "RDKit can't read the SMILES 'C1CO': unclosed ring", "cpu": 0.01}` + "\n{"))
+	f.Add([]byte(`[RDKit] WARNING` + "\n" + `{"exit": 0}` + "\n"))
+	f.Add([]byte(`{"exit": 1e99}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &Worker{name: "python3", in: in, lines: bufio.NewReaderSize(bytes.NewReader(data), maxReply), cancel: func(error) {}, ended: make(chan Result, 1)}
+		w.ended <- Result{}
+		var got, want struct {
+			Exit  int
+			Error string
+			CPU   float64
+		}
+		_, err = w.Call(t.Context(), 0, message{"embed"}, &got)
+		line, _, whole := bytes.Cut(data, []byte("\n"))
+		good := whole && len(line) < maxReply && json.Unmarshal(line, &want) == nil
+		switch {
+		case good && (err != nil || got != want):
+			t.Errorf("%+v, %v; want %+v", got, err, want)
+		case !good && (err == nil || err.Error() != "python3 gave no reply that can be read"):
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,8 +34,14 @@ func (e *LockedError) Error() string {
 	if h.PID == 0 {
 		return fmt.Sprintf("%s: another batch is just starting on it; wait for it to end, or stop it", e.What)
 	}
+	printable := func(r rune) rune { // whatever stands in the file
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}
 	return fmt.Sprintf("%s: another batch has it: process %d on %s since %s (%s); wait for it to end, or stop it",
-		e.What, h.PID, h.Host, h.Since.Local().Format("2006-01-02 15:04:05"), h.Command)
+		e.What, h.PID, strings.Map(printable, h.Host), h.Since.Local().Format("2006-01-02 15:04:05"), strings.Map(printable, h.Command))
 }
 
 // Lock is an exclusive claim that the system drops when the process ends, however it does.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 const print1 = "1111111111111111111111111111111111111111111111111111111111111111"
@@ -24,7 +25,7 @@ func open(t *testing.T) *Store {
 	return s
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -195,6 +196,9 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"format":"grimperium manifest 1","molecule":"m","targets":{"a":{"fingerprint":"` + print1 + `","outcome":"ok","outputs":{"x":{"file":"../../etc/passwd","sha256":"","size":1}}}}}`))
 	f.Add([]byte(`{"format":"grimperium manifest 1","molecule":"m","targets":{"../x":null}}`))
 	f.Add([]byte(`{}`))
+	whole, err := seal(&Manifest{format, "m", map[string]*Record{"a/1": {Fingerprint: print1, Outcome: OK, Values: map[string]any{"hof": -57.8}}}})
+	check(f, err)
+	f.Add(whole)
 	s := &Store{f.TempDir()}
 	if err := os.Mkdir(s.Path("m"), 0o755); err != nil {
 		f.Fatal(err)
@@ -339,4 +343,25 @@ func TestKilledInHistory(t *testing.T) {
 	if got, err := s.Restore(m, "a", printN("2")); err != nil || got == nil {
 		t.Errorf("what it took the place of: %v, %v", got, err)
 	}
+}
+
+// FuzzHolder puts foreign bytes into a lock file that nobody holds: it is taken, or another host's holder is believed, and named on one line of printable text.
+func FuzzHolder(f *testing.F) {
+	f.Add([]byte(`{"pid":12,"host":"another.host","since":"2026-11-23T10:00:00Z","command":"mage batch"}`))
+	f.Add([]byte(`{"pid":-1,"host":"a\u001b[31m\nb","since":"9999-12-31T23:59:59Z","command":"\u0000"}`))
+	f.Add([]byte(`{"pid":1e3`))
+	path := filepath.Join(f.TempDir(), "lock")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		check(t, os.WriteFile(path, data, 0o644))
+		l, err := TakeLock(path, "table.csv")
+		var locked *LockedError
+		switch {
+		case err == nil:
+			check(t, l.Release())
+		case !errors.As(err, &locked) || locked.Holder.Host == "":
+			t.Fatal(err)
+		case strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }):
+			t.Fatalf("%q", err)
+		}
+	})
 }
