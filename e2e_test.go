@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	_ "grimperium/internal/cli" // all that the command line is made of: where it changes, go test takes no earlier run of the scripts for this one's
 )
 
 // command is the compiled magefile.
