@@ -196,7 +196,9 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"format":"grimperium manifest 1","molecule":"m","targets":{"a":{"fingerprint":"` + print1 + `","outcome":"ok","outputs":{"x":{"file":"../../etc/passwd","sha256":"","size":1}}}}}`))
 	f.Add([]byte(`{"format":"grimperium manifest 1","molecule":"m","targets":{"../x":null}}`))
 	f.Add([]byte(`{}`))
-	whole, err := seal(&Manifest{format, "m", map[string]*Record{"a/1": {Fingerprint: print1, Outcome: OK, Values: map[string]any{"hof": -57.8}}}})
+	m := empty("m")
+	m.Targets["a/1"] = &Record{Fingerprint: print1, Outcome: OK, Values: map[string]any{"hof": -57.8}}
+	whole, err := m.encode()
 	check(f, err)
 	f.Add(whole)
 	s := &Store{f.TempDir()}
