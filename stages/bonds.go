@@ -71,10 +71,13 @@ func parseV2000(lines []string) (symbols []string, bonds []Bond, err error) {
 func parseV3000(lines []string) (symbols []string, bonds []Bond, err error) {
 	block, continued := "", false
 	for i, line := range lines[4:] {
-		words := strings.Fields(strings.TrimPrefix(line, "M  V30 "))
+		text, marked := strings.CutPrefix(line, "M  V30 ")
+		words := strings.Fields(text)
 		ofLast := continued // a "-" at the end of a line: more of the same atom or bond, no news for us
 		continued = strings.HasSuffix(line, "-")
 		switch {
+		case !marked && block != "":
+			err = fmt.Errorf("%.60q is no line of a V3000 block", line)
 		case ofLast:
 		case len(words) > 1 && words[0] == "BEGIN":
 			block = words[1]
