@@ -187,10 +187,10 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	b.sum.Interrupted = ctx.Err() != nil
 	b.sum.Elapsed = time.Since(b.started)
 	b.alarmAtEnd()
-	if e := b.Store.Sweep(); err == nil {
+	if e := b.Index.Close(); err == nil {
 		err = e
 	}
-	if e := b.Index.Close(); err == nil {
+	if e := b.Store.Sweep(); err == nil {
 		err = e
 	}
 	if b.began {

@@ -264,9 +264,6 @@ func (x *Index) write(format string, args ...any) error {
 		return nil
 	}
 	if x.out == nil {
-		if err := os.MkdirAll(x.s.root, 0o755); err != nil {
-			return err
-		}
 		if err := x.rewrite(); err != nil {
 			return err
 		}
@@ -288,7 +285,11 @@ func (x *Index) rewrite() error {
 	if data, err := os.ReadFile(x.s.Path(IndexName)); err == nil && bytes.HasPrefix(data, []byte(indexHeader+"\n")) && bytes.HasSuffix(data, []byte("\n")) && x.lines < 3*living+100 {
 		return nil
 	}
-	f, err := renameio.NewPendingFile(x.s.Path(IndexName), renameio.WithTempDir(x.s.root), renameio.WithPermissions(0o644))
+	tmp := x.s.Path(scratchName) // killed, it is swept
+	if err := os.MkdirAll(tmp, 0o755); err != nil {
+		return err
+	}
+	f, err := renameio.NewPendingFile(x.s.Path(IndexName), renameio.WithTempDir(tmp), renameio.WithPermissions(0o644))
 	if err != nil {
 		return err
 	}

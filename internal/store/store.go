@@ -91,15 +91,7 @@ func (s *Store) Scratch(mol, target string) (string, error) {
 
 // Sweep removes what targets left that were interrupted: they never happened.
 func (s *Store) Sweep() error {
-	return fault.Around("store.sweep", func() error {
-		left, _ := filepath.Glob(s.Path("." + IndexName + "[0-9]*")) // an index that was being written
-		for _, path := range append(left, s.Path(scratchName)) {
-			if err := removeAll(path); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return fault.Around("store.sweep", func() error { return removeAll(s.Path(scratchName)) })
 }
 
 // removeAll is os.RemoveAll, also of folders that a program left without the permission to look into them. It follows no link.
