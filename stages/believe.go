@@ -3,7 +3,6 @@ package stages
 import (
 	"fmt"
 	"math"
-	"os"
 	"slices"
 )
 
@@ -78,7 +77,7 @@ func Scaled(f Frame, factor float64) (Frame, error) {
 // MoleculeChanges says how a geometry has become another molecule than the one of a molfile with the same atoms in the same order: other bonds (as
 // BondChanges says), or, against the geometry that it came from, an atom turned inside out or a double bond turned over. "" when it is the same.
 func MoleculeChanges(molfile string, from, to Frame) (string, error) {
-	data, err := os.ReadFile(molfile)
+	data, err := readFile(molfile)
 	if err != nil {
 		return "", readError(err)
 	}

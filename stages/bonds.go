@@ -3,7 +3,6 @@ package stages
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,7 +149,7 @@ func (f Frame) Bonds() []Bond {
 // BondChanges says how the bonds of a geometry differ from those of a molfile with the same atoms in the same order: "" when
 // they don't, else as "C1–O3 is broken (2.31 Å); H7 moved from O2 to N5". Atoms are counted from 1.
 func BondChanges(molfile string, frame Frame) (string, error) {
-	data, err := os.ReadFile(molfile)
+	data, err := readFile(molfile)
 	if err != nil {
 		return "", readError(err)
 	}

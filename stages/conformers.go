@@ -125,7 +125,7 @@ func readEnsemble(w Work) (*ensemble, []*member, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	data, err := os.ReadFile(*molecule)
+	data, err := readFile(*molecule)
 	if err != nil {
 		return nil, nil, readError(err)
 	}

@@ -12,7 +12,7 @@ import (
 // nearly. Energies are in hartree; of one conformer alone it may be missing (2.12 on H2). It refuses a torn file, a number that
 // is not finite, and frames of different molecules; the error names the file and the line or frame.
 func Ensemble(path string) ([]Frame, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, noEnsemble(path + ": no conformers were left: the output of the search says why")
 	}

@@ -3,7 +3,6 @@ package stages
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -153,7 +152,7 @@ func ExtXYZ(frame Frame, tags []Tag) (string, error) {
 
 // ReadMolfile reads a molfile's text; its errors name the file.
 func ReadMolfile(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return nil, readError(err)
 	}

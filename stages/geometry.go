@@ -8,6 +8,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"grimperium/internal/packed"
 )
 
 // Frame is one geometry of an xyz file.
@@ -165,7 +167,7 @@ func FormatXYZ(frames []Frame) []byte {
 
 // ReadXYZ reads the frames of an xyz file; its errors name the file.
 func ReadXYZ(path string) ([]Frame, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return nil, readError(err)
 	}
@@ -175,6 +177,12 @@ func ReadXYZ(path string) ([]Frame, error) {
 	}
 	return frames, nil
 }
+
+// maxFile is how large a file the parsers unpack, bytes: a damaged one may say anything.
+const maxFile = 1 << 30
+
+// readFile reads an output of a program, which may be stored compressed.
+func readFile(path string) ([]byte, error) { return packed.ReadFile(path, maxFile) }
 
 // readError says of a file that could not be read its name and why, without the name of the system call.
 func readError(err error) error {

@@ -83,7 +83,7 @@ var (
 // ReadMOPAC reads a MOPAC run's .out and .aux file. Its error says in a chemist's words why the run is no result: the exit
 // status and "JOB ENDED NORMALLY" say nothing. It takes optimisations, 1SCF and FORCE jobs of MOPAC 22.
 func ReadMOPAC(outPath, auxPath string) (MOPAC, error) {
-	out, err := os.ReadFile(outPath)
+	out, err := readFile(outPath)
 	if errors.Is(err, os.ErrNotExist) || err == nil && strings.TrimSpace(string(out)) == "" {
 		return MOPAC{}, fmt.Errorf("%s: MOPAC wrote no output", outPath)
 	}
@@ -94,7 +94,7 @@ func ReadMOPAC(outPath, auxPath string) (MOPAC, error) {
 	if err != nil {
 		return MOPAC{}, fmt.Errorf("%s: %w", outPath, err)
 	}
-	aux, err := os.ReadFile(auxPath)
+	aux, err := readFile(auxPath)
 	if errors.Is(err, os.ErrNotExist) {
 		return MOPAC{}, fmt.Errorf("%s: MOPAC wrote no .aux file: the deck needs the keyword AUX", auxPath)
 	}

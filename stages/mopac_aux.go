@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"regexp"
 	"strings"
 )
@@ -66,7 +65,7 @@ func withoutNoise(x float64) float64 {
 
 // MOPACGeometry reads the final geometry of a MOPAC run from its .aux file, Å. Without AUX(PRECISION=n) it has four decimals.
 func MOPACGeometry(auxPath string) (Frame, error) {
-	aux, err := os.ReadFile(auxPath)
+	aux, err := readFile(auxPath)
 	if err != nil {
 		return Frame{}, readError(err)
 	}

@@ -3,7 +3,6 @@ package stages
 import (
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -45,7 +44,7 @@ var (
 // ReadXTB reads what an xTB run (a single point, --opt, --ohess or --hess) wrote to its standard output. Its error says why the
 // run is no result: the exit status and "normal termination" don't.
 func ReadXTB(stdoutPath string) (XTB, error) {
-	data, err := os.ReadFile(stdoutPath)
+	data, err := readFile(stdoutPath)
 	if err != nil {
 		return XTB{}, readError(err)
 	}

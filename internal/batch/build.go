@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
 	"grimperium/internal/store"
@@ -52,6 +53,11 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 	if err := b.salvage(v.id, name, dir, salvaged); err != nil {
 		return nil, err
 	}
+	for _, in := range task.Inputs { // this program can't read what is stored compressed
+		if err := packed.Unpack(in.Path, s.Limits.Bytes); err != nil {
+			return nil, err
+		}
+	}
 	message, how := "", ""
 	if err := v.m.Precheck(s, i, v.reruns); err != nil {
 		message = err.Error()
@@ -84,13 +90,7 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 	}
 	if message == "" {
 		rec.Values = values
-		keep := nonEmpty(dir, stdoutName, stderrName)
-		for _, f := range task.Files {
-			if f.Keep {
-				keep = append(keep, f.Name)
-			}
-		}
-		err := b.Store.Commit(v.man, name, dir, s.Outputs, keep, rec)
+		err := b.Store.Commit(v.man, name, dir, s.Outputs, s.Keep, s.Compress, rec)
 		if err == nil {
 			v.man.Put(name, rec)
 			return rec, nil

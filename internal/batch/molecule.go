@@ -226,7 +226,7 @@ func (b *Batch) look(v *visit) {
 		for _, target := range append([]string{s.Name}, v.man.Instances(s.Name)...) {
 			if rec := v.man.Targets[target]; rec != nil && rec.Outcome == store.OK {
 				for _, name := range sortedNames(rec.Outputs) {
-					v.files = append(v.files, target+"/"+rec.Outputs[name].File)
+					v.files = append(v.files, target+"/"+b.Store.Stored(v.id, target, rec.Outputs[name]))
 				}
 			}
 		}

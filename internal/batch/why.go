@@ -3,11 +3,11 @@ package batch
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
@@ -104,6 +104,9 @@ func whyText(d verdict) string {
 	return "stale: " + d.reason
 }
 
+// maxDeck is how large a written file is that is compared, in bytes.
+const maxDeck = 16 << 20
+
 // changedFiles shows the lines in which a written file differs from the one that the recorded result was made with.
 func (b *Batch) changedFiles(mol, name string, rec *store.Record, d verdict) string {
 	if rec == nil || rec.Outcome != store.OK {
@@ -111,7 +114,7 @@ func (b *Batch) changedFiles(mol, name string, rec *store.Record, d verdict) str
 	}
 	var text strings.Builder
 	for _, f := range d.task.Files {
-		old, err := os.ReadFile(filepath.Join(b.Store.TargetDir(mol, name), f.Name))
+		old, err := packed.ReadFile(filepath.Join(b.Store.TargetDir(mol, name), f.Name), maxDeck)
 		if !f.Keep || err != nil || string(old) == string(f.Content) {
 			continue
 		}

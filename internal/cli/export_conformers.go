@@ -8,9 +8,9 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/packed"
 	"grimperium/internal/store"
 	"grimperium/stages"
 )
@@ -195,7 +195,7 @@ func inchiKey(file string) string {
 	if file == "" {
 		return ""
 	}
-	data, err := os.ReadFile(file)
+	data, err := packed.ReadFile(file, 1<<20)
 	var properties struct{ InchiKey string }
 	if err = errors.Join(err, json.Unmarshal(data, &properties)); err != nil {
 		return ""

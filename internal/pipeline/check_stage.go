@@ -3,11 +3,14 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"grimperium/internal/packed"
 )
 
 func (p *Pipeline) decodeOutputs(s *Stage) hcl.Diagnostics {
@@ -94,6 +97,8 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 	outer := base
 	outer.each, outer.attempt = false, false
 	named := func(sc scope, what string) scope { sc.what = what; return sc }
+	given := base
+	given.program = true
 	reading := named(base, "values and postconditions, which are read again long after the attempt")
 	reading.output, reading.attempt = true, false
 
@@ -109,7 +114,7 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 	if v, ok := c.eval(s.cores, named(outer, "cores")); ok {
 		c.fail(s.cores, "Unsuitable cores", s.setCores(v))
 	}
-	if v, ok := c.eval(s.env, base); ok && v.IsKnown() {
+	if v, ok := c.eval(s.env, given); ok && v.IsKnown() {
 		_, err := environment(v)
 		c.fail(s.env, "Unsuitable env", err)
 	}
@@ -124,7 +129,7 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 	for _, cond := range s.pre {
 		c.diags = append(c.diags, p.checkCondition(cond, base, c.ctx)...)
 	}
-	if v, ok := c.eval(s.command, base); ok {
+	if v, ok := c.eval(s.command, given); ok {
 		c.fail(s.command, "Unsuitable command", c.checkCommand(v))
 	}
 	if v, ok := c.eval(s.programs, named(outer, "programs")); ok {
@@ -134,6 +139,7 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 		c.fail(s.worker, "Unsuitable worker", s.setWorker(v))
 	}
 	p.declarePrograms(s)
+	c.checkCompress()
 	p.reads = nil
 	if v, ok := c.eval(s.values, reading); ok {
 		c.checkValues(v)
@@ -144,6 +150,18 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 	slices.Sort(p.reads)
 	s.reads = slices.Compact(p.reads)
 	return c.diags
+}
+
+// checkCompress refuses a name that no file has.
+func (c *checker) checkCompress() {
+	stay := slices.Concat(slices.Collect(maps.Values(c.s.Outputs)), c.s.Keep)
+	for _, name := range c.s.Compress {
+		one := []string{name}
+		if !c.s.vague && !packed.Matches(c.s.Keep, name) && !slices.ContainsFunc(stay, func(file string) bool { return packed.Matches(one, file) }) {
+			c.diags = append(c.diags, wrong(c.s.body.Attributes["compress"].Expr.Range(), "Nothing to compress",
+				fmt.Sprintf("No output of stage %q is called %q, and keep has no such file.", c.s.Name, name)))
+		}
+	}
 }
 
 // checkTimeout evaluates the timeout as it is at the first attempt: a wrong unit should not wait for the first molecule.

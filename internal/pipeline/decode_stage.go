@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"math/big"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"grimperium/internal/packed"
 )
 
 func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
@@ -50,6 +53,7 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 		diags = append(diags, s.decodeFile(fb)...)
 	}
 	var more hcl.Diagnostics
+	diags = append(diags, s.decodeKeep(content.Attributes["keep"], content.Attributes["compress"])...)
 	s.pre, more = decodeConditions(content.Blocks, "precondition")
 	diags = append(diags, more...)
 	s.post, more = decodeConditions(content.Blocks, "postcondition")
@@ -82,6 +86,56 @@ func (s *Stage) decodeSalvage(a *hcl.Attribute) hcl.Diagnostics {
 		s.Salvage = append(s.Salvage, name)
 	}
 	return d
+}
+
+// decodeKeep reads which files stay of a run, and which of them are compressed. Without keep: what the program said and the files that are written
+// for this target alone.
+func (s *Stage) decodeKeep(keep, compress *hcl.Attribute) (diags hcl.Diagnostics) {
+	if keep != nil {
+		s.Keep, diags = patterns(keep)
+	} else {
+		s.Keep = []string{"stdout", "stderr"}
+		for _, f := range s.files {
+			if f.content != nil {
+				s.Keep = append(s.Keep, f.name)
+			}
+		}
+	}
+	if compress != nil {
+		var more hcl.Diagnostics
+		s.Compress, more = patterns(compress)
+		diags = append(diags, more...)
+	}
+	return diags
+}
+
+// patterns are names of files in the stage's own folder, with * and ? for others' letters.
+func patterns(a *hcl.Attribute) (out []string, diags hcl.Diagnostics) {
+	v, d := constant(a, cty.List(cty.String))
+	if d.HasErrors() {
+		return nil, d
+	}
+	for _, e := range v.AsValueSlice() {
+		name := ""
+		if !e.IsNull() {
+			name = e.AsString()
+		}
+		why := scratchName(name)
+		if _, err := path.Match(name, ""); err != nil && why == "" {
+			why = fmt.Sprintf("%q is no pattern: * stands for any letters, ? for one, [abc] for one of these.", name)
+		}
+		if why != "" {
+			diags = append(diags, wrong(a.Expr.Range(), "Unsuitable "+a.Name, why))
+		}
+		out = append(out, name)
+	}
+	return out, diags
+}
+
+// packed says whether an output is stored compressed.
+func (s *Stage) packed(output string) bool {
+	file, ok := s.Outputs[output]
+	return ok && packed.Matches(s.Compress, file)
 }
 
 // decodeExitCodes reads what a program means by its exit codes: an object of codes from 1 to 255 and texts.

@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"grimperium/internal/packed"
 )
 
 const (
@@ -48,7 +50,11 @@ func (p *Pipeline) read(name string) ([]byte, error) {
 	if own && !p.checking {
 		return nil, &callError{fmt.Errorf("%s: the name depends on the molecule, so that a change of the file would go unseen; name the file itself", name)}
 	}
-	data, err := readBounded(path, maxFileSize)
+	read := readBounded
+	if !own && packed.Stored(path) != path {
+		read = packed.ReadFile
+	}
+	data, err := read(path, maxFileSize)
 	if err != nil {
 		if own && errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s: no such file (names start in the folder of pipeline.hcl)", name)

@@ -106,6 +106,8 @@ type Stage struct {
 	Builtin     bool
 	Worker      []string // how its program is started as a worker, nil where each target starts it anew
 	Salvage     []string // files of an attempt that ran out of time that the next finds in salvage/, and in the list salvaged
+	Keep        []string // patterns (path.Match) of files that stay beside the outputs
+	Compress    []string // of the outputs and these, the ones that are stored compressed
 	Line        int
 	Limits      Limits
 	Cores       int            // that its program takes

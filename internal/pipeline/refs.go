@@ -18,6 +18,7 @@ type scope struct {
 	vars, locals, mol, stages, each, attempt bool
 	stage                                    *Stage // whose outputs output.NAME means, and which must not name itself
 	output                                   bool
+	program                                  bool // what is named goes to a program, as it is
 }
 
 func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -63,7 +64,7 @@ func (p *Pipeline) references(e hcl.Expression, sc scope) hcl.Diagnostics {
 					fmt.Sprintf("There is no function %q.%s", x.Name, nearest(x.Name, names(p.functions)))))
 			}
 		case *hclsyntax.SplatExpr:
-			diags = append(diags, p.splat(x)...)
+			diags = append(diags, p.splat(x, sc)...)
 		}
 	})
 	return diags
@@ -141,13 +142,13 @@ func (p *Pipeline) member(root, name string, t hcl.Traversal, sc scope, refuse f
 		case s == sc.stage:
 			return refuse("Stage refers to itself", fmt.Sprintf("Stage %q can't use its own results here; output.NAME is a file that it makes.", name))
 		}
-		return p.stageMember(s, t, refuse)
+		return p.stageMember(s, t, sc, refuse)
 	}
 	return nil
 }
 
 // stageMember checks what follows stage.NAME.
-func (p *Pipeline) stageMember(s *Stage, t hcl.Traversal, refuse func(string, string) *hcl.Diagnostic) *hcl.Diagnostic {
+func (p *Pipeline) stageMember(s *Stage, t hcl.Traversal, sc scope, refuse func(string, string) *hcl.Diagnostic) *hcl.Diagnostic {
 	at := 2
 	if s.ForEach && len(t) > 2 {
 		if _, ok := t[2].(hcl.TraverseIndex); !ok {
@@ -164,7 +165,15 @@ func (p *Pipeline) stageMember(s *Stage, t hcl.Traversal, refuse func(string, st
 	if known := s.members(); ok && known != nil && !slices.Contains(known, name) {
 		return refuse("Unknown output or value", fmt.Sprintf("Stage %q has no output or value %q.%s", s.Name, name, didYouMean(name, known)))
 	}
+	if sc.program && s.packed(name) {
+		return refuse("Compressed output", s.unreadable(name))
+	}
 	return nil
+}
+
+func (s *Stage) unreadable(output string) string {
+	return fmt.Sprintf("stage.%s.%s (%s) is stored compressed, and a program can't read that: take it out of compress (line %d).", s.Name, output, s.Outputs[output],
+		s.body.Attributes["compress"].SrcRange.Start.Line)
 }
 
 // members are the names that may follow stage.NAME, nil where they are not known before the stage has run.
@@ -181,7 +190,7 @@ func (s *Stage) members() []string {
 }
 
 // splat checks stage.NAME[*].value.
-func (p *Pipeline) splat(x *hclsyntax.SplatExpr) hcl.Diagnostics {
+func (p *Pipeline) splat(x *hclsyntax.SplatExpr, sc scope) hcl.Diagnostics {
 	src, ok := x.Source.(*hclsyntax.ScopeTraversalExpr)
 	each, ok2 := x.Each.(*hclsyntax.RelativeTraversalExpr)
 	if !ok || !ok2 || src.Traversal.RootName() != "stage" || len(src.Traversal) != 2 {
@@ -192,6 +201,9 @@ func (p *Pipeline) splat(x *hclsyntax.SplatExpr) hcl.Diagnostics {
 	s := p.stages[stage]
 	if known := s.membersOrNil(); ok && known != nil && !slices.Contains(known, name) {
 		return hcl.Diagnostics{wrong(x.Range(), "Unknown output or value", fmt.Sprintf("Stage %q has no output or value %q.%s", stage, name, didYouMean(name, known)))}
+	}
+	if ok && s != nil && sc.program && s.packed(name) {
+		return hcl.Diagnostics{wrong(x.Range(), "Compressed output", s.unreadable(name))}
 	}
 	return nil
 }

@@ -355,7 +355,7 @@ func (s *Store) Verify(mol, target string, r *Record) string {
 	dir := s.TargetDir(mol, target)
 	for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
 		out := r.Outputs[name]
-		now, err := fingerprintFile(dir, out.File)
+		now, err := same(dir, out)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return fmt.Sprintf("output %s (%s) is missing", name, out.File)

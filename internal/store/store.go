@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"grimperium/internal/fault"
+	"grimperium/internal/packed"
 )
 
 // Names in the artefacts folder.
@@ -111,8 +112,8 @@ func removeAll(dir string) error {
 
 // Commit moves a target's declared files from its scratch folder into the molecule's, fills the record's outputs, and
 // moves an earlier result aside. An output that is missing or no regular file is an error, and nothing is moved.
-// keep are further files that stay beside the outputs.
-func (s *Store) Commit(m *Manifest, target, scratch string, outputs map[string]string, keep []string, rec *Record) error {
+// keep are patterns of further files that stay beside the outputs, and compress those of the files that are stored compressed.
+func (s *Store) Commit(m *Manifest, target, scratch string, outputs map[string]string, keep, compress []string, rec *Record) error {
 	rec.Outputs = map[string]Output{}
 	wanted := map[string]bool{}
 	for name, file := range outputs {
@@ -123,10 +124,7 @@ func (s *Store) Commit(m *Manifest, target, scratch string, outputs map[string]s
 		rec.Outputs[name] = out
 		wanted[file] = true
 	}
-	for _, f := range keep {
-		wanted[f] = true
-	}
-	if err := prune(scratch, wanted); err != nil {
+	if err := prune(scratch, wanted, keep, compress); err != nil {
 		return err
 	}
 	dst := s.TargetDir(m.Molecule, target)
@@ -203,6 +201,22 @@ func fingerprintFile(dir, name string) (Output, error) {
 	return Output{File: name, SHA256: sum, Size: info.Size()}, err
 }
 
+// same hashes a recorded output, which may be stored compressed: its record is of what it unpacks to.
+func same(dir string, out Output) (now Output, err error) {
+	now, err = fingerprintFile(dir, out.File)
+	path := filepath.Join(dir, filepath.FromSlash(out.File))
+	if !errors.Is(err, fs.ErrNotExist) || packed.Stored(path) == path {
+		return now, err
+	}
+	r, err := packed.Open(path, out.Size)
+	if err != nil {
+		return now, err
+	}
+	defer r.Close()
+	now.SHA256, err = Hash(r)
+	return now, err
+}
+
 // lstat looks at a file below dir, or at the first link on the way to it.
 func lstat(dir, name string) (info fs.FileInfo, err error) {
 	path := dir
@@ -271,38 +285,6 @@ func Hash(r io.Reader) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// prune removes everything from dir that is not wanted; names are relative, with slashes.
-func prune(dir string, wanted map[string]bool) error {
-	parents := map[string]bool{}
-	for w := range wanted {
-		for d := filepath.Dir(w); d != "."; d = filepath.Dir(d) {
-			parents[d] = true
-		}
-	}
-	var walk func(rel string) error
-	walk = func(rel string) error {
-		entries, err := os.ReadDir(filepath.Join(dir, rel))
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			name := filepath.Join(rel, e.Name())
-			switch {
-			case e.IsDir() && parents[name]:
-				err = walk(name)
-			case wanted[name] && e.Type().IsRegular():
-			default:
-				err = removeAll(filepath.Join(dir, name))
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return walk(".")
 }
 
 // Retire moves the present result of a target, if there is one, into the molecule's history.
@@ -386,7 +368,7 @@ func (s *Store) Restore(m *Manifest, target, fingerprint string) (*Record, error
 		return rec, nil // a batch was killed after it had brought the files back
 	}
 	for _, out := range rec.Outputs {
-		if now, err := fingerprintFile(past, out.File); err != nil || now.SHA256 != out.SHA256 {
+		if now, err := same(past, out); err != nil || now.SHA256 != out.SHA256 {
 			return nil, nil
 		}
 	}
@@ -409,12 +391,16 @@ func (s *Store) aside(mol, target string, rec *Record) error {
 	dir := s.TargetDir(mol, target)
 	if rec != nil && rec.Outcome == OK {
 		for _, out := range rec.Outputs {
-			now, err := fingerprintFile(dir, out.File)
-			if err != nil || now.SHA256 == out.SHA256 {
+			if now, err := same(dir, out); err == nil && now.SHA256 == out.SHA256 {
 				continue
 			}
-			to := s.Path(mol, strings.ReplaceAll(target, "/", ".")+"."+filepath.Base(out.File)+".edited-"+now.SHA256[:8])
-			err = fault.Around("store.aside", func() error { return os.Rename(filepath.Join(dir, out.File), to) })
+			file := filepath.Base(packed.Stored(filepath.Join(dir, out.File)))
+			now, err := fingerprintFile(dir, filepath.Join(filepath.Dir(out.File), file))
+			if err != nil {
+				continue
+			}
+			to := s.Path(mol, strings.ReplaceAll(target, "/", ".")+"."+file+".edited-"+now.SHA256[:8])
+			err = fault.Around("store.aside", func() error { return os.Rename(filepath.Join(dir, filepath.Dir(out.File), file), to) })
 			if err != nil {
 				return err
 			}
@@ -492,7 +478,7 @@ func (s *Store) unflushed(m *Manifest, paths map[string]bool) {
 		}
 		dir := s.TargetDir(m.Molecule, target)
 		for _, out := range rec.Outputs {
-			paths[filepath.Join(dir, out.File)] = true
+			paths[packed.Stored(filepath.Join(dir, out.File))] = true
 		}
 		for d := dir; len(d) > len(s.Path(m.Molecule)); d = filepath.Dir(d) {
 			paths[d] = true
