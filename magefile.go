@@ -144,11 +144,12 @@ func Validate(
 // It reads pipeline.hcl, the table and artefacts/journal.jsonl, and writes nothing.
 func Info(
 	count *bool, // only the number of molecules
+	sizes *bool, // only what the artefacts take on the disk, by stage; it looks at every file
 	table *string, // as for batch
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
 ) error {
-	return cli.Info(value(count), cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline)})
+	return cli.Info(value(count), value(sizes), cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
 // Export [table] writes the table as json, jsonl or csv, or its PM7 conformers as sdf or xyz.

@@ -95,12 +95,14 @@ stage "rdkit" {
 }
 
 stage "preopt" {
-  title   = "Pre-optimization"
-  enabled = var.preopt
-  command = ["xtb", stage.rdkit.geometry, "--opt", "--gfn", 2, "--chrg", mol.charge, "--uhf", mol.multiplicity - 1]
-  timeout = "${10 * pow(2, attempt)}m"
-  outputs = { geometry = "xtbopt.xyz", log = "stdout" }
-  values  = xtb(output.log)
+  title    = "Pre-optimization"
+  enabled  = var.preopt
+  command  = ["xtb", stage.rdkit.geometry, "--opt", "--gfn", 2, "--chrg", mol.charge, "--uhf", mol.multiplicity - 1]
+  timeout  = "${10 * pow(2, attempt)}m"
+  outputs  = { geometry = "xtbopt.xyz", log = "stdout" }
+  compress = ["stdout"]
+  keep     = [] # beside the outputs nothing
+  values   = xtb(output.log)
 
   postcondition {
     condition     = molecule_changes(stage.rdkit.molecule, xyz(stage.rdkit.geometry), xyz(output.geometry)) == ""
@@ -161,9 +163,11 @@ stage "pm7" {
       ${mopac_cartesian(attempt < 2 ? each.value : scaled(each.value, 1.02))}
     EOT
   }
-  command = ["mopac", "pm7.mop"]
-  outputs = { out = "pm7.out", aux = "pm7.aux", arc = "pm7.arc" }
-  values  = mopac(output.out, output.aux) # hof (kcal/mol at 298.15 K), gradient_norm, homo, lumo, ...; an error that says why
+  command  = ["mopac", "pm7.mop"]
+  outputs  = { out = "pm7.out", aux = "pm7.aux", arc = "pm7.arc" }
+  compress = ["pm7.aux"] # with xTB's output the most of what a molecule takes, and read by programs alone; zstdcat shows it
+  keep     = ["pm7.mop"]
+  values   = mopac(output.out, output.aux) # hof (kcal/mol at 298.15 K), gradient_norm, homo, lumo, ...; an error that says why
 
   postcondition {
     condition     = molecule_changes(stage.rdkit.molecule, each.value, mopac_geometry(output.aux)) == ""
@@ -186,9 +190,11 @@ stage "pm7_check" {
       ${mopac_cartesian(mopac_geometry(each.value.aux))}
     EOT
   }
-  command = ["mopac", "check.mop"]
-  outputs = { out = "check.out", aux = "check.aux" }
-  values  = mopac(output.out, output.aux)
+  command  = ["mopac", "check.mop"]
+  outputs  = { out = "check.out", aux = "check.aux" }
+  compress = ["check.aux"]
+  keep     = ["check.mop"]
+  values   = mopac(output.out, output.aux)
 
   postcondition { # the same, or off by 12 kcal/mol for so many bonds
     condition     = abs(mopac(output.out, output.aux).hof - each.value.hof - 12 * round((mopac(output.out, output.aux).hof - each.value.hof) / 12, 0)) < 0.1

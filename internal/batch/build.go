@@ -54,7 +54,7 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 		return nil, err
 	}
 	for _, in := range task.Inputs { // this program can't read what is stored compressed
-		if err := packed.Unpack(in.Path, s.Limits.Bytes); err != nil {
+		if err := packed.Unpack(in.Path, dir, in.Size); err != nil {
 			return nil, err
 		}
 	}

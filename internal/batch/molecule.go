@@ -176,7 +176,7 @@ func (b *Batch) result(v *visit, s *pipeline.Stage, i int, rec *store.Record) pi
 	}
 	r.Status, r.Values = pipeline.StatusOK, rec.Values
 	for name, out := range rec.Outputs {
-		r.Outputs[name] = pipeline.Input{Path: b.Store.TargetDir(v.id, s.Instance(i)) + "/" + out.File, SHA256: out.SHA256}
+		r.Outputs[name] = pipeline.Input{Path: b.Store.TargetDir(v.id, s.Instance(i)) + "/" + out.File, SHA256: out.SHA256, Size: out.Size}
 	}
 	return r
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -10,13 +11,15 @@ import (
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
 	"grimperium/internal/journal"
+	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
 
-// Info tells where the table stands: statuses, failures, times, and how long the rest will take; with countOnly the number of molecules.
-func Info(countOnly bool, o Options) error { return ended(info(os.Stdout, countOnly, o)) }
+// Info tells where the table stands: statuses, failures, times, and how long the rest will take; with countOnly the number of molecules, with sizes
+// what the artefacts take on the disk instead.
+func Info(countOnly, sizes bool, o Options) error { return ended(info(os.Stdout, countOnly, sizes, o)) }
 
-func info(w io.Writer, countOnly bool, o Options) error {
+func info(w io.Writer, countOnly, sizes bool, o Options) error {
 	p, err := load(o)
 	if err != nil {
 		return err
@@ -36,6 +39,9 @@ func info(w io.Writer, countOnly bool, o Options) error {
 	if err != nil {
 		return err
 	}
+	if sizes {
+		return printSizes(w, st, p)
+	}
 	past, err := readTimes(journal.Open(st.Path(store.JournalName)))
 	if err != nil {
 		return err
@@ -49,6 +55,32 @@ func info(w io.Writer, countOnly bool, o Options) error {
 		past.print(w, order)
 	}
 	past.printRest(w, left, max(1, p.Jobs))
+	return nil
+}
+
+// printSizes prints what the results of each stage take, in the pipeline's order, then what else there is.
+func printSizes(w io.Writer, st *store.Store, p *pipeline.Pipeline) error {
+	sizes, err := st.Sizes()
+	if err != nil {
+		return err
+	}
+	var order []string
+	for _, s := range p.Stages {
+		order = append(order, s.Name)
+	}
+	rest := slices.DeleteFunc(slices.Sorted(maps.Keys(sizes)), func(name string) bool { return slices.Contains(order, name) })
+	fmt.Fprintf(w, "%-16s %10s %10s %10s\n", shownPath(st.Root()), "files", "size", "on disk")
+	var all store.Size
+	line := func(name string, z store.Size) {
+		fmt.Fprintf(w, "  %-14s %10d %10s %10s\n", name, z.Files, size(z.Bytes), size(z.Disk))
+	}
+	for _, name := range append(order, rest...) {
+		if z := sizes[name]; z != nil {
+			line(name, *z)
+			all.Files, all.Bytes, all.Disk = all.Files+z.Files, all.Bytes+z.Bytes, all.Disk+z.Disk
+		}
+	}
+	line("all", all)
 	return nil
 }
 

@@ -113,6 +113,7 @@ stage "c" {
   for_each = ["x", "y"]
   command  = ["cp", stage.b.out, "copy"]
   outputs  = { copy = "copy" }
+  compress = ["copy"]
 }
 merge {
   text   = stage.b.text

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 
 	"github.com/google/renameio/v2"
@@ -85,6 +84,10 @@ func (c *content) Close() error {
 
 // ReadFile reads a whole file, at most limit bytes of it where it is compressed.
 func ReadFile(path string, limit int64) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return data, err
+	}
 	r, err := Open(path, limit)
 	if err != nil {
 		return nil, err
@@ -105,7 +108,7 @@ func Pack(path string) error {
 		return err
 	}
 	defer to.Close()
-	w, err := zstd.NewWriter(to, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+	w, err := zstd.NewWriter(to, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18))
 	if err != nil {
 		return err
 	}
@@ -116,8 +119,9 @@ func Pack(path string) error {
 	return os.Remove(path)
 }
 
-// Unpack puts a file in the place of path.zst, for a program that reads it; nothing is done where it isn't compressed.
-func Unpack(path string, limit int64) error {
+// Unpack puts a file in the place of path.zst, for a program that reads it; nothing is done where it isn't compressed. It is written to the folder tmp
+// first, on the same disk.
+func Unpack(path, tmp string, limit int64) error {
 	if Stored(path) == path {
 		return nil
 	}
@@ -126,7 +130,7 @@ func Unpack(path string, limit int64) error {
 		return err
 	}
 	defer r.Close()
-	to, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	to, err := renameio.NewPendingFile(path, renameio.WithTempDir(tmp), renameio.WithPermissions(0o644))
 	if err != nil {
 		return err
 	}

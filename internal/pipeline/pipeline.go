@@ -200,7 +200,10 @@ type TaskFile struct {
 }
 
 // Input is an output of another target.
-type Input struct{ Name, Path, SHA256 string }
+type Input struct {
+	Name, Path, SHA256 string
+	Size               int64 // bytes, unpacked where it is stored compressed
+}
 
 // Load reads, checks and orders a pipeline. An error of the file's own making is an *Errors with every mistake in it.
 func Load(path string, o Options) (*Pipeline, error) {

@@ -176,7 +176,7 @@ func TestTask(t *testing.T) {
 	}
 	check("argv", task.Argv, []string{"mopac", "1", "2", "4", "w2", "-5.612", "true", "1000000000000000000000", "in=/art/m/emb/g.xyz,/art/m/emb/g.xyz.gz"})
 	check("words", task.Words[8], "in=${emb.g},${emb.gg}")
-	check("inputs", task.Inputs, []Input{{"emb.g", "/art/m/emb/g.xyz", "h1"}, {"emb.gg", "/art/m/emb/g.xyz.gz", "h2"}, {"pre.g", "/art/m/pre/opt.xyz", "h3"}})
+	check("inputs", task.Inputs, []Input{{Name: "emb.g", Path: "/art/m/emb/g.xyz", SHA256: "h1"}, {Name: "emb.gg", Path: "/art/m/emb/g.xyz.gz", SHA256: "h2"}, {Name: "pre.g", Path: "/art/m/pre/opt.xyz", SHA256: "h3"}})
 	check("env", task.Env, []string{"A=1", "B=${emb.g}", "D=0"})
 	check("environ", m.Environ(task), []string{"A=1", "B=/art/m/emb/g.xyz", "D=0"})
 	check("file", string(task.Files[0].Content), "see /art/m/emb/g.xyz ${stage.emb.g} %{x} /art/m/pre/opt.xyz 1 -16.836")

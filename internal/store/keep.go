@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -24,7 +26,8 @@ func prune(dir string, outputs map[string]bool, keep, compress []string) error {
 			folders = append(folders, d)
 		}
 	}
-	return fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
+	var pack []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || name == "." {
 			return err
 		}
@@ -38,10 +41,16 @@ func prune(dir string, outputs map[string]bool, keep, compress []string) error {
 			}
 			return fs.SkipDir
 		case packed.Matches(compress, name):
-			return packed.Pack(full)
+			pack = append(pack, name)
 		}
 		return nil
 	})
+	for _, name := range pack {
+		if err = errors.Join(err, packed.Pack(filepath.Join(dir, filepath.FromSlash(name)))); errors.Is(err, fs.ErrExist) {
+			return &OutputError{name, fmt.Errorf("can't be stored compressed, because %s is there, too", name+packed.Suffix)}
+		}
+	}
+	return err
 }
 
 // Stored is the name under which a target's output lies in its folder now: its own, or with .zst behind it.

@@ -27,8 +27,9 @@ func (s *Store) Unused(molecule func(id string) bool, stage func(name string) bo
 	}
 	var out []Unused
 	add := func(path, why string) error {
-		size, err := treeSize(path)
-		out = append(out, Unused{path, why, size})
+		var size Size
+		err := size.add(path)
+		out = append(out, Unused{path, why, size.Bytes})
 		return err
 	}
 	for _, e := range entries {
@@ -66,21 +67,6 @@ func (s *Store) Unused(molecule func(id string) bool, stage func(name string) bo
 		}
 	}
 	return out, nil
-}
-
-func treeSize(path string) (int64, error) {
-	var total int64
-	err := filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil && info.Mode().IsRegular() {
-			total += info.Size()
-		}
-		return err
-	})
-	return total, err
 }
 
 // Remove deletes something unused, and the records of a stage that left the pipeline.
