@@ -52,6 +52,10 @@ func Functions() []Function {
 			`spin_fits(mol.smiles, mol.charge, mol.multiplicity)`, SpinFits, 1},
 		{"smiles_charge", "The charge that a SMILES states; null when the SMILES can't be read without RDKit.",
 			`smiles_charge(mol.smiles) == mol.charge`, SMILESCharge, 1},
+		{"heavy_atoms", "The number of atoms of a SMILES but for hydrogen; null when the SMILES can't be read without RDKit.",
+			`heavy_atoms(mol.smiles)`, HeavyAtoms, 1},
+		{"rotatable_bonds", "The number of single bonds of a SMILES outside of rings between atoms with further neighbours (RDKit's NonStrict); null when the SMILES can't be read without RDKit.",
+			`rotatable_bonds(mol.smiles)`, RotatableBonds, 1},
 		{"formula", `The molecular formula of a SMILES in Hill's order, as "C2H6O"; null when the SMILES can't be read without RDKit.`,
 			`formula(mol.smiles)`, Formula, 1},
 	}

@@ -15,7 +15,11 @@ type smilesAtom struct {
 	hydrogens int // written in brackets, or implied once all bonds are known
 	bracket   bool
 	aromatic  bool
-	order     int // sum of the orders of its bonds, an aromatic one counted as 1
+	order     int    // sum of the orders of its bonds, an aromatic one counted as 1
+	parent    int    // the atom that it was bonded to when it was read, -1 for the first of a fragment
+	bond      int    // order of that bond
+	heavy     int    // its neighbours but for hydrogen
+	rings     uint64 // of the ring closures below it, one hash each, combined by xor: 0 when its bond to parent is in no ring
 }
 
 // smilesReader reads a SMILES as far as its atoms and hydrogens need it. It checks no aromaticity, no stereo and
@@ -27,6 +31,7 @@ type smilesReader struct {
 	branches []int // the last of each open branch
 	order    int   // of the bond symbol just read, 0 without one
 	rings    map[int]smilesRing
+	closures uint64 // so far
 }
 
 type smilesRing struct{ atom, order int }
@@ -116,6 +121,10 @@ func (r *smilesReader) ring() bool {
 		return true
 	}
 	delete(r.rings, int(number))
+	r.closures++
+	mark := r.closures * 0x9e3779b97f4a7c15 // 2^64 / golden ratio: some of them combined by xor are hardly ever 0
+	r.atoms[open.atom].rings ^= mark
+	r.atoms[here.atom].rings ^= mark
 	if open.atom == here.atom || open.order != 0 && here.order != 0 && open.order != here.order {
 		return false
 	}
@@ -129,6 +138,8 @@ func (r *smilesReader) bond(a, b, order int) bool {
 	}
 	r.atoms[a].order += max(order, 1)
 	r.atoms[b].order += max(order, 1)
+	r.atoms[a].heavy += min(r.atoms[b].element.Number-1, 1)
+	r.atoms[b].heavy += min(r.atoms[a].element.Number-1, 1)
 	return true
 }
 
@@ -160,6 +171,7 @@ func (r *smilesReader) atom() bool {
 	if !ok {
 		return false
 	}
+	atom.parent, atom.bond = r.last, r.order
 	r.atoms = append(r.atoms, atom)
 	this := len(r.atoms) - 1
 	if r.last >= 0 && !r.bond(r.last, this, r.order) {
@@ -283,6 +295,31 @@ func SMILESCharge(smiles string) *int {
 		charge += a.charge
 	}
 	return &charge
+}
+
+// RotatableBonds counts the single bonds of a SMILES outside of rings whose two atoms have further neighbours and no triple bond (RDKit's
+// definition NonStrict); nil when the SMILES can't be read here.
+func RotatableBonds(smiles string) *int {
+	atoms, err := parseSMILES(smiles)
+	if err != nil {
+		return nil
+	}
+	triple := make([]bool, len(atoms))
+	for i := len(atoms) - 1; i >= 0; i-- { // what is bonded to an atom in the tree stands behind it
+		if a := atoms[i]; a.parent >= 0 {
+			atoms[a.parent].rings ^= a.rings
+			if a.bond == 3 {
+				triple[i], triple[a.parent] = true, true
+			}
+		}
+	}
+	n := 0
+	for i, a := range atoms {
+		if a.parent >= 0 && a.bond <= 1 && a.rings == 0 && min(a.heavy, atoms[a.parent].heavy) > 1 && !triple[i] && !triple[a.parent] {
+			n++
+		}
+	}
+	return &n
 }
 
 // Formula is the molecular formula of a SMILES in Hill's order (carbon, hydrogen, the rest by name), without charge or isotopes;

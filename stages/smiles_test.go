@@ -26,7 +26,7 @@ func TestSMILESAgainstRDKit(t *testing.T) {
 			t.Errorf("%s can't be read, RDKit has %s", smiles, want)
 			continue
 		}
-		if got := fmt.Sprint([]any{*Electrons(smiles, *charge), *charge, *Formula(smiles)}); got != want {
+		if got := fmt.Sprint([]any{*Electrons(smiles, *charge), *charge, *Formula(smiles), *HeavyAtoms(smiles), *RotatableBonds(smiles)}); got != want {
 			t.Errorf("%s has %s, RDKit %s", smiles, got, want)
 		}
 	}
@@ -69,7 +69,7 @@ func FuzzSMILES(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, smiles string) {
 		electrons, charge, formula := Electrons(smiles, 0), SMILESCharge(smiles), Formula(smiles)
-		if (electrons == nil) != (charge == nil) || (charge == nil) != (formula == nil) {
+		if (RotatableBonds(smiles) == nil) != (electrons == nil) || (electrons == nil) != (charge == nil) || (charge == nil) != (formula == nil) {
 			t.Fatal("read by one and not by the other")
 		}
 		if electrons != nil && (*electrons < 1 || *formula == "") {
