@@ -35,6 +35,7 @@ func (p *Pipeline) check() hcl.Diagnostics {
 	for _, c := range p.conds {
 		diags = append(diags, p.checkCondition(c, sc, ctx)...)
 	}
+	diags = append(diags, p.checkSize(sc, ctx)...)
 	sc = scope{what: "the merge block", vars: true, locals: true, mol: true, stages: true}
 	for _, a := range p.merge {
 		diags = append(diags, p.checkMerge(a, sc, ctx)...)
@@ -184,6 +185,9 @@ func (p *Pipeline) usedColumns() []string {
 	}
 	for _, a := range p.merge {
 		add(a.Expr)
+	}
+	if p.size != nil {
+		add(p.size)
 	}
 	return names(set)
 }

@@ -19,10 +19,10 @@ var (
 		{Type: "pipeline"}, {Type: "locals"}, {Type: "molecule"}, {Type: "merge"},
 		{Type: "variable", LabelNames: []string{"name"}}, {Type: "program", LabelNames: []string{"name"}}, {Type: "stage", LabelNames: []string{"name"}},
 	}}
-	pipelineSchema  = attributes("table", "artefacts", "max_reruns", "jobs", "env", "max_failures", "max_invalid", "when_exceeded")
+	pipelineSchema  = attributes("table", "artefacts", "max_reruns", "jobs", "env", "max_failures", "max_invalid", "when_exceeded", "order")
 	variableSchema  = withBlocks(attributes("description", "default", "type"), "validation")
 	programSchema   = attributes("path", "version", "debian", "conda")
-	moleculeSchema  = withBlocks(attributes(), "precondition")
+	moleculeSchema  = withBlocks(attributes("size"), "precondition")
 	conditionSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
 	fileSchema      = attributes("content", "source")
 	stageSchema     = &hcl.BodySchema{
@@ -180,6 +180,9 @@ func (p *Pipeline) decodeBlock(b *hcl.Block) hcl.Diagnostics {
 		content, diags := b.Body.Content(moleculeSchema)
 		var more hcl.Diagnostics
 		p.conds, more = decodeConditions(content.Blocks, "precondition")
+		if a := content.Attributes["size"]; a != nil {
+			p.size = a.Expr
+		}
 		return append(diags, more...)
 	case "merge":
 		_, diags := b.Body.JustAttributes()
@@ -236,6 +239,15 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 	}
 	whole("max_reruns", "how often a failed molecule is tried again", 0, 1000, &p.MaxReruns)
 	whole("jobs", "how many processor cores a batch may use", 1, 4096, &p.Jobs)
+	if a := content.Attributes["order"]; a != nil {
+		v, d := constant(a, cty.String)
+		if diags = append(diags, d...); !d.HasErrors() {
+			p.orderRange = a.Expr.Range()
+			if p.SmallestFirst = v.AsString() == "smallest_first"; !p.SmallestFirst && v.AsString() != "table" {
+				diags = append(diags, wrong(p.orderRange, "Invalid order", `order must be "table" or "smallest_first".`))
+			}
+		}
+	}
 	if a := content.Attributes["env"]; a != nil {
 		var err error
 		v, d := constant(a, cty.Map(cty.String))

@@ -56,13 +56,17 @@ type Pipeline struct {
 	Columns   []string    // the columns that expressions read, sorted
 	Merged    []string    // the columns that the merge block writes, in its order
 	Alarms    Alarms
-	Given     map[string]int // the attributes that the pipeline block has, by name, to their line
+	// SmallestFirst has the smallest molecules computed first, by Molecule.Size; else they are in table order.
+	SmallestFirst bool
+	Given         map[string]int // the attributes that the pipeline block has, by name, to their line
 	// Key changes whenever the text of the file (comments and layout aside), a variable's value, a file that it
 	// reads, or a function that it calls changes: the evaluation of any molecule may then differ. While it stays, nothing needs to be evaluated.
 	Key string
 
 	env        map[string]string
 	conds      []*condition // the molecule block's preconditions
+	size       hcl.Expression
+	orderRange hcl.Range
 	merge      []*hclsyntax.Attribute
 	locals     map[string]*local
 	localOrder []string // each after those that it uses

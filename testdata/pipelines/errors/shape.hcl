@@ -4,6 +4,11 @@ pipeline {
   max_reruns = 2.5       # ERROR: Invalid max_reruns: a whole number from 0 to 1000
   jobs       = "two"     # ERROR: Unsuitable value: jobs must be a number.
   env        = ["a"]     # ERROR: Unsuitable value: env must be
+  order      = "largest" # ERROR: Invalid order: order must be "table" or "smallest_first".
+}
+
+molecule {
+  size = [mol.nheavy, mol.smiles] # ERROR: Unsuitable size: size has a text in it; it is made of numbers.
 }
 
 stge "a" { # ERROR: Unknown block: Did you mean "stage"?
@@ -19,7 +24,7 @@ stage "a" {
   timeot  = "1m" # ERROR: Unknown attribute: Did you mean "timeout"?
 }
 
-stage "a" { # ERROR: Duplicate block: The block stage a stands already at line 17.
+stage "a" { # ERROR: Duplicate block: The block stage a stands already at line 22.
   command = ["true"]
 }
 

@@ -6,6 +6,7 @@ pipeline {
   jobs         = 4
   max_failures = "20%"
   max_invalid  = "5%"
+  order        = "smallest_first" # or "table", the default
   env          = { OMP_NUM_THREADS = 1, LANG = "C" }
 }
 
@@ -49,6 +50,7 @@ program "xtb" {
 }
 
 molecule {
+  size = [coalesce(mol.nheavy, 1), mol.H298_cbs]
   precondition {
     condition     = spin_fits(mol.smiles, mol.charge, mol.multiplicity)
     error_message = "charge ${mol.charge} can't have multiplicity ${mol.multiplicity}"
