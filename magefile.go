@@ -32,13 +32,14 @@ func Batch(ctx context.Context,
 	jobs *int, // how many processor cores the batch may use, instead of pipeline.hcl's
 	dryRun *bool, // say what would run and why; write nothing
 	permissive *bool, // leave out rows that can't be used, instead of stopping
+	failFast *bool, // start no more molecules after the first that fails; those under way are finished
 	limit *int, // at most so many molecules
 	retry *string, // try skipped molecules again: all, those of a stage, or those with a text in their error message
 	timeout *string, // the stages' time in this batch only: 'search=60m, pm7=5m'
 ) error {
 	return cli.Batch(ctx, cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set), VarFile: value(varFile),
 		Only: value(only), MaxReruns: maxReruns, Jobs: jobs, DryRun: value(dryRun), Permissive: value(permissive),
-		Limit: value(limit), Retry: value(retry), Timeout: value(timeout)})
+		FailFast: value(failFast), Limit: value(limit), Retry: value(retry), Timeout: value(timeout)})
 }
 
 // Setup [run] installs the programs that the pipeline runs, where they are missing.

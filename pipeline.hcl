@@ -67,6 +67,8 @@ program "crest" { # needed with search = "crest" only
 
 # Checked for every row before anything runs.
 molecule {
+  size = [heavy_atoms(mol.smiles), rotatable_bonds(mol.smiles)] # by which the expected times are learnt
+
   precondition {
     condition     = spin_fits(mol.smiles, mol.charge, mol.multiplicity)
     error_message = "charge ${mol.charge} leaves ${electrons(mol.smiles, mol.charge)} electrons, which can't have multiplicity ${mol.multiplicity}; correct one of the two"

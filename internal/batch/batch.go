@@ -40,6 +40,7 @@ type Config struct {
 	Limit      int                      // at most so many molecules; 0: all
 	Retry      string                   // skipped molecules to try again: RetryAll, a stage, or a text in the error message; "": none
 	Timeouts   map[string]time.Duration // by stage, instead of the pipeline's
+	FailFast   bool                     // no molecule is started after one has failed
 	Claims     Claims
 	Warn       io.Writer
 	// Begin is called once, when the journal has its first line of this batch.
@@ -69,7 +70,10 @@ type Batch struct {
 	rows    rows
 	workers workers
 	journal *journal.Writer
-	logging sync.Mutex // of began
+	sizes   map[string][]float64 // of the scheduled molecules, where they are known
+	counted [][]float64          // how many have which
+	failed  int                  // how many of the schedule failed before: they come first
+	logging sync.Mutex           // of began
 	began   bool
 
 	mu       sync.Mutex // of the table and of everything below
@@ -176,6 +180,7 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	if b.Limit > 0 {
 		b.sum.Scheduled = min(b.Limit, len(todo))
 	}
+	b.counted = b.histogram(todo[:b.sum.Scheduled])
 	if err := b.alarmInvalid(); err != nil {
 		return nil, err
 	}
@@ -226,7 +231,7 @@ func (b *Batch) begin() error {
 		return err
 	}
 	host, _ := os.Hostname()
-	start := journal.Event{Event: journal.BatchStart, Batch: b.id, PID: os.Getpid(), Host: host, Table: b.Pipeline.Table, Total: b.sum.Scheduled}
+	start := journal.Event{Event: journal.BatchStart, Batch: b.id, PID: os.Getpid(), Host: host, Table: b.Pipeline.Table, Total: b.sum.Scheduled, Jobs: b.jobs(), Sizes: b.counted}
 	titled := slices.ContainsFunc(b.Pipeline.Stages, func(s *pipeline.Stage) bool { return s.Titled })
 	for _, s := range b.Pipeline.Stages {
 		if s.Titled || !titled { // small steps go without a title, and without a part of the bar
@@ -274,10 +279,12 @@ func (b *Batch) schedule() ([]string, error) {
 			}
 			continue
 		}
-		if found := b.precheck(i); len(found) > 0 {
+		found, size := Precheck(b.Pipeline, b.Table, i)
+		if len(found) > 0 {
 			problems = append(problems, found...)
 			continue
 		}
+		b.measure(id, size)
 		if status == csvmerge.Rerun {
 			failed = append(failed, id)
 		} else {
@@ -287,6 +294,11 @@ func (b *Batch) schedule() ([]string, error) {
 	if err := b.refuse(problems); err != nil {
 		return nil, err
 	}
+	if b.Pipeline.SmallestFirst {
+		b.smallestFirst(failed)
+		b.smallestFirst(others)
+	}
+	b.failed = len(failed)
 	return append(failed, others...), nil
 }
 
@@ -346,22 +358,20 @@ func findingText(f csvmerge.Finding) string {
 	return text
 }
 
-func (b *Batch) precheck(i int) []csvmerge.Finding { return Precheck(b.Pipeline, b.Table, i) }
-
-// Precheck evaluates the molecule block for a row before anything runs.
-func Precheck(p *pipeline.Pipeline, t *csvmerge.Table, i int) []csvmerge.Finding {
+// Precheck evaluates the molecule block for a row before anything runs: what is wrong with it, and the molecule's size, nil where that is not known.
+func Precheck(p *pipeline.Pipeline, t *csvmerge.Table, i int) ([]csvmerge.Finding, []float64) {
 	finding := func(problem string) csvmerge.Finding {
 		return csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Problem: problem}
 	}
 	m, err := p.Molecule(cells(p, t, i))
 	if err != nil {
-		return []csvmerge.Finding{finding(err.Error())}
+		return []csvmerge.Finding{finding(err.Error())}, nil
 	}
 	var out []csvmerge.Finding
 	for _, msg := range m.Check() {
 		out = append(out, finding(msg))
 	}
-	return out
+	return out, m.Size()
 }
 
 func (b *Batch) only() (map[string]bool, error) {

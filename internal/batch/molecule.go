@@ -75,6 +75,9 @@ func (b *Batch) interrupted(v *visit) error {
 	return b.Store.Save(v.man)
 }
 
+// errFailFast says that a molecule failed after which no more are to be started.
+var errFailFast = errors.New("stopped at the first failure")
+
 // molecule builds what is stale of one molecule and merges its row. The error is about the batch: a full disk, a lost table.
 func (b *Batch) molecule(ctx context.Context, id string) error {
 	b.mu.Lock()
@@ -114,7 +117,13 @@ func (b *Batch) molecule(ctx context.Context, id string) error {
 		b.finished(v.failure != nil)
 		b.mu.Unlock()
 	}
-	return b.fold(v)
+	if err := b.fold(v); err != nil || !b.FailFast || v.failure == nil || v.failure.skipped {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum.Stopped = true
+	return errFailFast
 }
 
 // stage builds the targets of a stage, in order, up to the first failure.

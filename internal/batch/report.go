@@ -21,6 +21,7 @@ type Summary struct {
 	Failures                                  []Failure
 	Elapsed                                   time.Duration
 	Interrupted                               bool
+	Stopped                                   bool               // by Config.FailFast
 	Batch                                     string             // the batch's id, "" when it had nothing to do and wrote nothing
 	Finished                                  int                // molecules of which something ran
 	Seconds                                   map[string]float64 // wall time by stage
@@ -69,6 +70,9 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 		if more := g.Count - len(g.First); more > 0 {
 			fmt.Fprintf(w, "  ... and %d more like these\n", more)
 		}
+	}
+	if s.Stopped {
+		fmt.Fprintln(w, "Stopped at the first failure, as -failFast says; the next batch goes on from here.")
 	}
 	if s.Interrupted {
 		fmt.Fprintln(w, "Interrupted; the next batch goes on from here.")
@@ -187,7 +191,7 @@ func (b *Batch) DryRun(w io.Writer) error {
 	}
 	counts := map[string]int{}
 	molecules := 0
-	took := journal.Durations(b.Store.Path(store.JournalName), 8<<20)
+	forecast := journal.OpenAtEnd(b.Store.Path(store.JournalName)).Past(pastBytes)
 	var expected time.Duration
 	unknown := map[string]bool{}
 	for _, id := range todo {
@@ -207,7 +211,7 @@ func (b *Batch) DryRun(w io.Writer) error {
 		for _, t := range plan {
 			fmt.Fprintf(w, "  %-10s %s\n", t.name, t.reason)
 			counts[t.stage]++
-			if d, ok := took[t.stage]; ok && t.runs {
+			if d := forecast.Target(t.stage, b.sizes[id]); d > 0 && t.runs {
 				expected += d
 			} else if t.runs {
 				unknown[t.stage] = true

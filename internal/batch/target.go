@@ -136,7 +136,7 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 	}
 	b.Index.Forget(v.id)
 	v.ran, v.trusted = true, false
-	e := journal.Event{Event: journal.TargetStart, Mol: v.id, Stage: s.Name}
+	e := journal.Event{Event: journal.TargetStart, Mol: v.id, Stage: s.Name, Size: b.sizes[v.id]}
 	if s.ForEach {
 		e.Instance, e.Instances = i+1, n
 	}
@@ -147,7 +147,7 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 	if err != nil {
 		return nil, err
 	}
-	e.Event, e.Outcome = journal.TargetEnd, outcome
+	e.Event, e.Size, e.Outcome = journal.TargetEnd, nil, outcome
 	if rec != nil {
 		e.Seconds, e.Error = rec.Seconds, rec.Error
 	}

@@ -18,7 +18,8 @@ func (b *Batch) Why(w io.Writer, id, target string) error {
 	if !ok {
 		return fmt.Errorf("the table %s has no molecule %q", shown(b.Table.Path()), id)
 	}
-	for _, problem := range b.precheck(i) {
+	problems, _ := Precheck(b.Pipeline, b.Table, i)
+	for _, problem := range problems {
 		fmt.Fprintf(w, "%s can't be computed: %s\n", id, problem.Problem)
 	}
 	v, err := b.visit(i)

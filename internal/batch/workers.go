@@ -18,17 +18,20 @@ import (
 func (b *Batch) all(ctx context.Context, todo []string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	enough := make(chan struct{})
-	var once sync.Once
+	feeding, enough := context.WithCancel(ctx) // ends when no more molecules are to be started
+	defer enough()
 	b.rows.open(b, cancel)
 	queue := make(chan string)
 	var group sync.WaitGroup
 	for range b.jobs() {
 		group.Go(func() {
 			for id := range queue {
+				if feeding.Err() != nil {
+					continue
+				}
 				err := b.molecule(ctx, id)
-				if errors.Is(err, errEnough) {
-					once.Do(func() { close(enough) })
+				if errors.Is(err, errEnough) || errors.Is(err, errFailFast) {
+					enough()
 				} else if err != nil {
 					cancel(err)
 				} else if err := b.alarm(); err != nil {
@@ -38,12 +41,13 @@ func (b *Batch) all(ctx context.Context, todo []string) error {
 		})
 	}
 feed:
-	for _, id := range todo {
+	for n, end := 0, b.lastPart(todo); n < len(todo); n++ {
+		if n == end {
+			b.longestFirst(todo[n:])
+		}
 		select {
-		case queue <- id:
-		case <-enough:
-			break feed
-		case <-ctx.Done():
+		case queue <- todo[n]:
+		case <-feeding.Done():
 			break feed
 		}
 	}

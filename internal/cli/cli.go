@@ -80,6 +80,7 @@ type Options struct {
 	Only                       string // mol_ids, separated by commas
 	MaxReruns, Jobs            *int
 	DryRun, Permissive         bool
+	FailFast                   bool   // no molecule is started after one has failed
 	Limit                      int    // molecules; 0: all
 	Retry                      string // skipped molecules to try again: "all", a stage, or a text in the error message
 	Timeout                    string // of stages, for this batch only: "search=60m, pm7=5m"
@@ -225,7 +226,7 @@ func runBatch(ctx context.Context, o Options) error {
 	defer claims.Release()
 	shown := newDisplay(os.Stderr)
 	b, err := batch.New(ctx, batch.Config{Pipeline: pr.pipeline, Table: pr.table, Store: pr.store, Index: pr.index, Claims: claims,
-		Builtins: builtins(), Only: list(o.Only), Permissive: o.Permissive,
+		Builtins: builtins(), Only: list(o.Only), Permissive: o.Permissive, FailFast: o.FailFast,
 		Limit: o.Limit, Retry: o.Retry, Timeouts: timeouts, Warn: os.Stderr, Begin: shown.start})
 	if err != nil {
 		return err

@@ -119,7 +119,8 @@ func findings(p *pipeline.Pipeline, t *csvmerge.Table) []csvmerge.Finding {
 		if broken {
 			continue // what a broken cell would lead to is no news
 		}
-		out = append(out, batch.Precheck(p, t, i)...)
+		found, _ := batch.Precheck(p, t, i)
+		out = append(out, found...)
 		out = append(out, oddities(t, i)...)
 		out = append(out, sameMolecule(t, i, seen)...)
 	}

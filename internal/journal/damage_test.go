@@ -31,7 +31,7 @@ func TestDamaged(t *testing.T) {
 		if _, err := OpenAtLastBatch(path); err != nil {
 			t.Fatalf("%s at %d: %v", what, at, err)
 		}
-		Durations(path, 1<<20)
+		OpenAtEnd(path).Past(1 << 20)
 		w := Create(path)
 		if err := w.Write(Event{Event: Note, Error: "afterwards"}); err != nil {
 			t.Fatalf("%s at %d: %v", what, at, err)

@@ -52,13 +52,19 @@ type Event struct {
 	Host   string  `json:"host,omitempty"`
 	Table  string  `json:"table,omitempty"`
 	Total  int     `json:"total,omitempty"`  // molecules that are scheduled
+	Jobs   int     `json:"jobs,omitempty"`   // cores that it may use
 	Stages []Stage `json:"stages,omitempty"` // in the order in which they run
+	// Sizes are how many of the molecules have which size: [count, size...], of each size once. No size is one that is not known.
+	Sizes [][]float64 `json:"sizes,omitempty"`
 
 	// Of target_start, target_end and row.
 	Mol       string `json:"mol,omitempty"`
 	Stage     string `json:"stage,omitempty"`
 	Instance  int    `json:"instance,omitempty"`  // 1, 2, ... of a stage that runs several times; else 0
 	Instances int    `json:"instances,omitempty"` // how many there are
+
+	// Of target_start: how large the molecule is, in the pipeline's numbers; none where that is not known.
+	Size []float64 `json:"size,omitempty"`
 
 	// Of target_end, row and batch_end.
 	Outcome string  `json:"outcome,omitempty"`

@@ -270,33 +270,6 @@ func TestOpenAtBatch(t *testing.T) {
 	}
 }
 
-func TestDurations(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "journal.jsonl")
-	target := func(stage, outcome string, seconds float64) string {
-		b, err := encode(Event{Time: noon, Event: TargetEnd, Stage: stage, Outcome: outcome, Seconds: seconds})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
-	if got := Durations(path, 1000); len(got) != 0 {
-		t.Errorf("no journal: %v", got)
-	}
-	old := target("search", OK, 1000) + target("old", OK, 1)
-	recent := target("search", OK, 3) + target("search", OK, 1) + target("search", OK, 50) +
-		target("search", Restored, 0) + target("search", Failed, 99) + target("pm7", OK, 0.5) + target("pm7", OK, 1) + line("row")
-	write(t, path, old+recent)
-	want := map[string]time.Duration{"search": 3 * time.Second, "pm7": 750 * time.Millisecond}
-	for _, n := range []int{len(recent), len(recent) + 1, len(recent) + 20} {
-		if got := Durations(path, int64(n)); !reflect.DeepEqual(got, want) {
-			t.Errorf("last %d bytes: %v, want %v", n, got, want)
-		}
-	}
-	if got := Durations(path, 1<<20); got["old"] != time.Second || got["search"] != 26500*time.Millisecond {
-		t.Errorf("all: %v", got)
-	}
-}
-
 // A journal gives the same events however it is cut into pieces, and a last batch is one of its lines.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte(line("batch_start")+line("row")+line("batch_end")), uint16(7))
@@ -326,6 +299,6 @@ func FuzzReader(f *testing.F) {
 		if at := last.offset; at > 0 && (data[at-1] != '\n' || !bytes.Contains(data[at:], []byte("batch_"))) {
 			t.Errorf("last batch at %d", at)
 		}
-		Durations(path, int64(cut))
+		OpenAtEnd(path).Past(int64(cut)).Left(noon)
 	})
 }

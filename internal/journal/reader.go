@@ -8,9 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"syscall"
-	"time"
 )
 
 const (
@@ -27,6 +25,7 @@ type Reader struct {
 	offset  int64  // of the next byte to read
 	partial []byte // the start of a line whose end is not there yet
 	skip    bool   // passing over the rest of a line that is too long
+	end     int64  // where it ends; 0: with the file
 }
 
 // Open returns a reader of the whole journal. The file need not exist yet.
@@ -48,11 +47,16 @@ func OpenAtRunningBatch(path string) (*Reader, error) {
 	if at >= 0 && !ended && mayRun(start) {
 		return &Reader{path: path, offset: at}, nil
 	}
+	return OpenAtEnd(path), nil
+}
+
+// OpenAtEnd returns a reader of what is still to be written.
+func OpenAtEnd(path string) *Reader {
 	r := &Reader{path: path}
 	if info, err := os.Stat(path); err == nil {
 		r.offset = info.Size()
 	}
-	return r, nil
+	return r
 }
 
 func mayRun(start Event) bool {
@@ -81,9 +85,13 @@ func (r *Reader) Next() ([]Event, error) {
 	if info.Size() < r.offset {
 		*r = Reader{path: r.path}
 	}
-	buf := make([]byte, min(chunk, info.Size()-r.offset))
-	for r.offset < info.Size() {
-		n, err := f.ReadAt(buf, r.offset)
+	end := info.Size()
+	if r.end > 0 {
+		end = min(end, r.end)
+	}
+	buf := make([]byte, max(min(chunk, end-r.offset), 0))
+	for r.offset < end {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), end-r.offset)], r.offset)
 		r.offset += int64(n)
 		events := r.take(buf[:n])
 		if err != nil && err != io.EOF {
@@ -174,32 +182,24 @@ func decodeBatch(line []byte) (Event, bool) {
 	return decode(line)
 }
 
-// Durations returns for each stage the median wall time of its successful targets, from the last maxBytes of the
-// journal. It has no entry for a stage that has none; a journal that can't be read has none at all.
-func Durations(path string, maxBytes int64) map[string]time.Duration {
-	r := Open(path)
-	if info, err := os.Stat(path); err == nil && info.Size() > maxBytes {
+// Past returns what is to be learnt from the last maxBytes before the next event: of a new reader, of the batches before.
+func (r *Reader) Past(maxBytes int64) *Forecast {
+	past := &Reader{path: r.path, end: r.offset}
+	if r.offset > maxBytes {
 		// The first line is likely a piece of one; the byte before tells if it is not.
-		r.offset, r.skip = info.Size()-maxBytes-1, true
+		past.offset, past.skip = r.offset-maxBytes-1, true
 	}
-	seconds := map[string][]float64{}
-	for {
-		events, err := r.Next()
+	f := NewForecast()
+	for r.offset > 0 {
+		events, err := past.Next()
 		for _, e := range events {
-			if e.Event == TargetEnd && e.Outcome == OK {
-				seconds[e.Stage] = append(seconds[e.Stage], e.Seconds)
-			}
+			f.Add(e)
 		}
 		if err != nil || len(events) == 0 {
 			break
 		}
 	}
-	medians := map[string]time.Duration{}
-	for stage, s := range seconds {
-		slices.Sort(s)
-		medians[stage] = time.Duration((s[(len(s)-1)/2] + s[len(s)/2]) / 2 * float64(time.Second))
-	}
-	return medians
+	return f
 }
 
 // Ended reports whether the last batch of a journal said that it ended, as all do unless they are killed. An absent or

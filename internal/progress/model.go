@@ -2,6 +2,7 @@ package progress
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode"
@@ -20,8 +21,10 @@ const (
 // lines that are not shown yet.
 type model struct {
 	stages   []journal.Stage
-	position map[string]int           // of a stage by name
-	expected map[string]time.Duration // of one target of a stage; empty at first
+	position map[string]int // of a stage by name
+	forecast *journal.Forecast
+	left     string // of the batch's time, as it was
+	leftAt   time.Time
 
 	pid         int
 	started     time.Time
@@ -35,6 +38,7 @@ type model struct {
 // molecule is one that has a target started and no row written.
 type molecule struct {
 	id           string
+	size         []float64
 	since        time.Time // its first target in this batch
 	stage        string
 	running      map[int]time.Time // start by instance, of that stage
@@ -53,9 +57,12 @@ type finished struct {
 }
 
 func (m *model) apply(e journal.Event) {
+	if e.Event != journal.Row {
+		m.forecast.Add(e)
+	}
 	switch e.Event {
 	case journal.BatchStart:
-		*m = model{stages: e.Stages, expected: m.expected, pid: e.PID, started: e.Time, total: e.Total}
+		*m = model{stages: e.Stages, forecast: m.forecast, pid: e.PID, started: e.Time, total: e.Total}
 		m.position = map[string]int{}
 		for i, s := range e.Stages {
 			m.position[s.Name] = i
@@ -99,6 +106,7 @@ func (m *model) row(e journal.Event) {
 	default:
 		m.failed++
 	}
+	m.forecast.Add(e)
 	m.done++
 	seconds := e.Seconds
 	if mol := m.remove(e.Mol); mol != nil && seconds == 0 {
@@ -137,7 +145,9 @@ func (m *model) remove(id string) *molecule {
 	return nil
 }
 
-func (mol *molecule) start(e journal.Event) { mol.running[e.Instance] = e.Time }
+func (mol *molecule) start(e journal.Event) {
+	mol.running[e.Instance], mol.size = e.Time, e.Size
+}
 
 func (mol *molecule) end(e journal.Event) {
 	delete(mol.running, e.Instance)
@@ -183,14 +193,14 @@ func (m *model) line(mol *molecule, names int, now time.Time) string {
 	turns := []rune(spinner)
 	turn := turns[int(now.UnixMilli()/100%int64(len(turns)))]
 
-	title, expected := mol.stage, m.expected[mol.stage]
+	title, expected := mol.stage, m.forecast.Target(mol.stage, mol.size)
 	position, known := m.position[mol.stage]
 	if known && m.stages[position].Title != "" {
 		title = m.stages[position].Title
 	}
 	name := clean(mol.id)
 	name += strings.Repeat(" ", max(names-pb.CellCount(name), 0))
-	s := fmt.Sprintf("%c %s  %s  %s", turn, name, m.bar(mol, position, known, now), clean(title))
+	s := fmt.Sprintf("%c %s  %s  %s", turn, name, m.bar(mol, position, known, expected, now), clean(title))
 	if mol.instances > 1 {
 		s += fmt.Sprintf(" %d/%d", min(len(mol.over)+1, mol.instances), mol.instances)
 	}
@@ -202,11 +212,11 @@ func (m *model) line(mol *molecule, names int, now time.Time) string {
 }
 
 // bar is the molecule's bar: six cells a stage, and a lighter one where it is.
-func (m *model) bar(mol *molecule, position int, known bool, now time.Time) string {
+func (m *model) bar(mol *molecule, position int, known bool, expected time.Duration, now time.Time) string {
 	cells := cellsPerStage * len(m.stages)
 	full := 0
 	if known {
-		full = cellsPerStage*position + int(cellsPerStage*mol.part(m.expected[mol.stage], now))
+		full = cellsPerStage*position + int(cellsPerStage*mol.part(expected, now))
 	}
 	head := min(1, cells-full)
 	return "[" + strings.Repeat("█", full) + strings.Repeat("▓", head) + strings.Repeat("░", cells-full-head) + "]"
@@ -226,14 +236,33 @@ func (m *model) batchLine(width int, now time.Time) string {
 	}
 	if over {
 		rest += "  in " + duration(elapsed)
-	} else if m.done > 0 {
-		rest += "  about " + duration(elapsed/time.Duration(m.done)*time.Duration(m.total-m.done)) + " left"
+	} else {
+		rest += m.timeLeft(now)
 	}
 	bar := pb.New(m.total).SetTemplateString(template).SetWidth(max(min(width-1, 99), 1)).Set("rest", rest).SetCurrent(int64(m.done))
 	if over {
 		bar.Finish() // a full bar has no head
 	}
 	return bar.String()
+}
+
+// timeLeft says when the batch will have ended, and how sure that is. It is thought over once a second: a time that never rests can't be read.
+func (m *model) timeLeft(now time.Time) string {
+	if now.Sub(m.leftAt) < time.Second {
+		return m.left
+	}
+	m.leftAt, m.left = now, ""
+	e, ok := m.forecast.Left(now)
+	switch {
+	case !ok:
+	case e.AtLeast:
+		m.left = "  at least " + coarse(e.Left) + " left"
+	case e.Spread == 0 || e.Spread > e.Left/2:
+		m.left = "  about " + coarse(e.Left) + " left"
+	default:
+		m.left = "  " + coarse(e.Left) + " ± " + coarse(e.Spread) + " left"
+	}
+	return m.left
 }
 
 // plain is the line of a finished molecule where there is no terminal.
@@ -274,6 +303,17 @@ func duration(d time.Duration) string {
 		return fmt.Sprintf("%d h %02d min", s/3600, s/60%60)
 	}
 	return fmt.Sprintf("%d d %d h", s/86400, s/3600%24)
+}
+
+// coarse writes a time that is not known well: "45 s", "12 min", "3 h 10 min", "2 d 4 h".
+func coarse(d time.Duration) string {
+	switch {
+	case d < 90*time.Second:
+		return fmt.Sprintf("%.0f s", math.Ceil(d.Seconds()))
+	case d < 90*time.Minute:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	}
+	return duration(d)
 }
 
 // clean makes a text safe to print on one line: an error may quote a program's output, with line ends and escapes.

@@ -31,8 +31,9 @@ func start(seconds float64, mol, stage string) journal.Event {
 	return journal.Event{Time: at(seconds), Event: journal.TargetStart, Mol: mol, Stage: stage}
 }
 
+// end is of a target that was restored, of which nothing is learnt.
 func end(seconds float64, mol, stage string) journal.Event {
-	return journal.Event{Time: at(seconds), Event: journal.TargetEnd, Mol: mol, Stage: stage, Outcome: journal.OK}
+	return journal.Event{Time: at(seconds), Event: journal.TargetEnd, Mol: mol, Stage: stage, Outcome: journal.Restored}
 }
 
 func row(seconds float64, mol, status, err string) journal.Event {
@@ -45,8 +46,19 @@ func instance(e journal.Event, n, of int) journal.Event {
 	return e
 }
 
+// past is what is known from before, when a target of each of these stages took so many seconds.
+func past(seconds map[string]float64) *journal.Forecast {
+	f := journal.NewForecast()
+	for stage, s := range seconds {
+		e := end(0, "old", stage)
+		e.Outcome, e.Seconds = journal.OK, s
+		f.Add(start(0, "old", stage))
+		f.Add(e)
+	}
+	return f
+}
+
 func TestFrame(t *testing.T) {
-	expected := map[string]time.Duration{"search": 40 * time.Second, "pm7": 2 * time.Second}
 	tests := []struct {
 		name   string
 		events []journal.Event
@@ -91,7 +103,7 @@ func TestFrame(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := &model{expected: expected}
+			m := &model{forecast: past(map[string]float64{"search": 40, "pm7": 2})}
 			for _, e := range tt.events {
 				m.apply(e)
 			}
@@ -108,7 +120,7 @@ func TestFrame(t *testing.T) {
 
 // No line is as wide as the terminal, whatever its width and whatever is shown; and there are few lines.
 func TestFrameFits(t *testing.T) {
-	m := &model{expected: map[string]time.Duration{"search": time.Hour}}
+	m := &model{forecast: past(map[string]float64{"search": 3600})}
 	m.apply(batchStart(1000))
 	for i := range 20 {
 		m.apply(start(float64(i), fmt.Sprintf("分子_%d", i), "search"))
@@ -209,7 +221,7 @@ func TestDrainAttaching(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	m, d := &model{}, &display{out: &out}
+	m, d := &model{forecast: journal.NewForecast()}, &display{out: &out}
 	drain(r, m, d, true)
 	put(t, path, row(2, "after", "OK", ""), journal.Event{Event: journal.BatchEnd}, batchStart(3), row(3, "next", "OK", ""))
 	drain(r, m, d, false)
@@ -253,7 +265,7 @@ func TestWatchToTheEnd(t *testing.T) {
 func TestDraw(t *testing.T) {
 	var out strings.Builder
 	width := 60
-	m := &model{}
+	m := &model{forecast: journal.NewForecast()}
 	d := &display{out: &out, size: func() (int, int, error) { return width, 24, nil }, colour: true}
 	step := func(now float64, want string, events ...journal.Event) {
 		t.Helper()
@@ -273,7 +285,7 @@ func TestDraw(t *testing.T) {
 	step(0, "\x1b[J")
 	step(1, "⠋ mol_1  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameter…\x1b[K\n"+bar("0/2", 0, 0, 50, " 0%"),
 		batchStart(2), start(0, "mol_1", "rdkit"))
-	step(2, "\x1b[2Amol_1  \x1b[32mOK   \x1b[0m  1.5 s\x1b[0m\x1b[K\n"+bar("1/2", 15, 1, 15, " 50%  about 2.0 s left"), row(1.5, "mol_1", "OK", ""))
+	step(2, "\x1b[2Amol_1  \x1b[32mOK   \x1b[0m  1.5 s\x1b[0m\x1b[K\n"+bar("1/2", 16, 1, 16, " 50%  about 2 s left"), row(1.5, "mol_1", "OK", ""))
 	width = 30 // the old line has become two
 	step(4, "\x1b[2Amol_2  \x1b[31mRerun\x1b[0m  a long story o…\x1b[0m\x1b[K\n2/2 100%  1 failed  in 4.0 s\x1b[K\n\x1b[J",
 		row(2, "mol_2", "Rerun", "a long story of a failure"))

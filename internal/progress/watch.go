@@ -20,9 +20,8 @@ import (
 )
 
 const (
-	redraw        = 100 * time.Millisecond
-	learn         = 10 * time.Second // between two looks at how long the stages take
-	durationsTail = 1 << 20          // bytes of the journal that this is learnt from
+	redraw    = 100 * time.Millisecond
+	pastBytes = 1 << 20 // of the journal, from which is learnt how long things take
 )
 
 // Watch follows the journal and shows its running batch, or the next one to start, on out. It returns when the batch
@@ -35,16 +34,15 @@ func Watch(ctx context.Context, out *os.File, journalPath string, stop <-chan st
 	if err != nil {
 		return
 	}
-	m := &model{}
+	m := &model{forecast: journal.NewForecast()}
 	d := newDisplay(out)
+	if d.size != nil {
+		m.forecast = reader.Past(pastBytes)
+	}
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
-	var learnt time.Time
 	for first := true; ; first = false {
 		now := time.Now()
-		if now.Sub(learnt) > learn {
-			m.expected, learnt = journal.Durations(journalPath, durationsTail), now
-		}
 		stopping := ctx.Err() != nil
 		select {
 		case <-stop:
