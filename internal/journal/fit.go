@@ -62,7 +62,12 @@ func newFit(seconds []float64, sizes [][]float64) *fit {
 	}
 	var known [][]float64
 	var took []float64
-	kind := len(sizes[len(sizes)-1]) // times from before the pipeline said otherwise what size is are of no use
+	kind := 0 // of sizes; times from before the pipeline named as many are of no use
+	for _, size := range sizes {
+		if len(size) > 0 {
+			kind = len(size)
+		}
+	}
 	for i, size := range sizes {
 		if kind > 0 && len(size) == kind {
 			known, took = append(known, size), append(took, seconds[i])

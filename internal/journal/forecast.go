@@ -254,4 +254,9 @@ func (f *Forecast) sum(classes []*class) sum {
 	return out
 }
 
-func seconds(s float64) time.Duration { return time.Duration(min(s, 1e9) * float64(time.Second)) }
+func seconds(s float64) time.Duration {
+	if !(s < 1e9) { // nor a number, of a damaged journal
+		s = 1e9
+	}
+	return time.Duration(s * float64(time.Second))
+}
