@@ -187,7 +187,7 @@ var replay = flag.Uint64("seed", 0, "of the history that TestParallel replays; 0
 func TestParallel(t *testing.T) {
 	first, histories := *replay, uint64(1)
 	if first == 0 {
-		first, histories = uint64(time.Now().UnixNano()), 8
+		first, histories = uint64(time.Now().UnixNano()), 6
 	}
 	for seed := first; seed < first+histories; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {

@@ -161,7 +161,7 @@ func TestPast(t *testing.T) {
 			t.Errorf("last %d bytes: %v, want %v", bytes, got, want)
 		}
 	}
-	if got := Open(path).Past(1 << 20).Target("search", nil); got != 0 {
+	if got := Open(path).Past(1<<20).Target("search", nil); got != 0 {
 		t.Errorf("before the beginning: %v", got)
 	}
 }

@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	cellsPerStage = 6 // of a molecule's bar: 30 characters for five stages
-	maxMolecules  = 8 // that are shown at a time
+	cellsPerStage = 6  // of a molecule's bar: 30 characters for five stages
+	fewCells      = 2  // on a narrow terminal, so that what is being done can still be read
+	narrow        = 80 // characters
+	maxMolecules  = 8  // that are shown at a time
 )
 
 // model is what a batch's events add up to. It remembers the molecules under way, and of the finished ones only the
@@ -167,19 +169,19 @@ func (mol *molecule) part(expected time.Duration, now time.Time) float64 {
 	return min(sum/float64(mol.instances), 1)
 }
 
-// frame is what a terminal of the given width shows of the batch now: a line per molecule under way, and the batch.
-func (m *model) frame(width int, now time.Time) []string {
+// frame is what a terminal of the given width shows of the batch now, on so many rows: a line per molecule under way, and the batch.
+func (m *model) frame(width, rows int, now time.Time) []string {
 	if m.started.IsZero() {
 		return nil
 	}
 	var lines []string
-	shown := m.underWay[:min(len(m.underWay), maxMolecules)]
+	shown := m.underWay[:min(len(m.underWay), maxMolecules, max(rows-2, 0))]
 	names := 0
 	for _, mol := range shown {
 		names = max(names, pb.CellCount(clean(mol.id)))
 	}
 	for _, mol := range shown {
-		lines = append(lines, cut(m.line(mol, names, now), width))
+		lines = append(lines, cut(m.line(mol, names, width, now), width))
 	}
 	if more := len(m.underWay) - len(shown); more > 0 {
 		lines = append(lines, cut(fmt.Sprintf("  and %d more", more), width))
@@ -188,7 +190,7 @@ func (m *model) frame(width int, now time.Time) []string {
 }
 
 // line shows one molecule; names is the width of the longest name.
-func (m *model) line(mol *molecule, names int, now time.Time) string {
+func (m *model) line(mol *molecule, names, width int, now time.Time) string {
 	const spinner = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 	turns := []rune(spinner)
 	turn := turns[int(now.UnixMilli()/100%int64(len(turns)))]
@@ -198,9 +200,13 @@ func (m *model) line(mol *molecule, names int, now time.Time) string {
 	if known && m.stages[position].Title != "" {
 		title = m.stages[position].Title
 	}
+	perStage := cellsPerStage
+	if width < narrow {
+		perStage = fewCells
+	}
 	name := clean(mol.id)
 	name += strings.Repeat(" ", max(names-pb.CellCount(name), 0))
-	s := fmt.Sprintf("%c %s  %s  %s", turn, name, m.bar(mol, position, known, expected, now), clean(title))
+	s := fmt.Sprintf("%c %s  %s  %s", turn, name, m.bar(mol, perStage, position, known, expected, now), clean(title))
 	if mol.instances > 1 {
 		s += fmt.Sprintf(" %d/%d", min(len(mol.over)+1, mol.instances), mol.instances)
 	}
@@ -211,12 +217,12 @@ func (m *model) line(mol *molecule, names int, now time.Time) string {
 	return s
 }
 
-// bar is the molecule's bar: six cells a stage, and a lighter one where it is.
-func (m *model) bar(mol *molecule, position int, known bool, expected time.Duration, now time.Time) string {
-	cells := cellsPerStage * len(m.stages)
+// bar is the molecule's bar: some cells a stage, and a lighter one where it is.
+func (m *model) bar(mol *molecule, perStage, position int, known bool, expected time.Duration, now time.Time) string {
+	cells := perStage * len(m.stages)
 	full := 0
 	if known {
-		full = cellsPerStage*position + int(cellsPerStage*mol.part(expected, now))
+		full = perStage*position + int(float64(perStage)*mol.part(expected, now))
 	}
 	head := min(1, cells-full)
 	return "[" + strings.Repeat("█", full) + strings.Repeat("▓", head) + strings.Repeat("░", cells-full-head) + "]"

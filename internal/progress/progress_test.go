@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,7 +108,7 @@ func TestFrame(t *testing.T) {
 			for _, e := range tt.events {
 				m.apply(e)
 			}
-			got := m.frame(100, at(tt.now))
+			got := m.frame(100, 30, at(tt.now))
 			for i := range got {
 				got[i] = strings.TrimRight(got[i], " ")
 			}
@@ -127,7 +128,7 @@ func TestFrameFits(t *testing.T) {
 	}
 	m.apply(row(5, "x", "Skip", ""))
 	for width := 1; width < 150; width++ {
-		lines := m.frame(width, at(1e5))
+		lines := m.frame(width, 30, at(1e5))
 		if len(lines) != maxMolecules+2 {
 			t.Fatalf("%d lines", len(lines))
 		}
@@ -136,6 +137,9 @@ func TestFrameFits(t *testing.T) {
 				t.Errorf("width %d: %d cells in %q", width, n, line)
 			}
 		}
+	}
+	if got := m.frame(100, 6, at(1e5)); len(got) != 6 || got[4] != "  and 16 more" {
+		t.Errorf("on six rows: %q", got)
 	}
 	if got := cut(strings.Repeat("é", 1<<20), 10); got != "éééééééé…" {
 		t.Errorf("a long text is cut to %q", got)
@@ -283,10 +287,43 @@ func TestDraw(t *testing.T) {
 		return done + " [" + strings.Repeat("█", full) + strings.Repeat("▓", head) + strings.Repeat("░", empty) + "]" + rest + "\x1b[K\n\x1b[J"
 	}
 	step(0, "\x1b[J")
-	step(1, "⠋ mol_1  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameter…\x1b[K\n"+bar("0/2", 0, 0, 50, " 0%"),
+	step(1, "⠋ mol_1  [▓░░░░░░░░░]  RDKit parameters  1.0 s\x1b[K\n"+bar("0/2", 0, 0, 50, " 0%"),
 		batchStart(2), start(0, "mol_1", "rdkit"))
 	step(2, "\x1b[2Amol_1  \x1b[32mOK   \x1b[0m  1.5 s\x1b[0m\x1b[K\n"+bar("1/2", 16, 1, 16, " 50%  about 2 s left"), row(1.5, "mol_1", "OK", ""))
 	width = 30 // the old line has become two
 	step(4, "\x1b[2Amol_2  \x1b[31mRerun\x1b[0m  a long story o…\x1b[0m\x1b[K\n2/2 100%  1 failed  in 4.0 s\x1b[K\n\x1b[J",
 		row(2, "mol_2", "Rerun", "a long story of a failure"))
+}
+
+// BenchmarkDraw is what a display of eight molecules with 100,000 to go costs, ten times a second.
+func BenchmarkDraw(b *testing.B) {
+	f := journal.NewForecast()
+	m := &model{forecast: f}
+	first := batchStart(100_000)
+	for i := range 500 {
+		first.Sizes = append(first.Sizes, []float64{200, float64(i % 40), float64(i / 40)})
+	}
+	m.apply(first)
+	for i := range 2500 {
+		mol := fmt.Sprint("mol_", i)
+		for _, s := range stages {
+			e := start(float64(i), mol, s.Name)
+			e.Size = []float64{float64(i % 40), float64(i / 40 % 12)}
+			m.apply(e)
+			e.Event, e.Outcome, e.Seconds = journal.TargetEnd, journal.OK, 0.1+float64(i%40)
+			if i < 2492 {
+				m.apply(e)
+			}
+		}
+		if i < 2492 {
+			m.apply(row(float64(i), mol, "OK", ""))
+		}
+	}
+	m.finished = nil
+	d := &display{out: io.Discard, size: func() (int, int, error) { return 100, 30, nil }, colour: true}
+	now := 2500.0
+	for b.Loop() {
+		now += 0.1
+		d.draw(m, at(now))
+	}
 }

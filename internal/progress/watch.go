@@ -129,10 +129,9 @@ func (d *display) draw(m *model, now time.Time) {
 	if err != nil || width <= 0 {
 		width, height = 80, 24
 	}
-	frame := m.frame(width, now)
-	if most := max(height-1, 1); len(frame) > most {
-		frame = frame[len(frame)-most:] // what has left the screen can't be drawn over
-	}
+	most := max(height-1, 1)
+	frame := m.frame(width, most, now)
+	frame = frame[max(len(frame)-most, 0):] // what has left the screen can't be drawn over
 	var b bytes.Buffer
 	if up := d.rows(width); up > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", up)
