@@ -45,6 +45,7 @@ func settings(out io.Writer, o Options) error {
 	row("artefacts", shownPath(artefacts), block("artefacts", flagged("-artefacts", o.Artefacts != "")))
 	row("max_reruns", p.MaxReruns, block("max_reruns", flagged("-maxReruns", o.MaxReruns != nil)))
 	row("jobs", p.Jobs, block("jobs", flagged("-jobs", o.Jobs != nil)))
+	row("order", map[bool]string{true: "smallest_first", false: "table"}[p.SmallestFirst], block("order", ""))
 	row("max_failures", percent(p.Alarms.Failures), block("max_failures", ""))
 	row("max_invalid", percent(p.Alarms.Invalid), block("max_invalid", ""))
 	row("when_exceeded", map[bool]string{true: "stop", false: "warn"}[p.Alarms.Stop], block("when_exceeded", ""))
