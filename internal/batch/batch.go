@@ -294,12 +294,7 @@ func (b *Batch) schedule() ([]string, error) {
 	if err := b.refuse(problems); err != nil {
 		return nil, err
 	}
-	if b.Pipeline.SmallestFirst {
-		b.smallestFirst(failed)
-		b.smallestFirst(others)
-	}
-	b.failed = len(failed)
-	return append(failed, others...), nil
+	return b.inOrder(failed, others), nil
 }
 
 // findings reports the rows that can't be used; under permissive they are returned to be left out.

@@ -63,6 +63,16 @@ func (b *Batch) histogram(todo []string) [][]float64 {
 	return out
 }
 
+// inOrder is the schedule: the failed molecules first.
+func (b *Batch) inOrder(failed, others []string) []string {
+	b.failed = len(failed)
+	if b.Pipeline.SmallestFirst {
+		b.smallestFirst(failed)
+		b.smallestFirst(others)
+	}
+	return append(failed, others...)
+}
+
 // smallestFirst sorts molecules by their sizes, those of one size in the order in which they are; the ones of no known size come last.
 func (b *Batch) smallestFirst(ids []string) {
 	slices.SortStableFunc(ids, func(x, y string) int {

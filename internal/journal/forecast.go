@@ -27,7 +27,7 @@ type Forecast struct {
 // class is the molecules of a size that are not finished.
 type class struct {
 	size []float64
-	left int
+	left float64
 }
 
 // openMolecule is one under way.
@@ -50,7 +50,7 @@ func (f *Forecast) begin(e Event) {
 	f.started, f.jobs, f.total, f.done = e.Time, max(e.Jobs, 1), e.Total, 0
 	for _, s := range e.Sizes {
 		if len(s) > 0 {
-			f.left[fmt.Sprint(s[1:])] = &class{s[1:], int(s[0])}
+			f.left[fmt.Sprint(s[1:])] = &class{s[1:], max(s[0], 0)}
 		}
 	}
 }
@@ -187,18 +187,20 @@ func (f *Forecast) Left(now time.Time) (Estimate, bool) {
 	return e, true
 }
 
-// remaining are the molecules that are not finished, those under way included.
+// remaining are the molecules that are not finished, those under way included. Of one for which nothing ran the size was not told: they are scaled to
+// the number that is left.
 func (f *Forecast) remaining() []*class {
-	n := 0
+	n := 0.0
 	for _, c := range f.left {
 		n += c.left
 	}
+	left := float64(f.total - f.done)
 	if n == 0 {
-		return []*class{{nil, f.total - f.done}}
+		return []*class{{nil, left}}
 	}
 	var out []*class
 	for _, c := range f.left {
-		out = append(out, c)
+		out = append(out, &class{c.size, c.left * left / n})
 	}
 	return out
 }
@@ -230,13 +232,12 @@ func (f *Forecast) sum(classes []*class) sum {
 		}
 		for _, c := range classes {
 			s, terms := fit.predict(c.size)
-			n := float64(c.left)
-			all, squares = all+n*s, squares+n*s*s
+			all, squares = all+c.left*s, squares+c.left*s*s
 			if terms != nil {
-				by.AddScaledVec(&by, n*s, terms)
+				by.AddScaledVec(&by, c.left*s, terms)
 			}
 			if fit.beyond(c.size) {
-				beyond += n * s
+				beyond += c.left * s
 			}
 		}
 		out.seconds += share * all

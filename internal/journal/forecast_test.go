@@ -119,6 +119,7 @@ func TestForecastOfLittle(t *testing.T) {
 		{"of no known size", join(batch(40, 1), small(20)), 20, 20, false, true},
 		{"in the midst of one", join(batch(40, 1, []float64{40, 1}), small(20), target(20, "x", "a", OK, 1, 1)[:1]), 20.5, 19.5, false, true},
 		{"one of no known size", join(batch(40, 1, []float64{39, 1}, []float64{1}), small(20), target(20, "x", "a", OK, 1), row(21, "x")), 21, 19, false, true},
+		{"some for which nothing ran", join(batch(40, 1, []float64{40, 1}), small(20), row(20, "x"), row(20, "y")), 20, 20.0 / 22 * 18, false, true},
 		{"larger ones to come", join(batch(40, 1, []float64{20, 1}, []float64{20, 5}), small(20)), 20, 20, true, true},
 		{"the batch before", join(batch(20, 1), small(20), batch(8, 2, []float64{8, 1})), 1e-3, 4, false, true},
 		{"a stage that doesn't run now", join(batch(20, 1), small(20), batch(1000, 1), row(1, "s1"), row(2, "s2"), row(3, "s3")), 3, 997.0 / 4 * 5 / 2, false, true},
