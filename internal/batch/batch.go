@@ -227,7 +227,7 @@ func (b *Batch) begin() error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(b.Store.Root(), 0o755); err != nil {
+	if err := b.Store.Make(); err != nil {
 		return err
 	}
 	host, _ := os.Hostname()
@@ -442,8 +442,12 @@ func (b *Batch) countDeaths() error {
 	var changes []csvmerge.Change
 	for id, target := range b.died {
 		i, ok := b.Table.Lookup(id)
-		if !ok || b.Table.Cell(i, "batch_id").Text == dead { // counted, by a batch that died before it could say so in the journal
+		if !ok {
 			continue
+		}
+		wrote := b.Table.Cell(i, "batch_id").Text
+		if wrote == dead || (b.Table.Status(i) == csvmerge.OK && started(wrote) > started(dead)) {
+			continue // counted or finished, by a batch that died before it could say so in the journal, or of which a power cut took the journal's end
 		}
 		reruns, _ := b.Table.Value(i, "reruns").(int64)
 		status := csvmerge.Rerun
@@ -466,6 +470,9 @@ func (b *Batch) countDeaths() error {
 	// This closes the account of the batch that died: its deaths are not counted again.
 	return b.journal.Write(journal.Event{Event: journal.BatchEnd, Outcome: journal.Failed, Error: diedMessage})
 }
+
+// started is the second in which a batch began, by its id.
+func started(id string) string { return id[:min(len(id), len("20060102-150405"))] }
 
 // diedIn finds the targets in which the last batch died, by molecule, and that batch's id, if it did not end.
 func diedIn(path string) (batch string, open map[string]string) {

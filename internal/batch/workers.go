@@ -159,13 +159,13 @@ func (r *rows) close() error {
 // writeRows puts the artefacts and manifests of finished molecules onto the disk, then merges their rows by one replacement of the table, and
 // accounts for them.
 func (b *Batch) writeRows(group []finished) error {
-	var ran []*store.Manifest
+	var unsynced []*store.Manifest
 	for _, f := range group {
-		if f.v.ran {
-			ran = append(ran, f.v.man)
+		if f.v.man.Unsynced() {
+			unsynced = append(unsynced, f.v.man)
 		}
 	}
-	if err := b.Store.Sync(ran...); err != nil {
+	if err := b.Store.Sync(unsynced...); err != nil {
 		return err
 	}
 	sound := make([]bool, len(group))

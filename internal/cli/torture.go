@@ -228,6 +228,11 @@ func (v *victim) edit(id string) {
 		return
 	}
 	_ = os.RemoveAll(v.path("artefacts", id, ".history")) // so that it is computed, not brought back
+	v.lost(id)
+}
+
+// lost says that a molecule's targets are to be computed again.
+func (v *victim) lost(id string) {
 	delete(v.ok, id)
 	v.edited[id] = true
 	for target := range v.finished {
@@ -353,7 +358,13 @@ func (v *victim) ready(point string) (passing int, err error) {
 	case "store.aside", "store.clear", "store.flush": // one molecule has something to do: its files are flushed one by one
 		err = errors.Join(v.undisturbed(), v.twice())
 		v.edit("m0000")
+		if step == "store.flush" {
+			return 2, err // the first is the artefacts folder
+		}
 		return 1, err
+	case "store.write", "store.manifest": // a molecule has no manifest yet
+		v.lost("m0000")
+		return 1, os.RemoveAll(v.path("artefacts", "m0000"))
 	case "store.forget": // an edit is taken back
 		if err = errors.Join(v.undisturbed(), v.twice()); err == nil {
 			v.word ^= 1

@@ -35,8 +35,8 @@ type Manifest struct {
 	Molecule string             `json:"molecule"`
 	Targets  map[string]*Record `json:"targets"` // by "stage" or "stage/instance"
 
-	dirty bool // it says more than the file does
-	loose bool // the file is not flushed yet: a power cut may take it, and whatever takes its place
+	changed bool // since it was written
+	kept    bool // the file was read, or flushed: only a flushed one may take its place
 }
 
 // Record is what is known of one target.
@@ -59,7 +59,8 @@ type Record struct {
 	Outputs     map[string]Output `json:"outputs,omitempty"`
 	Values      map[string]any    `json:"values,omitempty"`
 
-	unsynced bool
+	unsynced bool   // it or its files may not be on the disk yet
+	read     bool   // from the file; of a stage that is in the pipeline no more, its files may be gone
 	encoded  []byte // its JSON, until it changes: a molecule's manifest is written once for each of its targets
 	past     string // where it was in the history, until a manifest that says so is written
 }
@@ -98,9 +99,33 @@ func (s *Store) Manifest(mol string) (*Manifest, error) {
 		return empty(mol), &DamagedError{Path: s.manifestPath(mol), Err: err}
 	}
 	if m.Format == "" {
-		m = empty(mol)
+		return empty(mol), nil
+	}
+	m.kept = true
+	for _, r := range m.Targets {
+		r.unsynced, r.read = true, true // a batch that was killed may have left it before it was flushed
 	}
 	return m, nil
+}
+
+// Vouched says that a manifest which was read, and its files, are on the disk: the index has them, which it has of no other.
+func (m *Manifest) Vouched() {
+	for _, r := range m.Targets {
+		r.unsynced = false
+	}
+}
+
+// Unsynced reports whether a power cut could take something of the manifest or its files; of no manifest, nothing.
+func (m *Manifest) Unsynced() bool {
+	if m == nil {
+		return false
+	}
+	for _, r := range m.Targets {
+		if r.unsynced {
+			return true
+		}
+	}
+	return m.changed
 }
 
 // noLinks refuses a molecule's folder that is a symbolic link, or has links among its folders: what a batch moves and removes there would be someone else's.
@@ -174,6 +199,7 @@ const worth = time.Second
 // Save replaces the molecule's manifest by one atomic write. A killed process loses none of it; a power cut may, until Sync, unless one of the
 // targets was worth the time.
 func (s *Store) Save(m *Manifest) error {
+	m.changed = true
 	if err := s.save(m); err != nil {
 		return err
 	}
@@ -200,44 +226,36 @@ func (s *Store) save(m *Manifest) error {
 
 func (r *Record) worthy() bool { return r.Seconds > worth.Seconds() }
 
-// replace puts a manifest in the place of the old one: flushed before that, where the manifest speaks of something that was worth the time, because a
-// power cut must not leave a torn one in the place of a good one.
+// replace puts a manifest in the place of the old one: flushed before that, where the old one is worth keeping, because a power cut must not leave a
+// torn one in the place of a good one that a row relies on.
 func (s *Store) replace(m *Manifest) error {
-	for _, r := range m.Targets {
-		if r.worthy() {
-			data, err := m.encode()
-			if err == nil {
-				err = s.flushed(s.manifestPath(m.Molecule), data)
-			}
-			if err == nil {
-				m.dirty, m.loose = false, false
-			}
-			return err
-		}
+	data, err := m.encode()
+	switch {
+	case err != nil:
+		return err
+	case m.kept:
+		err = s.flushed(s.manifestPath(m.Molecule), data)
+	default:
+		err = s.write(m.Molecule, data)
 	}
-	return s.write(m)
+	m.changed = m.changed && err != nil
+	return err
 }
 
-// write puts a manifest in the place of the old one, unflushed.
-func (s *Store) write(m *Manifest) error {
-	data, err := m.encode()
-	if err != nil {
-		return err
-	}
-	tmp := s.Path(scratchName, ".manifest."+m.Molecule) // killed, it is swept
+// write puts a molecule's manifest in the place of one that is not flushed either.
+func (s *Store) write(mol string, data []byte) error {
+	tmp := s.Path(scratchName, ".manifest."+mol) // killed, it is swept
 	if err := os.MkdirAll(filepath.Dir(tmp), 0o755); err != nil {
 		return err
 	}
-	err = fault.Around("store.write", func() error { return os.WriteFile(tmp, data, 0o644) })
+	err := fault.Around("store.write", func() error { return os.WriteFile(tmp, data, 0o644) })
 	if err == nil {
-		err = moveInto("store.manifest", tmp, s.manifestPath(m.Molecule), m.loose)
+		err = moveInto("store.manifest", tmp, s.manifestPath(mol))
 	}
 	if err != nil {
 		os.Remove(tmp)
-		return err
 	}
-	m.dirty, m.loose = false, true
-	return nil
+	return err
 }
 
 // encode is the manifest as JSON, laid out for reading. Only the records that changed are encoded anew.
@@ -269,21 +287,13 @@ func (m *Manifest) encode() ([]byte, error) {
 	return seal(append(out, "\n }\n}"...)), nil
 }
 
-// writeRecord keeps the record of an earlier result. One that cost little is not flushed, and may be torn: it is made before its files are moved, and is none
-// without them.
+// writeRecord keeps the record of an earlier result.
 func (s *Store) writeRecord(path string, r *Record) error {
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	data = seal(data)
-	if r.worthy() {
-		return s.flushed(path, data)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return fault.Around("store.record", func() error { return os.WriteFile(path, data, 0o644) })
+	return s.flushed(path, seal(data))
 }
 
 // flushed replaces a file by one atomic write that is on the disk before it takes the old one's place.
@@ -330,7 +340,7 @@ func sealed(data []byte) error {
 // Put records what became of a target.
 func (m *Manifest) Put(target string, r *Record) {
 	r.unsynced, r.encoded = true, nil
-	m.Targets[target], m.dirty = r, true
+	m.Targets[target], m.changed = r, true
 }
 
 // Targets of a stage, in order of their instances.

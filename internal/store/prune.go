@@ -84,6 +84,6 @@ func (m *Manifest) Forget(stage func(name string) bool) bool {
 		name, _, _ := strings.Cut(target, "/")
 		return !stage(name)
 	})
-	m.dirty = m.dirty || len(m.Targets) != before
+	m.changed = m.changed || len(m.Targets) != before
 	return len(m.Targets) != before
 }

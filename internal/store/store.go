@@ -19,7 +19,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"grimperium/internal/fault"
@@ -161,19 +160,17 @@ func moveDir(step, from, to string) error {
 	})
 }
 
-// moveInto is moveDir for a file that takes another's place. Where neither is flushed, the two are exchanged and the old one is removed: a rename over a
+// moveInto is moveDir for a file that may take another's place, neither of them flushed. The two are exchanged and the old one is removed: a rename over a
 // file makes ext4 write the new one to the disk at once (mount option auto_da_alloc), which is for those who never flush and costs more than all else here.
-func moveInto(step, from, to string, exchange bool) error {
-	if exchange {
-		err := fault.Around(step, func() error { return swap(from, to) })
-		if err == nil {
-			return os.Remove(from)
-		}
-		if !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EINVAL) {
-			return err
-		}
+func moveInto(step, from, to string) error {
+	err := fault.Around(step, func() error { return swap(from, to) })
+	switch {
+	case err == nil:
+		return os.Remove(from)
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL):
+		return moveDir(step, from, to)
 	}
-	return moveDir(step, from, to)
+	return err
 }
 
 // Fail moves a failed attempt's whole scratch folder to where a user can read it.
@@ -288,7 +285,10 @@ func Hash(r io.Reader) (string, error) {
 }
 
 // Retire moves the present result of a target, if there is one, into the molecule's history.
-func (s *Store) Retire(m *Manifest, target string) error {
+func (s *Store) Retire(m *Manifest, target string) error { return s.retire(m, target, "") }
+
+// retire keeps the earlier result with the fingerprint spared, which is about to be brought back, besides those that it keeps.
+func (s *Store) retire(m *Manifest, target, spared string) error {
 	dir := s.TargetDir(m.Molecule, target)
 	info, err := os.Lstat(dir)
 	switch {
@@ -311,15 +311,15 @@ func (s *Store) Retire(m *Manifest, target string) error {
 	if err := moveDir("store.move", dir, past); err != nil {
 		return err
 	}
-	return s.trim(filepath.Dir(past))
+	return s.trim(filepath.Dir(past), spared)
 }
 
 func (s *Store) historyDir(mol, target, fingerprint string) string {
 	return s.Path(mol, historyName, strings.ReplaceAll(target, "/", "."), fingerprint[:16])
 }
 
-// trim removes the oldest earlier results beyond keepHistory.
-func (s *Store) trim(dir string) error {
+// trim removes the oldest earlier results beyond keepHistory, not counting one that is spared.
+func (s *Store) trim(dir, spared string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -330,7 +330,7 @@ func (s *Store) trim(dir string) error {
 	}
 	var all []past
 	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok {
+		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && name != spared {
 			if info, err := e.Info(); err == nil {
 				all = append(all, past{name, info.ModTime()})
 			}
@@ -372,11 +372,7 @@ func (s *Store) Restore(m *Manifest, target, fingerprint string) (*Record, error
 			return nil, nil
 		}
 	}
-	now := time.Now()
-	if err := os.Chtimes(past+".json", now, now); err != nil { // so that it is not the oldest, for which the present one leaves no room
-		return nil, err
-	}
-	if err := s.Retire(m, target); err != nil {
+	if err := s.retire(m, target, filepath.Base(past)); err != nil { // what is there now must not push it out
 		return nil, err
 	}
 	if err := moveDir("store.move", past, dir); err != nil {
@@ -415,7 +411,7 @@ func (s *Store) Drop(m *Manifest, target string) error {
 		return err
 	}
 	delete(m.Targets, target)
-	m.dirty = true
+	m.changed = true
 	if err := os.RemoveAll(s.FailedDir(m.Molecule, target)); err != nil {
 		return err
 	}
@@ -423,74 +419,4 @@ func (s *Store) Drop(m *Manifest, target string) error {
 		os.Remove(filepath.Dir(s.TargetDir(m.Molecule, target))) // the last instance takes the stage's folder with it
 	}
 	return nil
-}
-
-// many is from how many molecules on one flush of the whole file system is cheaper than one of each file.
-const many = 4
-
-// Sync flushes the files and manifests of molecules onto the disk: afterwards a power cut can't take them.
-func (s *Store) Sync(manifests ...*Manifest) error {
-	if len(manifests) == 0 {
-		return nil
-	}
-	for _, m := range manifests {
-		if !m.dirty {
-			continue
-		}
-		if err := s.replace(m); err != nil {
-			return err
-		}
-	}
-	if len(manifests) < many || fault.Around("store.flushAll", func() error { return syncAll(s.root) }) != nil {
-		if err := s.syncAllOf(manifests); err != nil {
-			return err
-		}
-	}
-	for _, m := range manifests {
-		m.loose = false
-		for _, rec := range m.Targets {
-			rec.unsynced = false
-		}
-	}
-	return nil
-}
-
-// syncAllOf flushes the files of manifests, all at once: the file system then writes its own journal once or twice, not for each of them.
-func (s *Store) syncAllOf(manifests []*Manifest) error {
-	paths := map[string]bool{s.root: true}
-	for _, m := range manifests {
-		s.unflushed(m, paths)
-	}
-	var group errgroup.Group
-	group.SetLimit(32)
-	for path := range paths {
-		group.Go(func() error { return syncPath(path) })
-	}
-	return group.Wait()
-}
-
-// unflushed adds what of a molecule must be flushed: files and the folders that name them.
-func (s *Store) unflushed(m *Manifest, paths map[string]bool) {
-	paths[s.manifestPath(m.Molecule)], paths[s.Path(m.Molecule)] = true, true
-	for target, rec := range m.Targets {
-		if !rec.unsynced || rec.Outcome != OK || len(rec.Outputs) == 0 {
-			continue
-		}
-		dir := s.TargetDir(m.Molecule, target)
-		for _, out := range rec.Outputs {
-			paths[packed.Stored(filepath.Join(dir, out.File))] = true
-		}
-		for d := dir; len(d) > len(s.Path(m.Molecule)); d = filepath.Dir(d) {
-			paths[d] = true
-		}
-	}
-}
-
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return fault.Around("store.flush", f.Sync)
 }

@@ -118,7 +118,7 @@ func TestHistory(t *testing.T) {
 	if why := s.Verify("mol_1", "a", rec); why != "" {
 		t.Error(why)
 	}
-	if !s.Has("mol_1", "a", printN("5")) {
+	if !s.Has("mol_1", "a", printN("3")) || !s.Has("mol_1", "a", printN("5")) {
 		t.Error("what was there before the restore is lost")
 	}
 
