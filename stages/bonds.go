@@ -17,9 +17,11 @@ func ParseMolfile(data []byte) (symbols []string, bonds []Bond, err error) {
 	if len(lines) < 4 {
 		return nil, nil, errors.New("it is no molfile: it has no fourth line")
 	}
-	if !slices.ContainsFunc(lines, func(line string) bool { return strings.TrimSpace(line) == "M  END" }) {
+	end := slices.IndexFunc(lines, func(line string) bool { return strings.TrimSpace(line) == "M  END" })
+	if end < 4 {
 		return nil, nil, errors.New("the file was not written to its end: it lacks \"M  END\"")
 	}
+	lines = lines[:end+1] // what follows is no part of the molecule
 	switch {
 	case strings.HasSuffix(strings.TrimSpace(lines[3]), "V3000"):
 		symbols, bonds, err = parseV3000(lines)
