@@ -1,12 +1,16 @@
 package csvmerge
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -43,16 +47,38 @@ func (f Finding) String() string {
 // the way accents are stored (macOS does both). Warnings are bad cells
 // in columns that only we write: the next result replaces them.
 func (t *Table) Check() []Finding {
-	c := checker{t: t, folded: map[string]int{}}
+	c := checker{t: t, folded: map[string]int{}, good: make([][]byte, len(t.columns))}
 	for i := range t.rows {
 		c.row(i)
 	}
 	return c.found
 }
 
+// CheckRows calls check for rows, on all cores at once, and returns what it finds in the order of the rows. It is for checks of one row alone.
+func CheckRows(rows []int, check func(i int) []Finding) []Finding {
+	const most = 1000 // rows that one core takes
+	parts := make([][]Finding, (len(rows)+most-1)/most)
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	n := 0
+	for part := range slices.Chunk(rows, most) {
+		found := &parts[n]
+		n++
+		group.Go(func() error {
+			for _, i := range part {
+				*found = append(*found, check(i)...)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return slices.Concat(parts...)
+}
+
 type checker struct {
 	t      *Table
 	folded map[string]int // the mol_ids that fold changes, folded -> row
+	good   [][]byte       // a cell of each column in which nothing was wrong: many rows have the same
 	found  []Finding
 }
 
@@ -70,9 +96,11 @@ func (c *checker) row(i int) {
 			}
 		case t.known[count] == nil, len(cell) == 0 && !t.known[count].required:
 		case t.known[count].name == "mol_id":
-			c.id(i, unquote(cell))
-		default:
-			c.cell(i, t.known[count], unquote(cell))
+			c.id(i, cell)
+		case !bytes.Equal(cell, c.good[count]):
+			if c.cell(i, t.known[count], cell) {
+				c.good[count] = cell
+			}
 		}
 	}
 	if extra != "" {
@@ -82,9 +110,9 @@ func (c *checker) row(i int) {
 	for k := count; k < len(t.columns); k++ {
 		switch name := t.columns[k]; name {
 		case "mol_id":
-			c.id(i, "")
+			c.id(i, nil)
 		case "smiles":
-			c.cell(i, t.known[k], "")
+			c.cell(i, t.known[k], nil)
 		}
 	}
 }
@@ -94,13 +122,20 @@ func (c *checker) add(i int, f Finding) {
 	c.found = append(c.found, f)
 }
 
-// id checks the mol_id of a row on its own and against the other ones.
-func (c *checker) id(i int, text string) {
-	f := Finding{Column: "mol_id", Cell: text, Fatal: true, Want: "another mol_id; each molecule has its own folder by that name"}
+// id checks the mol_id of a row, in this cell, on its own and against the other ones.
+func (c *checker) id(i int, cell []byte) {
+	f := Finding{Column: "mol_id", Fatal: true, Want: "another mol_id; each molecule has its own folder by that name"}
 	id := c.t.ID(i)
 	lower := fold(id)
-	first, inTable := c.t.Lookup(lower)
-	other, seen := c.folded[lower]
+	first, inTable, other, seen := i, false, i, false
+	if lower != id {
+		first, inTable = c.t.Lookup(lower)
+		other, seen = c.folded[lower]
+	}
+	same := i
+	if c.t.repeated[id] {
+		same, _ = c.t.Lookup(id)
+	}
 	switch err := SafeID(id); {
 	case id == "":
 		f.Problem = "the mol_id is blank"
@@ -108,8 +143,8 @@ func (c *checker) id(i int, text string) {
 		f.Problem, f.Want = "the mol_id is a marker for no value", "a name such as mol_00001"
 	case err != nil:
 		f.Problem, f.Want = err.Error(), "a name such as mol_00001"
-	case c.t.repeated[id] && c.t.byID[id] != int32(i):
-		f.Problem = fmt.Sprintf("the mol_id is on line %d already", c.t.Line(int(c.t.byID[id])))
+	case same != i:
+		f.Problem = fmt.Sprintf("the mol_id is on line %d already", c.t.Line(same))
 	case lower != id && inTable:
 		f.Problem = fmt.Sprintf("the mol_id differs only in %s from %q on line %d", difference(id, lower), lower, c.t.Line(first))
 	case lower != id && seen:
@@ -120,6 +155,7 @@ func (c *checker) id(i int, text string) {
 		}
 		return
 	}
+	f.Cell = unquote(cell)
 	c.add(i, f)
 }
 
@@ -141,28 +177,34 @@ func difference(a, b string) string {
 }
 
 // cell checks a cell of one of our columns but mol_id.
-func (c *checker) cell(i int, col *column, text string) {
-	f := Finding{Column: col.name, Cell: text, Warning: col.output}
-	switch kind := classify(col.typ, text); {
+func (c *checker) cell(i int, col *column, cell []byte) (good bool) {
+	problem, want := cellProblem(col, cell)
+	if problem != "" {
+		c.add(i, Finding{Column: col.name, Cell: unquote(cell), Problem: problem, Want: want, Warning: col.output})
+	}
+	return problem == ""
+}
+
+// cellProblem says what is wrong with a cell, and what would be right. It allocates nothing for a short cell in which nothing is.
+func cellProblem(col *column, cell []byte) (problem, want string) {
+	if len(cell) > 0 && cell[0] == '"' {
+		cell = []byte(unquote(cell))
+	}
+	switch kind := classify(col.typ, string(cell)); {
 	case kind == Empty && col.name == "smiles":
-		f.Problem, f.Want = "the SMILES is blank", "the SMILES of the molecule"
-	case kind == Empty:
-		return
+		return "the SMILES is blank", "the SMILES of the molecule"
 	case kind == Invalid:
-		f.Problem, f.Want = invalid(col.typ, strings.TrimSpace(text))
-	case col.name == "multiplicity" || col.name == "reruns" || col.name == "nheavy":
+		return invalid(col.typ, strings.TrimSpace(string(cell)))
+	case kind == Valid && (col.name == "multiplicity" || col.name == "reruns" || col.name == "nheavy"):
 		least := int64(0)
 		if col.name == "multiplicity" {
 			least = 1
 		}
-		if n, _ := parseInteger(text); n >= least {
-			return
+		if n, _ := parseInteger(string(cell)); n < least {
+			return "the number is too small", fmt.Sprintf("%d or more", least)
 		}
-		f.Problem, f.Want = "the number is too small", fmt.Sprintf("%d or more", least)
-	default:
-		return
 	}
-	c.add(i, f)
+	return "", ""
 }
 
 // invalid says why a text is not of a type, and what would be.
@@ -208,6 +250,9 @@ func SafeID(id string) error {
 		return fmt.Errorf("the mol_id ends with %q", id[len(id)-1])
 	}
 	for _, r := range id {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '_' {
+			continue // the usual case
+		}
 		if !unicode.IsPrint(r) || strings.ContainsRune(`/\:*?"<>|`, r) || r == utf8.RuneError {
 			return fmt.Errorf("the mol_id has the character %q in it, which a folder name can't have everywhere", r)
 		}
@@ -228,10 +273,11 @@ const journalName = "journal.jsonl"
 // (Microsoft, "Naming Files, Paths, and Namespaces").
 func isDevice(name string) bool {
 	name, _, _ = strings.Cut(name, ".")
-	name = strings.ToUpper(strings.TrimRight(name, " "))
+	name = strings.TrimRight(name, " ")
 	if len(name) > len("CONOUT$") {
 		return false
 	}
+	name = strings.ToUpper(name)
 	switch name {
 	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
 		return true

@@ -93,6 +93,36 @@ func TestCheckMissingID(t *testing.T) {
 	}
 }
 
+// Every mol_id of many is found, the first row of one that is there twice, and the rows are checked in their order on however many cores.
+func TestManyRows(t *testing.T) {
+	const rows = 5000
+	text := "mol_id,smiles,status\n"
+	for i := range rows {
+		text += "m" + itoa(i%(rows-1)) + ",C,\n" // the last is the first's twin
+	}
+	table := mustParse(t, text)
+	var all []int
+	for i := range rows {
+		if got, ok := table.Lookup(table.ID(i)); !ok || got != i%(rows-1) {
+			t.Fatalf("%s is in row %d (%t), want %d", table.ID(i), got, ok, i)
+		}
+		all = append(all, i)
+	}
+	for _, id := range []string{"", "m", "m-1", "m4999"} {
+		if _, ok := table.Lookup(id); ok {
+			t.Errorf("%q is found", id)
+		}
+	}
+	if found := table.Check(); len(found) != 1 || found[0].Line != rows+1 {
+		t.Errorf("findings %v, want one about the last line", found)
+	}
+	for n, f := range CheckRows(all, func(i int) []Finding { return []Finding{{Line: i}, {Line: i}} }) {
+		if f.Line != n/2 {
+			t.Fatalf("finding %d is of row %d", n, f.Line)
+		}
+	}
+}
+
 func TestSafeID(t *testing.T) {
 	good := []string{"mol_00001", "a", "A.b-c_d", "1,3-butadiene", "2-methyl propane", "(R)-x", "éthanol", "水", "com", "CON1", "console", "COM10", "a..b", strings.Repeat("x", 100)}
 	bad := []string{"", ".", "..", ".a", "-a", " a", "a ", "a.", "a/b", `a\b`, "a:b", "a*", "a?", `a"`, "a<b", "a>b", "a|b", "a\x00", "a\nb", "a\tb", "a\x7f",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -263,7 +264,8 @@ func (t *Table) apply(added []string, edits []edit) {
 		s.end += shift
 	}
 	move(&t.header)
-	for i := range t.rows {
+	first := sort.Search(len(t.rows), func(i int) bool { return len(edits) > 0 && t.rows[i].end >= edits[0].at })
+	for i := first; i < len(t.rows) && (next < len(edits) || shift != 0 || lines != 0); i++ {
 		move(&t.rows[i])
 	}
 	t.splice(edits, shift)

@@ -11,8 +11,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
+	"math/bits"
 	"os"
 	"strings"
 	"unicode/utf8"
@@ -32,13 +34,20 @@ type Table struct {
 	rows     []span
 	ids      string // the mol_ids of all rows, one after the other: a string for each would cost more
 	idEnd    []int  // row i's mol_id is ids[idEnd[i]:idEnd[i+1]]
-	byID     map[string]int32
+	seed     maphash.Seed
+	slots    []slot          // by the mol_id's hash, more than half of them free
 	repeated map[string]bool // mol_ids that more than one row has
 	info     fs.FileInfo     // the file as we read or last wrote it
 }
 
 // span is where a record is: buf[start:end] without its line ending, on this 1-based line.
 type span struct{ start, end, line int }
+
+// slot is where a mol_id's first row is found: a map of strings would take three times the memory and the time of all the rest.
+type slot struct {
+	tag uint32 // of the hash
+	row int32  // from 1; 0 is a free slot
+}
 
 // Read loads a table and checks its form. An error means that the table can't be used at all: there is
 // no such file, it is not UTF-8, a required column (mol_id, smiles, status) is missing, one of our
@@ -236,16 +245,31 @@ func (t *Table) indexRows() {
 			}
 			ids.Write(bytes.TrimSpace(cell))
 		}
+		if i == 0 {
+			ids.Grow(len(t.rows) * (ids.Len() + 1)) // most are as long as the first
+		}
 		t.idEnd = append(t.idEnd, ids.Len())
 	}
-	t.ids = ids.String()
-	t.byID, t.repeated = make(map[string]int32, len(t.rows)), map[string]bool{}
+	t.ids, t.repeated = ids.String(), map[string]bool{}
+	t.seed, t.slots = maphash.MakeSeed(), make([]slot, 2<<bits.Len(uint(len(t.rows))))
 	for i := range t.rows {
 		id := t.ID(i)
-		if _, ok := t.byID[id]; ok {
+		if s, h := t.find(id); s.row > 0 {
 			t.repeated[id] = true
 		} else if id != "" {
-			t.byID[id] = int32(i)
+			*s = slot{h, int32(i) + 1}
+		}
+	}
+}
+
+// find returns the slot of a mol_id, or the free one that would be its, with its tag.
+func (t *Table) find(id string) (s *slot, tag uint32) {
+	h := maphash.String(t.seed, id)
+	tag = uint32(h >> 32)
+	for ; ; h++ {
+		s = &t.slots[h&uint64(len(t.slots)-1)]
+		if s.row == 0 || s.tag == tag && t.ID(int(s.row-1)) == id {
+			return s, tag
 		}
 	}
 }
@@ -278,8 +302,8 @@ func (t *Table) Line(i int) int { return t.rows[i].line }
 
 // Lookup returns the row of a mol_id: the first one where several have it.
 func (t *Table) Lookup(id string) (int, bool) {
-	i, ok := t.byID[id]
-	return int(i), ok
+	s, _ := t.find(id)
+	return int(s.row) - 1, s.row > 0
 }
 
 // Cell returns a cell. Where several columns that are not ours have the name, it is the first one's.

@@ -1,6 +1,9 @@
 package stages
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // bindings bound the part that an atom can have in a heat of formation, kcal/mol at 298.15 K: free is that of the free atom (CODATA Key
 // Values for Thermodynamics, 1989), bound is that less half of the strongest bonds that its valences can make (from the heats of formation of
@@ -18,28 +21,35 @@ const (
 	secondCharge = 200.0 // kcal/mol, that each electron beyond the first may cost
 )
 
+// Atoms are those of a SMILES.
+type Atoms struct {
+	atoms     []smilesAtom
+	fragments int // parts that no bond joins, or more where a ring closure joins two over a dot
+}
+
+// ReadSMILES reads the atoms of a SMILES; an error where it can't be read here.
+func ReadSMILES(smiles string) (Atoms, error) {
+	atoms, err := parseSMILES(smiles)
+	return Atoms{atoms, 1 + strings.Count(smiles, ".")}, err
+}
+
 // EnthalpyRange bounds the heat of formation of a molecule in the gas at 298.15 K, kcal/mol: above low, since its bonds can't be stronger than the
 // strongest known ones, and below high, since bonds that weak fall apart. It is wide (methane: -155 to 100) and meant for mistakes: a total energy, a wrong
-// unit, a lost decimal point. ok is false when the SMILES can't be read here or has another element than H, B, C, N, O, F, Si, P, S, Cl, Br, I.
-func EnthalpyRange(smiles string, charge int) (low, high float64, ok bool) {
-	atoms, fragments, err := smilesFragments(smiles)
-	if err != nil {
-		return 0, 0, false
-	}
-	hydrogens, heavy := 0, 0
-	for _, a := range atoms {
+// unit, a lost decimal point. ok is false for another element than H, B, C, N, O, F, Si, P, S, Cl, Br, I.
+func (m Atoms) EnthalpyRange(charge int) (low, high float64, ok bool) {
+	hydrogens, hydrogen := 0, bindings["H"]
+	for _, a := range m.atoms {
 		b, known := bindings[a.element.Symbol]
 		if !known {
 			return 0, 0, false
 		}
 		low, high = low+b.bound, high+b.free
 		if a.element.Number > 1 {
-			heavy++
 			hydrogens += a.hydrogens
 		}
-		low, high = low+float64(a.hydrogens)*bindings["H"].bound, high+float64(a.hydrogens)*bindings["H"].free
+		low, high = low+float64(a.hydrogens)*hydrogen.bound, high+float64(a.hydrogens)*hydrogen.free
 	}
-	high -= weakestXH*float64(hydrogens) + weakestBond*float64(max(0, heavy-fragments))
+	high -= weakestXH*float64(hydrogens) + weakestBond*float64(max(0, m.Heavy()-m.fragments))
 	if charge > 0 {
 		high += ionisation * float64(charge)
 	} else if charge < 0 {
@@ -49,29 +59,32 @@ func EnthalpyRange(smiles string, charge int) (low, high float64, ok bool) {
 	return math.Floor(low), math.Ceil(high), true
 }
 
-// smilesFragments reads a SMILES and counts its parts that no bond joins, or more where a ring closure joins two over a dot.
-func smilesFragments(smiles string) ([]smilesAtom, int, error) {
-	atoms, err := parseSMILES(smiles)
-	fragments := 1
-	for _, c := range smiles {
-		if c == '.' {
-			fragments++
-		}
-	}
-	return atoms, fragments, err
-}
-
-// HeavyAtoms counts the atoms of a SMILES but hydrogens; nil when it can't be read here.
-func HeavyAtoms(smiles string) *int {
-	atoms, err := parseSMILES(smiles)
-	if err != nil {
-		return nil
-	}
+// Heavy counts the atoms but hydrogens.
+func (m Atoms) Heavy() int {
 	n := 0
-	for _, a := range atoms {
+	for _, a := range m.atoms {
 		if a.element.Number > 1 {
 			n++
 		}
 	}
+	return n
+}
+
+// HeavyAtoms counts the atoms of a SMILES but hydrogens; nil when it can't be read here.
+func HeavyAtoms(smiles string) *int {
+	m, err := ReadSMILES(smiles)
+	if err != nil {
+		return nil
+	}
+	n := m.Heavy()
 	return &n
+}
+
+// Charge is the sum of the charges.
+func (m Atoms) Charge() int {
+	charge := 0
+	for _, a := range m.atoms {
+		charge += a.charge
+	}
+	return charge
 }

@@ -38,14 +38,19 @@ type smilesRing struct{ atom, order int }
 
 var errSMILES = errors.New("not a SMILES that can be read here")
 
-// smilesValences are those of the atoms that may stand without brackets (OpenSMILES), with those that RDKit adds for P and I.
-var smilesValences = map[string][]int{
-	"B": {3}, "C": {4}, "N": {3, 5}, "O": {2}, "P": {3, 5, 7}, "S": {2, 4, 6}, "F": {1}, "Cl": {1}, "Br": {1}, "I": {1, 3, 5},
+// organic are the atoms that may stand without brackets: atomic number and valences (OpenSMILES), with those that RDKit adds for P and I.
+var organic = map[string]struct {
+	number   int
+	valences []int
+}{
+	"B": {5, []int{3}}, "C": {6, []int{4}}, "N": {7, []int{3, 5}}, "O": {8, []int{2}}, "P": {15, []int{3, 5, 7}}, "S": {16, []int{2, 4, 6}},
+	"F": {9, []int{1}}, "Cl": {17, []int{1}}, "Br": {35, []int{1}}, "I": {53, []int{1, 3, 5}},
 }
 
 // parseSMILES reads the atoms of a SMILES with their implicit hydrogens.
 func parseSMILES(smiles string) ([]smilesAtom, error) {
-	r := smilesReader{text: strings.TrimSpace(smiles), last: -1, rings: map[int]smilesRing{}}
+	r := smilesReader{text: strings.TrimSpace(smiles), last: -1}
+	r.atoms = make([]smilesAtom, 0, len(r.text))
 	if r.text == "" {
 		return nil, errSMILES
 	}
@@ -117,6 +122,9 @@ func (r *smilesReader) ring() bool {
 	r.text, r.order = rest, 0
 	open, closing := r.rings[int(number)]
 	if !closing {
+		if r.rings == nil {
+			r.rings = map[int]smilesRing{}
+		}
 		r.rings[int(number)] = here
 		return true
 	}
@@ -163,9 +171,9 @@ func (r *smilesReader) atom() bool {
 		if atom.aromatic {
 			symbol = strings.ToUpper(symbol)
 		}
-		if _, ok = smilesValences[symbol]; ok {
+		if bare, found := organic[symbol]; found {
 			r.text = r.text[len(symbol):]
-			atom.element, _ = ElementBySymbol(symbol)
+			atom.element, ok = ElementByNumber(bare.number)
 		}
 	}
 	if !ok {
@@ -245,7 +253,7 @@ func (a *smilesAtom) imply() bool {
 	if a.bracket {
 		return true
 	}
-	valences := smilesValences[a.element.Symbol]
+	valences := organic[a.element.Symbol].valences
 	if a.aromatic {
 		a.hydrogens = max(0, valences[0]-a.order-1)
 		return true
@@ -286,14 +294,11 @@ func SpinFits(smiles string, charge, multiplicity int) bool {
 
 // SMILESCharge is the sum of the charges in a SMILES, nil when it can't be read here.
 func SMILESCharge(smiles string) *int {
-	atoms, err := parseSMILES(smiles)
+	m, err := ReadSMILES(smiles)
 	if err != nil {
 		return nil
 	}
-	charge := 0
-	for _, a := range atoms {
-		charge += a.charge
-	}
+	charge := m.Charge()
 	return &charge
 }
 

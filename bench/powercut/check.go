@@ -232,6 +232,7 @@ func computedAgain(path string, offset int, ok map[string]settings) error {
 // vouched is a line of the index: for these files, as they were when it was written.
 type vouched struct {
 	key   [16]byte
+	row   string
 	files []string
 	stats []stat
 }
@@ -266,7 +267,7 @@ func (r *run) settle(s *state, dir string) error {
 	time.Sleep(50 * time.Millisecond) // until the copies are old enough for their time stamps to be trusted
 	for mol, v := range trusted {
 		x.Forget(mol)
-		if err := x.Note(mol, v.key, v.files, x.Digest(mol, v.files)); err != nil {
+		if err := x.Note(mol, v.key, v.row, v.files, x.Digest(mol, v.files)); err != nil {
 			return err
 		}
 	}

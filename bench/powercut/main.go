@@ -341,10 +341,13 @@ func (r *run) indexed(d *disk, line string) {
 	switch {
 	case f[0] == "files" && len(f) > 2:
 		r.lists[f[1]] = f[2:]
-	case f[0] == "mol" && len(f) == 5:
+	case f[0] == "mol" && len(f) == 6:
 		v := vouched{files: r.lists[f[4]]}
 		key, err := hex.DecodeString(f[2])
 		if err != nil || copy(v.key[:], key) != len(v.key) {
+			return
+		}
+		if v.row, err = strconv.Unquote(f[len(f)-1]); err != nil {
 			return
 		}
 		for _, name := range v.files {

@@ -12,11 +12,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/fault"
@@ -169,9 +172,12 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	if err := b.countDeaths(); err != nil {
 		return nil, err
 	}
-	todo, err := b.schedule()
+	todo, perhaps, err := b.schedule()
 	if err != nil {
 		return nil, err
+	}
+	if len(b.programs.missing) > 0 { // all must be known before anything runs
+		todo, perhaps = append(todo, b.stale(perhaps)...), nil
 	}
 	if err := b.needed(todo); err != nil {
 		return nil, err
@@ -184,7 +190,7 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	if err := b.alarmInvalid(); err != nil {
 		return nil, err
 	}
-	err = b.all(ctx, todo)
+	err = b.all(ctx, todo, perhaps)
 	if err != nil {
 		err = cmp.Or(b.Claims.lost(), err) // the cause of all that went wrong since
 	}
@@ -247,54 +253,114 @@ func (b *Batch) begin() error {
 	return nil
 }
 
-func (b *Batch) log(e journal.Event) error {
+func (b *Batch) log(events ...journal.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
 	if err := b.begin(); err != nil {
 		return err
 	}
-	return b.journal.Write(e)
+	return b.journal.Write(events...)
 }
 
-// schedule returns the molecules that have something to do, the failed ones first, then the others, each in table order.
-func (b *Batch) schedule() ([]string, error) {
+// schedule returns the molecules that have something to do, the failed ones first, then the others, in table order or by size, and those
+// that have nothing to do unless somebody has touched their files.
+func (b *Batch) schedule() (todo []string, perhaps []unsure, err error) {
 	bad, err := b.findings()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	only, err := b.only()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var failed, others []string
-	var problems []csvmerge.Finding
+	var rows []int // of those that have something to do
 	for i := range b.Table.Len() {
 		id := b.Table.ID(i)
 		if (only != nil && !only[id]) || bad[id] {
 			continue
 		}
 		status := b.Table.Status(i)
-		if (status == csvmerge.OK || status == csvmerge.Skip) && !b.again(i) && b.Index.Fresh(id, b.key(i)) {
-			b.sum.Fresh++
-			if status == csvmerge.Skip {
-				b.sum.Skipped++
-			}
+		if (status == csvmerge.OK || status == csvmerge.Skip) && !b.again(i) && b.Index.Known(id, b.key(i, b.row(i))) {
+			perhaps = append(perhaps, unsure{id, status == csvmerge.Skip})
+		} else {
+			rows = append(rows, i)
+		}
+	}
+	if len(perhaps) <= atOnce {
+		for _, id := range b.stale(perhaps) {
+			i, _ := b.Table.Lookup(id)
+			rows = append(rows, i)
+		}
+		perhaps = nil
+		slices.Sort(rows)
+	}
+	sizes := make([][]float64, b.Table.Len())
+	problems := csvmerge.CheckRows(rows, func(i int) (found []csvmerge.Finding) {
+		found, sizes[i] = Precheck(b.Pipeline, b.Table, i)
+		return found
+	})
+	if err := b.refuse(problems); err != nil {
+		return nil, nil, err
+	}
+	for _, f := range problems {
+		bad[f.ID] = true
+	}
+	var failed, others []string
+	for _, i := range rows {
+		id := b.Table.ID(i)
+		if bad[id] {
 			continue
 		}
-		found, size := Precheck(b.Pipeline, b.Table, i)
-		if len(found) > 0 {
-			problems = append(problems, found...)
-			continue
-		}
-		b.measure(id, size)
-		if status == csvmerge.Rerun {
+		b.measure(id, sizes[i])
+		if b.Table.Status(i) == csvmerge.Rerun {
 			failed = append(failed, id)
 		} else {
 			others = append(others, id)
 		}
 	}
-	if err := b.refuse(problems); err != nil {
-		return nil, err
+	return b.inOrder(failed, others), perhaps, nil
+}
+
+// atOnce is of how many molecules the files are looked at before anything starts, which takes a hundredth of a second.
+const atOnce = 2000
+
+// unsure is a molecule that is up to date if nobody has touched its files.
+type unsure struct {
+	id      string
+	skipped bool
+}
+
+// stale looks at the files of molecules that are up to date otherwise, and returns those that were touched.
+func (b *Batch) stale(all []unsure) []string {
+	touched := make([]bool, len(all))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	const most = 1000 // for one core at a time
+	for from := 0; from < len(all); from += most {
+		group.Go(func() error {
+			for n := from; n < min(from+most, len(all)); n++ {
+				touched[n] = !b.Index.Untouched(all[n].id)
+			}
+			return nil
+		})
 	}
-	return b.inOrder(failed, others), nil
+	_ = group.Wait()
+	var out []string
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for n, u := range all {
+		switch {
+		case touched[n]:
+			out = append(out, u.id)
+		case u.skipped:
+			b.sum.Skipped++
+			fallthrough
+		default:
+			b.sum.Fresh++
+		}
+	}
+	return out
 }
 
 // findings reports the rows that can't be used; under permissive they are returned to be left out.
@@ -355,16 +421,10 @@ func findingText(f csvmerge.Finding) string {
 
 // Precheck evaluates the molecule block for a row before anything runs: what is wrong with it, and the molecule's size, nil where that is not known.
 func Precheck(p *pipeline.Pipeline, t *csvmerge.Table, i int) ([]csvmerge.Finding, []float64) {
-	finding := func(problem string) csvmerge.Finding {
-		return csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Problem: problem}
-	}
-	m, err := p.Molecule(cells(p, t, i))
-	if err != nil {
-		return []csvmerge.Finding{finding(err.Error())}, nil
-	}
+	problems, m := p.Check(cells(t, i, p.Checked))
 	var out []csvmerge.Finding
-	for _, msg := range m.Check() {
-		out = append(out, finding(msg))
+	for _, problem := range problems {
+		out = append(out, csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Problem: problem})
 	}
 	return out, m.Size()
 }
@@ -383,28 +443,51 @@ func (b *Batch) only() (map[string]bool, error) {
 	return set, nil
 }
 
-func (b *Batch) cells(i int) map[string]any { return cells(b.Pipeline, b.Table, i) }
+func (b *Batch) cells(i int) map[string]any { return cells(b.Table, i, b.Pipeline.Columns) }
 
-// cells returns a row's cells that the pipeline reads.
-func cells(p *pipeline.Pipeline, t *csvmerge.Table, i int) map[string]any {
-	out := make(map[string]any, len(p.Columns))
-	for _, c := range p.Columns {
+// cells returns the cells of a row in these columns.
+func cells(t *csvmerge.Table, i int, columns []string) map[string]any {
+	out := make(map[string]any, len(columns))
+	for _, c := range columns {
 		out[c] = t.Value(i, c)
 	}
 	return out
 }
 
-// key stands for everything that a molecule's freshness is compared with.
-func (b *Batch) key(i int) [16]byte {
-	parts := make([]string, 0, len(b.Pipeline.Columns)+len(b.Pipeline.Merged)+3)
-	parts = append(parts, b.Pipeline.Key, b.programs.key, b.Table.Status(i).String())
-	for _, c := range b.Pipeline.Columns {
-		parts = append(parts, fmt.Sprint(b.Table.Value(i, c)))
-	}
+// row is what the table says of a molecule's results: its status and merged cells.
+func (b *Batch) row(i int) string {
+	parts := make([]string, 1, len(b.Pipeline.Merged)+1)
+	parts[0] = b.Table.Status(i).String()
 	for _, c := range b.Pipeline.Merged {
 		parts = append(parts, b.Table.Cell(i, c).Text)
 	}
+	return strings.Join(parts, "\x00") // which no cell has in it
+}
+
+// key stands for everything that a molecule's freshness is compared with, if its row says this.
+func (b *Batch) key(i int, row string) [16]byte {
+	parts := make([]string, 0, len(b.Pipeline.Columns)+3)
+	parts = append(parts, b.Pipeline.Key, b.programs.key, row)
+	for _, c := range b.Pipeline.Columns {
+		parts = append(parts, fmt.Sprint(b.Table.Value(i, c)))
+	}
 	return store.Key(parts...)
+}
+
+// recall returns the cells that the molecule of a row had when it was last found fresh, if nothing but its results' cells and status has changed
+// since: the table is an old copy, say. Nothing needs to be evaluated then; nil otherwise.
+func (b *Batch) recall(i int) map[string]string {
+	id := b.Table.ID(i)
+	row := b.Index.Row(id)
+	parts := strings.Split(row, "\x00")
+	if parts[0] != csvmerge.OK.String() || len(parts) != len(b.Pipeline.Merged)+1 || b.died[id] != "" || !b.Index.Fresh(id, b.key(i, row)) {
+		return nil
+	}
+	cells := map[string]string{"error_message": ""}
+	for n, c := range b.Pipeline.Merged {
+		cells[c] = parts[n+1]
+	}
+	return cells
 }
 
 // needed is an error when a program is missing that one of the molecules needs; else a missing one is worth one warning.

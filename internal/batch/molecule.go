@@ -15,17 +15,18 @@ import (
 
 // visit is one molecule under way.
 type visit struct {
-	id      string
-	m       *pipeline.Molecule
-	man     *store.Manifest // nil where the molecule's folder can't be worked in
-	status  csvmerge.Status
-	reruns  int
-	files   []string     // of its results, with the manifest
-	seen    store.Digest // of these, before they were verified
-	trusted bool         // the files' stats are those that were last verified: no need to hash them
-	ran     bool         // a target was built, restored or read again
-	started time.Time
-	failure *failure
+	id       string
+	m        *pipeline.Molecule
+	man      *store.Manifest // nil where the molecule's folder can't be worked in
+	status   csvmerge.Status
+	reruns   int
+	files    []string     // of its results, with the manifest
+	seen     store.Digest // of these, before they were verified
+	trusted  bool         // the files' stats are those that were last verified: no need to hash them
+	ran      bool         // a target was built, restored or read again
+	recalled bool         // its row is what the index has of it; nothing was read or evaluated
+	started  time.Time
+	failure  *failure
 }
 
 // failure is why a molecule's batch ended.
@@ -85,13 +86,22 @@ func (b *Batch) molecule(ctx context.Context, id string) error {
 	b.mu.Lock()
 	i, ok := b.Table.Lookup(id)
 	var cells map[string]any
+	var recalled map[string]string
 	v := &visit{}
 	if ok {
-		cells, v = b.cells(i), b.newVisit(i)
+		v = b.newVisit(i)
+		if recalled = b.recall(i); recalled == nil {
+			cells = b.cells(i)
+		}
 	}
 	b.mu.Unlock()
 	if !ok {
 		return nil // its row was deleted meanwhile
+	}
+	if recalled != nil {
+		v.recalled = true
+		b.finish(v, csvmerge.OK, recalled)
+		return nil
 	}
 	err := b.open(v, cells)
 	var folder *store.FolderError
@@ -217,6 +227,12 @@ func (b *Batch) fold(v *visit) error {
 	} else {
 		cells["error_message"] = ""
 	}
+	b.finish(v, status, cells)
+	return nil
+}
+
+// finish hands a molecule's row to the writer.
+func (b *Batch) finish(v *visit, status csvmerge.Status, cells map[string]string) {
 	cells["status"] = status.String()
 	if v.ran || status != v.status {
 		cells["timestamp_started"] = stamp(v.started)
@@ -227,7 +243,6 @@ func (b *Batch) fold(v *visit) error {
 		cells = map[string]string{} // nothing was tried, nothing is new
 	}
 	b.rows.queue <- finished{v, status, cells}
-	return nil
 }
 
 // look takes the stats of a molecule's files, before they are verified. Where one of them can't be seen, nothing will be noted.
@@ -248,10 +263,17 @@ func (b *Batch) look(v *visit) {
 // note tells the index that the molecule is fresh now.
 func (b *Batch) note(v *visit) error {
 	i, ok := b.Table.Lookup(v.id)
-	if !ok || v.man == nil || (v.failure != nil && (b.Table.Status(i) != csvmerge.Skip || len(b.Timeouts) > 0)) {
+	if !ok || (v.failure != nil && (b.Table.Status(i) != csvmerge.Skip || len(b.Timeouts) > 0)) {
 		return nil
 	}
-	return b.Index.Note(v.id, b.key(i), v.files, v.seen)
+	row := b.row(i)
+	switch {
+	case v.recalled:
+		return b.Index.Renote(v.id, b.key(i, row), row)
+	case v.man == nil: // its folder can't be looked into
+		return nil
+	}
+	return b.Index.Note(v.id, b.key(i, row), row, v.files, v.seen)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05-07:00") }

@@ -135,6 +135,9 @@ type planned struct {
 
 // plan predicts what a visit would do: up to the first stale target for certain, behind it what may follow.
 func (b *Batch) plan(i int) ([]planned, error) {
+	if b.recall(i) != nil {
+		return nil, nil
+	}
 	v, err := b.visit(i)
 	if err != nil {
 		return nil, err
@@ -182,10 +185,11 @@ var verbs = map[action]string{run: "", read: "values are read again: ", restore:
 
 // DryRun prints what Run would do, and does nothing.
 func (b *Batch) DryRun(w io.Writer) error {
-	todo, err := b.schedule()
+	todo, perhaps, err := b.schedule()
 	if err != nil {
 		return err
 	}
+	todo = append(todo, b.stale(perhaps)...)
 	if err := b.needed(todo); err != nil {
 		return err
 	}

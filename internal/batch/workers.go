@@ -14,12 +14,15 @@ import (
 	"grimperium/internal/store"
 )
 
-// all visits the molecules in order, as many at once as there are jobs. The first error about the batch as a whole ends it.
-func (b *Batch) all(ctx context.Context, todo []string) error {
+// all visits the molecules in order, as many at once as there are jobs; last those of perhaps whose files turn out to be touched, which is found out meanwhile.
+// The first error about the batch as a whole ends it.
+func (b *Batch) all(ctx context.Context, todo []string, perhaps []unsure) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	feeding, enough := context.WithCancel(ctx) // ends when no more molecules are to be started
 	defer enough()
+	late := make(chan []string, 1)
+	go func() { late <- b.stale(perhaps) }()
 	b.rows.open(b, cancel)
 	queue := make(chan string)
 	var group sync.WaitGroup
@@ -40,17 +43,24 @@ func (b *Batch) all(ctx context.Context, todo []string) error {
 			}
 		})
 	}
-feed:
-	for n, end := 0, b.lastPart(todo); n < len(todo); n++ {
-		if n == end {
-			b.longestFirst(todo[n:])
-		}
-		select {
-		case queue <- todo[n]:
-		case <-feeding.Done():
-			break feed
+	feed := func(ids []string, end int) {
+		for n := range ids {
+			if n == end {
+				b.longestFirst(ids[n:])
+			}
+			select {
+			case queue <- ids[n]:
+			case <-feeding.Done():
+				return
+			}
 		}
 	}
+	feed(todo, b.lastPart(todo))
+	more := <-late
+	if err := b.add(len(more)); err != nil {
+		cancel(err)
+	}
+	feed(more, -1)
 	close(queue)
 	group.Wait()
 	err := b.rows.close()
@@ -58,6 +68,20 @@ feed:
 		err = cause
 	}
 	return err
+}
+
+// add counts molecules that turn out to have something to do when others are under way.
+func (b *Batch) add(n int) error {
+	b.logging.Lock()
+	defer b.logging.Unlock()
+	if b.Limit > 0 {
+		n = min(n, b.Limit-b.sum.Scheduled)
+	}
+	b.sum.Scheduled += n
+	if n == 0 || !b.began {
+		return nil
+	}
+	return b.journal.Write(journal.Event{Event: journal.Scheduled, Batch: b.id, Total: b.sum.Scheduled})
 }
 
 // jobs is how many cores the batch may use, and how many molecules are under way at most.
@@ -188,17 +212,22 @@ func (b *Batch) writeRows(group []finished) error {
 	if err := b.lost(err); err != nil {
 		return err
 	}
-	for n, f := range group {
+	var events []journal.Event
+	for _, f := range group {
 		b.count(f.v, f.status)
-		if f.v.ran || written {
-			e := journal.Event{Event: journal.Row, Mol: f.v.id, Outcome: f.status.String(), Seconds: time.Since(f.v.started).Seconds()}
-			if f.v.failure != nil {
-				e.Error = f.v.failure.message
-			}
-			if err := b.log(e); err != nil {
-				return err
-			}
+		if !f.v.ran && !written {
+			continue
 		}
+		e := journal.Event{Event: journal.Row, Mol: f.v.id, Outcome: f.status.String(), Seconds: time.Since(f.v.started).Seconds()}
+		if f.v.failure != nil {
+			e.Error = f.v.failure.message
+		}
+		events = append(events, e)
+	}
+	if err := b.log(events...); err != nil {
+		return err
+	}
+	for n, f := range group {
 		if !sound[n] {
 			continue // the next batch looks at its files
 		}

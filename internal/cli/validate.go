@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 
 	"grimperium/csvmerge"
@@ -106,25 +108,33 @@ func newReport(t *csvmerge.Table, found []csvmerge.Finding) report {
 // findings is everything about a table's rows: what the table's format asks, what the pipeline's molecule block asks, and what a chemist
 // would look at twice, in the order of the rows.
 func findings(p *pipeline.Pipeline, t *csvmerge.Table) []csvmerge.Finding {
-	checked := t.Check()
-	var out []csvmerge.Finding
-	next := 0
-	seen := map[string]int{}
-	for i := range t.Len() {
-		broken := false
-		for ; next < len(checked) && checked[next].Line <= t.Line(i); next++ {
-			out = append(out, checked[next])
-			broken = broken || !checked[next].Warning
-		}
-		if broken {
-			continue // what a broken cell would lead to is no news
-		}
-		found, _ := batch.Precheck(p, t, i)
-		out = append(out, found...)
-		out = append(out, oddities(t, i)...)
-		out = append(out, sameMolecule(t, i, seen)...)
+	out := t.Check()
+	broken := map[int]bool{}
+	for _, f := range out {
+		broken[f.Line] = broken[f.Line] || !f.Warning
 	}
-	return append(out, checked[next:]...)
+	var rows []int
+	for i := range t.Len() {
+		if !broken[t.Line(i)] { // what a broken cell would lead to is no news
+			rows = append(rows, i)
+		}
+	}
+	seed, hashes := maphash.MakeSeed(), make([]uint64, t.Len())
+	out = append(out, csvmerge.CheckRows(rows, func(i int) []csvmerge.Finding {
+		hashes[i] = maphash.Comparable(seed, moleculeOf(t, i))
+		found, _ := batch.Precheck(p, t, i)
+		return append(found, oddities(t, i)...)
+	})...)
+	seen := make(map[uint64]int32, len(rows)) // a million molecules themselves would take five times the memory
+	for _, i := range rows {
+		if first, twice := seen[hashes[i]]; !twice {
+			seen[hashes[i]] = int32(i)
+		} else if moleculeOf(t, int(first)) == moleculeOf(t, i) {
+			out = append(out, sameMolecule(t, i, int(first)))
+		}
+	}
+	slices.SortStableFunc(out, func(a, b csvmerge.Finding) int { return a.Line - b.Line })
+	return out
 }
 
 // maxDifference is how far PM7 and a reference may lie apart before the reference is doubted, kcal/mol: five times the 95th percentile of PM7's
@@ -139,19 +149,18 @@ func oddities(t *csvmerge.Table, i int) []csvmerge.Finding {
 	}
 	smiles, _ := t.Value(i, "smiles").(string)
 	charge, _ := t.Value(i, "charge").(int64)
-	if n, ok := t.Value(i, "nheavy").(int64); ok {
-		if counted := stages.HeavyAtoms(smiles); counted != nil && int64(*counted) != n {
-			warn("nheavy", fmt.Sprintf("the SMILES %s has %d heavy atoms", smiles, *counted), "the number of atoms that are not hydrogen, or nothing")
-		}
+	atoms, err := stages.ReadSMILES(smiles)
+	if n, ok := t.Value(i, "nheavy").(int64); err == nil && ok && int64(atoms.Heavy()) != n {
+		warn("nheavy", fmt.Sprintf("the SMILES %s has %d heavy atoms", smiles, atoms.Heavy()), "the number of atoms that are not hydrogen, or nothing")
 	}
-	if own := stages.SMILESCharge(smiles); own != nil && int64(*own) != charge {
-		warn("charge", fmt.Sprintf("the SMILES %s has the charge %d", smiles, *own), "the charge of the SMILES")
+	if err == nil && int64(atoms.Charge()) != charge {
+		warn("charge", fmt.Sprintf("the SMILES %s has the charge %d", smiles, atoms.Charge()), "the charge of the SMILES")
 	}
 	reference, ok := t.Value(i, "H298_cbs").(float64)
 	if !ok {
 		return out
 	}
-	if low, high, ok := stages.EnthalpyRange(smiles, int(charge)); ok && (reference < low || reference > high) {
+	if low, high, ok := atoms.EnthalpyRange(int(charge)); err == nil && ok && (reference < low || reference > high) {
 		warn("H298_cbs", fmt.Sprintf("no %s can have that: its bonds allow %g to %g kcal/mol", smiles, low, high), "the enthalpy of formation in kcal/mol at 298.15 K, not a total energy, not in another unit")
 	} else if hof, ok := t.Value(i, "most_stable_hof").(float64); ok && math.Abs(hof-reference) > maxDifference {
 		warn("H298_cbs", fmt.Sprintf("PM7 gives %g kcal/mol, %.0f away", hof, math.Abs(hof-reference)), fmt.Sprintf("a difference below %d, unless this molecule is hard for PM7", maxDifference))
@@ -159,17 +168,15 @@ func oddities(t *csvmerge.Table, i int) []csvmerge.Finding {
 	return out
 }
 
-// sameMolecule finds a molecule that is there under another mol_id. It compares the SMILES as written: two spellings of one molecule are two to it.
-func sameMolecule(t *csvmerge.Table, i int, seen map[string]int) []csvmerge.Finding {
-	smiles, _ := t.Value(i, "smiles").(string)
-	key := fmt.Sprint(smiles, " ", t.Value(i, "charge"), " ", t.Value(i, "multiplicity"))
-	first, twice := seen[key]
-	if !twice {
-		seen[key] = i
-		return nil
-	}
-	return []csvmerge.Finding{{Line: t.Line(i), ID: t.ID(i), Column: "smiles", Cell: t.Cell(i, "smiles").Text, Warning: true,
-		Problem: fmt.Sprintf("%s on line %d has the same SMILES, charge and multiplicity", t.ID(first), t.Line(first)), Want: "one row for a molecule"}}
+// moleculeOf is what makes two rows one molecule. It compares the SMILES as written: two spellings of one molecule are two to it.
+func moleculeOf(t *csvmerge.Table, i int) [3]any {
+	return [3]any{t.Value(i, "smiles"), t.Value(i, "charge"), t.Value(i, "multiplicity")}
+}
+
+// sameMolecule tells of a molecule that is there under another mol_id.
+func sameMolecule(t *csvmerge.Table, i, first int) csvmerge.Finding {
+	return csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Column: "smiles", Cell: t.Cell(i, "smiles").Text, Warning: true,
+		Problem: fmt.Sprintf("%s on line %d has the same SMILES, charge and multiplicity", t.ID(first), t.Line(first)), Want: "one row for a molecule"}
 }
 
 // shownPath is a path as a user reads it: relative to the working folder where it lies below that.

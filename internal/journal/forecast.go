@@ -66,6 +66,8 @@ func (f *Forecast) Add(e Event) {
 			}
 		}
 		f.begin(e)
+	case Scheduled:
+		f.total = e.Total
 	case TargetStart:
 		m := f.open[e.Mol]
 		if m == nil {

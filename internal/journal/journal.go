@@ -24,6 +24,7 @@ import (
 // The kinds of events.
 const (
 	BatchStart  = "batch_start"
+	Scheduled   = "scheduled" // more molecules than batch_start says have something to do: Total in all
 	TargetStart = "target_start"
 	TargetEnd   = "target_end"
 	Row         = "row"  // a molecule's row of the table is written
@@ -93,11 +94,15 @@ type Writer struct {
 // that has nothing to say leaves no trace.
 func Create(path string) *Writer { return &Writer{path: path} }
 
-// Write appends one event as one line, by one write(2). A zero Time is now.
-func (w *Writer) Write(e Event) error {
-	line, err := encode(e)
-	if err != nil {
-		return fmt.Errorf("%s: event %s cannot be written: %w", w.path, e.Event, err)
+// Write appends events, one a line, by one write(2). A zero Time is now.
+func (w *Writer) Write(events ...Event) error {
+	var lines []byte
+	for _, e := range events {
+		line, err := encode(e)
+		if err != nil {
+			return fmt.Errorf("%s: event %s cannot be written: %w", w.path, e.Event, err)
+		}
+		lines = append(lines, line...)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -107,10 +112,10 @@ func (w *Writer) Write(e Event) error {
 		}
 	}
 	if w.torn {
-		line = append([]byte{'\n'}, line...)
+		lines = append([]byte{'\n'}, lines...)
 	}
-	err = fault.Around("journal.line", func() error {
-		_, err := w.file.Write(line)
+	err := fault.Around("journal.line", func() error {
+		_, err := w.file.Write(lines)
 		return err
 	})
 	if w.torn = err != nil; w.torn {

@@ -69,13 +69,11 @@ func TestWriteLines(t *testing.T) {
 		{Time: noon, Event: TargetEnd, Mol: "mol_1", Stage: "pm7", Instance: 1, Instances: 3, Outcome: Failed, Seconds: 1.5, Error: "gap < 0 & \"odd\"\nline 2"},
 		{Time: noon, Event: BatchEnd, Outcome: Done, Counts: map[string]int{"OK": 1, "Rerun": 1}},
 	}
-	for i, e := range events {
-		if err := w.Write(e); err != nil {
+	for _, group := range [][]Event{events[:2], events[2:]} {
+		if err := w.Write(group...); err != nil {
 			t.Fatal(err)
 		}
-		if i == 1 {
-			w.Close()
-		}
+		w.Close()
 	}
 	want := `{"time":"2026-03-04T11:00:00.500Z","event":"batch_start","batch":"b1","pid":7,"host":"node","table":"data/thermo_pm7.csv","total":2,"stages":[{"name":"rdkit","title":"RDKit parameters"},{"name":"pm7"}]}
 {"time":"2026-03-04T11:00:00.500Z","event":"target_end","mol":"mol_1","stage":"pm7","instance":1,"instances":3,"outcome":"failed","seconds":1.5,"error":"gap < 0 & \"odd\"\nline 2"}

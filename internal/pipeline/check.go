@@ -40,7 +40,8 @@ func (p *Pipeline) check() hcl.Diagnostics {
 	for _, a := range p.merge {
 		diags = append(diags, p.checkMerge(a, sc, ctx)...)
 	}
-	p.Columns = p.usedColumns()
+	p.Checked = p.usedColumns(false)
+	p.Columns = p.usedColumns(true)
 	return diags
 }
 
@@ -160,20 +161,14 @@ func (p *Pipeline) order() ([]*Stage, hcl.Diagnostics) {
 	return out, nil
 }
 
-// usedColumns are the columns that any expression names.
-func (p *Pipeline) usedColumns() []string {
+// usedColumns are the columns that the expressions name: of the molecule block and local values, and of the stages and the merge too.
+func (p *Pipeline) usedColumns(all bool) []string {
 	set := map[string]bool{}
 	add := func(e hcl.Expression) {
 		for _, t := range e.Variables() {
 			if name, ok := attrAt(t, 1); ok && t.RootName() == "mol" {
 				set[name] = true
 			}
-		}
-	}
-	for _, s := range p.Stages {
-		run, read := s.expressions()
-		for _, e := range append(run, read...) {
-			add(e)
 		}
 	}
 	for _, l := range p.locals {
@@ -183,11 +178,20 @@ func (p *Pipeline) usedColumns() []string {
 		add(c.condition)
 		add(c.message)
 	}
-	for _, a := range p.merge {
-		add(a.Expr)
-	}
 	if p.size != nil {
 		add(p.size)
+	}
+	if !all {
+		return names(set)
+	}
+	for _, s := range p.Stages {
+		run, read := s.expressions()
+		for _, e := range append(run, read...) {
+			add(e)
+		}
+	}
+	for _, a := range p.merge {
+		add(a.Expr)
 	}
 	return names(set)
 }

@@ -163,6 +163,9 @@ func (s *Stage) result(r Result) cty.Value {
 
 // update tells the expressions what became of a stage.
 func (m *Molecule) update(s *Stage) {
+	if m.stages == nil {
+		m.stages = m.p.noStages.AsValueMap()
+	}
 	m.stages[s.Name] = m.stageValue(s)
 	m.root.Variables["stage"] = cty.ObjectVal(m.stages)
 }

@@ -43,17 +43,18 @@ type Molecule struct {
 // Molecule begins the evaluation for a row: cells by column, nil, string, int64 or float64. Columns that no
 // expression names need not be there.
 func (p *Pipeline) Molecule(cells map[string]any) (*Molecule, error) {
-	m := &Molecule{p: p, stages: make(map[string]cty.Value, len(p.Stages)), each: map[string][]cty.Value{}, results: map[string][]Result{}, off: map[string]bool{}}
-	attrs := make(map[string]cty.Value, len(p.Columns))
-	for _, name := range p.Columns {
+	return p.molecule(cells, p.Columns)
+}
+
+func (p *Pipeline) molecule(cells map[string]any, columns []string) (*Molecule, error) {
+	m := &Molecule{p: p, each: map[string][]cty.Value{}, results: map[string][]Result{}, off: map[string]bool{}}
+	attrs := make(map[string]cty.Value, len(columns))
+	for _, name := range columns {
 		want := p.columnType(name)
 		attrs[name] = cty.NullVal(want)
 		if v := cells[name]; v != nil {
 			attrs[name] = asType(fromGo(v), want)
 		}
-	}
-	for _, s := range p.Stages {
-		m.stages[s.Name] = s.none
 	}
 	m.root = &hcl.EvalContext{Functions: p.functions, Variables: map[string]cty.Value{"var": p.vars, "mol": cty.ObjectVal(attrs), "stage": p.noStages}}
 	locals := make(map[string]cty.Value, len(p.localOrder))
@@ -94,19 +95,27 @@ func (p *Pipeline) columnType(name string) cty.Type {
 	return cty.String
 }
 
-// Check evaluates the molecule block's preconditions and returns what does not hold.
-func (m *Molecule) Check() []string {
+// Check evaluates the molecule block's preconditions for a row, given the cells of the columns Checked, and returns what does not hold. The molecule is there
+// to be asked for its size; it is nil where nothing can be said of it.
+func (p *Pipeline) Check(cells map[string]any) ([]string, *Molecule) {
+	if len(p.Checked) == 0 && len(p.conds) == 0 {
+		return nil, nil
+	}
+	m, err := p.molecule(cells, p.Checked)
+	if err != nil {
+		return []string{err.Error()}, nil
+	}
 	var out []string
-	for _, c := range m.p.conds {
+	for _, c := range p.conds {
 		msg, diags := evalCondition(c, m.eval(nil))
 		if diags.HasErrors() {
-			msg = m.p.plain(diags).Error()
+			msg = p.plain(diags).Error()
 		}
 		if msg != "" {
 			out = append(out, msg)
 		}
 	}
-	return out
+	return out, m
 }
 
 // Set records what became of a stage; instances in order.

@@ -48,11 +48,11 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, row := range []map[string]any{cells, {}} {
+			p.Check(row)
 			m, err := p.Molecule(row)
 			if err != nil {
 				continue
 			}
-			m.Check()
 			_, _ = walk(m, p)
 			_, _ = m.Merge(true)
 		}

@@ -54,6 +54,7 @@ type Pipeline struct {
 	Programs  map[string]*Program
 	Variables []*Variable // in the order of the file
 	Columns   []string    // the columns that expressions read, sorted
+	Checked   []string    // those of them that decide, by the molecule block and local values, whether a row can be used
 	Merged    []string    // the columns that the merge block writes, in its order
 	Alarms    Alarms
 	// SmallestFirst has the smallest molecules computed first, by Molecule.Size; else they are in table order.

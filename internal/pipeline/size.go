@@ -38,9 +38,9 @@ func (p *Pipeline) checkSize(sc scope, ctx *hcl.EvalContext) hcl.Diagnostics {
 	return append(diags, wrong(p.size.Range(), "Unsuitable size", fmt.Sprintf("size is a list of 1 to %d numbers, like [heavy_atoms(mol.smiles), rotatable_bonds(mol.smiles)].", mostSizes)))
 }
 
-// Size is how large the pipeline says that the molecule is: the numbers by which it takes its time. It is nil where one of them is not known.
+// Size is how large the pipeline says that the molecule is: the numbers by which it takes its time. It is nil where one of them is not known, as for no molecule.
 func (m *Molecule) Size() []float64 {
-	if m.p.size == nil {
+	if m == nil || m.p.size == nil {
 		return nil
 	}
 	v, err := m.value(m.p.size, nil, cty.DynamicPseudoType)

@@ -90,7 +90,7 @@ func TestFiveStages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bad := m.Check(); len(bad) > 0 {
+	if bad, _ := p.Check(cells); len(bad) > 0 {
 		t.Error(bad)
 	}
 	got, err := walk(m, p)

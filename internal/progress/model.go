@@ -69,6 +69,8 @@ func (m *model) apply(e journal.Event) {
 		for i, s := range e.Stages {
 			m.position[s.Name] = i
 		}
+	case journal.Scheduled:
+		m.total = e.Total
 	case journal.TargetStart:
 		if m.shows(e.Stage) {
 			m.molecule(e).start(e)

@@ -32,7 +32,7 @@ import (
 //	grimperium index 1
 //	program <TAB> name <TAB> JSON of Program
 //	files <TAB> number <TAB> file <TAB> ...        a list of files that many molecules share
-//	mol <TAB> id <TAB> key <TAB> digest <TAB> number
+//	mol <TAB> id <TAB> key <TAB> digest <TAB> number <TAB> what its row said, quoted; the key has that in it
 type Index struct {
 	s        *Store
 	mu       sync.Mutex
@@ -50,12 +50,14 @@ type Index struct {
 type entry struct {
 	key, digest [16]byte
 	list        int
+	row         string
 }
 
 // waiting is an entry whose files' time stamps can't be trusted yet.
 type waiting struct {
 	mol    string
 	key    [16]byte
+	row    string
 	files  []string
 	digest [16]byte  // of the files that were verified
 	from   time.Time // when it can be trusted, if it is still the same
@@ -69,7 +71,10 @@ type Program struct {
 	Digest   string   `json:"digest"`
 }
 
-const indexHeader = "grimperium index 1"
+const (
+	indexHeader = "grimperium index 1"
+	molFormat   = "mol\t%s\t%x\t%x\t%d\t%q\n"
+)
 
 // granularity is how recently changed a file may be whose stat is not trusted yet, because a second write within the
 // clock's step would go unseen. Where time stamps have fractions of a second the step is at most a
@@ -99,7 +104,7 @@ func (x *Index) line(line []byte) {
 	kind, rest, _ := bytes.Cut(line, []byte("\t"))
 	switch string(kind) {
 	case "mol":
-		var f [4][]byte
+		var f [5][]byte
 		for i := range f {
 			f[i], rest, _ = bytes.Cut(rest, []byte("\t"))
 		}
@@ -108,6 +113,7 @@ func (x *Index) line(line []byte) {
 		_, err2 := hex.Decode(e.digest[:], limit(f[2]))
 		var err error
 		if e.list, err = strconv.Atoi(string(f[3])); err == nil && err1 == nil && err2 == nil && len(f[1]) == 32 && len(f[2]) == 32 && e.list >= 0 && e.list < len(x.lists) {
+			e.row, _ = strconv.Unquote(string(f[4])) // damaged, it does not fit the key
 			x.entries[string(f[0])] = e
 		}
 	case "files":
@@ -139,7 +145,25 @@ func Key(parts ...string) (k [16]byte) {
 }
 
 // Fresh says whether the molecule was found fresh with this key, and its files are untouched since.
-func (x *Index) Fresh(mol string, key [16]byte) bool {
+func (x *Index) Fresh(mol string, key [16]byte) bool { return x.Known(mol, key) && x.Untouched(mol) }
+
+// Known says whether the molecule was found fresh with this key, without a look at its files.
+func (x *Index) Known(mol string, key [16]byte) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e, ok := x.entries[mol]
+	return ok && e.key == key
+}
+
+// Row is what was noted of a molecule's row, "" for nothing. It is to be believed only if the molecule is Fresh with a key that has it in it.
+func (x *Index) Row(mol string) string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.entries[mol].row
+}
+
+// Untouched says whether the molecule's files are those that were last verified, whatever they are compared with now.
+func (x *Index) Untouched(mol string) bool {
 	x.mu.Lock()
 	e, ok := x.entries[mol]
 	var files []string
@@ -147,19 +171,11 @@ func (x *Index) Fresh(mol string, key [16]byte) bool {
 		files = x.lists[e.list]
 	}
 	x.mu.Unlock()
-	if !ok || e.key != key {
+	if !ok {
 		return false
 	}
 	digest, _, err := x.s.digest(mol, files)
 	return err == nil && digest == e.digest
-}
-
-// Untouched says whether the molecule's files are those that were last verified, whatever they are compared with now.
-func (x *Index) Untouched(mol string) bool {
-	x.mu.Lock()
-	e, ok := x.entries[mol]
-	x.mu.Unlock()
-	return ok && x.Fresh(mol, e.key)
 }
 
 // digest folds the stats of a molecule's files; they can be trusted from a moment on.
@@ -211,16 +227,27 @@ type Digest struct {
 	trusted time.Time
 }
 
-// Note remembers that a molecule was found fresh with this key: its files were verified after seen was taken. It is written when the files' time stamps can be
-// trusted, at once or with a later one.
-func (x *Index) Note(mol string, key [16]byte, files []string, seen Digest) error {
+// Note remembers that a molecule was found fresh with this key: its files were verified after seen was taken. row is what the table says of the molecule, for
+// Row. It is written when the files' time stamps can be trusted, at once or with a later one.
+func (x *Index) Note(mol string, key [16]byte, row string, files []string, seen Digest) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now()
 	if seen.trusted.Before(now.Add(2 * coarseGranularity)) { // else its clock is not ours: never
-		x.waiting = append(x.waiting, waiting{mol, key, files, seen.sum, seen.trusted})
+		x.waiting = append(x.waiting, waiting{mol, key, row, files, seen.sum, seen.trusted})
 	}
 	return x.settle(now)
+}
+
+// Renote gives a molecule, whose files are those that were noted before, a new key and row.
+func (x *Index) Renote(mol string, key [16]byte, row string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e, ok := x.entries[mol]
+	if !ok {
+		return nil
+	}
+	return x.add(waiting{mol: mol, key: key, row: row, files: x.lists[e.list], digest: e.digest})
 }
 
 // settle writes the entries whose files are old enough, and have not changed since they were verified.
@@ -250,12 +277,12 @@ func (x *Index) add(w waiting) error {
 			return err
 		}
 	}
-	e := entry{w.key, w.digest, n}
+	e := entry{w.key, w.digest, n, w.row}
 	if x.entries[w.mol] == e {
 		return nil
 	}
 	x.entries[w.mol] = e
-	return x.write("mol\t%s\t%x\t%x\t%d\n", w.mol, e.key, e.digest, e.list)
+	return x.write(molFormat, w.mol, e.key, e.digest, e.list, e.row)
 }
 
 // write appends a line; the file is opened, and its torn end mended, with the first.
@@ -304,7 +331,7 @@ func (x *Index) rewrite() error {
 		fmt.Fprintf(w, "files\t%d\t%s\n", n, strings.Join(list, "\t"))
 	}
 	for mol, e := range x.entries {
-		fmt.Fprintf(w, "mol\t%s\t%x\t%x\t%d\n", mol, e.key, e.digest, e.list)
+		fmt.Fprintf(w, molFormat, mol, e.key, e.digest, e.list, e.row)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -14,7 +14,7 @@ func indexed(t *testing.T) (*Store, [16]byte) {
 	t.Helper()
 	s := open(t)
 	build(t, s, empty("mol_1"), "a", print1, "hello")
-	key := Key("pipeline", "cells")
+	key := Key("pipeline", "cells", "row")
 	note(t, s, s.Index(), key)
 	return s, key
 }
@@ -24,7 +24,7 @@ func note(t *testing.T, s *Store, x *Index, key [16]byte) {
 	t.Helper()
 	seen := x.Digest("mol_1", files)
 	time.Sleep(time.Until(seen.trusted))
-	check(t, x.Note("mol_1", key, files, seen))
+	check(t, x.Note("mol_1", key, "row", files, seen))
 	check(t, x.Close())
 }
 
@@ -36,7 +36,7 @@ func TestIndexChangedMeanwhile(t *testing.T) {
 	seen := x.Digest("mol_1", files)
 	time.Sleep(time.Until(seen.trusted))
 	check(t, os.WriteFile(filepath.Join(s.TargetDir("mol_1", "a"), "out"), []byte("hellO"), 0o644))
-	check(t, x.Note("mol_1", key, files, seen))
+	check(t, x.Note("mol_1", key, "row", files, seen))
 	check(t, x.Close())
 	if s.Index().Fresh("mol_1", key) {
 		t.Error("the edit was taken for verified")
@@ -50,7 +50,7 @@ func TestIndexTooYoung(t *testing.T) {
 	x, key := s.Index(), Key("pipeline", "cells")
 	seen := x.Digest("mol_1", files)
 	seen.trusted = time.Now().Add(time.Second)
-	check(t, x.Note("mol_1", key, files, seen))
+	check(t, x.Note("mol_1", key, "row", files, seen))
 	check(t, x.Close())
 	if s.Index().Fresh("mol_1", key) {
 		t.Error("a young file is trusted")
@@ -121,6 +121,9 @@ func TestIndexDamaged(t *testing.T) {
 			check(t, os.WriteFile(s.Path(IndexName), data, 0o644))
 			x := s.Index()
 			_ = x.Fresh("mol_1", key)
+			if row := x.Row("mol_1"); row != "row" && x.Fresh("mol_1", Key("pipeline", "cells", row)) {
+				t.Fatalf("byte %d: fresh with a row that was never noted: %q", n, row)
+			}
 			if x.Fresh("mol_1", Key("never noted")) {
 				t.Fatalf("byte %d: fresh with a key that was never noted", n)
 			}
