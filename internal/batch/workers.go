@@ -104,8 +104,8 @@ func (c cores) take(ctx context.Context, n int) (release func(), err error) {
 }
 
 // rows are finished molecules on their way into the table. One writer flushes them and writes their rows while the workers go on: what
-// finishes during one write goes out together in the next. A molecule for which nothing ran (the merge was edited, the table is an old copy)
-// can wait for others: its artefacts are on the disk.
+// finishes during one write goes out together in the next, and what took less than a second waits a moment for others: killed meanwhile, it has its artefacts
+// and its manifest, and the next batch writes its row.
 type rows struct {
 	queue chan finished
 	done  chan struct{}
@@ -121,7 +121,8 @@ type finished struct {
 
 const (
 	mostWaiting = 5000                   // rows in one write
-	longestWait = 500 * time.Millisecond // for a row of a molecule for which nothing ran
+	quick       = time.Second            // what takes longer is written at once
+	longestWait = 250 * time.Millisecond // for a row of a molecule that was quick
 )
 
 // open starts the writer; fail is called when it can't write.
@@ -141,30 +142,18 @@ func (r *rows) open(b *Batch, fail func(error)) {
 	}()
 }
 
-// gather takes what else is waiting, and waits a moment for more where nobody is in a hurry.
+// gather takes what else is waiting, and waits a moment for more after a molecule that took little itself: each write flushes, and a flush holds up
+// the programs that are at work on the same disk.
 func (r *rows) gather(first finished) []finished {
 	group := []finished{first}
-	urgent := first.v.ran
 	patience := time.After(longestWait)
-	for len(group) < mostWaiting {
-		if urgent {
-			select {
-			case f, ok := <-r.queue:
-				if ok {
-					group = append(group, f)
-					continue
-				}
-			default:
-			}
-			break
-		}
+	for len(group) < mostWaiting && time.Since(group[len(group)-1].v.started) < quick {
 		select {
 		case f, ok := <-r.queue:
 			if !ok {
 				return group
 			}
 			group = append(group, f)
-			urgent = f.v.ran
 			continue
 		case <-patience:
 		}
