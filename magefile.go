@@ -66,6 +66,21 @@ func Why(ctx context.Context,
 	return cli.Why(ctx, mol, cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
 }
 
+// Bench [project] measures what a batch costs beside the chemistry, in the short form, and prints the tables.
+//
+// It works in temporary folders, for some minutes, and leaves out the peers that are not installed (make, ninja-build, snakemake, python3-pandas).
+// docs/performance.md has the long runs.
+func Bench(ctx context.Context) error {
+	for _, args := range [][]string{{"./bench/graph", "-n=300"}, {"./bench/table", "-short"}, {"./bench/overhead"}} {
+		cmd := exec.CommandContext(ctx, "go", append([]string{"run"}, args...)...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Check [pipeline] checks pipeline.hcl against the table's header, without running anything, and tells what each stage gives.
 //
 // It reads pipeline.hcl, the files that it names, and the table, and writes nothing. Exit code 2: there are mistakes; all are shown.

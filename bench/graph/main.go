@@ -53,7 +53,7 @@ func main() {
 		b.profile(*to)
 		return
 	}
-	fmt.Printf("%d molecules × 5 targets, %d cores, %s\n\n", b.n, runtime.NumCPU(), runtime.Version())
+	fmt.Printf("%d molecules × 5 targets; %s\n\n", b.n, machine(b.dir))
 	fmt.Println("| | from nothing, ms a target | up to date, s | one input changed, s | peak memory, MB |")
 	fmt.Println("|---|---|---|---|---|")
 	b.ours()
@@ -104,6 +104,24 @@ func run(dir string, argv ...string) (time.Duration, int64) {
 		log.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out[max(0, len(out)-2000):])
 	}
 	return wall, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss / 1024
+}
+
+// machine describes what the figures are of: the processor, its cores, the system, the file system of a folder.
+func machine(dir string) string {
+	model := "an unknown processor"
+	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if _, rest, ok := strings.Cut(string(data), "model name"); ok {
+			model, _, _ = strings.Cut(strings.TrimLeft(rest, "\t :"), "\n")
+		}
+	}
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	var fs syscall.Statfs_t
+	check(syscall.Statfs(dir, &fs))
+	name, ok := map[int64]string{0xef53: "ext4", 0x58465342: "XFS", 0x9123683e: "Btrfs", 0x01021994: "tmpfs", 0x6969: "NFS", 0x794c7630: "overlayfs"}[int64(fs.Type)]
+	if !ok {
+		name = fmt.Sprintf("file system %#x", fs.Type)
+	}
+	return fmt.Sprintf("%s, %d cores, Linux %s, %s, %s", model, runtime.NumCPU(), strings.TrimSpace(string(release)), name, runtime.Version())
 }
 
 // measure prints a line of the table; a build that was not measured has a negative time.
