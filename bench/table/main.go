@@ -158,13 +158,13 @@ func merges(dir string, rounds int) {
 					log.Fatal("nothing was written")
 				}
 			}
-			best(&cold, func() {
-				t = must(csvmerge.Read(path))
-				merge(4*n + 3)
-			})
-			for k := range 3 {
+			for k := range max(3, 30_000/rows) {
+				best(&cold, func() {
+					t = must(csvmerge.Read(path))
+					merge(2 * k)
+				})
 				best(&limit, func() { replace(filepath.Join(dir, "limit.csv"), data) })
-				best(&held, func() { merge(4*n + k) })
+				best(&held, func() { merge(2*k + 1) })
 			}
 			peer.least(py(copied, fmt.Sprintf("mol_%07d", n)))
 		}
