@@ -97,7 +97,7 @@ func (c *checker) row(i int) {
 		case t.known[count] == nil, len(cell) == 0 && !t.known[count].required:
 		case t.known[count].name == "mol_id":
 			c.id(i, cell)
-		case !bytes.Equal(cell, c.good[count]):
+		case c.good[count] == nil || !bytes.Equal(cell, c.good[count]):
 			if c.cell(i, t.known[count], cell) {
 				c.good[count] = cell
 			}

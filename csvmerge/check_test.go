@@ -1,6 +1,7 @@
 package csvmerge
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -83,6 +84,17 @@ func TestCheckAccents(t *testing.T) {
 	}
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
 		t.Errorf("findings:\n%s\nwant:\n%s", g, w)
+	}
+}
+
+func TestCheckBlankSMILES(t *testing.T) {
+	found := mustParse(t, "mol_id,status,smiles\na,OK,\nb,OK,\"\"\nc,OK,C\nd,OK,\ne,OK,C\n").Check()
+	var lines []int
+	for _, f := range found {
+		lines = append(lines, f.Line)
+	}
+	if !slices.Equal(lines, []int{2, 3, 5}) {
+		t.Errorf("findings %v, want one on the lines 2, 3 and 5", found)
 	}
 }
 

@@ -246,7 +246,7 @@ func (t *Table) indexRows() {
 			ids.Write(bytes.TrimSpace(cell))
 		}
 		if i == 0 {
-			ids.Grow(len(t.rows) * (ids.Len() + 1)) // most are as long as the first
+			ids.Grow(min(len(t.rows)*(ids.Len()+1), len(t.buf))) // most are as long as the first
 		}
 		t.idEnd = append(t.idEnd, ids.Len())
 	}
