@@ -127,10 +127,13 @@ func Prune(
 
 // Test [project] runs all tests, the ones with the real programs among them.
 //
-// It needs what setup installs, works in temporary folders, and writes nothing here.
+// It needs what setup installs, and strace and zstd, which it installs itself where it can; it works in temporary folders and writes nothing here.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
+	if err := cli.TestTools(ctx); err != nil {
+		return err
+	}
 	args := []string{"test", "-timeout=25m", "./..."}
 	if value(race) {
 		args = append(args, "-race")

@@ -47,28 +47,59 @@ func setup(ctx context.Context, o Options) error {
 		fprintln(os.Stderr, "Every program that the pipeline runs is there.")
 		return nil
 	}
-	apt, aptErr := exec.LookPath("apt-get")
-	if aptErr != nil || os.Geteuid() != 0 || len(unknown) > 0 {
+	if !canInstall() || len(unknown) > 0 {
 		why := "This needs apt-get and root, which are not at hand."
 		if len(unknown) > 0 {
 			why = "Debian has no package for: " + strings.Join(unknown, ", ") + "."
 		}
 		return fmt.Errorf("%s Install what is missing with conda, then try again:\n  conda install -c conda-forge %s", why, strings.Join(conda, " "))
 	}
-	fprintln(os.Stderr, "Installing Debian packages:", strings.Join(debian, " "))
-	for _, args := range [][]string{{"update", "-q"}, append([]string{"install", "-y", "-q", "--no-install-recommends"}, debian...)} {
-		cmd := exec.CommandContext(ctx, apt, args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("apt-get %s: %w", args[0], err)
-		}
+	if err := install(ctx, debian); err != nil {
+		return err
 	}
 	if missing, err = batch.Missing(ctx, p); err != nil {
 		return err
 	}
 	if len(missing) > 0 {
 		return errors.New("installed, but still not usable: " + missing[0].Name)
+	}
+	return nil
+}
+
+// TestTools installs what the tests run besides the pipeline's programs, where it is missing and can be installed.
+func TestTools(ctx context.Context) error {
+	var missing []string
+	for _, name := range []string{"strace", "zstd"} { // Debian's packages have the names of their programs
+		if _, err := exec.LookPath(name); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	switch {
+	case len(missing) == 0:
+		return nil
+	case !canInstall():
+		return &exit{exitMistake, fmt.Errorf("the tests need %s (the simulated power cut and the compressed files): install them first", strings.Join(missing, " and "))}
+	}
+	ctx, stop := signals(ctx)
+	defer stop()
+	return ended(install(ctx, missing))
+}
+
+// canInstall says whether this is Debian or one of its kin, and we may.
+func canInstall() bool {
+	_, err := exec.LookPath("apt-get")
+	return err == nil && os.Geteuid() == 0
+}
+
+func install(ctx context.Context, packages []string) error {
+	fprintln(os.Stderr, "Installing Debian packages:", strings.Join(packages, " "))
+	for _, args := range [][]string{{"update", "-q"}, append([]string{"install", "-y", "-q", "--no-install-recommends"}, packages...)} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("apt-get %s: %w", args[0], err)
+		}
 	}
 	return nil
 }
