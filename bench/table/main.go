@@ -225,13 +225,13 @@ func anew(dir, mage string, molecules, rounds int) {
 	}
 	old(1)
 	run(dir, mage, "batch")
-	manifest := must(os.ReadFile(filepath.Join(dir, "artefacts/mol_000000/manifest.json")))
+	manifest, _, _ := strings.Cut(string(must(os.ReadFile(filepath.Join(dir, "artefacts/mol_000000/manifest.json")))), ",\n \"sha256\"") // a copy is not sealed
 	for i := 1; i < molecules; i++ {
 		id := fmt.Sprintf("mol_%06d", i)
 		folder := filepath.Join(dir, "artefacts", id)
 		check(os.MkdirAll(filepath.Join(folder, "s1"), 0o755))
 		check(os.WriteFile(filepath.Join(folder, "s1/out"), nil, 0o644))
-		check(os.WriteFile(filepath.Join(folder, "manifest.json"), []byte(strings.Replace(string(manifest), "mol_000000", id, 1)), 0o644))
+		check(os.WriteFile(filepath.Join(folder, "manifest.json"), []byte(strings.Replace(manifest, "mol_000000", id, 1)+"\n}\n"), 0o644))
 	}
 	old(molecules)
 	var unindexed, all, null cost

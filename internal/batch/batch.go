@@ -296,8 +296,9 @@ func (b *Batch) schedule() (todo []string, perhaps []unsure, err error) {
 		slices.Sort(rows)
 	}
 	sizes := make([][]float64, b.Table.Len())
-	problems := csvmerge.CheckRows(rows, func(i int) (found []csvmerge.Finding) {
-		found, sizes[i] = Precheck(b.Pipeline, b.Table, i)
+	problems := csvmerge.CheckRows(rows, func(i int) []csvmerge.Finding {
+		found, m := Precheck(b.Pipeline, b.Table, i)
+		sizes[i] = m.Size()
 		return found
 	})
 	if err := b.refuse(problems); err != nil {
@@ -419,14 +420,14 @@ func findingText(f csvmerge.Finding) string {
 	return text
 }
 
-// Precheck evaluates the molecule block for a row before anything runs: what is wrong with it, and the molecule's size, nil where that is not known.
-func Precheck(p *pipeline.Pipeline, t *csvmerge.Table, i int) ([]csvmerge.Finding, []float64) {
+// Precheck evaluates the molecule block for a row before anything runs: what is wrong with it, and the molecule as Pipeline.Check gives it.
+func Precheck(p *pipeline.Pipeline, t *csvmerge.Table, i int) ([]csvmerge.Finding, *pipeline.Molecule) {
 	problems, m := p.Check(cells(t, i, p.Checked))
 	var out []csvmerge.Finding
 	for _, problem := range problems {
 		out = append(out, csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Problem: problem})
 	}
-	return out, m.Size()
+	return out, m
 }
 
 func (b *Batch) only() (map[string]bool, error) {
