@@ -99,6 +99,9 @@ func (b bench) writeOurs(dir string) {
 	if b.built {
 		run(dir, b.mage, "batch")
 		b.multiply(dir, path)
+		if took, _ := run(dir, b.mage, "batch"); took > time.Duration(b.n)*time.Millisecond {
+			check(fmt.Errorf("%s: the copies were not taken for finished", dir))
+		}
 	}
 }
 
@@ -119,7 +122,11 @@ func (b bench) multiply(dir, table string) {
 		for _, name := range []string{"manifest.json", "s1/out", "s2/out", "s3/out", "s4/out", "s5/out"} {
 			data, err := os.ReadFile(filepath.Join(dir, "artefacts", from, name))
 			check(err)
-			write(filepath.Join(dir, "artefacts", to, name), strings.Replace(string(data), from, to, 1))
+			text := strings.Replace(string(data), from, to, 1)
+			if body, _, sealed := strings.Cut(text, ",\n \"sha256\": \""); sealed && name == "manifest.json" { // which is of the other name; none is needed
+				text = body + "\n}\n"
+			}
+			write(filepath.Join(dir, "artefacts", to, name), text)
 		}
 	}
 	write(table, all.String())
