@@ -194,7 +194,7 @@ func fingerprintFile(dir, name string) (Output, error) {
 	case !info.Mode().IsRegular():
 		return Output{}, notRegular(name, info)
 	}
-	sum, err := hashFile(path)
+	sum, err := hashFile(path, min(info.Size()+1, 32<<10))
 	return Output{File: name, SHA256: sum, Size: info.Size()}, err
 }
 
@@ -266,19 +266,24 @@ type silent struct{ error }
 func (silent) Error() string   { return "" }
 func (s silent) Unwrap() error { return s.error }
 
-func hashFile(path string) (string, error) {
+func hashFile(path string, buffer int64) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	return Hash(f)
+	return hash(f, buffer)
 }
 
 // Hash is the SHA-256 of what a reader gives, in hexadecimal.
 func Hash(r io.Reader) (string, error) {
+	return hash(r, 32<<10)
+}
+
+// hash reads by a buffer of so many bytes: most files are small, and one of the usual size for each would be most of what a batch allocates.
+func hash(r io.Reader, buffer int64) (string, error) {
 	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{r}, make([]byte, buffer)); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
