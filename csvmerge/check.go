@@ -56,23 +56,28 @@ func (t *Table) Check() []Finding {
 
 // CheckRows calls check for rows, on all cores at once, and returns what it finds in the order of the rows. It is for checks of one row alone.
 func CheckRows(rows []int, check func(i int) []Finding) []Finding {
-	const most = 1000 // rows that one core takes
-	parts := make([][]Finding, (len(rows)+most-1)/most)
+	parts := make([][]Finding, len(rows)/chunk+1)
+	Chunks(len(rows), func(from, to int) {
+		for _, i := range rows[from:to] {
+			parts[from/chunk] = append(parts[from/chunk], check(i)...)
+		}
+	})
+	return slices.Concat(parts...)
+}
+
+const chunk = 1000 // of what there is to do, for one core at a time
+
+// Chunks calls do for the parts of a range of n, on all cores at once.
+func Chunks(n int, do func(from, to int)) {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	n := 0
-	for part := range slices.Chunk(rows, most) {
-		found := &parts[n]
-		n++
+	for from := 0; from < n; from += chunk {
 		group.Go(func() error {
-			for _, i := range part {
-				*found = append(*found, check(i)...)
-			}
+			do(from, min(from+chunk, n))
 			return nil
 		})
 	}
 	_ = group.Wait()
-	return slices.Concat(parts...)
 }
 
 type checker struct {

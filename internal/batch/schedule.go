@@ -2,11 +2,8 @@ package batch
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/pipeline"
@@ -85,18 +82,11 @@ type unsure struct {
 // stale looks at the files of molecules that are up to date otherwise, and returns those that were touched.
 func (b *Batch) stale(all []unsure) []string {
 	touched := make([]bool, len(all))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	const most = 1000 // for one core at a time
-	for from := 0; from < len(all); from += most {
-		group.Go(func() error {
-			for n := from; n < min(from+most, len(all)); n++ {
-				touched[n] = !b.Index.Untouched(all[n].id)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait()
+	csvmerge.Chunks(len(all), func(from, to int) {
+		for n := from; n < to; n++ {
+			touched[n] = !b.Index.Untouched(all[n].id)
+		}
+	})
 	var out []string
 	b.mu.Lock()
 	defer b.mu.Unlock()
