@@ -127,7 +127,7 @@ func holder(f *os.File) (h Holder) {
 // alive says whether the holder may be who has the lock: nobody, and a process of this host that is gone, can't.
 func alive(h Holder) bool {
 	host, _ := os.Hostname()
-	return h.PID > 0 && h.Host != host || unix.Kill(h.PID, 0) != unix.ESRCH
+	return h.PID > 0 && (h.Host != host || unix.Kill(h.PID, 0) != unix.ESRCH)
 }
 
 // elsewhere is an error while a holder on another host says that it lives.

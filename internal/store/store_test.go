@@ -367,3 +367,21 @@ func FuzzHolder(f *testing.F) {
 		}
 	})
 }
+
+// Nobody holds a lock that nobody has written into, or whose holder is gone.
+func TestAlive(t *testing.T) {
+	host, _ := os.Hostname()
+	for _, c := range []struct {
+		holder Holder
+		want   bool
+	}{
+		{Holder{}, false},
+		{Holder{PID: os.Getpid(), Host: host}, true},
+		{Holder{PID: 1 << 22, Host: host}, false}, // beyond the highest that Linux gives
+		{Holder{PID: 1 << 22, Host: "another"}, true},
+	} {
+		if got := alive(c.holder); got != c.want {
+			t.Errorf("%+v: %t", c.holder, got)
+		}
+	}
+}
