@@ -116,7 +116,7 @@ func parseMOPACOut(out string) (MOPAC, string, error) {
 	if !strings.Contains(out, "== MOPAC DONE ==") {
 		return run, "", errors.New("MOPAC was stopped before its end")
 	}
-	matches := mopacHOF.FindAllStringSubmatch(out, -1)
+	matches := matchesWith(out, "HEAT OF FORMATION", mopacHOF)
 	if len(matches) == 0 {
 		return run, "", errors.New("MOPAC gave no heat of formation")
 	}
@@ -126,14 +126,14 @@ func parseMOPACOut(out string) (MOPAC, string, error) {
 		return run, "", fmt.Errorf("the heat of formation is no number: %.30q", found[2])
 	}
 	run.HOF = hof
-	if m := mopacGradient.FindAllStringSubmatch(out, -1); m != nil {
+	if m := matchesWith(out, "GRADIENT NORM", mopacGradient); m != nil {
 		norm, err := parseFloat(m[len(m)-1][1])
 		if err != nil {
 			return run, "", fmt.Errorf("the gradient norm is no number: %.30q", m[len(m)-1][1])
 		}
 		run.GradientNorm = &norm
 	}
-	for _, m := range mopacOrbitals.FindAllStringSubmatch(out, -1) {
+	for _, m := range matchesWith(out, " LUMO", mopacOrbitals) {
 		levels, err := numbers(m[1])
 		if err != nil {
 			return run, "", fmt.Errorf("the orbital energies are no numbers: %.40q", m[1])
@@ -147,6 +147,20 @@ func parseMOPACOut(out string) (MOPAC, string, error) {
 		}
 	}
 	return run, found[2], nil
+}
+
+// matchesWith matches an expression, as often as it can, with the lines that have a text in them: with the whole output it takes longer than
+// all else that is done for a small molecule.
+func matchesWith(out, text string, expr *regexp.Regexp) (matches [][]string) {
+	for {
+		at := strings.Index(out, text)
+		if at < 0 {
+			return matches
+		}
+		line := out[strings.LastIndexByte(out[:at], '\n')+1:]
+		line, out, _ = strings.Cut(line, "\n")
+		matches = append(matches, expr.FindAllStringSubmatch(line, -1)...)
+	}
 }
 
 // mopacFailure is the error of a run that says itself that it failed.

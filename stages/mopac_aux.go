@@ -25,7 +25,11 @@ func parseAux(aux string) (auxFields, error) {
 	var current *strings.Builder
 	for line := range strings.Lines(aux) {
 		line = strings.TrimSpace(line)
-		if m := auxEntry.FindStringSubmatch(line); m != nil {
+		var m []string
+		if strings.Contains(line, "=") { // most lines are numbers
+			m = auxEntry.FindStringSubmatch(line)
+		}
+		if m != nil {
 			current = new(strings.Builder)
 			current.WriteString(m[2])
 			values[m[1]] = current

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"grimperium/internal/pipeline"
@@ -18,6 +19,7 @@ import (
 
 // programs are the executables that the stages run, and what identifies them.
 type programs struct {
+	mu       sync.Mutex // while they are found
 	path     map[string]string
 	identity map[string]string
 	missing  map[string]error
@@ -33,17 +35,21 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 			needed[name] = true
 		}
 	}
+	var all sync.WaitGroup // those that have to be asked take up to a second each
+	for name := range needed {
+		all.Go(func() {
+			if err := p.find(ctx, c.Pipeline.Programs[name], c.Index); err != nil {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.missing[name] = err
+			}
+		})
+	}
+	if all.Wait(); ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	var key []string
 	for _, name := range slices.Sorted(maps.Keys(needed)) {
-		prog := c.Pipeline.Programs[name]
-		if err := p.find(ctx, prog, c.Index); err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			p.missing[name] = err
-			key = append(key, name, "")
-			continue
-		}
 		key = append(key, name, p.identity[name])
 	}
 	if len(p.missing) > 0 {
@@ -113,6 +119,8 @@ func (p *programs) use(ctx context.Context, prog *pipeline.Program, path string,
 		}
 	}
 	if why == "" {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.path[prog.Name], p.identity[prog.Name] = path, id
 	}
 	return why, nil

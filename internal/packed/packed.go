@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"sync"
 
 	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/zstd"
@@ -21,6 +22,24 @@ const Suffix = ".zst"
 
 // maxWindow is the memory that a file may ask of the decoder, that of zstd's own.
 const maxWindow = 128 << 20
+
+// A coder's tables are a megabyte, more than most files: the next file has them again.
+var (
+	encoders = sync.Pool{New: func() any {
+		return must(zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18)))
+	}}
+	decoders = sync.Pool{New: func() any {
+		return must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow)))
+	}}
+)
+
+// must is for options that are constants.
+func must[C any](coder C, err error) C {
+	if err != nil {
+		panic(err)
+	}
+	return coder
+}
 
 // Stored is the file under which a content lies: path itself or, where that isn't there, path.zst if that is a regular file.
 func Stored(path string) string {
@@ -50,8 +69,8 @@ func Open(path string, limit int64) (io.ReadCloser, error) {
 	if zerr != nil {
 		return nil, err // of the name that was asked for
 	}
-	r, zerr := zstd.NewReader(z, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-	if zerr != nil {
+	r := decoders.Get().(*zstd.Decoder)
+	if zerr := r.Reset(z); zerr != nil {
 		z.Close()
 		return nil, zerr
 	}
@@ -78,7 +97,10 @@ func (c *content) Read(p []byte) (int, error) {
 }
 
 func (c *content) Close() error {
-	c.zstd.Close()
+	if c.zstd != nil && c.zstd.Reset(nil) == nil {
+		decoders.Put(c.zstd)
+	}
+	c.zstd = nil
 	return c.file.Close()
 }
 
@@ -108,14 +130,13 @@ func Pack(path string) error {
 		return err
 	}
 	defer to.Close()
-	w, err := zstd.NewWriter(to, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18))
-	if err != nil {
-		return err
-	}
+	w := encoders.Get().(*zstd.Encoder)
+	w.Reset(to)
 	_, err = io.Copy(w, from)
 	if err = errors.Join(err, w.Close(), to.Close()); err != nil {
 		return err
 	}
+	encoders.Put(w)
 	return os.Remove(path)
 }
 
