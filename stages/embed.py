@@ -344,8 +344,9 @@ def serve():
     A request is {"dir": folder, "args": [the script, words]}; the reply says how a run of its own would have ended."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not get among the replies
+    counted = 0.0  # seconds of CPU; the first request gets the start, too
     for line in sys.stdin:
-        request, start, status, error = json.loads(line), time.process_time(), 0, ""
+        request, status, error = json.loads(line), 0, ""
         os.chdir(request["dir"])
         try:
             run(request["args"][1:])
@@ -353,7 +354,9 @@ def serve():
             status, error = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
         except Exception as failure:
             status, error = 1, f"{type(failure).__name__}: {failure}"
-        print(json.dumps({"exit": status, "error": error, "cpu": time.process_time() - start}), file=replies, flush=True)
+        now = time.process_time()
+        print(json.dumps({"exit": status, "error": error, "cpu": now - counted}), file=replies, flush=True)
+        counted = now
 
 
 if __name__ == "__main__":
