@@ -88,12 +88,14 @@ func decimals(number string) int {
 	return len(after)
 }
 
+var fortranExponent = strings.NewReplacer("D", "E", "d", "E")
+
 // parseFloat reads a finite number, with Fortran's D for the exponent too. Go's own spellings (0x1p3, 1_000) are refused.
 func parseFloat(word string) (float64, error) {
 	if strings.ContainsAny(word, "xXpP_") {
 		return 0, strconv.ErrSyntax
 	}
-	x, err := strconv.ParseFloat(strings.NewReplacer("D", "E", "d", "E").Replace(word), 64)
+	x, err := strconv.ParseFloat(fortranExponent.Replace(word), 64)
 	if err == nil && (math.IsNaN(x) || math.IsInf(x, 0)) {
 		err = strconv.ErrRange
 	}

@@ -307,6 +307,10 @@ func lastDigit(number string) float64 {
 func numbers(text string) ([]float64, error) {
 	var list []float64
 	for _, word := range strings.Fields(text) {
+		if x, err := parseFloat(word); err == nil {
+			list = append(list, x)
+			continue
+		}
 		for word != "" {
 			number := fortranNumber.FindString(word)
 			x, err := parseFloat(number)

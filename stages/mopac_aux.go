@@ -11,7 +11,8 @@ import (
 // auxFields are the entries of a MOPAC .aux file by name, without unit and length; of a repeated one the last.
 type auxFields map[string]string
 
-var auxEntry = regexp.MustCompile(`^\s*([A-Z][A-Z0-9_.]*)(?::[^=\[]*)?(?:\[\d+\])?=(.*)$`)
+// auxName is what stands before the "=" of an entry.
+var auxName = regexp.MustCompile(`^([A-Z][A-Z0-9_.]*)(?::[^\[]*)?(?:\[\d+\])?$`)
 
 // parseAux reads the entries "NAME:UNIT[LENGTH]= values" of an .aux file that was written to its end.
 func parseAux(aux string) (auxFields, error) {
@@ -25,14 +26,10 @@ func parseAux(aux string) (auxFields, error) {
 	var current *strings.Builder
 	for line := range strings.Lines(aux) {
 		line = strings.TrimSpace(line)
-		var m []string
-		if strings.Contains(line, "=") { // most lines are numbers
-			m = auxEntry.FindStringSubmatch(line)
-		}
-		if m != nil {
+		if name, value, ok := auxEntry(line); ok {
 			current = new(strings.Builder)
-			current.WriteString(m[2])
-			values[m[1]] = current
+			current.WriteString(value)
+			values[name] = current
 		} else if current != nil && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "END OF MOPAC") {
 			current.WriteString("\n" + line)
 		}
@@ -42,6 +39,19 @@ func parseAux(aux string) (auxFields, error) {
 		fields[name] = strings.ToValidUTF8(value.String(), "?")
 	}
 	return fields, nil
+}
+
+// auxEntry takes the first line of an entry apart. Most lines are numbers.
+func auxEntry(line string) (name, value string, ok bool) {
+	head, value, ok := strings.Cut(line, "=")
+	if !ok {
+		return "", "", false
+	}
+	m := auxName.FindStringSubmatch(head)
+	if m == nil {
+		return "", "", false
+	}
+	return m[1], value, true
 }
 
 // text is a single value, "" when it is not there.
