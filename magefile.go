@@ -68,10 +68,13 @@ func Why(ctx context.Context,
 
 // Bench [project] measures what a batch costs beside the chemistry, in the short form, and prints the tables.
 //
-// It works in temporary folders, for some minutes. Of make, ninja and snakemake it leaves out what is not installed; the table's figures, which come last,
-// need Debian's python3-pandas. docs/performance.md has the long runs.
+// It works in temporary folders, for some minutes. It installs Debian's make, ninja-build, snakemake and python3-pandas to compare with, as root, and leaves out
+// what it can't install. docs/performance.md has the long runs.
 func Bench(ctx context.Context) error {
-	for _, args := range [][]string{{"./bench/graph", "-n=300"}, {"./bench/overhead"}, {"./bench/table", "-parts=merge", "-rounds=2"}} {
+	if err := cli.BenchTools(ctx); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"./bench/graph", "-n=300"}, {"./bench/overhead", "-rounds=1"}, {"./bench/table", "-parts=merge", "-rounds=2"}} {
 		cmd := exec.CommandContext(ctx, "go", append([]string{"run"}, args...)...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Run(); err != nil {

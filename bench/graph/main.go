@@ -7,7 +7,8 @@
 //	go run ./bench/graph -n 100000 -built
 //
 // With -built nothing is measured from nothing: our finished build is made by copying the artefacts of seven molecules under other names, make's by
-// writing its files in order, ninja's by itself on all cores, which takes a quarter of an hour at 100,000.
+// writing its files in order, ninja's by itself on all cores, which takes a quarter of an hour at 100,000. -keep names a folder where these two stay for
+// the next run.
 package main
 
 import (
@@ -31,6 +32,7 @@ import (
 type bench struct {
 	n     int
 	built bool
+	keep  string
 	dir   string
 	mage  string // our compiled binary
 }
@@ -40,6 +42,7 @@ func main() {
 	b := bench{}
 	flag.IntVar(&b.n, "n", 1000, "molecules")
 	flag.BoolVar(&b.built, "built", false, "measure nothing from nothing: the finished builds are made in quicker ways")
+	flag.StringVar(&b.keep, "keep", "", "with -built, the folder where ninja's and make's finished builds stay")
 	to := flag.String("profile", "", "take profiles of our batch into this folder, and nothing else")
 	slow := flag.Bool("slow", false, "snakemake beyond 500 molecules too")
 	flag.Parse()
@@ -72,16 +75,12 @@ func main() {
 			fmt.Printf("| %s | – | – | – | – |\n", peer.name)
 			continue
 		}
-		dir := filepath.Join(b.dir, peer.name)
-		peer.write(dir, b.n)
-		cold := -time.Second
-		switch {
-		case !b.built:
+		dir, cold := filepath.Join(b.dir, peer.name), -time.Second
+		if b.built {
+			dir = b.finished(peer.name, peer.write)
+		} else {
+			peer.write(dir, b.n)
 			cold, _ = run(dir, peer.argv...)
-		case peer.name == "ninja":
-			run(dir, "ninja", "--quiet")
-		case peer.name == "make":
-			madeByMake(dir, b.n)
 		}
 		b.measure(peer.name, dir, cold, func() { touch(filepath.Join(dir, "in", "7")) }, peer.argv...)
 	}
@@ -198,6 +197,26 @@ func writeSnake(dir string, n int) {
 		text += fmt.Sprintf("rule s%d:\n    input: \"out/{i}.%d\"\n    output: \"out/{i}.%d\"\n    shell: \"cp {input} {output}\"\n", s, s-1, s)
 	}
 	write(filepath.Join(dir, "Snakefile"), text)
+}
+
+// finished makes a peer's finished build, unless an earlier run has, and returns its folder.
+func (b bench) finished(name string, write func(dir string, n int)) string {
+	dir := filepath.Join(b.dir, name)
+	if b.keep != "" {
+		dir = filepath.Join(b.keep, fmt.Sprintf("%s-%d", name, b.n))
+	}
+	done := filepath.Join(dir, "finished")
+	if _, err := os.Stat(done); err == nil {
+		return dir
+	}
+	write(dir, b.n)
+	if name == "make" {
+		madeByMake(dir, b.n)
+	} else {
+		run(dir, name, "--quiet")
+	}
+	touch(done)
+	return dir
 }
 
 // madeByMake writes what a finished make leaves: files, each no older than the one it was made from.

@@ -68,21 +68,43 @@ func setup(ctx context.Context, o Options) error {
 
 // TestTools installs what the tests run besides the pipeline's programs, where it is missing and can be installed.
 func TestTools(ctx context.Context) error {
-	var missing []string
-	for _, name := range []string{"strace", "zstd"} { // Debian's packages have the names of their programs
-		if _, err := exec.LookPath(name); err != nil {
-			missing = append(missing, name)
+	missing := absent("strace", "strace", "zstd", "zstd")
+	if len(missing) > 0 && !canInstall() {
+		return &exit{exitMistake, fmt.Errorf("the tests need %s (the simulated power cut and the compressed files): install them first", strings.Join(missing, " and "))}
+	}
+	return installTools(ctx, missing)
+}
+
+// BenchTools installs what the benchmarks compare with, where it is missing and can be installed; the benchmarks leave the others out.
+func BenchTools(ctx context.Context) error {
+	missing := absent("make", "make", "ninja", "ninja-build", "snakemake", "snakemake")
+	if exec.CommandContext(ctx, "/usr/bin/python3", "-c", "import pandas").Run() != nil {
+		missing = append(missing, "python3-pandas")
+	}
+	if len(missing) > 0 && !canInstall() {
+		fprintln(os.Stderr, "Not compared with, because they are not installed:", strings.Join(missing, ", "))
+		return nil
+	}
+	return installTools(ctx, missing)
+}
+
+// absent returns the Debian packages of the programs that are not there; program and package alternate.
+func absent(names ...string) (packages []string) {
+	for i := 0; i < len(names); i += 2 {
+		if _, err := exec.LookPath(names[i]); err != nil {
+			packages = append(packages, names[i+1])
 		}
 	}
-	switch {
-	case len(missing) == 0:
+	return packages
+}
+
+func installTools(ctx context.Context, packages []string) error {
+	if len(packages) == 0 {
 		return nil
-	case !canInstall():
-		return &exit{exitMistake, fmt.Errorf("the tests need %s (the simulated power cut and the compressed files): install them first", strings.Join(missing, " and "))}
 	}
 	ctx, stop := signals(ctx)
 	defer stop()
-	return ended(install(ctx, missing))
+	return ended(install(ctx, packages))
 }
 
 // canInstall says whether this is Debian or one of its kin, and we may.
