@@ -123,7 +123,8 @@ func (s *Store) Commit(m *Manifest, target, scratch string, outputs map[string]s
 		rec.Outputs[name] = out
 		wanted[file] = true
 	}
-	if err := prune(scratch, wanted, keep, compress); err != nil {
+	var err error
+	if rec.pack, err = prune(scratch, wanted, keep, compress); err != nil {
 		return err
 	}
 	dst := s.TargetDir(m.Molecule, target)

@@ -32,6 +32,9 @@ func (s *Store) Sync(manifests ...*Manifest) error {
 		return nil
 	}
 	for _, m := range manifests {
+		if err := s.pack(m); err != nil {
+			return err
+		}
 		if m.changed {
 			if err := s.replace(m); err != nil {
 				return err
