@@ -36,7 +36,6 @@ var Steps = []string{
 	"store.forget",   // the record of an earlier result that was brought back
 	"store.manifest", // the new manifest, in the place of the old one
 	"store.move",     // a result or a failed attempt, to its place
-	"store.pack",     // a compressed file, in the place of a plain one
 	"store.record",   // a record beside an earlier result; a manifest that is flushed at once
 	"store.scratch",
 	"store.sweep",

@@ -119,14 +119,14 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// Pack puts path.zst in the place of a regular file. It is written to the file tmp first, on the same disk; nothing is flushed.
-func Pack(path, tmp string) error {
+// Pack puts path.zst in the place of a regular file. There must be none.
+func Pack(path string) error {
 	from, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	to, err := os.Create(tmp)
+	to, err := os.OpenFile(path+Suffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
@@ -138,9 +138,6 @@ func Pack(path, tmp string) error {
 		return err
 	}
 	encoders.Put(w)
-	if err := os.Rename(tmp, path+Suffix); err != nil {
-		return err
-	}
 	return os.Remove(path)
 }
 

@@ -1,19 +1,19 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 
-	"grimperium/internal/fault"
 	"grimperium/internal/packed"
 )
 
 // prune removes everything from dir that is no output and that keep doesn't mean, or that has nothing in it: most programs are silent on one of
-// their streams. Of what stays it returns what compress means.
-func prune(dir string, outputs map[string]bool, keep, compress []string) (pack []string, err error) {
+// their streams. Of what stays it compresses what compress means.
+func prune(dir string, outputs map[string]bool, keep, compress []string) error {
 	parents := map[string]bool{}
 	for name := range outputs {
 		for d := path.Dir(name); d != "."; d = path.Dir(d) {
@@ -26,7 +26,8 @@ func prune(dir string, outputs map[string]bool, keep, compress []string) (pack [
 			folders = append(folders, d)
 		}
 	}
-	err = fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
+	var pack []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || name == "." {
 			return err
 		}
@@ -45,33 +46,11 @@ func prune(dir string, outputs map[string]bool, keep, compress []string) (pack [
 		return nil
 	})
 	for _, name := range pack {
-		if _, e := os.Lstat(filepath.Join(dir, filepath.FromSlash(name+packed.Suffix))); e == nil {
-			return nil, &OutputError{name, fmt.Errorf("can't be stored compressed, because %s is there, too", name+packed.Suffix)}
+		if err = errors.Join(err, packed.Pack(filepath.Join(dir, filepath.FromSlash(name)))); errors.Is(err, fs.ErrExist) {
+			return &OutputError{name, fmt.Errorf("can't be stored compressed, because %s is there, too", name+packed.Suffix)}
 		}
 	}
-	return pack, err
-}
-
-// pack compresses what a molecule's new targets have that is to be compressed. It is left to the flush, after which the files last, so that no program
-// waits for it; a batch that is killed before leaves a file as it is, which is the same result.
-func (s *Store) pack(m *Manifest) error {
-	tmp := s.Path(scratchName, ".packed."+m.Molecule) // killed, it is swept
-	for target, r := range m.Targets {
-		for _, name := range r.pack {
-			err := os.MkdirAll(filepath.Dir(tmp), 0o755)
-			if err == nil {
-				err = fault.Around("store.pack", func() error {
-					return packed.Pack(filepath.Join(s.TargetDir(m.Molecule, target), filepath.FromSlash(name)), tmp)
-				})
-			}
-			if err != nil {
-				os.Remove(tmp)
-				return err
-			}
-		}
-		r.pack = nil
-	}
-	return nil
+	return err
 }
 
 // Stored is the name under which a target's output lies in its folder now: its own, or with .zst behind it.

@@ -59,11 +59,10 @@ type Record struct {
 	Outputs     map[string]Output `json:"outputs,omitempty"`
 	Values      map[string]any    `json:"values,omitempty"`
 
-	pack     []string // of its files, to be compressed before they are flushed
-	unsynced bool     // it or its files may not be on the disk yet
-	read     bool     // from the file; of a stage that is in the pipeline no more, its files may be gone
-	encoded  []byte   // its JSON, until it changes: a molecule's manifest is written once for each of its targets
-	past     string   // where it was in the history, until a manifest that says so is written
+	unsynced bool   // it or its files may not be on the disk yet
+	read     bool   // from the file; of a stage that is in the pipeline no more, its files may be gone
+	encoded  []byte // its JSON, until it changes: a molecule's manifest is written once for each of its targets
+	past     string // where it was in the history, until a manifest that says so is written
 }
 
 // Output is a file that a target produced.

@@ -123,8 +123,7 @@ func (s *Store) Commit(m *Manifest, target, scratch string, outputs map[string]s
 		rec.Outputs[name] = out
 		wanted[file] = true
 	}
-	var err error
-	if rec.pack, err = prune(scratch, wanted, keep, compress); err != nil {
+	if err := prune(scratch, wanted, keep, compress); err != nil {
 		return err
 	}
 	dst := s.TargetDir(m.Molecule, target)

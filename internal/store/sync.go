@@ -32,9 +32,6 @@ func (s *Store) Sync(manifests ...*Manifest) error {
 		return nil
 	}
 	for _, m := range manifests {
-		if err := s.pack(m); err != nil {
-			return err
-		}
 		if m.changed {
 			if err := s.replace(m); err != nil {
 				return err
