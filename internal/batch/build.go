@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
@@ -250,8 +248,8 @@ func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.T
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	began := threadCPU()
-	defer func() { rec.CPU += (threadCPU() - began).Seconds() }() // what it computes itself, as CREST's own time counts beside that of its xTB
+	began := runner.ThreadCPU()
+	defer func() { rec.CPU += (runner.ThreadCPU() - began).Seconds() }() // what it computes itself, as CREST's own time counts beside that of its xTB
 	run := func(ctx context.Context, sub, logName string, argv ...string) error {
 		path := b.programs.path[argv[0]]
 		if path == "" {
@@ -261,9 +259,9 @@ func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.T
 		c.Path, c.Args, c.Dir = path, argv[1:], sub
 		c.Stdout, c.Stderr = filepath.Join(sub, logName), filepath.Join(sub, logName)
 		c.Timeout = 0 // ctx has the target's
-		before := threadCPU()
+		before := runner.ThreadCPU()
 		res, err := runner.Run(ctx, c)
-		began += threadCPU() - before // to start a program is no computing
+		began += runner.ThreadCPU() - before // to start a program is no computing
 		rec.CPU += (res.User + res.System).Seconds()
 		rec.MaxRSS = max(rec.MaxRSS, res.MaxRSS)
 		switch {
@@ -285,15 +283,6 @@ func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.T
 		return fmt.Sprintf("%s did not finish within %s", s.Program, task.Timeout), nil
 	}
 	return err.Error(), nil
-}
-
-// threadCPU is the CPU time that this thread has taken.
-func threadCPU() time.Duration {
-	var u unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // lastLine is the last line with something in it of a file, "" where there is none.

@@ -15,6 +15,15 @@ import (
 // maxrssUnit is the unit of ru_maxrss in bytes (getrusage(2)).
 const maxrssUnit = 1024
 
+// ThreadCPU is the CPU time that the calling thread has taken.
+func ThreadCPU() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_THREAD, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // childAttr: a group of its own, and SIGKILL when the thread that started it ends, which is when the batch dies.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

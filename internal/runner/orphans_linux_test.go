@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestMain is also the batch of TestGuard: a process that runs one command and can be killed.
@@ -207,5 +209,18 @@ func TestHasMark(t *testing.T) {
 		if got := hasMark(tt.block, tt.mark); got != tt.want {
 			t.Errorf("hasMark(%q, %q) = %v", tt.block, tt.mark, got)
 		}
+	}
+}
+
+func TestThreadCPU(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, begin := ThreadCPU(), time.Now()
+	for time.Since(begin) < 30*time.Millisecond { // computes
+	}
+	computed := ThreadCPU()
+	time.Sleep(30 * time.Millisecond)
+	if slept := ThreadCPU() - computed; computed <= before || slept >= computed-before {
+		t.Errorf("%v of computing, %v of sleeping", computed-before, slept)
 	}
 }
