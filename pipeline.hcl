@@ -92,7 +92,7 @@ stage "rdkit" {
     nrotbonds     = jsondecode(file(output.properties)).nrotbonds
     tpsa          = jsondecode(file(output.properties)).tpsa
     aromaticrings = jsondecode(file(output.properties)).naromaticrings
-    pool_size     = length(conformers(output.pool))
+    pool_size     = jsondecode(file(output.properties)).pool
   }
 }
 

@@ -4,15 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 )
 
 // auxFields are the entries of a MOPAC .aux file by name, without unit and length; of a repeated one the last.
 type auxFields map[string]string
-
-// auxName is what stands before the "=" of an entry.
-var auxName = regexp.MustCompile(`^([A-Z][A-Z0-9_.]*)(?::[^\[]*)?(?:\[\d+\])?$`)
 
 // parseAux reads the entries "NAME:UNIT[LENGTH]= values" of an .aux file that was written to its end.
 func parseAux(aux string) (auxFields, error) {
@@ -22,36 +18,62 @@ func parseAux(aux string) (auxFields, error) {
 	if !strings.Contains(aux, "END OF MOPAC PROGRAM") {
 		return nil, errors.New("the file was not written to its end")
 	}
-	values := map[string]*strings.Builder{}
-	var current *strings.Builder
-	for line := range strings.Lines(aux) {
-		line = strings.TrimSpace(line)
-		if name, value, ok := auxEntry(line); ok {
-			current = new(strings.Builder)
-			current.WriteString(value)
-			values[name] = current
-		} else if current != nil && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "END OF MOPAC") {
-			current.WriteString("\n" + line)
+	fields, name, from := auxFields{}, "", 0
+	for at := 0; at < len(aux); { // from one line with "=" to the next: most lines are numbers
+		n := strings.IndexByte(aux[at:], '=')
+		if n < 0 {
+			break
+		}
+		n += at
+		start := strings.LastIndexByte(aux[:n], '\n') + 1
+		if next := auxName(aux[start:n]); next != "" {
+			fields.set(name, aux, from, start)
+			name, from = next, n+1
+		}
+		at = n + 1
+		if end := strings.IndexByte(aux[at:], '\n'); end >= 0 {
+			at += end
+		} else {
+			at = len(aux)
 		}
 	}
-	fields := auxFields{}
-	for name, value := range values {
-		fields[name] = strings.ToValidUTF8(value.String(), "?")
-	}
+	fields.set(name, aux, from, len(aux))
 	return fields, nil
 }
 
-// auxEntry takes the first line of an entry apart. Most lines are numbers.
-func auxEntry(line string) (name, value string, ok bool) {
-	head, value, ok := strings.Cut(line, "=")
-	if !ok {
-		return "", "", false
+// set takes an entry's values from the file: what stands up to the next entry, without the lines that are no values.
+func (f auxFields) set(name, aux string, from, to int) {
+	if name == "" {
+		return
 	}
-	m := auxName.FindStringSubmatch(head)
-	if m == nil {
-		return "", "", false
+	value := aux[from:to]
+	if strings.Contains(value, "#") || strings.Contains(value, "END OF MOPAC") {
+		var kept []string
+		for line := range strings.Lines(value) {
+			if line = strings.TrimSpace(line); !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "END OF MOPAC") {
+				kept = append(kept, line)
+			}
+		}
+		value = strings.Join(kept, "\n")
 	}
-	return m[1], value, true
+	f[name] = strings.ToValidUTF8(value, "?")
+}
+
+// auxName takes the name from what stands before an entry's "=", as HEAT_OF_FORMATION of "HEAT_OF_FORMATION:KCAL/MOL"; "" where it is none.
+func auxName(head string) string {
+	head = strings.TrimSpace(head)
+	end := strings.IndexFunc(head, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '.' })
+	name := head
+	if end >= 0 {
+		if head[end] != ':' && head[end] != '[' {
+			return ""
+		}
+		name = head[:end]
+	}
+	if name == "" || name[0] < 'A' || name[0] > 'Z' {
+		return ""
+	}
+	return name
 }
 
 // text is a single value, "" when it is not there.

@@ -38,12 +38,17 @@ type Molecule struct {
 	results map[string][]Result
 	off     map[string]bool // stages that are turned off for this molecule
 	inputs  []Input         // every file of every finished target, longest path first
+	answers map[call]answer // of the readers, since the files were last looked at
 }
 
 // Molecule begins the evaluation for a row: cells by column, nil, string, int64 or float64. Columns that no
 // expression names need not be there.
 func (p *Pipeline) Molecule(cells map[string]any) (*Molecule, error) {
-	return p.molecule(cells, p.Columns)
+	m, err := p.molecule(cells, p.Columns)
+	if err == nil {
+		m.remember()
+	}
+	return m, err
 }
 
 func (p *Pipeline) molecule(cells map[string]any, columns []string) (*Molecule, error) {
@@ -121,6 +126,7 @@ func (p *Pipeline) Check(cells map[string]any) ([]string, *Molecule) {
 // Set records what became of a stage; instances in order.
 func (m *Molecule) Set(s *Stage, results []Result) {
 	m.results[s.Name] = results
+	clear(m.answers)
 	m.update(s)
 	for i, r := range results {
 		for name, in := range r.Outputs {

@@ -76,7 +76,8 @@ type Pipeline struct {
 	columns    map[string]Column
 	anyColumn  bool // the table could not be read, so that no column can be called unknown
 	functions  map[string]function.Function
-	versions   map[string]int // of the functions that read foreign files
+	readers    map[string]function.Function // those of the functions whose answers a molecule keeps
+	versions   map[string]int               // of the functions that read foreign files
 	builtins   []string
 	reserved   []string          // columns that are not the merge block's
 	files      map[string]string // what file() and source read, path to SHA-256
@@ -232,6 +233,7 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 		stages: map[string]*Stage{}, columns: map[string]Column{}, files: map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
 		unknown: map[string]cty.Value{}, texts: map[string]*hcl.File{}}
 	p.functions = p.functionTable(o.Functions)
+	p.readers = readers(p.functions, o.Functions)
 	diags := p.load(o)
 	if diags.HasErrors() {
 		return nil, &Errors{path, p.texts, tidy(soften(diags))}

@@ -1,0 +1,65 @@
+package pipeline
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A file is parsed once however often a stage's expressions name it, and again when it may have changed.
+func TestReadersCalledOnce(t *testing.T) {
+	calls := 0
+	o := Options{Functions: []Function{{Name: "size_of", Version: 1, Fn: func(path string) (int, error) {
+		calls++
+		data, err := os.ReadFile(path)
+		return len(data), err
+	}}}}
+	p := mustLoad(t, `
+pipeline {
+  table = "t.csv"
+}
+stage "a" {
+  command = ["true"]
+  outputs = { out = "o" }
+  values  = { x = size_of(output.out), y = size_of(output.out) + 1 }
+  postcondition {
+    condition     = size_of(output.out) < 3
+    error_message = "it has ${size_of(output.out)} bytes"
+  }
+}
+stage "b" {
+  command = ["true", size_of(stage.a.out), size_of(stage.a.out)]
+}
+`, o)
+	m, err := p.Molecule(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "o")
+	read := func(content, want string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		calls = 0
+		values, err := m.Read(p.Stage("a"), 0, map[string]string{"out": path})
+		switch {
+		case want != "" && (err == nil || err.Error() != want):
+			t.Errorf("got %v, want %s", err, want)
+		case want == "" && (err != nil || values["x"] != float64(len(content)) || values["y"] != float64(len(content)+1)):
+			t.Errorf("got %v, %v", values, err)
+		case calls != 1:
+			t.Errorf("called %d times", calls)
+		}
+	}
+	read("1", "")
+	read("12", "")
+	read("123", "it has 3 bytes")
+	read("12", "")
+	m.Set(p.Stage("a"), []Result{{Status: StatusOK, Outputs: map[string]Input{"out": {Path: path}}}})
+	calls = 0
+	task, err := m.Task(p.Stage("b"), 0, 0)
+	if err != nil || calls != 1 || task.Argv[1] != "2" || task.Argv[2] != "2" {
+		t.Errorf("got %v, %v after %d calls", task, err, calls)
+	}
+}
