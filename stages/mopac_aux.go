@@ -4,11 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
+	"unicode"
 )
 
 // auxFields are the entries of a MOPAC .aux file by name, without unit and length; of a repeated one the last.
 type auxFields map[string]string
+
+// auxName is what stands before the "=" of an entry.
+var auxName = regexp.MustCompile(`^([A-Z][A-Z0-9_.]*)(?::[^\[]*)?(?:\[\d+\])?$`)
 
 // parseAux reads the entries "NAME:UNIT[LENGTH]= values" of an .aux file that was written to its end.
 func parseAux(aux string) (auxFields, error) {
@@ -18,38 +23,29 @@ func parseAux(aux string) (auxFields, error) {
 	if !strings.Contains(aux, "END OF MOPAC PROGRAM") {
 		return nil, errors.New("the file was not written to its end")
 	}
-	fields, name, from := auxFields{}, "", 0
-	for at := 0; at < len(aux); { // from one line with "=" to the next: most lines are numbers
-		n := strings.IndexByte(aux[at:], '=')
-		if n < 0 {
-			break
+	fields, name, from, at := auxFields{}, "", 0, 0
+	for line := range strings.Lines(aux) {
+		if head, _, ok := strings.Cut(line, "="); ok { // most lines are numbers
+			if m := auxName.FindStringSubmatch(strings.TrimLeftFunc(head, unicode.IsSpace)); m != nil {
+				fields.set(name, aux[from:at])
+				name, from = m[1], at+len(head)+len("=")
+			}
 		}
-		n += at
-		start := strings.LastIndexByte(aux[:n], '\n') + 1
-		if next := auxName(aux[start:n]); next != "" {
-			fields.set(name, aux, from, start)
-			name, from = next, n+1
-		}
-		at = n + 1
-		if end := strings.IndexByte(aux[at:], '\n'); end >= 0 {
-			at += end
-		} else {
-			at = len(aux)
-		}
+		at += len(line)
 	}
-	fields.set(name, aux, from, len(aux))
+	fields.set(name, aux[from:])
 	return fields, nil
 }
 
-// set takes an entry's values from the file: what stands up to the next entry, without the lines that are no values.
-func (f auxFields) set(name, aux string, from, to int) {
+// set takes an entry's value, which ends where the next entry begins: the lines after the first that begin with # or tell of the end have no part in it.
+func (f auxFields) set(name, value string) {
 	if name == "" {
 		return
 	}
-	value := aux[from:to]
 	if strings.Contains(value, "#") || strings.Contains(value, "END OF MOPAC") {
-		var kept []string
-		for line := range strings.Lines(value) {
+		first, rest, _ := strings.Cut(value, "\n")
+		kept := []string{first}
+		for line := range strings.Lines(rest) {
 			if line = strings.TrimSpace(line); !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "END OF MOPAC") {
 				kept = append(kept, line)
 			}
@@ -57,23 +53,6 @@ func (f auxFields) set(name, aux string, from, to int) {
 		value = strings.Join(kept, "\n")
 	}
 	f[name] = strings.ToValidUTF8(value, "?")
-}
-
-// auxName takes the name from what stands before an entry's "=", as HEAT_OF_FORMATION of "HEAT_OF_FORMATION:KCAL/MOL"; "" where it is none.
-func auxName(head string) string {
-	head = strings.TrimSpace(head)
-	end := strings.IndexFunc(head, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '.' })
-	name := head
-	if end >= 0 {
-		if head[end] != ':' && head[end] != '[' {
-			return ""
-		}
-		name = head[:end]
-	}
-	if name == "" || name[0] < 'A' || name[0] > 'Z' {
-		return ""
-	}
-	return name
 }
 
 // text is a single value, "" when it is not there.

@@ -17,7 +17,7 @@ type answer struct {
 	err   error
 }
 
-// readers returns the functions of texts alone that are worth an answer kept: those that read files, and jsondecode, which parses its text four times.
+// readers returns the functions whose answers are kept: those handed in that take texts alone, most of which read a file, and file and jsondecode, which parses its text four times.
 func readers(table map[string]function.Function, more []Function) map[string]function.Function {
 	out := map[string]function.Function{}
 	add := func(name string) {
@@ -64,22 +64,14 @@ func (m *Molecule) answer(name string, f function.Function, args []cty.Value) (c
 	c := call{function: name}
 	for i, a := range args {
 		if !a.IsKnown() || a.IsNull() {
-			return answered(f.Call(args))
+			return f.Call(args)
 		}
 		c.args[i] = a.AsString()
 	}
 	known, ok := m.answers[c]
 	if !ok {
-		known.value, known.err = answered(f.Call(args))
+		known.value, known.err = f.Call(args)
 		m.answers[c] = known
 	}
 	return known.value, known.err
-}
-
-// answered gives an error a value, whose type can be asked for.
-func answered(v cty.Value, err error) (cty.Value, error) {
-	if err != nil {
-		return cty.DynamicVal, err
-	}
-	return v, nil
 }
