@@ -21,6 +21,29 @@ type workers struct {
 	started int
 }
 
+// take returns an idle worker, which is nobody else's then, or nil and the number of the one to be started.
+func (w *workers) take(key string) (*runner.Worker, int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if list := w.idle[key]; len(list) > 0 {
+		last := list[len(list)-1]
+		w.idle[key] = list[:len(list)-1]
+		return last, 0
+	}
+	w.started++
+	return nil, w.started
+}
+
+// put makes a worker idle.
+func (w *workers) put(key string, worker *runner.Worker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.idle == nil {
+		w.idle = map[string][]*runner.Worker{}
+	}
+	w.idle[key] = append(w.idle[key], worker)
+}
+
 // request is a line to a worker: do what the stage's command with these words after the program's name would do, in this folder.
 type request struct {
 	Dir  string   `json:"dir"`
@@ -52,9 +75,7 @@ func (b *Batch) serve(ctx context.Context, s *pipeline.Stage, task *pipeline.Tas
 		}
 		return err.Error(), "", nil
 	}
-	b.workers.mu.Lock()
-	b.workers.idle[key] = append(b.workers.idle[key], w)
-	b.workers.mu.Unlock()
+	b.workers.put(key, w)
 	rec.CPU, rec.ExitCode = r.CPU, r.Exit
 	if r.Exit == 0 {
 		return "", "", nil
@@ -68,21 +89,11 @@ func (b *Batch) serve(ctx context.Context, s *pipeline.Stage, task *pipeline.Tas
 
 // worker returns an idle worker, or a new one in a folder of its own that has the stage's source files.
 func (b *Batch) worker(ctx context.Context, key string, s *pipeline.Stage, task *pipeline.Task, cmd runner.Command) (*runner.Worker, error) {
-	b.workers.mu.Lock()
-	if b.workers.idle == nil {
-		b.workers.idle = map[string][]*runner.Worker{}
+	w, n := b.workers.take(key)
+	if w != nil {
+		return w, nil
 	}
-	idle := b.workers.idle[key]
-	if n := len(idle); n > 0 {
-		b.workers.idle[key] = idle[:n-1]
-		b.workers.mu.Unlock()
-		return idle[n-1], nil
-	}
-	b.workers.started++
-	name := fmt.Sprintf("%s.%d", s.Name, b.workers.started)
-	b.workers.mu.Unlock()
-
-	dir, err := b.Store.Scratch(".worker", name)
+	dir, err := b.Store.Scratch(".worker", fmt.Sprintf("%s.%d", s.Name, n))
 	if err != nil {
 		return nil, err
 	}
