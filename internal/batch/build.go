@@ -93,6 +93,7 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 		rec.Values = values
 		err := b.Store.Commit(v.man, name, dir, s.Outputs, s.Keep, s.Compress, rec)
 		if err == nil {
+			v.m.Moved(dir, b.Store.TargetDir(v.id, name))
 			v.man.Put(name, rec)
 			return rec, nil
 		}

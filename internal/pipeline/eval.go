@@ -38,7 +38,7 @@ type Molecule struct {
 	results map[string][]Result
 	off     map[string]bool // stages that are turned off for this molecule
 	inputs  []Input         // every file of every finished target, longest path first
-	answers map[call]answer // of the readers, since the files were last looked at
+	answers map[call]answer // of the readers
 }
 
 // Molecule begins the evaluation for a row: cells by column, nil, string, int64 or float64. Columns that no
@@ -126,7 +126,6 @@ func (p *Pipeline) Check(cells map[string]any) ([]string, *Molecule) {
 // Set records what became of a stage; instances in order.
 func (m *Molecule) Set(s *Stage, results []Result) {
 	m.results[s.Name] = results
-	clear(m.answers)
 	m.update(s)
 	for i, r := range results {
 		for name, in := range r.Outputs {

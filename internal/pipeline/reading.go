@@ -14,7 +14,7 @@ import (
 
 // Read evaluates the values of a target from its outputs (name to path) and checks its postconditions.
 func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (map[string]any, error) {
-	clear(m.answers)
+	m.forget(outputs)
 	extra := m.scope(s, i, 0)
 	paths := make(map[string]cty.Value, len(outputs))
 	for name, path := range outputs {

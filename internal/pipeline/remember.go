@@ -1,6 +1,10 @@
 package pipeline
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 )
@@ -41,7 +45,7 @@ func readers(table map[string]function.Function, more []Function) map[string]fun
 }
 
 // remember makes the molecule's expressions call each reader once for each file, however often they name it: ensemble(output.ensemble) stands in
-// most lines of a stage. The answers are forgotten when a target's files are read or it is set, because files may have changed only then.
+// most lines of a stage, and the next stage's read it again. A finished target's files don't change while the molecule is under way.
 func (m *Molecule) remember() {
 	m.answers = map[call]answer{}
 	own := m.root.NewChild()
@@ -58,6 +62,34 @@ func (m *Molecule) remember() {
 		})
 	}
 	m.root = own
+}
+
+// forget drops what was read from these files: they are to be read anew.
+func (m *Molecule) forget(files map[string]string) {
+	read := slices.Collect(maps.Values(files))
+	maps.DeleteFunc(m.answers, func(c call, _ answer) bool {
+		return slices.ContainsFunc(c.args[:], func(arg string) bool { return slices.Contains(read, arg) })
+	})
+}
+
+// Moved says that a target's folder has become another's successor: what was read from its files holds for them where they are now, and what was
+// read there before no more. Errors name files, and are not taken along.
+func (m *Molecule) Moved(from, to string) {
+	taken := map[call]answer{}
+	maps.DeleteFunc(m.answers, func(c call, a answer) bool {
+		now, before := c, false
+		for i, arg := range c.args {
+			if rest, ok := strings.CutPrefix(arg, from+"/"); ok {
+				now.args[i] = to + "/" + rest
+			}
+			before = before || strings.HasPrefix(arg, to+"/")
+		}
+		if now != c && a.err == nil {
+			taken[now] = a
+		}
+		return before || now != c
+	})
+	maps.Copy(m.answers, taken)
 }
 
 func (m *Molecule) answer(name string, f function.Function, args []cty.Value) (cty.Value, error) {

@@ -56,10 +56,26 @@ stage "b" {
 	read("12", "")
 	read("123", "it has 3 bytes")
 	read("12", "")
-	m.Set(p.Stage("a"), []Result{{Status: StatusOK, Outputs: map[string]Input{"out": {Path: path}}}})
-	calls = 0
-	task, err := m.Task(p.Stage("b"), 0, 0)
-	if err != nil || calls != 1 || task.Argv[1] != "2" || task.Argv[2] != "2" {
-		t.Errorf("got %v, %v after %d calls", task, err, calls)
+	used := func(content string, want int) {
+		t.Helper()
+		calls = 0
+		task, err := m.Task(p.Stage("b"), 0, 0)
+		if err != nil || calls != want || task.Argv[1] != content || task.Argv[2] != content {
+			t.Errorf("got %v, %v after %d calls", task, err, calls)
+		}
 	}
+	// Committed, the file is where the next stage finds it: it was read already.
+	to := filepath.Join(t.TempDir(), "a")
+	if err := os.Rename(filepath.Dir(path), to); err != nil {
+		t.Fatal(err)
+	}
+	m.Moved(filepath.Dir(path), to)
+	m.Set(p.Stage("a"), []Result{{Status: StatusOK, Outputs: map[string]Input{"out": {Path: to + "/o"}}}})
+	used("2", 0)
+	// Another folder in its place: what was read there holds no more.
+	if err := os.WriteFile(to+"/o", []byte("1234"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.Moved(t.TempDir(), to)
+	used("4", 1)
 }
