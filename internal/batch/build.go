@@ -75,7 +75,15 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 			rec.Outcome = store.Failed
 		}
 	}
+	return rec, b.settle(v, s, i, task, dir, rec, message, how)
+}
+
+// settle reads what a program left in its folder, and commits it or keeps it as a failed attempt; message is what is known to be wrong already, and how
+// the program ended.
+func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, dir string, rec *store.Record, message, how string) error {
+	name := s.Instance(i)
 	var values map[string]any
+	var err error
 	odd := store.Regular(dir, s.Outputs)
 	if err = odd; odd == nil || errors.Is(odd, fs.ErrNotExist) { // a parser must not wait for a pipe, or follow a link
 		if values, err = v.m.Read(s, i, paths(dir, s.Outputs)); errors.Is(err, fs.ErrNotExist) && odd != nil {
@@ -95,11 +103,11 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 		if err == nil {
 			v.m.Moved(dir, b.Store.TargetDir(v.id, name))
 			v.man.Put(name, rec)
-			return rec, nil
+			return nil
 		}
 		var lacking *store.OutputError
 		if !errors.As(err, &lacking) {
-			return nil, err // the disk is full, or the folder is not ours to write: no fault of this molecule
+			return err // the disk is full, or the folder is not ours to write: no fault of this molecule
 		}
 		message = err.Error()
 	}
@@ -112,9 +120,9 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 		message = strings.TrimPrefix(message, f+": ")
 	}
 	if err := b.keepFailed(v, s, name, dir, task, message); err != nil {
-		return nil, err
+		return err
 	}
-	return rec, b.fail(v, s, i, rec, fmt.Sprintf("%s (%s%s)", message, how, b.whereToLook(v.id, name, s)))
+	return b.fail(v, s, i, rec, fmt.Sprintf("%s (%s%s)", message, how, b.whereToLook(v.id, name, s)))
 }
 
 // salvaged lists the files that the next attempt may use of one that ran out of time: what an attempt made that failed otherwise may be wrong.
