@@ -1,5 +1,6 @@
 // Overhead measures what a batch costs beside the chemistry: the 57 molecules of testdata/molecules.csv from nothing, with one job, with two, and
-// without RDKit's worker; wall time against the CPU time of the programs, as the manifests have it. The three take turns.
+// without RDKit's worker; wall time against the CPU time of the programs, as the manifests have it. They take turns with the limit: the MOPAC decks of
+// these molecules one after the other and two at a time, with nothing else around them.
 //
 //	go run ./bench/overhead -rounds 3
 package main
@@ -15,7 +16,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 func main() {
@@ -36,20 +40,34 @@ func main() {
 		{"one job", "pipeline.hcl", "1"}, {"two jobs", "pipeline.hcl", "2"}, {"one job, RDKit started for each molecule", "pipeline.without_worker.hcl", "1"},
 	}
 	walls, ratios := make([][]float64, len(cases)), make([][]float64, len(cases))
-	var gains []float64
+	walls, ratios = append(walls, nil, nil), append(ratios, nil, nil)
+	names := []string{"the limit: MOPAC alone", "the limit: MOPAC alone, two at a time"}
+	var gains, perCPU, limits []float64
 	for round := range *rounds {
 		for n, c := range cases {
 			wall, cpu := batch(mage, filepath.Join(dir, fmt.Sprint(c.name, round)), c.pipeline, c.jobs)
 			walls[n], ratios[n] = append(walls[n], wall), append(ratios[n], wall/cpu)
 		}
+		decks, err := filepath.Glob(filepath.Join(dir, fmt.Sprint(cases[0].name, round), "artefacts/*/pm7/*/pm7.mop"))
+		check(err)
+		for n := range names {
+			wall, cpu := alone(decks, n+1)
+			walls[len(cases)+n], ratios[len(cases)+n] = append(walls[len(cases)+n], wall), append(ratios[len(cases)+n], wall/cpu)
+		}
 		gains = append(gains, walls[0][round]/walls[1][round])
+		perCPU = append(perCPU, ratios[0][round]/ratios[1][round])
+		limits = append(limits, walls[len(cases)][round]/walls[len(cases)+1][round])
 	}
 	fmt.Println("| 57 molecules from nothing, median (least to most) | wall, s | wall / CPU of the programs |")
 	fmt.Println("|---|---|---|")
-	for n, c := range cases {
-		fmt.Printf("| %s | %s | %s |\n", c.name, spread("%.1f", walls[n]), spread("%.2f", ratios[n]))
+	for _, c := range slices.Backward(cases) {
+		names = append([]string{c.name}, names...)
 	}
-	fmt.Printf("\nTwo jobs have %s times the throughput of one.\n", spread("%.2f", gains))
+	for n, name := range names {
+		fmt.Printf("| %s | %s | %s |\n", name, spread("%.1f", walls[n]), spread("%.3f", ratios[n]))
+	}
+	fmt.Printf("\nTwo jobs have %s times the throughput of one, by the CPU time that the programs had in a second %s; MOPAC alone gains %s.\n",
+		spread("%.2f", gains), spread("%.2f", perCPU), spread("%.2f", limits))
 }
 
 // spread is the median of measurements, with the least and the most of them.
@@ -94,4 +112,33 @@ func batch(mage, dir, pipeline, jobs string) (wall, cpu float64) {
 		}
 	}
 	return wall, cpu
+}
+
+// alone runs MOPAC on decks, so many at a time, and returns the wall time and the CPU time in seconds.
+func alone(decks []string, atATime int) (wall, cpu float64) {
+	dir, err := os.MkdirTemp("", "grimperium-mopac-")
+	check(err)
+	defer os.RemoveAll(dir)
+	for n, deck := range decks {
+		data, err := os.ReadFile(deck)
+		check(err)
+		check(os.Mkdir(filepath.Join(dir, fmt.Sprint(n)), 0o755))
+		check(os.WriteFile(filepath.Join(dir, fmt.Sprint(n), "pm7.mop"), data, 0o644))
+	}
+	var took atomic.Int64
+	var group errgroup.Group
+	group.SetLimit(atATime)
+	start := time.Now()
+	for n := range decks {
+		group.Go(func() error {
+			c := exec.Command("mopac", "pm7.mop")
+			c.Dir = filepath.Join(dir, fmt.Sprint(n))
+			c.Env = append(os.Environ(), "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1")
+			err := c.Run()
+			took.Add(int64(c.ProcessState.UserTime() + c.ProcessState.SystemTime()))
+			return err
+		})
+	}
+	check(group.Wait())
+	return time.Since(start).Seconds(), time.Duration(took.Load()).Seconds()
 }
