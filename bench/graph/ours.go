@@ -30,10 +30,10 @@ func (b bench) ours() {
 	if !b.built {
 		cold, _ = run(dir, b.mage, "batch")
 	}
-	b.measure("grimperium", dir, cold, func() { b.edit(dir, 7) }, b.mage, "batch")
+	b.measure("grimperium", dir, cold, func(i int) { b.edit(dir, i) }, b.mage, "batch")
 	through := []string{"go", "tool", "mage", "batch", "-pipeline=" + filepath.Join(dir, "pipeline.hcl"), "-table=" + filepath.Join(dir, "data/thermo_pm7.csv"),
 		"-artefacts=" + filepath.Join(dir, "artefacts")}
-	b.measure("grimperium by go tool mage", "", -time.Second, func() { b.edit(dir, 8) }, through...)
+	b.measure("grimperium by go tool mage", "", -time.Second, func(i int) { b.edit(dir, 10+i) }, through...)
 
 	check(os.Remove(filepath.Join(dir, "artefacts/.index")))
 	lost, _ := run(dir, b.mage, "batch")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -122,7 +123,11 @@ var pastLine = regexp.MustCompile(`^\S+ batch=\S+ table=("(?:[^"\\]|\\.)*") .*?\
 // parsePast passes over lines that are none of ours: the log is a text that people edit.
 func parsePast(text, table string) history {
 	var out history
-	for line := range strings.Lines(text) {
+	named := " table=" + strconv.Quote(table) + " " // to match all lines would take longer than many a batch
+	for _, line := range slices.Backward(strings.SplitAfter(text, "\n")) {
+		if !strings.Contains(line, named) {
+			continue
+		}
 		m := pastLine.FindStringSubmatch(line)
 		if m == nil {
 			continue
@@ -135,10 +140,13 @@ func parsePast(text, table string) history {
 		f.failed, errs[2] = strconv.Atoi(m[3])
 		f.invalid, errs[3] = strconv.Atoi(m[4])
 		if errs == [4]error{} && of == table && f.failed <= f.finished {
-			out = append(out, f)
+			if out = append(out, f); len(out) == pastBatches {
+				break
+			}
 		}
 	}
-	return out[max(0, len(out)-pastBatches):]
+	slices.Reverse(out)
+	return out
 }
 
 // rise says what became worse: failures or invalid rows more than twice as many as the last ten batches of the table let expect, and at least
