@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
@@ -35,18 +38,20 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 			needed[name] = true
 		}
 	}
-	var all sync.WaitGroup // those that have to be asked take up to a second each
+	var all errgroup.Group // those that have to be asked take up to a second each
 	for name := range needed {
-		all.Go(func() {
-			if err := p.find(ctx, c.Pipeline.Programs[name], c.Index); err != nil {
+		all.Go(func() error {
+			missing, err := p.find(ctx, c.Pipeline.Programs[name], c.Index)
+			if missing != nil {
 				p.mu.Lock()
 				defer p.mu.Unlock()
-				p.missing[name] = err
+				p.missing[name] = missing
 			}
+			return err
 		})
 	}
-	if all.Wait(); ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err := cmp.Or(all.Wait(), ctx.Err()); err != nil {
+		return nil, err
 	}
 	var key []string
 	for _, name := range slices.Sorted(maps.Keys(needed)) {
@@ -63,8 +68,8 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 }
 
 // find takes the first candidate that can be used. One that couldn't, when it was last asked, is not asked again while
-// its file is the same, unless there is no other.
-func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *store.Index) error {
+// its file is the same, unless there is no other. missing says why none can be used; err is of the index, or the batch was stopped.
+func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *store.Index) (missing, err error) {
 	var tried []string
 	var refused []string
 	for _, candidate := range prog.Candidates {
@@ -76,7 +81,7 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *stor
 		if id, known := index.Program(cacheName(prog), path); known && id == "" {
 			refused = append(refused, path)
 		} else if why, err := p.use(ctx, prog, path, index, false); why == "" || err != nil {
-			return err
+			return nil, err
 		} else {
 			tried = append(tried, why)
 		}
@@ -84,18 +89,18 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *stor
 	for _, path := range refused {
 		why, err := p.use(ctx, prog, path, index, true)
 		if why == "" || err != nil {
-			return err
+			return nil, err
 		}
 		tried = append(tried, why)
 	}
-	err := fmt.Errorf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
+	missing = fmt.Errorf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
 	if prog.Debian != "" {
-		err = fmt.Errorf("%w\nTo get it on Debian or Ubuntu: mage setup", err)
+		missing = fmt.Errorf("%w\nTo get it on Debian or Ubuntu: mage setup", missing)
 	}
 	if prog.Conda != "" {
-		err = fmt.Errorf("%w\nTo get it with conda: conda install -c conda-forge %s", err, prog.Conda)
+		missing = fmt.Errorf("%w\nTo get it with conda: conda install -c conda-forge %s", missing, prog.Conda)
 	}
-	return err
+	return missing, nil
 }
 
 // cacheName is the index's name of a program that is asked for its version in a certain way.

@@ -304,6 +304,9 @@ func (s *Store) retire(m *Manifest, target, spared string) error {
 	}
 	old := m.Targets[target]
 	if old == nil || old.Outcome != OK || s.Verify(m.Molecule, target, old) != "" {
+		if past := s.stranded(m.Molecule, target); past != "" {
+			return moveDir("store.move", dir, past)
+		}
 		return s.aside(m.Molecule, target, old)
 	}
 	past := s.historyDir(m.Molecule, target, old.Fingerprint)
@@ -317,6 +320,24 @@ func (s *Store) retire(m *Manifest, target, spared string) error {
 		return err
 	}
 	return s.trim(filepath.Dir(past), spared)
+}
+
+// stranded is where in the history the files belong that stand as a target's result, when a batch was killed after it had brought them back and before
+// the manifest said so; "" when they are no earlier result.
+func (s *Store) stranded(mol, target string) string {
+	dir := s.Path(mol, historyName, strings.ReplaceAll(target, "/", "."))
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		past, isRecord := strings.CutSuffix(filepath.Join(dir, e.Name()), ".json")
+		if _, err := os.Lstat(past); !isRecord || !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		rec := &Record{}
+		if readJSON(past+".json", rec) == nil && rec.Outcome == OK && s.Verify(mol, target, rec) == "" {
+			return past
+		}
+	}
+	return ""
 }
 
 func (s *Store) historyDir(mol, target, fingerprint string) string {

@@ -347,6 +347,30 @@ func TestKilledInHistory(t *testing.T) {
 	}
 }
 
+// TestKilledInHistoryAndTakenBack has a batch end while an earlier result is brought back, and the edit that asked for it taken back: neither is lost.
+func TestKilledInHistoryAndTakenBack(t *testing.T) {
+	s := open(t)
+	m := empty("m")
+	build(t, s, m, "a", print1, "one")
+	build(t, s, m, "a", printN("2"), "two")
+	if got, err := s.Restore(m, "a", print1); err != nil || got == nil { // killed before the manifest says so
+		t.Fatalf("restored: %v, %v", got, err)
+	}
+	for _, print := range []string{printN("2"), print1, printN("2")} {
+		m, err := s.Manifest("m")
+		check(t, err)
+		got, err := s.Restore(m, "a", print)
+		if err != nil || got == nil || s.Verify("m", "a", got) != "" {
+			t.Fatalf("%.1s restored: %v, %v", print, got, err)
+		}
+		m.Put("a", got)
+		check(t, s.Save(m))
+	}
+	if aside, _ := filepath.Glob(s.Path("m", "*.edited-*")); len(aside) > 0 {
+		t.Errorf("taken for edited by hand: %q", aside)
+	}
+}
+
 // FuzzHolder puts foreign bytes into a lock file that nobody holds: it is taken, or another host's holder is believed, and named on one line of printable text.
 func FuzzHolder(f *testing.F) {
 	f.Add([]byte(`{"pid":12,"host":"another.host","since":"2026-11-23T10:00:00Z","command":"mage batch"}`))
