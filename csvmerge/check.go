@@ -65,7 +65,7 @@ func CheckRows(rows []int, check func(i int) []Finding) []Finding {
 	return slices.Concat(parts...)
 }
 
-const chunk = 1000 // of what there is to do, for one core at a time
+const chunk = 100 // of what there is to do, for one core at a time: a thousand up-to-date molecules keep all of them busy
 
 // Chunks calls do for the parts of a range of n, on all cores at once.
 func Chunks(n int, do func(from, to int)) {

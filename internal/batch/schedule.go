@@ -70,8 +70,8 @@ func (b *Batch) schedule() (todo []string, perhaps []unsure, err error) {
 	return b.inOrder(failed, others), perhaps, nil
 }
 
-// atOnce is of how many molecules the files are looked at before anything starts, which takes a hundredth of a second.
-const atOnce = 2000
+// atOnce is of how many molecules the files are looked at before anything starts, which takes a thousandth of a second.
+const atOnce = 200
 
 // unsure is a molecule that is up to date if nobody has touched its files.
 type unsure struct {

@@ -233,8 +233,14 @@ func (x *Index) Note(mol string, key [16]byte, row string, files []string, seen 
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now()
-	if seen.trusted.Before(now.Add(2 * coarseGranularity)) { // else its clock is not ours: never
-		x.waiting = append(x.waiting, waiting{mol, key, row, files, seen.sum, seen.trusted})
+	w := waiting{mol, key, row, files, seen.sum, seen.trusted}
+	switch {
+	case !now.Before(w.from): // it must not wait behind younger ones
+		if err := x.addSame(w); err != nil {
+			return err
+		}
+	case w.from.Before(now.Add(2 * coarseGranularity)): // else its clock is not ours: never
+		x.waiting = append(x.waiting, w)
 	}
 	return x.settle(now)
 }
@@ -250,21 +256,23 @@ func (x *Index) Renote(mol string, key [16]byte, row string) error {
 	return x.add(waiting{mol: mol, key: key, row: row, files: x.lists[e.list], digest: e.digest})
 }
 
-// settle writes the entries whose files are old enough, and have not changed since they were verified.
+// settle writes the entries whose files are old enough.
 func (x *Index) settle(now time.Time) error {
-	for len(x.waiting) > 0 {
-		w := x.waiting[0]
-		if now.Before(w.from) {
-			return nil
-		}
-		if digest, _, err := x.s.digest(w.mol, w.files); err == nil && digest == w.digest {
-			if err := x.add(w); err != nil {
-				return err
-			}
+	for len(x.waiting) > 0 && !now.Before(x.waiting[0].from) {
+		if err := x.addSame(x.waiting[0]); err != nil {
+			return err
 		}
 		x.waiting = x.waiting[1:]
 	}
 	return nil
+}
+
+// addSame adds an entry if its files have not changed since they were verified.
+func (x *Index) addSame(w waiting) error {
+	if digest, _, err := x.s.digest(w.mol, w.files); err != nil || digest != w.digest {
+		return nil
+	}
+	return x.add(w)
 }
 
 func (x *Index) add(w waiting) error {

@@ -57,6 +57,23 @@ func TestIndexTooYoung(t *testing.T) {
 	}
 }
 
+// What can be trusted does not wait behind a molecule that was built a moment ago.
+func TestIndexYoungAndOld(t *testing.T) {
+	s := open(t)
+	build(t, s, empty("mol_1"), "a", print1, "hello")
+	build(t, s, empty("mol_2"), "a", print1, "hello")
+	x, key := s.Index(), Key("pipeline", "cells")
+	young, old := x.Digest("mol_2", files), x.Digest("mol_1", files)
+	time.Sleep(time.Until(old.trusted))
+	young.trusted = time.Now().Add(time.Second)
+	check(t, x.Note("mol_2", key, "row", files, young))
+	check(t, x.Note("mol_1", key, "row", files, old))
+	check(t, x.Close())
+	if again := s.Index(); !again.Fresh("mol_1", key) || again.Fresh("mol_2", key) {
+		t.Errorf("fresh is mol_1: %t, want true; mol_2: %t, want false", again.Fresh("mol_1", key), again.Fresh("mol_2", key))
+	}
+}
+
 func TestIndex(t *testing.T) {
 	s, key := indexed(t)
 	if !s.Index().Fresh("mol_1", key) {
