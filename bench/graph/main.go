@@ -99,6 +99,7 @@ func run(dir string, argv ...string) (time.Duration, int64) {
 	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...)
 	cmd.Dir = dir
 	debug.FreeOSMemory() // our own memory counts as the child's, up to its exec
+	syscall.Sync()       // what others wrote, or the run before, must not be flushed by this one
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
 	wall := time.Since(start)
