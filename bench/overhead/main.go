@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -89,6 +90,7 @@ func batch(mage, dir, pipeline, jobs string) (wall, cpu float64) {
 	check(err)
 	table := filepath.Join(dir, "table.csv")
 	check(os.WriteFile(table, data, 0o644))
+	syscall.Sync() // what the run before wrote must not be flushed by this one
 	start := time.Now()
 	out, err := exec.Command(mage, "batch", "-pipeline="+pipeline, "-table="+table, "-artefacts="+dir+"/artefacts", "-jobs="+jobs).CombinedOutput()
 	wall = time.Since(start).Seconds()
