@@ -70,28 +70,39 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 // find takes the first candidate that can be used. One that couldn't, when it was last asked, is not asked again while
 // its file is the same, unless there is no other. missing says why none can be used; err is of the index, or the batch was stopped.
 func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *store.Index) (missing, err error) {
-	var tried []string
-	var refused []string
+	var tried, hopeful, refused []string
 	for _, candidate := range prog.Candidates {
 		path, err := runner.Find([]string{candidate})
 		if err != nil {
 			tried = append(tried, candidate+" is not there")
 			continue
 		}
-		if id, known := index.Program(cacheName(prog), path); known && id == "" {
+		id, known := index.Program(cacheName(prog), path)
+		switch {
+		case slices.Contains(hopeful, path) || slices.Contains(refused, path): // "python3" may be /usr/bin/python3
+		case known && id == "":
 			refused = append(refused, path)
-		} else if why, err := p.use(ctx, prog, path, index, false); why == "" || err != nil {
-			return nil, err
-		} else {
-			tried = append(tried, why)
+		default:
+			hopeful = append(hopeful, path)
+		}
+		if known && id != "" {
+			break
 		}
 	}
-	for _, path := range refused {
-		why, err := p.use(ctx, prog, path, index, true)
-		if why == "" || err != nil {
+	for _, paths := range [][]string{hopeful, refused} {
+		answers, err := ask(ctx, prog, paths, index)
+		if err != nil {
 			return nil, err
 		}
-		tried = append(tried, why)
+		for n, a := range answers {
+			if a.why == "" {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.path[prog.Name], p.identity[prog.Name] = paths[n], a.id
+				return nil, nil
+			}
+			tried = append(tried, a.why)
+		}
 	}
 	missing = fmt.Errorf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
 	if prog.Debian != "" {
@@ -108,27 +119,33 @@ func cacheName(prog *pipeline.Program) string {
 	return fmt.Sprintf("%s %q", prog.Name, prog.Version)
 }
 
-// use takes an executable if it tells its version, which the index may know unless it is to be asked; else why says why not.
-func (p *programs) use(ctx context.Context, prog *pipeline.Program, path string, index *store.Index, ask bool) (why string, err error) {
-	id, known := index.Program(cacheName(prog), path)
-	if !known || ask {
-		var watched []string
-		if id, watched, err = identify(ctx, prog, path); ctx.Err() != nil {
-			return "", ctx.Err()
-		} else if err != nil {
-			why = fmt.Sprintf("%s %v", path, err)
-			id = ""
-		}
-		if err := index.SetProgram(cacheName(prog), path, id, watched); err != nil {
-			return "", err
-		}
+// version is what an executable tells of itself, or why it can't be used.
+type version struct{ id, why string }
+
+// ask gives the version of each of the executables, from the index where that has it. The others are asked at the same time: a Python
+// takes a while to find out that it lacks a module.
+func ask(ctx context.Context, prog *pipeline.Program, paths []string, index *store.Index) ([]version, error) {
+	answers := make([]version, len(paths))
+	var all errgroup.Group
+	for n, path := range paths {
+		all.Go(func() error {
+			a := &answers[n]
+			if id, known := index.Program(cacheName(prog), path); known && id != "" {
+				a.id = id
+				return nil
+			}
+			id, watched, err := identify(ctx, prog, path)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				id, a.why = "", fmt.Sprintf("%s %v", path, err)
+			}
+			a.id = id
+			return index.SetProgram(cacheName(prog), path, id, watched)
+		})
 	}
-	if why == "" {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.path[prog.Name], p.identity[prog.Name] = path, id
-	}
-	return why, nil
+	return answers, all.Wait()
 }
 
 // identify asks a program for its version: the first line of its output that has "version" in it, else the first line. Further lines that are names of
