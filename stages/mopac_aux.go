@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 	"unicode"
 )
@@ -12,8 +11,26 @@ import (
 // auxFields are the entries of a MOPAC .aux file by name, without unit and length; of a repeated one the last.
 type auxFields map[string]string
 
-// auxName is what stands before the "=" of an entry.
-var auxName = regexp.MustCompile(`^([A-Z][A-Z0-9_.]*)(?::[^\[]*)?(?:\[\d+\])?$`)
+// auxName is the name in what stands before the "=" of an entry, "NAME", "NAME:UNIT", "NAME[LENGTH]" or "NAME:UNIT[LENGTH]"; "" where it is none.
+func auxName(head string) string {
+	rest := strings.TrimLeft(head, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
+	name := head[:len(head)-len(rest)]
+	if name == "" || name[0] < 'A' || name[0] > 'Z' {
+		return ""
+	}
+	if strings.HasPrefix(rest, ":") {
+		rest = rest[len(rest)-len(strings.TrimLeftFunc(rest, func(r rune) bool { return r != '[' })):]
+	}
+	if rest == "" {
+		return name
+	}
+	length, opened := strings.CutPrefix(rest, "[")
+	length, closed := strings.CutSuffix(length, "]")
+	if !opened || !closed || length == "" || strings.Trim(length, "0123456789") != "" {
+		return ""
+	}
+	return name
+}
 
 // parseAux reads the entries "NAME:UNIT[LENGTH]= values" of an .aux file that was written to its end.
 func parseAux(aux string) (auxFields, error) {
@@ -26,9 +43,9 @@ func parseAux(aux string) (auxFields, error) {
 	fields, name, from, at := auxFields{}, "", 0, 0
 	for line := range strings.Lines(aux) {
 		if head, _, ok := strings.Cut(line, "="); ok { // most lines are numbers
-			if m := auxName.FindStringSubmatch(strings.TrimLeftFunc(head, unicode.IsSpace)); m != nil {
+			if next := auxName(strings.TrimLeftFunc(head, unicode.IsSpace)); next != "" {
 				fields.set(name, aux[from:at])
-				name, from = m[1], at+len(head)+len("=")
+				name, from = next, at+len(head)+len("=")
 			}
 		}
 		at += len(line)

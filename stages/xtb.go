@@ -30,14 +30,15 @@ var xtbFailures = [...]struct{ text, meaning string }{
 	{"ERROR STOP", "xTB failed"},
 }
 
-// The totals stand in a box at the end, "| TOTAL ENERGY -11.39 Eh |"; a Hessian's in one of colons.
+// The totals stand in a box at the end, "| TOTAL ENERGY -11.39 Eh |"; a Hessian's in one of colons. Each expression begins with a text
+// that is searched for as such: one that begins with a sign of the frame tries every line.
 var (
 	xtbVersion   = regexp.MustCompile(`\* xtb version (\S+)`)
 	xtbEnergy    = regexp.MustCompile(`\| TOTAL ENERGY\s+(\S+) Eh`)
 	xtbGradient  = regexp.MustCompile(`\| GRADIENT NORM\s+(\S+) Eh/`)
 	xtbGap       = regexp.MustCompile(`\| HOMO-LUMO GAP\s+(\S+) eV`)
 	xtbZeroPoint = regexp.MustCompile(`:: zero point energy\s+(\S+) Eh`)
-	xtbImaginary = regexp.MustCompile(`:\s+# imaginary freq\.\s+(\S+)\s+:`)
+	xtbImaginary = regexp.MustCompile(`# imaginary freq\.\s+(\S+)\s+:`)
 	xtbStarted   = regexp.MustCompile(`program call\s+: .*(?:--opt|--ohess)`)
 )
 

@@ -98,7 +98,7 @@ var sumFunc = function.New(&function.Spec{
 })
 
 var firstFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "count", Type: cty.Number}, {Name: "list", Type: cty.DynamicPseudoType}},
+	Params: []function.Parameter{{Name: "count", Type: cty.Number}, {Name: "list", Type: cty.DynamicPseudoType, AllowMarked: true}},
 	Type: func(args []cty.Value) (cty.Type, error) {
 		switch t := args[1].Type(); {
 		case t.IsListType():
@@ -137,7 +137,7 @@ func firstCount(args []cty.Value) (int, error) {
 }
 
 var statusFunc = function.New(&function.Spec{
-	Params:   []function.Parameter{{Name: "stage", Type: cty.DynamicPseudoType, AllowNull: true}},
+	Params:   []function.Parameter{{Name: "stage", Type: cty.DynamicPseudoType, AllowNull: true, AllowMarked: true}},
 	VarParam: &function.Parameter{Name: "ok", Type: cty.String},
 	Type:     ofStage(cty.String),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
@@ -166,7 +166,7 @@ var statusFunc = function.New(&function.Spec{
 })
 
 var secondsFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "stage", Type: cty.DynamicPseudoType, AllowNull: true}},
+	Params: []function.Parameter{{Name: "stage", Type: cty.DynamicPseudoType, AllowNull: true, AllowMarked: true}},
 	Type:   ofStage(cty.Number),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		if !allKnown(args) {
