@@ -190,6 +190,9 @@ func (b *Batch) perform(ctx context.Context, v *visit, s *pipeline.Stage, i int,
 	if err != nil || rec == nil {
 		return nil, journal.Interrupted, err
 	}
+	if s.Program == "" {
+		return rec, rec.Outcome, nil // the next target's manifest, or the molecule's last, has it: killed before, it is evaluated again
+	}
 	return rec, rec.Outcome, b.save(v, nil)
 }
 
