@@ -84,6 +84,10 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	name := s.Instance(i)
 	var values map[string]any
 	var err error
+	collected := make(chan *store.Collected, 1)
+	if message == "" {
+		go func() { collected <- store.Collect(dir, s.Outputs, s.Compress) }() // on another core, while the values are read
+	}
 	odd := store.Regular(dir, s.Outputs)
 	if err = odd; odd == nil || errors.Is(odd, fs.ErrNotExist) { // a parser must not wait for a pipe, or follow a link
 		if values, err = v.m.Read(s, i, paths(dir, s.Outputs)); errors.Is(err, fs.ErrNotExist) && odd != nil {
@@ -99,7 +103,7 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	}
 	if message == "" {
 		rec.Values = values
-		err := b.Store.Commit(v.man, name, dir, s.Outputs, s.Keep, s.Compress, rec)
+		err := b.Store.Commit(v.man, name, dir, <-collected, s.Keep, s.Compress, rec)
 		if err == nil {
 			v.m.Moved(dir, b.Store.TargetDir(v.id, name))
 			v.man.Put(name, rec)

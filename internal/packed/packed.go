@@ -119,25 +119,47 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
+// Compress is what path.zst holds of a file with this content.
+func Compress(content []byte) []byte {
+	w := encoders.Get().(*zstd.Encoder)
+	defer encoders.Put(w)
+	return w.EncodeAll(content, nil)
+}
+
 // Pack puts path.zst in the place of a regular file. There must be none.
 func Pack(path string) error {
-	from, err := os.Open(path)
-	if err != nil {
+	return replace(path, func(to io.Writer) error {
+		from, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		w := encoders.Get().(*zstd.Encoder)
+		w.Reset(to)
+		_, err = io.Copy(w, from)
+		if err = errors.Join(err, w.Close()); err == nil {
+			encoders.Put(w)
+		}
 		return err
-	}
-	defer from.Close()
+	})
+}
+
+// Put is Pack for a file whose compressed content is at hand.
+func Put(path string, compressed []byte) error {
+	return replace(path, func(to io.Writer) error {
+		_, err := to.Write(compressed)
+		return err
+	})
+}
+
+func replace(path string, write func(io.Writer) error) error {
 	to, err := os.OpenFile(path+Suffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
-	defer to.Close()
-	w := encoders.Get().(*zstd.Encoder)
-	w.Reset(to)
-	_, err = io.Copy(w, from)
-	if err = errors.Join(err, w.Close(), to.Close()); err != nil {
+	if err := errors.Join(write(to), to.Close()); err != nil {
 		return err
 	}
-	encoders.Put(w)
 	return os.Remove(path)
 }
 

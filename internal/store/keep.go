@@ -12,8 +12,8 @@ import (
 )
 
 // prune removes everything from dir that is no output and that keep doesn't mean, or that has nothing in it: most programs are silent on one of
-// their streams. Of what stays it compresses what compress means.
-func prune(dir string, outputs map[string]bool, keep, compress []string) error {
+// their streams. Of what stays it compresses what compress means; of some files it is told their compressed content.
+func prune(dir string, outputs map[string]bool, keep, compress []string, compressed map[string][]byte) error {
 	parents := map[string]bool{}
 	for name := range outputs {
 		for d := path.Dir(name); d != "."; d = path.Dir(d) {
@@ -46,7 +46,12 @@ func prune(dir string, outputs map[string]bool, keep, compress []string) error {
 		return nil
 	})
 	for _, name := range pack {
-		if err = errors.Join(err, packed.Pack(filepath.Join(dir, filepath.FromSlash(name)))); errors.Is(err, fs.ErrExist) {
+		full := filepath.Join(dir, filepath.FromSlash(name))
+		put := packed.Pack
+		if content := compressed[name]; content != nil {
+			put = func(path string) error { return packed.Put(path, content) }
+		}
+		if err = errors.Join(err, put(full)); errors.Is(err, fs.ErrExist) {
 			return &OutputError{name, fmt.Errorf("can't be stored compressed, because %s is there, too", name+packed.Suffix)}
 		}
 	}

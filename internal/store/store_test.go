@@ -40,7 +40,7 @@ func build(t *testing.T, s *Store, m *Manifest, target, print, content string) {
 	check(t, os.WriteFile(filepath.Join(dir, "out"), []byte(content), 0o644))
 	check(t, os.WriteFile(filepath.Join(dir, "litter"), nil, 0o644))
 	rec := &Record{Fingerprint: print, Outcome: OK}
-	check(t, s.Commit(m, target, dir, map[string]string{"text": "out"}, nil, nil, rec))
+	check(t, s.Commit(m, target, dir, Collect(dir, map[string]string{"text": "out"}, nil), nil, nil, rec))
 	m.Put(target, rec)
 	check(t, s.Save(m))
 }
@@ -89,7 +89,7 @@ func TestCommitRefuses(t *testing.T) {
 			dir, err := s.Scratch("mol_1", "a")
 			check(t, err)
 			check(t, make(filepath.Join(dir, "out")))
-			err = s.Commit(m, "a", dir, map[string]string{"text": "out"}, nil, nil, &Record{Fingerprint: printN("2")})
+			err = s.Commit(m, "a", dir, Collect(dir, map[string]string{"text": "out"}, nil), nil, nil, &Record{Fingerprint: printN("2")})
 			if err == nil || !strings.HasPrefix(err.Error(), "output text: out ") {
 				t.Errorf("error %v", err)
 			}
