@@ -1,7 +1,7 @@
 // Graph measures the machine alone against make, ninja and snakemake: N molecules × 5 chained stages that copy a small file. Everything from
 // nothing, everything up to date, one input changed, peak memory; ours also through go tool mage, with its index lost, and until the first program starts
-// when only the last molecule is stale. All in one run, one after the other. Peers that are not installed, or that would take too long (snakemake
-// beyond 500), are left out.
+// when only the last molecule is stale. All in one run, one after the other. Peers are installed where apt-get can; those that are not there, or would take
+// too long (snakemake beyond 500), are left out.
 //
 //	go run ./bench/graph -n 1000
 //	go run ./bench/graph -n 100000 -built
@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"grimperium/internal/cli"
 )
 
 // bench is one run.
@@ -52,6 +54,7 @@ func main() {
 	check(err)
 	defer os.RemoveAll(b.dir)
 	os.Setenv("GRIMPERIUM_HOME", b.dir)
+	check(cli.BenchTools(context.Background()))
 	b.mage = filepath.Join(b.dir, "mage")
 	run("", "go", "tool", "mage", "-compile", b.mage)
 	if *to != "" {
