@@ -1,9 +1,13 @@
 package batch
 
 import (
+	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/pipeline"
@@ -73,6 +77,9 @@ func (b *Batch) schedule() (todo []string, perhaps []unsure, err error) {
 // atOnce is of how many molecules the files are looked at before anything starts, which takes a thousandth of a second.
 const atOnce = 200
 
+// part is of how many molecules the files are looked at by one core before it may be given to a program.
+const part = 20
+
 // unsure is a molecule that is up to date if nobody has touched its files.
 type unsure struct {
 	id      string
@@ -82,11 +89,27 @@ type unsure struct {
 // stale looks at the files of molecules that are up to date otherwise, and returns those that were touched.
 func (b *Batch) stale(all []unsure) []string {
 	touched := make([]bool, len(all))
-	csvmerge.Chunks(len(all), func(from, to int) {
-		for n := from; n < to; n++ {
-			touched[n] = !b.Index.Untouched(all[n].id)
-		}
-	})
+	var next atomic.Int64
+	var lookers sync.WaitGroup
+	for core := range runtime.GOMAXPROCS(0) {
+		lookers.Go(func() {
+			for {
+				from := int(next.Add(part)) - part
+				if from >= len(all) {
+					return
+				}
+				release := func() {}
+				if core < b.jobs() { // one of the cores that programs have, unless none runs
+					release, _ = b.cores.take(context.Background(), 1)
+				}
+				for n := from; n < min(from+part, len(all)); n++ {
+					touched[n] = !b.Index.Untouched(all[n].id)
+				}
+				release()
+			}
+		})
+	}
+	lookers.Wait()
 	var out []string
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -42,6 +42,7 @@ type Index struct {
 	programs map[string]Program
 	lines    int // in the file, superseded ones included
 	out      *os.File
+	root     *os.File // the artefacts folder: from there the way to a molecule's files is shorter; nil where it was not there
 	waiting  []waiting
 
 	ReadOnly bool // for commands that write nothing
@@ -87,6 +88,9 @@ const (
 // Index reads the cache.
 func (s *Store) Index() *Index {
 	x := &Index{s: s, entries: map[string]entry{}, numbers: map[string]int{}, programs: map[string]Program{}}
+	if root, err := os.Open(s.root); err == nil { // else it is made later
+		x.root = root
+	}
 	data, err := os.ReadFile(s.Path(IndexName))
 	if err != nil || !bytes.HasPrefix(data, []byte(indexHeader+"\n")) {
 		return x
@@ -174,18 +178,22 @@ func (x *Index) Untouched(mol string) bool {
 	if !ok {
 		return false
 	}
-	digest, _, err := x.s.digest(mol, files)
+	digest, _, err := x.digest(mol, files)
 	return err == nil && digest == e.digest
 }
 
 // digest folds the stats of a molecule's files; they can be trusted from a moment on.
-func (s *Store) digest(mol string, files []string) (d [16]byte, trusted time.Time, err error) {
+func (x *Index) digest(mol string, files []string) (d [16]byte, trusted time.Time, err error) {
 	var newest time.Time
 	buf := make([]byte, 0, 1024)
 	var st unix.Stat_t
 	coarse := true
+	from, folder := unix.AT_FDCWD, x.s.Path(mol)
+	if x.root != nil {
+		from, folder = int(x.root.Fd()), mol
+	}
 	for _, f := range files {
-		if err := unix.Lstat(s.root+"/"+mol+"/"+f, &st); err != nil {
+		if err := unix.Fstatat(from, folder+"/"+f, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return d, newest, err
 		}
 		m, c := times(&st)
@@ -214,7 +222,7 @@ func trustedFrom(newest time.Time, coarse bool) time.Time {
 // Digest folds the stats of a molecule's files (relative to its folder): what is noted is what was seen before the files were verified. The zero value, which
 // is never noted, stands for files that can't be seen.
 func (x *Index) Digest(mol string, files []string) Digest {
-	sum, trusted, err := x.s.digest(mol, files)
+	sum, trusted, err := x.digest(mol, files)
 	if err != nil {
 		return Digest{}
 	}
@@ -269,7 +277,7 @@ func (x *Index) settle(now time.Time) error {
 
 // addSame adds an entry if its files have not changed since they were verified.
 func (x *Index) addSame(w waiting) error {
-	if digest, _, err := x.s.digest(w.mol, w.files); err != nil || digest != w.digest {
+	if digest, _, err := x.digest(w.mol, w.files); err != nil || digest != w.digest {
 		return nil
 	}
 	return x.add(w)
