@@ -49,7 +49,6 @@ func finish(pid int, mark string, s *stopper) (syscall.WaitStatus, syscall.Rusag
 		}
 	}
 	s.disarm()
-	<-shared.ready
 	_ = syscall.Kill(-pid, syscall.SIGKILL)
 	reapOrphans(mark)
 	s.release()

@@ -21,10 +21,10 @@ type state struct {
 	batch string
 	count atomic.Int64
 	guard atomic.Pointer[guard]
-	ready chan struct{} // closed when the guard has been started
+	begun sync.Once // the guard has been started
 
 	// mu makes fork and registration one step: who looks at our children (reapOrphans) must be able to tell a
-	// command's leader from an orphan.
+	// command's leader, or the guard, from an orphan.
 	mu       sync.Mutex
 	leaders  map[int]bool
 	children *os.File // the system's list of our children, opened once
@@ -40,11 +40,6 @@ func (s *state) newMark() string {
 		s.leaders = map[int]bool{}
 		s.oom = oomKills()
 		becomeSubreaper()
-		s.ready = make(chan struct{})
-		go func() { // the first program need not wait for it until it has ended: a process that is being started holds the batch's locks
-			s.guard.Store(startGuard(s.batch))
-			close(s.ready)
-		}()
 	})
 	return fmt.Sprintf("%s=%s.%d", markName, s.batch, s.count.Add(1))
 }
@@ -58,6 +53,15 @@ func (s *state) fork(path string, argv []string, attr *syscall.ProcAttr) (int, e
 		s.leaders[pid] = true
 	}
 	return pid, err
+}
+
+// protect starts the guard.
+func (s *state) protect() {
+	s.begun.Do(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.guard.Store(startGuard(s.batch))
+	})
 }
 
 // forget is called when the leader's pid is free again.

@@ -40,6 +40,9 @@ func (s *stopper) arm(ctx context.Context) {
 	defer s.mu.Unlock()
 	s.off = context.AfterFunc(ctx, func() { s.stop(causeContext) })
 	s.timers = append(s.timers, time.AfterFunc(guardAfter, s.tellGuard))
+	if shared.guard.Load() == nil {
+		s.timers = append(s.timers, time.AfterFunc(guardFrom, shared.protect))
+	}
 	if s.command.Timeout > 0 {
 		s.timers = append(s.timers, time.AfterFunc(s.command.Timeout, func() { s.stop(causeTimeout) }))
 	}
@@ -81,7 +84,12 @@ func (s *stopper) stop(why cause) {
 // mark what it has not been told of.
 const guardAfter = 20 * time.Millisecond
 
+// guardFrom is the age of a program at which there is a guard, which takes as long to start as two such programs. Where none gets
+// so old, the system ends the one that runs when the batch dies, and none that it has started will live for long.
+const guardFrom = 5 * time.Millisecond
+
 func (s *stopper) tellGuard() {
+	shared.protect()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
