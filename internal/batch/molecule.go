@@ -75,7 +75,7 @@ func (b *Batch) interrupted(v *visit) error {
 	if !v.ran {
 		return nil
 	}
-	return b.Store.Save(v.man)
+	return b.Store.Sync(v.man)
 }
 
 // errFailFast says that a molecule failed after which no more are to be started.

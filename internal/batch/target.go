@@ -61,7 +61,7 @@ func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
 		switch {
 		case d.reason != "":
 			d.action = run
-			if b.Store.Has(v.id, name, d.print) { // a batch ended between moving it into the history and recording what took its place
+			if b.Store.Has(v.man, name, d.print) { // a batch ended between moving it into the history and recording what took its place
 				d.action = restore
 			}
 		case rec.Reading != d.reading:
@@ -69,7 +69,7 @@ func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
 		}
 		return d, nil
 	}
-	if b.Store.Has(v.id, name, d.print) {
+	if b.Store.Has(v.man, name, d.print) {
 		d.action = restore
 	}
 	return d, nil

@@ -152,7 +152,7 @@ func forget(pr *project, id string, stage func(string) bool) error {
 		return err
 	}
 	if err == nil && m.Forget(stage) {
-		return pr.store.Save(m)
+		return pr.store.Sync(m)
 	}
 	return nil
 }

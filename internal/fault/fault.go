@@ -34,12 +34,12 @@ var Steps = []string{
 	"store.flush",    // one file or folder, onto the disk
 	"store.flushAll", // the whole file system
 	"store.forget",   // the record of an earlier result that was brought back
-	"store.manifest", // the new manifest, in the place of the old one
+	"store.manifest", // a manifest or a record that is not flushed yet, in its place
 	"store.move",     // a result or a failed attempt, to its place
-	"store.record",   // a record beside an earlier result; a manifest that is flushed at once
+	"store.replace",  // a flushed manifest, in the place of the old one
 	"store.scratch",
 	"store.sweep",
-	"store.write", // the bytes of a manifest
+	"store.write", // the bytes of a manifest, or of the record of an earlier result
 }
 
 // Before and After are a step's two points.

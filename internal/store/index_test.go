@@ -155,7 +155,7 @@ func TestIndexDamaged(t *testing.T) {
 func FuzzIndex(f *testing.F) {
 	f.Add([]byte(indexHeader + "\nfiles\t0\tmanifest.json\tx/../../y\nmol\tm\t00112233445566778899aabbccddeeff\t00112233445566778899aabbccddeeff\t0\nprogram\tx\t{}\n"))
 	f.Add([]byte("mol\t\t\t\t"))
-	s := &Store{f.TempDir()}
+	s := &Store{root: f.TempDir()}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		check(t, os.WriteFile(s.Path(IndexName), data, 0o644))
 		x := s.Index()

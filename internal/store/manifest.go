@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"grimperium/internal/fault"
 )
 
@@ -30,13 +28,19 @@ const (
 const format = "grimperium manifest 1"
 
 // Manifest is the truth about one molecule's targets: artefacts/MOL/manifest.json.
+//
+// One that is on the disk, so that a row may rely on it, is replaced by a flushed one only, which is one flush a molecule. Until then, what its targets come to
+// stands beside it in manifest.json.new: read by the next batch if this one is killed, and passed over where a power cut has torn it.
 type Manifest struct {
 	Format   string             `json:"format"`
 	Molecule string             `json:"molecule"`
 	Targets  map[string]*Record `json:"targets"` // by "stage" or "stage/instance"
 
-	changed bool // since it was written
-	kept    bool // the file was read, or flushed: only a flushed one may take its place
+	changed bool               // since it was written
+	kept    bool               // manifest.json was read, or flushed
+	ahead   bool               // manifest.json.new has more than manifest.json
+	before  map[string]*Record // the targets of manifest.json, where the other one was read
+	history []string           // files and folders of earlier results that are not flushed yet
 }
 
 // Record is what is known of one target.
@@ -74,38 +78,47 @@ type Output struct {
 
 func (s *Store) manifestPath(mol string) string { return s.Path(mol, "manifest.json") }
 
+func (s *Store) aheadPath(mol string) string { return s.manifestPath(mol) + ".new" }
+
 // Manifest reads a molecule's manifest; an empty one where there is none. One that is damaged is a *DamagedError that names it: its results can't be
 // trusted. A folder or a manifest that can't be looked into is a *FolderError: nothing is known of its results.
 func (s *Store) Manifest(mol string) (*Manifest, error) {
 	if err := s.noLinks(mol); err != nil {
 		return empty(mol), &FolderError{err}
 	}
-	m := &Manifest{}
-	err := readJSON(s.manifestPath(mol), m)
+	m, err := readManifest(s.manifestPath(mol), mol)
 	var unreadable *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = nil
+		return empty(mol), nil
 	case errors.As(err, &unreadable):
 		return empty(mol), &FolderError{fmt.Errorf("%s: can't be read: %w; mend that, or move it away to have the molecule computed anew", s.manifestPath(mol), unreadable.Err)}
-	case err == nil && m.Format != format:
-		err = fmt.Errorf("has the format %q, not %q", m.Format, format)
-	case err == nil && m.Molecule != mol:
-		err = fmt.Errorf("is of the molecule %q", m.Molecule)
-	case err == nil:
-		err = m.check()
-	}
-	if err != nil {
+	case err != nil:
 		return empty(mol), &DamagedError{Path: s.manifestPath(mol), Err: err}
 	}
-	if m.Format == "" {
-		return empty(mol), nil
+	if next, err := readManifest(s.aheadPath(mol), mol); err == nil {
+		next.before, next.ahead = m.Targets, true
+		m = next
 	}
 	m.kept = true
 	for _, r := range m.Targets {
 		r.unsynced, r.read = true, true // a batch that was killed may have left it before it was flushed
 	}
 	return m, nil
+}
+
+func readManifest(path, mol string) (*Manifest, error) {
+	m := &Manifest{}
+	err := readJSON(path, m)
+	switch {
+	case err != nil:
+		return nil, err
+	case m.Format != format:
+		return nil, fmt.Errorf("has the format %q, not %q", m.Format, format)
+	case m.Molecule != mol:
+		return nil, fmt.Errorf("is of the molecule %q", m.Molecule)
+	}
+	return m, m.check()
 }
 
 // Vouched says that a manifest which was read, and its files, are on the disk: the index has them, which it has of no other.
@@ -125,7 +138,7 @@ func (m *Manifest) Unsynced() bool {
 			return true
 		}
 	}
-	return m.changed
+	return m.changed || m.ahead
 }
 
 // noLinks refuses a molecule's folder that is a symbolic link, or has links among its folders: what a batch moves and removes there would be someone else's.
@@ -196,13 +209,56 @@ func (m *Manifest) check() error {
 // with the molecule, and costs little to compute again after a power cut.
 const worth = time.Second
 
-// Save replaces the molecule's manifest by one atomic write. A killed process loses none of it; a power cut may, until Sync, unless one of the
+// Save writes the molecule's manifest by one atomic step. A killed process loses none of it; a power cut may, until Sync, unless one of the
 // targets was worth the time.
 func (s *Store) Save(m *Manifest) error {
 	m.changed = true
-	if err := s.save(m); err != nil {
+	for _, r := range m.Targets {
+		if r.unsynced && r.Seconds > worth.Seconds() {
+			return s.Sync(m)
+		}
+	}
+	if err := s.write(m); err != nil || m.ahead {
 		return err
 	}
+	return s.forget(m)
+}
+
+// write puts a manifest in the place of one that is not flushed either.
+func (s *Store) write(m *Manifest) error {
+	data, err := m.encode()
+	if err != nil {
+		return err
+	}
+	path := s.manifestPath(m.Molecule)
+	if m.kept {
+		path = s.aheadPath(m.Molecule)
+	}
+	if err := s.put(path, data); err != nil {
+		return err
+	}
+	m.changed, m.ahead = false, m.kept
+	return nil
+}
+
+// put writes a file by one atomic step, without a flush.
+func (s *Store) put(path string, data []byte) error {
+	tmp := s.Path(scratchName, fmt.Sprintf(".put.%d", s.puts.Add(1))) // killed, it is swept
+	if err := os.MkdirAll(filepath.Dir(tmp), 0o755); err != nil {
+		return err
+	}
+	err := fault.Around("store.write", func() error { return os.WriteFile(tmp, data, 0o644) })
+	if err == nil {
+		err = moveInto("store.manifest", tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+	}
+	return err
+}
+
+// forget removes the records of earlier results that were brought back, when a manifest says so.
+func (s *Store) forget(m *Manifest) error {
 	for _, r := range m.Targets {
 		if r.past == "" {
 			continue
@@ -213,49 +269,6 @@ func (s *Store) Save(m *Manifest) error {
 		r.past = ""
 	}
 	return nil
-}
-
-func (s *Store) save(m *Manifest) error {
-	for _, r := range m.Targets {
-		if r.unsynced && r.worthy() {
-			return s.Sync(m)
-		}
-	}
-	return s.replace(m)
-}
-
-func (r *Record) worthy() bool { return r.Seconds > worth.Seconds() }
-
-// replace puts a manifest in the place of the old one: flushed before that, where the old one is worth keeping, because a power cut must not leave a
-// torn one in the place of a good one that a row relies on.
-func (s *Store) replace(m *Manifest) error {
-	data, err := m.encode()
-	switch {
-	case err != nil:
-		return err
-	case m.kept:
-		err = s.flushed(s.manifestPath(m.Molecule), data)
-	default:
-		err = s.write(m.Molecule, data)
-	}
-	m.changed = m.changed && err != nil
-	return err
-}
-
-// write puts a molecule's manifest in the place of one that is not flushed either.
-func (s *Store) write(mol string, data []byte) error {
-	tmp := s.Path(scratchName, ".manifest."+mol) // killed, it is swept
-	if err := os.MkdirAll(filepath.Dir(tmp), 0o755); err != nil {
-		return err
-	}
-	err := fault.Around("store.write", func() error { return os.WriteFile(tmp, data, 0o644) })
-	if err == nil {
-		err = moveInto("store.manifest", tmp, s.manifestPath(mol))
-	}
-	if err != nil {
-		os.Remove(tmp)
-	}
-	return err
 }
 
 // encode is the manifest as JSON, laid out for reading. Only the records that changed are encoded anew.
@@ -287,25 +300,17 @@ func (m *Manifest) encode() ([]byte, error) {
 	return seal(append(out, "\n }\n}"...)), nil
 }
 
-// writeRecord keeps the record of an earlier result.
-func (s *Store) writeRecord(path string, r *Record) error {
+// writeRecord keeps the record of an earlier result in the history. It need not be flushed before the manifest that has it too is replaced.
+func (s *Store) writeRecord(m *Manifest, path string, r *Record) error {
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	return s.flushed(path, seal(data))
-}
-
-// flushed replaces a file by one atomic write that is on the disk before it takes the old one's place.
-func (s *Store) flushed(path string, data []byte) error {
-	for _, dir := range []string{filepath.Dir(path), s.Path(scratchName)} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
 	}
-	return fault.Around("store.record", func() error {
-		return renameio.WriteFile(path, data, 0o644, renameio.WithTempDir(s.Path(scratchName)))
-	})
+	m.history = append(m.history, path, filepath.Dir(path), filepath.Dir(filepath.Dir(path)))
+	return s.put(path, seal(data))
 }
 
 func readJSON(path string, into any) error {

@@ -84,7 +84,7 @@ func kind(f fs.DirEntry) string {
 		return SizeFailed
 	case f.IsDir():
 		return name
-	case name == "manifest.json":
+	case strings.HasPrefix(name, "manifest.json"):
 		return SizeManifests
 	}
 	return SizeAside

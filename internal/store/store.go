@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,10 @@ const (
 const keepHistory = 3
 
 // Store is an artefacts folder.
-type Store struct{ root string }
+type Store struct {
+	root string
+	puts atomic.Int64 // files that were written so far
+}
 
 // Open returns the store in a folder, which is made with the first target.
 func Open(root string) (*Store, error) {
@@ -49,7 +53,7 @@ func Open(root string) (*Store, error) {
 	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s: is not a folder", root)
 	}
-	return &Store{abs}, nil
+	return &Store{root: abs}, nil
 }
 
 // Root is the absolute path of the artefacts folder.
@@ -180,24 +184,26 @@ func (s *Store) retire(m *Manifest, target, spared string) error {
 	case err == nil && info.Mode()&fs.ModeSymlink != 0:
 		return os.Remove(dir) // the link, not what it names
 	}
-	old := m.Targets[target]
-	if old == nil || old.Outcome != OK || s.Verify(m.Molecule, target, old) != "" {
-		if past := s.stranded(m.Molecule, target); past != "" {
-			return moveDir("store.move", dir, past)
+	for _, old := range []*Record{m.Targets[target], m.before[target]} {
+		if old == nil || old.Outcome != OK || s.Verify(m.Molecule, target, old) != "" {
+			continue
 		}
-		return s.aside(m.Molecule, target, old)
+		past := s.historyDir(m.Molecule, target, old.Fingerprint)
+		if err := removeAll(past); err != nil {
+			return err
+		}
+		if err := s.writeRecord(m, past+".json", old); err != nil { // first: killed in between, the result is where it was, or found by its record
+			return err
+		}
+		if err := moveDir("store.move", dir, past); err != nil {
+			return err
+		}
+		return s.trim(filepath.Dir(past), spared)
 	}
-	past := s.historyDir(m.Molecule, target, old.Fingerprint)
-	if err := removeAll(past); err != nil {
-		return err
+	if past := s.stranded(m.Molecule, target); past != "" {
+		return moveDir("store.move", dir, past)
 	}
-	if err := s.writeRecord(past+".json", old); err != nil { // first: killed in between, the result is where it was, or found by its record
-		return err
-	}
-	if err := moveDir("store.move", dir, past); err != nil {
-		return err
-	}
-	return s.trim(filepath.Dir(past), spared)
+	return s.aside(m.Molecule, target, m.Targets[target])
 }
 
 // stranded is where in the history the files belong that stand as a target's result, when a batch was killed after it had brought them back and before
@@ -250,10 +256,47 @@ func (s *Store) trim(dir, spared string) error {
 	return nil
 }
 
-// Has says whether an earlier result of a target with this fingerprint is kept.
-func (s *Store) Has(mol, target, fingerprint string) bool {
-	_, err := os.Stat(s.historyDir(mol, target, fingerprint) + ".json")
-	return err == nil
+// Has says whether an earlier result of a target with this fingerprint is kept; Restore may find it damaged.
+func (s *Store) Has(m *Manifest, target, fingerprint string) bool {
+	past := s.historyDir(m.Molecule, target, fingerprint)
+	if _, err := os.Lstat(past + ".json"); err == nil {
+		return true
+	}
+	rec := m.known(target, fingerprint)
+	if rec == nil {
+		return false
+	}
+	if _, err := os.Lstat(past); err == nil {
+		return true
+	}
+	return rec != m.Targets[target] && s.Verify(m.Molecule, target, rec) == ""
+}
+
+// known is the record of a result as a manifest has it, which may be all that a power cut has left of an earlier one; nil if there is none.
+func (m *Manifest) known(target, fingerprint string) *Record {
+	for _, rec := range []*Record{m.Targets[target], m.before[target]} {
+		if rec != nil && rec.Fingerprint == fingerprint && rec.Outcome == OK {
+			return rec
+		}
+	}
+	return nil
+}
+
+// recordBefore writes the records of results that a killed batch has replaced, where a power cut has torn them: the manifest that has them, too, is about to go.
+func (s *Store) recordBefore(m *Manifest) error {
+	for target, rec := range m.before {
+		if now := m.Targets[target]; rec.Outcome != OK || now != nil && now.Fingerprint == rec.Fingerprint {
+			continue
+		}
+		past := s.historyDir(m.Molecule, target, rec.Fingerprint)
+		if readJSON(past+".json", &Record{}) == nil || !s.Has(m, target, rec.Fingerprint) {
+			continue
+		}
+		if err := s.writeRecord(m, past+".json", rec); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Restore brings back the earlier result of a target that had this fingerprint; nil when there is none.
@@ -261,7 +304,12 @@ func (s *Store) Restore(m *Manifest, target, fingerprint string) (*Record, error
 	past := s.historyDir(m.Molecule, target, fingerprint)
 	rec := &Record{}
 	if err := readJSON(past+".json", rec); err != nil || rec.Fingerprint != fingerprint || rec.Outcome != OK {
-		return nil, nil // no result of the past is worth an error
+		known := m.known(target, fingerprint)
+		if known == nil {
+			return nil, nil // no result of the past is worth an error
+		}
+		again := *known
+		rec = &again
 	}
 	dir := s.TargetDir(m.Molecule, target)
 	rec.past = past

@@ -106,7 +106,7 @@ func TestHistory(t *testing.T) {
 	for _, c := range []string{"1", "2", "3", "4", "5"} {
 		build(t, s, m, "a", printN(c), "result "+c)
 	}
-	if s.Has("mol_1", "a", printN("1")) {
+	if s.Has(m, "a", printN("1")) {
 		t.Errorf("more than %d earlier results are kept", keepHistory)
 	}
 	rec, err := s.Restore(m, "a", printN("2")) // the oldest: what is there now must not push it out
@@ -118,7 +118,7 @@ func TestHistory(t *testing.T) {
 	if why := s.Verify("mol_1", "a", rec); why != "" {
 		t.Error(why)
 	}
-	if !s.Has("mol_1", "a", printN("3")) || !s.Has("mol_1", "a", printN("5")) {
+	if !s.Has(m, "a", printN("3")) || !s.Has(m, "a", printN("5")) {
 		t.Error("what was there before the restore is lost")
 	}
 
@@ -201,7 +201,7 @@ func FuzzManifest(f *testing.F) {
 	whole, err := m.encode()
 	check(f, err)
 	f.Add(whole)
-	s := &Store{f.TempDir()}
+	s := &Store{root: f.TempDir()}
 	if err := os.Mkdir(s.Path("m"), 0o755); err != nil {
 		f.Fatal(err)
 	}
@@ -330,7 +330,7 @@ func TestKilledInHistory(t *testing.T) {
 	}
 	m, err = s.Manifest("m")
 	check(t, err)
-	if !s.Has("m", "a", print1) {
+	if !s.Has(m, "a", print1) {
 		t.Fatal("the earlier result is not known any more")
 	}
 	got, err = s.Restore(m, "a", print1)
@@ -339,7 +339,8 @@ func TestKilledInHistory(t *testing.T) {
 	}
 	m.Put("a", got)
 	check(t, s.Save(m))
-	if s.Has("m", "a", print1) {
+	check(t, s.Sync(m))
+	if s.Has(m, "a", print1) {
 		t.Error("its record stays in the history")
 	}
 	if got, err := s.Restore(m, "a", printN("2")); err != nil || got == nil {

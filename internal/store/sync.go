@@ -31,31 +31,53 @@ func (s *Store) Sync(manifests ...*Manifest) error {
 	if len(manifests) == 0 {
 		return nil
 	}
+	paths, folders := map[string]bool{}, map[string]bool{} // true: may be gone
 	for _, m := range manifests {
+		if err := s.recordBefore(m); err != nil {
+			return err
+		}
 		if m.changed {
-			if err := s.replace(m); err != nil {
+			if err := s.write(m); err != nil {
 				return err
 			}
 		}
+		s.unflushed(m, paths)
 	}
-	if len(manifests) < many || fault.Around("store.flushAll", func() error { return syncAll(s.root) }) != nil {
-		if err := s.syncEach(manifests); err != nil {
-			return err
-		}
+	if err := s.flush(paths, len(manifests)); err != nil {
+		return err
 	}
 	for _, m := range manifests {
+		if !m.ahead {
+			continue
+		}
+		if err := fault.Around("store.replace", func() error { return os.Rename(s.aheadPath(m.Molecule), s.manifestPath(m.Molecule)) }); err != nil {
+			return err
+		}
+		folders[s.Path(m.Molecule)] = false
+	}
+	if err := s.flush(folders, len(folders)); err != nil {
+		return err
+	}
+	for _, m := range manifests {
+		if err := s.forget(m); err != nil {
+			return err
+		}
 		m.Vouched()
-		m.kept = true
+		m.kept, m.ahead, m.before, m.history = true, false, nil, nil
 	}
 	return nil
 }
 
-// syncEach flushes the files of manifests, all at once: the file system then writes its own journal once or twice, not for each of them.
-func (s *Store) syncEach(manifests []*Manifest) error {
-	paths := map[string]bool{s.root: false} // true: may be gone
-	for _, m := range manifests {
-		s.unflushed(m, paths)
+// flush flushes files and folders of so many molecules.
+func (s *Store) flush(paths map[string]bool, molecules int) error {
+	if molecules >= many && fault.Around("store.flushAll", func() error { return syncAll(s.root) }) == nil {
+		return nil
 	}
+	return syncEach(paths)
+}
+
+// syncEach flushes files and folders all at once: the file system then writes its own journal once or twice, not for each of them.
+func syncEach(paths map[string]bool) error {
 	var group errgroup.Group
 	group.SetLimit(32)
 	for path, gone := range paths {
@@ -71,7 +93,14 @@ func (s *Store) syncEach(manifests []*Manifest) error {
 
 // unflushed adds what of a molecule must be flushed: files and the folders that name them.
 func (s *Store) unflushed(m *Manifest, paths map[string]bool) {
-	paths[s.manifestPath(m.Molecule)], paths[s.Path(m.Molecule)] = false, false
+	if m.ahead { // its folder follows
+		paths[s.aheadPath(m.Molecule)] = false
+	} else {
+		paths[s.manifestPath(m.Molecule)], paths[s.Path(m.Molecule)], paths[s.root] = false, false, false
+	}
+	for _, path := range m.history {
+		paths[path] = true // there are only so many earlier results
+	}
 	for target, rec := range m.Targets {
 		if !rec.unsynced || rec.Outcome != OK || len(rec.Outputs) == 0 {
 			continue
