@@ -12,6 +12,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -20,7 +21,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -84,7 +84,7 @@ func main() {
 			dir = b.finished(peer.name, peer.write)
 		} else {
 			peer.write(dir, b.n)
-			cold, _ = run(dir, peer.argv...)
+			cold = run(dir, peer.argv...)
 		}
 		b.measure(peer.name, dir, cold, func(i int) { touch(filepath.Join(dir, "in", fmt.Sprint(i))) }, peer.argv...)
 	}
@@ -97,19 +97,49 @@ func check(err error) {
 	}
 }
 
-// run runs a command to a good end and returns its wall time and peak memory in MB.
-func run(dir string, argv ...string) (time.Duration, int64) {
+// run runs a command to a good end and returns its wall time.
+func run(dir string, argv ...string) time.Duration {
+	return watched(dir, func(int) {}, argv...)
+}
+
+// watched is run with a look at the process once it has been started.
+func watched(dir string, look func(pid int), argv ...string) time.Duration {
 	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...)
 	cmd.Dir = dir
-	debug.FreeOSMemory() // our own memory counts as the child's, up to its exec
-	syscall.Sync()       // what others wrote, or the run before, must not be flushed by this one
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	syscall.Sync() // what others wrote, or the run before, must not be flushed by this one
 	start := time.Now()
-	out, err := cmd.CombinedOutput()
+	err := cmd.Start()
+	if err == nil {
+		look(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
 	wall := time.Since(start)
 	if err != nil {
-		log.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out[max(0, len(out)-2000):])
+		log.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out.Bytes()[max(0, out.Len()-2000):])
 	}
-	return wall, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss / 1024
+	return wall
+}
+
+// peak runs a command and returns its highest memory in MB, looked at every millisecond: what the system tells of an ended process has our own memory in
+// it, from the moment before its exec.
+func peak(dir string, argv ...string) (most int64) {
+	watched(dir, func(pid int) {
+		for {
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			_, rest, found := strings.Cut(string(status), "\nVmHWM:")
+			if err != nil || !found { // it has ended
+				return
+			}
+			var kB int64
+			if _, err := fmt.Sscan(rest, &kB); err == nil {
+				most = max(most, kB/1024)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}, argv...)
+	return most
 }
 
 // machine describes what the figures are of: the processor, its cores, the system, the file system of a folder.
@@ -132,7 +162,11 @@ func machine(dir string) string {
 
 // measure prints a line of the table; a build that was not measured has a negative time. One changed input is the median of five different ones.
 func (b bench) measure(name, dir string, cold time.Duration, change func(i int), argv ...string) {
-	null, peak := b.settled(dir, argv...)
+	null := b.settled(dir, argv...)
+	memory := ""
+	if argv[0] != "go" { // whose memory is not that of what it starts
+		memory = fmt.Sprint(peak(dir, argv...))
+	}
 	rounds := 5
 	if null > 10*time.Second {
 		rounds = 1
@@ -140,26 +174,24 @@ func (b bench) measure(name, dir string, cold time.Duration, change func(i int),
 	var took []time.Duration
 	for k := range rounds {
 		change(7 + k)
-		wall, p := run(dir, argv...)
-		took, peak = append(took, wall), max(peak, p)
+		took = append(took, run(dir, argv...))
 	}
 	slices.Sort(took)
 	from := "–"
 	if cold > 0 {
 		from = fmt.Sprintf("%.2f", cold.Seconds()*1000/float64(5*b.n))
 	}
-	fmt.Printf("| %s | %s | %.3f | %.3f | %d |\n", name, from, null.Seconds(), took[rounds/2].Seconds(), peak)
+	fmt.Printf("| %s | %s | %.3f | %.3f | %s |\n", name, from, null.Seconds(), took[rounds/2].Seconds(), memory)
 }
 
 // settled runs an up-to-date build until what is remembered of its files has settled, then returns the best of three.
-func (b bench) settled(dir string, argv ...string) (best time.Duration, peak int64) {
+func (b bench) settled(dir string, argv ...string) time.Duration {
 	run(dir, argv...)
-	best = time.Hour
+	best := time.Hour
 	for range 3 {
-		wall, p := run(dir, argv...)
-		best, peak = min(best, wall), max(peak, p)
+		best = min(best, run(dir, argv...))
 	}
-	return best, peak
+	return best
 }
 
 func write(path, text string) {

@@ -28,7 +28,7 @@ func (b bench) ours() {
 	b.writeOurs(dir)
 	cold := -time.Second
 	if !b.built {
-		cold, _ = run(dir, b.mage, "batch")
+		cold = run(dir, b.mage, "batch")
 	}
 	b.measure("grimperium", dir, cold, func(i int) { b.edit(dir, i) }, b.mage, "batch")
 	through := []string{"go", "tool", "mage", "batch", "-pipeline=" + filepath.Join(dir, "pipeline.hcl"), "-table=" + filepath.Join(dir, "data/thermo_pm7.csv"),
@@ -36,7 +36,7 @@ func (b bench) ours() {
 	b.measure("grimperium by go tool mage", "", -time.Second, func(i int) { b.edit(dir, 10+i) }, through...)
 
 	check(os.Remove(filepath.Join(dir, "artefacts/.index")))
-	lost, _ := run(dir, b.mage, "batch")
+	lost := run(dir, b.mage, "batch")
 	b.settled(dir, b.mage, "batch")
 	b.edit(dir, b.n-1)
 	start := time.Now()
@@ -99,7 +99,7 @@ func (b bench) writeOurs(dir string) {
 	if b.built {
 		run(dir, b.mage, "batch")
 		b.multiply(dir, path)
-		if took, _ := run(dir, b.mage, "batch"); took > time.Duration(b.n)*time.Millisecond {
+		if took := run(dir, b.mage, "batch"); took > time.Duration(b.n)*time.Millisecond {
 			check(fmt.Errorf("%s: the copies were not taken for finished", dir))
 		}
 	}
