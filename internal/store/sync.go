@@ -14,6 +14,9 @@ import (
 
 // Make makes the artefacts folder, so that a power cut can't take it with all that is in it.
 func (s *Store) Make() error {
+	if _, err := os.Stat(s.Path(JournalName)); err == nil { // which is begun after this
+		return nil
+	}
 	if err := os.MkdirAll(s.root, 0o755); err != nil {
 		return err
 	}
