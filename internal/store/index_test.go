@@ -106,6 +106,29 @@ func TestIndexSameSizeAndTime(t *testing.T) {
 	}
 }
 
+// Where the file system tells writes apart, none that follows a look goes unseen, however soon.
+func TestTellsApart(t *testing.T) {
+	s := open(t)
+	if !tellsApart(s.root) {
+		t.Skip("this file system has a coarse clock")
+	}
+	x := s.Index()
+	m := empty("mol_1")
+	build(t, s, m, "a", print1, "hello")
+	path := filepath.Join(s.TargetDir("mol_1", "a"), "out")
+	for n := range 1000 {
+		seen := x.Digest("mol_1", files)
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		check(t, err)
+		_, err = f.WriteAt([]byte("hellO"), 0)
+		check(t, err)
+		check(t, f.Close())
+		if x.Digest("mol_1", files) == seen {
+			t.Fatalf("write %d goes unseen", n)
+		}
+	}
+}
+
 // A file that is younger than the clock's step is not trusted: its molecule is looked at again.
 func TestSettled(t *testing.T) {
 	at := time.Unix(1000, 123456789)
