@@ -106,7 +106,10 @@ func (t *Table) replaceFile(edits []edit) (done bool, err error) {
 	if info, err := os.Stat(t.path); err != nil || !sameFile(info, t.info) {
 		return false, nil // refresh looks into it
 	}
-	if err := fault.Around("csvmerge.replace", f.CloseAtomicallyReplace); err != nil {
+	if err := f.File.Close(); err != nil { // CloseAtomicallyReplace would flush once more
+		return false, t.writeError(err)
+	}
+	if err := fault.Around("csvmerge.replace", func() error { return os.Rename(f.Name(), target) }); err != nil {
 		return false, t.writeError(err)
 	}
 	t.info = written
