@@ -71,9 +71,6 @@ func Why(ctx context.Context,
 // It works in temporary folders, for some minutes. It installs Debian's make, ninja-build, snakemake and python3-pandas to compare with, as root, and leaves out
 // what it can't install. docs/performance.md has the long runs.
 func Bench(ctx context.Context) error {
-	if err := cli.BenchTools(ctx); err != nil {
-		return err
-	}
 	for _, args := range [][]string{{"./bench/graph", "-n=300"}, {"./bench/overhead", "-rounds=1"}, {"./bench/table", "-parts=merge", "-rounds=2"}} {
 		cmd := exec.CommandContext(ctx, "go", append([]string{"run"}, args...)...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

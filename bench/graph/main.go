@@ -54,13 +54,13 @@ func main() {
 	check(err)
 	defer os.RemoveAll(b.dir)
 	os.Setenv("GRIMPERIUM_HOME", b.dir)
-	check(cli.BenchTools(context.Background()))
 	b.mage = filepath.Join(b.dir, "mage")
 	run("", "go", "tool", "mage", "-compile", b.mage)
 	if *to != "" {
 		b.profile(*to)
 		return
 	}
+	check(cli.BenchTools(context.Background()))
 	fmt.Printf("%d molecules × 5 targets; %s\n\n", b.n, machine(b.dir))
 	fmt.Println("| | from nothing, ms a target | up to date, s | one input changed, s | peak memory, MB |")
 	fmt.Println("|---|---|---|---|---|")

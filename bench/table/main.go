@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"flag"
 	"fmt"
 	"log"
@@ -24,6 +25,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/cli"
 )
 
 // script does for each line of its input what a home-made script does, and answers with the wall time and CPU time in seconds and its peak memory in MB.
@@ -67,6 +69,7 @@ func main() {
 	parts := flag.String("parts", "merge,read,anew", "what is measured")
 	molecules := flag.Int("molecules", 100_000, "that are merged anew")
 	flag.Parse()
+	check(cli.BenchTools(context.Background()))
 	if exec.Command("/usr/bin/python3", "-c", "import pandas").Run() != nil {
 		log.Print("pandas is missing, so the table is compared with nothing: apt-get install python3-pandas")
 		return
