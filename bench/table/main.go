@@ -30,7 +30,7 @@ import (
 
 // script does for each line of its input what a home-made script does, and answers with the wall time and CPU time in seconds and its peak memory in MB.
 const script = `
-import resource, sys, time
+import os, resource, sys, time
 import pandas
 for line in sys.stdin:
     path, mol = line.split()
@@ -38,7 +38,8 @@ for line in sys.stdin:
     table = pandas.read_csv(path)
     if mol != "-":
         table.loc[table.mol_id == mol, ["status", "crest_time", "delta_1"]] = ["OK", 12.5, 1.25]
-        table.to_csv(path, index=False)
+        table.to_csv(path + ".tmp", index=False)
+        os.replace(path + ".tmp", path)
     print(time.perf_counter() - start, time.process_time() - cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, flush=True)
     del table
 `
@@ -169,8 +170,8 @@ func merges(dir string, rounds int) {
 				})
 				best(&limit, func() { replace(filepath.Join(dir, "limit.csv"), data) })
 				best(&held, func() { merge(2*k + 1) })
+				peer.least(py(copied, fmt.Sprintf("mol_%07d", 2*k)))
 			}
-			peer.least(py(copied, fmt.Sprintf("mol_%07d", n)))
 		}
 		fmt.Printf("| %d | %.1f | %.2f | %.2f | %.0f | %.2f | %.0f | %.0f | %.2f |\n", rows, float64(len(data))/1e6, held*1e3, cold*1e3, peer.wall*1e3, limit*1e3, peer.wall/held, peer.wall/cold, held/limit)
 	}

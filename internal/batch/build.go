@@ -21,12 +21,6 @@ import (
 	"grimperium/internal/store"
 )
 
-// Streams of a program, as files in its folder.
-const (
-	stdoutName = "stdout"
-	stderrName = "stderr"
-)
-
 // build runs a target in a scratch folder; what it made arrives whole, or is kept as a failed attempt. rec is nil when
 // the batch was interrupted: the target never happened.
 func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d verdict) (*store.Record, error) {
@@ -217,13 +211,16 @@ func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *
 		return "", "", nil
 	}
 	cmd := runner.Command{Dir: dir, Env: environment(v.m.Environ(task)), Timeout: task.Timeout, MaxBytes: s.Limits.Bytes, MaxFiles: s.Limits.Files,
-		Stdout: filepath.Join(dir, stdoutName), Stderr: filepath.Join(dir, stderrName)}
+		Stdout: filepath.Join(dir, store.StdoutName), Stderr: filepath.Join(dir, store.StderrName)}
 	if s.Builtin {
 		message, err = b.builtin(ctx, s, task, cmd, rec)
 		return message, "", err
 	}
 	if s.Worker != nil {
 		return b.serve(ctx, s, task, cmd, rec)
+	}
+	if err := b.Store.Streams(cmd.Stdout, cmd.Stderr); err != nil {
+		return "", "", err
 	}
 	cmd.Path, cmd.Args = b.programs.path[s.Program], task.Argv[1:]
 	res, err := runner.Run(ctx, cmd)
@@ -364,7 +361,7 @@ func (b *Batch) whereToLook(mol, name string, s *pipeline.Stage) string {
 			candidates = append(candidates, f)
 		}
 	}
-	for _, f := range append(candidates, stderrName, stdoutName) {
+	for _, f := range append(candidates, store.StderrName, store.StdoutName) {
 		if info, err := os.Lstat(filepath.Join(dir, f)); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
 			return shown(filepath.Join(dir, f))
 		}

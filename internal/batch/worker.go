@@ -104,7 +104,7 @@ func (b *Batch) worker(ctx context.Context, key string, s *pipeline.Stage, task 
 			}
 		}
 	}
-	c := runner.Command{Path: b.programs.path[s.Program], Args: s.Worker[1:], Dir: dir, Env: cmd.Env, Stderr: filepath.Join(dir, stderrName)}
+	c := runner.Command{Path: b.programs.path[s.Program], Args: s.Worker[1:], Dir: dir, Env: cmd.Env, Stderr: filepath.Join(dir, store.StderrName)}
 	return runner.StartWorker(ctx, c)
 }
 

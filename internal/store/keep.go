@@ -13,7 +13,7 @@ import (
 
 // prune removes everything from dir that is no output and that keep doesn't mean, or that has nothing in it: most programs are silent on one of
 // their streams. Of what stays it compresses what compress means; of some files it is told their compressed content.
-func prune(dir string, outputs map[string]bool, keep, compress []string, compressed map[string][]byte) error {
+func (s *Store) prune(dir string, outputs map[string]bool, keep, compress []string, compressed map[string][]byte) error {
 	parents := map[string]bool{}
 	for name := range outputs {
 		for d := path.Dir(name); d != "."; d = path.Dir(d) {
@@ -36,6 +36,11 @@ func prune(dir string, outputs map[string]bool, keep, compress []string, compres
 		case e.IsDir() && (parents[name] || packed.Matches(folders, name)):
 			return nil
 		case !outputs[name] && !(e.Type().IsRegular() && packed.Matches(keep, name) && filled(e)):
+			if name == StdoutName || name == StderrName {
+				if done, err := s.spareStream(full); done || err != nil {
+					return err
+				}
+			}
 			if err := removeAll(full); err != nil || !e.IsDir() {
 				return err
 			}

@@ -243,13 +243,12 @@ func (s *Store) write(m *Manifest) error {
 
 // put writes a file by one atomic step, without a flush.
 func (s *Store) put(path string, data []byte) error {
-	tmp := s.Path(scratchName, fmt.Sprintf(".put.%d", s.puts.Add(1))) // killed, it is swept
-	if err := os.MkdirAll(filepath.Dir(tmp), 0o755); err != nil {
+	if err := os.MkdirAll(s.Path(scratchName), 0o755); err != nil {
 		return err
 	}
-	err := fault.Around("store.write", func() error { return os.WriteFile(tmp, data, 0o644) })
+	tmp, err := s.writeTemporary(data)
 	if err == nil {
-		err = moveInto("store.manifest", tmp, path)
+		err = s.moveInto("store.manifest", tmp, path)
 	}
 	if err != nil {
 		os.Remove(tmp)

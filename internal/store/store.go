@@ -37,8 +37,9 @@ const keepHistory = 3
 
 // Store is an artefacts folder.
 type Store struct {
-	root string
-	puts atomic.Int64 // files that were written so far
+	root   string
+	puts   atomic.Int64 // temporary names that were given so far
+	spares spares
 }
 
 // Open returns the store in a folder, which is made with the first target.
@@ -121,7 +122,7 @@ func (s *Store) Commit(m *Manifest, target, scratch string, found *Collected, ke
 	for _, out := range found.outputs {
 		wanted[out.File] = true
 	}
-	if err := prune(scratch, wanted, keep, compress, found.compressed); err != nil {
+	if err := s.prune(scratch, wanted, keep, compress, found.compressed); err != nil {
 		return err
 	}
 	dst := s.TargetDir(m.Molecule, target)
@@ -131,8 +132,11 @@ func (s *Store) Commit(m *Manifest, target, scratch string, found *Collected, ke
 	if err := moveDir("store.move", scratch, dst); err != nil {
 		return err
 	}
-	removeAll(s.FailedDir(m.Molecule, target))
-	os.Remove(filepath.Dir(s.FailedDir(m.Molecule, target)))
+	failed := s.FailedDir(m.Molecule, target)
+	if _, err := os.Lstat(failed); err == nil {
+		removeAll(failed)
+		os.Remove(filepath.Dir(failed)) // with the last instance's
+	}
 	return nil
 }
 
@@ -149,13 +153,14 @@ func moveDir(step, from, to string) error {
 	})
 }
 
-// moveInto is moveDir for a file that may take another's place, neither of them flushed. The two are exchanged and the old one is removed: a rename over a
+// moveInto is moveDir for a file that may take another's place, neither of them flushed. The two are exchanged, and the old one is spare: a rename over a
 // file makes ext4 write the new one to the disk at once (mount option auto_da_alloc), which is for those who never flush and costs more than all else here.
-func moveInto(step, from, to string) error {
+func (s *Store) moveInto(step, from, to string) error {
 	err := fault.Around(step, func() error { return swap(from, to) })
 	switch {
 	case err == nil:
-		return os.Remove(from)
+		s.spares.keep(&s.spares.written, from)
+		return nil
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL):
 		return moveDir(step, from, to)
 	}
