@@ -203,7 +203,7 @@ func (b *Batch) identities(s *pipeline.Stage) map[string]string {
 // where message is in the program's own words.
 func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *pipeline.Task, dir string, rec *store.Record) (message, how string, err error) {
 	for _, f := range task.Files {
-		if err := writeFile(dir, f); err != nil {
+		if err := b.writeFile(dir, f); err != nil {
 			return "", "", err
 		}
 	}
@@ -219,7 +219,7 @@ func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *
 	if s.Worker != nil {
 		return b.serve(ctx, s, task, cmd, rec)
 	}
-	if err := b.Store.Streams(cmd.Stdout, cmd.Stderr); err != nil {
+	if err := b.Store.Reuse(cmd.Stdout, cmd.Stderr); err != nil {
 		return "", "", err
 	}
 	cmd.Path, cmd.Args = b.programs.path[s.Program], task.Argv[1:]
@@ -246,7 +246,7 @@ func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *
 
 // builtin runs a command that is part of the batch, with the programs that it starts.
 func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.Task, cmd runner.Command, rec *store.Record) (string, error) {
-	log, err := os.Create(cmd.Stdout)
+	log, err := b.Store.Create(cmd.Stdout)
 	if err != nil {
 		return "", err
 	}

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -99,7 +100,7 @@ func (b *Batch) worker(ctx context.Context, key string, s *pipeline.Stage, task 
 	}
 	for _, f := range task.Files {
 		if !f.Keep {
-			if err := writeFile(dir, f); err != nil {
+			if err := b.writeFile(dir, f); err != nil {
 				return nil, err
 			}
 		}
@@ -108,12 +109,18 @@ func (b *Batch) worker(ctx context.Context, key string, s *pipeline.Stage, task 
 	return runner.StartWorker(ctx, c)
 }
 
-func writeFile(dir string, f pipeline.TaskFile) error {
+// writeFile writes a task's file in a scratch folder.
+func (b *Batch) writeFile(dir string, f pipeline.TaskFile) error {
 	path := filepath.Join(dir, filepath.FromSlash(f.Name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, f.Content, 0o644)
+	to, err := b.Store.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = to.Write(f.Content)
+	return errors.Join(err, to.Close())
 }
 
 // closeWorkers ends all workers.

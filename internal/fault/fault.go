@@ -38,7 +38,7 @@ var Steps = []string{
 	"store.move",     // a result or a failed attempt, to its place
 	"store.replace",  // a flushed manifest, in the place of the old one
 	"store.scratch",
-	"store.spare", // an empty stream, to be used again
+	"store.spare", // a file that nothing needs, to be used again
 	"store.sweep",
 	"store.write", // the bytes of a manifest, or of the record of an earlier result
 }

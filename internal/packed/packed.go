@@ -15,6 +15,8 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
+
+	"grimperium/internal/inplace"
 )
 
 // Suffix is what the name of a compressed file has behind its own.
@@ -144,8 +146,18 @@ func Pack(path string) error {
 	})
 }
 
-// Put is Pack for a file whose compressed content is at hand.
+// Put is Pack for a file whose compressed content is at hand: where it can, it writes that over the file. Nobody may read it meanwhile.
 func Put(path string, compressed []byte) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path + Suffix); errors.Is(err, fs.ErrNotExist) && inplace.Ours(info) {
+		if err := inplace.Overwrite(path, compressed); err != nil {
+			return err
+		}
+		return os.Rename(path, path+Suffix)
+	}
 	return replace(path, func(to io.Writer) error {
 		_, err := to.Write(compressed)
 		return err

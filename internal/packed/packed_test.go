@@ -57,6 +57,36 @@ func TestPackUnpack(t *testing.T) {
 	}
 }
 
+// TestPut writes over the file, but not where it has another name or may not be written; a longer content, too.
+func TestPut(t *testing.T) {
+	for _, text := range []string{strings.Repeat("a line\n", 100), "x"} {
+		for name, prepare := range map[string]func(path string) error{
+			"ours":      func(string) error { return nil },
+			"linked":    func(path string) error { return os.Link(path, path+".backup") },
+			"read-only": func(path string) error { return os.Chmod(path, 0o444) },
+		} {
+			path := filepath.Join(t.TempDir(), "pm7.aux")
+			put(t, path, []byte(text))
+			if err := prepare(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := Put(path, Compress([]byte(text))); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := ReadFile(path, int64(len(text))); err != nil || string(got) != text || Stored(path) != path+Suffix {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
+			if backup, err := os.ReadFile(path + ".backup"); err == nil && string(backup) != text {
+				t.Errorf("%s: the other name has %q now", name, backup)
+			}
+			put(t, path, []byte(text))
+			if err := Put(path, nil); !os.IsExist(err) {
+				t.Errorf("%s: put over another file: %v", name, err)
+			}
+		}
+	}
+}
+
 // TestForeign reads what no Pack wrote: each is an error that names the file, and none fills the memory.
 func TestForeign(t *testing.T) {
 	w, err := zstd.NewWriter(nil)

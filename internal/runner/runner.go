@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"grimperium/internal/inplace"
 )
 
 // Command is one program to run. There is no shell in between: every word arrives as it is written here.
@@ -139,29 +141,13 @@ func openStreams(c Command) ([]*os.File, error) {
 		if path == "" {
 			path = os.DevNull
 		}
-		f, err := openStream(path)
+		f, err := inplace.Create(path)
 		if err != nil {
 			return files, fmt.Errorf("%s: cannot be created for the program's output: %w", path, pathCause(err))
 		}
 		files = append(files, f)
 	}
 	return files, nil
-}
-
-// openStream opens a file to be written from its beginning. One that is empty already is not emptied: ext4 would write what comes into it to the disk as
-// soon as it is closed (mount option auto_da_alloc).
-func openStream(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := f.Stat(); err == nil && info.Size() > 0 {
-		if err := f.Truncate(0); err != nil {
-			f.Close()
-			return nil, err
-		}
-	}
-	return f, nil
 }
 
 func closeAll(files []*os.File) {

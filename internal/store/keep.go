@@ -36,8 +36,8 @@ func (s *Store) prune(dir string, outputs map[string]bool, keep, compress []stri
 		case e.IsDir() && (parents[name] || packed.Matches(folders, name)):
 			return nil
 		case !outputs[name] && !(e.Type().IsRegular() && packed.Matches(keep, name) && filled(e)):
-			if name == StdoutName || name == StderrName {
-				if done, err := s.spareStream(full); done || err != nil {
+			if e.Type().IsRegular() {
+				if done, err := s.spare(full); done || err != nil {
 					return err
 				}
 			}

@@ -1,50 +1,66 @@
 package store
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"syscall"
 	"testing"
 )
 
-// TestSpareStreams has programs that are silent: what they did not write is the next one's, unless it is an output, or has another name that someone gave it.
-func TestSpareStreams(t *testing.T) {
+// TestSpares has programs leave files: what is not kept is used again, empty. What is an output, or has another name that someone gave it, or other
+// permissions, is not.
+func TestSpares(t *testing.T) {
 	s := open(t)
 	m := empty("m")
-	run := func(target string, outputs map[string]string, link string) (scratch string) {
-		t.Helper()
+	for n, c := range []struct {
+		outputs map[string]string
+		leave   func(path string) error // beside the stream
+		spare   int
+	}{
+		{nil, func(string) error { return nil }, 1},
+		{map[string]string{"log": StdoutName}, func(string) error { return nil }, 0},
+		{nil, func(path string) error { return os.WriteFile(path, []byte("some text"), 0o644) }, 2},
+		{map[string]string{"other": "left"}, func(path string) error { return os.Link(filepath.Join(filepath.Dir(path), StdoutName), path) }, 0},
+		{nil, func(path string) error { return os.WriteFile(path, nil, 0o400) }, 1},
+		{nil, func(path string) error { return os.Symlink(StdoutName, path) }, 1},
+	} {
+		s.spares.empty = nil
+		target := fmt.Sprint("t", n)
 		dir, err := s.Scratch("m", target)
 		check(t, err)
-		stdout := filepath.Join(dir, StdoutName)
-		check(t, s.Streams(stdout))
-		f, err := os.OpenFile(stdout, os.O_CREATE|os.O_WRONLY, 0o644)
+		f, err := s.Create(filepath.Join(dir, StdoutName))
 		check(t, err)
 		check(t, f.Close())
-		if link != "" {
-			check(t, os.Link(stdout, filepath.Join(dir, link)))
+		check(t, c.leave(filepath.Join(dir, "left")))
+		check(t, s.Commit(m, target, dir, Collect(dir, c.outputs, nil), nil, nil, &Record{Fingerprint: print1, Outcome: OK}))
+		if got := len(s.spares.empty); got != c.spare {
+			t.Errorf("%s: %d spare files, not %d", target, got, c.spare)
 		}
-		check(t, s.Commit(m, target, dir, Collect(dir, outputs, nil), nil, nil, &Record{Fingerprint: print1, Outcome: OK}))
-		return dir
+		if got := list(t, s.TargetDir("m", target)); len(got) != len(c.outputs) {
+			t.Errorf("%s: %v is left", target, got)
+		}
+		into := filepath.Join(t.TempDir(), "new")
+		check(t, s.Reuse(into))
+		info, err := os.Lstat(into)
+		if (err == nil) != (c.spare > 0) || err == nil && info.Size() > 0 {
+			t.Errorf("%s, used again: %v, %v", target, info, err)
+		}
 	}
-	spare := func() []string { return slices.Clone(s.spares.empty) }
+}
 
-	run("a", nil, "")
-	first := spare()
-	if len(first) != 1 {
-		t.Fatalf("%d spare files after a silent program", len(first))
+// TestMostSpare has a program leave more than will be needed.
+func TestMostSpare(t *testing.T) {
+	s := open(t)
+	dir, err := s.Scratch("m", "a")
+	check(t, err)
+	for n := range mostSpare + 5 {
+		check(t, os.WriteFile(filepath.Join(dir, fmt.Sprint(n)), nil, 0o644))
 	}
-	run("b", map[string]string{"log": StdoutName}, "")
-	if left := spare(); len(left) != 0 {
-		t.Errorf("%v is spare, and should be the output of b", left)
-	}
-	if info, err := os.Lstat(filepath.Join(s.TargetDir("m", "b"), StdoutName)); err != nil || info.Size() != 0 {
-		t.Errorf("the empty output: %v", err)
-	}
-	run("c", map[string]string{"other": "name"}, "name")
-	if left := spare(); len(left) != 0 {
-		t.Errorf("%v is spare, and an output too", left)
+	check(t, s.Commit(empty("m"), "a", dir, Collect(dir, nil, nil), nil, nil, &Record{Fingerprint: print1, Outcome: OK}))
+	if got := len(list(t, s.Path(scratchName))); got != mostSpare {
+		t.Errorf("%d files are left, not %d", got, mostSpare)
 	}
 }
 
