@@ -64,11 +64,6 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 	}
 	rec.Finished = time.Now()
 	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()
-	if message == "" {
-		if message = changedInput(task); message != "" {
-			rec.Outcome = store.Failed
-		}
-	}
 	return rec, b.settle(v, s, i, task, dir, rec, message, how)
 }
 
@@ -81,6 +76,9 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	collected := make(chan *store.Collected, 1)
 	if message == "" {
 		go func() { collected <- store.Collect(dir, s.Outputs, s.Compress) }() // on another core, while the values are read
+		if message = changedInput(task); message != "" {
+			rec.Outcome = store.Failed
+		}
 	}
 	odd := store.Regular(dir, s.Outputs)
 	if err = odd; odd == nil || errors.Is(odd, fs.ErrNotExist) { // a parser must not wait for a pipe, or follow a link
