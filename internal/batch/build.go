@@ -267,6 +267,9 @@ func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.T
 		c.Path, c.Args, c.Dir = path, argv[1:], sub
 		c.Stdout, c.Stderr = filepath.Join(sub, logName), filepath.Join(sub, logName)
 		c.Timeout = 0 // ctx has the target's
+		if err := b.Store.Reuse(c.Stdout); err != nil {
+			return err
+		}
 		before := runner.ThreadCPU()
 		res, err := runner.Run(ctx, c)
 		began += runner.ThreadCPU() - before // to start a program is no computing

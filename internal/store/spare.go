@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 
@@ -41,6 +43,13 @@ func (s *spares) take(list *[]string) (path string) {
 	return path
 }
 
+// clear forgets what is spare, since it is about to be swept.
+func (s *spares) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.empty, s.written = nil, nil
+}
+
 // temporary is a new name in the scratch folder; killed, it is swept.
 func (s *Store) temporary() string { return s.Path(scratchName, fmt.Sprintf(".put.%d", s.puts.Add(1))) }
 
@@ -54,7 +63,8 @@ func (s *Store) Reuse(paths ...string) error {
 		if empty == "" {
 			break
 		}
-		if err := fault.Around("store.spare", func() error { return os.Rename(empty, path) }); err != nil {
+		err := fault.Around("store.spare", func() error { return os.Rename(empty, path) })
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // as where someone has tidied up the scratch folder
 			return err
 		}
 	}

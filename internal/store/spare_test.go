@@ -62,6 +62,13 @@ func TestMostSpare(t *testing.T) {
 	if got := len(list(t, s.Path(scratchName))); got != mostSpare {
 		t.Errorf("%d files are left, not %d", got, mostSpare)
 	}
+	check(t, s.Sweep())
+	check(t, s.Reuse(s.Path("new")))
+	if _, err := os.Lstat(s.Path("new")); err == nil || s.spares.empty != nil {
+		t.Errorf("after a sweep: %v, %v", err, s.spares.empty)
+	}
+	s.spares.empty = []string{s.Path("gone")}
+	check(t, s.Reuse(s.Path("new")))
 }
 
 // TestSpareManifests writes manifests over those that they replaced, shorter ones over longer ones, and over none that a backup holds.

@@ -92,6 +92,7 @@ func (s *Store) Scratch(mol, target string) (string, error) {
 
 // Sweep removes what targets left that were interrupted: they never happened.
 func (s *Store) Sweep() error {
+	s.spares.clear()
 	return fault.Around("store.sweep", func() error { return removeAll(s.Path(scratchName)) })
 }
 
