@@ -1,6 +1,6 @@
 // Graph measures the machine alone against make, ninja and snakemake: N molecules × 5 chained stages that copy a small file. Everything from
 // nothing, everything up to date, one input changed, peak memory; ours also through go tool mage, with its index lost, and until the first program starts
-// when only the last molecule is stale. All in one run, one after the other. Peers are installed where apt-get can; those that are not there, or would take
+// when only the last molecule is stale. All in one run, the changes by turns. Peers are installed where apt-get can; those that are not there, or would take
 // too long (snakemake beyond 500), are left out.
 //
 //	go run ./bench/graph -n 1000
@@ -38,6 +38,7 @@ type bench struct {
 	keep  string
 	dir   string
 	mage  string // our compiled binary
+	lines []*line
 }
 
 func main() {
@@ -62,8 +63,6 @@ func main() {
 	}
 	check(cli.BenchTools(context.Background()))
 	fmt.Printf("%d molecules × 5 targets; %s\n\n", b.n, machine(b.dir))
-	fmt.Println("| | from nothing, ms a target | up to date, s | one input changed, s | peak memory, MB |")
-	fmt.Println("|---|---|---|---|---|")
 	b.ours()
 	for _, peer := range []struct {
 		name  string
@@ -76,7 +75,6 @@ func main() {
 		{"snakemake", writeSnake, []string{"snakemake", "-j1", "--quiet", "--nolock"}, 500},
 	} {
 		if _, err := exec.LookPath(peer.argv[0]); err != nil || (b.n > peer.most && !*slow) {
-			fmt.Printf("| %s | – | – | – | – |\n", peer.name)
 			continue
 		}
 		dir, cold := filepath.Join(b.dir, peer.name), -time.Second
@@ -88,6 +86,8 @@ func main() {
 		}
 		b.measure(peer.name, dir, cold, func(i int) { touch(filepath.Join(dir, "in", fmt.Sprint(i))) }, peer.argv...)
 	}
+	b.finish()
+	b.lost()
 	b.limits()
 }
 
@@ -160,28 +160,57 @@ func machine(dir string) string {
 	return fmt.Sprintf("%s, %d cores, Linux %s, %s, %s", model, runtime.NumCPU(), strings.TrimSpace(string(release)), name, runtime.Version())
 }
 
-// measure prints a line of the table; a build that was not measured has a negative time. One changed input is the median of five different ones.
-func (b bench) measure(name, dir string, cold time.Duration, change func(i int), argv ...string) {
-	null := b.settled(dir, argv...)
-	memory := ""
+// line is one of the table.
+type line struct {
+	name, memory string
+	cold, null   time.Duration // cold is negative for a build that was not measured
+	change       func(i int)   // one input; i is below mostRounds
+	run          func() time.Duration
+	changed      []time.Duration
+}
+
+const mostRounds = 15
+
+// measure begins a line of the table.
+func (b *bench) measure(name, dir string, cold time.Duration, change func(i int), argv ...string) {
+	r := &line{name: name, cold: cold, null: b.settled(dir, argv...), change: change, run: func() time.Duration { return run(dir, argv...) }}
 	if argv[0] != "go" { // whose memory is not that of what it starts
-		memory = fmt.Sprint(peak(dir, argv...))
+		r.memory = fmt.Sprint(peak(dir, argv...))
 	}
-	rounds := 5
-	if null > 10*time.Second {
-		rounds = 1
+	b.lines = append(b.lines, r)
+}
+
+// rounds is how often one input is changed.
+func (r *line) rounds() int {
+	switch {
+	case r.null > 10*time.Second:
+		return 1
+	case r.null > time.Second:
+		return 5
 	}
-	var took []time.Duration
-	for k := range rounds {
-		change(7 + k)
-		took = append(took, run(dir, argv...))
+	return mostRounds
+}
+
+// finish changes one input in each of the builds, by turns, since the machine and its disk are not always as quick, and prints the table.
+func (b *bench) finish() {
+	for k := range mostRounds {
+		for _, r := range b.lines {
+			if k < r.rounds() {
+				r.change(k)
+				r.changed = append(r.changed, r.run())
+			}
+		}
 	}
-	slices.Sort(took)
-	from := "–"
-	if cold > 0 {
-		from = fmt.Sprintf("%.2f", cold.Seconds()*1000/float64(5*b.n))
+	fmt.Println("| | from nothing, ms a target | up to date, s | one input changed, s | peak memory, MB |")
+	fmt.Println("|---|---|---|---|---|")
+	for _, r := range b.lines {
+		slices.Sort(r.changed)
+		from := "–"
+		if r.cold > 0 {
+			from = fmt.Sprintf("%.2f", r.cold.Seconds()*1000/float64(5*b.n))
+		}
+		fmt.Printf("| %s | %s | %.3f | %.3f | %s |\n", r.name, from, r.null.Seconds(), r.changed[len(r.changed)/2].Seconds(), r.memory)
 	}
-	fmt.Printf("| %s | %s | %.3f | %.3f | %s |\n", name, from, null.Seconds(), took[rounds/2].Seconds(), memory)
 }
 
 // settled runs an up-to-date build until what is remembered of its files has settled, then returns the best of three.

@@ -23,7 +23,7 @@ stage "s1" {
 var smiles = []string{"C", "CC", "CCC", "CCCC", "CCCCC", "CCCCCC", "CCCCCCC"}
 
 // ours measures our own batch, on the compiled binary and through go tool mage.
-func (b bench) ours() {
+func (b *bench) ours() {
 	dir := filepath.Join(b.dir, "ours")
 	b.writeOurs(dir)
 	cold := -time.Second
@@ -33,8 +33,12 @@ func (b bench) ours() {
 	b.measure("grimperium", dir, cold, func(i int) { b.edit(dir, i) }, b.mage, "batch")
 	through := []string{"go", "tool", "mage", "batch", "-pipeline=" + filepath.Join(dir, "pipeline.hcl"), "-table=" + filepath.Join(dir, "data/thermo_pm7.csv"),
 		"-artefacts=" + filepath.Join(dir, "artefacts")}
-	b.measure("grimperium by go tool mage", "", -time.Second, func(i int) { b.edit(dir, 10+i) }, through...)
+	b.measure("grimperium by go tool mage", "", -time.Second, func(i int) { b.edit(dir, mostRounds+i) }, through...)
+}
 
+// lost measures our batch without its index, and until the first program starts when only the last molecule is stale.
+func (b *bench) lost() {
+	dir := filepath.Join(b.dir, "ours")
 	check(os.Remove(filepath.Join(dir, "artefacts/.index")))
 	lost := run(dir, b.mage, "batch")
 	b.settled(dir, b.mage, "batch")
