@@ -37,7 +37,7 @@ func (b *bench) ours() {
 }
 
 // lost measures our batch without its index, and until the first program starts when only the last molecule is stale.
-func (b *bench) lost() {
+func (b bench) lost() {
 	dir := filepath.Join(b.dir, "ours")
 	check(os.Remove(filepath.Join(dir, "artefacts/.index")))
 	lost := run(dir, b.mage, "batch")

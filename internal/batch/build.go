@@ -21,6 +21,12 @@ import (
 	"grimperium/internal/store"
 )
 
+// Streams of a program, as files in its folder.
+const (
+	stdoutName = "stdout"
+	stderrName = "stderr"
+)
+
 // build runs a target in a scratch folder; what it made arrives whole, or is kept as a failed attempt. rec is nil when
 // the batch was interrupted: the target never happened.
 func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d verdict) (*store.Record, error) {
@@ -209,7 +215,7 @@ func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *
 		return "", "", nil
 	}
 	cmd := runner.Command{Dir: dir, Env: environment(v.m.Environ(task)), Timeout: task.Timeout, MaxBytes: s.Limits.Bytes, MaxFiles: s.Limits.Files,
-		Stdout: filepath.Join(dir, store.StdoutName), Stderr: filepath.Join(dir, store.StderrName)}
+		Stdout: filepath.Join(dir, stdoutName), Stderr: filepath.Join(dir, stderrName)}
 	if s.Builtin {
 		message, err = b.builtin(ctx, s, task, cmd, rec)
 		return message, "", err
@@ -244,7 +250,7 @@ func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *
 
 // builtin runs a command that is part of the batch, with the programs that it starts.
 func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.Task, cmd runner.Command, rec *store.Record) (string, error) {
-	log, err := b.Store.Create(cmd.Stdout)
+	log, err := b.Store.Create(cmd.Stdout, 0o666)
 	if err != nil {
 		return "", err
 	}
@@ -267,10 +273,10 @@ func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.T
 		c.Path, c.Args, c.Dir = path, argv[1:], sub
 		c.Stdout, c.Stderr = filepath.Join(sub, logName), filepath.Join(sub, logName)
 		c.Timeout = 0 // ctx has the target's
+		before := runner.ThreadCPU()
 		if err := b.Store.Reuse(c.Stdout); err != nil {
 			return err
 		}
-		before := runner.ThreadCPU()
 		res, err := runner.Run(ctx, c)
 		began += runner.ThreadCPU() - before // to start a program is no computing
 		rec.CPU += (res.User + res.System).Seconds()
@@ -362,7 +368,7 @@ func (b *Batch) whereToLook(mol, name string, s *pipeline.Stage) string {
 			candidates = append(candidates, f)
 		}
 	}
-	for _, f := range append(candidates, store.StderrName, store.StdoutName) {
+	for _, f := range append(candidates, stderrName, stdoutName) {
 		if info, err := os.Lstat(filepath.Join(dir, f)); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
 			return shown(filepath.Join(dir, f))
 		}

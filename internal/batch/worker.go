@@ -105,7 +105,7 @@ func (b *Batch) worker(ctx context.Context, key string, s *pipeline.Stage, task 
 			}
 		}
 	}
-	c := runner.Command{Path: b.programs.path[s.Program], Args: s.Worker[1:], Dir: dir, Env: cmd.Env, Stderr: filepath.Join(dir, store.StderrName)}
+	c := runner.Command{Path: b.programs.path[s.Program], Args: s.Worker[1:], Dir: dir, Env: cmd.Env, Stderr: filepath.Join(dir, stderrName)}
 	return runner.StartWorker(ctx, c)
 }
 
@@ -115,7 +115,7 @@ func (b *Batch) writeFile(dir string, f pipeline.TaskFile) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	to, err := b.Store.Create(path)
+	to, err := b.Store.Create(path, 0o644)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,7 @@
 //
 // A file system takes longer to remove a file and to make another than to write over it, most of all an ext4 without a journal: looking for an inode, it
 // passes over each that was freed in the last minutes. And ext4 writes a file to the disk as soon as it is closed, if it was emptied first (mount option
-// auto_da_alloc, for programs that never flush): so nothing here is emptied that is going to be written.
+// auto_da_alloc, for programs that never flush): so what is empty is not emptied again, and what is written over is only cut to its new length.
 package inplace
 
 import (
@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Create is os.Create; what is empty already is only opened.
-func Create(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
+// Create is os.Create, with the mode of a new file; what is empty already is only opened.
+func Create(path string, mode fs.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, mode)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ func TestCreateAndOverwrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	write := func(text string) {
 		t.Helper()
-		f, err := Create(path)
+		f, err := Create(path, 0o644)
 		if err == nil {
 			_, err = f.WriteString(text)
 		}

@@ -141,7 +141,7 @@ func openStreams(c Command) ([]*os.File, error) {
 		if path == "" {
 			path = os.DevNull
 		}
-		f, err := inplace.Create(path)
+		f, err := inplace.Create(path, 0o666)
 		if err != nil {
 			return files, fmt.Errorf("%s: cannot be created for the program's output: %w", path, pathCause(err))
 		}

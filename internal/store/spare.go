@@ -11,12 +11,6 @@ import (
 	"grimperium/internal/inplace"
 )
 
-// Streams of a program, as files in its folder.
-const (
-	StdoutName = "stdout"
-	StderrName = "stderr"
-)
-
 // spares are files in the scratch folder that nothing needs any more: what programs left that is not kept, emptied, and manifests that newer ones took the
 // place of. They are used again, which costs less than a file removed and another made (see package inplace).
 type spares struct {
@@ -71,12 +65,12 @@ func (s *Store) Reuse(paths ...string) error {
 	return nil
 }
 
-// Create is os.Create for a file in a scratch folder.
-func (s *Store) Create(path string) (*os.File, error) {
+// Create makes a file in a scratch folder, with this mode if it is a new one.
+func (s *Store) Create(path string, mode fs.FileMode) (*os.File, error) {
 	if err := s.Reuse(path); err != nil {
 		return nil, err
 	}
-	return inplace.Create(path)
+	return inplace.Create(path, mode)
 }
 
 // spare takes a file that is to be removed, if it can be used again, and says whether it has. Nobody writes to it any more: the runner leaves no process.
@@ -92,7 +86,7 @@ func (s *Store) spare(path string) (bool, error) {
 	if err := fault.Around("store.spare", func() error { return os.Rename(path, to) }); err != nil {
 		return false, err
 	}
-	f, err := inplace.Create(to) // and empties it
+	f, err := inplace.Create(to, 0o644) // and empties it
 	if err != nil {
 		return true, err
 	}

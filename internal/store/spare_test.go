@@ -20,17 +20,17 @@ func TestSpares(t *testing.T) {
 		spare   int
 	}{
 		{nil, func(string) error { return nil }, 1},
-		{map[string]string{"log": StdoutName}, func(string) error { return nil }, 0},
+		{map[string]string{"log": "stdout"}, func(string) error { return nil }, 0},
 		{nil, func(path string) error { return os.WriteFile(path, []byte("some text"), 0o644) }, 2},
-		{map[string]string{"other": "left"}, func(path string) error { return os.Link(filepath.Join(filepath.Dir(path), StdoutName), path) }, 0},
+		{map[string]string{"other": "left"}, func(path string) error { return os.Link(filepath.Join(filepath.Dir(path), "stdout"), path) }, 0},
 		{nil, func(path string) error { return os.WriteFile(path, nil, 0o400) }, 1},
-		{nil, func(path string) error { return os.Symlink(StdoutName, path) }, 1},
+		{nil, func(path string) error { return os.Symlink("stdout", path) }, 1},
 	} {
 		s.spares.empty = nil
 		target := fmt.Sprint("t", n)
 		dir, err := s.Scratch("m", target)
 		check(t, err)
-		f, err := s.Create(filepath.Join(dir, StdoutName))
+		f, err := s.Create(filepath.Join(dir, "stdout"), 0o644)
 		check(t, err)
 		check(t, f.Close())
 		check(t, c.leave(filepath.Join(dir, "left")))
