@@ -30,23 +30,26 @@ func (b *Batch) checkFlags() error {
 	return nil
 }
 
-// again reports whether a skipped row is to be looked at although nothing about it changed: it is to be tried again, may have more time
-// or more reruns now, or its reruns were set back by hand.
+// again reports whether a skipped row is to be looked at although nothing about it changed: it may have more time or more reruns now, or its
+// reruns were set back by hand.
 func (b *Batch) again(i int) bool {
 	if b.Table.Status(i) != csvmerge.Skip {
 		return false
 	}
 	reruns, _ := b.Table.Value(i, "reruns").(int64)
-	return b.retried(i) || len(b.Timeouts) > 0 || int(reruns) < b.Pipeline.MaxReruns
+	return len(b.Timeouts) > 0 || int(reruns) < b.Pipeline.MaxReruns
 }
 
-// retried reports whether a skipped row is one that Config.Retry means: all, the ones that failed in a stage, or the ones with a text in
-// their error message, in any letter case.
+// retried reports whether a row is one that Config.Retry means: of those that are skipped, or whose result is without some of its targets, all, the
+// ones that failed in a stage, or the ones with a text in their error message, in any letter case.
 func (b *Batch) retried(i int) bool {
-	if b.Retry == "" || b.Table.Status(i) != csvmerge.Skip {
+	if b.Retry == "" {
 		return false
 	}
-	message := b.Table.Cell(i, "error_message").Text
+	status, message := b.Table.Status(i), b.Table.Cell(i, "error_message").Text
+	if status != csvmerge.Skip && (status != csvmerge.OK || message == "") {
+		return false
+	}
 	if b.Retry == RetryAll {
 		return true
 	}

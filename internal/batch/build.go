@@ -31,14 +31,14 @@ const (
 // the batch was interrupted: the target never happened.
 func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d verdict) (*store.Record, error) {
 	name := s.Instance(i)
-	rec := &store.Record{Fingerprint: d.print, Description: d.lines, Reading: d.reading, Outcome: store.OK, Attempt: v.reruns,
+	rec := &store.Record{Fingerprint: d.print, Description: d.lines, Reading: d.reading, Outcome: store.OK, Attempt: d.attempt,
 		Programs: b.identities(s), Started: time.Now()}
 	task := d.task
 	var salvaged []string
-	if v.reruns > 0 {
+	if d.attempt > 0 {
 		salvaged = b.salvaged(v, name, s)
 		var err error
-		if task, err = b.task(v, s, i, v.reruns, salvaged...); err != nil {
+		if task, err = b.task(v, s, i, d.attempt, salvaged...); err != nil {
 			rec.Outcome = store.Failed
 			return rec, b.fail(v, s, i, rec, err.Error())
 		}
@@ -60,7 +60,7 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 		}
 	}
 	message, how := "", ""
-	if err := v.m.Precheck(s, i, v.reruns); err != nil {
+	if err := v.m.Precheck(s, i, d.attempt); err != nil {
 		message = err.Error()
 	} else if message, how, err = b.execute(ctx, v, s, task, dir, rec); err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	for _, f := range s.Outputs { // where to look stands at the end
 		message = strings.TrimPrefix(message, f+": ")
 	}
-	if err := b.keepFailed(v, s, name, dir, task, message); err != nil {
+	if err := b.keepFailed(v, s, name, dir, task, rec.Attempt, message); err != nil {
 		return err
 	}
 	return b.fail(v, s, i, rec, fmt.Sprintf("%s (%s%s)", message, how, b.whereToLook(v.id, name, s)))
@@ -167,7 +167,7 @@ func copyFile(from, to string) error {
 
 // compute evaluates a stage of values alone: it has no program, no files and no folder.
 func (b *Batch) compute(v *visit, s *pipeline.Stage, i int, rec *store.Record) error {
-	err := v.m.Precheck(s, i, v.reruns)
+	err := v.m.Precheck(s, i, rec.Attempt)
 	if err == nil {
 		rec.Values, err = v.m.Read(s, i, nil)
 	}
@@ -321,9 +321,9 @@ func lastLine(name string) string {
 }
 
 // keepFailed keeps a failed attempt's folder for reading, with the command that can be tried by hand.
-func (b *Batch) keepFailed(v *visit, s *pipeline.Stage, name, dir string, task *pipeline.Task, message string) error {
+func (b *Batch) keepFailed(v *visit, s *pipeline.Stage, name, dir string, task *pipeline.Task, attempt int, message string) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s/%s, attempt %d\n%s\n", v.id, name, v.reruns+1, message)
+	fmt.Fprintf(&text, "%s/%s, attempt %d\n%s\n", v.id, name, attempt+1, message)
 	if len(task.Argv) > 0 {
 		text.WriteString("\nThe command, to be tried in this folder:\n")
 		for _, kv := range task.Env {

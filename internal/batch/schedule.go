@@ -32,7 +32,7 @@ func (b *Batch) schedule() (todo []string, perhaps []unsure, err error) {
 			continue
 		}
 		status := b.Table.Status(i)
-		if (status == csvmerge.OK || status == csvmerge.Skip) && !b.again(i) && b.Index.Known(id, b.key(i, b.row(i))) {
+		if (status == csvmerge.OK || status == csvmerge.Skip) && !b.again(i) && !b.retried(i) && b.Index.Known(id, b.key(i, b.row(i))) {
 			perhaps = append(perhaps, unsure{id, status == csvmerge.Skip})
 		} else {
 			rows = append(rows, i)
@@ -218,10 +218,10 @@ func cells(t *csvmerge.Table, i int, columns []string) map[string]any {
 	return out
 }
 
-// row is what the table says of a molecule's results: its status and merged cells.
+// row is what the table says of a molecule's results: its status, its message and its merged cells.
 func (b *Batch) row(i int) string {
-	parts := make([]string, 1, len(b.Pipeline.Merged)+1)
-	parts[0] = b.Table.Status(i).String()
+	parts := make([]string, 2, len(b.Pipeline.Merged)+2)
+	parts[0], parts[1] = b.Table.Status(i).String(), b.Table.Cell(i, "error_message").Text
 	for _, c := range b.Pipeline.Merged {
 		parts = append(parts, b.Table.Cell(i, c).Text)
 	}
@@ -244,12 +244,12 @@ func (b *Batch) recall(i int) map[string]string {
 	id := b.Table.ID(i)
 	row := b.Index.Row(id)
 	parts := strings.Split(row, "\x00")
-	if parts[0] != csvmerge.OK.String() || len(parts) != len(b.Pipeline.Merged)+1 || b.died[id] != "" || !b.Index.Fresh(id, b.key(i, row)) {
+	if parts[0] != csvmerge.OK.String() || len(parts) != len(b.Pipeline.Merged)+2 || b.died[id] != "" || b.retried(i) || !b.Index.Fresh(id, b.key(i, row)) {
 		return nil
 	}
-	cells := map[string]string{"error_message": ""}
+	cells := map[string]string{"error_message": parts[1]}
 	for n, c := range b.Pipeline.Merged {
-		cells[c] = parts[n+1]
+		cells[c] = parts[n+2]
 	}
 	return cells
 }

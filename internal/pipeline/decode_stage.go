@@ -46,6 +46,9 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	if a := content.Attributes["salvage"]; a != nil {
 		diags = append(diags, s.decodeSalvage(a)...)
 	}
+	if a := content.Attributes["at_least"]; a != nil {
+		diags = append(diags, s.decodeAtLeast(a)...)
+	}
 	files := int64(s.Limits.Files)
 	diags = append(diags, s.decodeLimit(content.Attributes["max_files"], &files)...)
 	s.Limits.Files = int(files)

@@ -118,6 +118,7 @@ type Stage struct {
 	Limits      Limits
 	Cores       int            // that its program takes
 	ExitCodes   map[int]string // what its program means by them, for the failure's message
+	AtLeast     int            // as many targets must succeed for the failed ones to be left out; 0: every target must
 
 	enabled                hcl.Expression
 	command, values, each  hcl.Expression
@@ -195,6 +196,12 @@ type Task struct {
 	Timeout  time.Duration
 	Programs []string
 	environ  []string // Env with the paths of inputs
+}
+
+// Same reports whether two tasks run the same command on the same files, in whatever time.
+func (t *Task) Same(o *Task) bool {
+	same := func(a, b TaskFile) bool { return a.Name == b.Name && a.SHA256 == b.SHA256 }
+	return slices.Equal(t.Words, o.Words) && slices.Equal(t.Env, o.Env) && slices.EqualFunc(t.Files, o.Files, same)
 }
 
 // TaskFile is a file that is written into the scratch folder before the program starts.
