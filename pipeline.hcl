@@ -87,6 +87,7 @@ stage "rdkit" {
     geometry   = "geometry.xyz"
     pool       = "pool.xyz"
   }
+  no_retry = [3] # embed.py: the row itself is wrong; another attempt can only fail the same way
   values = {
     nheavy        = jsondecode(file(output.properties)).nheavy
     nrotbonds     = jsondecode(file(output.properties)).nrotbonds

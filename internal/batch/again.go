@@ -30,14 +30,9 @@ func (b *Batch) checkFlags() error {
 	return nil
 }
 
-// again reports whether a skipped row is to be looked at although nothing about it changed: it may have more time or more reruns now, or its
-// reruns were set back by hand.
+// again reports whether a row is to be looked at although nothing about it changed: it is to be tried again, or may have more time now.
 func (b *Batch) again(i int) bool {
-	if b.Table.Status(i) != csvmerge.Skip {
-		return false
-	}
-	reruns, _ := b.Table.Value(i, "reruns").(int64)
-	return len(b.Timeouts) > 0 || int(reruns) < b.Pipeline.MaxReruns
+	return b.retried(i) || (b.Table.Status(i) == csvmerge.Skip && len(b.Timeouts) > 0)
 }
 
 // retried reports whether a row is one that Config.Retry means: of those that are skipped, or whose result is without some of its targets, all, the

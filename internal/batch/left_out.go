@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"grimperium/internal/pipeline"
@@ -107,7 +108,7 @@ func (b *Batch) leaves(v *visit, s *pipeline.Stage, i int, rec *store.Record) bo
 
 // another reports whether a failed target has an attempt left that does something else than the one that failed.
 func (b *Batch) another(v *visit, s *pipeline.Stage, i int, rec *store.Record) bool {
-	if rec.Attempt+1 >= b.Pipeline.MaxReruns || s.Program == "" {
+	if rec.Attempt+1 >= b.Pipeline.MaxReruns || s.Program == "" || final(s, rec) {
 		return false
 	}
 	if len(b.salvaged(v, s.Instance(i), s)) > 0 {
@@ -123,6 +124,11 @@ func (b *Batch) another(v *visit, s *pipeline.Stage, i int, rec *store.Record) b
 	}
 	moreTime := next.Timeout == 0 || next.Timeout.Seconds() > rec.Timeout
 	return (rec.Outcome == store.TimedOut && moreTime) || !next.Same(last)
+}
+
+// final reports whether a target failed with an exit code after which another attempt can only fail the same way.
+func final(s *pipeline.Stage, rec *store.Record) bool {
+	return rec.Outcome == store.Failed && slices.Contains(s.NoRetry, rec.ExitCode)
 }
 
 // judgeAll judges the targets of a stage, as targets would build them.

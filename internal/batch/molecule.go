@@ -38,6 +38,7 @@ type failure struct {
 	target, message string
 	skipped         bool // nothing was tried: the target failed before and would fail the same way again
 	attempts        int  // that failed, of the molecule
+	final           bool // the stage's no_retry says that another attempt can only fail the same way
 }
 
 // visit begins to look at the molecule of a row.
@@ -218,7 +219,7 @@ func (b *Batch) fold(v *visit) error {
 	status := csvmerge.OK
 	if failed {
 		status = csvmerge.Rerun
-		if v.reruns >= b.Pipeline.MaxReruns {
+		if v.reruns >= b.Pipeline.MaxReruns || v.failure.final {
 			status = csvmerge.Skip
 		}
 		cells["error_message"] = v.failure.message

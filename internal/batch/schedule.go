@@ -32,7 +32,7 @@ func (b *Batch) schedule() (todo []string, perhaps []unsure, err error) {
 			continue
 		}
 		status := b.Table.Status(i)
-		if (status == csvmerge.OK || status == csvmerge.Skip) && !b.again(i) && !b.retried(i) && b.Index.Known(id, b.key(i, b.row(i))) {
+		if (status == csvmerge.OK || status == csvmerge.Skip) && !b.again(i) && b.Index.Known(id, b.key(i, b.row(i))) {
 			perhaps = append(perhaps, unsure{id, status == csvmerge.Skip})
 		} else {
 			rows = append(rows, i)
@@ -222,6 +222,9 @@ func cells(t *csvmerge.Table, i int, columns []string) map[string]any {
 func (b *Batch) row(i int) string {
 	parts := make([]string, 2, len(b.Pipeline.Merged)+2)
 	parts[0], parts[1] = b.Table.Status(i).String(), b.Table.Cell(i, "error_message").Text
+	if b.Table.Status(i) == csvmerge.Skip { // it is looked at again with other reruns in its row, and with another max_reruns
+		parts[0] = fmt.Sprintf("%s %s of %d", parts[0], b.Table.Cell(i, "reruns").Text, b.Pipeline.MaxReruns)
+	}
 	for _, c := range b.Pipeline.Merged {
 		parts = append(parts, b.Table.Cell(i, c).Text)
 	}

@@ -101,6 +101,8 @@ func (b *Batch) judgeFailed(v *visit, s *pipeline.Stage, i int, d *verdict, rec 
 		d.reason = fmt.Sprintf("ran out of time last time (%s), and has more now (%s)", seconds(rec.Timeout), more)
 	case b.leaves(v, s, i, rec):
 		d.action, d.reason = leave, rec.Error
+	case v.status == csvmerge.Skip && v.reruns > 0 && final(s, rec): // with 0 the row was edited by hand
+		d.action, d.reason = skip, rec.Error
 	case v.status == csvmerge.Skip && v.reruns >= b.Pipeline.MaxReruns:
 		d.action, d.reason = skip, fmt.Sprintf("failed %d times and would do the same again: %s", v.reruns, rec.Error)
 	}
@@ -259,7 +261,10 @@ func (b *Batch) fail(v *visit, s *pipeline.Stage, i int, rec *store.Record, mess
 		rec = undescribed(message)
 	}
 	v.reruns = max(v.reruns, rec.Attempt) + 1
-	v.failure = &failure{target: name, message: fmt.Sprintf("%s/%s: %s", v.id, name, oneLine(message)), attempts: v.reruns}
+	v.failure = &failure{target: name, message: fmt.Sprintf("%s/%s: %s", v.id, name, oneLine(message)), attempts: v.reruns, final: final(s, rec)}
+	if v.failure.final {
+		v.failure.message += "; not tried again, because it can only fail the same way"
+	}
 	v.ran = true
 	rec.Error = v.failure.message
 	if old := v.man.Targets[name]; old != nil && old.Fingerprint != rec.Fingerprint {

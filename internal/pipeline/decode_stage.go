@@ -49,6 +49,9 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	if a := content.Attributes["at_least"]; a != nil {
 		diags = append(diags, s.decodeAtLeast(a)...)
 	}
+	if a := content.Attributes["no_retry"]; a != nil {
+		diags = append(diags, s.decodeNoRetry(a)...)
+	}
 	files := int64(s.Limits.Files)
 	diags = append(diags, s.decodeLimit(content.Attributes["max_files"], &files)...)
 	s.Limits.Files = int(files)
@@ -157,6 +160,28 @@ func (s *Stage) decodeExitCodes(a *hcl.Attribute) hcl.Diagnostics {
 		s.ExitCodes[code] = text.AsString()
 	}
 	return d
+}
+
+// decodeNoRetry reads after which exit codes a target is not tried again.
+func (s *Stage) decodeNoRetry(a *hcl.Attribute) hcl.Diagnostics {
+	v, d := constant(a, cty.List(cty.Number))
+	if d.HasErrors() {
+		return d
+	}
+	if s.command == nil {
+		return hcl.Diagnostics{wrong(a.Expr.Range(), "Unsuitable no_retry", fmt.Sprintf("Stage %q has no command, so nothing ends with an exit code.", s.Name))}
+	}
+	for _, e := range v.AsValueSlice() {
+		code := 0.0
+		if !e.IsNull() {
+			code = toFloat(e)
+		}
+		if code < 1 || code > 255 || code != float64(int(code)) {
+			return hcl.Diagnostics{wrong(a.Expr.Range(), "Unsuitable no_retry", "no_retry is a list of exit codes from 1 to 255, like [3].")}
+		}
+		s.NoRetry = append(s.NoRetry, int(code))
+	}
+	return nil
 }
 
 func (s *Stage) decodeLimit(a *hcl.Attribute, into *int64) hcl.Diagnostics {

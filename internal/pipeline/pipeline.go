@@ -118,6 +118,7 @@ type Stage struct {
 	Limits      Limits
 	Cores       int            // that its program takes
 	ExitCodes   map[int]string // what its program means by them, for the failure's message
+	NoRetry     []int          // exit codes after which another attempt can only fail the same way
 	AtLeast     int            // as many targets must succeed for the failed ones to be left out; 0: every target must
 
 	enabled                hcl.Expression

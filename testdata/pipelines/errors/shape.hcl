@@ -85,3 +85,18 @@ stage "some" {
   command  = ["true"]
   at_least = "most" # ERROR: Unsuitable value: at_least must be a number.
 }
+
+stage "final" {
+  command  = ["true"]
+  no_retry = [0] # ERROR: Unsuitable no_retry: no_retry is a list of exit codes from 1 to 255, like [3].
+}
+
+stage "finally" {
+  values   = { a = 1 }
+  no_retry = [3] # ERROR: Unsuitable no_retry: Stage "finally" has no command, so nothing ends with an exit code.
+}
+
+stage "last" {
+  command  = ["true"]
+  no_retry = 3 # ERROR: Unsuitable value: no_retry must be a list of numbers.
+}
