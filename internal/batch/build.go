@@ -78,6 +78,7 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, dir string, rec *store.Record, message, how string) error {
 	name := s.Instance(i)
 	var values map[string]any
+	var warnings []string
 	var err error
 	collected := make(chan *store.Collected, 1)
 	if message == "" {
@@ -88,7 +89,7 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	}
 	odd := store.Regular(dir, s.Outputs)
 	if err = odd; odd == nil || errors.Is(odd, fs.ErrNotExist) { // a parser must not wait for a pipe, or follow a link
-		if values, err = v.m.Read(s, i, paths(dir, s.Outputs)); errors.Is(err, fs.ErrNotExist) && odd != nil {
+		if values, warnings, err = readOutputs(v, s, i, paths(dir, s.Outputs)); errors.Is(err, fs.ErrNotExist) && odd != nil {
 			err = odd
 		}
 	}
@@ -100,7 +101,7 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 		}
 	}
 	if message == "" {
-		rec.Values = values
+		rec.Values, rec.Warnings = values, warnings
 		err := b.Store.Commit(v.man, name, dir, <-collected, s.Keep, s.Compress, rec)
 		if err == nil {
 			v.m.Moved(dir, b.Store.TargetDir(v.id, name))
@@ -169,7 +170,7 @@ func copyFile(from, to string) error {
 func (b *Batch) compute(v *visit, s *pipeline.Stage, i int, rec *store.Record) error {
 	err := v.m.Precheck(s, i, rec.Attempt)
 	if err == nil {
-		rec.Values, err = v.m.Read(s, i, nil)
+		rec.Values, rec.Warnings, err = readOutputs(v, s, i, nil)
 	}
 	rec.Finished = time.Now()
 	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()

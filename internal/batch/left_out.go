@@ -22,6 +22,9 @@ func (b *Batch) targets(ctx context.Context, v *visit, s *pipeline.Stage, n int)
 			return err
 		}
 		results[i], failures[i], v.failure = b.result(v, s, i, rec), v.failure, nil
+		if results[i].Status == pipeline.StatusOK {
+			v.warnings = append(v.warnings, rec.Warnings...)
+		}
 		reruns = min(reruns, v.reruns) // an edit may have set them back
 		return nil
 	}

@@ -236,12 +236,12 @@ func (b *Batch) save(v *visit, err error) error {
 
 // readAgain evaluates a stored target's values anew. A target whose files no longer pass fails as if it had just run.
 func (b *Batch) readAgain(v *visit, s *pipeline.Stage, i int, d verdict, rec *store.Record) error {
-	values, err := v.m.Read(s, i, paths(b.Store.TargetDir(v.id, s.Instance(i)), s.Outputs))
+	values, warnings, err := readOutputs(v, s, i, paths(b.Store.TargetDir(v.id, s.Instance(i)), s.Outputs))
 	if err != nil {
-		rec.Outcome, rec.Values, rec.Reading = store.Failed, nil, d.reading
+		rec.Outcome, rec.Values, rec.Warnings, rec.Reading = store.Failed, nil, nil, d.reading
 		return b.fail(v, s, i, rec, err.Error()+" ("+shown(b.Store.TargetDir(v.id, s.Instance(i)))+")")
 	}
-	rec.Values, rec.Reading = values, d.reading
+	rec.Values, rec.Warnings, rec.Reading = values, warnings, d.reading
 	v.man.Put(s.Instance(i), rec)
 	return b.Store.Save(v.man)
 }

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"grimperium/internal/pipeline"
+	"grimperium/internal/store"
 )
 
 // Warning is what a batch says of molecules that did not fail for it.
@@ -21,6 +24,28 @@ func (w Warning) String() string {
 		ids += ", ..."
 	}
 	return fmt.Sprintf("%s: %s (%s)", count(w.Count, "molecule"), w.Text, ids)
+}
+
+// readOutputs evaluates a target's values and warnings from its outputs (name to path).
+func readOutputs(v *visit, s *pipeline.Stage, i int, outputs map[string]string) (values map[string]any, warnings []string, err error) {
+	if values, err = v.m.Read(s, i, outputs); err == nil {
+		warnings, err = v.m.Warnings(s, i, outputs)
+	}
+	for n, text := range warnings {
+		warnings[n] = oneLine(text)
+	}
+	return values, warnings, err
+}
+
+// warningsOf are a record's warnings for a person, each on a line of its own.
+func warningsOf(rec *store.Record) string {
+	var text strings.Builder
+	if rec != nil && rec.Outcome == store.OK {
+		for _, w := range rec.Warnings {
+			text.WriteString("\n             warning: " + w)
+		}
+	}
+	return text.String()
 }
 
 const (

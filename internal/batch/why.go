@@ -72,7 +72,7 @@ func (b *Batch) whyStage(v *visit, s *pipeline.Stage, stale map[string]bool, lin
 			line(name, "can't be described: "+errs[i].Error())
 			stale[s.Name] = true
 		case d.action == fresh:
-			line(name, "fresh")
+			line(name, "fresh"+warningsOf(rec))
 		case v.m.LeftOut(s, i):
 			line(name, "left out: "+d.reason)
 			results[i].Status = pipeline.StatusLeftOut

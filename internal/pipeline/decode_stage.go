@@ -28,7 +28,7 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	}
 	s.enabled, s.command, s.values, s.each = expr("enabled"), expr("command"), expr("values"), expr("for_each")
 	s.timeout, s.env, s.programs, s.cores = expr("timeout"), expr("env"), expr("programs"), expr("cores")
-	s.worker = expr("worker")
+	s.worker, s.warnings = expr("worker"), expr("warnings")
 	s.ForEach = s.each != nil
 	if s.values != nil {
 		s.valueType = cty.DynamicPseudoType // until it is checked
@@ -264,7 +264,7 @@ func (s *Stage) expressions() (run, read []hcl.Expression) {
 	for _, c := range s.pre {
 		add(&run, c.condition, c.message)
 	}
-	add(&read, s.values)
+	add(&read, s.values, s.warnings)
 	for _, c := range s.post {
 		add(&read, c.condition, c.message)
 	}

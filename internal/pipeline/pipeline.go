@@ -124,6 +124,7 @@ type Stage struct {
 	enabled                hcl.Expression
 	command, values, each  hcl.Expression
 	cores, worker          hcl.Expression
+	warnings               hcl.Expression
 	timeout, env, programs hcl.Expression
 	files                  []*file
 	pre, post              []*condition
