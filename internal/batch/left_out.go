@@ -51,12 +51,12 @@ func (b *Batch) targets(ctx context.Context, v *visit, s *pipeline.Stage, n int)
 			}
 		}
 	}
+	v.reruns = reruns
 	if v.failure = b.stops(v, s, results, failures); v.failure != nil {
 		v.reruns = v.failure.attempts
-		return results, nil
+	} else {
+		v.leaveOut(s, results, failures)
 	}
-	v.reruns = reruns
-	v.leaveOut(s, results, failures)
 	return results, nil
 }
 
@@ -69,23 +69,24 @@ func succeeded(results []pipeline.Result) (n int) {
 	return n
 }
 
-// stops returns the failure that ends the molecule's batch, nil where the stage may go on.
+// stops returns the failure that ends the molecule's batch, with the most attempts of all; nil where the stage may go on: enough targets succeeded, and
+// none that failed has an attempt left.
 func (b *Batch) stops(v *visit, s *pipeline.Stage, results []pipeline.Result, failures []*failure) *failure {
 	tooFew := succeeded(results) < s.AtLeast
-	var first *failure
+	var told *failure
 	attempts := 0
 	for i, f := range failures {
 		if f == nil || (!tooFew && (f.skipped || !b.another(v, s, i, v.man.Targets[s.Instance(i)]))) {
 			continue
 		}
-		if attempts = max(attempts, f.attempts); first == nil || (first.skipped && !f.skipped) {
-			first = f
+		if attempts = max(attempts, f.attempts); told == nil || (told.skipped && !f.skipped) {
+			told = f
 		}
 	}
-	if first != nil {
-		first.attempts = attempts
+	if told != nil {
+		told.attempts = attempts
 	}
-	return first
+	return told
 }
 
 // leaveOut marks the failed targets of a stage and says what the molecule's result is without.

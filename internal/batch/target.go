@@ -148,6 +148,19 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 	if !v.ran && !b.admit() {
 		return nil, errEnough
 	}
+	reruns := v.reruns
+	for { // while the next attempt does something else
+		rec, err := b.try(ctx, v, s, i, n, d, old)
+		if err != nil || rec == nil || v.failure == nil || d.action != run || !b.another(v, s, i, rec) {
+			return rec, err // of a result that is read in another way now the program does not run at once: the edit may be a slip
+		}
+		v.failure, v.reruns = nil, reruns
+		d.attempt = rec.Attempt + 1
+	}
+}
+
+// try makes one attempt at a target, with its lines in the journal; rec is nil when the batch is being interrupted.
+func (b *Batch) try(ctx context.Context, v *visit, s *pipeline.Stage, i, n int, d verdict, old *store.Record) (*store.Record, error) {
 	if d.action == run && s.Program != "" {
 		release, err := b.cores.take(ctx, s.Cores)
 		if err != nil {
