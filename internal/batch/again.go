@@ -32,19 +32,22 @@ func (b *Batch) checkFlags() error {
 
 // again reports whether a row is to be looked at although nothing about it changed: it is to be tried again, or may have more time now.
 func (b *Batch) again(i int) bool {
-	return b.retried(i) || (b.Table.Status(i) == csvmerge.Skip && len(b.Timeouts) > 0)
+	return b.retried(i) || (b.gaveUp(i) && len(b.Timeouts) > 0)
 }
 
-// retried reports whether a row is one that Config.Retry means: of those that are skipped, or whose result is without some of its targets, all, the
-// ones that failed in a stage, or the ones with a text in their error message, in any letter case.
+// gaveUp reports whether a row's molecule has a target that failed and is not tried again by itself: it is skipped, or its result is without that target.
+func (b *Batch) gaveUp(i int) bool {
+	status := b.Table.Status(i)
+	return status == csvmerge.Skip || (status == csvmerge.OK && b.Table.Cell(i, "error_message").Text != "")
+}
+
+// retried reports whether a row is one that Config.Retry means: of those that gave up a target, all, the ones that failed in a stage, or the ones with a
+// text in their error message, in any letter case.
 func (b *Batch) retried(i int) bool {
-	if b.Retry == "" {
+	if b.Retry == "" || !b.gaveUp(i) {
 		return false
 	}
-	status, message := b.Table.Status(i), b.Table.Cell(i, "error_message").Text
-	if status != csvmerge.Skip && (status != csvmerge.OK || message == "") {
-		return false
-	}
+	message := b.Table.Cell(i, "error_message").Text
 	if b.Retry == RetryAll {
 		return true
 	}

@@ -263,7 +263,7 @@ func (b *Batch) look(v *visit) {
 // note tells the index that the molecule is fresh now.
 func (b *Batch) note(v *visit) error {
 	i, ok := b.Table.Lookup(v.id)
-	if !ok || (v.failure != nil && (b.Table.Status(i) != csvmerge.Skip || len(b.Timeouts) > 0)) {
+	if !ok || (v.failure != nil && b.Table.Status(i) != csvmerge.Skip) || (b.gaveUp(i) && len(b.Timeouts) > 0) {
 		return nil
 	}
 	row := b.row(i)
