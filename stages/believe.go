@@ -81,27 +81,3 @@ func Scaled(f Frame, factor float64) (Frame, error) {
 	f.Energy = nil
 	return f, nil
 }
-
-// MoleculeChanges says how a geometry has become another molecule than the one of a molfile with the same atoms in the same order: other bonds (as
-// BondChanges says), or, against the geometry that it came from, an atom turned inside out or a double bond turned over. "" when it is the same.
-func MoleculeChanges(molfile string, from, to Frame) (string, error) {
-	data, err := readFile(molfile)
-	if err != nil {
-		return "", readError(err)
-	}
-	symbols, bonds, err := ParseMolfile(data)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", molfile, err)
-	}
-	if _, err = from.bondChanges(symbols, bonds); err != nil { // only to know that the atoms are the same
-		return "", fmt.Errorf("%s: the geometry before: %w", molfile, err)
-	}
-	changes, err := to.bondChanges(symbols, bonds)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", molfile, err)
-	}
-	if changes != "" {
-		return changes, nil
-	}
-	return NewMatcher(symbols, bonds).turnedOver(from, to), nil
-}

@@ -60,66 +60,6 @@ func frameOf(t *testing.T, file string) Frame {
 	return frame
 }
 
-func TestBondChanges(t *testing.T) {
-	ethanol := frameOf(t, "ethanol_opt.xyz")
-	pulled := Frame{Symbols: ethanol.Symbols, Coords: slices.Clone(ethanol.Coords)}
-	for i := range 3 { // the hydroxyl, O3 and H9, away from the rest
-		along := ethanol.Coords[6+i] - ethanol.Coords[3+i]
-		pulled.Coords[6+i] += along
-		pulled.Coords[24+i] += along
-	}
-	near := Frame{Symbols: ethanol.Symbols, Coords: slices.Clone(ethanol.Coords)}
-	for i := range 3 { // H4 on the far side of C2's H8
-		near.Coords[9+i] = ethanol.Coords[21+i]*1.5 - ethanol.Coords[3+i]*0.5
-	}
-	helium := Frame{Symbols: []string{"He"}, Coords: []float64{0, 0, 0}}
-	salt := Frame{Symbols: []string{"Na", "Cl"}, Coords: []float64{0, 0, 0, 9, 0, 0}}
-	for _, test := range []struct {
-		name, molfile string
-		frame         Frame
-		want          string
-	}{
-		{"the same", "ethanol.mol", ethanol, ""},
-		{"the same, V3000", "ethanol.v3.mol", ethanol, ""},
-		{"an atom", "helium.mol", helium, ""},
-		{"two fragments", "salt.mol", salt, ""},
-		{"glycine's zwitterion in GFN2-xTB", "zwitterion.mol", frameOf(t, "zwitterion_opt.xyz"), "H8 moved from N1 to O4"},
-		{"broken", "ethanol.mol", pulled, "C2–O3 is broken (2.82 Å)"},
-		{"moved", "ethanol.mol", near, "H4 moved from C1 to H8"},
-		{"new", "salt.mol", Frame{Symbols: salt.Symbols, Coords: []float64{0, 0, 0, 2.5, 0, 0}}, "Na1–Cl2 is new (2.50 Å)"},
-	} {
-		got, err := BondChanges("testdata/mol/"+test.molfile, test.frame)
-		if err != nil || got != test.want {
-			t.Errorf("%s: %q, %v, want %q", test.name, got, err, test.want)
-		}
-		same, err := SameBonds("testdata/mol/"+test.molfile, test.frame)
-		if err != nil || same != (test.want == "") {
-			t.Errorf("%s: same bonds %v, %v", test.name, same, err)
-		}
-	}
-}
-
-func TestBondChangesRefuses(t *testing.T) {
-	ethanol := frameOf(t, "ethanol_opt.xyz")
-	swapped := Frame{Symbols: slices.Clone(ethanol.Symbols), Coords: ethanol.Coords}
-	swapped.Symbols[2], swapped.Symbols[3] = swapped.Symbols[3], swapped.Symbols[2]
-	missing := filepath.Join(t.TempDir(), "no.mol")
-	for _, test := range []struct {
-		molfile string
-		frame   Frame
-		words   string
-	}{
-		{"testdata/mol/glycine.mol", ethanol, "glycine.mol: the molecule has 10 atoms, the geometry 9"},
-		{"testdata/mol/ethanol.mol", swapped, "atom 3 is O in the molecule, H in the geometry"},
-		{"testdata/mol/ethanol.mol", Frame{Symbols: ethanol.Symbols}, "9 atoms have 0 coordinates"},
-		{missing, ethanol, missing + ": no such file"},
-		{"testdata/mol/ethanol_opt.xyz", ethanol, "ethanol_opt.xyz: "},
-	} {
-		_, err := BondChanges(test.molfile, test.frame)
-		wantError(t, err, test.words)
-	}
-}
-
 func FuzzMolfile(f *testing.F) {
 	for _, name := range []string{"ethanol.mol", "ethanol.v3.mol", "isotope.v3.mol", "salt.mol"} {
 		f.Add(read(f, "testdata/mol/"+name))

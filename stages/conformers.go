@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -75,11 +76,10 @@ const always = 3
 type ensemble struct {
 	Work
 	*Matcher
-	symbols []string
-	bonds   []Bond
-	state   []string // xTB's words for method, charge and spin
-	window  float64  // kcal/mol
-	xtb     string   // its version, once it ran
+	Molecule
+	state  []string // xTB's words for method, charge and spin
+	window float64  // kcal/mol
+	xtb    string   // its version, once it ran
 }
 
 func runConformers(ctx context.Context, w Work) error {
@@ -97,6 +97,11 @@ func runConformers(ctx context.Context, w Work) error {
 // refine optimises members of all in several rounds, and writes what is left.
 func (e *ensemble) refine(ctx context.Context, all, members []*member, rounds []level) (err error) {
 	for _, l := range rounds {
+		if l.name != levels[0].name {
+			if members, err = e.settle(ctx, members); err != nil {
+				return err
+			}
+		}
 		tried := members
 		if members, err = e.round(ctx, l, tried); err != nil {
 			return err
@@ -112,8 +117,59 @@ func (e *ensemble) refine(ctx context.Context, all, members []*member, rounds []
 	for i, x := range members {
 		frames[i] = x.Frame
 		frames[i].Comment = strconv.FormatFloat(*x.Energy, 'f', 10, 64)
+		if x.isomer != "" {
+			frames[i].Comment += " ! " + x.isomer
+		}
 	}
 	return os.WriteFile(filepath.Join(e.Dir, "conformers.xyz"), FormatXYZ(frames), 0o644)
+}
+
+// isomerWindow is how far above the lowest member, kcal/mol, an isomer's lowest may lie after the first level to be optimised further:
+// "loose" ends up to 4 kcal/mol above "normal" (propranolol).
+const isomerWindow = 5
+
+// settle keeps the members of one stereoisomer, that of the lowest energy: those of two are conformers of two compounds. The lowest two
+// members of each isomer that may become the lowest are optimised for that.
+func (e *ensemble) settle(ctx context.Context, members []*member) ([]*member, error) {
+	count := map[string]int{}
+	var tried, left []*member
+	for _, x := range members {
+		if count[x.isomer]++; count[x.isomer] <= 2 && (x.Energy == nil || kcalPerHartree*(*x.Energy-*members[0].Energy) <= isomerWindow) {
+			tried = append(tried, x)
+		}
+	}
+	if len(count) < 2 {
+		return members, nil
+	}
+	left, err := e.round(ctx, level{name: levels[1].name, upTo: math.Inf(1)}, tried)
+	if err != nil {
+		return nil, err
+	}
+	if len(left) == 0 {
+		return nil, fmt.Errorf("none of %d stereoisomers is left after the optimisation with GFN2-xTB: the first %s", len(count), tried[0].dropped)
+	}
+	byEnergy(left)
+	lowest := map[string]float64{}
+	for _, x := range slices.Backward(left) {
+		lowest[x.isomer] = kcalPerHartree * (*x.Energy - *left[0].Energy)
+	}
+	fmt.Fprintf(e.Log, "%d stereoisomers were searched; the lowest is %s\n", len(count), left[0].isomer)
+	for _, isomer := range slices.Sorted(maps.Keys(count)) {
+		if energy, known := lowest[isomer]; known && isomer != left[0].isomer {
+			fmt.Fprintf(e.Log, "%8.3f kcal/mol above: %s\n", energy, isomer)
+		}
+	}
+	var kept []*member
+	for _, x := range members {
+		if x.dropped == "" && x.isomer != left[0].isomer {
+			x.dropped = "is of another stereoisomer"
+		}
+		if x.dropped == "" {
+			kept = append(kept, x)
+		}
+	}
+	byEnergy(kept)
+	return kept, nil
 }
 
 // readEnsemble reads the command's words and the files that they name.
@@ -132,30 +188,26 @@ func readEnsemble(w Work) (*ensemble, []*member, error) {
 		return nil, nil, fmt.Errorf("conformers: can't understand %q (want POOL --molecule MOLFILE --charge Q --uhf N --window KCAL)", w.Args)
 	}
 	if *molecule == "" || *uhf < 0 || !(*window > 0 && *window <= 100) {
-		return nil, nil, errors.New("conformers: want --molecule with a molfile, --uhf of 0 or more, and --window between 0 and 100 kcal/mol")
+		return nil, nil, errors.New("conformers: want --molecule with the description of the molecule or a molfile, --uhf of 0 or more, and --window between 0 and 100 kcal/mol")
 	}
 	pool, err := ReadXYZ(w.Args[0])
 	if err != nil {
 		return nil, nil, err
 	}
-	data, err := readFile(*molecule)
-	if err != nil {
-		return nil, nil, readError(err)
-	}
 	e := &ensemble{Work: w, window: *window, state: []string{"--gfn", "2", "--chrg", strconv.Itoa(*charge), "--uhf", strconv.Itoa(*uhf)}}
 	if *solvent != "" {
 		e.state = append(e.state, "--alpb", *solvent)
 	}
-	if e.symbols, e.bonds, err = ParseMolfile(data); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", *molecule, err)
+	if e.Molecule, err = ReadMolecule(*molecule); err != nil {
+		return nil, nil, err
 	}
-	e.Matcher = NewMatcher(e.symbols, e.bonds)
+	e.Matcher = NewMatcher(e.Symbols, e.Bonds)
 	var members []*member
 	for i, f := range pool {
-		if _, err := f.bondChanges(e.symbols, e.bonds); err != nil {
+		if err := e.fits(f); err != nil {
 			return nil, nil, fmt.Errorf("%s: geometry %d does not fit %s: %w", w.Args[0], i+1, *molecule, err)
 		}
-		members = append(members, &member{Frame: f, start: f, number: i + 1})
+		members = append(members, &member{Frame: f, start: f, number: i + 1, isomer: f.Isomer})
 	}
 	return e, members, nil
 }
@@ -166,7 +218,7 @@ func (e *ensemble) round(ctx context.Context, l level, members []*member) ([]*me
 	if len(low) == 0 {
 		return members, nil
 	}
-	oneByOne := len(low) == 1 || len(e.symbols) == 1
+	oneByOne := len(low) == 1 || len(e.Symbols) == 1
 	if !oneByOne {
 		if err := e.together(ctx, l, low); err != nil {
 			fmt.Fprintf(e.Log, "%s, all in one run of xTB: %v; so one by one\n", l.name, err)
@@ -186,13 +238,13 @@ func (e *ensemble) round(ctx context.Context, l level, members []*member) ([]*me
 		if x.dropped != "" {
 			continue
 		}
-		changes, err := x.bondChanges(e.symbols, e.bonds)
+		changes, err := e.BondChanges(x.start, x.Frame)
 		if err != nil {
 			return nil, fmt.Errorf("xTB gave another molecule for member %d of the pool: %w", x.number, err)
 		}
 		if changes != "" {
 			x.dropped = "reacted: " + changes
-		} else if turned := e.turnedOver(x.start, x.Frame); turned != "" {
+		} else if turned := e.turnedOver(x.start, x.Frame, false); turned != "" {
 			x.dropped = "is another stereoisomer: " + turned
 		}
 	}
@@ -241,7 +293,7 @@ func (e *ensemble) together(ctx context.Context, l level, members []*member) err
 		return fmt.Errorf("%d of %d converged", len(done), len(members))
 	}
 	for i, f := range done {
-		if f.Energy == nil || len(f.Symbols) != len(e.symbols) {
+		if f.Energy == nil || len(f.Symbols) != len(e.Symbols) {
 			return fmt.Errorf("frame %d of xtb_ensemble.xyz has no energy or not all atoms", i+1)
 		}
 	}
@@ -258,7 +310,7 @@ func (e *ensemble) alone(ctx context.Context, l level, x *member) (failure strin
 		return err.Error()
 	}
 	argv, result := append([]string{"xtb", "in.xyz"}, e.state...), "in.xyz"
-	if len(e.symbols) > 1 {
+	if len(e.Symbols) > 1 {
 		argv, result = append(argv, "--opt", l.name), "xtbopt.xyz"
 	}
 	runErr := e.Run(ctx, dir, "xtb.out", argv...)

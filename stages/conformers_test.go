@@ -60,7 +60,7 @@ func searchIn(t *testing.T, dir, charge, uhf string, run func(context.Context, s
 	t.Helper()
 	var account bytes.Buffer
 	w := Work{Dir: t.TempDir(), Log: &account, Run: run, Args: []string{filepath.Join(dir, "pool.xyz"),
-		"--molecule", filepath.Join(dir, "molecule.mol"), "--charge", charge, "--uhf", uhf, "--window", "6"}}
+		"--molecule", filepath.Join(dir, "molecule.json"), "--charge", charge, "--uhf", uhf, "--window", "6"}}
 	if err := Builtins()[0].Run(context.Background(), w); err != nil {
 		return nil, account.String(), err
 	}
@@ -106,7 +106,7 @@ func TestConformers(t *testing.T) {
 				t.Error("not sorted by energy")
 			}
 			for i, f := range frames {
-				if changes, err := BondChanges(filepath.Join(dir, "molecule.mol"), f); err != nil || changes != "" {
+				if changes, err := MoleculeChanges(filepath.Join(dir, "molecule.json"), f, f); err != nil || changes != "" {
 					t.Errorf("conformer %d: %s, %v", i+1, changes, err)
 				}
 			}
@@ -197,7 +197,7 @@ func TestFailures(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	w := Work{Dir: t.TempDir(), Log: &bytes.Buffer{}, Run: realRun, Args: []string{filepath.Join(dir, "pool.xyz"), "--molecule", filepath.Join(dir, "molecule.mol")}}
+	w := Work{Dir: t.TempDir(), Log: &bytes.Buffer{}, Run: realRun, Args: []string{filepath.Join(dir, "pool.xyz"), "--molecule", filepath.Join(dir, "molecule.json")}}
 	if err := Builtins()[0].Run(ctx, w); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
@@ -205,7 +205,7 @@ func TestFailures(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	dir := embedded(t, "CCO")
-	pool, mol := filepath.Join(dir, "pool.xyz"), filepath.Join(dir, "molecule.mol")
+	pool, mol := filepath.Join(dir, "pool.xyz"), filepath.Join(dir, "molecule.json")
 	other := filepath.Join(embedded(t, "CC"), "molecule.mol")
 	for _, test := range []struct {
 		args []string
@@ -275,7 +275,7 @@ func TestEmbed(t *testing.T) {
 			t.Errorf("%s: geometry.xyz is not the first of the pool (%v)", test.smiles, err)
 		}
 		for i, f := range pool {
-			if changes, err := BondChanges(filepath.Join(dir, "molecule.mol"), f); err != nil || changes != "" {
+			if changes, err := MoleculeChanges(filepath.Join(dir, "molecule.json"), f, f); err != nil || changes != "" {
 				t.Errorf("%s, member %d: %s %v", test.smiles, i+1, changes, err)
 			}
 		}

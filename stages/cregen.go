@@ -27,6 +27,7 @@ type member struct {
 	number  int    // place in the pool, from 1
 	level   string // of the last optimisation
 	folded  int    // how many others became this one
+	isomer  string // SMILES of its stereoisomer, as the pool has it
 	dropped string // why it is no conformer, or ""
 	shape   shape
 }
@@ -71,45 +72,6 @@ func (m *Matcher) alike(a, b *member, like likeness) bool {
 		}
 	}
 	return m.rmsd(a.shape, b.shape, like.rmsd) < like.rmsd
-}
-
-// flat is the signed volume below which four neighbours lie in a plane, Å³; around a tetrahedral carbon it is about 4.
-const flat = 0.5
-
-// turnedOver names an atom or a double bond whose stereo differs between two geometries with the same bonds, or is "". Every atom
-// with four neighbours is compared, atom by atom: what no bond lets go can't change hands.
-func (m *Matcher) turnedOver(from, to Frame) string {
-	for i, near := range m.neighbours {
-		if len(near) == 4 && from.volume(near)*to.volume(near) < 0 && math.Abs(to.volume(near)) > flat {
-			return from.atom(i) + " is turned inside out"
-		}
-		for _, j := range near {
-			if j > i && m.crossed(from, to, i, j) {
-				return "the double bond " + from.atom(i) + "–" + from.atom(j) + " is turned over"
-			}
-		}
-	}
-	return ""
-}
-
-// doubleBond times the sum of the covalent radii lies between the double bonds of C and N (0.87 to 0.89) and the
-// aromatic and amide ones (0.92).
-const doubleBond = 0.905
-
-// crossed reports whether a double bond i–j became cis from trans or the other way.
-func (m *Matcher) crossed(from, to Frame, i, j int) bool {
-	a, b := slices.IndexFunc(m.neighbours[i], func(k int) bool { return k != j }), slices.IndexFunc(m.neighbours[j], func(k int) bool { return k != i })
-	if a < 0 || b < 0 || len(m.neighbours[i]) > 3 || len(m.neighbours[j]) > 3 {
-		return false
-	}
-	ei, _ := ElementBySymbol(from.Symbols[i])
-	ej, _ := ElementBySymbol(from.Symbols[j])
-	if from.distance(i, j) > doubleBond*(ei.Radius+ej.Radius) {
-		return false
-	}
-	p, q := m.neighbours[i][a], m.neighbours[j][b]
-	before, after := from.cosTorsion(p, i, j, q), to.cosTorsion(p, i, j, q)
-	return math.Abs(before) > 0.5 && math.Abs(after) > 0.5 && before*after < 0
 }
 
 func (f Frame) vector(i, j int) [3]float64 {

@@ -33,16 +33,16 @@ func Functions() []Function {
 		{"xtb", "The result of an xTB run, from its standard output: energy (hartree), gradient_norm (hartree/bohr), homo_lumo_gap (eV), converged (of an optimisation), version, " +
 			"zero_point_energy (hartree), imaginary_frequencies. An error that says why when the run is no result.",
 			`xtb(output.log).homo_lumo_gap`, ReadXTB, 1},
-		{"bond_changes", `How the bonds of a geometry differ from those of a molfile: "" or words as "C1–O3 is broken (2.31 Å); H7 moved from O2 to N5".`,
-			`bond_changes(stage.rdkit.molecule, xyz(output.geometry))`, BondChanges, 1},
-		{"same_bonds", "Whether a geometry has the bonds of a molfile.",
-			`same_bonds(stage.rdkit.molecule, xyz(output.geometry))`, SameBonds, 1},
-		{"molecule_changes", `How a geometry has become another molecule than a molfile's: bond_changes, or, against the geometry before, stereo: "C2 is turned inside out"; "" when it is the same.`,
-			`molecule_changes(stage.rdkit.molecule, each.value, mopac_geometry(output.aux))`, MoleculeChanges, 1},
+		{"molecule_changes", `How a geometry has become another molecule than the one described, given the geometry before: "" or words as ` +
+			`"C1–O3 is broken (2.31 Å); H7 moved from O2 to N5", or "C2 is turned inside out" where the SMILES states stereo.`,
+			`molecule_changes(stage.rdkit.molecule, each.value, mopac_geometry(output.aux))`, MoleculeChanges, 2},
 		{"triple_bonds", "The number of pairs of carbon atoms nearer than 1.29 Å, as in C≡C and some cumulenes.",
 			`triple_bonds(xyz(output.geometry))`, TripleBonds, 1},
 		{"scaled", "A geometry with every bond longer by a factor, angles and torsions kept: another start for an optimisation.",
 			`mopac_cartesian(scaled(each.value, 1.02))`, Scaled, 1},
+		{"perturbed", "A geometry made asymmetric: its rotors turned to one side or the other by an angle (degrees), its atoms moved by at most a distance (Å), " +
+			"its bonds of the same length; another seed gives another. An optimisation from a symmetric geometry may end at a saddle point.",
+			`perturbed(stage.rdkit.molecule, each.value, 0.1, 20, attempt)`, Perturbed, 1},
 		{"summarise", "Of the heats of formation of a molecule's conformers and a tolerance (kcal/mol): hof (the list), most_stable_hof, spread, rank (place of the lowest, from 1), " +
 			"conformers_unique (how many differ by more than the tolerance).",
 			`summarise(stage.pm7[*].hof, 0.02)`, Summarise, 1},

@@ -16,6 +16,7 @@ import (
 type Frame struct {
 	Comment string    `json:"comment"`     // the second line, without blanks at its ends
 	Energy  *float64  `json:"energy"`      // hartree, from the comment; nil where it states none
+	Isomer  string    `json:"isomer"`      // SMILES of the stereoisomer, behind "! " in the comment; "" where that has none
 	Symbols []string  `json:"symbols"`     // element of each atom
 	Coords  []float64 `json:"coordinates"` // Å: x y z of each atom, 3*len(Symbols) long
 }
@@ -47,6 +48,9 @@ func ParseXYZ(data []byte) ([]Frame, error) {
 		}
 		f := Frame{Comment: strings.TrimSpace(lines[at+1])}
 		f.Energy = commentEnergy(f.Comment)
+		if _, isomer, found := strings.Cut(f.Comment, " ! "); found {
+			f.Isomer = strings.TrimSpace(isomer)
+		}
 		for i := at + 2; i < at+2+count; i++ {
 			if err := f.addAtom(lines[i], !whole && i == len(lines)-1); err != nil {
 				return nil, fmt.Errorf("line %d: %w", i+1, err)

@@ -33,17 +33,17 @@ func runMerge(ctx context.Context, w Work) error {
 	all := members
 	reference := members[0].Frame
 	for i, f := range others {
-		x := &member{Frame: f, start: reference, number: len(all) + 1}
+		x := &member{Frame: f, start: reference, number: len(all) + 1, isomer: members[0].isomer}
 		if all = append(all, x); x.Energy == nil { // CREST 2.12 on one and two atoms
 			x.Energy = reference.Energy
 		}
-		changes, err := f.bondChanges(e.symbols, e.bonds)
+		changes, err := e.BondChanges(reference, f)
 		if err != nil {
 			return fmt.Errorf("%s: geometry %d does not fit the molecule: %w", file, i+1, err)
 		}
 		if changes != "" {
 			x.dropped = "is another molecule: " + changes
-		} else if turned := e.turnedOver(reference, f); turned != "" {
+		} else if turned := e.turnedOver(reference, f, false); turned != "" {
 			x.dropped = "is another stereoisomer: " + turned
 		} else {
 			members = append(members, x)

@@ -1,0 +1,78 @@
+package stages
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// Perturbed is a geometry made asymmetric: every rotor of the molecule (ReadMolecule) is turned by angle degrees to one side or the other,
+// every coordinate is moved by at most distance Å, and the bonds get their lengths back. An optimisation can stay on a saddle point when it
+// starts from a symmetric geometry; from this one it falls to a minimum. The same seed gives the same geometry. Its energy is nil.
+func Perturbed(path string, f Frame, distance, angle float64, seed int) (Frame, error) {
+	if !(distance >= 0 && distance <= 1) || !(angle >= 0 && angle <= 180) {
+		return Frame{}, fmt.Errorf("a geometry is perturbed by 0 to 1 Å and 0 to 180 degrees, not by %g Å and %g degrees", distance, angle)
+	}
+	m, err := ReadMolecule(path)
+	if err != nil {
+		return Frame{}, err
+	}
+	if err := m.fits(f); err != nil {
+		return Frame{}, fmt.Errorf("%s: %w", path, err)
+	}
+	random := rand.New(rand.NewPCG(uint64(seed), 0))
+	out := f
+	out.Coords, out.Energy = slices.Clone(f.Coords), nil
+	neighbours := m.neighbours()
+	for _, rotor := range m.Rotors {
+		out.turn(rotor, side(neighbours, rotor), angle*float64(2*random.IntN(2)-1))
+	}
+	for i := range out.Coords {
+		out.Coords[i] += distance * (2*random.Float64() - 1)
+	}
+	for range 200 { // SHAKE (Ryckaert, Ciccotti, Berendsen, J. Comput. Phys. 1977, 23, 327), the atoms of equal weight
+		for _, b := range m.Bonds {
+			d := out.distance(b[0], b[1])
+			for k, along := range out.vector(b[0], b[1]) {
+				shift := along * (d - f.distance(b[0], b[1])) / (2 * d)
+				out.Coords[3*b[0]+k] += shift
+				out.Coords[3*b[1]+k] -= shift
+			}
+		}
+	}
+	if err := out.check(); err != nil {
+		return Frame{}, fmt.Errorf("the perturbed geometry is none: %w", err)
+	}
+	return out, nil
+}
+
+// side lists the atoms that hang on the second atom of a bond outside rings.
+func side(neighbours [][]int, bond Bond) []int {
+	found := []int{bond[1]}
+	for at := 0; at < len(found); at++ {
+		for _, next := range neighbours[found[at]] {
+			if next != bond[0] && !slices.Contains(found, next) {
+				found = append(found, next)
+			}
+		}
+	}
+	return found
+}
+
+// turn rotates atoms about the axis of a bond by so many degrees (Rodrigues' formula).
+func (f Frame) turn(axis Bond, atoms []int, degrees float64) {
+	sin, cos := math.Sincos(degrees * math.Pi / 180)
+	u := f.vector(axis[0], axis[1])
+	length := math.Sqrt(dot(u, u))
+	for k := range u {
+		u[k] /= length
+	}
+	for _, atom := range atoms {
+		p := f.vector(axis[0], atom)
+		across, along := cross(u, p), dot(u, p)
+		for k := range 3 {
+			f.Coords[3*atom+k] = f.Coords[3*axis[0]+k] + p[k]*cos + across[k]*sin + u[k]*along*(1-cos)
+		}
+	}
+}
