@@ -16,9 +16,9 @@ import (
 type Frame struct {
 	Comment string    `json:"comment"`     // the second line, without blanks at its ends
 	Energy  *float64  `json:"energy"`      // hartree, from the comment; nil where it states none
-	Isomer  string    `json:"isomer"`      // SMILES of the stereoisomer, behind "! " in the comment; "" where that has none
 	Symbols []string  `json:"symbols"`     // element of each atom
 	Coords  []float64 `json:"coordinates"` // Å: x y z of each atom, 3*len(Symbols) long
+	Isomer  string    `json:"isomer"`      // SMILES of the stereoisomer, behind "! " in the comment; "" where that has none
 }
 
 // maxCoordinate is far beyond any molecule, Å: a number above it is garbage.

@@ -14,15 +14,15 @@ func TestParseXYZ(t *testing.T) {
 		name, text string
 		want       []Frame
 	}{
-		{"bare energy", "1\n        -11.39433\nHe 0 0 0\n", []Frame{{"-11.39433", energy(-11.39433), []string{"He"}, []float64{0, 0, 0}}}},
-		{"xtb's energy", "1\n energy: -1.743126632946 gnorm: 0.0 xtb: 6.5.1 (unknown)\nHe 0 0 0\n", []Frame{{"energy: -1.743126632946 gnorm: 0.0 xtb: 6.5.1 (unknown)", energy(-1.743126632946), []string{"He"}, []float64{0, 0, 0}}}},
-		{"remark", "1\n -1.5 !CONF1\nHe 0 0 0\n", []Frame{{"-1.5 !CONF1", energy(-1.5), []string{"He"}, []float64{0, 0, 0}}}},
-		{"blank comment", "2\n\nH 0 0 0\nh 0 0 7.4D-1\n", []Frame{{"", nil, []string{"H", "H"}, []float64{0, 0, 0, 0, 0, 0.74}}}},
-		{"a title is no energy", "1\n2 water\nCL 1 2 3\n", []Frame{{"2 water", nil, []string{"Cl"}, []float64{1, 2, 3}}}},
-		{"a number without decimals is no energy", "1\n42\nH 1 2 3\n", []Frame{{"42", nil, []string{"H"}, []float64{1, 2, 3}}}},
+		{"bare energy", "1\n        -11.39433\nHe 0 0 0\n", []Frame{{"-11.39433", energy(-11.39433), []string{"He"}, []float64{0, 0, 0}, ""}}},
+		{"xtb's energy", "1\n energy: -1.743126632946 gnorm: 0.0 xtb: 6.5.1 (unknown)\nHe 0 0 0\n", []Frame{{"energy: -1.743126632946 gnorm: 0.0 xtb: 6.5.1 (unknown)", energy(-1.743126632946), []string{"He"}, []float64{0, 0, 0}, ""}}},
+		{"remark", "1\n -1.5 !CONF1\nHe 0 0 0\n", []Frame{{"-1.5 !CONF1", energy(-1.5), []string{"He"}, []float64{0, 0, 0}, ""}}},
+		{"blank comment", "2\n\nH 0 0 0\nh 0 0 7.4D-1\n", []Frame{{"", nil, []string{"H", "H"}, []float64{0, 0, 0, 0, 0, 0.74}, ""}}},
+		{"a title is no energy", "1\n2 water\nCL 1 2 3\n", []Frame{{"2 water", nil, []string{"Cl"}, []float64{1, 2, 3}, ""}}},
+		{"a number without decimals is no energy", "1\n42\nH 1 2 3\n", []Frame{{"42", nil, []string{"H"}, []float64{1, 2, 3}, ""}}},
 		{"two frames, CRLF, blank lines", "1\r\na\r\nH 0 0 1\r\n\r\n1\r\nb\r\nH 0 0 2\r\n\r\n", []Frame{
-			{"a", nil, []string{"H"}, []float64{0, 0, 1}}, {"b", nil, []string{"H"}, []float64{0, 0, 2}}}},
-		{"no last line end", "1\n\nH 0.10 0.20 0.30", []Frame{{"", nil, []string{"H"}, []float64{0.1, 0.2, 0.3}}}},
+			{"a", nil, []string{"H"}, []float64{0, 0, 1}, ""}, {"b", nil, []string{"H"}, []float64{0, 0, 2}, ""}}},
+		{"no last line end", "1\n\nH 0.10 0.20 0.30", []Frame{{"", nil, []string{"H"}, []float64{0.1, 0.2, 0.3}, ""}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := ParseXYZ([]byte(test.text))
