@@ -3,14 +3,17 @@
     python3 -I embed.py --smiles CCO --charge 0 --multiplicity 1 --seed 61453
 
 writes properties.json, molecule.mol, geometry.xyz and pool.xyz into the current folder. What can't be done is said
-in one line on standard error, with exit status 1. The same input gives the same bytes (one thread, one seed).
+in one line on standard error, with exit status 1, or 3 where no other seed may mend it. With --check it writes
+nothing, and says what is wrong with the SMILES, the charge and the multiplicity. The same input gives the same bytes (one thread, one seed).
 The pool is ETKDGv3 (doi 10.1021/acs.jcim.0c00025), relaxed with MMFF94s (UFF where that has no parameters), and
 thinned by geometry. It ranks nothing: that is done with GFN2-xTB afterwards.
 """
 import argparse
 import io
+import itertools
 import json
 import os
+import re
 import sys
 import time
 
@@ -21,6 +24,8 @@ from rdkit.ForceField import rdForceField  # noqa: F401  its classes are what rd
 
 MAX_ATOMS = 250      # beyond that neither the pool nor GFN2 is a matter of minutes
 HEAVIEST = 86        # GFN2-xTB ends at radon
+NO_PM7 = {*range(58, 71), 84, 85, 86}  # Ce to Yb, Po, At, Rn: measured with MOPAC 22.0.6, an atom and a hydride of each of H to Rn
+TRIPLETS = {"O=O", "S=S", "O=S", "S=O"}  # whose ground state is a triplet, although the SMILES has a double bond
 WINDOW = 18.0        # kcal/mol by force field; wide, since force fields misjudge hydrogen bonds
 SAME = 0.06          # Å, RMS difference of the distances between heavy atoms and polar hydrogens; none may differ by
                      # four times as much, which keeps apart what differs in one hydrogen bond
@@ -34,40 +39,274 @@ CHUNK = 25           # embeddings between two looks at the clock
 
 
 class Refused(Exception):
-    """The molecule can't be built; the message says why."""
+    """The molecule can't be built by this attempt; the message says why. Another seed may mend it."""
+    status = 1  # the exit code
+
+
+class Unusable(Refused):
+    """The molecule can be built by no attempt: it always fails in the same way."""
+    status = 3
 
 
 def read(smiles, charge, multiplicity):
-    """The molecule with all hydrogens, or Refused."""
+    """The molecule with all hydrogens, or Unusable. Its property _smiles is the SMILES as written."""
+    smiles = smiles.strip()
+    for place, c in enumerate(smiles, 1):
+        if not "!" <= c <= "~":
+            raise Unusable(f"the SMILES has U+{ord(c):04X} as character {place}, and RDKit would leave out what follows it")
+    mol = parse(smiles)
+    if mol.GetNumAtoms() == 0:
+        raise Unusable("the SMILES is empty")
+    if any(a.GetAtomicNum() == 0 for a in mol.GetAtoms()):
+        raise Unusable(f"the SMILES {smiles} has an atom of no element: *; write the atom or the group that it stands for")
+    parts = len(Chem.GetMolFrags(mol))
+    if parts > 1:
+        raise Unusable(f"the SMILES {smiles} has {parts} separate parts, and a row is one molecule; "
+                       "give each part a row, or write an ion pair with a bond, as CC(=O)O[Na]")
+    mol = Chem.AddHs(mol)
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() > HEAVIEST:
+            raise Unusable(f"the SMILES {smiles} has {atom.GetSymbol()}, and GFN2-xTB ends at Rn")
+        if atom.GetAtomicNum() in NO_PM7:
+            raise Unusable(f"the SMILES {smiles} has {atom.GetSymbol()}, for which PM7 has no parameters")
+    if mol.GetNumAtoms() > MAX_ATOMS:
+        raise Unusable(f"the molecule has {mol.GetNumAtoms()} atoms, at most {MAX_ATOMS} are taken")
+    wrong = state_problem(mol, charge, multiplicity)
+    if wrong:
+        raise Unusable(wrong)
+    mol.SetProp("_smiles", smiles)
+    return mol
+
+
+def parse(smiles):
+    """The molecule of a SMILES as RDKit reads it, or Unusable."""
     heard, sys.stderr = sys.stderr, io.StringIO()
     rdBase.LogToPythonStderr()
     try:
         mol = Chem.MolFromSmiles(smiles)
+        raw = Chem.MolFromSmiles(smiles, sanitize=False) if mol is None else None
         said = sys.stderr.getvalue()
     finally:
         sys.stderr = heard
     if mol is None:
+        why = chemical_reason(raw) if raw is not None else syntax_reason(smiles, said)
         lines = [line.split("] ", 1)[-1].strip() for line in said.splitlines() if line.strip()]
-        raise Refused(f"RDKit can't read the SMILES {smiles!r}: {lines[0] if lines else 'no reason given'}")
-    if mol.GetNumAtoms() == 0:
-        raise Refused("the SMILES is empty")
-    if any(a.GetAtomicNum() == 0 for a in mol.GetAtoms()):
-        raise Refused(f"the SMILES {smiles!r} has an atom of no element (*)")
-    if len(Chem.GetMolFrags(mol)) > 1:
-        raise Refused(f"the SMILES {smiles!r} has {len(Chem.GetMolFrags(mol))} separate parts: one molecule is expected")
-    mol = Chem.AddHs(mol)
-    for atom in mol.GetAtoms():
-        if atom.GetAtomicNum() > HEAVIEST:
-            raise Refused(f"the SMILES {smiles!r} has {atom.GetSymbol()}, and GFN2-xTB ends at Rn")
-    if mol.GetNumAtoms() > MAX_ATOMS:
-        raise Refused(f"the molecule has {mol.GetNumAtoms()} atoms, at most {MAX_ATOMS} are taken")
-    if Chem.GetFormalCharge(mol) != charge:
-        raise Refused(f"the SMILES {smiles!r} has the charge {Chem.GetFormalCharge(mol):+d}, the row says {charge:+d}")
-    electrons = sum(a.GetAtomicNum() for a in mol.GetAtoms()) - charge
-    unpaired = multiplicity - 1
-    if unpaired < 0 or unpaired > electrons or (electrons - unpaired) % 2:
-        raise Refused(f"{electrons} electrons can't have the multiplicity {multiplicity}")
+        raise Unusable(f"RDKit can't read the SMILES {smiles}: {why or (lines[0] if lines else 'no reason given')}")
     return mol
+
+
+def syntax_reason(smiles, said):
+    """Why a text is no SMILES, "" where nothing better can be said than what RDKit said."""
+    for atom in re.findall(r"\[[^\[\]]*\]?", smiles):
+        found = re.fullmatch(r"\[\d*([A-Za-z][a-z]?|\*).*\]", atom)
+        if not atom.endswith("]"):
+            return f"the bracket {atom} is not closed"
+        if not found or not is_element(found.group(1)) and not is_element(found.group(1)[0]):
+            return f"{atom} is no atom of an element"
+    plain = re.sub(r"\[[^\]]*\]", "", smiles)
+    more = plain.count("(") - plain.count(")")
+    if more:
+        return f"{abs(more)} more '{'(' if more > 0 else ')'}' than '{')' if more > 0 else '('}'"
+    if "unclosed ring" in said:
+        marks = re.findall(r"%\(\d+\)|%\d\d|\d", plain)
+        open_ = sorted({m for m in marks if marks.count(m) % 2})
+        return f"the ring closure {', '.join(open_)} stands only once" if open_ else ""
+    found = re.search(r"[^BCNOPSFIbcnopslr0-9()=#$:/\\.%*~<>-]", plain.replace("Cl", "").replace("Br", ""))
+    if found:
+        return f"'{found.group()}' is no sign of a SMILES outside of brackets; an element such as Si stands in brackets: [SiH4]"
+    return ""
+
+
+def is_element(symbol):
+    try:
+        quiet = rdBase.BlockLogs()  # noqa: F841
+        return symbol == "*" or Chem.GetPeriodicTable().GetAtomicNumber(symbol.capitalize()) > 0
+    except RuntimeError:
+        return False
+
+
+def chemical_reason(mol):
+    """What RDKit finds wrong with the molecule of a SMILES that is written correctly, "" where it finds nothing."""
+    quiet = rdBase.BlockLogs()  # noqa: F841
+    mol.UpdatePropertyCache(strict=False)
+    for problem in Chem.DetectChemistryProblems(mol):
+        if problem.GetType() == "AtomValenceException":
+            atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
+            bonds = sum(b.GetBondTypeAsDouble() for b in atom.GetBonds()) + atom.GetNumExplicitHs()
+            charge = f" with charge {signed(atom.GetFormalCharge())}" if atom.GetFormalCharge() else ""
+            return f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}{charge}) has {bonds:g} bonds, more than it can have"
+        if problem.GetType() == "AtomKekulizeException":
+            atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
+            return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol().lower()}) is written as aromatic, in a small letter, "
+                    "and is in no ring")
+        if problem.GetType() == "KekulizeException":
+            return kekulize_reason(mol, problem.GetAtomIndices())
+    return ""
+
+
+def kekulize_reason(mol, atoms):
+    """Why aromatic atoms can't be drawn with single and double bonds: mostly a nitrogen lacks its H."""
+    bare = [a.GetIdx() for a in mol.GetAtoms() if a.GetIsAromatic() and a.GetSymbol() in ("N", "P") and a.GetDegree() == 2
+            and a.GetFormalCharge() == 0 and a.GetNumExplicitHs() == 0]
+    for several in (1, 2, 3):
+        for chosen in itertools.islice(itertools.combinations(bare, several), 200):
+            trial = Chem.Mol(mol)
+            for index in chosen:
+                trial.GetAtomWithIdx(index).SetNumExplicitHs(1)
+            if Chem.SanitizeMol(trial, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE:
+                symbol = mol.GetAtomWithIdx(chosen[0]).GetSymbol().lower()
+                return (f"an aromatic {symbol.upper()} lacks its H; write [{symbol}H] for {symbol}, "
+                        f"as {Chem.MolToSmiles(trial)}")
+    named = ", ".join(f"{i + 1} ({mol.GetAtomWithIdx(i).GetSymbol().lower()})" for i in atoms)
+    return f"no single and double bonds can be drawn for the aromatic atoms {named}: an H, a charge or an atom is missing"
+
+
+STATES = ["", "singlet", "doublet", "triplet", "quartet", "quintet", "sextet", "septet", "octet", "nonet"]
+
+
+def signed(charge):
+    return f"{charge:+d}" if charge else "0"
+
+
+def state_problem(mol, charge, multiplicity):
+    """What is wrong with the charge and the multiplicity of a molecule with all hydrogens, "" for nothing."""
+    electrons, unpaired, said = sum(a.GetAtomicNum() for a in mol.GetAtoms()) - charge, multiplicity - 1, []
+    if unpaired < 0 or unpaired > electrons or (electrons - unpaired) % 2:
+        state = STATES[multiplicity] if 0 < multiplicity < len(STATES) else f"state of multiplicity {multiplicity}"
+        said.append(f"{electrons} electrons can't form {'an' if state == 'octet' else 'a'} {state}")
+    if Chem.GetFormalCharge(mol) != charge:
+        said.append(f"{'T' if said else 't'}he SMILES has charge {signed(Chem.GetFormalCharge(mol))}; the row says {signed(charge)}")
+    return ". ".join(said)
+
+
+def notices(mol, multiplicity):
+    """What a chemist should know of a molecule that read gave: warnings, a sentence each."""
+    return unpaired_notices(mol, multiplicity) + lost_stereo_notices(mol.GetProp("_smiles")) + open_stereo_notices(mol)
+
+
+def unpaired_notices(mol, multiplicity):
+    """Warns of a multiplicity that is not the one of the unpaired electrons in the SMILES.
+
+    Two electrons at one atom may be paired, as in a singlet carbene. An atom alone and the metals of the d block have no
+    electrons that the SMILES tells of, and some molecules that are written with a double bond are triplets."""
+    unpaired, radicals = multiplicity - 1, [a.GetNumRadicalElectrons() for a in mol.GetAtoms()]
+    written, pairs = sum(radicals), sum(n // 2 for n in radicals)
+    metals = any(21 <= a.GetAtomicNum() <= 30 or 39 <= a.GetAtomicNum() <= 48 or 57 <= a.GetAtomicNum() <= 80 for a in mol.GetAtoms())
+    if (mol.GetNumAtoms() == 1 or metals or unpaired in [written - 2 * n for n in range(pairs + 1)] and written <= 4
+            or unpaired == 2 and mol.GetProp("_smiles") in TRIPLETS):
+        return []
+    notice = f"the SMILES has {count_of(written, 'unpaired electron')}; multiplicity {multiplicity} means {unpaired}"
+    if written > unpaired and any(n and not a.GetTotalNumHs(includeNeighbors=True) for n, a in zip(radicals, mol.GetAtoms())):
+        mapped = any(a.GetAtomMapNum() for a in mol.GetAtoms())
+        notice += ("; the SMILES has atom-map numbers and no hydrogens, which must be written in brackets, as [CH3:1]" if mapped
+                   else "; an atom in brackets has only the hydrogens that are written there, as [CH3]")
+    return [notice]
+
+
+def lost_stereo_notices(smiles):
+    """Warns of stereo that is written in the SMILES and that RDKit does not keep."""
+    params = Chem.SmilesParserParams()
+    params.removeHs = False
+    kept = Chem.MolFromSmiles(smiles, params)
+    params.sanitize = False
+    written = Chem.MolFromSmiles(smiles, params)
+    out = []
+    if "@" in smiles:
+        for atom in written.GetAtoms():
+            if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED or kept.GetAtomWithIdx(atom.GetIdx()).GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED:
+                continue
+            allene = sum(b.GetBondType() == Chem.BondType.DOUBLE for b in atom.GetBonds()) == 2
+            out.append(f"the mark @ at atom {atom.GetIdx() + 1} ({atom.GetSymbol()}) is left out: "
+                       + ("RDKit keeps no stereo of allenes" if allene else "RDKit sees no stereo centre there"))
+    if "/" not in smiles and "\\" not in smiles:
+        return out
+    for bond in kept.GetBonds():
+        ends = bond.GetBeginAtom(), bond.GetEndAtom()
+        sizes = [len(ring) for ring in kept.GetRingInfo().BondRings() if bond.GetIdx() in ring]
+        if bond.GetBondType() != Chem.BondType.DOUBLE or bond.GetStereo() > Chem.BondStereo.STEREOANY:
+            continue
+        if sizes and min(sizes) < 8 and written_trans(written, kept, bond):
+            out.append(f"the double bond {bond_name(bond)} is written as E (trans) in a ring of {min(sizes)} atoms, and RDKit keeps none below 8")
+    for chain in cumulenes(kept):
+        if all(any(b.GetBondDir() in SIDES for b in written.GetAtomWithIdx(end).GetBonds()) for end in (chain[0], chain[-1])):
+            out.append(f"the stereo of the cumulated double bonds {'='.join(kept.GetAtomWithIdx(i).GetSymbol() + str(i + 1) for i in chain)} is left out: RDKit keeps none")
+    return out
+
+
+SIDES = {Chem.BondDir.ENDUPRIGHT: 1, Chem.BondDir.ENDDOWNRIGHT: -1}
+
+
+def bond_name(bond):
+    return "=".join(f"{a.GetSymbol()}{a.GetIdx() + 1}" for a in (bond.GetBeginAtom(), bond.GetEndAtom()))
+
+
+def written_trans(written, kept, bond):
+    """Whether the marks at a double bond of a ring put the ring's atoms on different sides of it."""
+    rings = kept.GetRingInfo()
+    small = next(ring for ring in sorted(rings.AtomRings(), key=len) if bond.GetBeginAtomIdx() in ring and bond.GetEndAtomIdx() in ring)
+    product = 1
+    for index in (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()):
+        marked = [b for b in written.GetAtomWithIdx(index).GetBonds() if b.GetBondDir() in SIDES]
+        if not marked:
+            return False
+        other = marked[0].GetOtherAtomIdx(index)
+        product *= SIDES[marked[0].GetBondDir()] * (1 if marked[0].GetBeginAtomIdx() == index else -1) * (1 if other in small else -1)
+    return product < 0
+
+
+def cumulenes(mol):
+    """The chains of atoms of two double bonds and more in a row."""
+    doubles = {a.GetIdx(): [b.GetOtherAtomIdx(a.GetIdx()) for b in a.GetBonds() if b.GetBondType() == Chem.BondType.DOUBLE]
+               for a in mol.GetAtoms()}
+    chains = []
+    for start, next_ in doubles.items():
+        if len(next_) != 1:
+            continue
+        chain = [start]
+        while next_:
+            chain.append(next_[0])
+            next_ = [n for n in doubles[chain[-1]] if n != chain[-2]]
+            if len(next_) > 1:
+                break
+        if len(chain) > 2 and chain[0] < chain[-1]:
+            chains.append(chain)
+    return chains
+
+
+def open_stereo_notices(mol):
+    """Counts the stereo that the SMILES leaves open, as RDKit sees it: RDKit sees none at C=N-H.
+
+    Two kinds that RDKit sees are none: each of several cumulated double bonds, and the bridgeheads of small rings."""
+    quiet = rdBase.BlockLogs()  # noqa: F841
+    plain = Chem.RemoveHs(mol)  # with all hydrogens RDKit misses centres of rings, as in 1,4-cyclohexanediol
+    left = [found for found in Chem.FindPotentialStereo(plain, cleanIt=True)
+            if found.specified == Chem.StereoSpecified.Unspecified]
+    rings = [set(ring) for ring in plain.GetRingInfo().AtomRings()] if left else []
+    centres = sum(found.type == Chem.StereoType.Atom_Tetrahedral and not only_one_way(rings, found.centeredOn) for found in left)
+    cumulated = {i for chain in cumulenes(plain) for i in chain}
+    bonds = sum(found.type == Chem.StereoType.Bond_Double
+                and plain.GetBondWithIdx(found.centeredOn).GetBeginAtomIdx() not in cumulated for found in left)
+    parts = [count_of(n, what) for n, what in ((centres, "stereo centre"), (bonds, "double bond")) if n]
+    return [f"the SMILES leaves {' and '.join(parts)} open"] if parts else []
+
+
+def only_one_way(rings, atom):
+    """Whether an atom joins two rings that are too small for the other way round: norbornane and cubane have one isomer.
+    Bridged rings of up to 7 atoms, and fused ones of up to 8 atoms together (trans-bicyclo[3.2.0]heptane exists)."""
+    own = [ring for ring in rings if atom in ring]
+    return any(len(a & b) > 2 and max(len(a), len(b)) <= 7 or len(a & b) == 2 and len(a) + len(b) <= 8
+               for a, b in itertools.combinations(own, 2))
+
+
+def count_of(n, what):
+    return f"{n if n else 'no'} {what}{'' if n == 1 else 's'}"
+
+
+def check(smiles, charge, multiplicity):
+    """What is to be said of a row before anything is computed, or Unusable."""
+    mol = read(smiles, charge, multiplicity)
+    quiet = rdBase.BlockLogs()  # noqa: F841
+    return {"warnings": notices(mol, multiplicity), "molecule": Chem.MolToSmiles(Chem.RemoveHs(mol))}
 
 
 def flexible_ring_bonds(mol):
@@ -267,6 +506,7 @@ class Distinct:
 def build(smiles, charge, multiplicity, seed, max_pool):
     """All of it: the contents of the files to write, by name. Raises Refused. Keeps nothing between calls."""
     mol = read(smiles, charge, multiplicity)
+    warnings = notices(mol, multiplicity)
     quiet = rdBase.BlockLogs()  # until the end: which atom types a force field lacks is no news  # noqa: F841
     turning = rotors(mol) + (flexible_ring_bonds(mol) + 1) // 2  # the torsions of a ring turn together
     count = min(max_pool, 4 + 16 * turning * turning if turning < 4 else 60 * turning)
@@ -293,6 +533,7 @@ def build(smiles, charge, multiplicity, seed, max_pool):
         "force_field": field,
         "embedded": count,
         "pool": len(pool),
+        "warnings": warnings,
     }
     mol.SetProp("_Name", smiles)
     return {
@@ -321,21 +562,33 @@ def xyz_text(mol, members):
 
 
 def run(words):
+    """Does what the words of the command line say. Returns what a worker's reply says besides."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--smiles", required=True)
     parser.add_argument("--charge", type=int, default=0)
     parser.add_argument("--multiplicity", type=int, default=1)
     parser.add_argument("--seed", type=int, default=61453)
+    parser.add_argument("--check", action="store_true", help="build nothing")
     parser.add_argument("--max-pool", type=int, default=300, help="embeddings at most")
     given = parser.parse_args(words)
-    try:
-        files = build(given.smiles, given.charge, given.multiplicity, given.seed, given.max_pool)
-    except Refused as why:
-        sys.exit(str(why))
+    if given.check:
+        return check(given.smiles, given.charge, given.multiplicity)
+    files = build(given.smiles, given.charge, given.multiplicity, given.seed, given.max_pool)
     for name, text in files.items():
         with open(name + ".part", "w", encoding="utf-8", newline="\n") as out:
             out.write(text)
         os.replace(name + ".part", name)
+    return {}
+
+
+def main(words):
+    try:
+        answer = run(words)
+    except Refused as why:
+        print(why, file=sys.stderr)
+        sys.exit(why.status)
+    for warning in answer.get("warnings", []):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def serve():
@@ -346,18 +599,20 @@ def serve():
     os.dup2(2, 1)  # what a library prints must not get among the replies
     counted = 0.0  # seconds of CPU; the first request gets the start, too
     for line in sys.stdin:
-        request, status, error = json.loads(line), 0, ""
+        request, status, error, answer = json.loads(line), 0, "", {}
         os.chdir(request["dir"])
         try:
-            run(request["args"][1:])
+            answer = run(request["args"][1:])
+        except Refused as why:
+            status, error = why.status, str(why)
         except SystemExit as end:
             status, error = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
         except Exception as failure:
             status, error = 1, f"{type(failure).__name__}: {failure}"
         now = time.process_time()
-        print(json.dumps({"exit": status, "error": error, "cpu": now - counted}), file=replies, flush=True)
+        print(json.dumps({"exit": status, "error": error, "cpu": now - counted, **answer}), file=replies, flush=True)
         counted = now
 
 
 if __name__ == "__main__":
-    serve() if sys.argv[1:] == ["--serve"] else run(sys.argv[1:])
+    serve() if sys.argv[1:] == ["--serve"] else main(sys.argv[1:])
