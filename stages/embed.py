@@ -58,17 +58,17 @@ def read(smiles, charge, multiplicity):
     if mol.GetNumAtoms() == 0:
         raise Unusable("the SMILES is empty")
     if any(a.GetAtomicNum() == 0 for a in mol.GetAtoms()):
-        raise Unusable(f"the SMILES {smiles} has an atom of no element: *; write the atom or the group that it stands for")
+        raise Unusable(f"the SMILES '{smiles}' has an atom of no element: *; write the atom or the group that it stands for")
     parts = len(Chem.GetMolFrags(mol))
     if parts > 1:
-        raise Unusable(f"the SMILES {smiles} has {parts} separate parts, and a row is one molecule; "
+        raise Unusable(f"the SMILES '{smiles}' has {parts} separate parts, and a row is one molecule; "
                        "give each part a row, or write an ion pair with a bond, as CC(=O)O[Na]")
     mol = Chem.AddHs(mol)
     for atom in mol.GetAtoms():
         if atom.GetAtomicNum() > HEAVIEST:
-            raise Unusable(f"the SMILES {smiles} has {atom.GetSymbol()}, and GFN2-xTB ends at Rn")
+            raise Unusable(f"the SMILES '{smiles}' has {atom.GetSymbol()}, and GFN2-xTB ends at Rn")
         if atom.GetAtomicNum() in NO_PM7:
-            raise Unusable(f"the SMILES {smiles} has {atom.GetSymbol()}, for which PM7 has no parameters")
+            raise Unusable(f"the SMILES '{smiles}' has {atom.GetSymbol()}, for which PM7 has no parameters")
     if mol.GetNumAtoms() > MAX_ATOMS:
         raise Unusable(f"the molecule has {mol.GetNumAtoms()} atoms, at most {MAX_ATOMS} are taken")
     wrong = state_problem(mol, charge, multiplicity)
@@ -90,8 +90,8 @@ def parse(smiles):
         sys.stderr = heard
     if mol is None:
         why = chemical_reason(raw) if raw is not None else syntax_reason(smiles, said)
-        lines = [line.split("] ", 1)[-1].strip() for line in said.splitlines() if line.strip()]
-        raise Unusable(f"RDKit can't read the SMILES {smiles}: {why or (lines[0] if lines else 'no reason given')}")
+        lines = [re.sub(r"^\[[^\]]*\] |SMILES Parse Error: | (while parsing|for input): .*", "", line).strip() for line in said.splitlines()]
+        raise Unusable(f"RDKit can't read the SMILES '{smiles}': {why or (lines[0] if lines and lines[0] else 'it says no reason')}")
     return mol
 
 
@@ -112,6 +112,9 @@ def syntax_reason(smiles, said):
         open_ = sorted({m for m in marks if marks.count(m) % 2})
         return f"the ring closure {', '.join(open_)} stands only once" if open_ else ""
     found = re.search(r"[^BCNOPSFIbcnopslr0-9()=#$:/\\.%*~<>-]", plain.replace("Cl", "").replace("Br", ""))
+    bond = re.search(r"[-=#$:/\\~.](?=[-=#$:/\\~.)]|$)|(?<!.)[-=#$:/\\~.]", re.sub(r"\[[^\]]*\]", "*", smiles))
+    if bond and not found:
+        return f"the sign {bond.group()} has no atom on one of its sides"
     if found:
         return f"'{found.group()}' is no sign of a SMILES outside of brackets; an element such as Si stands in brackets: [SiH4]"
     return ""

@@ -138,6 +138,9 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 	if v, ok := c.eval(s.worker, named(outer, "worker")); ok {
 		c.fail(s.worker, "Unsuitable worker", s.setWorker(v))
 	}
+	if v, ok := c.eval(s.validate, scope{what: "validate, which is asked before anything runs", vars: true, locals: true, mol: true, stage: s}); ok {
+		c.fail(s.validate, "Unsuitable validate", c.checkValidate(v))
+	}
 	p.declarePrograms(s)
 	c.checkCompress()
 	p.reads = nil
@@ -304,6 +307,31 @@ func (s *Stage) setWorker(v cty.Value) error {
 		return fmt.Errorf("worker is how the command's program is started to stay: a list like [%q, \"script\", \"--serve\"] that doesn't depend on the molecule", s.Program)
 	}
 	return nil
+}
+
+// checkValidate checks the words that the stage's worker is asked about a row.
+func (c *checker) checkValidate(v cty.Value) error {
+	form := fmt.Errorf("validate is a command that the stage's worker answers for a row: a list of words that starts with %q", c.s.Program)
+	t := v.Type()
+	if t == cty.DynamicPseudoType && !v.IsKnown() {
+		return nil
+	}
+	if !(t.IsTupleType() || t.IsListType()) || !v.IsKnown() || v.IsNull() || v.LengthInt() < 1 {
+		return form
+	}
+	for _, w := range v.AsValueSlice() {
+		if !mayBeWord(w) {
+			return form
+		}
+	}
+	if first := v.AsValueSlice()[0]; !first.IsKnown() || first.IsNull() || first.Type() != cty.String || first.AsString() != c.s.Program {
+		return form
+	}
+	return nil
+}
+
+func mayBeWord(v cty.Value) bool {
+	return v.Type() == cty.DynamicPseudoType || v.Type().IsPrimitiveType()
 }
 
 // addPrograms notes what the stage's program starts itself.

@@ -122,6 +122,7 @@ type Stage struct {
 	enabled                hcl.Expression
 	command, values, each  hcl.Expression
 	cores, worker          hcl.Expression
+	validate               hcl.Expression // no part of what a target does
 	timeout, env, programs hcl.Expression
 	files                  []*file
 	pre, post              []*condition

@@ -68,3 +68,20 @@ stage "threads" {
   cores   = 1.5             # ERROR: Unsuitable cores: cores is how many processor cores the program takes
   worker  = ["false", "-s"] # ERROR: Unsuitable worker: worker is how the command's program is started to stay
 }
+
+stage "asks_nobody" {
+  command  = ["true"]
+  validate = mol.smiles # ERROR: Unsuitable validate: validate is a command that the stage's worker answers for a row
+}
+
+stage "asks" {
+  command  = ["true"]
+  worker   = ["true", "-s"]
+  validate = ["false", mol.smiles] # ERROR: Unsuitable validate: validate is a command that the stage's worker answers for a row: a list of words that starts with "true"
+}
+
+stage "asks_too_much" {
+  command  = ["true"]
+  worker   = ["true", "-s"]
+  validate = ["true", stage.asks.status, attempt] # ERROR: Name out of place: "stage" can't be used in validate # ERROR: Name out of place: "attempt" can't be used in validate
+}
