@@ -300,7 +300,7 @@ func TestEmbedRefuses(t *testing.T) {
 		{"CC", []string{"--charge", "-2"}, "the SMILES has charge 0; the row says -2"},
 		{"[CH3]", nil, "9 electrons can't form a singlet"},
 		{"c1cccn1", nil, "an aromatic N lacks its H; write [nH] for n, as c1cc[nH]c1"},
-		{"C1CC", nil, "the ring closure 1 stands only once"},
+		{"C1CC", nil, "unclosed ring: the ring closure 1 stands only once"},
 		{"CC[Xx]", nil, "[Xx] is no atom of an element"},
 		{"CCc", nil, "atom 3 (c) is written as aromatic, in a small letter, and is in no ring"},
 		{"CC==O", nil, "the sign = has no atom on one of its sides"},

@@ -110,7 +110,7 @@ def syntax_reason(smiles, said):
     if "unclosed ring" in said:
         marks = re.findall(r"%\(\d+\)|%\d\d|\d", plain)
         open_ = sorted({m for m in marks if marks.count(m) % 2})
-        return f"the ring closure {', '.join(open_)} stands only once" if open_ else ""
+        return f"unclosed ring: the ring closure {', '.join(open_)} stands only once" if open_ else ""
     found = re.search(r"[^BCNOPSFIbcnopslr0-9()=#$:/\\.%*~<>-]", plain.replace("Cl", "").replace("Br", ""))
     bond = re.search(r"[-=#$:/\\~.](?=[-=#$:/\\~.)]|$)|(?<!.)[-=#$:/\\~.]", re.sub(r"\[[^\]]*\]", "*", smiles))
     if bond and not found:
