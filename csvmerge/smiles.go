@@ -2,6 +2,7 @@ package csvmerge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,9 +11,9 @@ import (
 	"golang.org/x/text/unicode/runenames"
 )
 
-// SplitSMILES splits the text of a SMILES cell into the SMILES and what follows it behind a blank or a tab: a name or
-// CXSMILES. problem says why the cell can't be used: a reader of SMILES would stop at a character and leave out the rest
-// of the molecule. Whether the SMILES is one that a chemist may write is RDKit's business.
+// SplitSMILES splits the text of a SMILES cell into the SMILES and what follows it behind a blank
+// or a tab: a name or CXSMILES. problem says why the cell can't be used: RDKit would stop at a
+// character and leave out the rest of the molecule. All else that may be wrong is left to RDKit.
 func SplitSMILES(text string) (smiles, name, problem string) {
 	text = strings.TrimSpace(text)
 	for i, r := range text {
@@ -25,7 +26,8 @@ func SplitSMILES(text string) (smiles, name, problem string) {
 			case isName(head, rest):
 				return head, rest, ""
 			}
-			return "", "", fmt.Sprintf("the SMILES has a %s as its %s character, and %q may be part of the molecule; remove the %[1]s, or move what is a name to another column",
+			return "", "", fmt.Sprintf("the SMILES has a %s as its %s character, and %q may be part of "+
+				"the molecule; remove the %[1]s, or move what is a name to another column",
 				blankName(r), ordinal(i+1), shortened(rest))
 		case r < ' ' || r >= 0x7f:
 			return "", "", characterProblem(text[:i], r)
@@ -53,7 +55,8 @@ func blankName(r rune) string {
 
 // characterProblem names a character, its place and what to write for it.
 func characterProblem(before string, r rune) string {
-	problem := fmt.Sprintf("the SMILES has %s as its %s character", characterName(r), ordinal(utf8.RuneCountInString(before)+1))
+	place := ordinal(utf8.RuneCountInString(before) + 1)
+	problem := fmt.Sprintf("the SMILES has %s as its %s character", characterName(r), place)
 	switch instead := instead(r); {
 	case instead != "":
 		return problem + "; write " + instead
@@ -63,7 +66,8 @@ func characterProblem(before string, r rune) string {
 	return problem + "; remove it"
 }
 
-// characterName is how a sentence names a character: "an en dash (U+2013)", `"α" (Greek small letter alpha, U+03B1)`.
+// characterName is how a sentence names a character: "an en dash (U+2013)",
+// `"α" (Greek small letter alpha, U+03B1)`.
 func characterName(r rune) string {
 	code := fmt.Sprintf("U+%04X", r)
 	switch r {
@@ -90,12 +94,16 @@ func characterName(r rune) string {
 	return "a " + name + " (" + code + ")"
 }
 
-// lookAlikes are signs and capital letters that look like one of a SMILES and that normalisation does not turn into it.
+// lookAlikes are what to write for signs and letters that look like one of a SMILES, beside those
+// that normalisation (NFKC) turns into it.
 var lookAlikes = map[rune]string{
-	'\u2010': "-", '\u2011': "-", '\u2012': "- or =", '\u2013': "- or =", '\u2014': "- or =", '\u2015': "- or =", '\u2212': "-",
-	'≡': "#", '═': "=", '∕': "/", '⁄': "/", '∖': `\`, '·': ".", '•': ".", '∙': ".", '⋅': ".", '→': "->", '←': "<-",
+	'\u2010': "-", '\u2011': "-", '\u2212': "-", // hyphens, minus sign
+	'\u2012': "- or =", '\u2013': "- or =", '\u2014': "- or =", '\u2015': "- or =", // dashes
+	'≡': "#", '═': "=", '∕': "/", '⁄': "/", '∖': `\`, '·': ".", '•': ".", '∙': ".", '⋅': ".",
+	'→': "->", '←': "<-",
 	'Β': "B", 'Ν': "N", 'Ο': "O", 'Ρ': "P", 'Ι': "I", 'Η': "H", // Greek
-	'С': "C", 'О': "O", 'Р': "P", 'Ѕ': "S", 'В': "B", 'І': "I", 'Н': "H", 'с': "c", 'о': "o", 'р': "p", 'ѕ': "s", // Cyrillic
+	'С': "C", 'О': "O", 'Р': "P", 'Ѕ': "S", 'В': "B", 'І': "I", 'Н': "H", // Cyrillic
+	'с': "c", 'о': "o", 'р': "p", 'ѕ': "s",
 }
 
 // instead is what to write for a character, "" where nothing looks like it.
@@ -103,7 +111,8 @@ func instead(r rune) string {
 	plain, ok := lookAlikes[r]
 	if !ok {
 		plain = norm.NFKC.String(string(r)) // full-width letters, raised and lowered digits
-		if strings.TrimSpace(plain) == "" || strings.ContainsFunc(plain, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		foreign := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+		if plain == "" || strings.ContainsFunc(plain, foreign) {
 			return ""
 		}
 	}
@@ -145,15 +154,16 @@ func isName(smiles, rest string) bool {
 	}
 	words := strings.Fields(rest)
 	for n := range words {
-		if joined := strings.Join(words[:n+1], ""); readsAsSMILES(joined) || readsAsSMILES(smiles+joined) {
+		joined := strings.Join(words[:n+1], "")
+		if readsAsSMILES(joined) || readsAsSMILES(smiles+joined) {
 			return false
 		}
 	}
 	return true
 }
 
-// readsAsSMILES reports whether a text has the form of a whole SMILES: atoms, bonds between atoms, branches and rings that
-// are closed. It is no judge of valences.
+// readsAsSMILES reports whether a text has the form of a whole SMILES: all of its branches and
+// rings are closed, and it ends in no bond. It is no judge of valences.
 func readsAsSMILES(text string) bool {
 	s := scanSMILES(text)
 	return s.lexes && s.atoms > 0 && s.depth == 0 && s.rings == 0 && !s.bond
@@ -227,7 +237,7 @@ func smilesToken(text string) string {
 			return text[:3]
 		}
 		return ""
-	case strings.HasPrefix(text, "Cl") || strings.HasPrefix(text, "Br") || strings.HasPrefix(text, "->") || strings.HasPrefix(text, "<-"):
+	case len(text) > 1 && slices.Contains([]string{"Cl", "Br", "->", "<-"}, text[:2]):
 		return text[:2]
 	case strings.IndexByte(`BCNOPSFIbcnops*()-=#$:/\~.0123456789`, c) >= 0:
 		return text[:1]

@@ -4,11 +4,13 @@
 
 writes properties.json, molecule.mol, geometry.xyz and pool.xyz into the current folder. What can't be done is said
 in one line on standard error, with exit status 1, or 3 where no other seed may mend it. With --check it writes
-nothing, and says what is wrong with the SMILES, the charge and the multiplicity. The same input gives the same bytes (one thread, one seed).
+nothing, and says what is wrong with the SMILES, the charge and the multiplicity.
+The same input gives the same bytes (one thread, one seed).
 The pool is ETKDGv3 (doi 10.1021/acs.jcim.0c00025), relaxed with MMFF94s (UFF where that has no parameters), and
 thinned by geometry. It ranks nothing: that is done with GFN2-xTB afterwards.
 """
 import argparse
+import functools
 import io
 import itertools
 import json
@@ -24,7 +26,8 @@ from rdkit.ForceField import rdForceField  # noqa: F401  its classes are what rd
 
 MAX_ATOMS = 250      # beyond that neither the pool nor GFN2 is a matter of minutes
 HEAVIEST = 86        # GFN2-xTB ends at radon
-NO_PM7 = {*range(58, 71), 84, 85, 86}  # Ce to Yb, Po, At, Rn: measured with MOPAC 22.0.6, an atom and a hydride of each of H to Rn
+NO_PM7 = {*range(58, 71), 84, 85, 86}  # Ce to Yb, Po, At, Rn: PM7 has no parameters. Measured with MOPAC 22.0.6, an atom
+                                       # and a hydride of each element from H to Rn; Rn gets no orbitals and the value 0
 TRIPLETS = {"O=O", "S=S", "O=S", "S=O"}  # whose ground state is a triplet, although the SMILES has a double bond
 WINDOW = 18.0        # kcal/mol by force field; wide, since force fields misjudge hydrogen bonds
 SAME = 0.06          # Å, RMS difference of the distances between heavy atoms and polar hydrogens; none may differ by
@@ -53,12 +56,14 @@ def read(smiles, charge, multiplicity):
     smiles = smiles.strip()
     for place, c in enumerate(smiles, 1):
         if not "!" <= c <= "~":
-            raise Unusable(f"the SMILES has U+{ord(c):04X} as character {place}, and RDKit would leave out what follows it")
+            raise Unusable(f"the SMILES has U+{ord(c):04X} as character {place}, "
+                           "and RDKit would leave out what follows it")
     mol = parse(smiles)
     if mol.GetNumAtoms() == 0:
         raise Unusable("the SMILES is empty")
     if any(a.GetAtomicNum() == 0 for a in mol.GetAtoms()):
-        raise Unusable(f"the SMILES '{smiles}' has an atom of no element: *; write the atom or the group that it stands for")
+        raise Unusable(f"the SMILES '{smiles}' has an atom of no element: *; "
+                       "write the atom or the group that it stands for")
     parts = len(Chem.GetMolFrags(mol))
     if parts > 1:
         raise Unusable(f"the SMILES '{smiles}' has {parts} separate parts, and a row is one molecule; "
@@ -90,8 +95,9 @@ def parse(smiles):
         sys.stderr = heard
     if mol is None:
         why = chemical_reason(raw) if raw is not None else syntax_reason(smiles, said)
-        lines = [re.sub(r"^\[[^\]]*\] |SMILES Parse Error: | (while parsing|for input): .*", "", line).strip() for line in said.splitlines()]
-        raise Unusable(f"RDKit can't read the SMILES '{smiles}': {why or (lines[0] if lines and lines[0] else 'it says no reason')}")
+        noise = r"^\[[^\]]*\] |SMILES Parse Error: | (while parsing|for input): .*"  # the time, the SMILES again
+        own = re.sub(noise, "", said.partition("\n")[0]).strip()
+        raise Unusable(f"RDKit can't read the SMILES '{smiles}': {why or own or 'it gives no reason'}")
     return mol
 
 
@@ -106,18 +112,18 @@ def syntax_reason(smiles, said):
     plain = re.sub(r"\[[^\]]*\]", "", smiles)
     more = plain.count("(") - plain.count(")")
     if more:
-        return f"{abs(more)} more '{'(' if more > 0 else ')'}' than '{')' if more > 0 else '('}'"
+        many, few = "()" if more > 0 else ")("
+        return f"{abs(more)} more '{many}' than '{few}'"
     if "unclosed ring" in said:
         marks = re.findall(r"%\(\d+\)|%\d\d|\d", plain)
         open_ = sorted({m for m in marks if marks.count(m) % 2})
         return f"unclosed ring: the ring closure {', '.join(open_)} stands only once" if open_ else ""
     found = re.search(r"[^BCNOPSFIbcnopslr0-9()=#$:/\\.%*~<>-]", plain.replace("Cl", "").replace("Br", ""))
-    bond = re.search(r"[-=#$:/\\~.](?=[-=#$:/\\~.)]|$)|(?<!.)[-=#$:/\\~.]", re.sub(r"\[[^\]]*\]", "*", smiles))
-    if bond and not found:
-        return f"the sign {bond.group()} has no atom on one of its sides"
     if found:
-        return f"'{found.group()}' is no sign of a SMILES outside of brackets; an element such as Si stands in brackets: [SiH4]"
-    return ""
+        return (f"'{found.group()}' is no sign of a SMILES outside of brackets; "
+                "an element such as Si stands in brackets: [SiH4]")
+    bond = re.search(r"[-=#$:/\\~.](?=[-=#$:/\\~.)]|$)|(?<!.)[-=#$:/\\~.]", re.sub(r"\[[^\]]*\]", "*", smiles))
+    return f"the sign {bond.group()} has no atom on one of its sides" if bond else ""
 
 
 def is_element(symbol):
@@ -137,11 +143,12 @@ def chemical_reason(mol):
             atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
             bonds = sum(b.GetBondTypeAsDouble() for b in atom.GetBonds()) + atom.GetNumExplicitHs()
             charge = f" with charge {signed(atom.GetFormalCharge())}" if atom.GetFormalCharge() else ""
-            return f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}{charge}) has {bonds:g} bonds, more than it can have"
+            return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}{charge}) has {bonds:g} bonds, "
+                    "more than it can have")
         if problem.GetType() == "AtomKekulizeException":
             atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
-            return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol().lower()}) is written as aromatic, in a small letter, "
-                    "and is in no ring")
+            return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol().lower()}) is written as aromatic, "
+                    "in a small letter, and is in no ring")
         if problem.GetType() == "KekulizeException":
             return kekulize_reason(mol, problem.GetAtomIndices())
     return ""
@@ -149,7 +156,8 @@ def chemical_reason(mol):
 
 def kekulize_reason(mol, atoms):
     """Why aromatic atoms can't be drawn with single and double bonds: mostly a nitrogen lacks its H."""
-    bare = [a.GetIdx() for a in mol.GetAtoms() if a.GetIsAromatic() and a.GetSymbol() in ("N", "P") and a.GetDegree() == 2
+    bare = [a.GetIdx() for a in mol.GetAtoms()
+            if a.GetIsAromatic() and a.GetSymbol() in ("N", "P") and a.GetDegree() == 2
             and a.GetFormalCharge() == 0 and a.GetNumExplicitHs() == 0]
     for several in (1, 2, 3):
         for chosen in itertools.islice(itertools.combinations(bare, several), 200):
@@ -161,10 +169,12 @@ def kekulize_reason(mol, atoms):
                 return (f"an aromatic {symbol.upper()} lacks its H; write [{symbol}H] for {symbol}, "
                         f"as {Chem.MolToSmiles(trial)}")
     named = ", ".join(f"{i + 1} ({mol.GetAtomWithIdx(i).GetSymbol().lower()})" for i in atoms)
-    return f"no single and double bonds can be drawn for the aromatic atoms {named}: an H, a charge or an atom is missing"
+    return (f"no single and double bonds can be drawn for the aromatic atoms {named}: "
+            "an H, a charge or an atom is missing")
 
 
-STATES = ["", "singlet", "doublet", "triplet", "quartet", "quintet", "sextet", "septet", "octet", "nonet"]
+STATES = ["", "a singlet", "a doublet", "a triplet", "a quartet", "a quintet", "a sextet", "a septet", "an octet",
+          "a nonet"]
 
 
 def signed(charge):
@@ -172,67 +182,95 @@ def signed(charge):
 
 
 def state_problem(mol, charge, multiplicity):
-    """What is wrong with the charge and the multiplicity of a molecule with all hydrogens, "" for nothing."""
-    electrons, unpaired, said = sum(a.GetAtomicNum() for a in mol.GetAtoms()) - charge, multiplicity - 1, []
+    """What is wrong with the charge and the multiplicity of a molecule with all hydrogens, "" for nothing.
+
+    state_problem of pipeline.hcl says it in the same words."""
+    electrons = sum(a.GetAtomicNum() for a in mol.GetAtoms()) - charge
+    unpaired, written, said = multiplicity - 1, Chem.GetFormalCharge(mol), []
     if unpaired < 0 or unpaired > electrons or (electrons - unpaired) % 2:
-        state = STATES[multiplicity] if 0 < multiplicity < len(STATES) else f"state of multiplicity {multiplicity}"
-        said.append(f"{electrons} electrons can't form {'an' if state == 'octet' else 'a'} {state}")
-    if Chem.GetFormalCharge(mol) != charge:
-        said.append(f"{'T' if said else 't'}he SMILES has charge {signed(Chem.GetFormalCharge(mol))}; the row says {signed(charge)}")
+        known = 0 < multiplicity < len(STATES)
+        state = STATES[multiplicity] if known else f"a state of multiplicity {multiplicity}"
+        said.append(f"{electrons} electrons can't form {state}")
+    if written != charge:
+        the = "The" if said else "the"
+        said.append(f"{the} SMILES has charge {signed(written)}; the row says {signed(charge)}")
     return ". ".join(said)
 
 
 def notices(mol, multiplicity):
     """What a chemist should know of a molecule that read gave: warnings, a sentence each."""
-    return unpaired_notices(mol, multiplicity) + lost_stereo_notices(mol.GetProp("_smiles")) + open_stereo_notices(mol)
+    smiles = mol.GetProp("_smiles")
+    return (unpaired_notices(mol, multiplicity, smiles) + lost_marks(smiles) + lost_double_bonds(smiles)
+            + open_stereo_notices(mol))
 
 
-def unpaired_notices(mol, multiplicity):
+D_BLOCK = {*range(21, 31), *range(39, 49), *range(57, 81)}
+
+
+def unpaired_notices(mol, multiplicity, smiles):
     """Warns of a multiplicity that is not the one of the unpaired electrons in the SMILES.
 
     Two electrons at one atom may be paired, as in a singlet carbene. An atom alone and the metals of the d block have no
     electrons that the SMILES tells of, and some molecules that are written with a double bond are triplets."""
-    unpaired, radicals = multiplicity - 1, [a.GetNumRadicalElectrons() for a in mol.GetAtoms()]
-    written, pairs = sum(radicals), sum(n // 2 for n in radicals)
-    metals = any(21 <= a.GetAtomicNum() <= 30 or 39 <= a.GetAtomicNum() <= 48 or 57 <= a.GetAtomicNum() <= 80 for a in mol.GetAtoms())
-    if (mol.GetNumAtoms() == 1 or metals or unpaired in [written - 2 * n for n in range(pairs + 1)] and written <= 4
-            or unpaired == 2 and mol.GetProp("_smiles") in TRIPLETS):
+    radicals = [a.GetNumRadicalElectrons() for a in mol.GetAtoms()]
+    written, pairs, unpaired = sum(radicals), sum(n // 2 for n in radicals), multiplicity - 1
+    if mol.GetNumAtoms() == 1 or any(a.GetAtomicNum() in D_BLOCK for a in mol.GetAtoms()):
+        return []
+    if unpaired == 2 and smiles in TRIPLETS:
+        return []
+    if written <= 4 and unpaired in range(written - 2 * pairs, written + 1, 2):
         return []
     notice = f"the SMILES has {count_of(written, 'unpaired electron')}; multiplicity {multiplicity} means {unpaired}"
-    if written > unpaired and any(n and not a.GetTotalNumHs(includeNeighbors=True) for n, a in zip(radicals, mol.GetAtoms())):
-        mapped = any(a.GetAtomMapNum() for a in mol.GetAtoms())
-        notice += ("; the SMILES has atom-map numbers and no hydrogens, which must be written in brackets, as [CH3:1]" if mapped
-                   else "; an atom in brackets has only the hydrogens that are written there, as [CH3]")
+    bare = any(a.GetNumRadicalElectrons() and not a.GetTotalNumHs(includeNeighbors=True) for a in mol.GetAtoms())
+    if written > unpaired and bare:
+        if any(a.GetAtomMapNum() for a in mol.GetAtoms()):
+            notice += ("; the SMILES has atom-map numbers and no hydrogens, "
+                       "which must be written in brackets, as [CH3:1]")
+        else:
+            notice += "; an atom in brackets has only the hydrogens that are written there, as [CH3]"
     return [notice]
 
 
-def lost_stereo_notices(smiles):
-    """Warns of stereo that is written in the SMILES and that RDKit does not keep."""
+def as_written(smiles, sanitize):
+    """The molecule with the atoms in the order of the SMILES: no written hydrogen is removed. Without sanitize the marks of
+    stereo are as written; with it they are those that RDKit keeps."""
     params = Chem.SmilesParserParams()
-    params.removeHs = False
-    kept = Chem.MolFromSmiles(smiles, params)
-    params.sanitize = False
-    written = Chem.MolFromSmiles(smiles, params)
-    out = []
-    if "@" in smiles:
-        for atom in written.GetAtoms():
-            if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED or kept.GetAtomWithIdx(atom.GetIdx()).GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED:
-                continue
-            allene = sum(b.GetBondType() == Chem.BondType.DOUBLE for b in atom.GetBonds()) == 2
-            out.append(f"the mark @ at atom {atom.GetIdx() + 1} ({atom.GetSymbol()}) is left out: "
-                       + ("RDKit keeps no stereo of allenes" if allene else "RDKit sees no stereo centre there"))
+    params.removeHs, params.sanitize = False, sanitize
+    return Chem.MolFromSmiles(smiles, params)
+
+
+def lost_marks(smiles):
+    """Warns of each @ that is written in the SMILES and that RDKit does not keep."""
+    if "@" not in smiles:
+        return []
+    kept, out = as_written(smiles, True), []
+    for atom in as_written(smiles, False).GetAtoms():
+        index, none = atom.GetIdx(), Chem.ChiralType.CHI_UNSPECIFIED
+        if atom.GetChiralTag() == none or kept.GetAtomWithIdx(index).GetChiralTag() != none:
+            continue
+        allene = sum(b.GetBondType() == Chem.BondType.DOUBLE for b in atom.GetBonds()) == 2
+        why = "RDKit keeps no stereo of allenes" if allene else "RDKit sees no stereo centre there"
+        out.append(f"the mark @ at atom {index + 1} ({atom.GetSymbol()}) is left out: {why}")
+    return out
+
+
+def lost_double_bonds(smiles):
+    """Warns of double bonds whose E or Z is written in the SMILES by / and \\ and that RDKit does not keep."""
     if "/" not in smiles and "\\" not in smiles:
-        return out
+        return []
+    written, kept, out = as_written(smiles, False), as_written(smiles, True), []
     for bond in kept.GetBonds():
-        ends = bond.GetBeginAtom(), bond.GetEndAtom()
         sizes = [len(ring) for ring in kept.GetRingInfo().BondRings() if bond.GetIdx() in ring]
         if bond.GetBondType() != Chem.BondType.DOUBLE or bond.GetStereo() > Chem.BondStereo.STEREOANY:
             continue
         if sizes and min(sizes) < 8 and written_trans(written, kept, bond):
-            out.append(f"the double bond {bond_name(bond)} is written as E (trans) in a ring of {min(sizes)} atoms, and RDKit keeps none below 8")
+            out.append(f"the double bond {bond_name(bond)} is written as E (trans) in a ring of {min(sizes)} atoms, "
+                       "and RDKit keeps none below 8")
     for chain in cumulenes(kept):
-        if all(any(b.GetBondDir() in SIDES for b in written.GetAtomWithIdx(end).GetBonds()) for end in (chain[0], chain[-1])):
-            out.append(f"the stereo of the cumulated double bonds {'='.join(kept.GetAtomWithIdx(i).GetSymbol() + str(i + 1) for i in chain)} is left out: RDKit keeps none")
+        ends = [written.GetAtomWithIdx(end) for end in (chain[0], chain[-1])]
+        if all(any(b.GetBondDir() in SIDES for b in end.GetBonds()) for end in ends):
+            names = "=".join(f"{kept.GetAtomWithIdx(i).GetSymbol()}{i + 1}" for i in chain)
+            out.append(f"the stereo of the cumulated double bonds {names} is left out: RDKit keeps none")
     return out
 
 
@@ -246,14 +284,16 @@ def bond_name(bond):
 def written_trans(written, kept, bond):
     """Whether the marks at a double bond of a ring put the ring's atoms on different sides of it."""
     rings = kept.GetRingInfo()
-    small = next(ring for ring in sorted(rings.AtomRings(), key=len) if bond.GetBeginAtomIdx() in ring and bond.GetEndAtomIdx() in ring)
+    ends = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+    small = min((ring for ring in rings.AtomRings() if set(ends) <= set(ring)), key=len)
     product = 1
-    for index in (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()):
+    for index in ends:
         marked = [b for b in written.GetAtomWithIdx(index).GetBonds() if b.GetBondDir() in SIDES]
         if not marked:
             return False
         other = marked[0].GetOtherAtomIdx(index)
-        product *= SIDES[marked[0].GetBondDir()] * (1 if marked[0].GetBeginAtomIdx() == index else -1) * (1 if other in small else -1)
+        product *= SIDES[marked[0].GetBondDir()]
+        product *= (1 if marked[0].GetBeginAtomIdx() == index else -1) * (1 if other in small else -1)
     return product < 0
 
 
@@ -564,8 +604,8 @@ def xyz_text(mol, members):
     return "\n".join(lines) + "\n"
 
 
-def run(words):
-    """Does what the words of the command line say. Returns what a worker's reply says besides."""
+@functools.cache  # a worker reads the words of many molecules, and to make a parser takes longer than to check one
+def word_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--smiles", required=True)
     parser.add_argument("--charge", type=int, default=0)
@@ -573,7 +613,12 @@ def run(words):
     parser.add_argument("--seed", type=int, default=61453)
     parser.add_argument("--check", action="store_true", help="build nothing")
     parser.add_argument("--max-pool", type=int, default=300, help="embeddings at most")
-    given = parser.parse_args(words)
+    return parser
+
+
+def run(words):
+    """Does what the words of the command line say. Returns what a worker's reply says besides."""
+    given = word_parser().parse_args(words)
     if given.check:
         return check(given.smiles, given.charge, given.multiplicity)
     files = build(given.smiles, given.charge, given.multiplicity, given.seed, given.max_pool)

@@ -30,10 +30,12 @@ const (
 	mostSilent    = 3           // workers that may end without any answer before no more are started
 )
 
-// Ask puts the rows of a table to the workers of the stages that have a validate attribute, on all cores. The answers are in
-// the order of rows. unasked says of each stage that could not be asked why not, as where its program is missing; done is told how many
-// rows of a stage have an answer, by many goroutines. Nothing is written in the artefacts folder.
-func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, rows []int, done func(s *pipeline.Stage, rows int)) (answers []Answer, unasked []error, err error) {
+// Ask has the workers of the stages with a validate attribute look at rows of a table, on all
+// cores. The answers are in the order of rows. unasked says why a stage could not be asked, as
+// where its program is missing. done is told how many further rows of a stage have an answer, by
+// several goroutines at once. Nothing is written in the artefacts folder.
+func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, rows []int,
+	done func(s *pipeline.Stage, rows int)) (answers []Answer, unasked []error, err error) {
 	answers = make([]Answer, len(rows))
 	for _, s := range p.Stages {
 		if !s.Validates() || len(rows) == 0 {
@@ -44,7 +46,8 @@ func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, rows []in
 			missing = errors.New("it has no worker to answer")
 		}
 		if err == nil && missing == nil {
-			a := &asker{p: p, t: t, s: s, path: path, rows: rows, answers: make([]Answer, len(rows)), done: done}
+			a := &asker{p: p, t: t, s: s, path: path, rows: rows, done: done}
+			a.answers = make([]Answer, len(rows))
 			if missing, err = a.all(ctx); missing == nil {
 				for n := range answers {
 					answers[n].add(a.answers[n])
@@ -62,14 +65,15 @@ func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, rows []in
 }
 
 // program finds one program; missing says why it can't be used.
-func program(ctx context.Context, p *pipeline.Pipeline, name string) (path string, missing, err error) {
+func program(ctx context.Context, p *pipeline.Pipeline, name string) (
+	path string, missing, err error) {
 	st, err := store.Open(p.Artefacts)
 	if err != nil {
 		return "", nil, err
 	}
 	index := st.Index()
 	index.ReadOnly = true
-	found := &programs{path: map[string]string{}, identity: map[string]string{}, missing: map[string]error{}}
+	found := &programs{path: map[string]string{}, identity: map[string]string{}}
 	missing, err = found.find(ctx, p.Programs[name], index)
 	return found.path[name], missing, err
 }
@@ -192,7 +196,8 @@ func (a *asker) start(ctx context.Context, dir string, q *question) (*runner.Wor
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	return runner.StartWorker(ctx, runner.Command{Path: a.path, Args: a.s.Worker[1:], Dir: dir, Env: q.env, Stderr: filepath.Join(dir, stderrName)})
+	return runner.StartWorker(ctx, runner.Command{Path: a.path, Args: a.s.Worker[1:], Dir: dir,
+		Env: q.env, Stderr: filepath.Join(dir, stderrName)})
 }
 
 // note keeps the answer about a row.

@@ -58,7 +58,7 @@ type reply struct {
 	Error    string   `json:"error"`
 	CPU      float64  `json:"cpu"`
 	Warnings []string `json:"warnings"`
-	Molecule string   `json:"molecule"` // the same text for the same molecule, "" where the worker does not tell
+	Molecule string   `json:"molecule"` // as Answer has it
 }
 
 // serve has a target done by a worker. A worker that dies, hangs or talks nonsense is replaced for the next target; this one fails.

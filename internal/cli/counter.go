@@ -43,7 +43,8 @@ func (c *counter) add(total int) func(s *pipeline.Stage, rows int) {
 			return
 		}
 		c.shown = now
-		left := time.Duration(float64(now.Sub(c.begin)) / float64(c.done) * float64(total-c.done)).Round(time.Second)
+		each := now.Sub(c.begin).Seconds() / float64(c.done)
+		left := time.Duration(each * float64(total-c.done) * float64(time.Second)).Round(time.Second)
 		fmt.Fprintf(c.out, "\r\033[K%s: %d of %d rows checked, %v left", s.Title, c.done, total, left)
 	}
 }

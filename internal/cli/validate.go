@@ -114,9 +114,11 @@ func newReport(t *csvmerge.Table, found []csvmerge.Finding) report {
 	return r
 }
 
-// findings is everything about a table's rows: what the table's format asks, what the pipeline's molecule block asks, what the workers
-// of its stages say, and what a chemist would look at twice, in the order of the rows. unasked says which workers could not be asked.
-func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, c *counter) (out []csvmerge.Finding, unasked []error, err error) {
+// findings is everything about a table's rows, in the order of the rows: what the table's format
+// asks, what the pipeline's molecule block asks, what the workers of its stages say, and what a
+// chemist would look at twice. unasked says which workers could not be asked.
+func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, c *counter) (
+	out []csvmerge.Finding, unasked []error, err error) {
 	out = t.Check()
 	broken := map[int]bool{}
 	for _, f := range out {
@@ -154,21 +156,19 @@ func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, c *c
 	return out, unasked, nil
 }
 
-// rowFindings is what is to be said of one row. A worker that refuses the row knows more than the molecule block: it says why a SMILES
-// can't be read where that can only count electrons.
-func rowFindings(p *pipeline.Pipeline, t *csvmerge.Table, i int, said batch.Answer) []csvmerge.Finding {
-	add := func(out []csvmerge.Finding, problem string, warning bool) []csvmerge.Finding {
-		return append(out, csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Problem: problem, Warning: warning})
-	}
-	var out []csvmerge.Finding
-	if said.Problem != "" {
-		out = add(out, said.Problem, false)
+// rowFindings is what is wrong with one row. If a worker refuses the row, the molecule block is not
+// asked: the worker says why a SMILES can't be read, the block can only count electrons.
+func rowFindings(p *pipeline.Pipeline, t *csvmerge.Table, i int, said batch.Answer) (out []csvmerge.Finding) {
+	row := csvmerge.Finding{Line: t.Line(i), ID: t.ID(i)}
+	if row.Problem = said.Problem; row.Problem != "" {
+		out = append(out, row)
 	} else {
 		out, _ = batch.Precheck(p, t, i)
 	}
 	unusable := len(out) > 0
-	for _, warning := range said.Warnings {
-		out = add(out, warning, true)
+	for _, row.Problem = range said.Warnings {
+		row.Warning = true
+		out = append(out, row)
 	}
 	for _, f := range oddities(t, i) {
 		if !unusable || f.Column != "charge" { // which is the reason, or no news beside it
@@ -209,8 +209,8 @@ func oddities(t *csvmerge.Table, i int) []csvmerge.Finding {
 	return out
 }
 
-// moleculeOf is what makes two rows one molecule. Where no worker says which molecule it is, it compares the SMILES as written: two
-// spellings of one molecule are two to it then.
+// moleculeOf is what makes two rows one molecule. If no worker says which molecule a row is, the
+// SMILES as written is compared, and two spellings of one molecule count as two.
 func moleculeOf(t *csvmerge.Table, i int, said batch.Answer) [3]any {
 	if said.Molecule != "" {
 		return [3]any{said.Molecule, t.Value(i, "charge"), t.Value(i, "multiplicity")}
@@ -222,7 +222,8 @@ func moleculeOf(t *csvmerge.Table, i int, said batch.Answer) [3]any {
 func sameMolecule(t *csvmerge.Table, i, first int) csvmerge.Finding {
 	same := "has the same SMILES, charge and multiplicity"
 	if t.Value(first, "smiles") != t.Value(i, "smiles") {
-		same = fmt.Sprintf("is the same molecule, written as %v, with the same charge and multiplicity", t.Value(first, "smiles"))
+		same = fmt.Sprintf("is the same molecule, written as %v, with the same charge and multiplicity",
+			t.Value(first, "smiles"))
 	}
 	return csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Column: "smiles", Cell: t.Cell(i, "smiles").Text, Warning: true,
 		Problem: fmt.Sprintf("%s on line %d %s", t.ID(first), t.Line(first), same), Want: "one row for a molecule"}

@@ -138,7 +138,8 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 	if v, ok := c.eval(s.worker, named(outer, "worker")); ok {
 		c.fail(s.worker, "Unsuitable worker", s.setWorker(v))
 	}
-	if v, ok := c.eval(s.validate, scope{what: "validate, which is asked before anything runs", vars: true, locals: true, mol: true, stage: s}); ok {
+	before := scope{what: "validate, which is asked before anything runs", vars: true, locals: true, mol: true, stage: s}
+	if v, ok := c.eval(s.validate, before); ok {
 		c.fail(s.validate, "Unsuitable validate", c.checkValidate(v))
 	}
 	p.declarePrograms(s)
@@ -311,27 +312,22 @@ func (s *Stage) setWorker(v cty.Value) error {
 
 // checkValidate checks the words that the stage's worker is asked about a row.
 func (c *checker) checkValidate(v cty.Value) error {
-	form := fmt.Errorf("validate is a command that the stage's worker answers for a row: a list of words that starts with %q", c.s.Program)
+	form := fmt.Errorf("validate is a command that the stage's worker answers for a row: "+
+		"a list of words that starts with %q", c.s.Program)
 	t := v.Type()
-	if t == cty.DynamicPseudoType && !v.IsKnown() {
-		return nil
-	}
 	if !(t.IsTupleType() || t.IsListType()) || !v.IsKnown() || v.IsNull() || v.LengthInt() < 1 {
 		return form
 	}
-	for _, w := range v.AsValueSlice() {
-		if !mayBeWord(w) {
+	words := v.AsValueSlice()
+	for _, w := range words {
+		if w.Type() != cty.DynamicPseudoType && !w.Type().IsPrimitiveType() {
 			return form
 		}
 	}
-	if first := v.AsValueSlice()[0]; !first.IsKnown() || first.IsNull() || first.Type() != cty.String || first.AsString() != c.s.Program {
+	if !words[0].RawEquals(cty.StringVal(c.s.Program)) {
 		return form
 	}
 	return nil
-}
-
-func mayBeWord(v cty.Value) bool {
-	return v.Type() == cty.DynamicPseudoType || v.Type().IsPrimitiveType()
 }
 
 // addPrograms notes what the stage's program starts itself.
