@@ -145,17 +145,17 @@ func Test(ctx context.Context,
 
 // Validate [table] lists every row that can't be used, and what is odd about the others.
 //
-// It reads pipeline.hcl and the table, and writes nothing. Exit code: 0 all rows can be used, 2 some can't; with -permissive 2 only when no batch can
-// run on the table at all. Warnings don't count: a nheavy or a charge that isn't the SMILES's, an H298_cbs that no such molecule can have, a SMILES
-// that is there twice.
-func Validate(
+// It reads pipeline.hcl and the table, has RDKit read every SMILES, and writes nothing. Exit code: 0 all rows can be used, 2 some can't; with
+// -permissive 2 only when no batch can run on the table at all. Warnings don't count: a nheavy that isn't the SMILES's, an H298_cbs that no such
+// molecule can have, stereo that a SMILES leaves open, a molecule that is there twice.
+func Validate(ctx context.Context,
 	permissive *bool, // end well although some rows can't be used
 	format *string, // text (the default) or json
 	table *string, // as for batch
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Validate(value(format), cli.Options{Table: value(table), Pipeline: value(pipeline), Set: value(set), Permissive: value(permissive)})
+	return cli.Validate(ctx, value(format), cli.Options{Table: value(table), Pipeline: value(pipeline), Set: value(set), Permissive: value(permissive)})
 }
 
 // Info [table] tells where the table stands: statuses, failures by stage and reason, times, how long the rest takes.

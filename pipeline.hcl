@@ -70,17 +70,18 @@ molecule {
   size = [heavy_atoms(mol.smiles), rotatable_bonds(mol.smiles)] # by which the expected times are learnt
 
   precondition {
-    condition     = spin_fits(mol.smiles, mol.charge, mol.multiplicity)
-    error_message = "charge ${mol.charge} leaves ${electrons(mol.smiles, mol.charge)} electrons, which can't have multiplicity ${mol.multiplicity}; correct one of the two"
+    condition     = state_problem(mol.smiles, mol.charge, mol.multiplicity) == ""
+    error_message = state_problem(mol.smiles, mol.charge, mol.multiplicity)
   }
 }
 
 stage "rdkit" {
   title = "RDKit parameters"
   file "embed.py" { source = "stages/embed.py" }
-  worker  = ["python3", "embed.py", "--serve"] # RDKit is started once for a batch, not once for a molecule
-  command = ["python3", "embed.py", "--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}", "--seed=${61453 + attempt}"]
-  timeout = "15m"
+  worker   = ["python3", "embed.py", "--serve"] # RDKit is started once for a batch, not once for a molecule
+  validate = ["python3", "embed.py", "--check", "--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
+  command  = ["python3", "embed.py", "--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}", "--seed=${61453 + attempt}"]
+  timeout  = "15m"
   outputs = {
     properties = "properties.json"
     molecule   = "molecule.mol" # its bonds are the molecule's; the atoms keep this order from here on

@@ -184,10 +184,30 @@ func difference(a, b string) string {
 // cell checks a cell of one of our columns but mol_id.
 func (c *checker) cell(i int, col *column, cell []byte) (good bool) {
 	problem, want := cellProblem(col, cell)
+	if problem == "" && col.typ == SMILES {
+		return c.name(i, cell)
+	}
 	if problem != "" {
 		c.add(i, Finding{Column: col.name, Cell: unquote(cell), Problem: problem, Want: want, Warning: col.output})
 	}
 	return problem == ""
+}
+
+// name warns of what follows the SMILES in its cell.
+func (c *checker) name(i int, cell []byte) (good bool) {
+	text := unquote(cell)
+	smiles, name, _ := SplitSMILES(text)
+	if name == "" {
+		return true
+	}
+	f := Finding{Column: "smiles", Cell: text, Warning: true, Want: "a name in a column of its own",
+		Problem: fmt.Sprintf("%q is taken as a name; the molecule is %s", shortened(name), smiles)}
+	if strings.HasPrefix(name, "|") {
+		f.Problem = fmt.Sprintf("the CXSMILES %q is left out; the molecule is %s", shortened(name), smiles)
+		f.Want = "a plain SMILES"
+	}
+	c.add(i, f)
+	return false
 }
 
 // cellProblem says what is wrong with a cell, and what would be right. It allocates nothing for a short cell in which nothing is.
@@ -223,6 +243,8 @@ func invalid(typ Type, text string) (problem, want string) {
 		problem, want = "not a date and time of ISO 8601", "a time such as 2026-11-23T00:00:00+00:00"
 	case StatusType:
 		problem, want = "not a status", "Pending, Selected, Running, OK, Rerun or Skip"
+	case SMILES:
+		_, _, problem = SplitSMILES(text)
 	}
 	if isNA(text) {
 		problem = "a marker for no value"

@@ -18,6 +18,7 @@ const (
 	Number          // decimal, with or without an exponent; no infinities
 	Timestamp       // ISO 8601
 	StatusType      // one of the names that ParseStatus understands
+	SMILES          // a SMILES, and perhaps a name behind a blank, which is no part of its value
 )
 
 // column is what we know of one of our columns.
@@ -35,7 +36,7 @@ var ours = []column{
 	{name: "mol_id", required: true},
 	{name: "status", typ: StatusType, required: true},
 	{name: "reruns", typ: Integer},
-	{name: "smiles", required: true},
+	{name: "smiles", typ: SMILES, required: true},
 	{name: "multiplicity", typ: Integer},
 	{name: "charge", typ: Integer},
 	{name: "nheavy", typ: Integer},
@@ -116,6 +117,9 @@ func classify(typ Type, text string) Kind {
 			ok = isTimestamp(text)
 		case StatusType:
 			_, ok = ParseStatus(text)
+		case SMILES:
+			_, _, problem := SplitSMILES(text)
+			ok = problem == ""
 		}
 	}
 	if !ok {

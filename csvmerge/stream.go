@@ -128,6 +128,9 @@ func (c Cell) Value(typ Type) any {
 	case StatusType:
 		s, _ := ParseStatus(c.Text)
 		return s.String()
+	case SMILES:
+		smiles, _, _ := SplitSMILES(c.Text)
+		return smiles
 	}
 	return strings.TrimSpace(c.Text)
 }

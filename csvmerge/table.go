@@ -2,7 +2,8 @@
 // byte that a merge does not own stays as it was, and so that the file on the disk is a valid table at
 // any instant.
 //
-// It knows the columns of formats v2.0 and v2.1 and what a cell may hold. It knows no chemistry
+// It knows the columns of formats v2.0 and v2.1 and what a cell may hold; of a SMILES it knows where
+// the molecule ends and a name begins. It knows no chemistry
 // (electron parity, what a SMILES means), schedules nothing and keeps no artefacts. It takes no lock:
 // that one batch at a time writes a table is the caller's business.
 package csvmerge

@@ -2,10 +2,7 @@ package stages
 
 import (
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 )
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -289,14 +290,22 @@ func TestEmbedRefuses(t *testing.T) {
 		want   string
 	}{
 		{"CC(", nil, "RDKit can't read the SMILES 'CC(':"},
-		{"CC(C)(C)(C)C", nil, "Explicit valence for atom # 1 C"},
+		{"CC(C)(C)(C)C", nil, "RDKit can't read the SMILES 'CC(C)(C)(C)C': atom 2 (C) has 5 bonds, more than it can have"},
 		{"", nil, "the SMILES is empty"},
 		{"C.C", nil, "2 separate parts"},
 		{"*C", nil, "atom of no element"},
 		{"[U]", nil, "GFN2-xTB ends at Rn"},
-		{"[NH4+]", nil, "has the charge +1, the row says +0"},
-		{"CC", []string{"--charge", "-1"}, "has the charge +0, the row says -1"},
-		{"[CH3]", nil, "9 electrons can't have the multiplicity 1"},
+		{"[Rn]", nil, "has Rn, for which PM7 has no parameters"},
+		{"[NH4+]", nil, "11 electrons can't form a singlet. The SMILES has charge +1; the row says 0"},
+		{"CC", []string{"--charge", "-2"}, "the SMILES has charge 0; the row says -2"},
+		{"[CH3]", nil, "9 electrons can't form a singlet"},
+		{"c1cccn1", nil, "an aromatic N lacks its H; write [nH] for n, as c1cc[nH]c1"},
+		{"C1CC", nil, "unclosed ring: the ring closure 1 stands only once"},
+		{"CC[Xx]", nil, "[Xx] is no atom of an element"},
+		{"CCc", nil, "atom 3 (c) is written as aromatic, in a small letter, and is in no ring"},
+		{"CC==O", nil, "the sign = has no atom on one of its sides"},
+		{"SiC", nil, "'i' is no sign of a SMILES outside of brackets"},
+		{"CC O", nil, "the SMILES has U+0020 as character 3"},
 		{"C" + strings.Repeat("C", 90), nil, "275 atoms, at most 250"},
 	} {
 		dir, said := embedIn(t, test.smiles, test.words...)
@@ -305,6 +314,73 @@ func TestEmbedRefuses(t *testing.T) {
 		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 			t.Errorf("%s: files are left: %v, %v", test.smiles, left, err)
+		}
+	}
+}
+
+// TestEmbedCheck asks the worker, in one process, what is wrong with molecules.
+func TestEmbedCheck(t *testing.T) {
+	script, err := filepath.Abs("embed.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct {
+		smiles               string
+		charge, multiplicity int
+		exit                 int
+		want                 string // the error, or the warnings
+	}{
+		{"CCO", 0, 1, 0, ""},
+		{"CC(=O)O[Na]", 0, 1, 0, ""},
+		{"[Rn]", 0, 1, 3, "has Rn, for which PM7 has no parameters"},
+		{"[Yb]", 0, 1, 3, "has Yb, for which PM7 has no parameters"},
+		{"[Xe]", 0, 1, 0, ""},
+		{"[Na+].[Cl-]", 0, 1, 3, "2 separate parts, and a row is one molecule; give each part a row, or write an ion pair with a bond"},
+
+		{"[CH2]", 0, 1, 0, ""}, {"[CH2]", 0, 3, 0, ""}, {"F[C]F", 0, 1, 0, ""}, {"C[N]", 0, 1, 0, ""}, {"[C]", 0, 5, 0, ""}, {"[O]", 0, 3, 0, ""}, {"O=O", 0, 3, 0, ""},
+		{"[O][O]", 0, 3, 0, ""}, {"[N]=O", 0, 2, 0, ""}, {"[O-][O]", -1, 2, 0, ""}, {"C[Hg]C", 0, 1, 0, ""},
+		{"C=C", 0, 3, 0, "the SMILES has no unpaired electrons; multiplicity 3 means 2"},
+		{"[CH2]C[CH2]", 0, 1, 0, "the SMILES has 2 unpaired electrons; multiplicity 1 means 0"},
+		{"[C:1][C:2][O:3]", 0, 1, 0, "the SMILES has 6 unpaired electrons; multiplicity 1 means 0; the SMILES has atom-map numbers and no hydrogens, which must be written in brackets, as [CH3:1]"},
+
+		{"C1CC/C=C/C1", 0, 1, 0, "the double bond C4=C5 is written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"},
+		{"C1CC/C=C\\C1", 0, 1, 0, ""}, {"C/1=C/CCCC1", 0, 1, 0, ""}, {"C/1=C\\CCCC1", 0, 1, 0, "the double bond C1=C2 is written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"}, {"C1CCC/C=C/CC1", 0, 1, 0, ""},
+		{"C/C1=C/CCCC1", 0, 1, 0, ""}, {"C/C1=C\\CCCC1", 0, 1, 0, "the double bond C2=C3 is written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"},
+		{"C/C=C=C=C/C", 0, 1, 0, "the stereo of the cumulated double bonds C2=C3=C4=C5 is left out: RDKit keeps none"},
+		{"CC=[C@]=CC", 0, 1, 0, "the mark @ at atom 3 (C) is left out: RDKit keeps no stereo of allenes"},
+		{"C[C@H](C)O", 0, 1, 0, "the mark @ at atom 2 (C) is left out: RDKit sees no stereo centre there"},
+		{"C[C@H](N)C(=O)O", 0, 1, 0, ""},
+
+		{"CC(O)F", 0, 1, 0, "the SMILES leaves 1 stereo centre open"},
+		{"OC1CCC(O)CC1", 0, 1, 0, "the SMILES leaves 2 stereo centres open"},
+		{"O=CC=CO", 0, 1, 0, "the SMILES leaves 1 double bond open"},
+		{"OC(F)C=CC", 0, 1, 0, "the SMILES leaves 1 stereo centre and 1 double bond open"},
+		{"C1C2CC1C2", 0, 1, 0, ""}, {"C12C3C4C1C5C2C3C45", 0, 1, 0, ""}, {"C1CC2CCC1C2", 0, 1, 0, ""}, {"CC=C=CC", 0, 1, 0, ""},
+	}
+	var questions, said bytes.Buffer
+	for _, c := range cases {
+		words := []string{script, "--check", "--smiles=" + c.smiles, fmt.Sprintf("--charge=%d", c.charge), fmt.Sprintf("--multiplicity=%d", c.multiplicity)}
+		if err := json.NewEncoder(&questions).Encode(map[string]any{"dir": t.TempDir(), "args": words}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(python, "-I", script, "--serve")
+	cmd.Stdin, cmd.Stdout = &questions, &said
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	replies := json.NewDecoder(&said)
+	for _, c := range cases {
+		var r struct {
+			Exit     int
+			Error    string
+			Warnings []string
+		}
+		if err := replies.Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Error + strings.Join(r.Warnings, "; "); r.Exit != c.exit || !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%s, charge %d, multiplicity %d: exit %d, %q; want %d, %q", c.smiles, c.charge, c.multiplicity, r.Exit, got, c.exit, c.want)
 		}
 	}
 }

@@ -3,16 +3,20 @@
     python3 -I embed.py --smiles CCO --charge 0 --multiplicity 1 --seed 61453
 
 writes properties.json, molecule.mol, geometry.xyz and pool.xyz into the current folder. What can't be done is said
-in one line on standard error, with exit status 1. The same input gives the same bytes (one thread, one seed).
+in one line on standard error, with exit status 1, or 3 where no other seed may mend it. With --check it writes
+nothing, and says what is wrong with the SMILES, the charge and the multiplicity.
+The same input gives the same bytes (one thread, one seed).
 The pool is ETKDGv3 (doi 10.1021/acs.jcim.0c00025), relaxed with MMFF94s (UFF where that has no parameters), and
 thinned by geometry. It ranks nothing: that is done with GFN2-xTB afterwards.
 """
 import argparse
+import functools
 import io
 import itertools
 import json
 import math
 import os
+import re
 import sys
 import time
 
@@ -23,6 +27,9 @@ from rdkit.ForceField import rdForceField  # noqa: F401  its classes are what rd
 
 MAX_ATOMS = 250      # beyond that neither the pool nor GFN2 is a matter of minutes
 HEAVIEST = 86        # GFN2-xTB ends at radon
+NO_PM7 = {*range(58, 71), 84, 85, 86}  # Ce to Yb, Po, At, Rn: PM7 has no parameters. Measured with MOPAC 22.0.6, an atom
+                                       # and a hydride of each element from H to Rn; Rn gets no orbitals and the value 0
+TRIPLETS = {"O=O", "S=S", "O=S", "S=O"}  # whose ground state is a triplet, although the SMILES has a double bond
 WINDOW = 18.0        # kcal/mol by force field; wide, since force fields misjudge hydrogen bonds
 SAME = 0.06          # Å, RMS difference of the distances between heavy atoms and polar hydrogens; none may differ by
                      # four times as much, which keeps apart what differs in one hydrogen bond
@@ -32,6 +39,8 @@ TRIED_BONDED = 60    # of so many embeddings
 CLASH = 100.0        # kcal/mol: above this they have atoms within each other
 MAX_SYMMETRY = 720   # permutations of equivalent atoms tried
 TIME_LIMIT = 300.0   # s of CPU for embedding and relaxing
+TRIES = 100          # for one embedding, of a molecule for which that is all
+CHUNK = 25           # embeddings between two looks at the clock
 MAX_ISOMERS = 16     # stereoisomers searched where the SMILES leaves stereo open
 MOST_EMBEDDINGS = 1200  # of all stereoisomers together
 LEAST_ANGLE = {5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
@@ -42,45 +51,317 @@ OPEN_STEREO = {
 TRIES = 100          # for one embedding, of a molecule for which that is all
 CHUNK = 25           # embeddings between two looks at the clock
 
-
 Chem.SetAllowNontetrahedralChirality(False)  # SF6 has no isomers
 
 
 class Refused(Exception):
-    """The molecule can't be built; the message says why."""
+    """The molecule can't be built by this attempt; the message says why. Another seed may mend it."""
+    status = 1  # the exit code
+
+
+class Unusable(Refused):
+    """The molecule can be built by no attempt: it always fails in the same way."""
+    status = 3
 
 
 def read(smiles, charge, multiplicity):
-    """The molecule with all hydrogens, or Refused."""
+    """The molecule with all hydrogens, or Unusable. Its property _smiles is the SMILES as written."""
+    smiles = smiles.strip()
+    for place, c in enumerate(smiles, 1):
+        if not "!" <= c <= "~":
+            raise Unusable(f"the SMILES has U+{ord(c):04X} as character {place}, "
+                           "and RDKit would leave out what follows it")
+    mol = parse(smiles)
+    if mol.GetNumAtoms() == 0:
+        raise Unusable("the SMILES is empty")
+    if any(a.GetAtomicNum() == 0 for a in mol.GetAtoms()):
+        raise Unusable(f"the SMILES '{smiles}' has an atom of no element: *; "
+                       "write the atom or the group that it stands for")
+    parts = len(Chem.GetMolFrags(mol))
+    if parts > 1:
+        raise Unusable(f"the SMILES '{smiles}' has {parts} separate parts, and a row is one molecule; "
+                       "give each part a row, or write an ion pair with a bond, as CC(=O)O[Na]")
+    mol = Chem.AddHs(mol)
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum() > HEAVIEST:
+            raise Unusable(f"the SMILES '{smiles}' has {atom.GetSymbol()}, and GFN2-xTB ends at Rn")
+        if atom.GetAtomicNum() in NO_PM7:
+            raise Unusable(f"the SMILES '{smiles}' has {atom.GetSymbol()}, for which PM7 has no parameters")
+    if mol.GetNumAtoms() > MAX_ATOMS:
+        raise Unusable(f"the molecule has {mol.GetNumAtoms()} atoms, at most {MAX_ATOMS} are taken")
+    wrong = state_problem(mol, charge, multiplicity)
+    if wrong:
+        raise Unusable(wrong)
+    mol.SetProp("_smiles", smiles)
+    return mol
+
+
+def parse(smiles):
+    """The molecule of a SMILES as RDKit reads it, or Unusable."""
     heard, sys.stderr = sys.stderr, io.StringIO()
     rdBase.LogToPythonStderr()
     try:
         mol = Chem.MolFromSmiles(smiles)
+        raw = Chem.MolFromSmiles(smiles, sanitize=False) if mol is None else None
         said = sys.stderr.getvalue()
     finally:
         sys.stderr = heard
     if mol is None:
-        lines = [line.split("] ", 1)[-1].strip() for line in said.splitlines() if line.strip()]
-        raise Refused(f"RDKit can't read the SMILES {smiles!r}: {lines[0] if lines else 'no reason given'}")
-    if mol.GetNumAtoms() == 0:
-        raise Refused("the SMILES is empty")
-    if any(a.GetAtomicNum() == 0 for a in mol.GetAtoms()):
-        raise Refused(f"the SMILES {smiles!r} has an atom of no element (*)")
-    if len(Chem.GetMolFrags(mol)) > 1:
-        raise Refused(f"the SMILES {smiles!r} has {len(Chem.GetMolFrags(mol))} separate parts: one molecule is expected")
-    mol = Chem.AddHs(mol)
-    for atom in mol.GetAtoms():
-        if atom.GetAtomicNum() > HEAVIEST:
-            raise Refused(f"the SMILES {smiles!r} has {atom.GetSymbol()}, and GFN2-xTB ends at Rn")
-    if mol.GetNumAtoms() > MAX_ATOMS:
-        raise Refused(f"the molecule has {mol.GetNumAtoms()} atoms, at most {MAX_ATOMS} are taken")
-    if Chem.GetFormalCharge(mol) != charge:
-        raise Refused(f"the SMILES {smiles!r} has the charge {Chem.GetFormalCharge(mol):+d}, the row says {charge:+d}")
-    electrons = sum(a.GetAtomicNum() for a in mol.GetAtoms()) - charge
-    unpaired = multiplicity - 1
-    if unpaired < 0 or unpaired > electrons or (electrons - unpaired) % 2:
-        raise Refused(f"{electrons} electrons can't have the multiplicity {multiplicity}")
+        why = chemical_reason(raw) if raw is not None else syntax_reason(smiles, said)
+        noise = r"^\[[^\]]*\] |SMILES Parse Error: | (while parsing|for input): .*"  # the time, the SMILES again
+        own = re.sub(noise, "", said.partition("\n")[0]).strip()
+        raise Unusable(f"RDKit can't read the SMILES '{smiles}': {why or own or 'it gives no reason'}")
     return mol
+
+
+def syntax_reason(smiles, said):
+    """Why a text is no SMILES, "" where nothing better can be said than what RDKit said."""
+    for atom in re.findall(r"\[[^\[\]]*\]?", smiles):
+        found = re.fullmatch(r"\[\d*([A-Za-z][a-z]?|\*).*\]", atom)
+        if not atom.endswith("]"):
+            return f"the bracket {atom} is not closed"
+        if not found or not is_element(found.group(1)) and not is_element(found.group(1)[0]):
+            return f"{atom} is no atom of an element"
+    plain = re.sub(r"\[[^\]]*\]", "", smiles)
+    more = plain.count("(") - plain.count(")")
+    if more:
+        many, few = "()" if more > 0 else ")("
+        return f"{abs(more)} more '{many}' than '{few}'"
+    if "unclosed ring" in said:
+        marks = re.findall(r"%\(\d+\)|%\d\d|\d", plain)
+        open_ = sorted({m for m in marks if marks.count(m) % 2})
+        return f"unclosed ring: the ring closure {', '.join(open_)} stands only once" if open_ else ""
+    found = re.search(r"[^BCNOPSFIbcnopslr0-9()=#$:/\\.%*~<>-]", plain.replace("Cl", "").replace("Br", ""))
+    if found:
+        return (f"'{found.group()}' is no sign of a SMILES outside of brackets; "
+                "an element such as Si stands in brackets: [SiH4]")
+    bond = re.search(r"[-=#$:/\\~.](?=[-=#$:/\\~.)]|$)|(?<!.)[-=#$:/\\~.]", re.sub(r"\[[^\]]*\]", "*", smiles))
+    return f"the sign {bond.group()} has no atom on one of its sides" if bond else ""
+
+
+def is_element(symbol):
+    try:
+        quiet = rdBase.BlockLogs()  # noqa: F841
+        return symbol == "*" or Chem.GetPeriodicTable().GetAtomicNumber(symbol.capitalize()) > 0
+    except RuntimeError:
+        return False
+
+
+def chemical_reason(mol):
+    """What RDKit finds wrong with the molecule of a SMILES that is written correctly, "" where it finds nothing."""
+    quiet = rdBase.BlockLogs()  # noqa: F841
+    mol.UpdatePropertyCache(strict=False)
+    for problem in Chem.DetectChemistryProblems(mol):
+        if problem.GetType() == "AtomValenceException":
+            atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
+            bonds = sum(b.GetBondTypeAsDouble() for b in atom.GetBonds()) + atom.GetNumExplicitHs()
+            charge = f" with charge {signed(atom.GetFormalCharge())}" if atom.GetFormalCharge() else ""
+            return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}{charge}) has {bonds:g} bonds, "
+                    "more than it can have")
+        if problem.GetType() == "AtomKekulizeException":
+            atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
+            return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol().lower()}) is written as aromatic, "
+                    "in a small letter, and is in no ring")
+        if problem.GetType() == "KekulizeException":
+            return kekulize_reason(mol, problem.GetAtomIndices())
+    return ""
+
+
+def kekulize_reason(mol, atoms):
+    """Why aromatic atoms can't be drawn with single and double bonds: mostly a nitrogen lacks its H."""
+    bare = [a.GetIdx() for a in mol.GetAtoms()
+            if a.GetIsAromatic() and a.GetSymbol() in ("N", "P") and a.GetDegree() == 2
+            and a.GetFormalCharge() == 0 and a.GetNumExplicitHs() == 0]
+    for several in (1, 2, 3):
+        for chosen in itertools.islice(itertools.combinations(bare, several), 200):
+            trial = Chem.Mol(mol)
+            for index in chosen:
+                trial.GetAtomWithIdx(index).SetNumExplicitHs(1)
+            if Chem.SanitizeMol(trial, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE:
+                symbol = mol.GetAtomWithIdx(chosen[0]).GetSymbol().lower()
+                return (f"an aromatic {symbol.upper()} lacks its H; write [{symbol}H] for {symbol}, "
+                        f"as {Chem.MolToSmiles(trial)}")
+    named = ", ".join(f"{i + 1} ({mol.GetAtomWithIdx(i).GetSymbol().lower()})" for i in atoms)
+    return (f"no single and double bonds can be drawn for the aromatic atoms {named}: "
+            "an H, a charge or an atom is missing")
+
+
+STATES = ["", "a singlet", "a doublet", "a triplet", "a quartet", "a quintet", "a sextet", "a septet", "an octet",
+          "a nonet"]
+
+
+def signed(charge):
+    return f"{charge:+d}" if charge else "0"
+
+
+def state_problem(mol, charge, multiplicity):
+    """What is wrong with the charge and the multiplicity of a molecule with all hydrogens, "" for nothing.
+
+    state_problem of pipeline.hcl says it in the same words."""
+    electrons = sum(a.GetAtomicNum() for a in mol.GetAtoms()) - charge
+    unpaired, written, said = multiplicity - 1, Chem.GetFormalCharge(mol), []
+    if unpaired < 0 or unpaired > electrons or (electrons - unpaired) % 2:
+        known = 0 < multiplicity < len(STATES)
+        state = STATES[multiplicity] if known else f"a state of multiplicity {multiplicity}"
+        said.append(f"{electrons} electrons can't form {state}")
+    if written != charge:
+        the = "The" if said else "the"
+        said.append(f"{the} SMILES has charge {signed(written)}; the row says {signed(charge)}")
+    return ". ".join(said)
+
+
+def notices(mol, multiplicity):
+    """What a chemist should know of a molecule that read gave, but for open stereo: warnings, a sentence each."""
+    smiles = mol.GetProp("_smiles")
+    return unpaired_notices(mol, multiplicity, smiles) + lost_marks(smiles) + lost_double_bonds(smiles)
+
+
+D_BLOCK = {*range(21, 31), *range(39, 49), *range(57, 81)}
+
+
+def unpaired_notices(mol, multiplicity, smiles):
+    """Warns of a multiplicity that is not the one of the unpaired electrons in the SMILES.
+
+    Two electrons at one atom may be paired, as in a singlet carbene. An atom alone and the metals of the d block have no
+    electrons that the SMILES tells of, and some molecules that are written with a double bond are triplets."""
+    radicals = [a.GetNumRadicalElectrons() for a in mol.GetAtoms()]
+    written, pairs, unpaired = sum(radicals), sum(n // 2 for n in radicals), multiplicity - 1
+    if mol.GetNumAtoms() == 1 or any(a.GetAtomicNum() in D_BLOCK for a in mol.GetAtoms()):
+        return []
+    if unpaired == 2 and smiles in TRIPLETS:
+        return []
+    if written <= 4 and unpaired in range(written - 2 * pairs, written + 1, 2):
+        return []
+    notice = f"the SMILES has {count_of(written, 'unpaired electron')}; multiplicity {multiplicity} means {unpaired}"
+    bare = any(a.GetNumRadicalElectrons() and not a.GetTotalNumHs(includeNeighbors=True) for a in mol.GetAtoms())
+    if written > unpaired and bare:
+        if any(a.GetAtomMapNum() for a in mol.GetAtoms()):
+            notice += ("; the SMILES has atom-map numbers and no hydrogens, "
+                       "which must be written in brackets, as [CH3:1]")
+        else:
+            notice += "; an atom in brackets has only the hydrogens that are written there, as [CH3]"
+    return [notice]
+
+
+def as_written(smiles, sanitize):
+    """The molecule with the atoms in the order of the SMILES: no written hydrogen is removed. Without sanitize the marks of
+    stereo are as written; with it they are those that RDKit keeps."""
+    params = Chem.SmilesParserParams()
+    params.removeHs, params.sanitize = False, sanitize
+    return Chem.MolFromSmiles(smiles, params)
+
+
+def lost_marks(smiles):
+    """Warns of each @ that is written in the SMILES and that RDKit does not keep."""
+    if "@" not in smiles:
+        return []
+    kept, out = as_written(smiles, True), []
+    for atom in as_written(smiles, False).GetAtoms():
+        index, none = atom.GetIdx(), Chem.ChiralType.CHI_UNSPECIFIED
+        if atom.GetChiralTag() == none or kept.GetAtomWithIdx(index).GetChiralTag() != none:
+            continue
+        allene = sum(b.GetBondType() == Chem.BondType.DOUBLE for b in atom.GetBonds()) == 2
+        why = "RDKit keeps no stereo of allenes" if allene else "RDKit sees no stereo centre there"
+        out.append(f"the mark @ at atom {index + 1} ({atom.GetSymbol()}) is left out: {why}")
+    return out
+
+
+def lost_double_bonds(smiles):
+    """Warns of double bonds whose E or Z is written in the SMILES by / and \\ and that RDKit does not keep."""
+    if "/" not in smiles and "\\" not in smiles:
+        return []
+    written, kept, out = as_written(smiles, False), as_written(smiles, True), []
+    for bond in kept.GetBonds():
+        sizes = [len(ring) for ring in kept.GetRingInfo().BondRings() if bond.GetIdx() in ring]
+        if bond.GetBondType() != Chem.BondType.DOUBLE or bond.GetStereo() > Chem.BondStereo.STEREOANY:
+            continue
+        if sizes and min(sizes) < 8 and written_trans(written, kept, bond):
+            out.append(f"the double bond {bond_name(bond)} is written as E (trans) in a ring of {min(sizes)} atoms, "
+                       "and RDKit keeps none below 8")
+    for chain in cumulenes(kept):
+        ends = [written.GetAtomWithIdx(end) for end in (chain[0], chain[-1])]
+        if all(any(b.GetBondDir() in SIDES for b in end.GetBonds()) for end in ends):
+            names = "=".join(f"{kept.GetAtomWithIdx(i).GetSymbol()}{i + 1}" for i in chain)
+            out.append(f"the stereo of the cumulated double bonds {names} is left out: RDKit keeps none")
+    return out
+
+
+SIDES = {Chem.BondDir.ENDUPRIGHT: 1, Chem.BondDir.ENDDOWNRIGHT: -1}
+
+
+def bond_name(bond):
+    return "=".join(f"{a.GetSymbol()}{a.GetIdx() + 1}" for a in (bond.GetBeginAtom(), bond.GetEndAtom()))
+
+
+def written_trans(written, kept, bond):
+    """Whether the marks at a double bond of a ring put the ring's atoms on different sides of it."""
+    rings = kept.GetRingInfo()
+    ends = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+    small = min((ring for ring in rings.AtomRings() if set(ends) <= set(ring)), key=len)
+    product = 1
+    for index in ends:
+        marked = [b for b in written.GetAtomWithIdx(index).GetBonds() if b.GetBondDir() in SIDES]
+        if not marked:
+            return False
+        other = marked[0].GetOtherAtomIdx(index)
+        product *= SIDES[marked[0].GetBondDir()]
+        product *= (1 if marked[0].GetBeginAtomIdx() == index else -1) * (1 if other in small else -1)
+    return product < 0
+
+
+def cumulenes(mol):
+    """The chains of atoms of two double bonds and more in a row."""
+    doubles = {a.GetIdx(): [b.GetOtherAtomIdx(a.GetIdx()) for b in a.GetBonds() if b.GetBondType() == Chem.BondType.DOUBLE]
+               for a in mol.GetAtoms()}
+    chains = []
+    for start, next_ in doubles.items():
+        if len(next_) != 1:
+            continue
+        chain = [start]
+        while next_:
+            chain.append(next_[0])
+            next_ = [n for n in doubles[chain[-1]] if n != chain[-2]]
+            if len(next_) > 1:
+                break
+        if len(chain) > 2 and chain[0] < chain[-1]:
+            chains.append(chain)
+    return chains
+
+
+def open_stereo_notices(mol):
+    """Counts the stereo that the SMILES leaves open, as RDKit sees it: RDKit sees none at C=N-H.
+
+    Two kinds that RDKit sees are none: each of several cumulated double bonds, and the bridgeheads of small rings."""
+    quiet = rdBase.BlockLogs()  # noqa: F841
+    plain = Chem.RemoveHs(mol)  # with all hydrogens RDKit misses centres of rings, as in 1,4-cyclohexanediol
+    left = [found for found in Chem.FindPotentialStereo(plain, cleanIt=True)
+            if found.specified == Chem.StereoSpecified.Unspecified]
+    rings = [set(ring) for ring in plain.GetRingInfo().AtomRings()] if left else []
+    centres = sum(found.type == Chem.StereoType.Atom_Tetrahedral and not only_one_way(rings, found.centeredOn) for found in left)
+    cumulated = {i for chain in cumulenes(plain) for i in chain}
+    bonds = sum(found.type == Chem.StereoType.Bond_Double
+                and plain.GetBondWithIdx(found.centeredOn).GetBeginAtomIdx() not in cumulated for found in left)
+    parts = [count_of(n, what) for n, what in ((centres, "stereo centre"), (bonds, "double bond")) if n]
+    return [f"the SMILES leaves {' and '.join(parts)} open"] if parts else []
+
+
+def only_one_way(rings, atom):
+    """Whether an atom joins two rings that are too small for the other way round: norbornane and cubane have one isomer.
+    Bridged rings of up to 7 atoms, and fused ones of up to 8 atoms together (trans-bicyclo[3.2.0]heptane exists)."""
+    own = [ring for ring in rings if atom in ring]
+    return any(len(a & b) > 2 and max(len(a), len(b)) <= 7 or len(a & b) == 2 and len(a) + len(b) <= 8
+               for a, b in itertools.combinations(own, 2))
+
+
+def count_of(n, what):
+    return f"{n if n else 'no'} {what}{'' if n == 1 else 's'}"
+
+
+def check(smiles, charge, multiplicity):
+    """What is to be said of a row before anything is computed, or Unusable."""
+    mol = read(smiles, charge, multiplicity)
+    quiet = rdBase.BlockLogs()  # noqa: F841
+    return {"warnings": notices(mol, multiplicity) + open_stereo_notices(mol), "molecule": Chem.MolToSmiles(Chem.RemoveHs(mol))}
 
 
 def flexible_ring_bonds(mol):
@@ -383,7 +664,7 @@ def make_pools(mol, count, seed, flexible):
     found = sorted((p for p in pools.values() if p.members), key=lambda p: p.members[0][1])[:MAX_ISOMERS]
     if not found:
         stated = " with the stereo that the SMILES states" if stereo.stated else ""
-        raise Refused(f"RDKit builds no geometry of this molecule{stated}: are its rings or its stereo impossible?")
+        raise Unusable(f"RDKit builds no geometry of this molecule{stated}: are its rings or its stereo impossible?")
     return found, field, stereo
 
 
@@ -433,13 +714,13 @@ def displaced(xyz, seed, most):
 def build(given):
     """All of it: the contents of the files to write, by name. Raises Refused. Keeps nothing between calls."""
     mol = read(given.smiles, given.charge, given.multiplicity)
+    warnings = notices(mol, given.multiplicity)
     quiet = rdBase.BlockLogs()  # until the end: which atom types a force field lacks is no news  # noqa: F841
     turning = rotors(mol) + (flexible_ring_bonds(mol) + 1) // 2  # the torsions of a ring turn together
     count = min(given.max_pool, 4 + 16 * turning * turning if turning < 4 else 60 * turning)
     pools, field, stereo = make_pools(mol, count, given.seed, turning > 0)
-    warnings = []
     if len(pools) > 1 and given.open_stereo == "refuse":
-        raise Refused(f"the SMILES leaves open which of {len(pools)} stereoisomers is meant, and open_stereo is \"refuse\": "
+        raise Unusable(f"the SMILES leaves open which of {len(pools)} stereoisomers is meant, and open_stereo is \"refuse\": "
                       f"{', '.join(p.isomer for p in pools)}")
     if len(pools) > 1:
         warnings.append(OPEN_STEREO[given.open_stereo])
@@ -509,24 +790,42 @@ def xyz_text(mol, members):
     return "\n".join(lines) + "\n"
 
 
-def run(words):
+@functools.cache  # a worker reads the words of many molecules, and to make a parser takes longer than to check one
+def word_parser():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--smiles", required=True)
     parser.add_argument("--charge", type=int, default=0)
     parser.add_argument("--multiplicity", type=int, default=1)
     parser.add_argument("--seed", type=int, default=61453)
+    parser.add_argument("--check", action="store_true", help="build nothing")
     parser.add_argument("--max-pool", type=int, default=300, help="embeddings at most")
-    parser.add_argument("--open-stereo", choices=["lowest", "first", "refuse"], default="lowest", help="what becomes of stereo that the SMILES leaves open")
+    parser.add_argument("--open-stereo", choices=["lowest", "first", "refuse"], default="lowest",
+                        help="what becomes of stereo that the SMILES leaves open")
     parser.add_argument("--displace", type=float, default=0.05, help="Å, at most, by which each coordinate of the pool is moved")
-    given = parser.parse_args(words)
-    try:
-        files = build(given)
-    except Refused as why:
-        sys.exit(str(why))
+    return parser
+
+
+def run(words):
+    """Does what the words of the command line say. Returns what a worker's reply says besides."""
+    given = word_parser().parse_args(words)
+    if given.check:
+        return check(given.smiles, given.charge, given.multiplicity)
+    files = build(given)
     for name, text in files.items():
         with open(name + ".part", "w", encoding="utf-8", newline="\n") as out:
             out.write(text)
         os.replace(name + ".part", name)
+    return {}
+
+
+def main(words):
+    try:
+        answer = run(words)
+    except Refused as why:
+        print(why, file=sys.stderr)
+        sys.exit(why.status)
+    for warning in answer.get("warnings", []):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def serve():
@@ -537,18 +836,20 @@ def serve():
     os.dup2(2, 1)  # what a library prints must not get among the replies
     counted = 0.0  # seconds of CPU; the first request gets the start, too
     for line in sys.stdin:
-        request, status, error = json.loads(line), 0, ""
+        request, status, error, answer = json.loads(line), 0, "", {}
         os.chdir(request["dir"])
         try:
-            run(request["args"][1:])
+            answer = run(request["args"][1:])
+        except Refused as why:
+            status, error = why.status, str(why)
         except SystemExit as end:
             status, error = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
         except Exception as failure:
             status, error = 1, f"{type(failure).__name__}: {failure}"
         now = time.process_time()
-        print(json.dumps({"exit": status, "error": error, "cpu": now - counted}), file=replies, flush=True)
+        print(json.dumps({"exit": status, "error": error, "cpu": now - counted, **answer}), file=replies, flush=True)
         counted = now
 
 
 if __name__ == "__main__":
-    serve() if sys.argv[1:] == ["--serve"] else run(sys.argv[1:])
+    serve() if sys.argv[1:] == ["--serve"] else main(sys.argv[1:])

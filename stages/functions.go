@@ -50,6 +50,8 @@ func Functions() []Function {
 			`electrons(mol.smiles, mol.charge)`, Electrons, 1},
 		{"spin_fits", "Whether a charge and a multiplicity are possible for a SMILES; true when the SMILES can't be read without RDKit.",
 			`spin_fits(mol.smiles, mol.charge, mol.multiplicity)`, SpinFits, 1},
+		{"state_problem", `Why a charge and a multiplicity are impossible for a SMILES, as "43 electrons can't form a singlet. The SMILES has charge +1; the row says 0"; "" where nothing is wrong, or the SMILES can't be read without RDKit.`,
+			`state_problem(mol.smiles, mol.charge, mol.multiplicity)`, StateProblem, 1},
 		{"smiles_charge", "The charge that a SMILES states; null when the SMILES can't be read without RDKit.",
 			`smiles_charge(mol.smiles) == mol.charge`, SMILESCharge, 1},
 		{"heavy_atoms", "The number of atoms of a SMILES but for hydrogen; null when the SMILES can't be read without RDKit.",

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -16,6 +17,8 @@ type smilesAtom struct {
 	bracket   bool
 	aromatic  bool
 	order     int    // sum of the orders of its bonds, an aromatic one counted as 1
+	near      int    // its neighbours that are aromatic
+	shared    bool   // it has a double bond, or a triple one, that is written
 	parent    int    // the atom that it was bonded to when it was read, -1 for the first of a fragment
 	bond      int    // order of that bond
 	heavy     int    // its neighbours but for hydrogen
@@ -31,8 +34,12 @@ type smilesReader struct {
 	branches []int // the last of each open branch
 	order    int   // of the bond symbol just read, 0 without one
 	rings    map[int]smilesRing
-	closures uint64 // so far
+	closures uint64   // so far
+	aromatic [][2]int // the bonds between aromatic atoms
 }
+
+// aromaticBond is the order that stands for ":".
+const aromaticBond = 5
 
 type smilesRing struct{ atom, order int }
 
@@ -67,13 +74,63 @@ func parseSMILES(smiles string) ([]smilesAtom, error) {
 			return nil, errSMILES
 		}
 	}
+	if !r.alternates() {
+		return nil, errSMILES
+	}
 	return r.atoms, nil
+}
+
+// alternates reports whether single and double bonds may be drawn for the aromatic atoms: in each group of them that hangs together an
+// even number takes part in a double bond. Where not, as in c1cccn1, an atom lacks its hydrogen, and the count of electrons is one off:
+// RDKit says so. An atom with fewer than two aromatic neighbours is in no aromatic ring.
+func (r *smilesReader) alternates() bool {
+	group := make([]int, len(r.atoms)) // an earlier atom of the same group, the first one's own number
+	first := func(i int) int {
+		for group[i] != i {
+			i = group[i]
+		}
+		return i
+	}
+	for i := range group {
+		group[i] = i
+	}
+	for _, pair := range r.aromatic {
+		a, b := first(pair[0]), first(pair[1])
+		group[max(a, b)] = min(a, b)
+	}
+	odd := make([]bool, len(r.atoms))
+	for i, a := range r.atoms {
+		if a.aromatic && a.near < 2 {
+			return false
+		}
+		if a.aromatic && a.takesDouble() {
+			odd[first(i)] = !odd[first(i)]
+		}
+	}
+	return !slices.Contains(odd, true)
+}
+
+// takesDouble reports whether an aromatic atom has a double bond when the ring is drawn with single and double bonds: where its
+// valence has room for one.
+func (a *smilesAtom) takesDouble() bool {
+	bonds, charge := a.order+a.hydrogens, a.charge
+	switch a.element.Symbol {
+	case "C", "Si":
+		return !a.shared && bonds < 4-max(charge, -charge)
+	case "N", "P", "As":
+		return !a.shared && bonds < 3+charge || a.shared && charge == 0 && bonds == 4 // n(=O), as RDKit takes it
+	case "O", "S", "Se", "Te":
+		return !a.shared && bonds < 2+charge
+	case "B":
+		return bonds < 3-charge
+	}
+	return false
 }
 
 // next reads one atom, bond, ring closure, bracket of a branch or dot.
 func (r *smilesReader) next() bool {
 	c := r.text[0]
-	if order := strings.IndexByte("-=#$", c) + 1; order > 0 || strings.IndexByte(`:/\`, c) >= 0 {
+	if order := strings.IndexByte("-=#$:", c) + 1; order > 0 || strings.IndexByte(`/\`, c) >= 0 {
 		r.text = r.text[1:]
 		if r.last < 0 || r.order != 0 {
 			return false
@@ -141,8 +198,24 @@ func (r *smilesReader) ring() bool {
 
 // bond joins two atoms. A double bond between aromatic atoms is left to RDKit.
 func (r *smilesReader) bond(a, b, order int) bool {
-	if order > 1 && r.atoms[a].aromatic && r.atoms[b].aromatic {
-		return false
+	if order == aromaticBond {
+		if !r.atoms[a].aromatic || !r.atoms[b].aromatic {
+			return false
+		}
+		order = 0
+	}
+	if r.atoms[a].aromatic && r.atoms[b].aromatic {
+		if order > 1 {
+			return false
+		}
+		r.atoms[a].near++
+		r.atoms[b].near++
+		if order == 0 { // one that is written single may join two rings
+			r.aromatic = append(r.aromatic, [2]int{a, b})
+		}
+	}
+	if order > 1 {
+		r.atoms[a].shared, r.atoms[b].shared = true, true
 	}
 	r.atoms[a].order += max(order, 1)
 	r.atoms[b].order += max(order, 1)
@@ -179,7 +252,7 @@ func (r *smilesReader) atom() bool {
 	if !ok {
 		return false
 	}
-	atom.parent, atom.bond = r.last, r.order
+	atom.parent, atom.bond = r.last, r.order%aromaticBond
 	r.atoms = append(r.atoms, atom)
 	this := len(r.atoms) - 1
 	if r.last >= 0 && !r.bond(r.last, this, r.order) {
@@ -290,6 +363,44 @@ func SpinFits(smiles string, charge, multiplicity int) bool {
 	}
 	paired := *electrons - (multiplicity - 1)
 	return multiplicity >= 1 && paired >= 0 && paired%2 == 0
+}
+
+// StateProblem says in a sentence why a molecule can't have a charge and a multiplicity, or that its SMILES has another charge; "" where
+// nothing is wrong, or the SMILES can't be read here. embed.py says it in the same words.
+func StateProblem(smiles string, charge, multiplicity int) string {
+	electrons, written := Electrons(smiles, charge), SMILESCharge(smiles)
+	if electrons == nil || written == nil {
+		return ""
+	}
+	differs := fmt.Sprintf("he SMILES has charge %s; the row says %s", signed(*written), signed(charge))
+	switch fits := SpinFits(smiles, charge, multiplicity); {
+	case fits && *written == charge:
+		return ""
+	case fits:
+		return "t" + differs
+	case *written == charge:
+		return fmt.Sprintf("%d electrons can't form %s", *electrons, stateName(multiplicity))
+	}
+	return fmt.Sprintf("%d electrons can't form %s. T%s", *electrons, stateName(multiplicity), differs)
+}
+
+// signed is a charge as a chemist writes it: 0, +1, -2.
+func signed(charge int) string {
+	if charge == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%+d", charge)
+}
+
+func stateName(multiplicity int) string {
+	if multiplicity < 1 || multiplicity > len(spinWords) {
+		return fmt.Sprintf("a state of multiplicity %d", multiplicity)
+	}
+	name := strings.ToLower(spinWords[multiplicity-1])
+	if name == "octet" {
+		return "an " + name
+	}
+	return "a " + name
 }
 
 // SMILESCharge is the sum of the charges in a SMILES, nil when it can't be read here.

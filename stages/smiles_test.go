@@ -36,6 +36,7 @@ func TestUnreadableSMILES(t *testing.T) {
 	for _, smiles := range []string{
 		"", " ", "C C", "C(", "C)", "(C)", "C()C)", "C1", "C11", "C1CC2", "C=1CC#1", "C%1", "C%(1", "C=", "=C", "C==C", ".C", "C.", "C..C", "C(.C)",
 		"[", "[]", "[C", "C]", "[CH3", "[Q]", "[U]", "[C++2]", "[C+-]", "[CHx]", "[c1]", "Q", "*", "C~C", "C>>C", "C->[Fe]", "C(C)(C)(C)(C)C", "F=C=F=F", "c1=cc=cc=c1",
+		"c1cccn1", "c1cccc1", "n1cccc1-c1cccc1", "CCCc", "OCCc1CCCCC1", "C:C", "c1ccccc1.c1cccn1", // an aromatic atom that lacks its hydrogen or its ring
 		"CCé", "\xff", "[C\xff]", "%", "[13]", "[C:]", "O=Cl=O", "C=(C)C", "C(C=)C", "C1.CC=",
 	} {
 		if e, q, f := Electrons(smiles, 0), SMILESCharge(smiles), Formula(smiles); e != nil || q != nil || f != nil {
@@ -59,6 +60,40 @@ func TestSpinFits(t *testing.T) {
 	} {
 		if got := SpinFits(test.smiles, test.charge, test.multiplicity); got != test.want {
 			t.Errorf("%s, charge %d, multiplicity %d: %v", test.smiles, test.charge, test.multiplicity, got)
+		}
+	}
+}
+
+func TestStateProblem(t *testing.T) {
+	for _, test := range []struct {
+		smiles               string
+		charge, multiplicity int
+		want                 string
+	}{
+		{"C", 0, 1, ""}, {"[CH3]", 0, 2, ""}, {"[NH4+]", 1, 1, ""}, {"c1cccn1", 0, 1, ""}, {"c1cc[nH]c1", 0, 1, ""}, {"OCCc1CCCCC1", 0, 1, ""},
+		{"C[N+](C)(C)C", 0, 1, "43 electrons can't form a singlet. The SMILES has charge +1; the row says 0"},
+		{"[NH3+]CC[NH3+]", 0, 1, "the SMILES has charge +2; the row says 0"},
+		{"[O-]C=O", 1, 1, "the SMILES has charge -1; the row says +1"},
+		{"[CH3]", 0, 1, "9 electrons can't form a singlet"},
+		{"C", 0, 8, "10 electrons can't form an octet"},
+		{"C", 0, 12, "10 electrons can't form a state of multiplicity 12"},
+	} {
+		if got := StateProblem(test.smiles, test.charge, test.multiplicity); got != test.want {
+			t.Errorf("%s, charge %d, multiplicity %d: %q, want %q", test.smiles, test.charge, test.multiplicity, got, test.want)
+		}
+	}
+}
+
+func TestAromaticSMILES(t *testing.T) {
+	for smiles, want := range map[string]int{ // electrons by RDKit
+		"c1ccccc1": 42, "c1:c:c:c:c:c:1": 42, "c1ccc(cc1)-c1ccccc1": 82, "c1ccc-2c(c1)-c1ccccc-21": 80, "c1ccn(=O)cc1": 50, "[cH-]1cccc1": 36,
+		"[cH+]1cccccc1": 48, "c1cc[o+]cc1": 42, "[c]1ccccc1": 41, "[c-]1ccccc1": 42, "O=c1cccc[nH]1": 50, "c1nc[n-]n1": 36, "b1ccccc1": 40, "c1ccsc1": 44,
+	} {
+		charge := SMILESCharge(smiles)
+		if charge == nil {
+			t.Errorf("%s can't be read", smiles)
+		} else if got := *Electrons(smiles, *charge); got != want {
+			t.Errorf("%s has %d electrons, want %d", smiles, got, want)
 		}
 	}
 }

@@ -52,10 +52,13 @@ type request struct {
 }
 
 // reply is a worker's line: how the command would have ended, what it would have said on standard error, and the CPU time that it took (seconds).
+// Warnings and Molecule answer the words of a stage's validate attribute.
 type reply struct {
-	Exit  int     `json:"exit"`
-	Error string  `json:"error"`
-	CPU   float64 `json:"cpu"`
+	Exit     int      `json:"exit"`
+	Error    string   `json:"error"`
+	CPU      float64  `json:"cpu"`
+	Warnings []string `json:"warnings"`
+	Molecule string   `json:"molecule"` // as Answer has it
 }
 
 // serve has a target done by a worker. A worker that dies, hangs or talks nonsense is replaced for the next target; this one fails.

@@ -154,7 +154,7 @@ func conformerTags(s *csvmerge.Stream, id string, rank int, values map[string]an
 	if rank < len(ensemble) && ensemble[rank].Energy != nil {
 		add("E_GFN2_hartree", *ensemble[rank].Energy)
 	}
-	add("SMILES", s.Cell("smiles").Value(csvmerge.Text))
+	add("SMILES", s.Cell("smiles").Value(csvmerge.SMILES))
 	add("InChIKey", key)
 	add("charge", withDefault(s.Cell("charge").Value(csvmerge.Integer), 0))
 	add("multiplicity", withDefault(s.Cell("multiplicity").Value(csvmerge.Integer), 1))

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
@@ -19,11 +20,13 @@ import (
 
 // Validate lists every row that can't be used and everything odd about the others. It fails when a row can't be used, under permissive only when
 // the whole table can't.
-func Validate(format string, o Options) error {
-	return ended(validate(os.Stdout, os.Stderr, format, o))
+func Validate(ctx context.Context, format string, o Options) error {
+	ctx, stop := signals(ctx)
+	defer stop()
+	return ended(validate(ctx, os.Stdout, os.Stderr, format, o))
 }
 
-func validate(w, about io.Writer, format string, o Options) error {
+func validate(ctx context.Context, w io.Writer, about *os.File, format string, o Options) error {
 	if format != "" && format != "text" && format != "json" {
 		return fmt.Errorf("-format=%s: text or json", format)
 	}
@@ -35,7 +38,13 @@ func validate(w, about io.Writer, format string, o Options) error {
 	if err != nil {
 		return err
 	}
-	found := findings(p, t)
+	found, unasked, err := findings(ctx, p, t, newCounter(about))
+	if err != nil {
+		return err
+	}
+	for _, why := range unasked {
+		fmt.Fprintf(about, "warning: %v\n", why)
+	}
 	report := newReport(t, found)
 	if format == "json" {
 		enc := json.NewEncoder(w)
@@ -105,10 +114,12 @@ func newReport(t *csvmerge.Table, found []csvmerge.Finding) report {
 	return r
 }
 
-// findings is everything about a table's rows: what the table's format asks, what the pipeline's molecule block asks, and what a chemist
-// would look at twice, in the order of the rows.
-func findings(p *pipeline.Pipeline, t *csvmerge.Table) []csvmerge.Finding {
-	out := t.Check()
+// findings is everything about a table's rows, in the order of the rows: what the table's format
+// asks, what the pipeline's molecule block asks, what the workers of its stages say, and what a
+// chemist would look at twice. unasked says which workers could not be asked.
+func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, c *counter) (
+	out []csvmerge.Finding, unasked []error, err error) {
+	out = t.Check()
 	broken := map[int]bool{}
 	for _, f := range out {
 		broken[f.Line] = broken[f.Line] || !f.Warning
@@ -119,21 +130,51 @@ func findings(p *pipeline.Pipeline, t *csvmerge.Table) []csvmerge.Finding {
 			rows = append(rows, i)
 		}
 	}
+	answers, unasked, err := batch.Ask(ctx, p, t, rows, c.add(len(rows)))
+	c.clear()
+	if err != nil {
+		return nil, nil, err
+	}
+	said := make([]batch.Answer, t.Len())
+	for n, i := range rows {
+		said[i] = answers[n]
+	}
 	seed, hashes := maphash.MakeSeed(), make([]uint64, t.Len())
 	out = append(out, csvmerge.CheckRows(rows, func(i int) []csvmerge.Finding {
-		hashes[i] = maphash.Comparable(seed, moleculeOf(t, i))
-		found, _ := batch.Precheck(p, t, i)
-		return append(found, oddities(t, i)...)
+		hashes[i] = maphash.Comparable(seed, moleculeOf(t, i, said[i]))
+		return rowFindings(p, t, i, said[i])
 	})...)
 	seen := make(map[uint64]int32, len(rows)) // a million molecules themselves would take five times the memory
 	for _, i := range rows {
 		if first, twice := seen[hashes[i]]; !twice {
 			seen[hashes[i]] = int32(i)
-		} else if moleculeOf(t, int(first)) == moleculeOf(t, i) {
+		} else if moleculeOf(t, int(first), said[first]) == moleculeOf(t, i, said[i]) {
 			out = append(out, sameMolecule(t, i, int(first)))
 		}
 	}
 	slices.SortStableFunc(out, func(a, b csvmerge.Finding) int { return a.Line - b.Line })
+	return out, unasked, nil
+}
+
+// rowFindings is what is wrong with one row. If a worker refuses the row, the molecule block is not
+// asked: the worker says why a SMILES can't be read, the block can only count electrons.
+func rowFindings(p *pipeline.Pipeline, t *csvmerge.Table, i int, said batch.Answer) (out []csvmerge.Finding) {
+	row := csvmerge.Finding{Line: t.Line(i), ID: t.ID(i)}
+	if row.Problem = said.Problem; row.Problem != "" {
+		out = append(out, row)
+	} else {
+		out, _ = batch.Precheck(p, t, i)
+	}
+	unusable := len(out) > 0
+	for _, row.Problem = range said.Warnings {
+		row.Warning = true
+		out = append(out, row)
+	}
+	for _, f := range oddities(t, i) {
+		if !unusable || f.Column != "charge" { // which is the reason, or no news beside it
+			out = append(out, f)
+		}
+	}
 	return out
 }
 
@@ -168,15 +209,24 @@ func oddities(t *csvmerge.Table, i int) []csvmerge.Finding {
 	return out
 }
 
-// moleculeOf is what makes two rows one molecule. It compares the SMILES as written: two spellings of one molecule are two to it.
-func moleculeOf(t *csvmerge.Table, i int) [3]any {
+// moleculeOf is what makes two rows one molecule. If no worker says which molecule a row is, the
+// SMILES as written is compared, and two spellings of one molecule count as two.
+func moleculeOf(t *csvmerge.Table, i int, said batch.Answer) [3]any {
+	if said.Molecule != "" {
+		return [3]any{said.Molecule, t.Value(i, "charge"), t.Value(i, "multiplicity")}
+	}
 	return [3]any{t.Value(i, "smiles"), t.Value(i, "charge"), t.Value(i, "multiplicity")}
 }
 
 // sameMolecule tells of a molecule that is there under another mol_id.
 func sameMolecule(t *csvmerge.Table, i, first int) csvmerge.Finding {
+	same := "has the same SMILES, charge and multiplicity"
+	if t.Value(first, "smiles") != t.Value(i, "smiles") {
+		same = fmt.Sprintf("is the same molecule, written as %v, with the same charge and multiplicity",
+			t.Value(first, "smiles"))
+	}
 	return csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Column: "smiles", Cell: t.Cell(i, "smiles").Text, Warning: true,
-		Problem: fmt.Sprintf("%s on line %d has the same SMILES, charge and multiplicity", t.ID(first), t.Line(first)), Want: "one row for a molecule"}
+		Problem: fmt.Sprintf("%s on line %d %s", t.ID(first), t.Line(first), same), Want: "one row for a molecule"}
 }
 
 // shownPath is a path as a user reads it: relative to the working folder where it lies below that.

@@ -189,6 +189,9 @@ func (p *Pipeline) usedColumns(all bool) []string {
 		for _, e := range append(run, read...) {
 			add(e)
 		}
+		if s.validate != nil {
+			add(s.validate)
+		}
 	}
 	for _, a := range p.merge {
 		add(a.Expr)

@@ -138,6 +138,10 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 	if v, ok := c.eval(s.worker, named(outer, "worker")); ok {
 		c.fail(s.worker, "Unsuitable worker", s.setWorker(v))
 	}
+	before := scope{what: "validate, which is asked before anything runs", vars: true, locals: true, mol: true, stage: s}
+	if v, ok := c.eval(s.validate, before); ok {
+		c.fail(s.validate, "Unsuitable validate", c.checkValidate(v))
+	}
 	p.declarePrograms(s)
 	c.checkCompress()
 	p.reads = nil
@@ -305,6 +309,26 @@ func (s *Stage) setWorker(v cty.Value) error {
 	}
 	if len(s.Worker) == 0 || (s.Program != "" && s.Worker[0] != s.Program) || s.Builtin {
 		return fmt.Errorf("worker is how the command's program is started to stay: a list like [%q, \"script\", \"--serve\"] that doesn't depend on the molecule", s.Program)
+	}
+	return nil
+}
+
+// checkValidate checks the words that the stage's worker is asked about a row.
+func (c *checker) checkValidate(v cty.Value) error {
+	form := fmt.Errorf("validate is a command that the stage's worker answers for a row: "+
+		"a list of words that starts with %q", c.s.Program)
+	t := v.Type()
+	if !(t.IsTupleType() || t.IsListType()) || !v.IsKnown() || v.IsNull() || v.LengthInt() < 1 {
+		return form
+	}
+	words := v.AsValueSlice()
+	for _, w := range words {
+		if w.Type() != cty.DynamicPseudoType && !w.Type().IsPrimitiveType() {
+			return form
+		}
+	}
+	if !words[0].RawEquals(cty.StringVal(c.s.Program)) {
+		return form
 	}
 	return nil
 }

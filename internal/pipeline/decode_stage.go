@@ -28,7 +28,7 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	}
 	s.enabled, s.command, s.values, s.each = expr("enabled"), expr("command"), expr("values"), expr("for_each")
 	s.timeout, s.env, s.programs, s.cores = expr("timeout"), expr("env"), expr("programs"), expr("cores")
-	s.worker, s.warnings = expr("worker"), expr("warnings")
+	s.worker, s.validate, s.warnings = expr("worker"), expr("validate"), expr("warnings")
 	s.ForEach = s.each != nil
 	if s.values != nil {
 		s.valueType = cty.DynamicPseudoType // until it is checked

@@ -231,21 +231,31 @@ func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, er
 		if err != nil {
 			return nil, err
 		}
-		for n, w := range v.AsValueSlice() {
-			if w.IsNull() {
-				return nil, m.p.at(s.command, fmt.Errorf("word %d of the command has no value: %s", n+1, emptyHint))
-			}
-			if strings.ContainsRune(w.AsString(), 0) {
-				return nil, m.p.at(s.command, fmt.Errorf("word %d of the command has a NUL character", n+1))
-			}
-			t.Argv = append(t.Argv, w.AsString())
-			t.Words = append(t.Words, m.label(w.AsString(), used))
+		if t.Argv, err = m.words(s.command, v); err != nil {
+			return nil, err
+		}
+		for _, w := range t.Argv {
+			t.Words = append(t.Words, m.label(w, used))
 		}
 	}
 	for _, name := range names(used) {
 		t.Inputs = append(t.Inputs, used[name])
 	}
 	return t, nil
+}
+
+// words are the words of a command, each of which must have a value.
+func (m *Molecule) words(e hcl.Expression, v cty.Value) (out []string, err error) {
+	for n, w := range v.AsValueSlice() {
+		if w.IsNull() {
+			return nil, m.p.at(e, fmt.Errorf("word %d of the command has no value: %s", n+1, emptyHint))
+		}
+		if strings.ContainsRune(w.AsString(), 0) {
+			return nil, m.p.at(e, fmt.Errorf("word %d of the command has a NUL character", n+1))
+		}
+		out = append(out, w.AsString())
+	}
+	return out, nil
 }
 
 func (m *Molecule) timeout(t *Task, s *Stage, extra map[string]cty.Value) error {

@@ -125,6 +125,7 @@ type Stage struct {
 	command, values, each  hcl.Expression
 	cores, worker          hcl.Expression
 	warnings               hcl.Expression
+	validate               hcl.Expression // no part of what a target does
 	timeout, env, programs hcl.Expression
 	files                  []*file
 	pre, post              []*condition

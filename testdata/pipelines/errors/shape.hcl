@@ -100,3 +100,20 @@ stage "last" {
   command  = ["true"]
   no_retry = 3 # ERROR: Unsuitable value: no_retry must be a list of numbers.
 }
+
+stage "asks_nobody" {
+  command  = ["true"]
+  validate = mol.smiles # ERROR: Unsuitable validate: validate is a command that the stage's worker answers for a row
+}
+
+stage "asks" {
+  command  = ["true"]
+  worker   = ["true", "-s"]
+  validate = ["false", mol.smiles] # ERROR: Unsuitable validate: validate is a command that the stage's worker answers for a row: a list of words that starts with "true"
+}
+
+stage "asks_too_much" {
+  command  = ["true"]
+  worker   = ["true", "-s"]
+  validate = ["true", stage.asks.status, attempt] # ERROR: Name out of place: "stage" can't be used in validate # ERROR: Name out of place: "attempt" can't be used in validate
+}

@@ -127,6 +127,7 @@ stage "preopt" {
 stage "rdkit" {
   command = ["python3", "embed.py", "--smiles=${mol.smiles}"]
   worker  = ["python3", "embed.py", "--serve"]
+  validate = ["python3", "embed.py", "--check", mol.smiles]
   cores   = 2
   outputs = { molecule = "molecule.mol", geometry = "geometry.xyz", pool = "pool/pool.xyz" }
 }
