@@ -22,6 +22,8 @@ type XTB struct {
 // xtbFailures are the words of a run that is no result; it may still end with exit status 0, "normal termination" and an
 // xtbopt.xyz.
 var xtbFailures = [...]struct{ text, meaning string }{
+	{"Program received signal", "xTB crashed"}, // in gfortran's words and in Intel's
+	{"forrtl: severe", "xTB crashed"},
 	{"FAILED TO CONVERGE GEOMETRY OPTIMIZATION", "the geometry optimisation did not converge"},
 	{"Self consistent charge iterator did not converge", "the SCF did not converge"},
 	{"convergence criteria cannot be satisfied within", "the SCF did not converge"},

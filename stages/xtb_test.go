@@ -52,6 +52,8 @@ func TestReadXTBRefuses(t *testing.T) {
 	for _, test := range []struct{ name, out, words string }{
 		{"empty", "\n", "xTB wrote no output"},
 		{"killed", out[:20000], "stopped before its end"},
+		{"crashed", out[:20000] + "\nProgram received signal SIGSEGV: Segmentation fault - invalid memory reference.\n\nBacktrace for this error:\n#0  0x7f in ???\n",
+			"xTB crashed (xTB says: Program received signal SIGSEGV: Segmentation fault - invalid memory reference.)"},
 		{"no energy", strings.ReplaceAll(out, "| TOTAL ENERGY", "| OTHER"), "no energy"},
 		{"NaN", strings.ReplaceAll(out, "-11.394338678881", "NaN"), "the energy is no number"},
 		{"stars", strings.ReplaceAll(out, "0.000485786793", "**************"), "the gradient norm is no number"},
