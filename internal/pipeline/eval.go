@@ -233,11 +233,13 @@ func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, er
 			if w.IsNull() {
 				return nil, m.p.at(s.command, fmt.Errorf("word %d of the command has no value: %s", n+1, emptyHint))
 			}
-			if strings.ContainsRune(w.AsString(), 0) {
+			text := unmarked(w.AsString())
+			if strings.ContainsRune(text, 0) {
 				return nil, m.p.at(s.command, fmt.Errorf("word %d of the command has a NUL character", n+1))
 			}
-			t.Argv = append(t.Argv, w.AsString())
-			t.Words = append(t.Words, m.label(w.AsString(), used))
+			t.Argv = append(t.Argv, text)
+			t.Words = append(t.Words, m.label(text, used))
+			t.HashedWords = append(t.HashedWords, m.label(hashed(w.AsString()), used))
 		}
 	}
 	for _, name := range names(used) {
@@ -274,8 +276,9 @@ func (m *Molecule) env(t *Task, s *Stage, extra map[string]cty.Value, used map[s
 		maps.Copy(env, own)
 	}
 	for _, k := range names(env) {
-		t.environ = append(t.environ, k+"="+env[k])
-		t.Env = append(t.Env, k+"="+m.label(env[k], used))
+		t.environ = append(t.environ, k+"="+unmarked(env[k]))
+		t.Env = append(t.Env, k+"="+m.label(unmarked(env[k]), used))
+		t.HashedEnv = append(t.HashedEnv, k+"="+m.label(hashed(env[k]), used))
 	}
 	return nil
 }
@@ -297,7 +300,7 @@ func (m *Molecule) file(f *file, extra map[string]cty.Value, used map[string]Inp
 		return TaskFile{}, err
 	}
 	text := v.AsString()
-	return TaskFile{f.name, []byte(text), hashOf([]byte(m.label(text, used))), true}, nil
+	return TaskFile{f.name, []byte(unmarked(text)), hashOf([]byte(m.label(hashed(text), used))), true}, nil
 }
 
 // label replaces the path of every finished target's file in a text by ${stage.output}, and notes which there were.
@@ -371,7 +374,7 @@ func environment(v cty.Value) (map[string]string, error) {
 			return nil, err
 		}
 		s, err := convertTo(e, cty.String)
-		if err != nil || strings.ContainsAny(k, "=\x00") || k == "" || (s.IsKnown() && strings.ContainsRune(s.AsString(), 0)) {
+		if err != nil || strings.ContainsAny(k, "=\x00") || k == "" || (s.IsKnown() && strings.ContainsRune(unmarked(s.AsString()), 0)) {
 			return nil, fmt.Errorf("%q can't be an environment variable: a name and a text are needed", k)
 		}
 		if s.IsKnown() {

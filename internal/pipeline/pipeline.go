@@ -187,21 +187,23 @@ type condition struct {
 
 // Task is what a target does: everything that decides its result, evaluated.
 type Task struct {
-	Argv     []string // with the paths of inputs in the artefacts folder
-	Words    []string // the same with inputs written as ${stage.output}: independent of where the artefacts lie
-	Files    []TaskFile
-	Env      []string // NAME=value, sorted, as the pipeline sets it
-	Inputs   []Input  // files of other targets that Argv, Env or Files name, sorted
-	Timeout  time.Duration
-	Programs []string
-	environ  []string // Env with the paths of inputs
+	Argv  []string // with the paths of inputs in the artefacts folder
+	Words []string // the same with inputs written as ${stage.output}: independent of where the artefacts lie
+	Files []TaskFile
+	Env   []string // NAME=value, sorted, as the pipeline sets it
+	// HashedWords and HashedEnv are Words and Env as the fingerprint has them: without what ignore_changes leaves out.
+	HashedWords, HashedEnv []string
+	Inputs                 []Input // files of other targets that Argv, Env or Files name, sorted
+	Timeout                time.Duration
+	Programs               []string
+	environ                []string // Env with the paths of inputs
 }
 
 // TaskFile is a file that is written into the scratch folder before the program starts.
 type TaskFile struct {
 	Name    string
 	Content []byte
-	SHA256  string // of Content with inputs written as ${stage.output}
+	SHA256  string // of Content with inputs written as ${stage.output}, and without what ignore_changes leaves out
 	Keep    bool   // beside the outputs: it is of this target alone, and tells a reader what ran
 }
 
