@@ -49,9 +49,10 @@ program "python3" { # the first of these that has RDKit
 }
 
 program "xtb" {
-  version = ["xtb", "--version"]
-  debian  = "xtb"
-  conda   = "xtb"
+  version         = ["xtb", "--version"]
+  version_pattern = "xtb version [0-9.]+" # not the builder and the day of the build
+  debian          = "xtb"
+  conda           = "xtb"
 }
 
 program "mopac" {
@@ -61,8 +62,9 @@ program "mopac" {
 }
 
 program "crest" { # needed with search = "crest" only
-  version = ["crest", "--version"]
-  conda   = "crest"
+  version         = ["crest", "--version"]
+  version_pattern = "Version [0-9.]*[0-9]"
+  conda           = "crest"
 }
 
 # Checked for every row before anything runs.

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -145,10 +146,11 @@ type Limits struct {
 // Program is a program block, or a program that a command names without one.
 type Program struct {
 	Name       string
-	Candidates []string // names or paths, the first that works is taken
-	Version    []string // arguments that make it print its version; nil: the executable's content is its identity
-	Debian     string   // the Debian package that has it
-	Conda      string   // the conda-forge package that has it
+	Candidates []string       // names or paths, the first that works is taken
+	Pattern    *regexp.Regexp // what of that answer is its version, nil: a whole line
+	Version    []string       // arguments that make it print its version; nil: the executable's content is its identity
+	Debian     string         // the Debian package that has it
+	Conda      string         // the conda-forge package that has it
 	Line       int
 }
 
