@@ -33,9 +33,8 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 	rec := &store.Record{Fingerprint: d.print, Description: d.lines, Reading: d.reading, Outcome: store.OK, Attempt: v.reruns,
 		Programs: b.identities(s), Started: time.Now()}
 	task := d.task
-	var salvaged []string
-	if v.reruns > 0 {
-		salvaged = b.salvaged(v, name, s)
+	salvaged := b.salvaged(v, name, s, d.print)
+	if v.reruns > 0 || len(salvaged) > 0 {
 		var err error
 		if task, err = b.task(v, s, i, v.reruns, salvaged...); err != nil {
 			rec.Outcome = store.Failed
@@ -65,6 +64,9 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 		return nil, err
 	}
 	if ctx.Err() != nil {
+		if found := nonEmpty(dir, slices.Clone(s.Salvage)...); len(found) > 0 {
+			return nil, b.Store.KeepInterrupted(v.id, name, dir, found, d.print)
+		}
 		return nil, nil // what it left is swept at the end
 	}
 	rec.Finished = time.Now()
@@ -138,9 +140,15 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	return b.fail(v, s, i, rec, fmt.Sprintf("%s (%s%s)", message, end.how, b.whereToLook(v.id, name, s)))
 }
 
-// salvaged lists the files that the next attempt may use of one that ran out of time: what an attempt made that failed otherwise may be wrong.
-func (b *Batch) salvaged(v *visit, name string, s *pipeline.Stage) []string {
-	if last := v.man.Targets[name]; last == nil || last.Outcome != store.TimedOut {
+// salvaged lists the files that an attempt may use of the last one of the same fingerprint, if that ran out of time or was interrupted: what an attempt
+// made that failed otherwise may be wrong.
+func (b *Batch) salvaged(v *visit, name string, s *pipeline.Stage, print string) []string {
+	if len(s.Salvage) == 0 {
+		return nil
+	}
+	last := v.man.Targets[name]
+	timedOut := last != nil && last.Outcome == store.TimedOut && last.Fingerprint == print && v.reruns > 0
+	if !timedOut && !b.Store.Interrupted(v.id, name, print) {
 		return nil
 	}
 	return nonEmpty(b.Store.FailedDir(v.id, name), slices.Clone(s.Salvage)...)

@@ -112,7 +112,7 @@ type Stage struct {
 	Programs    []string          // what it runs, the further ones included; builtins are not among them
 	Builtin     bool
 	Worker      []string // how its program is started as a worker, nil where each target starts it anew
-	Salvage     []string // files of an attempt that ran out of time that the next finds in salvage/, and in the list salvaged
+	Salvage     []string // files of an attempt that ran out of time, or was interrupted, that the next finds in salvage/, and in the list salvaged
 	Keep        []string // patterns (path.Match) of files that stay beside the outputs
 	Compress    []string // of the outputs and these, the ones that are stored compressed
 	Line        int
