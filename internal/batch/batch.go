@@ -236,7 +236,7 @@ func (b *Batch) begin() error {
 	start := journal.Event{Event: journal.BatchStart, Batch: b.id, PID: os.Getpid(), Host: host, Table: b.Pipeline.Table, Total: b.sum.Scheduled, Jobs: b.jobs(), Sizes: b.counted}
 	titled := slices.ContainsFunc(b.Pipeline.Stages, func(s *pipeline.Stage) bool { return s.Titled })
 	for _, s := range b.Pipeline.Stages {
-		if s.Titled || !titled { // small steps go without a title, and without a part of the bar
+		if !s.Off() && (s.Titled || !titled) { // small steps go without a title, and without a part of the bar
 			start.Stages = append(start.Stages, journal.Stage{Name: s.Name, Title: s.Title})
 		}
 	}

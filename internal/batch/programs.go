@@ -36,6 +36,9 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	p := &programs{path: map[string]string{}, identity: map[string]string{}, missing: map[string]error{}}
 	needed := map[string]bool{}
 	for _, s := range c.Pipeline.Stages {
+		if s.Off() {
+			continue
+		}
 		for _, name := range s.Programs {
 			needed[name] = true
 		}
