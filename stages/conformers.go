@@ -36,9 +36,15 @@ func Builtins() []Builtin {
 	return []Builtin{{
 		Name: "conformers",
 		Description: "conformers POOL --molecule MOLFILE --charge Q --uhf N --window KCAL: optimises a pool of geometries with GFN2-xTB, " +
-			"and writes the different ones to conformers.xyz, the most stable first",
+			"and writes the different ones to conformers.xyz, the most stable first; --alpb SOLVENT for a solvent",
 		Version: "1",
 		Run:     runConformers,
+	}, {
+		Name: "merge_conformers",
+		Description: "merge_conformers ENSEMBLE OTHER --molecule MOLFILE --charge Q --uhf N --window KCAL: optimises the lower conformers of two searches " +
+			"to the same criteria of GFN2-xTB, and writes the different ones to conformers.xyz, the most stable first",
+		Version: "1",
+		Run:     runMerge,
 	}}
 }
 
@@ -73,6 +79,7 @@ type ensemble struct {
 	bonds   []Bond
 	state   []string // xTB's words for method, charge and spin
 	window  float64  // kcal/mol
+	xtb     string   // its version, once it ran
 }
 
 func runConformers(ctx context.Context, w Work) error {
@@ -80,11 +87,16 @@ func runConformers(ctx context.Context, w Work) error {
 	if err != nil {
 		return err
 	}
-	all := members
-	for i, l := range levels {
-		if len(members) == 1 && i == 0 {
-			continue // nothing to choose from
-		}
+	rounds := levels[:]
+	if len(members) == 1 {
+		rounds = levels[1:] // nothing to choose from
+	}
+	return e.refine(ctx, members, members, rounds)
+}
+
+// refine optimises members of all in several rounds, and writes what is left.
+func (e *ensemble) refine(ctx context.Context, all, members []*member, rounds []level) (err error) {
+	for _, l := range rounds {
 		tried := members
 		if members, err = e.round(ctx, l, tried); err != nil {
 			return err
@@ -93,7 +105,7 @@ func runConformers(ctx context.Context, w Work) error {
 			return fmt.Errorf("none of %d geometries is left after the %s optimisation with GFN2-xTB: the first %s", len(tried), l.name, tried[0].dropped)
 		}
 		members = e.fold(members, l.like, e.window+l.extra)
-		fmt.Fprintf(w.Log, "after the %s optimisation: %d different\n", l.name, len(members))
+		fmt.Fprintf(e.Log, "after the %s optimisation: %d different\n", l.name, len(members))
 	}
 	e.account(all, members)
 	frames := make([]Frame, len(members))
@@ -101,7 +113,7 @@ func runConformers(ctx context.Context, w Work) error {
 		frames[i] = x.Frame
 		frames[i].Comment = strconv.FormatFloat(*x.Energy, 'f', 10, 64)
 	}
-	return os.WriteFile(filepath.Join(w.Dir, "conformers.xyz"), FormatXYZ(frames), 0o644)
+	return os.WriteFile(filepath.Join(e.Dir, "conformers.xyz"), FormatXYZ(frames), 0o644)
 }
 
 // readEnsemble reads the command's words and the files that they name.
@@ -112,6 +124,7 @@ func readEnsemble(w Work) (*ensemble, []*member, error) {
 	charge := flags.Int("charge", 0, "")
 	uhf := flags.Int("uhf", 0, "")
 	window := flags.Float64("window", 6, "")
+	solvent := flags.String("alpb", "", "")
 	if len(w.Args) == 0 || strings.HasPrefix(w.Args[0], "-") {
 		return nil, nil, errors.New("conformers: name the pool's xyz file first, as stage.rdkit.pool")
 	}
@@ -130,6 +143,9 @@ func readEnsemble(w Work) (*ensemble, []*member, error) {
 		return nil, nil, readError(err)
 	}
 	e := &ensemble{Work: w, window: *window, state: []string{"--gfn", "2", "--chrg", strconv.Itoa(*charge), "--uhf", strconv.Itoa(*uhf)}}
+	if *solvent != "" {
+		e.state = append(e.state, "--alpb", *solvent)
+	}
 	if e.symbols, e.bonds, err = ParseMolfile(data); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", *molecule, err)
 	}
@@ -212,9 +228,11 @@ func (e *ensemble) together(ctx context.Context, l level, members []*member) err
 	if err := e.Run(ctx, dir, "xtb.out", argv...); err != nil {
 		return err
 	}
-	if _, err := ReadXTB(filepath.Join(dir, "xtb.out")); err != nil {
+	run, err := ReadXTB(filepath.Join(dir, "xtb.out"))
+	if err != nil {
 		return err
 	}
+	e.xtb = run.Version
 	done, err := ReadXYZ(filepath.Join(dir, "xtb_ensemble.xyz"))
 	if err != nil {
 		return err
@@ -255,7 +273,7 @@ func (e *ensemble) alone(ctx context.Context, l level, x *member) (failure strin
 	if err != nil {
 		return "failed: " + err.Error()
 	}
-	x.Frame = done[0]
+	x.Frame, e.xtb = done[0], run.Version
 	x.Energy = &run.Energy
 	os.RemoveAll(dir) // a folder left over is swept away with the scratch folder
 	return ""
@@ -275,7 +293,7 @@ func writeFiles(dir string, files map[string]string) error {
 
 // account writes the table of conformers and what became of the others.
 func (e *ensemble) account(all, conformers []*member) {
-	fmt.Fprintf(e.Log, "\n%d conformers within %g kcal/mol by GFN2-xTB, of a pool of %d\n\n", len(conformers), e.window, len(all))
+	fmt.Fprintf(e.Log, "\n%d conformers within %g kcal/mol by GFN2-xTB, of a pool of %d\nxtb version %s\n\n", len(conformers), e.window, len(all), e.xtb)
 	fmt.Fprintf(e.Log, "%4s %16s %9s %7s %7s  %s\n", "", "E/hartree", "kcal/mol", "member", "folded", "optimised")
 	for i, x := range conformers {
 		fmt.Fprintf(e.Log, "%4d %16.8f %9.3f %7d %7d  %s\n", i+1, *x.Energy, kcalPerHartree*(*x.Energy-*conformers[0].Energy), x.number, x.folded, x.level)

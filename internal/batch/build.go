@@ -267,6 +267,13 @@ func inWords(s *pipeline.Stage, res runner.Result, dir string) ending {
 	}
 	words, crashed := ownWords(dir, true)
 	meaning := s.ExitCodes[res.ExitCode]
+	if res.Signal != "" {
+		message := strings.TrimSuffix(ended+": "+words, ": ")
+		if hint := s.Signals[res.Signal]; hint != "" {
+			message = strings.TrimSuffix(message, ".") + "; " + hint
+		}
+		return ending{message, "", crashed}
+	}
 	switch {
 	case words == "" && meaning == "":
 		return ending{message: ended}
@@ -274,8 +281,6 @@ func inWords(s *pipeline.Stage, res runner.Result, dir string) ending {
 		return ending{meaning, ended + "; ", crashed}
 	case meaning != "":
 		return ending{meaning + ": " + words, ended + "; ", crashed}
-	case res.Signal != "":
-		return ending{ended + ": " + words, "", crashed}
 	}
 	return ending{words, ended + "; ", crashed}
 }

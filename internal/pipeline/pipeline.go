@@ -117,8 +117,9 @@ type Stage struct {
 	Compress    []string // of the outputs and these, the ones that are stored compressed
 	Line        int
 	Limits      Limits
-	Cores       int            // that its program takes
-	ExitCodes   map[int]string // what its program means by them, for the failure's message
+	Cores       int               // that its program takes
+	ExitCodes   map[int]string    // what its program means by them, for the failure's message
+	Signals     map[string]string // by name, as "SEGV": what is said of them besides
 
 	enabled                hcl.Expression
 	command, values, each  hcl.Expression

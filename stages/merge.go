@@ -1,0 +1,54 @@
+package stages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// runMerge makes one ensemble of those of two searches: the fast one's and CREST's. Both are by GFN2-xTB, but optimised to different criteria, so that
+// the lower ones are optimised once more, to the same. Conformers of the second that are another molecule are left out; the account names them.
+func runMerge(ctx context.Context, w Work) error {
+	const usage = "merge_conformers: want ENSEMBLE OTHER --molecule MOLFILE --charge Q --uhf N --window KCAL"
+	if len(w.Args) < 2 || strings.HasPrefix(w.Args[1], "-") {
+		return errors.New(usage)
+	}
+	others, err := Ensemble(w.Args[1])
+	if err != nil {
+		return err
+	}
+	file := w.Args[1]
+	w.Args = slices.Concat(w.Args[:1], w.Args[2:])
+	e, members, err := readEnsemble(w)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(members, func(x *member) bool { return x.Energy == nil }) {
+		return fmt.Errorf("%s: a conformer has no energy in its comment", w.Args[0])
+	}
+	byEnergy(members)
+	fmt.Fprintf(w.Log, "members 1 to %d are of %s, the others of %s\n", len(members), w.Args[0], file)
+	all := members
+	reference := members[0].Frame
+	for i, f := range others {
+		x := &member{Frame: f, start: reference, number: len(all) + 1}
+		if all = append(all, x); x.Energy == nil { // CREST 2.12 on one and two atoms
+			x.Energy = reference.Energy
+		}
+		changes, err := f.bondChanges(e.symbols, e.bonds)
+		if err != nil {
+			return fmt.Errorf("%s: geometry %d does not fit the molecule: %w", file, i+1, err)
+		}
+		if changes != "" {
+			x.dropped = "is another molecule: " + changes
+		} else if turned := e.turnedOver(reference, f); turned != "" {
+			x.dropped = "is another stereoisomer: " + turned
+		} else {
+			members = append(members, x)
+		}
+	}
+	members = e.fold(members, cregen, e.window+levels[0].extra)
+	return e.refine(ctx, all, members, levels[1:])
+}
