@@ -34,7 +34,7 @@ func Batch(ctx context.Context,
 	permissive *bool, // leave out rows that can't be used, instead of stopping
 	failFast *bool, // start no more molecules after the first that fails; those under way are finished
 	limit *int, // at most so many molecules
-	retry *string, // try skipped molecules again: all, those of a stage, or those with a text in their error message
+	retry *string, // try skipped molecules, and targets that were left out, again: all, those of a stage, or those with a text in their error message
 	timeout *string, // the stages' time in this batch only: 'search=60m, pm7=5m'
 ) error {
 	return cli.Batch(ctx, cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set), VarFile: value(varFile),

@@ -84,6 +84,7 @@ stage "rdkit" {
     geometry   = "geometry.xyz"
     pool       = "pool.xyz"
   }
+  no_retry = [3] # embed.py: the row itself is wrong; another attempt can only fail the same way
   values = {
     nheavy        = jsondecode(file(output.properties)).nheavy
     nrotbonds     = jsondecode(file(output.properties)).nrotbonds
@@ -163,6 +164,7 @@ locals {
 stage "pm7" {
   title    = "MOPAC PM7 calculation"
   for_each = first(var.conformers, ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)))
+  at_least = 1 # the result of the others counts, and the row says which conformer is missing
   timeout  = "${10 * pow(2, attempt)}m"
 
   file "pm7.mop" {
@@ -188,7 +190,7 @@ stage "pm7" {
 # MOPAC before 23.2 adds 12 kcal/mol for each C≡C of the geometry that it starts from, also where the bond is another one at the end.
 # One more energy, at the final geometry, has it right. Molecules without such short bonds skip this.
 stage "pm7_check" {
-  enabled  = max([for g in concat(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), [for aux in stage.pm7[*].aux : mopac_geometry(aux)]) : triple_bonds(g)]...) > 0
+  enabled  = max([for g in concat(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), [for aux in stage.pm7[*].aux : mopac_geometry(aux) if aux != null]) : triple_bonds(g)]...) > 0
   for_each = stage.pm7[*]
   timeout  = "10m"
 

@@ -8,24 +8,32 @@ import (
 
 // Summary is what a molecule's heats of formation come to; all in kcal/mol at 298.15 K.
 type Summary struct {
-	HOF           []float64 `json:"hof"`               // of each conformer, in the order given
-	MostStableHOF float64   `json:"most_stable_hof"`   // the lowest
-	Spread        float64   `json:"spread"`            // the highest less the lowest
-	Rank          int       `json:"rank"`              // place of the lowest in the order given, from 1
-	Unique        int       `json:"conformers_unique"` // how many differ
+	HOF           []*float64 `json:"hof"`               // of each conformer, in the order given; nil for one that was left out
+	MostStableHOF float64    `json:"most_stable_hof"`   // the lowest
+	Spread        float64    `json:"spread"`            // the highest less the lowest
+	Rank          int        `json:"rank"`              // place of the lowest in the order given, from 1
+	Unique        int        `json:"conformers_unique"` // how many differ
 }
 
-// Summarise takes the heats of formation of a molecule's conformers (kcal/mol), in the order of their GFN2 energies. Those within tolerance
-// (kcal/mol) of the lowest of a group are one conformer: different starts fall into the same minimum.
-func Summarise(hofs []float64, tolerance float64) (Summary, error) {
-	if len(hofs) == 0 {
+// Summarise takes the heats of formation of a molecule's conformers (kcal/mol), in the order of their GFN2 energies; nil for one that was left out. Those
+// within tolerance (kcal/mol) of the lowest of a group are one conformer: different starts fall into the same minimum.
+func Summarise(hofs []*float64, tolerance float64) (Summary, error) {
+	var sorted []float64
+	for _, h := range hofs {
+		if h != nil {
+			sorted = append(sorted, *h)
+		}
+	}
+	if len(sorted) == 0 {
 		return Summary{}, fmt.Errorf("no heat of formation: no conformer was computed")
 	}
 	if !(tolerance >= 0) {
 		return Summary{}, fmt.Errorf("the tolerance is %g kcal/mol, want 0 or more", tolerance)
 	}
-	sorted := slices.Sorted(slices.Values(hofs))
-	s := Summary{HOF: hofs, MostStableHOF: sorted[0], Spread: sorted[len(sorted)-1] - sorted[0], Rank: slices.Index(hofs, sorted[0]) + 1}
+	slices.Sort(sorted)
+	lowest := sorted[0]
+	rank := slices.IndexFunc(hofs, func(h *float64) bool { return h != nil && *h == lowest }) + 1
+	s := Summary{HOF: hofs, MostStableHOF: lowest, Spread: sorted[len(sorted)-1] - lowest, Rank: rank}
 	group := math.Inf(-1)
 	for _, h := range sorted {
 		if h-group > tolerance {

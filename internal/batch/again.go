@@ -30,20 +30,21 @@ func (b *Batch) checkFlags() error {
 	return nil
 }
 
-// again reports whether a skipped row is to be looked at although nothing about it changed: it is to be tried again, may have more time
-// or more reruns now, or its reruns were set back by hand.
+// again reports whether a row is to be looked at although nothing about it changed: it is to be tried again, or may have more time now.
 func (b *Batch) again(i int) bool {
-	if b.Table.Status(i) != csvmerge.Skip {
-		return false
-	}
-	reruns, _ := b.Table.Value(i, "reruns").(int64)
-	return b.retried(i) || len(b.Timeouts) > 0 || int(reruns) < b.Pipeline.MaxReruns
+	return b.retried(i) || (b.gaveUp(i) && len(b.Timeouts) > 0)
 }
 
-// retried reports whether a skipped row is one that Config.Retry means: all, the ones that failed in a stage, or the ones with a text in
-// their error message, in any letter case.
+// gaveUp reports whether a row's molecule has a target that failed and is not tried again by itself: it is skipped, or its result is without that target.
+func (b *Batch) gaveUp(i int) bool {
+	status := b.Table.Status(i)
+	return status == csvmerge.Skip || (status == csvmerge.OK && b.Table.Cell(i, "error_message").Text != "")
+}
+
+// retried reports whether a row is one that Config.Retry means: of those that gave up a target, all, the ones that failed in a stage, or the ones with a
+// text in their error message, in any letter case.
 func (b *Batch) retried(i int) bool {
-	if b.Retry == "" || b.Table.Status(i) != csvmerge.Skip {
+	if b.Retry == "" || !b.gaveUp(i) {
 		return false
 	}
 	message := b.Table.Cell(i, "error_message").Text

@@ -168,6 +168,9 @@ func (s *Summary) Line() string {
 	if len(groups) > 0 {
 		text += fmt.Sprintf(" failures=%q", strings.Join(groups, "; "))
 	}
+	if lines := s.warningLines(); len(lines) > 0 {
+		text += fmt.Sprintf(" warnings=%q", strings.Join(lines, "; "))
+	}
 	if len(s.Alarms) > 0 {
 		text += fmt.Sprintf(" alarm=%q", strings.Join(s.Alarms, "; "))
 	}

@@ -26,17 +26,20 @@ const (
 	stderrName = "stderr"
 )
 
+// salvageName is the folder in a program's own where it finds what an earlier attempt left for it.
+const salvageName = "salvage"
+
 // build runs a target in a scratch folder; what it made arrives whole, or is kept as a failed attempt. rec is nil when
 // the batch was interrupted: the target never happened.
 func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d verdict) (*store.Record, error) {
 	name := s.Instance(i)
-	rec := &store.Record{Fingerprint: d.print, Description: d.lines, Reading: d.reading, Outcome: store.OK, Attempt: v.reruns,
+	rec := &store.Record{Fingerprint: d.print, Description: d.lines, Reading: d.reading, Outcome: store.OK, Attempt: d.attempt,
 		Programs: b.identities(s), Started: time.Now()}
 	task := d.task
-	salvaged := b.salvaged(v, name, s, d.print)
-	if v.reruns > 0 || len(salvaged) > 0 {
+	salvaged := b.salvaged(v, name, s, d.print, d.attempt)
+	if d.attempt > 0 || len(salvaged) > 0 {
 		var err error
-		if task, err = b.task(v, s, i, v.reruns, salvaged...); err != nil {
+		if task, err = b.task(v, s, i, d.attempt, salvaged...); err != nil {
 			rec.Outcome = store.Failed
 			return rec, b.fail(v, s, i, rec, err.Error())
 		}
@@ -58,14 +61,16 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 		}
 	}
 	var end ending
-	if err := v.m.Precheck(s, i, v.reruns); err != nil {
+	if err := v.m.Precheck(s, i, d.attempt); err != nil {
 		end.message = err.Error()
 	} else if end, err = b.execute(ctx, v, s, task, dir, rec); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		if found := nonEmpty(dir, slices.Clone(s.Salvage)...); len(found) > 0 {
-			return nil, b.Store.KeepInterrupted(v.id, name, dir, found, d.print)
+		for _, from := range []string{dir, filepath.Join(dir, salvageName)} { // what it found, or else what it started from
+			if found := nonEmpty(from, slices.Clone(s.Salvage)...); len(found) > 0 {
+				return nil, b.Store.KeepInterrupted(v.id, name, from, found, d.print)
+			}
 		}
 		return nil, nil // what it left is swept at the end
 	}
@@ -86,6 +91,7 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	name := s.Instance(i)
 	message := end.message
 	var values map[string]any
+	var warnings []string
 	var err error
 	collected := make(chan *store.Collected, 1)
 	if message == "" {
@@ -96,7 +102,7 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	}
 	odd := store.Regular(dir, s.Outputs)
 	if err = odd; odd == nil || errors.Is(odd, fs.ErrNotExist) { // a parser must not wait for a pipe, or follow a link
-		if values, err = v.m.Read(s, i, paths(dir, s.Outputs)); errors.Is(err, fs.ErrNotExist) && odd != nil {
+		if values, warnings, err = readOutputs(v, s, i, paths(dir, s.Outputs)); errors.Is(err, fs.ErrNotExist) && odd != nil {
 			err = odd
 		}
 	}
@@ -108,7 +114,7 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 		}
 	}
 	if message == "" {
-		rec.Values = values
+		rec.Values, rec.Warnings = values, warnings
 		err := b.Store.Commit(v.man, name, dir, <-collected, s.Keep, s.Compress, rec)
 		if err == nil {
 			v.m.Moved(dir, b.Store.TargetDir(v.id, name))
@@ -134,20 +140,20 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	for _, f := range s.Outputs { // where to look stands at the end
 		message = strings.TrimPrefix(message, f+": ")
 	}
-	if err := b.keepFailed(v, s, name, dir, task, message); err != nil {
+	if err := b.keepFailed(v, s, name, dir, task, rec.Attempt, message); err != nil {
 		return err
 	}
 	return b.fail(v, s, i, rec, fmt.Sprintf("%s (%s%s)", message, end.how, b.whereToLook(v.id, name, s)))
 }
 
 // salvaged lists the files that an attempt may use of the last one of the same fingerprint, if that ran out of time or was interrupted: what an attempt
-// made that failed otherwise may be wrong.
-func (b *Batch) salvaged(v *visit, name string, s *pipeline.Stage, print string) []string {
+// made that failed otherwise may be wrong. A first attempt starts afresh after a time-out: the row was set back.
+func (b *Batch) salvaged(v *visit, name string, s *pipeline.Stage, print string, attempt int) []string {
 	if len(s.Salvage) == 0 {
 		return nil
 	}
 	last := v.man.Targets[name]
-	timedOut := last != nil && last.Outcome == store.TimedOut && last.Fingerprint == print && v.reruns > 0
+	timedOut := last != nil && last.Outcome == store.TimedOut && last.Fingerprint == print && attempt > 0
 	if !timedOut && !b.Store.Interrupted(v.id, name, print) {
 		return nil
 	}
@@ -157,7 +163,7 @@ func (b *Batch) salvaged(v *visit, name string, s *pipeline.Stage, print string)
 // salvage copies these files into the scratch folder's own folder for them.
 func (b *Batch) salvage(mol, name, dir string, files []string) error {
 	for _, f := range files {
-		if err := copyFile(filepath.Join(b.Store.FailedDir(mol, name), f), filepath.Join(dir, "salvage", f)); err != nil {
+		if err := copyFile(filepath.Join(b.Store.FailedDir(mol, name), f), filepath.Join(dir, salvageName, f)); err != nil {
 			return err
 		}
 	}
@@ -186,9 +192,9 @@ func copyFile(from, to string) error {
 
 // compute evaluates a stage of values alone: it has no program, no files and no folder.
 func (b *Batch) compute(v *visit, s *pipeline.Stage, i int, rec *store.Record) error {
-	err := v.m.Precheck(s, i, v.reruns)
+	err := v.m.Precheck(s, i, rec.Attempt)
 	if err == nil {
-		rec.Values, err = v.m.Read(s, i, nil)
+		rec.Values, rec.Warnings, err = readOutputs(v, s, i, nil)
 	}
 	rec.Finished = time.Now()
 	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()
@@ -340,9 +346,9 @@ func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.T
 }
 
 // keepFailed keeps a failed attempt's folder for reading, with the command that can be tried by hand.
-func (b *Batch) keepFailed(v *visit, s *pipeline.Stage, name, dir string, task *pipeline.Task, message string) error {
+func (b *Batch) keepFailed(v *visit, s *pipeline.Stage, name, dir string, task *pipeline.Task, attempt int, message string) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s/%s, attempt %d\n%s\n", v.id, name, v.reruns+1, message)
+	fmt.Fprintf(&text, "%s/%s, attempt %d\n%s\n", v.id, name, attempt+1, message)
 	if len(task.Argv) > 0 {
 		text.WriteString("\nThe command, to be tried in this folder:\n")
 		for _, kv := range task.Env {

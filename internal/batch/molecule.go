@@ -25,6 +25,10 @@ type visit struct {
 	trusted  bool         // the files' stats are those that were last verified: no need to hash them
 	ran      bool         // a target was built, restored or read again
 	recalled bool         // its row is what the index has of it; nothing was read or evaluated
+	retried  bool         // Config.Retry means it: earlier failures don't count
+	insist   bool         // at_least leaves nothing out: too few of the stage's other targets succeeded
+	lost     []string     // what the result is without, for the row
+	warnings []string     // for the summary
 	started  time.Time
 	failure  *failure
 }
@@ -33,6 +37,8 @@ type visit struct {
 type failure struct {
 	target, message string
 	skipped         bool // nothing was tried: the target failed before and would fail the same way again
+	attempts        int  // that failed, of the molecule
+	final           bool // the stage's no_retry says that another attempt can only fail the same way
 }
 
 // visit begins to look at the molecule of a row.
@@ -47,7 +53,8 @@ func (b *Batch) newVisit(i int) *visit {
 	if n, ok := b.Table.Value(i, "reruns").(int64); ok {
 		v.reruns = int(n)
 	}
-	if (v.status != csvmerge.Rerun && v.status != csvmerge.Skip) || b.retried(i) {
+	v.retried = b.retried(i)
+	if (v.status != csvmerge.Rerun && v.status != csvmerge.Skip) || v.retried {
 		v.reruns = 0 // a user who sets a row back to Pending wants it tried from the start
 	}
 	return v
@@ -151,16 +158,9 @@ func (b *Batch) stage(ctx context.Context, v *visit, s *pipeline.Stage) error {
 	if err != nil {
 		return b.fail(v, s, 0, nil, err.Error())
 	}
-	var results []pipeline.Result
-	for i := range n {
-		rec, err := b.target(ctx, v, s, i, n)
-		if err != nil || ctx.Err() != nil {
-			return err
-		}
-		results = append(results, b.result(v, s, i, rec))
-		if v.failure != nil {
-			break
-		}
+	results, err := b.targets(ctx, v, s, n)
+	if err != nil || ctx.Err() != nil {
+		return err
 	}
 	v.m.Set(s, results)
 	if v.failure == nil {
@@ -169,11 +169,11 @@ func (b *Batch) stage(ctx context.Context, v *visit, s *pipeline.Stage) error {
 	return nil
 }
 
-// dropLeftovers removes instances that for_each no longer has.
+// dropLeftovers removes instances that for_each no longer has, or that would be made from a result that was left out.
 func (b *Batch) dropLeftovers(v *visit, s *pipeline.Stage, n int) error {
 	valid := map[string]bool{}
 	for i := range n {
-		valid[s.Instance(i)] = true
+		valid[s.Instance(i)] = !v.m.LeftOut(s, i)
 	}
 	for _, target := range append(v.man.Instances(s.Name), s.Name) {
 		if v.man.Targets[target] != nil && !valid[target] {
@@ -219,13 +219,13 @@ func (b *Batch) fold(v *visit) error {
 	status := csvmerge.OK
 	if failed {
 		status = csvmerge.Rerun
-		if v.reruns >= b.Pipeline.MaxReruns {
+		if v.reruns >= b.Pipeline.MaxReruns || v.failure.final {
 			status = csvmerge.Skip
 		}
 		cells["error_message"] = v.failure.message
 		cells["reruns"] = strconv.Itoa(v.reruns)
 	} else {
-		cells["error_message"] = ""
+		cells["error_message"] = strings.Join(v.lost, "; ")
 	}
 	b.finish(v, status, cells)
 	return nil
@@ -263,7 +263,7 @@ func (b *Batch) look(v *visit) {
 // note tells the index that the molecule is fresh now.
 func (b *Batch) note(v *visit) error {
 	i, ok := b.Table.Lookup(v.id)
-	if !ok || (v.failure != nil && (b.Table.Status(i) != csvmerge.Skip || len(b.Timeouts) > 0)) {
+	if !ok || (v.failure != nil && b.Table.Status(i) != csvmerge.Skip) || (b.gaveUp(i) && len(b.Timeouts) > 0) {
 		return nil
 	}
 	row := b.row(i)
@@ -285,6 +285,9 @@ func (b *Batch) count(v *visit, status csvmerge.Status) {
 		b.sum.Fresh++
 	case v.failure != nil && v.failure.skipped:
 		b.sum.Skipped++
+	}
+	if v.ran {
+		b.sum.warn(v.id, v.warnings)
 	}
 	if v.failure != nil && !v.failure.skipped {
 		b.sum.Failures = append(b.sum.Failures, Failure{v.id, v.failure.target, v.failure.message})

@@ -26,7 +26,8 @@ type Summary struct {
 	Finished                                  int                // molecules of which something ran
 	Seconds                                   map[string]float64 // wall time by stage
 	Findings                                  []csvmerge.Finding // of the rows that are left out
-	Alarms                                    []string           // shares that passed what pipeline.hcl allows, and what else a person should look at
+	warned                                    map[string]*Warning
+	Alarms                                    []string // shares that passed what pipeline.hcl allows, and what else a person should look at
 }
 
 // Failure is a molecule that failed in this batch.
@@ -70,6 +71,9 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 		if more := g.Count - len(g.First); more > 0 {
 			fmt.Fprintf(w, "  ... and %d more like these\n", more)
 		}
+	}
+	for _, line := range s.warningLines() {
+		fmt.Fprintf(w, "  warning: %s\n", line)
 	}
 	if s.Stopped {
 		fmt.Fprintln(w, "Stopped at the first failure, as -failFast says; the next batch goes on from here.")
@@ -157,18 +161,20 @@ func (b *Batch) plan(i int) ([]planned, error) {
 		if err != nil {
 			return out, err
 		}
-		var results []pipeline.Result
-		for k := range n {
-			d, err := b.judge(v, s, k)
-			if err != nil {
-				return out, err
+		results := make([]pipeline.Result, n)
+		verdicts, errs := b.judgeAll(v, s, n)
+		for k, d := range verdicts {
+			if errs[k] != nil {
+				return out, errs[k]
 			}
 			name := s.Instance(k)
+			results[k] = b.result(v, s, k, v.man.Targets[name])
 			switch d.action {
 			case skip:
 				return out, nil
 			case fresh:
-				results = append(results, b.result(v, s, k, v.man.Targets[name]))
+			case leave:
+				results[k].Status = pipeline.StatusLeftOut
 			default:
 				stale[s.Name] = name
 				out = append(out, planned{s.Name, name, verbs[d.action] + d.reason, d.action == run && s.Program != ""})

@@ -218,10 +218,16 @@ func cells(t *csvmerge.Table, i int, columns []string) map[string]any {
 	return out
 }
 
-// row is what the table says of a molecule's results: its status and merged cells.
+// row is what the table says of a molecule's results: its status, its message, its reruns where they matter, and its merged cells.
 func (b *Batch) row(i int) string {
-	parts := make([]string, 1, len(b.Pipeline.Merged)+1)
-	parts[0] = b.Table.Status(i).String()
+	parts := make([]string, 3, len(b.Pipeline.Merged)+3)
+	parts[0], parts[1] = b.Table.Status(i).String(), b.Table.Cell(i, "error_message").Text
+	if b.gaveUp(i) { // looked at again with another max_reruns
+		parts[2] = fmt.Sprint(b.Pipeline.MaxReruns)
+	}
+	if b.Table.Status(i) == csvmerge.Skip { // and with other reruns in the row, which a person edited
+		parts[2] += " " + b.Table.Cell(i, "reruns").Text
+	}
 	for _, c := range b.Pipeline.Merged {
 		parts = append(parts, b.Table.Cell(i, c).Text)
 	}
@@ -244,12 +250,15 @@ func (b *Batch) recall(i int) map[string]string {
 	id := b.Table.ID(i)
 	row := b.Index.Row(id)
 	parts := strings.Split(row, "\x00")
-	if parts[0] != csvmerge.OK.String() || len(parts) != len(b.Pipeline.Merged)+1 || b.died[id] != "" || !b.Index.Fresh(id, b.key(i, row)) {
+	if parts[0] != csvmerge.OK.String() || len(parts) != len(b.Pipeline.Merged)+3 || b.died[id] != "" || b.retried(i) || !b.Index.Fresh(id, b.key(i, row)) {
 		return nil
 	}
-	cells := map[string]string{"error_message": ""}
+	if parts[1] != "" && (len(b.Timeouts) > 0 || parts[2] != fmt.Sprint(b.Pipeline.MaxReruns)) {
+		return nil // what was left out may have an attempt now
+	}
+	cells := map[string]string{"error_message": parts[1]}
 	for n, c := range b.Pipeline.Merged {
-		cells[c] = parts[n+1]
+		cells[c] = parts[n+3]
 	}
 	return cells
 }

@@ -24,6 +24,7 @@ type verdict struct {
 	lines   []string
 	print   string // fingerprint of lines
 	reading string
+	attempt int // how often the target, as it is now, failed before
 }
 
 type action int
@@ -33,17 +34,21 @@ const (
 	read           // its values are read again from its files; no program runs
 	restore        // an earlier result is brought back
 	run
-	skip // it failed before, would do the same again, and its reruns are used up
+	skip  // it failed before, would do the same again, and its reruns are used up
+	leave // it failed before, and the stage may go on without it
 )
 
 // judge compares a target with its record. It changes nothing.
 func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
-	task, err := b.task(v, s, i, 0)
-	if err != nil {
-		return verdict{}, err
-	}
 	name := s.Instance(i)
 	rec := v.man.Targets[name]
+	task, err := b.task(v, s, i, 0)
+	if err != nil {
+		if rec != nil && rec.Fingerprint == undescribed(err.Error()).Fingerprint && b.leaves(v, s, i, rec) {
+			return verdict{action: leave, reason: rec.Error}, nil
+		}
+		return verdict{}, err
+	}
 	d := verdict{task: task, lines: b.describe(s, task, rec), reading: v.m.Reading(s, i)}
 	d.print = fingerprint(d.lines)
 	switch {
@@ -52,7 +57,7 @@ func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
 	case rec.Fingerprint != d.print:
 		d.action, d.reason = run, strings.Join(Difference(rec.Description, d.lines), "; ")
 	case rec.Outcome != store.OK:
-		b.judgeFailed(v, name, &d, rec)
+		b.judgeFailed(v, s, i, &d, rec)
 		return d, nil
 	default:
 		if !v.trusted {
@@ -76,15 +81,16 @@ func (b *Batch) judge(v *visit, s *pipeline.Stage, i int) (verdict, error) {
 }
 
 // judgeFailed decides on a target that failed and would do the same again.
-func (b *Batch) judgeFailed(v *visit, name string, d *verdict, rec *store.Record) {
+func (b *Batch) judgeFailed(v *visit, s *pipeline.Stage, i int, d *verdict, rec *store.Record) {
 	if rec.Reading != d.reading {
+		name := s.Instance(i)
 		d.action, d.reason = run, "failed last time, and its values are read in another way now"
 		if rec.Outputs != nil && b.Store.Verify(v.id, name, rec) == "" {
 			d.action = read // the program had succeeded
 		}
 		return
 	}
-	d.action, d.reason = run, "failed last time: "+rec.Error
+	d.action, d.reason, d.attempt = run, "failed last time: "+rec.Error, v.attempt(rec)
 	more := d.task.Timeout.String()
 	if d.task.Timeout == 0 {
 		more = "no limit"
@@ -93,9 +99,24 @@ func (b *Batch) judgeFailed(v *visit, name string, d *verdict, rec *store.Record
 	switch {
 	case raised:
 		d.reason = fmt.Sprintf("ran out of time last time (%s), and has more now (%s)", seconds(rec.Timeout), more)
+	case b.leaves(v, s, i, rec):
+		d.action, d.reason = leave, rec.Error
+	case v.status == csvmerge.Skip && v.reruns > 0 && final(s, rec): // with 0 the row was edited by hand
+		d.action, d.reason = skip, rec.Error
 	case v.status == csvmerge.Skip && v.reruns >= b.Pipeline.MaxReruns:
 		d.action, d.reason = skip, fmt.Sprintf("failed %d times and would do the same again: %s", v.reruns, rec.Error)
 	}
+}
+
+// attempt is which attempt at a target comes after one that failed; the row's reruns may have been set back by hand.
+func (v *visit) attempt(failed *store.Record) int {
+	switch {
+	case v.retried:
+		return 0
+	case v.status == csvmerge.OK: // the molecule went on without it
+		return failed.Attempt + 1
+	}
+	return min(failed.Attempt+1, v.reruns)
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -120,13 +141,26 @@ func (b *Batch) target(ctx context.Context, v *visit, s *pipeline.Stage, i, n in
 	switch d.action {
 	case fresh:
 		return old, nil
-	case skip:
-		v.failure = &failure{target: name, message: old.Error, skipped: true}
+	case skip, leave:
+		v.failure = &failure{target: name, message: old.Error, skipped: true, attempts: v.reruns}
 		return old, nil
 	}
 	if !v.ran && !b.admit() {
 		return nil, errEnough
 	}
+	reruns := v.reruns
+	for { // while the next attempt does something else
+		rec, err := b.try(ctx, v, s, i, n, d, old)
+		if err != nil || rec == nil || v.failure == nil || d.action != run || !b.another(v, s, i, rec) {
+			return rec, err // of a result that is read in another way now the program does not run at once: the edit may be a slip
+		}
+		v.failure, v.reruns = nil, reruns
+		d.attempt = rec.Attempt + 1
+	}
+}
+
+// try makes one attempt at a target, with its lines in the journal; rec is nil when the batch is being interrupted.
+func (b *Batch) try(ctx context.Context, v *visit, s *pipeline.Stage, i, n int, d verdict, old *store.Record) (*store.Record, error) {
 	if d.action == run && s.Program != "" {
 		release, err := b.cores.take(ctx, s.Cores)
 		if err != nil {
@@ -215,12 +249,12 @@ func (b *Batch) save(v *visit, err error) error {
 
 // readAgain evaluates a stored target's values anew. A target whose files no longer pass fails as if it had just run.
 func (b *Batch) readAgain(v *visit, s *pipeline.Stage, i int, d verdict, rec *store.Record) error {
-	values, err := v.m.Read(s, i, paths(b.Store.TargetDir(v.id, s.Instance(i)), s.Outputs))
+	values, warnings, err := readOutputs(v, s, i, paths(b.Store.TargetDir(v.id, s.Instance(i)), s.Outputs))
 	if err != nil {
-		rec.Outcome, rec.Values, rec.Reading = store.Failed, nil, d.reading
+		rec.Outcome, rec.Values, rec.Warnings, rec.Reading = store.Failed, nil, nil, d.reading
 		return b.fail(v, s, i, rec, err.Error()+" ("+shown(b.Store.TargetDir(v.id, s.Instance(i)))+")")
 	}
-	rec.Values, rec.Reading = values, d.reading
+	rec.Values, rec.Warnings, rec.Reading = values, warnings, d.reading
 	v.man.Put(s.Instance(i), rec)
 	return b.Store.Save(v.man)
 }
@@ -236,13 +270,15 @@ func paths(dir string, outputs map[string]string) map[string]string {
 // fail records that a target failed, counts the rerun and ends the molecule's batch. rec is nil where the target could not even be described.
 func (b *Batch) fail(v *visit, s *pipeline.Stage, i int, rec *store.Record, message string) error {
 	name := s.Instance(i)
-	v.reruns++
-	v.failure = &failure{target: name, message: fmt.Sprintf("%s/%s: %s", v.id, name, oneLine(message))}
-	v.ran = true
 	if rec == nil {
-		// It depends on nothing that was hashed; tried again, it would fail the same way.
-		rec = &store.Record{Fingerprint: fingerprint([]string{message}), Description: []string{"error = " + message}, Outcome: store.Failed}
+		rec = undescribed(message)
 	}
+	v.reruns = max(v.reruns, rec.Attempt) + 1
+	v.failure = &failure{target: name, message: fmt.Sprintf("%s/%s: %s", v.id, name, oneLine(message)), attempts: v.reruns, final: final(s, rec)}
+	if v.failure.final {
+		v.failure.message += "; not tried again, because it can only fail the same way"
+	}
+	v.ran = true
 	rec.Error = v.failure.message
 	if old := v.man.Targets[name]; old != nil && old.Fingerprint != rec.Fingerprint {
 		if err := b.Store.Retire(v.man, name); err != nil { // what it made before may be wanted again
@@ -251,6 +287,11 @@ func (b *Batch) fail(v *visit, s *pipeline.Stage, i int, rec *store.Record, mess
 	}
 	v.man.Put(name, rec)
 	return nil
+}
+
+// undescribed is the record of a target whose task can't be evaluated. It depends on nothing that was hashed; tried again, it would fail the same way.
+func undescribed(message string) *store.Record {
+	return &store.Record{Fingerprint: fingerprint([]string{message}), Description: []string{"error = " + message}, Outcome: store.Failed}
 }
 
 // oneLine makes a text fit for a cell and a terminal: whatever a program wrote, it is one line of printable characters, not too long.

@@ -61,23 +61,28 @@ func (b *Batch) whyStage(v *visit, s *pipeline.Stage, stale map[string]bool, lin
 		stale[s.Name] = true
 		return nil
 	}
-	var results []pipeline.Result
-	for i := range n {
+	results := make([]pipeline.Result, n)
+	verdicts, errs := b.judgeAll(v, s, n)
+	for i, d := range verdicts {
 		name := s.Instance(i)
 		rec := v.man.Targets[name]
-		d, err := b.judge(v, s, i)
+		results[i] = b.result(v, s, i, rec)
 		switch {
-		case err != nil:
-			line(name, "can't be described: "+err.Error())
+		case errs[i] != nil:
+			line(name, "can't be described: "+errs[i].Error())
 			stale[s.Name] = true
-			continue
 		case d.action == fresh:
-			line(name, "fresh")
+			line(name, "fresh"+warningsOf(rec))
+		case v.m.LeftOut(s, i):
+			line(name, "left out: "+d.reason)
+			results[i].Status = pipeline.StatusLeftOut
+		case d.action == leave:
+			line(name, "failed, left out: "+d.reason)
+			results[i].Status = pipeline.StatusLeftOut
 		default:
 			stale[s.Name] = true
 			line(name, whyText(d)+b.changedFiles(v.id, name, rec, d))
 		}
-		results = append(results, b.result(v, s, i, rec))
 	}
 	if !stale[s.Name] {
 		v.m.Set(s, results)

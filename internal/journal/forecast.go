@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"gonum.org/v1/gonum/mat"
@@ -121,7 +122,7 @@ func (f *Forecast) row(e Event) {
 	}
 	for stage, seconds := range m.took {
 		f.ran[stage]++
-		if stage != m.failed {
+		if stage != m.failed || strings.EqualFold(e.Outcome, OK) { // a target may have failed and been tried again
 			note(f.molecule, stage, seconds, m.size)
 		}
 	}

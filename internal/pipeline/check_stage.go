@@ -147,6 +147,9 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 	if v, ok := c.eval(s.values, reading); ok {
 		c.checkValues(v)
 	}
+	if v, ok := c.eval(s.warnings, reading); ok {
+		c.fail(s.warnings, "Unsuitable warnings", checkWarnings(v))
+	}
 	for _, cond := range s.post {
 		c.diags = append(c.diags, p.checkCondition(cond, reading, c.ctx)...)
 	}

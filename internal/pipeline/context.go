@@ -193,6 +193,7 @@ func (m *Molecule) stageValue(s *Stage) cty.Value {
 	}
 	elems := make([]cty.Value, len(results))
 	same := true
+	results = s.namesOfAll(results)
 	for i, r := range results {
 		elems[i] = s.result(r)
 		same = same && elems[i].Type().Equals(elems[0].Type())

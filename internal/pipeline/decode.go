@@ -27,7 +27,7 @@ var (
 	conditionSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
 	fileSchema      = attributes("content", "source")
 	stageSchema     = &hcl.BodySchema{
-		Attributes: attributes("title", "command", "timeout", "outputs", "values", "for_each", "env", "programs", "cores", "worker", "salvage", "keep", "compress", "enabled", "max_bytes", "max_files", "exit_codes").Attributes,
+		Attributes: attributes("title", "command", "timeout", "outputs", "values", "for_each", "env", "programs", "cores", "worker", "salvage", "keep", "compress", "enabled", "max_bytes", "max_files", "exit_codes", "at_least", "no_retry", "warnings").Attributes,
 		Blocks:     []hcl.BlockHeaderSchema{{Type: "file", LabelNames: []string{"name"}}, {Type: "precondition"}, {Type: "postcondition"}},
 	}
 )

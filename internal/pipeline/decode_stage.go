@@ -29,7 +29,7 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	}
 	s.enabled, s.command, s.values, s.each = expr("enabled"), expr("command"), expr("values"), expr("for_each")
 	s.timeout, s.env, s.programs, s.cores = expr("timeout"), expr("env"), expr("programs"), expr("cores")
-	s.worker = expr("worker")
+	s.worker, s.warnings = expr("worker"), expr("warnings")
 	s.ForEach = s.each != nil
 	if s.values != nil {
 		s.valueType = cty.DynamicPseudoType // until it is checked
@@ -46,6 +46,12 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 	}
 	if a := content.Attributes["salvage"]; a != nil {
 		diags = append(diags, s.decodeSalvage(a)...)
+	}
+	if a := content.Attributes["at_least"]; a != nil {
+		diags = append(diags, s.decodeAtLeast(a)...)
+	}
+	if a := content.Attributes["no_retry"]; a != nil {
+		diags = append(diags, s.decodeNoRetry(a)...)
 	}
 	files := int64(s.Limits.Files)
 	diags = append(diags, s.decodeLimit(content.Attributes["max_files"], &files)...)
@@ -161,6 +167,28 @@ func (s *Stage) decodeExitCodes(a *hcl.Attribute) hcl.Diagnostics {
 	return d
 }
 
+// decodeNoRetry reads after which exit codes a target is not tried again.
+func (s *Stage) decodeNoRetry(a *hcl.Attribute) hcl.Diagnostics {
+	v, d := constant(a, cty.List(cty.Number))
+	if d.HasErrors() {
+		return d
+	}
+	if s.command == nil {
+		return hcl.Diagnostics{wrong(a.Expr.Range(), "Unsuitable no_retry", fmt.Sprintf("Stage %q has no command, so nothing ends with an exit code.", s.Name))}
+	}
+	for _, e := range v.AsValueSlice() {
+		code := 0.0
+		if !e.IsNull() {
+			code = toFloat(e)
+		}
+		if code < 1 || code > 255 || code != float64(int(code)) {
+			return hcl.Diagnostics{wrong(a.Expr.Range(), "Unsuitable no_retry", "no_retry is a list of exit codes from 1 to 255, like [3].")}
+		}
+		s.NoRetry = append(s.NoRetry, int(code))
+	}
+	return nil
+}
+
 func (s *Stage) decodeLimit(a *hcl.Attribute, into *int64) hcl.Diagnostics {
 	if a == nil {
 		return nil
@@ -241,7 +269,7 @@ func (s *Stage) expressions() (run, read []hcl.Expression) {
 	for _, c := range s.pre {
 		add(&run, c.condition, c.message)
 	}
-	add(&read, s.values)
+	add(&read, s.values, s.warnings)
 	for _, c := range s.post {
 		add(&read, c.condition, c.message)
 	}

@@ -18,6 +18,8 @@ const (
 	StatusOK     = "ok"
 	StatusFailed = "failed"
 	StatusNone   = "none" // not attempted, or turned off
+	// StatusLeftOut is of a failed target that the molecule goes on without, and of what would be made from its result.
+	StatusLeftOut = "left_out"
 )
 
 // Result is what a target left behind.

@@ -152,14 +152,19 @@ var statusFunc = function.New(&function.Spec{
 		if len(states) == 0 {
 			return cty.StringVal("NOT_ATTEMPTED"), nil
 		}
-		word := ok
+		word, left := ok, 0
 		for _, s := range states {
 			switch s.AsString() {
 			case StatusFailed:
 				return cty.StringVal("FAILED"), nil
 			case StatusNone:
 				word = "NOT_ATTEMPTED"
+			case StatusLeftOut:
+				left++
 			}
+		}
+		if left == len(states) {
+			word = "NOT_ATTEMPTED"
 		}
 		return cty.StringVal(word), nil
 	},

@@ -120,10 +120,13 @@ type Stage struct {
 	Cores       int               // that its program takes
 	ExitCodes   map[int]string    // what its program means by them, for the failure's message
 	Signals     map[string]string // by name, as "SEGV": what is said of them besides
+	NoRetry     []int             // exit codes after which another attempt can only fail the same way
+	AtLeast     int               // as many targets must succeed for the failed ones to be left out; 0: every target must
 
 	enabled                hcl.Expression
 	command, values, each  hcl.Expression
 	cores, worker          hcl.Expression
+	warnings               hcl.Expression
 	timeout, env, programs hcl.Expression
 	files                  []*file
 	pre, post              []*condition
@@ -200,6 +203,12 @@ type Task struct {
 	Timeout                time.Duration
 	Programs               []string
 	environ                []string // Env with the paths of inputs
+}
+
+// Same reports whether two tasks run the same command on the same files, in whatever time and whatever ignore_changes leaves out.
+func (t *Task) Same(o *Task) bool {
+	same := func(a, b TaskFile) bool { return a.Name == b.Name && a.SHA256 == b.SHA256 }
+	return slices.Equal(t.HashedWords, o.HashedWords) && slices.Equal(t.HashedEnv, o.HashedEnv) && slices.EqualFunc(t.Files, o.Files, same)
 }
 
 // TaskFile is a file that is written into the scratch folder before the program starts.

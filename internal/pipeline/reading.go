@@ -15,15 +15,10 @@ import (
 // Read evaluates the values of a target from its outputs (name to path) and checks its postconditions.
 func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (map[string]any, error) {
 	m.forget(outputs)
-	extra := m.scope(s, i, 0)
-	paths := make(map[string]cty.Value, len(outputs))
-	for name, path := range outputs {
-		paths[name] = cty.StringVal(path)
-		if paths[name].AsString() != path {
-			return nil, fmt.Errorf("%s: an accent in this path is stored as a letter of its own, which pipeline.hcl can't write; rename the folder or the molecule", path)
-		}
+	extra, err := m.outputScope(s, i, outputs)
+	if err != nil {
+		return nil, err
 	}
-	extra["output"] = cty.ObjectVal(paths)
 	var values map[string]any
 	if s.values != nil {
 		v, diags := s.values.Value(m.context(extra))
@@ -45,6 +40,20 @@ func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (map[string]
 		}
 	}
 	return values, m.hold(s.post, extra)
+}
+
+// outputScope is scope with the target's outputs (name to path).
+func (m *Molecule) outputScope(s *Stage, i int, outputs map[string]string) (map[string]cty.Value, error) {
+	extra := m.scope(s, i, 0)
+	paths := make(map[string]cty.Value, len(outputs))
+	for name, path := range outputs {
+		paths[name] = cty.StringVal(path)
+		if paths[name].AsString() != path {
+			return nil, fmt.Errorf("%s: an accent in this path is stored as a letter of its own, which pipeline.hcl can't write; rename the folder or the molecule", path)
+		}
+	}
+	extra["output"] = cty.ObjectVal(paths)
+	return extra, nil
 }
 
 // Reading describes how Read would evaluate: while it is the same text and the outputs are the same, so are the values.

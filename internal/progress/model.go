@@ -151,6 +151,7 @@ func (m *model) remove(id string) *molecule {
 
 func (mol *molecule) start(e journal.Event) {
 	mol.running[e.Instance], mol.size = e.Time, e.Size
+	delete(mol.over, e.Instance) // tried again
 }
 
 func (mol *molecule) end(e journal.Event) {

@@ -62,6 +62,7 @@ type Record struct {
 	ExitCode    int               `json:"exit_code,omitempty"` //
 	Outputs     map[string]Output `json:"outputs,omitempty"`
 	Values      map[string]any    `json:"values,omitempty"`
+	Warnings    []string          `json:"warnings,omitempty"`
 
 	unsynced bool   // it or its files may not be on the disk yet
 	read     bool   // from the file; of a stage that is in the pipeline no more, its files may be gone

@@ -68,3 +68,35 @@ stage "threads" {
   cores   = 1.5             # ERROR: Unsuitable cores: cores is how many processor cores the program takes
   worker  = ["false", "-s"] # ERROR: Unsuitable worker: worker is how the command's program is started to stay
 }
+
+stage "alone" {
+  command  = ["true"]
+  at_least = 1 # ERROR: Unsuitable at_least: Stage "alone" has no for_each, so it has one target, which must succeed.
+}
+
+stage "several" {
+  for_each = [1, 2]
+  command  = ["true"]
+  at_least = 0.5 # ERROR: Unsuitable at_least: at_least is how many targets must succeed: a whole number from 1 to 2000.
+}
+
+stage "some" {
+  for_each = [1, 2]
+  command  = ["true"]
+  at_least = "most" # ERROR: Unsuitable value: at_least must be a number.
+}
+
+stage "final" {
+  command  = ["true"]
+  no_retry = [0] # ERROR: Unsuitable no_retry: no_retry is a list of exit codes from 1 to 255, like [3].
+}
+
+stage "finally" {
+  values   = { a = 1 }
+  no_retry = [3] # ERROR: Unsuitable no_retry: Stage "finally" has no command, so nothing ends with an exit code.
+}
+
+stage "last" {
+  command  = ["true"]
+  no_retry = 3 # ERROR: Unsuitable value: no_retry must be a list of numbers.
+}

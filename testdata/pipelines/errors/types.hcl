@@ -74,3 +74,19 @@ stage "g" {
 merge {
   x = stage.off.e + 1 # ERROR: Missing value: a stage that is turned off
 }
+
+stage "warns" {
+  command  = ["true"]
+  outputs  = { x = "x" }
+  warnings = "open stereo" # ERROR: Unsuitable warnings: warnings must be a list of texts; null and empty ones say nothing.
+}
+
+stage "warns_of_lists" {
+  command  = ["true"]
+  warnings = [["open stereo"]] # ERROR: Unsuitable warnings: warnings must be a list of texts; null and empty ones say nothing.
+}
+
+stage "warns_early" {
+  command  = ["true"]
+  warnings = ["attempt ${attempt}"] # ERROR: Name out of place: "attempt" can't be used in values and postconditions
+}
