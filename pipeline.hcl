@@ -8,17 +8,12 @@ pipeline {
 }
 
 variable "search" {
-  description = "etkdg: RDKit and xTB, seconds a molecule. crest: CREST, minutes a molecule."
+  description = "etkdg: RDKit and xTB, seconds a molecule. crest: then CREST, minutes a molecule; the conformers of both count."
   default     = "etkdg"
   validation {
     condition     = contains(["etkdg", "crest"], var.search)
     error_message = "search is \"etkdg\" or \"crest\", not \"${var.search}\"."
   }
-}
-
-variable "preopt" {
-  description = "Whether xTB optimises RDKit's geometry first. Only CREST starts from it."
-  default     = true
 }
 
 variable "conformers" {
@@ -32,7 +27,7 @@ variable "window" {
 }
 
 variable "solvent" {
-  description = "CREST only: a solvent of xTB's ALPB model, as water; empty for the gas phase. PM7 is in the gas phase always."
+  description = "A solvent of xTB's ALPB model for the search, as water; empty for the gas phase. PM7 is in the gas phase always."
   default     = ""
 }
 
@@ -49,9 +44,10 @@ program "python3" { # the first of these that has RDKit
 }
 
 program "xtb" {
-  version = ["xtb", "--version"]
-  debian  = "xtb"
-  conda   = "xtb"
+  version         = ["xtb", "--version"]
+  version_pattern = "xtb version [0-9.]+" # not the builder and the day of the build
+  debian          = "xtb"
+  conda           = "xtb"
 }
 
 program "mopac" {
@@ -61,8 +57,9 @@ program "mopac" {
 }
 
 program "crest" { # needed with search = "crest" only
-  version = ["crest", "--version"]
-  conda   = "crest"
+  version         = ["crest", "--version"]
+  version_pattern = "Version [0-9.]*[0-9]"
+  conda           = "crest"
 }
 
 # Checked for every row before anything runs.
@@ -98,53 +95,64 @@ stage "rdkit" {
   }
 }
 
-stage "preopt" {
-  title    = "Pre-optimization"
-  enabled  = var.preopt
-  command  = ["xtb", stage.rdkit.geometry, "--opt", "--gfn", 2, "--chrg", mol.charge, "--uhf", mol.multiplicity - 1]
-  timeout  = "${10 * pow(2, attempt)}m"
-  outputs  = { geometry = "xtbopt.xyz", log = "stdout" }
-  compress = ["stdout"]
-  keep     = [] # beside the outputs nothing
-  values   = xtb(output.log)
-
-  postcondition {
-    condition     = molecule_changes(stage.rdkit.molecule, xyz(stage.rdkit.geometry), xyz(output.geometry)) == ""
-    error_message = "the molecule became another in the pre-optimisation: ${molecule_changes(stage.rdkit.molecule, xyz(stage.rdkit.geometry), xyz(output.geometry))}"
+stage "search" {
+  title = "Conformer search"
+  command = concat(["conformers", stage.rdkit.pool, "--molecule", stage.rdkit.molecule, "--window", var.window, "--charge", mol.charge, "--uhf", mol.multiplicity - 1],
+  var.solvent == "" ? [] : ["--alpb", var.solvent])
+  programs = ["xtb"]
+  timeout  = "1h"
+  outputs  = { ensemble = "conformers.xyz", log = "stdout" }
+  values = { # energy in hartree; rigid: no rotor, and no ring that flips
+    count   = length(ensemble(output.ensemble))
+    energy  = ensemble(output.ensemble)[0].energy
+    rigid   = stage.rdkit.pool_size == 1 && jsondecode(file(stage.rdkit.properties)).nrotors == 0
+    method  = "etkdg"
+    program = "xtb ${regex("xtb version (\\S+)", file(output.log))[0]}"
   }
 }
 
-stage "search" {
-  title = "Conformer search"
-  command = {
-    etkdg = ["conformers", stage.rdkit.pool, "--molecule", stage.rdkit.molecule, "--window", var.window, "--charge", mol.charge, "--uhf", mol.multiplicity - 1]
-    crest = concat(["crest", contains(salvaged, "crest_conformers.xyz") ? "salvage/crest_conformers.xyz" : coalesce(stage.preopt.geometry, stage.rdkit.geometry), "--gfn2", "--quick", "--ewin", var.window, "-T", var.threads, "--chrg", mol.charge, "--uhf", mol.multiplicity - 1],
-    var.solvent == "" ? [] : ["--alpb", var.solvent])
-  }[var.search]
-  programs = var.search == "etkdg" ? ["xtb"] : []
-  cores    = var.search == "etkdg" ? 1 : var.threads
-  exit_codes = { # of CREST 3
-    "1"   = "CREST failed; the end of its output says why"
-    "2"   = "CREST could not read or write a file"
-    "4"   = "CREST does not take these arguments"
-    "10"  = "CREST could not read its input geometry"
-    "20"  = "CREST does not take this configuration"
-    "155" = "CREST's xTB calculations failed; does the molecule have this charge and multiplicity?"
-    "156" = "CREST stopped because the molecule changed its bonds; search = \"etkdg\" may keep them"
+# CREST starts from the lowest conformer of the first search. From another rotamer of an acid or an amide it need not come back, and the heat of formation is
+# up to 6 kcal/mol too high.
+stage "crest" {
+  title   = "Conformer search by CREST"
+  enabled = var.search == "crest" && !stage.search.rigid
+
+  file "start.xyz" { content = xyz_text(ensemble(stage.search.ensemble)[0]) }
+  command = concat(["crest", contains(salvaged, "crest_conformers.xyz") ? "salvage/crest_conformers.xyz" : "start.xyz", "--gfn2", "--quick", "--ewin", var.window,
+    "-T", ignore_changes(var.threads), "--chrg", mol.charge, "--uhf", mol.multiplicity - 1],
+  var.solvent == "" ? [] : ["--alpb", var.solvent])
+  programs = ["xtb"] # which CREST 2.12 starts
+  cores    = var.threads
+  salvage  = ["crest_conformers.xyz"] # what a CREST that ran out of time or was interrupted had found: the next attempt starts from the best of it
+  timeout  = "${8 * pow(2, attempt)}h"
+  exit_codes = {
+    SEGV = "CREST crashed, and -set=search=etkdg does without it"
   }
-  salvage = ["crest_conformers.xyz"] # what a CREST that ran out of time had found: the next attempt starts from the best of it
-  timeout = var.search == "etkdg" ? "1h" : "${8 * pow(2, attempt)}h"
-  outputs = { ensemble = var.search == "etkdg" ? "conformers.xyz" : "crest_conformers.xyz" }
+  outputs = { ensemble = "crest_conformers.xyz", log = "stdout" }
+  values = {
+    count   = length(ensemble(output.ensemble))
+    energy  = ensemble(output.ensemble)[0].energy # hartree; null where CREST 2.12 states none
+    method  = "crest"
+    program = try("CREST ${regex("Version ([0-9.]*[0-9])", file(output.log))[0]}", "CREST")
+  }
+
+  postcondition { # of some conformers that are another molecule, "conformers" makes no use
+    condition     = length([for c in ensemble(output.ensemble) : c if molecule_changes(stage.rdkit.molecule, ensemble(stage.search.ensemble)[0], c) == ""]) > 0
+    error_message = "every conformer of CREST is another molecule: in the first ${molecule_changes(stage.rdkit.molecule, ensemble(stage.search.ensemble)[0], ensemble(output.ensemble)[0])}"
+  }
+}
+
+# The conformers of both searches, each once, the most stable first.
+stage "conformers" {
+  enabled = var.search == "crest" && !stage.search.rigid
+  command = concat(["merge_conformers", stage.search.ensemble, stage.crest.ensemble, "--molecule", stage.rdkit.molecule, "--window", var.window, "--charge", mol.charge, "--uhf", mol.multiplicity - 1],
+  var.solvent == "" ? [] : ["--alpb", var.solvent])
+  programs = ["xtb"]
+  timeout  = "1h"
+  outputs  = { ensemble = "conformers.xyz" }
   values = {
     count  = length(ensemble(output.ensemble))
     energy = ensemble(output.ensemble)[0].energy # hartree
-  }
-
-  postcondition { # of all conformers that go to PM7; "conformers" has looked at their stereo itself, CREST has not
-    condition = join("", [for c in first(var.conformers, ensemble(output.ensemble)) :
-    molecule_changes(stage.rdkit.molecule, var.search == "crest" ? xyz(coalesce(stage.preopt.geometry, stage.rdkit.geometry)) : c, c)]) == ""
-    error_message = "a conformer is another molecule: ${join("; ", [for i, c in first(var.conformers, ensemble(output.ensemble)) :
-    "in the ${i + 1}. ${molecule_changes(stage.rdkit.molecule, var.search == "crest" ? xyz(coalesce(stage.preopt.geometry, stage.rdkit.geometry)) : c, c)}"])}"
   }
 }
 
@@ -156,7 +164,7 @@ locals {
 
 stage "pm7" {
   title    = "MOPAC PM7 calculation"
-  for_each = first(var.conformers, ensemble(stage.search.ensemble))
+  for_each = first(var.conformers, ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)))
   at_least = 1 # the result of the others counts, and the row says which conformer is missing
   timeout  = "${10 * pow(2, attempt)}m"
 
@@ -183,7 +191,7 @@ stage "pm7" {
 # MOPAC before 23.2 adds 12 kcal/mol for each C≡C of the geometry that it starts from, also where the bond is another one at the end.
 # One more energy, at the final geometry, has it right. Molecules without such short bonds skip this.
 stage "pm7_check" {
-  enabled  = max([for g in concat(ensemble(stage.search.ensemble), [for aux in stage.pm7[*].aux : mopac_geometry(aux) if aux != null]) : triple_bonds(g)]...) > 0
+  enabled  = max([for g in concat(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), [for aux in stage.pm7[*].aux : mopac_geometry(aux) if aux != null]) : triple_bonds(g)]...) > 0
   for_each = stage.pm7[*]
   timeout  = "10m"
 
@@ -215,9 +223,9 @@ stage "final" {
 # The columns of the table. A cell is blank where there is no such conformer or no reference.
 merge {
   nheavy                     = stage.rdkit.nheavy
-  crest_status               = status(stage.search, "SUCCESS")
-  crest_conformers_generated = stage.search.count
-  crest_time                 = round(seconds(stage.search), 2)
+  crest_status               = contains([status(stage.crest), status(stage.conformers)], "FAILED") ? "FAILED" : status(stage.search, "SUCCESS")
+  crest_conformers_generated = coalesce(stage.crest.count, stage.search.count)
+  crest_time                 = round(seconds(stage.search) + coalesce(seconds(stage.crest), 0) + coalesce(seconds(stage.conformers), 0), 2)
   mopac_status               = status(stage.pm7)
   mopac_time                 = round(seconds(stage.pm7), 2)
   delta_1                    = try(round(abs(mol.H298_cbs - stage.final.hof[0]), 5), null)

@@ -48,8 +48,6 @@ OPEN_STEREO = {
     "lowest": "the SMILES leaves stereo open: all isomers were searched, the result is of the lowest (stereo_smiles)",
     "first": "the SMILES leaves stereo open: the result is of the first isomer (stereo_smiles), not of the lowest",
 }
-TRIES = 100          # for one embedding, of a molecule for which that is all
-CHUNK = 25           # embeddings between two looks at the clock
 
 Chem.SetAllowNontetrahedralChirality(False)  # SF6 has no isomers
 
@@ -387,6 +385,21 @@ def rotors(mol):
     return sum(b.GetBondType() == Chem.BondType.SINGLE and not b.IsInRing()
                and turns(b.GetBeginAtom(), b.GetEndAtom()) and turns(b.GetEndAtom(), b.GetBeginAtom())
                for b in mol.GetBonds())
+
+
+def soft_rotors(mol):
+    """The bonds about which a symmetric geometry may be a maximum by one method and a minimum by another: single bonds outside of rings
+    with an end that is flat, a radical, or bonded to another heteroatom, as in a methyl group of acetamide or next to a peroxide."""
+    def soft(atom):
+        return (atom.GetHybridization() == Chem.HybridizationType.SP2 or atom.GetNumRadicalElectrons() > 0
+                or atom.GetAtomicNum() != 6 and any(n.GetAtomicNum() not in (1, 6) for n in atom.GetNeighbors()))
+    found = []
+    for b in mol.GetBonds():
+        ends = b.GetBeginAtom(), b.GetEndAtom()
+        if (b.GetBondType() == Chem.BondType.SINGLE and not b.IsInRing() and min(a.GetDegree() for a in ends) > 1
+                and all(a.GetHybridization() != Chem.HybridizationType.SP for a in ends) and any(soft(a) for a in ends)):
+            found.append([a.GetIdx() for a in ends])
+    return found
 
 
 def turn_acids(mol):
@@ -741,6 +754,7 @@ def build(given):
         "nheavy": mol.GetNumHeavyAtoms(),
         "nrotbonds": rdMolDescriptors.CalcNumRotatableBonds(plain),
         "nrotors": turning,
+        "nsoft": len(soft_rotors(mol)) + flexible_ring_bonds(mol),
         "tpsa": round(rdMolDescriptors.CalcTPSA(plain), 2),
         "naromaticrings": rdMolDescriptors.CalcNumAromaticRings(plain),
         "nrings": rdMolDescriptors.CalcNumRings(plain),
@@ -766,7 +780,8 @@ def description(mol, stereo):
     """What the molecule is, for those who compare geometries with it; atoms are counted from 0."""
     return {
         "symbols": [a.GetSymbol() for a in mol.GetAtoms()],
-        "bonds": sorted((sorted((b.GetBeginAtomIdx(), b.GetEndAtomIdx())) for b in mol.GetBonds())),
+        "bonds": sorted(sorted((b.GetBeginAtomIdx(), b.GetEndAtomIdx())) for b in mol.GetBonds()),
+        "rotors": soft_rotors(mol),
         "stereo": [{"kind": kind, "atoms": atoms, "stated": stated} for stated, elements in ((True, stereo.stated), (False, stereo.open))
                    for kind, atoms in elements if stated or (kind, atoms) not in stereo.stated],
     }

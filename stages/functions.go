@@ -17,6 +17,8 @@ func Functions() []Function {
 	return []Function{
 		{"xyz", "The first geometry of an xyz file: comment, energy (hartree, null if the comment states none), symbols, coordinates (Å).",
 			`xyz(output.geometry).energy`, firstFrame, 1},
+		{"xyz_text", "The text of an xyz file of one geometry: to start a program from it.",
+			`xyz_text(ensemble(stage.search.ensemble)[0])`, Frame.XYZ, 1},
 		{"conformers", "All geometries of an xyz file, in the file's order, each as xyz gives it.",
 			`conformers(output.ensemble)`, ReadXYZ, 1},
 		{"ensemble", "All geometries of an xyz file of conformers, the lowest energy first; CREST's own files are not strictly sorted.",

@@ -10,6 +10,9 @@ import (
 // Perturbed is a geometry made asymmetric: every rotor of the molecule (ReadMolecule) is turned by angle degrees to one side or the other,
 // every coordinate is moved by at most distance Å, and the bonds get their lengths back. An optimisation can stay on a saddle point when it
 // starts from a symmetric geometry; from this one it falls to a minimum. The same seed gives the same geometry. Its energy is nil.
+//
+// Two carbon atoms between 1.23 and 1.31 Å are put 1.31 Å apart. GFN2-xTB has the bonds of some cumulenes below 1.27 Å and PM7 above, and MOPAC
+// before 23.2 counts them by the geometry that it starts from (see TripleBonds).
 func Perturbed(path string, f Frame, distance, angle float64, seed int) (Frame, error) {
 	if !(distance >= 0 && distance <= 1) || !(angle >= 0 && angle <= 180) {
 		return Frame{}, fmt.Errorf("a geometry is perturbed by 0 to 1 Å and 0 to 180 degrees, not by %g Å and %g degrees", distance, angle)
@@ -31,11 +34,18 @@ func Perturbed(path string, f Frame, distance, angle float64, seed int) (Frame, 
 	for i := range out.Coords {
 		out.Coords[i] += distance * (2*random.Float64() - 1)
 	}
+	lengths := make([]float64, len(m.Bonds))
+	for n, b := range m.Bonds {
+		lengths[n] = f.distance(b[0], b[1])
+		if m.Symbols[b[0]] == "C" && m.Symbols[b[1]] == "C" && lengths[n] > tripleCarbons {
+			lengths[n] = max(lengths[n], doubleCarbons)
+		}
+	}
 	for range 200 { // SHAKE (Ryckaert, Ciccotti, Berendsen, J. Comput. Phys. 1977, 23, 327), the atoms of equal weight
-		for _, b := range m.Bonds {
+		for n, b := range m.Bonds {
 			d := out.distance(b[0], b[1])
 			for k, along := range out.vector(b[0], b[1]) {
-				shift := along * (d - f.distance(b[0], b[1])) / (2 * d)
+				shift := along * (d - lengths[n]) / (2 * d)
 				out.Coords[3*b[0]+k] += shift
 				out.Coords[3*b[1]+k] -= shift
 			}
@@ -46,6 +56,9 @@ func Perturbed(path string, f Frame, distance, angle float64, seed int) (Frame, 
 	}
 	return out, nil
 }
+
+// The longest triple and the shortest double bonds of two carbon atoms by PM7, Å.
+const tripleCarbons, doubleCarbons = 1.23, 1.31
 
 // side lists the atoms that hang on the second atom of a bond outside rings.
 func side(neighbours [][]int, bond Bond) []int {

@@ -2,8 +2,10 @@
 # Append this file to pipeline.hcl; the next `mage batch` runs the new stage for every molecule, and nothing else.
 
 stage "frequencies" {
-  title   = "GFN2 frequencies"
-  command = ["xtb", stage.preopt.geometry, "--hess", "--gfn", 2, "--chrg", mol.charge, "--uhf", mol.multiplicity - 1]
+  title = "GFN2 frequencies"
+
+  file "start.xyz" { content = xyz_text(ensemble(stage.search.ensemble)[0]) } # the most stable by GFN2-xTB
+  command = ["xtb", "start.xyz", "--hess", "--gfn", 2, "--chrg", mol.charge, "--uhf", mol.multiplicity - 1]
   timeout = "30m"
   outputs = { log = "stdout", spectrum = "vibspectrum" }
   values = {

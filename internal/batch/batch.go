@@ -178,6 +178,9 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	if err := b.needed(todo); err != nil {
 		return nil, err
 	}
+	if len(todo) > 0 {
+		b.warnCores()
+	}
 	b.sum.Scheduled = len(todo)
 	if b.Limit > 0 {
 		b.sum.Scheduled = min(b.Limit, len(todo))
@@ -236,7 +239,7 @@ func (b *Batch) begin() error {
 	start := journal.Event{Event: journal.BatchStart, Batch: b.id, PID: os.Getpid(), Host: host, Table: b.Pipeline.Table, Total: b.sum.Scheduled, Jobs: b.jobs(), Sizes: b.counted}
 	titled := slices.ContainsFunc(b.Pipeline.Stages, func(s *pipeline.Stage) bool { return s.Titled })
 	for _, s := range b.Pipeline.Stages {
-		if s.Titled || !titled { // small steps go without a title, and without a part of the bar
+		if !s.Off() && (s.Titled || !titled) { // small steps go without a title, and without a part of the bar
 			start.Stages = append(start.Stages, journal.Stage{Name: s.Name, Title: s.Title})
 		}
 	}
@@ -282,6 +285,15 @@ func (b *Batch) needed(todo []string) error {
 		fmt.Fprintf(b.Warn, "Warning: %v. Nothing needs it now.\n", err)
 	}
 	return nil
+}
+
+// warnCores tells of programs that take more cores than the batch may use: their threads get in each other's way.
+func (b *Batch) warnCores() {
+	for _, s := range b.Pipeline.Stages {
+		if s.Cores > b.jobs() && !s.Off() {
+			fmt.Fprintf(b.Warn, "Warning: the stage %s takes %d cores, and the batch may use %d. Start it with -jobs=%d, or with fewer cores for the stage.\n", s.Name, s.Cores, b.jobs(), s.Cores)
+		}
+	}
 }
 
 const diedMessage = "the batch itself died while this ran (out of memory, or a power cut?)"

@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +26,9 @@ const (
 	stderrName = "stderr"
 )
 
+// salvageName is the folder in a program's own where it finds what an earlier attempt left for it.
+const salvageName = "salvage"
+
 // build runs a target in a scratch folder; what it made arrives whole, or is kept as a failed attempt. rec is nil when
 // the batch was interrupted: the target never happened.
 func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d verdict) (*store.Record, error) {
@@ -34,9 +36,8 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 	rec := &store.Record{Fingerprint: d.print, Description: d.lines, Reading: d.reading, Outcome: store.OK, Attempt: d.attempt,
 		Programs: b.identities(s), Started: time.Now()}
 	task := d.task
-	var salvaged []string
-	if d.attempt > 0 {
-		salvaged = b.salvaged(v, name, s)
+	salvaged := b.salvaged(v, name, s, d.print, d.attempt)
+	if d.attempt > 0 || len(salvaged) > 0 {
 		var err error
 		if task, err = b.task(v, s, i, d.attempt, salvaged...); err != nil {
 			rec.Outcome = store.Failed
@@ -59,24 +60,36 @@ func (b *Batch) build(ctx context.Context, v *visit, s *pipeline.Stage, i int, d
 			return nil, err
 		}
 	}
-	message, how := "", ""
+	var end ending
 	if err := v.m.Precheck(s, i, d.attempt); err != nil {
-		message = err.Error()
-	} else if message, how, err = b.execute(ctx, v, s, task, dir, rec); err != nil {
+		end.message = err.Error()
+	} else if end, err = b.execute(ctx, v, s, task, dir, rec); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
+		for _, from := range []string{dir, filepath.Join(dir, salvageName)} { // what it found, or else what it started from
+			if found := nonEmpty(from, slices.Clone(s.Salvage)...); len(found) > 0 {
+				return nil, b.Store.KeepInterrupted(v.id, name, from, found, d.print)
+			}
+		}
 		return nil, nil // what it left is swept at the end
 	}
 	rec.Finished = time.Now()
 	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()
-	return rec, b.settle(v, s, i, task, dir, rec, message, how)
+	return rec, b.settle(v, s, i, task, dir, rec, end)
 }
 
-// settle reads what a program left in its folder, and commits it or keeps it as a failed attempt; message is what is known to be wrong already, and how
-// the program ended.
-func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, dir string, rec *store.Record, message, how string) error {
+// ending is how a target's program ended.
+type ending struct {
+	message string // why it failed, "" where it did not
+	how     string // how it ended, where message is in the program's own words
+	crashed bool   // its runtime ended it: what it wrote is torn, and no parser knows better
+}
+
+// settle reads what a program left in its folder, and commits it or keeps it as a failed attempt.
+func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, dir string, rec *store.Record, end ending) error {
 	name := s.Instance(i)
+	message := end.message
 	var values map[string]any
 	var warnings []string
 	var err error
@@ -93,7 +106,7 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 			err = odd
 		}
 	}
-	if message == "" || (err != nil && rec.ExitCode >= 0 && s.ExitCodes[rec.ExitCode] == "" && !errors.Is(err, fs.ErrNotExist) && rec.Outcome != store.TimedOut && isMessage(err)) {
+	if message == "" || (err != nil && rec.ExitCode >= 0 && !end.crashed && s.ExitCodes[rec.ExitCode] == "" && !errors.Is(err, fs.ErrNotExist) && rec.Outcome != store.TimedOut && isMessage(err)) {
 		// What a parser says of a failed program's output is better than its exit code, but not than what the pipeline says that this means,
 		// and not where a signal ended the program in the middle of a line.
 		if err != nil {
@@ -114,6 +127,11 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 		}
 		message = err.Error()
 	}
+	if end.message == "" && len(task.Argv) > 0 && !s.Builtin && errors.Is(odd, fs.ErrNotExist) { // "well", and without its files: many programs fail so
+		if words, _ := ownWords(dir, false); words != "" {
+			message, end.how = odd.Error()+": "+words, fmt.Sprintf("%s ended with exit code %d; ", s.Program, rec.ExitCode)
+		}
+	}
 	if rec.Outcome == store.OK {
 		rec.Outcome = store.Failed
 	}
@@ -125,12 +143,18 @@ func (b *Batch) settle(v *visit, s *pipeline.Stage, i int, task *pipeline.Task, 
 	if err := b.keepFailed(v, s, name, dir, task, rec.Attempt, message); err != nil {
 		return err
 	}
-	return b.fail(v, s, i, rec, fmt.Sprintf("%s (%s%s)", message, how, b.whereToLook(v.id, name, s)))
+	return b.fail(v, s, i, rec, fmt.Sprintf("%s (%s%s)", message, end.how, b.whereToLook(v.id, name, s)))
 }
 
-// salvaged lists the files that the next attempt may use of one that ran out of time: what an attempt made that failed otherwise may be wrong.
-func (b *Batch) salvaged(v *visit, name string, s *pipeline.Stage) []string {
-	if last := v.man.Targets[name]; last == nil || last.Outcome != store.TimedOut {
+// salvaged lists the files that an attempt may use of the last one of the same fingerprint, if that ran out of time or was interrupted: what an attempt
+// made that failed otherwise may be wrong. A first attempt starts afresh after a time-out: the row was set back.
+func (b *Batch) salvaged(v *visit, name string, s *pipeline.Stage, print string, attempt int) []string {
+	if len(s.Salvage) == 0 {
+		return nil
+	}
+	last := v.man.Targets[name]
+	timedOut := last != nil && last.Outcome == store.TimedOut && last.Fingerprint == print && attempt > 0
+	if !timedOut && !b.Store.Interrupted(v.id, name, print) {
 		return nil
 	}
 	return nonEmpty(b.Store.FailedDir(v.id, name), slices.Clone(s.Salvage)...)
@@ -139,7 +163,7 @@ func (b *Batch) salvaged(v *visit, name string, s *pipeline.Stage) []string {
 // salvage copies these files into the scratch folder's own folder for them.
 func (b *Batch) salvage(mol, name, dir string, files []string) error {
 	for _, f := range files {
-		if err := copyFile(filepath.Join(b.Store.FailedDir(mol, name), f), filepath.Join(dir, "salvage", f)); err != nil {
+		if err := copyFile(filepath.Join(b.Store.FailedDir(mol, name), f), filepath.Join(dir, salvageName, f)); err != nil {
 			return err
 		}
 	}
@@ -204,49 +228,67 @@ func (b *Batch) identities(s *pipeline.Stage) map[string]string {
 	return out
 }
 
-// execute writes the target's files and runs its command. message says why it failed, "" for success; how says how the program ended,
-// where message is in the program's own words.
-func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *pipeline.Task, dir string, rec *store.Record) (message, how string, err error) {
+// execute writes the target's files and runs its command.
+func (b *Batch) execute(ctx context.Context, v *visit, s *pipeline.Stage, task *pipeline.Task, dir string, rec *store.Record) (end ending, err error) {
 	for _, f := range task.Files {
 		if err := b.writeFile(dir, f); err != nil {
-			return "", "", err
+			return end, err
 		}
 	}
 	if len(task.Argv) == 0 {
-		return "", "", nil
+		return end, nil
 	}
 	cmd := runner.Command{Dir: dir, Env: environment(v.m.Environ(task)), Timeout: task.Timeout, MaxBytes: s.Limits.Bytes, MaxFiles: s.Limits.Files,
 		Stdout: filepath.Join(dir, stdoutName), Stderr: filepath.Join(dir, stderrName)}
 	if s.Builtin {
-		message, err = b.builtin(ctx, s, task, cmd, rec)
-		return message, "", err
+		end.message, err = b.builtin(ctx, s, task, cmd, rec)
+		return end, err
 	}
 	if s.Worker != nil {
 		return b.serve(ctx, s, task, cmd, rec)
 	}
 	if err := b.Store.Reuse(cmd.Stdout, cmd.Stderr); err != nil {
-		return "", "", err
+		return end, err
 	}
 	cmd.Path, cmd.Args = b.programs.path[s.Program], task.Argv[1:]
 	res, err := runner.Run(ctx, cmd)
 	if err != nil {
-		return fmt.Sprintf("%s could not be started: %v", s.Program, err), "", nil
+		return ending{message: fmt.Sprintf("%s could not be started: %v", s.Program, err)}, nil
 	}
 	rec.ExitCode, rec.MaxRSS, rec.CPU = res.ExitCode, res.MaxRSS, (res.User + res.System).Seconds()
 	if res.TimedOut {
 		rec.Outcome = store.TimedOut
 	}
 	if res.OK() || res.Interrupted {
-		return "", "", nil
+		return end, nil
 	}
-	message = fmt.Sprintf("%s %s", s.Program, res)
-	if meaning := s.ExitCodes[res.ExitCode]; meaning != "" && !res.TimedOut {
-		return meaning, message + "; ", nil
+	return inWords(s, res, dir), nil
+}
+
+// inWords says why a program failed: what it means by its exit code, its own words, or how it ended. A signal stands first.
+func inWords(s *pipeline.Stage, res runner.Result, dir string) ending {
+	ended := fmt.Sprintf("%s %s", s.Program, res)
+	if res.TimedOut || res.TooLarge || res.Signal == "KILL" {
+		return ending{message: ended} // by another's hand: it gives no reason
 	}
-	if last := lastLine(cmd.Stderr); last != "" && !res.TimedOut && res.Signal != "KILL" {
-		return last, message + "; ", nil
+	words, crashed := ownWords(dir, true)
+	meaning := s.ExitCodes[res.ExitCode]
+	if res.Signal != "" {
+		message := strings.TrimSuffix(ended+": "+words, ": ")
+		if hint := s.Signals[res.Signal]; hint != "" {
+			message = strings.TrimSuffix(message, ".") + "; " + hint
+		}
+		return ending{message, "", crashed}
 	}
-	return message, "", nil
+	switch {
+	case words == "" && meaning == "":
+		return ending{message: ended}
+	case words == "":
+		return ending{meaning, ended + "; ", crashed}
+	case meaning != "":
+		return ending{meaning + ": " + words, ended + "; ", crashed}
+	}
+	return ending{words, ended + "; ", crashed}
 }
 
 // builtin runs a command that is part of the batch, with the programs that it starts.
@@ -301,24 +343,6 @@ func (b *Batch) builtin(ctx context.Context, s *pipeline.Stage, task *pipeline.T
 		return fmt.Sprintf("%s did not finish within %s", s.Program, task.Timeout), nil
 	}
 	return err.Error(), nil
-}
-
-// lastLine is the last line with something in it of a file, "" where there is none.
-func lastLine(name string) string {
-	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > 4096 {
-		_, _ = f.Seek(-4096, io.SeekEnd)
-	}
-	data, _ := io.ReadAll(io.LimitReader(f, 4096))
-	lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
-	return strings.TrimSpace(strings.ToValidUTF8(string(lines[len(lines)-1]), "?"))
 }
 
 // keepFailed keeps a failed attempt's folder for reading, with the command that can be tried by hand.

@@ -19,7 +19,7 @@ import (
 func (b *Batch) describe(s *pipeline.Stage, t *pipeline.Task, last *store.Record) []string {
 	lines := []string{"target = 1"}
 	add := func(label, value string) { lines = append(lines, fmt.Sprintf("%s = %q", label, value)) }
-	for i, w := range t.Words {
+	for i, w := range t.HashedWords {
 		if i == 0 {
 			add("program", path.Base(w))
 		} else {
@@ -29,7 +29,7 @@ func (b *Batch) describe(s *pipeline.Stage, t *pipeline.Task, last *store.Record
 	for _, f := range t.Files {
 		add("file "+f.Name, f.SHA256)
 	}
-	for _, kv := range t.Env {
+	for _, kv := range t.HashedEnv {
 		name, value, _ := strings.Cut(kv, "=")
 		add("environment "+name, value)
 	}

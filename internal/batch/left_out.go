@@ -115,7 +115,7 @@ func (b *Batch) another(v *visit, s *pipeline.Stage, i int, rec *store.Record) b
 	if rec.Attempt+1 >= b.Pipeline.MaxReruns || s.Program == "" || final(s, rec) {
 		return false
 	}
-	if len(b.salvaged(v, s.Instance(i), s)) > 0 {
+	if len(b.salvaged(v, s.Instance(i), s, rec.Fingerprint, rec.Attempt+1)) > 0 {
 		return true
 	}
 	last, err := b.task(v, s, i, rec.Attempt)

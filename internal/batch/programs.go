@@ -27,6 +27,8 @@ type programs struct {
 	identity map[string]string
 	missing  map[string]error
 	key      string
+	// unmatched are the programs whose version_pattern is not in their answer.
+	unmatched []string
 }
 
 // findPrograms finds every program of the pipeline and asks each for its version, unless the index still knows it.
@@ -34,6 +36,9 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	p := &programs{path: map[string]string{}, identity: map[string]string{}, missing: map[string]error{}}
 	needed := map[string]bool{}
 	for _, s := range c.Pipeline.Stages {
+		if s.Off() {
+			continue
+		}
 		for _, name := range s.Programs {
 			needed[name] = true
 		}
@@ -52,6 +57,11 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	}
 	if err := cmp.Or(all.Wait(), ctx.Err()); err != nil {
 		return nil, err
+	}
+	for _, name := range slices.Sorted(slices.Values(p.unmatched)) {
+		if c.Warn != nil {
+			fmt.Fprintf(c.Warn, "Warning: the version of %s is not what its version_pattern %q expects. All of %q counts.\n", name, c.Pipeline.Programs[name].Pattern, p.identity[name])
+		}
 	}
 	var key []string
 	for _, name := range slices.Sorted(maps.Keys(needed)) {
@@ -98,7 +108,11 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *stor
 			if a.why == "" {
 				p.mu.Lock()
 				defer p.mu.Unlock()
-				p.path[prog.Name], p.identity[prog.Name] = paths[n], a.id
+				id, matched := versionOf(prog, a.text)
+				p.path[prog.Name], p.identity[prog.Name] = paths[n], id
+				if !matched {
+					p.unmatched = append(p.unmatched, prog.Name)
+				}
 				return nil, nil
 			}
 			tried = append(tried, a.why)
@@ -116,11 +130,33 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *stor
 
 // cacheName is the index's name of a program that is asked for its version in a certain way.
 func cacheName(prog *pipeline.Program) string {
+	if prog.Pattern != nil {
+		return fmt.Sprintf("%s %q whole", prog.Name, prog.Version)
+	}
 	return fmt.Sprintf("%s %q", prog.Name, prog.Version)
 }
 
 // version is what an executable tells of itself, or why it can't be used.
-type version struct{ id, why string }
+type version struct{ text, why string }
+
+// versionOf is a program's version in what it told: the part that its pattern means, where there is one. matched is false where that part is not there.
+func versionOf(prog *pipeline.Program, text string) (id string, matched bool) {
+	if prog.Pattern == nil {
+		return text, true
+	}
+	if m := prog.Pattern.FindStringSubmatch(text); m != nil {
+		return cmp.Or(m[min(1, len(m)-1)], m[0]), true
+	}
+	return versionLine(strings.Split(text, "\n")), false
+}
+
+// versionLine is the first line with "version" in it, else the first line.
+func versionLine(lines []string) string {
+	if i := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(strings.ToLower(l), "version") }); i >= 0 {
+		return lines[i]
+	}
+	return lines[0]
+}
 
 // ask gives the version of each of the executables, from the index where that has it. The others are asked at the same time: a Python
 // takes a while to find out that it lacks a module.
@@ -131,7 +167,7 @@ func ask(ctx context.Context, prog *pipeline.Program, paths []string, index *sto
 		all.Go(func() error {
 			a := &answers[n]
 			if id, known := index.Program(cacheName(prog), path); known && id != "" {
-				a.id = id
+				a.text = id
 				return nil
 			}
 			id, watched, err := identify(ctx, prog, path)
@@ -141,17 +177,17 @@ func ask(ctx context.Context, prog *pipeline.Program, paths []string, index *sto
 			if err != nil {
 				id, a.why = "", fmt.Sprintf("%s %v", path, err)
 			}
-			a.id = id
+			a.text = id
 			return index.SetProgram(cacheName(prog), path, id, watched)
 		})
 	}
 	return answers, all.Wait()
 }
 
-// identify asks a program for its version: the first line of its output that has "version" in it, else the first line. Further lines that are names of
+// identify asks a program for its version: the first line of its output that has "version" in it, else the first line; all lines where a pattern finds it. Further lines that are names of
 // existing files name what is watched for changes beside the executable (a Python module). Without a version
 // command the content of the executable is its identity.
-func identify(ctx context.Context, prog *pipeline.Program, path string) (id string, watched []string, err error) {
+func identify(ctx context.Context, prog *pipeline.Program, path string) (text string, watched []string, err error) {
 	if prog.Version == nil {
 		sum, err := hashExecutable(path)
 		return "sha256 " + sum, nil, err
@@ -183,20 +219,22 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (id stri
 		}
 		return "", nil, fmt.Errorf("%s when asked for its version%s", res, last)
 	}
-	for _, l := range lines {
-		if info, err := os.Stat(l); err == nil && info.Mode().IsRegular() && filepath.IsAbs(l) {
+	lines = slices.DeleteFunc(lines, func(l string) bool {
+		info, err := os.Stat(l)
+		isFile := err == nil && info.Mode().IsRegular() && filepath.IsAbs(l)
+		if isFile {
 			watched = append(watched, l)
-		} else if id == "" || (!hasVersion(id) && hasVersion(l)) {
-			id = l
 		}
-	}
-	if id == "" {
+		return isFile
+	})
+	switch {
+	case len(lines) == 0:
 		return "", nil, errors.New("prints nothing when asked for its version")
+	case prog.Pattern != nil:
+		return strings.Join(lines[:min(len(lines), 1000)], "\n"), watched, nil
 	}
-	return id, watched, nil
+	return versionLine(lines), watched, nil
 }
-
-func hasVersion(l string) bool { return strings.Contains(strings.ToLower(l), "version") }
 
 func hashExecutable(path string) (string, error) {
 	f, err := os.Open(path)

@@ -62,33 +62,33 @@ type reply struct {
 }
 
 // serve has a target done by a worker. A worker that dies, hangs or talks nonsense is replaced for the next target; this one fails.
-func (b *Batch) serve(ctx context.Context, s *pipeline.Stage, task *pipeline.Task, cmd runner.Command, rec *store.Record) (message, how string, err error) {
+func (b *Batch) serve(ctx context.Context, s *pipeline.Stage, task *pipeline.Task, cmd runner.Command, rec *store.Record) (end ending, err error) {
 	key := s.Name + "\x00" + strings.Join(task.Env, "\x00")
 	w, err := b.worker(ctx, key, s, task, cmd)
 	if err != nil {
-		return err.Error(), "", nil
+		return ending{message: err.Error()}, nil
 	}
 	var r reply
 	res, err := w.Call(ctx, task.Timeout, request{cmd.Dir, task.Argv[1:]}, &r)
 	switch {
 	case res.Interrupted:
-		return "", "", nil
+		return end, nil
 	case err != nil:
 		if res.TimedOut {
 			rec.Outcome = store.TimedOut
 		}
-		return err.Error(), "", nil
+		return ending{message: err.Error()}, nil
 	}
 	b.workers.put(key, w)
 	rec.CPU, rec.ExitCode = r.CPU, r.Exit
 	if r.Exit == 0 {
-		return "", "", nil
+		return end, nil
 	}
 	ended := fmt.Sprintf("%s ended with exit code %d", s.Program, r.Exit)
 	if r.Error == "" {
-		return ended, "", nil
+		return ending{message: ended}, nil
 	}
-	return r.Error, ended + "; ", os.WriteFile(cmd.Stderr, []byte(r.Error+"\n"), 0o644)
+	return ending{message: r.Error, how: ended + "; "}, os.WriteFile(cmd.Stderr, []byte(r.Error+"\n"), 0o644)
 }
 
 // worker returns an idle worker, or a new one in a folder of its own that has the stage's source files.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -98,7 +99,9 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 	outer.each, outer.attempt = false, false
 	named := func(sc scope, what string) scope { sc.what = what; return sc }
 	given := base
-	given.program = true
+	given.program, given.ignores = true, true
+	written := base
+	written.ignores = true
 	reading := named(base, "values and postconditions, which are read again long after the attempt")
 	reading.output, reading.attempt = true, false
 
@@ -119,7 +122,7 @@ func (p *Pipeline) checkStage(s *Stage) hcl.Diagnostics {
 		c.fail(s.env, "Unsuitable env", err)
 	}
 	for _, f := range s.files {
-		if v, ok := c.eval(f.content, base); ok && !isText(v) {
+		if v, ok := c.eval(f.content, written); ok && !isText(v) {
 			c.fail(f.content, "Unsuitable content", errors.New("a file's content must be a text"))
 		}
 		if v, ok := c.eval(f.source, named(outer, "source")); ok {
@@ -279,6 +282,9 @@ func (c *checker) checkCommand(command cty.Value) error {
 	first := words[0]
 	if !first.IsKnown() || first.IsNull() || first.Type() != cty.String || first.AsString() == "" {
 		return errors.New("the first word of the command, the program, must be a text that doesn't depend on the molecule")
+	}
+	if strings.Contains(first.AsString(), ignoreOpen) {
+		return errors.New("the first word of the command, the program, is never left out of the fingerprint")
 	}
 	c.s.Program = first.AsString()
 	c.s.Builtin = slices.Contains(c.p.builtins, c.s.Program)

@@ -100,14 +100,17 @@ func (p *Pipeline) unknownResult(s *Stage) cty.Value {
 	return cty.ObjectVal(attrs)
 }
 
-// turnedOff says whether a stage is off for every molecule.
+// turnedOff says whether a stage is off for every molecule, as by var.search == "crest" && stage.rdkit.nrotors > 0 with another search.
 func (p *Pipeline) turnedOff(s *Stage) bool {
-	if s.enabled == nil || p.references(s.enabled, scope{vars: true, locals: true}) != nil {
+	if s.enabled == nil || p.references(s.enabled, scope{vars: true, locals: true, mol: true, stages: true, stage: s}) != nil {
 		return false
 	}
-	v, diags := p.value(s.enabled, p.context(map[string]cty.Value{"local": p.local}))
+	v, diags := p.value(s.enabled, p.context(map[string]cty.Value{"local": p.local, "mol": p.mol, "stage": cty.DynamicVal}))
 	return !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() && v.False()
 }
+
+// Off says whether the stage is turned off for every molecule. Its programs need not be there.
+func (s *Stage) Off() bool { return s.off }
 
 // absent is the object of a stage that has no result: every output and value null.
 func (s *Stage) absent() cty.Value {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,7 @@ var (
 	}}
 	pipelineSchema  = attributes("table", "artefacts", "max_reruns", "jobs", "env", "max_failures", "max_invalid", "when_exceeded", "order")
 	variableSchema  = withBlocks(attributes("description", "default", "type"), "validation")
-	programSchema   = attributes("path", "version", "debian", "conda")
+	programSchema   = attributes("path", "version", "version_pattern", "debian", "conda")
 	moleculeSchema  = withBlocks(attributes("size"), "precondition")
 	conditionSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
 	fileSchema      = attributes("content", "source")
@@ -370,6 +371,9 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) hcl.Diagnostics {
 		}
 		prog.Version = v[1:]
 	}
+	if a := content.Attributes["version_pattern"]; a != nil {
+		diags = append(diags, prog.decodePattern(a)...)
+	}
 	for name, into := range map[string]*string{"debian": &prog.Debian, "conda": &prog.Conda} {
 		if a := content.Attributes[name]; a != nil {
 			if v, d := constant(a, cty.String); d.HasErrors() {
@@ -381,4 +385,21 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) hcl.Diagnostics {
 	}
 	p.Programs[prog.Name] = prog
 	return diags
+}
+
+// decodePattern reads what of a program's answer is its version.
+func (prog *Program) decodePattern(a *hcl.Attribute) hcl.Diagnostics {
+	v, diags := constant(a, cty.String)
+	if diags.HasErrors() {
+		return diags
+	}
+	var err error
+	if prog.Pattern, err = regexp.Compile(v.AsString()); err != nil || v.AsString() == "" {
+		return hcl.Diagnostics{wrong(a.Expr.Range(), "Unsuitable pattern",
+			"version_pattern must be a regular expression, like \"xtb version [0-9.]+\". What it matches in the answer to the version command, or its first group, is the program's version.")}
+	}
+	if prog.Version == nil {
+		return hcl.Diagnostics{wrong(a.NameRange, "Pattern without a version", fmt.Sprintf("version_pattern is for the answer to a version command: version = [%q, \"--version\"].", prog.Name))}
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/sys/unix"
 
 	"grimperium/internal/packed"
 )
@@ -144,17 +145,21 @@ func (s *Stage) packed(output string) bool {
 	return ok && packed.Matches(s.Compress, file)
 }
 
-// decodeExitCodes reads what a program means by its exit codes: an object of codes from 1 to 255 and texts.
+// decodeExitCodes reads what a program means by its exit codes: an object of codes from 1 to 255, or signals, and texts.
 func (s *Stage) decodeExitCodes(a *hcl.Attribute) hcl.Diagnostics {
 	v, d := constant(a, cty.Map(cty.String))
 	if d.HasErrors() {
 		return d
 	}
-	s.ExitCodes = map[int]string{}
+	s.ExitCodes, s.Signals = map[int]string{}, map[string]string{}
 	for key, text := range v.AsValueMap() {
+		if unix.SignalNum("SIG"+key) != 0 && !text.IsNull() && text.AsString() != "" {
+			s.Signals[key] = text.AsString()
+			continue
+		}
 		code, err := strconv.Atoi(key)
 		if err != nil || code < 1 || code > 255 || text.IsNull() || text.AsString() == "" {
-			d = append(d, wrong(a.Expr.Range(), "Invalid exit code", fmt.Sprintf("exit_codes needs exit codes from 1 to 255 and what each means, as { \"1\" = \"...\" }, not %q.", key)))
+			d = append(d, wrong(a.Expr.Range(), "Invalid exit code", fmt.Sprintf("exit_codes needs exit codes from 1 to 255, or signals, and what each means, as { \"1\" = \"...\", SEGV = \"...\" }, not %q.", key)))
 			continue
 		}
 		s.ExitCodes[code] = text.AsString()

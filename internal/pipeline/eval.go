@@ -231,11 +231,14 @@ func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, er
 		if err != nil {
 			return nil, err
 		}
-		if t.Argv, err = m.words(s.command, v); err != nil {
+		words, err := m.words(s.command, v)
+		if err != nil {
 			return nil, err
 		}
-		for _, w := range t.Argv {
-			t.Words = append(t.Words, m.label(w, used))
+		for _, w := range words {
+			t.Argv = append(t.Argv, unmarked(w))
+			t.Words = append(t.Words, m.label(unmarked(w), used))
+			t.HashedWords = append(t.HashedWords, m.label(hashed(w), used))
 		}
 	}
 	for _, name := range names(used) {
@@ -244,13 +247,13 @@ func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, er
 	return t, nil
 }
 
-// words are the words of a command, each of which must have a value.
+// words are the words of a command, each of which must have a value; what ignore_changes gave is marked in them.
 func (m *Molecule) words(e hcl.Expression, v cty.Value) (out []string, err error) {
 	for n, w := range v.AsValueSlice() {
 		if w.IsNull() {
 			return nil, m.p.at(e, fmt.Errorf("word %d of the command has no value: %s", n+1, emptyHint))
 		}
-		if strings.ContainsRune(w.AsString(), 0) {
+		if strings.ContainsRune(unmarked(w.AsString()), 0) {
 			return nil, m.p.at(e, fmt.Errorf("word %d of the command has a NUL character", n+1))
 		}
 		out = append(out, w.AsString())
@@ -286,8 +289,9 @@ func (m *Molecule) env(t *Task, s *Stage, extra map[string]cty.Value, used map[s
 		maps.Copy(env, own)
 	}
 	for _, k := range names(env) {
-		t.environ = append(t.environ, k+"="+env[k])
-		t.Env = append(t.Env, k+"="+m.label(env[k], used))
+		t.environ = append(t.environ, k+"="+unmarked(env[k]))
+		t.Env = append(t.Env, k+"="+m.label(unmarked(env[k]), used))
+		t.HashedEnv = append(t.HashedEnv, k+"="+m.label(hashed(env[k]), used))
 	}
 	return nil
 }
@@ -309,7 +313,7 @@ func (m *Molecule) file(f *file, extra map[string]cty.Value, used map[string]Inp
 		return TaskFile{}, err
 	}
 	text := v.AsString()
-	return TaskFile{f.name, []byte(text), hashOf([]byte(m.label(text, used))), true}, nil
+	return TaskFile{f.name, []byte(unmarked(text)), hashOf([]byte(m.label(hashed(text), used))), true}, nil
 }
 
 // label replaces the path of every finished target's file in a text by ${stage.output}, and notes which there were.
@@ -383,7 +387,7 @@ func environment(v cty.Value) (map[string]string, error) {
 			return nil, err
 		}
 		s, err := convertTo(e, cty.String)
-		if err != nil || strings.ContainsAny(k, "=\x00") || k == "" || (s.IsKnown() && strings.ContainsRune(s.AsString(), 0)) {
+		if err != nil || strings.ContainsAny(k, "=\x00") || k == "" || (s.IsKnown() && strings.ContainsRune(unmarked(s.AsString()), 0)) {
 			return nil, fmt.Errorf("%q can't be an environment variable: a name and a text are needed", k)
 		}
 		if s.IsKnown() {

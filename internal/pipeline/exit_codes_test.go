@@ -16,6 +16,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"none", ``, nil, ""},
 		{"two", `exit_codes = { "155" = "the calculation failed", 156 = "the bonds changed" }`, map[int]string{155: "the calculation failed", 156: "the bonds changed"}, ""},
+		{"signals", `exit_codes = { SEGV = "it crashed", "1" = "it failed" }`, map[int]string{1: "it failed"}, ""},
+		{"no signal", `exit_codes = { SIGSEGV = "it crashed" }`, nil, "Invalid exit code"},
 		{"zero is no failure", `exit_codes = { "0" = "all well" }`, nil, "Invalid exit code"},
 		{"a word", `exit_codes = { failed = "it failed" }`, nil, "Invalid exit code"},
 		{"too large", `exit_codes = { "256" = "it failed" }`, nil, "Invalid exit code"},

@@ -100,7 +100,8 @@ func Docs(more []Function) []Doc {
 	for _, s := range standardFunctions() {
 		out = append(out, s.Doc)
 	}
-	out = append(out, Doc{fileName, fileDescription, fileExample}, Doc{templateName, templateDescription, templateExample})
+	out = append(out, Doc{fileName, fileDescription, fileExample}, Doc{templateName, templateDescription, templateExample},
+		Doc{ignoreName, ignoreDescription, ignoreExample})
 	for _, f := range more {
 		out = append(out, Doc{f.Name, f.Description, f.Example})
 	}
@@ -119,6 +120,7 @@ func (p *Pipeline) functionTable(more []Function) map[string]function.Function {
 		p.versions[f.Name] = f.Version
 	}
 	table[templateName] = p.templateFunc(maps.Clone(table)) // a template calls no templates: that could go round in a circle
+	table[ignoreName] = p.guard(ignoreName, ignoreFunc)
 	return table
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // needFiles are the functions whose examples name files or stages, and so can't be evaluated by themselves.
-var needFiles = map[string]bool{"file": true, "templatefile": true, "status": true, "seconds": true}
+var needFiles = map[string]bool{"file": true, "templatefile": true, "status": true, "seconds": true, "ignore_changes": true}
 
 // evaluate evaluates one expression as a pipeline would that has no molecule.
 func evaluate(t *testing.T, src string) (cty.Value, error) {

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -111,15 +112,16 @@ type Stage struct {
 	Programs    []string          // what it runs, the further ones included; builtins are not among them
 	Builtin     bool
 	Worker      []string // how its program is started as a worker, nil where each target starts it anew
-	Salvage     []string // files of an attempt that ran out of time that the next finds in salvage/, and in the list salvaged
+	Salvage     []string // files of an attempt that ran out of time, or was interrupted, that the next finds in salvage/, and in the list salvaged
 	Keep        []string // patterns (path.Match) of files that stay beside the outputs
 	Compress    []string // of the outputs and these, the ones that are stored compressed
 	Line        int
 	Limits      Limits
-	Cores       int            // that its program takes
-	ExitCodes   map[int]string // what its program means by them, for the failure's message
-	NoRetry     []int          // exit codes after which another attempt can only fail the same way
-	AtLeast     int            // as many targets must succeed for the failed ones to be left out; 0: every target must
+	Cores       int               // that its program takes
+	ExitCodes   map[int]string    // what its program means by them, for the failure's message
+	Signals     map[string]string // by name, as "SEGV": what is said of them besides
+	NoRetry     []int             // exit codes after which another attempt can only fail the same way
+	AtLeast     int               // as many targets must succeed for the failed ones to be left out; 0: every target must
 
 	enabled                hcl.Expression
 	command, values, each  hcl.Expression
@@ -149,10 +151,11 @@ type Limits struct {
 // Program is a program block, or a program that a command names without one.
 type Program struct {
 	Name       string
-	Candidates []string // names or paths, the first that works is taken
-	Version    []string // arguments that make it print its version; nil: the executable's content is its identity
-	Debian     string   // the Debian package that has it
-	Conda      string   // the conda-forge package that has it
+	Candidates []string       // names or paths, the first that works is taken
+	Pattern    *regexp.Regexp // what of that answer is its version, nil: a whole line
+	Version    []string       // arguments that make it print its version; nil: the executable's content is its identity
+	Debian     string         // the Debian package that has it
+	Conda      string         // the conda-forge package that has it
 	Line       int
 }
 
@@ -191,27 +194,29 @@ type condition struct {
 
 // Task is what a target does: everything that decides its result, evaluated.
 type Task struct {
-	Argv     []string // with the paths of inputs in the artefacts folder
-	Words    []string // the same with inputs written as ${stage.output}: independent of where the artefacts lie
-	Files    []TaskFile
-	Env      []string // NAME=value, sorted, as the pipeline sets it
-	Inputs   []Input  // files of other targets that Argv, Env or Files name, sorted
-	Timeout  time.Duration
-	Programs []string
-	environ  []string // Env with the paths of inputs
+	Argv  []string // with the paths of inputs in the artefacts folder
+	Words []string // the same with inputs written as ${stage.output}: independent of where the artefacts lie
+	Files []TaskFile
+	Env   []string // NAME=value, sorted, as the pipeline sets it
+	// HashedWords and HashedEnv are Words and Env as the fingerprint has them: without what ignore_changes leaves out.
+	HashedWords, HashedEnv []string
+	Inputs                 []Input // files of other targets that Argv, Env or Files name, sorted
+	Timeout                time.Duration
+	Programs               []string
+	environ                []string // Env with the paths of inputs
 }
 
-// Same reports whether two tasks run the same command on the same files, in whatever time.
+// Same reports whether two tasks run the same command on the same files, in whatever time and whatever ignore_changes leaves out.
 func (t *Task) Same(o *Task) bool {
 	same := func(a, b TaskFile) bool { return a.Name == b.Name && a.SHA256 == b.SHA256 }
-	return slices.Equal(t.Words, o.Words) && slices.Equal(t.Env, o.Env) && slices.EqualFunc(t.Files, o.Files, same)
+	return slices.Equal(t.HashedWords, o.HashedWords) && slices.Equal(t.HashedEnv, o.HashedEnv) && slices.EqualFunc(t.Files, o.Files, same)
 }
 
 // TaskFile is a file that is written into the scratch folder before the program starts.
 type TaskFile struct {
 	Name    string
 	Content []byte
-	SHA256  string // of Content with inputs written as ${stage.output}
+	SHA256  string // of Content with inputs written as ${stage.output}, and without what ignore_changes leaves out
 	Keep    bool   // beside the outputs: it is of this target alone, and tells a reader what ran
 }
 

@@ -19,6 +19,7 @@ type scope struct {
 	stage                                    *Stage // whose outputs output.NAME means, and which must not name itself
 	output                                   bool
 	program                                  bool // what is named goes to a program, as it is
+	ignores                                  bool // a value may be left out of the fingerprint
 }
 
 func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -62,6 +63,9 @@ func (p *Pipeline) references(e hcl.Expression, sc scope) hcl.Diagnostics {
 			if _, ok := p.functions[x.Name]; !ok {
 				diags = append(diags, wrong(x.NameRange, "Unknown function",
 					fmt.Sprintf("There is no function %q.%s", x.Name, nearest(x.Name, names(p.functions)))))
+			}
+			if x.Name == ignoreName && !sc.ignores {
+				diags = append(diags, wrong(x.NameRange, "Function out of place", ignoreName+" can stand in command, env and the content of a file only: what else decides a result is never left out."))
 			}
 		case *hclsyntax.SplatExpr:
 			diags = append(diags, p.splat(x, sc)...)

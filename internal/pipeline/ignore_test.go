@@ -1,0 +1,75 @@
+package pipeline
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestIgnoreChanges(t *testing.T) {
+	load := func(text string, set string) (*Pipeline, error) {
+		path := filepath.Join(t.TempDir(), "pipeline.hcl")
+		if err := os.WriteFile(path, []byte("variable \"threads\" { default = 1 }\n"+text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return Load(path, Options{Set: set})
+	}
+	const good = `
+stage "a" {
+  file "in" { content = "nproc ${ignore_changes(var.threads)}\ncharge 0\n" }
+  command = ["crest", "in", "-T", ignore_changes(var.threads), "--threads=${ignore_changes(var.threads)}x"]
+  env     = { N = ignore_changes(var.threads), M = "m" }
+  cores   = var.threads
+}
+`
+	var seen []*Task
+	for _, set := range []string{"", "threads=4"} {
+		p, err := load(good, set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.Molecule(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		task, err := m.Task(p.Stage("a"), 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, task)
+	}
+	one, four := seen[0], seen[1]
+	if want := []string{"crest", "in", "-T", "4", "--threads=4x"}; !slices.Equal(four.Argv, want) || !slices.Equal(four.Words, want) {
+		t.Errorf("the program gets %q, the record %q, want %q", four.Argv, four.Words, want)
+	}
+	if want := []string{"crest", "in", "-T", "(any)", "--threads=(any)x"}; !slices.Equal(four.HashedWords, want) {
+		t.Errorf("the fingerprint has %q, want %q", four.HashedWords, want)
+	}
+	if want := []string{"M=m", "N=4"}; !slices.Equal(four.Env, want) || !slices.Equal(four.environ, want) {
+		t.Errorf("the environment is %q, want %q", four.Env, want)
+	}
+	if got := string(four.Files[0].Content); got != "nproc 4\ncharge 0\n" {
+		t.Errorf("the file is %q", got)
+	}
+	if !slices.Equal(one.HashedWords, four.HashedWords) || !slices.Equal(one.HashedEnv, four.HashedEnv) || one.Files[0].SHA256 != four.Files[0].SHA256 {
+		t.Error("another number of threads is another fingerprint")
+	}
+
+	for _, wrong := range []struct{ name, text, words string }{
+		{"the program", `stage "a" { command = [ignore_changes("crest")] }`, "Unsuitable command"},
+		{"a value", `stage "a" { values = { n = ignore_changes(1) } }`, "Function out of place"},
+		{"a local value", "locals { n = ignore_changes(1) }\nstage \"a\" { command = [\"true\"] }", "Function out of place"},
+		{"an output", `stage "a" { command = ["true"]` + "\n" + ` outputs = { o = ignore_changes("o") } }`, "Function out of place"},
+		{"nothing", `stage "a" { command = ["true", ignore_changes(null)] }`, "Error in function call"},
+		{"a list", `stage "a" { command = ["true", ignore_changes([1])] }`, "Invalid function argument"},
+	} {
+		text := strings.ReplaceAll(strings.ReplaceAll(wrong.text, "{ command", "{\n command"), "] }", "]\n}")
+		text = strings.ReplaceAll(text, `("o") } }`, "(\"o\") }\n}")
+		text = strings.ReplaceAll(text, "{ values = { n = ignore_changes(1) } }", "{\n values = { n = ignore_changes(1) }\n}")
+		if _, err := load(text, ""); err == nil || !strings.Contains(err.Error(), wrong.words) {
+			t.Errorf("%s: %v, want %q", wrong.name, err, wrong.words)
+		}
+	}
+}
