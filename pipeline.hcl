@@ -16,6 +16,15 @@ variable "search" {
   }
 }
 
+variable "open_stereo" {
+  description = "What becomes of stereo that the SMILES leaves open. lowest: up to 16 isomers are searched, the lowest by GFN2-xTB counts. first: the one that RDKit builds lowest. refuse: the molecule fails."
+  default     = "lowest"
+  validation {
+    condition     = contains(["lowest", "first", "refuse"], var.open_stereo)
+    error_message = "open_stereo is \"lowest\", \"first\" or \"refuse\", not \"${var.open_stereo}\"."
+  }
+}
+
 variable "conformers" {
   description = "How many conformers go to PM7, the most stable by GFN2-xTB first."
   default     = 3
@@ -77,11 +86,13 @@ stage "rdkit" {
   file "embed.py" { source = "stages/embed.py" }
   worker   = ["python3", "embed.py", "--serve"] # RDKit is started once for a batch, not once for a molecule
   validate = ["python3", "embed.py", "--check", "--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
-  command  = ["python3", "embed.py", "--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}", "--seed=${61453 + attempt}"]
-  timeout  = "15m"
+  command = ["python3", "embed.py", "--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}", "--seed=${61453 + attempt}",
+  "--open-stereo=${var.open_stereo}", "--displace=0.05"] # Å, by which the starting conformers are moved: none stays symmetric
+  timeout = "15m"
   outputs = {
     properties = "properties.json"
-    molecule   = "molecule.mol" # its bonds are the molecule's; the atoms keep this order from here on
+    molecule   = "molecule.json" # bonds, rotors and stereo of the molecule; the atoms keep this order from here on
+    molfile    = "molecule.mol"
     geometry   = "geometry.xyz"
     pool       = "pool.xyz"
   }
@@ -92,7 +103,9 @@ stage "rdkit" {
     tpsa          = jsondecode(file(output.properties)).tpsa
     aromaticrings = jsondecode(file(output.properties)).naromaticrings
     pool_size     = jsondecode(file(output.properties)).pool
+    soft          = jsondecode(file(output.properties)).nsoft # rotors and ring torsions that a symmetric geometry may leave on a saddle point
   }
+  warnings = jsondecode(file(output.properties)).warnings
 }
 
 stage "search" {
@@ -103,11 +116,12 @@ stage "search" {
   timeout  = "1h"
   outputs  = { ensemble = "conformers.xyz", log = "stdout" }
   values = { # energy in hartree; rigid: no rotor, and no ring that flips
-    count   = length(ensemble(output.ensemble))
-    energy  = ensemble(output.ensemble)[0].energy
-    rigid   = stage.rdkit.pool_size == 1 && jsondecode(file(stage.rdkit.properties)).nrotors == 0
-    method  = "etkdg"
-    program = "xtb ${regex("xtb version (\\S+)", file(output.log))[0]}"
+    count         = length(ensemble(output.ensemble))
+    energy        = ensemble(output.ensemble)[0].energy
+    rigid         = stage.rdkit.pool_size == 1 && jsondecode(file(stage.rdkit.properties)).nrotors == 0
+    method        = "etkdg"
+    stereo_smiles = ensemble(output.ensemble)[0].isomer
+    program       = "xtb ${regex("xtb version (\\S+)", file(output.log))[0]}"
   }
 }
 
@@ -156,12 +170,13 @@ stage "conformers" {
   }
 }
 
-# What a failed molecule's next attempts do otherwise. EF, the optimiser of the first, stops short now and then, mostly on linear molecules
-# and flat surfaces; LBFGS gets on from there. The third starts from longer bonds, with the Hessian computed at each step and another SCF converger.
+# What a target's next attempts do otherwise. EF, MOPAC's optimiser for up to 33 atoms and here for all, stops short now and then, mostly on linear
+# molecules and flat surfaces; LBFGS gets on from there. The third attempt starts from longer bonds, with the Hessian computed at each step.
 locals {
-  more = ["", "LBFGS", "RECALC=1 PULAY ITRY=1000"]
+  optimiser = ["EF", "LBFGS", "EF RECALC=1 ITRY=1000"]
 }
 
+# PM7 starts from geometries that nothing symmetric is left in: rotors turned by 20 degrees, atoms moved by up to 0.15 Å.
 stage "pm7" {
   title    = "MOPAC PM7 calculation"
   for_each = first(var.conformers, ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)))
@@ -170,10 +185,10 @@ stage "pm7" {
 
   file "pm7.mop" {
     content = <<-EOT
-      PM7 PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)} ${local.more[min(attempt, 2)]}
+      PM7 PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)} ${local.optimiser[min(attempt, 2)]}
       ${mol.mol_id}, conformer ${each.key + 1}
 
-      ${mopac_cartesian(attempt < 2 ? each.value : scaled(each.value, 1.02))}
+      ${mopac_cartesian(scaled(perturbed(stage.rdkit.molecule, each.value, 0.15, 20, 9000 + each.key + 100 * attempt), attempt < 2 ? 1 : 1.02))}
     EOT
   }
   command  = ["mopac", "pm7.mop"]
@@ -188,17 +203,46 @@ stage "pm7" {
   }
 }
 
+stage "lowest" {
+  values = summarise(stage.pm7[*].hof, 0.02) # rank: which conformer is the lowest by PM7
+}
+
+# Is the lowest a minimum? Its geometry is perturbed and optimised once more. Molecules without a soft torsion skip this.
+stage "minimum" {
+  enabled = stage.rdkit.soft > 0
+  timeout = "${10 * pow(2, attempt)}m"
+
+  file "minimum.mop" {
+    content = <<-EOT
+      PM7 PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)} ${local.optimiser[min(attempt, 2)]}
+      ${mol.mol_id}, conformer ${stage.lowest.rank} once more, from a perturbed geometry
+
+      ${mopac_cartesian(perturbed(stage.rdkit.molecule, mopac_geometry(stage.pm7[stage.lowest.rank - 1].aux), 0.15, 20, 50 + 100 * attempt))}
+    EOT
+  }
+  command  = ["mopac", "minimum.mop"]
+  outputs  = { out = "minimum.out", aux = "minimum.aux", arc = "minimum.arc" }
+  compress = ["minimum.aux"]
+  keep     = ["minimum.mop"]
+  values   = mopac(output.out, output.aux)
+
+  postcondition {
+    condition     = molecule_changes(stage.rdkit.molecule, mopac_geometry(stage.pm7[stage.lowest.rank - 1].aux), mopac_geometry(output.aux)) == ""
+    error_message = "it is no minimum of PM7, which makes another molecule of it: ${molecule_changes(stage.rdkit.molecule, mopac_geometry(stage.pm7[stage.lowest.rank - 1].aux), mopac_geometry(output.aux))}"
+  }
+}
+
 # MOPAC before 23.2 adds 12 kcal/mol for each C≡C of the geometry that it starts from, also where the bond is another one at the end.
 # One more energy, at the final geometry, has it right. Molecules without such short bonds skip this.
 stage "pm7_check" {
   enabled  = max([for g in concat(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), [for aux in stage.pm7[*].aux : mopac_geometry(aux) if aux != null]) : triple_bonds(g)]...) > 0
-  for_each = stage.pm7[*]
+  for_each = concat([for run in stage.pm7 : run.hof == null ? null : { hof = run.hof, aux = run.aux }], stage.minimum.hof == null ? [] : [{ hof = stage.minimum.hof, aux = stage.minimum.aux }])
   timeout  = "10m"
 
   file "check.mop" {
     content = <<-EOT
       PM7 1SCF PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)}
-      ${mol.mol_id}, conformer ${each.key + 1} at PM7's geometry
+      ${mol.mol_id}, result ${each.key + 1} at PM7's geometry
 
       ${mopac_cartesian(mopac_geometry(each.value.aux))}
     EOT
@@ -215,14 +259,17 @@ stage "pm7_check" {
   }
 }
 
+# hof (a list, in GFN2-xTB's order), most_stable_hof, spread, rank, conformers_unique. Of the lowest conformer the lower of its two results counts.
 stage "final" {
-  title  = "Final calculations"
-  values = summarise([for i, run in stage.pm7 : try(stage.pm7_check[i].hof, run.hof)], 0.02) # hof (a list), most_stable_hof, spread, rank, conformers_unique
+  title = "Final calculations"
+  values = summarise([for i, h in [for k, run in stage.pm7 : try(stage.pm7_check[k].hof, run.hof)] :
+  i + 1 == stage.lowest.rank ? min(h, coalesce(try(stage.pm7_check[length(stage.pm7)].hof, stage.minimum.hof), h)) : h], 0.02)
 }
 
 # The columns of the table. A cell is blank where there is no such conformer or no reference.
 merge {
   nheavy                     = stage.rdkit.nheavy
+  stereo_smiles              = stage.search.stereo_smiles
   crest_status               = contains([status(stage.crest), status(stage.conformers)], "FAILED") ? "FAILED" : status(stage.search, "SUCCESS")
   crest_conformers_generated = coalesce(stage.crest.count, stage.search.count)
   crest_time                 = round(seconds(stage.search) + coalesce(seconds(stage.crest), 0) + coalesce(seconds(stage.conformers), 0), 2)

@@ -10,7 +10,7 @@ import (
 
 // Ensemble reads the crest_conformers.xyz of a CREST run (2.12 or 3.0) and sorts it by energy, which CREST does only
 // nearly. Energies are in hartree; of one conformer alone it may be missing (2.12 on H2). It refuses a torn file, a number that
-// is not finite, and frames of different molecules; the error names the file and the line or frame.
+// is not finite, an energy that is no total energy, and frames of different molecules; the error names the file and the line or frame.
 func Ensemble(path string) ([]Frame, error) {
 	data, err := readFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -25,6 +25,10 @@ func Ensemble(path string) ([]Frame, error) {
 	}
 	return frames, nil
 }
+
+// leastBinding is above the energy of any atom in a molecule by GFN2-xTB, hartree, which counts no core electrons: sodium has -0.17. What lies
+// above is nought, a relative energy, or memory that nobody wrote.
+const leastBinding = -0.1
 
 // noEnsemble is an os.ErrNotExist in a chemist's words: how the program ended, where that is known, says more.
 type noEnsemble string
@@ -43,6 +47,10 @@ func parseCREST(data []byte) ([]Frame, error) {
 		}
 		if f.Energy == nil && len(frames) > 1 {
 			return nil, fmt.Errorf("conformer %d has no energy in its comment %.40q: the ensemble can't be put in order", i+1, f.Comment)
+		}
+		if most := leastBinding * float64(len(f.Symbols)); f.Energy != nil && len(f.Symbols) > 1 && *f.Energy > most {
+			return nil, fmt.Errorf("conformer %d has the energy %g in its comment, which is no total energy in hartree: of %d atoms it is below %.1f",
+				i+1, *f.Energy, len(f.Symbols), most)
 		}
 	}
 	if len(frames) > 1 {

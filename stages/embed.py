@@ -43,7 +43,7 @@ TRIES = 100          # for one embedding, of a molecule for which that is all
 CHUNK = 25           # embeddings between two looks at the clock
 MAX_ISOMERS = 16     # stereoisomers searched where the SMILES leaves stereo open
 MOST_EMBEDDINGS = 1200  # of all stereoisomers together
-LEAST_ANGLE = {5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
+LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
 OPEN_STEREO = {
     "lowest": "the SMILES leaves stereo open: all isomers were searched, the result is of the lowest (stereo_smiles)",
     "first": "the SMILES leaves stereo open: the result is of the first isomer (stereo_smiles), not of the lowest",
@@ -104,12 +104,41 @@ def parse(smiles):
         said = sys.stderr.getvalue()
     finally:
         sys.stderr = heard
+    if mol is None and raw is not None:
+        mol = hypervalent(raw)
     if mol is None:
         why = chemical_reason(raw) if raw is not None else syntax_reason(smiles, said)
         noise = r"^\[[^\]]*\] |SMILES Parse Error: | (while parsing|for input): .*"  # the time, the SMILES again
         own = re.sub(noise, "", said.partition("\n")[0]).strip()
         raise Unusable(f"RDKit can't read the SMILES '{smiles}': {why or own or 'it gives no reason'}")
     return mol
+
+
+def hypervalent(raw):
+    """The molecule of an unsanitised one whose only fault is that atoms from silicon on have more bonds than RDKit knows of, to
+    electronegative atoms, as in BrF5 and ClF3; else None."""
+    quiet = rdBase.BlockLogs()  # noqa: F841
+    mol = Chem.Mol(raw)
+    mol.UpdatePropertyCache(strict=False)
+    for problem in Chem.DetectChemistryProblems(mol):
+        if problem.GetType() != "AtomValenceException":
+            return None
+        atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
+        if atom.GetAtomicNum() < 14 or any(n.GetAtomicNum() not in (7, 8, 9, 17) for n in atom.GetNeighbors()):
+            return None
+        atom.SetNoImplicit(True)
+        atom.SetBoolProp("_hypervalent", True)
+    mol.UpdatePropertyCache(strict=False)
+    Chem.SanitizeMol(mol, Chem.SanitizeFlags.SANITIZE_ALL ^ Chem.SanitizeFlags.SANITIZE_PROPERTIES)
+    return mol
+
+
+def without_hydrogens(mol):
+    """The molecule without its hydrogens, but for those that a SMILES needs."""
+    try:
+        return Chem.RemoveHs(mol)
+    except Chem.AtomValenceException:  # what hypervalent() lets pass
+        return Chem.RemoveHs(mol, sanitize=False)
 
 
 def syntax_reason(smiles, said):
@@ -331,7 +360,7 @@ def open_stereo_notices(mol):
 
     Two kinds that RDKit sees are none: each of several cumulated double bonds, and the bridgeheads of small rings."""
     quiet = rdBase.BlockLogs()  # noqa: F841
-    plain = Chem.RemoveHs(mol)  # with all hydrogens RDKit misses centres of rings, as in 1,4-cyclohexanediol
+    plain = without_hydrogens(mol)  # with all hydrogens RDKit misses centres of rings, as in 1,4-cyclohexanediol
     left = [found for found in Chem.FindPotentialStereo(plain, cleanIt=True)
             if found.specified == Chem.StereoSpecified.Unspecified]
     rings = [set(ring) for ring in plain.GetRingInfo().AtomRings()] if left else []
@@ -359,7 +388,7 @@ def check(smiles, charge, multiplicity):
     """What is to be said of a row before anything is computed, or Unusable."""
     mol = read(smiles, charge, multiplicity)
     quiet = rdBase.BlockLogs()  # noqa: F841
-    return {"warnings": notices(mol, multiplicity) + open_stereo_notices(mol), "molecule": Chem.MolToSmiles(Chem.RemoveHs(mol))}
+    return {"warnings": notices(mol, multiplicity) + open_stereo_notices(mol), "molecule": Chem.MolToSmiles(without_hydrogens(mol))}
 
 
 def flexible_ring_bonds(mol):
@@ -464,21 +493,27 @@ def relax_bonded(mol, coords):
 
 
 def crowded(mol):
-    """The atoms with five or more neighbours."""
-    return [a for a in mol.GetAtoms() if a.GetDegree() > 4]
+    """The atoms with five or more neighbours, and those of hypervalent()."""
+    return [a for a in mol.GetAtoms() if a.GetDegree() > 4 or a.HasProp("_hypervalent")]
 
 
 def parameters(mol):
     """How RDKit embeds the molecule."""
     params = rdDistGeom.ETKDGv3()
     params.numThreads, params.useSmallRingTorsions = 1, True
-    if crowded(mol):  # RDKit's own distances allow no octahedron; LEAST_ANGLE does
-        bounds = rdDistGeom.GetMoleculeBoundsMatrix(mol)
+    if crowded(mol):  # RDKit's own distances allow no octahedron, and have S-F 2.4 Å long
+        bare = Chem.Mol(mol)
+        for atom in crowded(bare):
+            atom.SetAtomicNum(0)
+        bounds = rdDistGeom.GetMoleculeBoundsMatrix(bare)
+        table = Chem.GetPeriodicTable()
         for atom in crowded(mol):
             centre = atom.GetIdx()
             cosine = math.cos(math.radians(LEAST_ANGLE.get(atom.GetDegree(), 50)))
             ligands = sorted(n.GetIdx() for n in atom.GetNeighbors())
-            length = {i: bounds[min(i, centre), max(i, centre)] for i in ligands}
+            length = {i: table.GetRcovalent(atom.GetAtomicNum()) + table.GetRcovalent(mol.GetAtomWithIdx(i).GetAtomicNum()) for i in ligands}
+            for i in ligands:
+                bounds[min(i, centre), max(i, centre)], bounds[max(i, centre), min(i, centre)] = length[i] + 0.05, length[i] - 0.05
             for i, j in itertools.combinations(ligands, 2):
                 bounds[i, j] = length[i] + length[j]
                 bounds[j, i] = math.sqrt(length[i] ** 2 + length[j] ** 2 - 2 * length[i] * length[j] * cosine)
@@ -492,7 +527,10 @@ class Embedder:
     coordinates with a coarser minimum, and without RDKit's knowledge of linear and flat groups."""
 
     def __init__(self, mol, stereo, seed):
-        self.mol, self.stereo, self.params, self.way = mol, stereo, parameters(mol), 0
+        self.mol, self.stereo, self.params, self.way = Chem.Mol(mol), stereo, parameters(mol), 0
+        for atom in self.mol.GetAtoms():
+            if atom.HasProp("_hypervalent"):
+                atom.SetAtomicNum(0)  # which RDKit allows any valence
         self.params.maxIterations = TRIES  # RDKit's own number keeps it busy for minutes with a cage that can't be
         self.part(1, seed)
         if self.way == 0:
@@ -607,7 +645,7 @@ class Stereo:
         for kind, atoms in self.stated:
             if kind == "double bond" and found.GetBondBetweenAtoms(*atoms[1:3]).GetStereo() != self.mol.GetBondBetweenAtoms(*atoms[1:3]).GetStereo():
                 return None  # the atoms about the bond are in no plane at all
-        name = Chem.MolToSmiles(Chem.RemoveHs(found))
+        name = Chem.MolToSmiles(without_hydrogens(found))
         if name not in self.names:
             self.open.update(dict.fromkeys(stereo_elements(found)))
             self.names[name] = name
@@ -620,7 +658,7 @@ class Stereo:
         options = EnumerateStereoisomers.StereoEnumerationOptions(onlyUnassigned=True, unique=True, maxIsomers=4 * MAX_ISOMERS, rand=1)
         found, seen = [], set()
         for variant in EnumerateStereoisomers.EnumerateStereoisomers(self.mol, options):
-            name = Chem.MolToSmiles(Chem.RemoveHs(variant))
+            name = Chem.MolToSmiles(without_hydrogens(variant))
             if name not in seen:
                 seen |= {name} if self.handed else {name, mirrored(variant)}
                 found.append(variant)
@@ -632,7 +670,7 @@ def mirrored(mol):
     mol = Chem.Mol(mol)
     for atom in mol.GetAtoms():
         atom.InvertChirality()
-    return Chem.MolToSmiles(Chem.RemoveHs(mol))
+    return Chem.MolToSmiles(without_hydrogens(mol))
 
 
 class Pool:
@@ -744,9 +782,9 @@ def build(given):
     mol = with_coords(mol, members[0][0])
     named = Chem.Mol(mol)
     Chem.AssignStereochemistryFrom3D(named)
-    plain = Chem.RemoveHs(named)
+    plain = without_hydrogens(named)
     properties = {
-        "canonical_smiles": Chem.MolToSmiles(Chem.RemoveHs(mol)),
+        "canonical_smiles": Chem.MolToSmiles(without_hydrogens(mol)),
         "isomers": [p.isomer for p in pools],
         "inchikey": inchikey(plain),
         "formula": rdMolDescriptors.CalcMolFormula(mol),

@@ -93,9 +93,11 @@ func parseMolecule(data []byte) (Molecule, error) {
 const (
 	// bondFactor makes the longest bond. With 1.3, no false alarm in 3556 PM7 optimisations of small molecules.
 	bondFactor = 1.3
-	// acrossFactor makes the longest bond of two atoms that are bonded to a common third one. The distance across a ring of four, or
-	// of two iodine atoms on one carbon, is 1.14 to 1.30; the bonds of a ring of three are 0.99 to 1.14.
+	// acrossFactor makes the longest bond of two atoms that are bonded to a common third one, with carbonFactor where one of them is carbon. The
+	// distance across a ring of four or of two iodine atoms on one carbon is 1.14 to 1.30, two carbon atoms of bicyclo[1.1.1]pentanes being
+	// the nearest; the bonds of a ring of three are 0.99 to 1.04, O–O and N–O 1.10 to 1.14.
 	acrossFactor = 1.15
+	carbonFactor = 1.10
 	// sharedFactor makes the longest bond of a hydrogen that lies between two atoms of one element, as in hydrogen maleate.
 	sharedFactor = 1.5
 )
@@ -135,7 +137,9 @@ func (m Molecule) BondChanges(from, to Frame) (string, error) {
 		for j := i + 1; j < len(m.Symbols); j++ {
 			limit := bondFactor
 			if slices.ContainsFunc(neighbours[i], func(k int) bool { return slices.Contains(neighbours[j], k) }) {
-				limit = acrossFactor
+				if limit = acrossFactor; m.Symbols[i] == "C" || m.Symbols[j] == "C" {
+					limit = carbonFactor
+				}
 			}
 			if to.relative(i, j) < limit && from.relative(i, j) >= limit && !slices.Contains(neighbours[i], j) && !isAlkali(m.Symbols[i]) && !isAlkali(m.Symbols[j]) {
 				formed = append(formed, Bond{i, j})
@@ -187,28 +191,36 @@ func (m Molecule) isIonic(f Frame, b Bond) bool {
 	})
 }
 
-// withoutShared leaves out of broken and formed bonds those of a hydrogen that two atoms share: it still has its own bond beside another
-// to N, O or F, or lies between two atoms of one element.
-func (m Molecule) withoutShared(f Frame, broken, formed []Bond, neighbours [][]int) (lost, made []Bond) {
-	shares := func(symbol string) bool { return symbol == "N" || symbol == "O" || symbol == "F" }
-	for _, n := range formed {
-		h, other := n[0], n[1]
-		if m.Symbols[h] != "H" {
-			h, other = other, h
-		}
-		if m.Symbols[h] != "H" || len(neighbours[h]) != 1 {
-			made = append(made, n)
-			continue
-		}
-		own := neighbours[h][0]
-		d := f.relative(h, own)
-		if !shares(m.Symbols[own]) || !shares(m.Symbols[other]) || d >= bondFactor && (d >= sharedFactor || m.Symbols[own] != m.Symbols[other]) {
-			made = append(made, n)
-			continue
-		}
-		broken = slices.DeleteFunc(broken, func(b Bond) bool { return b == Bond{min(h, own), max(h, own)} })
+// isShared reports whether a hydrogen lies between its own neighbour and another atom, both N, O or F, and is no other molecule's: it still
+// has its own bond, or the two are of one element and it is near to both.
+func (m Molecule) isShared(f Frame, hydrogen, own, other int) bool {
+	shares := func(i int) bool { return slices.Contains([]string{"N", "O", "F"}, m.Symbols[i]) }
+	if m.Symbols[hydrogen] != "H" || !shares(own) || !shares(other) || f.relative(hydrogen, other) >= bondFactor {
+		return false
 	}
-	return broken, made
+	d := f.relative(hydrogen, own)
+	return d < bondFactor || d < sharedFactor && m.Symbols[own] == m.Symbols[other]
+}
+
+// withoutShared leaves out of broken and formed bonds those of a hydrogen that two atoms share.
+func (m Molecule) withoutShared(f Frame, broken, formed []Bond, neighbours [][]int) (lost, made []Bond) {
+	ends := func(b Bond, yield func(hydrogen, other int) bool) bool { return yield(b[0], b[1]) || yield(b[1], b[0]) }
+	lost = slices.DeleteFunc(broken, func(b Bond) bool {
+		return ends(b, func(hydrogen, own int) bool {
+			for other := range m.Symbols {
+				if other != own && other != hydrogen && m.isShared(f, hydrogen, own, other) {
+					return true
+				}
+			}
+			return false
+		})
+	})
+	made = slices.DeleteFunc(formed, func(b Bond) bool {
+		return ends(b, func(hydrogen, other int) bool {
+			return slices.ContainsFunc(neighbours[hydrogen], func(own int) bool { return m.isShared(f, hydrogen, own, other) })
+		})
+	})
+	return lost, made
 }
 
 // flat is the signed volume below which a centre's neighbours lie in a plane, Å³; around a tetrahedral carbon it is about 4.

@@ -134,11 +134,9 @@ func parseMOPACOut(out string) (MOPAC, string, error) {
 		run.GradientNorm = &norm
 	}
 	for _, m := range matchesWith(out, " LUMO", mopacOrbitals) {
-		levels, err := numbers(m[1])
-		if err != nil {
-			return run, "", fmt.Errorf("the orbital energies are no numbers: %.40q", m[1])
+		if levels, err := numbers(m[1]); err == nil { // stars where a level has more digits than MOPAC's format: nobody needs that level
+			run.addOrbitals(levels)
 		}
-		run.addOrbitals(levels)
 	}
 	// Only a FORCE job prints the heat of formation without "FINAL"; it and a 1SCF job move no atom.
 	if found[1] != "" && !strings.Contains(out, "1SCF WAS SPECIFIED") {
@@ -225,8 +223,12 @@ func (run *MOPAC) checkOptimised(out string) error {
 	}
 	switch {
 	case run.SoftStop != "" && norm > maxSoftGradient:
-		return fmt.Errorf("the geometry may not be completely optimised: gradient %.2f kcal/mol/Å, at most %.1f is accepted (MOPAC says: %s); "+
-			"LBFGS in the deck may get further", norm, maxSoftGradient, run.SoftStop)
+		advice := "; the keyword LBFGS may get further"
+		if strings.Contains(out, "optimization using L-BFGS") {
+			advice = "; the keyword EF may get further"
+		}
+		return fmt.Errorf("the geometry may not be completely optimised: gradient %.2f kcal/mol/Å, at most %.1f is accepted (MOPAC says: %s)%s",
+			norm, maxSoftGradient, run.SoftStop, advice)
 	case norm > maxGradient && !strings.Contains(out, "IS LESS THAN CUTOFF"):
 		return fmt.Errorf("the geometry is not optimised: gradient %.2f kcal/mol/Å, at most %.1f is accepted; PRECISE in the deck tightens the criteria",
 			norm, maxGradient)
@@ -281,13 +283,13 @@ func (run *MOPAC) addAux(aux, outHOF string) error {
 }
 
 // checkPlausible refuses a heat of formation that no molecule has. The widest known are about 200 kcal/mol an atom (carbon,
-// tungsten) and, for ions, 370 (H+) to 560 (Mg2+) in all.
+// tungsten), 100 more in an excited state (the quintet of carbon), and, for ions, 370 (H+) to 560 (Mg2+) in all.
 func (run *MOPAC) checkPlausible(cores []float64) error {
 	charge := -float64(run.ValenceElectrons)
 	for _, core := range cores {
 		charge += core
 	}
-	if limit := 250*float64(len(cores)) + 500*charge*charge; math.Abs(run.HOF) > limit {
+	if limit := 250*float64(len(cores)+1) + 500*charge*charge; math.Abs(run.HOF) > limit {
 		return fmt.Errorf("the heat of formation, %.1f kcal/mol, is absurd for %d atoms: the SCF went astray", run.HOF, len(cores))
 	}
 	return nil

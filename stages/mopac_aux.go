@@ -37,7 +37,8 @@ func parseAux(aux string) (auxFields, error) {
 	if strings.TrimSpace(aux) == "" {
 		return nil, errors.New("the file is empty")
 	}
-	if !strings.Contains(aux, "END OF MOPAC PROGRAM") {
+	// MOPAC 2012 and 2016 end with the first of these lines.
+	if !strings.Contains(aux, "END OF MOPAC FILE") && !strings.Contains(aux, "END OF MOPAC PROGRAM") {
 		return nil, errors.New("the file was not written to its end")
 	}
 	fields, name, from, at := auxFields{}, "", 0, 0

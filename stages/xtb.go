@@ -12,7 +12,7 @@ import (
 type XTB struct {
 	Energy               float64  `json:"energy"`                // total energy, hartree
 	GradientNorm         *float64 `json:"gradient_norm"`         // hartree/bohr
-	Gap                  *float64 `json:"homo_lumo_gap"`         // eV; nil for a force field
+	Gap                  *float64 `json:"homo_lumo_gap"`         // eV; nil for a force field, and with one orbital alone (H⁻)
 	Converged            bool     `json:"converged"`             // a geometry optimisation ran and met its criteria; false for a single point
 	Version              string   `json:"version"`               // as "6.5.1"
 	ZeroPointEnergy      *float64 `json:"zero_point_energy"`     // hartree; nil without a Hessian
@@ -80,7 +80,7 @@ func parseXTB(out string) (XTB, error) {
 		{"HOMO-LUMO gap", xtbGap, &run.Gap},
 		{"zero point energy", xtbZeroPoint, &run.ZeroPointEnergy},
 	} {
-		if err := lastMatch(out, value.pattern, value.to); err != nil {
+		if err := lastMatch(out, value.pattern, value.to); err != nil && value.to != &run.Gap { // of one orbital it is NaN
 			return run, fmt.Errorf("the %s is no number: %w", value.name, err)
 		}
 	}
