@@ -41,6 +41,7 @@ MAX_SYMMETRY = 720   # permutations of equivalent atoms tried
 TIME_LIMIT = 300.0   # s of CPU for embedding and relaxing
 TRIES = 100          # for one embedding, of a molecule for which that is all
 CHUNK = 25           # embeddings between two looks at the clock
+SECOND = 7919        # added to the seed when the first one gives no geometry at all
 MAX_ISOMERS = 16     # stereoisomers searched where the SMILES leaves stereo open
 MOST_EMBEDDINGS = 1200  # of all stereoisomers together
 LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
@@ -695,10 +696,10 @@ def make_pools(mol, count, seed, flexible):
 
     variants = stereo.variants()
     # RDKit can't embed some cages with the stereo that it sees in them, as bicyclo[1.1.1]pentane; without, it can.
-    for variant in [*variants, mol]:
+    for variant, first in [*((v, seed) for v in variants), (mol, seed), (mol, seed + SECOND)]:
         if variant is mol and pools:
             break
-        coords, energies, found, raw = embed(variant, stereo, min(count, MOST_EMBEDDINGS // len(variants)), seed,
+        coords, energies, found, raw = embed(variant, stereo, min(count, MOST_EMBEDDINGS // len(variants)), first,
                                              TIME_LIMIT / len(variants))
         if not coords:
             continue

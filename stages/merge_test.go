@@ -19,7 +19,7 @@ func TestMergeConformers(t *testing.T) {
 	}
 	// A search from one start keeps the numbers of a methyl's hydrogens; embeddings that have nothing to do with each other do not.
 	frames = slices.DeleteFunc(frames, func(f Frame) bool {
-		changes, err := MoleculeChanges(filepath.Join(dir, "molecule.mol"), frames[0], f)
+		changes, err := MoleculeChanges(filepath.Join(dir, "molecule.json"), frames[0], f)
 		return err != nil || changes != ""
 	})
 	if len(frames) < 3 {
@@ -43,7 +43,7 @@ func TestMergeConformers(t *testing.T) {
 			}
 			w.Args = append(w.Args, path)
 		}
-		w.Args = append(w.Args, "--molecule", filepath.Join(dir, "molecule.mol"))
+		w.Args = append(w.Args, "--molecule", filepath.Join(dir, "molecule.json"))
 		if err := runMerge(context.Background(), w); err != nil {
 			return nil, account.String(), err
 		}

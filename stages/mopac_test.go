@@ -69,7 +69,7 @@ func TestReadMOPACRefuses(t *testing.T) {
 		{"element", []string{"unknown element"}},
 		{"force_not_optimised", []string{"FORCE needs an optimised geometry"}},
 		{"peters", []string{"gradient 2.79 kcal/mol/Å", "at most 1.0", "PRECISE"}},
-		{"serine_14", []string{"may not be completely optimised", "gradient 0.93 kcal/mol/Å", "TRUST RADIUS NOW LESS THAN", "LBFGS in the deck"}},
+		{"serine_14", []string{"may not be completely optimised", "gradient 0.93 kcal/mol/Å", "TRUST RADIUS NOW LESS THAN", "the keyword LBFGS may get further"}},
 		{"no_such_run", []string{"MOPAC wrote no output"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
