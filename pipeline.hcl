@@ -116,13 +116,48 @@ stage "search" {
   timeout  = "1h"
   outputs  = { ensemble = "conformers.xyz", log = "stdout" }
   values = { # energy in hartree; rigid: no rotor, and no ring that flips
-    count         = length(ensemble(output.ensemble))
-    energy        = ensemble(output.ensemble)[0].energy
-    rigid         = stage.rdkit.pool_size == 1 && jsondecode(file(stage.rdkit.properties)).nrotors == 0
-    method        = "etkdg"
-    stereo_smiles = ensemble(output.ensemble)[0].isomer
-    program       = "xtb ${regex("xtb version (\\S+)", file(output.log))[0]}"
+    count   = length(ensemble(output.ensemble))
+    energy  = ensemble(output.ensemble)[0].energy
+    rigid   = stage.rdkit.pool_size == 1 && jsondecode(file(stage.rdkit.properties)).nrotors == 0
+    method  = "etkdg"
+    program = "xtb ${regex("xtb version (\\S+)", file(output.log))[0]}"
   }
+}
+
+# What a target's next attempts do otherwise. EF, MOPAC's optimiser for up to 33 atoms and here for all, stops short now and then, mostly on linear
+# molecules and flat surfaces; LBFGS gets on from there. The third attempt starts from longer bonds, with the Hessian computed at each step.
+locals {
+  optimiser = ["EF", "LBFGS", "EF RECALC=1 ITRY=1000"]
+}
+
+# Of the stereoisomers that the SMILES leaves open the lowest by PM7 counts, if GFN2-xTB has several within 3 kcal/mol.
+stage "isomers" {
+  for_each = length(isomers(ensemble(stage.search.ensemble))) > 1 ? isomers(ensemble(stage.search.ensemble)) : []
+  at_least = 1
+  timeout  = "${10 * pow(2, attempt)}m"
+
+  file "isomer.mop" {
+    content = <<-EOT
+      PM7 PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)} ${local.optimiser[min(attempt, 2)]}
+      ${mol.mol_id}, the lowest conformer of ${each.value.isomer}
+
+      ${mopac_cartesian(perturbed(stage.rdkit.molecule, each.value, 0.15, 20, 9000 + each.key + 100 * attempt))}
+    EOT
+  }
+  command  = ["mopac", "isomer.mop"]
+  outputs  = { out = "isomer.out", aux = "isomer.aux" }
+  compress = ["isomer.aux"]
+  keep     = ["isomer.mop"]
+  values   = mopac(output.out, output.aux)
+
+  postcondition {
+    condition     = molecule_changes(stage.rdkit.molecule, each.value, mopac_geometry(output.aux)) == ""
+    error_message = "the molecule became another in the PM7 optimisation: ${molecule_changes(stage.rdkit.molecule, each.value, mopac_geometry(output.aux))}"
+  }
+}
+
+stage "isomer" {
+  values = { smiles = isomers(ensemble(stage.search.ensemble))[length(stage.isomers) > 1 ? summarise(stage.isomers[*].hof, 0.02).rank - 1 : 0].isomer }
 }
 
 # CREST starts from the lowest conformer of the first search. From another rotamer of an acid or an amide it need not come back, and the heat of formation is
@@ -131,7 +166,7 @@ stage "crest" {
   title   = "Conformer search by CREST"
   enabled = var.search == "crest" && !stage.search.rigid
 
-  file "start.xyz" { content = xyz_text(ensemble(stage.search.ensemble)[0]) }
+  file "start.xyz" { content = xyz_text(of_isomer(ensemble(stage.search.ensemble), stage.isomer.smiles)[0]) }
   command = concat(["crest", contains(salvaged, "crest_conformers.xyz") ? "salvage/crest_conformers.xyz" : "start.xyz", "--gfn2", "--quick", "--ewin", var.window,
     "-T", ignore_changes(var.threads), "--chrg", mol.charge, "--uhf", mol.multiplicity - 1],
   var.solvent == "" ? [] : ["--alpb", var.solvent])
@@ -151,15 +186,16 @@ stage "crest" {
   }
 
   postcondition { # of some conformers that are another molecule, "conformers" makes no use
-    condition     = length([for c in ensemble(output.ensemble) : c if molecule_changes(stage.rdkit.molecule, ensemble(stage.search.ensemble)[0], c) == ""]) > 0
-    error_message = "every conformer of CREST is another molecule: in the first ${molecule_changes(stage.rdkit.molecule, ensemble(stage.search.ensemble)[0], ensemble(output.ensemble)[0])}"
+    condition     = length([for c in ensemble(output.ensemble) : c if molecule_changes(stage.rdkit.molecule, of_isomer(ensemble(stage.search.ensemble), stage.isomer.smiles)[0], c) == ""]) > 0
+    error_message = "every conformer of CREST is another molecule: in the first ${molecule_changes(stage.rdkit.molecule, of_isomer(ensemble(stage.search.ensemble), stage.isomer.smiles)[0], ensemble(output.ensemble)[0])}"
   }
 }
 
 # The conformers of both searches, each once, the most stable first.
 stage "conformers" {
   enabled = var.search == "crest" && !stage.search.rigid
-  command = concat(["merge_conformers", stage.search.ensemble, stage.crest.ensemble, "--molecule", stage.rdkit.molecule, "--window", var.window, "--charge", mol.charge, "--uhf", mol.multiplicity - 1],
+  command = concat(["merge_conformers", stage.search.ensemble, stage.crest.ensemble, "--molecule", stage.rdkit.molecule, "--window", var.window, "--charge", mol.charge, "--uhf", mol.multiplicity - 1,
+    "--isomer", stage.isomer.smiles],
   var.solvent == "" ? [] : ["--alpb", var.solvent])
   programs = ["xtb"]
   timeout  = "1h"
@@ -170,16 +206,10 @@ stage "conformers" {
   }
 }
 
-# What a target's next attempts do otherwise. EF, MOPAC's optimiser for up to 33 atoms and here for all, stops short now and then, mostly on linear
-# molecules and flat surfaces; LBFGS gets on from there. The third attempt starts from longer bonds, with the Hessian computed at each step.
-locals {
-  optimiser = ["EF", "LBFGS", "EF RECALC=1 ITRY=1000"]
-}
-
 # PM7 starts from geometries that nothing symmetric is left in: rotors turned by 20 degrees, atoms moved by up to 0.15 Å.
 stage "pm7" {
   title    = "MOPAC PM7 calculation"
-  for_each = first(var.conformers, ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)))
+  for_each = first(var.conformers, of_isomer(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), stage.isomer.smiles))
   at_least = 1 # the result of the others counts, and the row says which conformer is missing
   timeout  = "${10 * pow(2, attempt)}m"
 
@@ -269,12 +299,12 @@ stage "final" {
 # The columns of the table. A cell is blank where there is no such conformer or no reference.
 merge {
   nheavy                     = stage.rdkit.nheavy
-  stereo_smiles              = stage.search.stereo_smiles
+  stereo_smiles              = stage.isomer.smiles
   crest_status               = contains([status(stage.crest), status(stage.conformers)], "FAILED") ? "FAILED" : status(stage.search, "SUCCESS")
-  crest_conformers_generated = coalesce(stage.crest.count, stage.search.count)
+  crest_conformers_generated = coalesce(stage.crest.count, length(of_isomer(ensemble(stage.search.ensemble), stage.isomer.smiles)))
   crest_time                 = round(seconds(stage.search) + coalesce(seconds(stage.crest), 0) + coalesce(seconds(stage.conformers), 0), 2)
-  mopac_status               = status(stage.pm7)
-  mopac_time                 = round(seconds(stage.pm7), 2)
+  mopac_status               = contains([status(stage.isomers), status(stage.minimum)], "FAILED") ? "FAILED" : status(stage.pm7)
+  mopac_time                 = round(seconds(stage.pm7) + coalesce(seconds(stage.isomers), 0) + coalesce(seconds(stage.minimum), 0), 2)
   delta_1                    = try(round(abs(mol.H298_cbs - stage.final.hof[0]), 5), null)
   delta_2                    = try(round(abs(mol.H298_cbs - stage.final.hof[1]), 5), null)
   delta_3                    = try(round(abs(mol.H298_cbs - stage.final.hof[2]), 5), null)

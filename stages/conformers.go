@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -36,14 +35,14 @@ type Work struct {
 func Builtins() []Builtin {
 	return []Builtin{{
 		Name: "conformers",
-		Description: "conformers POOL --molecule MOLFILE --charge Q --uhf N --window KCAL: optimises a pool of geometries with GFN2-xTB, " +
+		Description: "conformers POOL --molecule MOLECULE --charge Q --uhf N --window KCAL: optimises a pool of geometries with GFN2-xTB, " +
 			"and writes the different ones to conformers.xyz, the most stable first; --alpb SOLVENT for a solvent",
-		Version: "1",
+		Version: "2",
 		Run:     runConformers,
 	}, {
 		Name: "merge_conformers",
 		Description: "merge_conformers ENSEMBLE OTHER --molecule MOLFILE --charge Q --uhf N --window KCAL: optimises the lower conformers of two searches " +
-			"to the same criteria of GFN2-xTB, and writes the different ones to conformers.xyz, the most stable first",
+			"to the same criteria of GFN2-xTB, and writes the different ones to conformers.xyz, the most stable first, of each stereoisomer that is near the lowest",
 		Version: "1",
 		Run:     runMerge,
 	}}
@@ -80,6 +79,7 @@ type ensemble struct {
 	state  []string // xTB's words for method, charge and spin
 	window float64  // kcal/mol
 	xtb    string   // its version, once it ran
+	isomer string   // of the conformers to merge, "" for all
 }
 
 func runConformers(ctx context.Context, w Work) error {
@@ -97,7 +97,7 @@ func runConformers(ctx context.Context, w Work) error {
 // refine optimises members of all in several rounds, and writes what is left.
 func (e *ensemble) refine(ctx context.Context, all, members []*member, rounds []level) (err error) {
 	for _, l := range rounds {
-		if l.name != levels[0].name {
+		if l.name == levels[1].name {
 			if members, err = e.settle(ctx, members); err != nil {
 				return err
 			}
@@ -124,17 +124,19 @@ func (e *ensemble) refine(ctx context.Context, all, members []*member, rounds []
 	return os.WriteFile(filepath.Join(e.Dir, "conformers.xyz"), FormatXYZ(frames), 0o644)
 }
 
-// isomerWindow is how far above the lowest member, kcal/mol, an isomer's lowest may lie after the first level to be optimised further:
-// "loose" ends up to 4 kcal/mol above "normal" (propranolol).
-const isomerWindow = 5
+// How far above the lowest member the lowest of another stereoisomer may lie, kcal/mol by GFN2-xTB: after the first level to be optimised
+// further, since "loose" ends up to 4 kcal/mol above "normal" (propranolol), and after that to go on to PM7, which may find it lower.
+const (
+	isomerLoose  = 5
+	isomerNormal = 3
+)
 
-// settle keeps the members of one stereoisomer, that of the lowest energy: those of two are conformers of two compounds. The lowest two
-// members of each isomer that may become the lowest are optimised for that.
+// settle drops the stereoisomers that PM7 would not find the lowest. The lowest two members of each are optimised for that.
 func (e *ensemble) settle(ctx context.Context, members []*member) ([]*member, error) {
 	count := map[string]int{}
-	var tried, left []*member
+	var tried []*member
 	for _, x := range members {
-		if count[x.isomer]++; count[x.isomer] <= 2 && (x.Energy == nil || kcalPerHartree*(*x.Energy-*members[0].Energy) <= isomerWindow) {
+		if count[x.isomer]++; count[x.isomer] <= 2 && (x.Energy == nil || e.above(x, members[0]) <= isomerLoose) {
 			tried = append(tried, x)
 		}
 	}
@@ -149,20 +151,18 @@ func (e *ensemble) settle(ctx context.Context, members []*member) ([]*member, er
 		return nil, fmt.Errorf("none of %d stereoisomers is left after the optimisation with GFN2-xTB: the first %s", len(count), tried[0].dropped)
 	}
 	byEnergy(left)
-	lowest := map[string]float64{}
-	for _, x := range slices.Backward(left) {
-		lowest[x.isomer] = kcalPerHartree * (*x.Energy - *left[0].Energy)
-	}
-	fmt.Fprintf(e.Log, "%d stereoisomers were searched; the lowest is %s\n", len(count), left[0].isomer)
-	for _, isomer := range slices.Sorted(maps.Keys(count)) {
-		if energy, known := lowest[isomer]; known && isomer != left[0].isomer {
-			fmt.Fprintf(e.Log, "%8.3f kcal/mol above: %s\n", energy, isomer)
+	fmt.Fprintf(e.Log, "%d stereoisomers; kcal/mol by GFN2-xTB of the lowest conformers:\n", len(count))
+	near := map[string]bool{}
+	for _, x := range left {
+		if _, seen := near[x.isomer]; !seen {
+			near[x.isomer] = e.above(x, left[0]) <= isomerNormal
+			fmt.Fprintf(e.Log, "%9.3f  %s\n", e.above(x, left[0]), x.isomer)
 		}
 	}
 	var kept []*member
 	for _, x := range members {
-		if x.dropped == "" && x.isomer != left[0].isomer {
-			x.dropped = "is of another stereoisomer"
+		if x.dropped == "" && !near[x.isomer] {
+			x.dropped = "is of a stereoisomer of higher energy"
 		}
 		if x.dropped == "" {
 			kept = append(kept, x)
@@ -170,6 +170,11 @@ func (e *ensemble) settle(ctx context.Context, members []*member) ([]*member, er
 	}
 	byEnergy(kept)
 	return kept, nil
+}
+
+// above is how far a member lies above another, kcal/mol.
+func (e *ensemble) above(x, other *member) float64 {
+	return kcalPerHartree * (*x.Energy - *other.Energy)
 }
 
 // readEnsemble reads the command's words and the files that they name.
@@ -181,11 +186,12 @@ func readEnsemble(w Work) (*ensemble, []*member, error) {
 	uhf := flags.Int("uhf", 0, "")
 	window := flags.Float64("window", 6, "")
 	solvent := flags.String("alpb", "", "")
+	isomer := flags.String("isomer", "", "")
 	if len(w.Args) == 0 || strings.HasPrefix(w.Args[0], "-") {
 		return nil, nil, errors.New("conformers: name the pool's xyz file first, as stage.rdkit.pool")
 	}
 	if err := flags.Parse(w.Args[1:]); err != nil || flags.NArg() > 0 {
-		return nil, nil, fmt.Errorf("conformers: can't understand %q (want POOL --molecule MOLFILE --charge Q --uhf N --window KCAL)", w.Args)
+		return nil, nil, fmt.Errorf("conformers: can't understand %q (want POOL --molecule MOLECULE --charge Q --uhf N --window KCAL)", w.Args)
 	}
 	if *molecule == "" || *uhf < 0 || !(*window > 0 && *window <= 100) {
 		return nil, nil, errors.New("conformers: want --molecule with the description of the molecule or a molfile, --uhf of 0 or more, and --window between 0 and 100 kcal/mol")
@@ -194,7 +200,7 @@ func readEnsemble(w Work) (*ensemble, []*member, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &ensemble{Work: w, window: *window, state: []string{"--gfn", "2", "--chrg", strconv.Itoa(*charge), "--uhf", strconv.Itoa(*uhf)}}
+	e := &ensemble{Work: w, isomer: *isomer, window: *window, state: []string{"--gfn", "2", "--chrg", strconv.Itoa(*charge), "--uhf", strconv.Itoa(*uhf)}}
 	if *solvent != "" {
 		e.state = append(e.state, "--alpb", *solvent)
 	}

@@ -117,6 +117,80 @@ func TestConformers(t *testing.T) {
 	}
 }
 
+// Of what a SMILES leaves open the isomer of the lowest energy by GFN2-xTB is searched, and none of another.
+func TestOpenStereo(t *testing.T) {
+	for _, test := range []struct{ smiles, isomers, lowest string }{
+		{"CC=N", "2", "[H]/N=C\\C"},
+		{"N=CO", "2", "[H]/N=C/O"},
+		{"O=CC=CO", "2", "O=C/C=C\\O"},
+		{"OC(=O)C=CC(=O)O", "2", "O=C(O)/C=C/C(=O)O"},
+		{"[H]/N=C/C", "", "[H]/N=C/C"},
+		{"OC1CCC1O", "2", ""}, // by MMFF94s cis is lower
+	} {
+		frames, account, err := searchIn(t, embedded(t, test.smiles), "0", "0", realRun)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", test.smiles, err, account)
+		}
+		for _, f := range frames {
+			if f.Isomer != frames[0].Isomer || test.lowest != "" && f.Isomer != test.lowest {
+				t.Errorf("%s: %q, want %q", test.smiles, f.Isomer, test.lowest)
+			}
+		}
+		if said := strings.Contains(account, test.isomers+" stereoisomers were searched"); said != (test.isomers != "") {
+			t.Errorf("%s: the account says:\n%s", test.smiles, account)
+		}
+	}
+}
+
+// What embed.py builds of molecules that RDKit has trouble with: how many isomers, and the first by its SMILES.
+func TestEmbedHard(t *testing.T) {
+	for _, test := range []struct {
+		smiles  string
+		words   []string
+		isomers int
+		first   string
+	}{
+		{"C1C2CC1C2", nil, 1, ""},
+		{"C1CC2C1CC2", nil, 1, "C1C[C@H]2CC[C@@H]12"},
+		{"C1C2OOC12", nil, 1, ""}, // RDKit's minimiser gives up on some seeds
+		{"C1C2C3C1N23", nil, 1, ""},
+		{"C12C3C4C1C5C2C3C45", nil, 1, ""},
+		{"OC1CCC(O)CC1", nil, 2, ""},
+		{"CC(O)C(O)C", nil, 2, ""},
+		{"CC(O)C", nil, 1, "CC(C)O"},
+		{"CCC(C)O", nil, 1, ""}, // two mirror images
+		{"C[C@H](F)C(Cl)Br", nil, 2, ""},
+		{"C1CCC/C=C/CC1", nil, 1, "C1=C/CCCCCC/1"},
+		{"C1CCC/C=C\\CC1", nil, 1, "C1=C\\CCCCCC/1"},
+		{"F/C=C/C=CF", nil, 2, ""},
+		{"FS(F)(F)(F)(F)F", nil, 1, ""},
+		{"F[P-](F)(F)(F)(F)F", []string{"--charge", "-1"}, 1, ""},
+		{"FP(F)(F)(F)F", nil, 1, ""},
+		{"FBr(F)(F)(F)F", nil, 1, ""},
+		{"OC1CCC(O)CC1", []string{"--open-stereo", "first"}, 1, ""},
+	} {
+		dir := embedded(t, test.smiles, test.words...)
+		pool, err := ReadXYZ(filepath.Join(dir, "pool.xyz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		isomers := map[string]bool{}
+		for _, f := range pool {
+			isomers[f.Isomer] = true
+			for i := range f.Symbols {
+				for j := range i {
+					if f.relative(i, j) < 0.5 {
+						t.Errorf("%s: atoms %d and %d lie in one place", test.smiles, j+1, i+1)
+					}
+				}
+			}
+		}
+		if len(isomers) != test.isomers || test.first != "" && pool[0].Isomer != test.first {
+			t.Errorf("%s: %v, want %d, the first %q", test.smiles, isomers, test.isomers, test.first)
+		}
+	}
+}
+
 func TestSearchIsDeterministic(t *testing.T) {
 	var first [][]byte
 	for range 2 {
@@ -300,6 +374,8 @@ func TestEmbedRefuses(t *testing.T) {
 		{"CC(C)(C)(C)C", nil, "RDKit can't read the SMILES 'CC(C)(C)(C)C': atom 2 (C) has 5 bonds, more than it can have"},
 		{"", nil, "the SMILES is empty"},
 		{"C.C", nil, "2 separate parts"},
+		{"CC=CC", []string{"--open-stereo", "refuse"}, "the SMILES leaves open which of 2 stereoisomers is meant"},
+		{"C[C@]12C[C@@]3(C)C[C@](C)(C1)C[C@](C)(C2)C3", nil, "RDKit builds no geometry of this molecule with the stereo that the SMILES states"},
 		{"*C", nil, "atom of no element"},
 		{"[U]", nil, "GFN2-xTB ends at Rn"},
 		{"[Rn]", nil, "has Rn, for which PM7 has no parameters"},

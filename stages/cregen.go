@@ -50,7 +50,7 @@ func (m *Matcher) fold(members []*member, like likeness, window float64) []*memb
 			continue
 		}
 		x.shape = m.shape(x.Frame)
-		if at := slices.IndexFunc(kept, func(k *member) bool { return m.alike(k, x, like) }); at >= 0 {
+		if at := slices.IndexFunc(kept, func(k *member) bool { return k.isomer == x.isomer && m.alike(k, x, like) }); at >= 0 {
 			kept[at].folded += 1 + x.folded
 			x.dropped = "the same as member " + strconv.Itoa(kept[at].number)
 			continue

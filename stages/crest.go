@@ -58,3 +58,19 @@ func parseCREST(data []byte) ([]Frame, error) {
 	}
 	return frames, nil
 }
+
+// Isomers are the first conformers of each stereoisomer (Frame.Isomer) of an ensemble, in its order.
+func Isomers(ensemble []Frame) []Frame {
+	var out []Frame
+	for _, f := range ensemble {
+		if !slices.ContainsFunc(out, func(o Frame) bool { return o.Isomer == f.Isomer }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// OfIsomer are the conformers of an ensemble that are of a stereoisomer, in its order.
+func OfIsomer(ensemble []Frame, isomer string) []Frame {
+	return slices.DeleteFunc(slices.Clone(ensemble), func(f Frame) bool { return f.Isomer != isomer })
+}

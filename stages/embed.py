@@ -781,13 +781,11 @@ def build(given):
 
     members = [(xyz, energy, pool.isomer) for pool in pools for xyz, energy in pool.members]
     mol = with_coords(mol, members[0][0])
-    named = Chem.Mol(mol)
-    Chem.AssignStereochemistryFrom3D(named)
-    plain = without_hydrogens(named)
+    plain = isomer_of(mol, pools[0])
     properties = {
         "canonical_smiles": Chem.MolToSmiles(without_hydrogens(mol)),
         "isomers": [p.isomer for p in pools],
-        "inchikey": inchikey(plain),
+        "inchikeys": {p.isomer: inchikey(isomer_of(mol, p)) for p in pools},
         "formula": rdMolDescriptors.CalcMolFormula(mol),
         "natoms": mol.GetNumAtoms(),
         "nheavy": mol.GetNumHeavyAtoms(),
@@ -813,6 +811,13 @@ def build(given):
         "geometry.xyz": xyz_text(mol, members[:1]),
         "pool.xyz": xyz_text(mol, moved),
     }
+
+
+def isomer_of(mol, pool):
+    """The molecule with the stereo of a pool, without hydrogens."""
+    named = with_coords(mol, pool.members[0][0])
+    Chem.AssignStereochemistryFrom3D(named)
+    return without_hydrogens(named)
 
 
 def description(mol, stereo):

@@ -22,10 +22,14 @@ func Functions() []Function {
 		{"conformers", "All geometries of an xyz file, in the file's order, each as xyz gives it.",
 			`conformers(output.ensemble)`, ReadXYZ, 1},
 		{"ensemble", "All geometries of an xyz file of conformers, the lowest energy first; CREST's own files are not strictly sorted.",
-			`first(3, ensemble(stage.search.ensemble))`, Ensemble, 1},
+			`first(3, ensemble(stage.search.ensemble))`, Ensemble, 2},
+		{"isomers", "The first conformer of each stereoisomer of an ensemble, in its order. A conformer's isomer is its SMILES.",
+			`isomers(ensemble(stage.search.ensemble))`, Isomers, 1},
+		{"of_isomer", "The conformers of an ensemble that are of one stereoisomer, in its order.",
+			`of_isomer(ensemble(stage.search.ensemble), stage.isomer.smiles)`, OfIsomer, 1},
 		{"mopac", "The result of a MOPAC run (optimisation, 1SCF or FORCE): hof (kcal/mol at 298.15 K), gradient_norm (kcal/mol/Å), ionization_potential, homo, lumo (eV), " +
 			"dipole (debye), point_group, method, version, valence_electrons, spin_squared, soft_stop. An error that says why when the run is no result.",
-			`mopac(output.out, output.aux)`, ReadMOPAC, 1},
+			`mopac(output.out, output.aux)`, ReadMOPAC, 2},
 		{"mopac_geometry", "The final geometry of a MOPAC run, as xyz gives it. Four decimals unless the deck says AUX(PRECISION=9).",
 			`mopac_geometry(output.aux)`, MOPACGeometry, 1},
 		{"mopac_state", `MOPAC's keywords for a charge and a multiplicity from 1 to 9, as "CHARGE=-1 DOUBLET UHF".`,
@@ -34,7 +38,7 @@ func Functions() []Function {
 			`mopac_cartesian(each.value)`, MOPACCartesian, 1},
 		{"xtb", "The result of an xTB run, from its standard output: energy (hartree), gradient_norm (hartree/bohr), homo_lumo_gap (eV), converged (of an optimisation), version, " +
 			"zero_point_energy (hartree), imaginary_frequencies. An error that says why when the run is no result.",
-			`xtb(output.log).homo_lumo_gap`, ReadXTB, 1},
+			`xtb(output.log).homo_lumo_gap`, ReadXTB, 2},
 		{"molecule_changes", `How a geometry has become another molecule than the one described, given the geometry before: "" or words as ` +
 			`"C1–O3 is broken (2.31 Å); H7 moved from O2 to N5", or "C2 is turned inside out" where the SMILES states stereo.`,
 			`molecule_changes(stage.rdkit.molecule, each.value, mopac_geometry(output.aux))`, MoleculeChanges, 2},

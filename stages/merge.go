@@ -11,7 +11,7 @@ import (
 // runMerge makes one ensemble of those of two searches: the fast one's and CREST's. Both are by GFN2-xTB, but optimised to different criteria, so that
 // the lower ones are optimised once more, to the same. Conformers of the second that are another molecule are left out; the account names them.
 func runMerge(ctx context.Context, w Work) error {
-	const usage = "merge_conformers: want ENSEMBLE OTHER --molecule MOLFILE --charge Q --uhf N --window KCAL"
+	const usage = "merge_conformers: want ENSEMBLE OTHER --molecule MOLECULE --charge Q --uhf N --window KCAL --isomer SMILES"
 	if len(w.Args) < 2 || strings.HasPrefix(w.Args[1], "-") {
 		return errors.New(usage)
 	}
@@ -29,6 +29,12 @@ func runMerge(ctx context.Context, w Work) error {
 		return fmt.Errorf("%s: a conformer has no energy in its comment", w.Args[0])
 	}
 	byEnergy(members)
+	if e.isomer != "" {
+		members = slices.DeleteFunc(members, func(x *member) bool { return x.isomer != e.isomer })
+	}
+	if len(members) == 0 {
+		return fmt.Errorf("%s: no conformer is of the isomer %s", w.Args[0], e.isomer)
+	}
 	fmt.Fprintf(w.Log, "members 1 to %d are of %s, the others of %s\n", len(members), w.Args[0], file)
 	all := members
 	reference := members[0].Frame

@@ -23,6 +23,7 @@ func TestReadMOPAC(t *testing.T) {
 	}{
 		{"water", MOPAC{-57.79986, p(0.02841), p(12.1153), p(-12.115), p(4.049), p(2.12929), "C2v", "PM7", "22.0.6", 8, nil, ""}},
 		{"water_precise_aux", MOPAC{-57.799859353, p(0.02841), p(12.115285213), p(-12.115), p(4.049), p(2.12929203), "C2v", "PM7", "22.0.6", 8, nil, ""}},
+		{"water_2016", MOPAC{-57.79986, p(0.02841), p(12.1153), p(-12.115), p(4.049), p(2.12929), "C2v", "PM7", "22.0.6", 8, nil, ""}},
 		{"water_1scf", MOPAC{-57.68944, nil, p(12.031), p(-12.031), p(3.968), p(2.15965), "C2v", "PM7", "22.0.6", 8, nil, ""}},
 		{"water_force", MOPAC{-57.799859, p(0.0305), p(12.1153), nil, nil, p(2.1293), "C2v", "PM7", "22.0.6", 8, nil, ""}},
 		{"methyl", MOPAC{27.96966, p(0.04271), p(9.96722), p(-9.967), p(0.54), p(0.000238795), "D3h", "PM7", "22.0.6", 7, p(0.752845), ""}},
@@ -51,6 +52,18 @@ func TestReadMOPAC(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What no result depends on may be unreadable, and advice must not name what was done.
+func TestReadMOPACOut(t *testing.T) {
+	out := string(read(t, "testdata/mopac/water.out"))
+	run, _, err := parseMOPACOut(strings.Replace(out, "-12.115", "*******", 1))
+	if err != nil || run.HOMO != nil || run.HOF != -57.79986 {
+		t.Errorf("stars for an orbital's energy: %+v, %v", run, err)
+	}
+	soft := string(read(t, "testdata/mopac/serine_14.out"))
+	_, _, err = parseMOPACOut("          Geometry optimization using L-BFGS\n" + soft)
+	wantError(t, err, "the keyword EF may get further")
 }
 
 func TestReadMOPACRefuses(t *testing.T) {

@@ -49,6 +49,9 @@ func TestReadXTBRefuses(t *testing.T) {
 	wantError(t, err, missing+": no such file")
 
 	out := string(read(t, "testdata/xtb/opt.stdout"))
+	if run, err := parseXTB(strings.ReplaceAll(out, "12.893059551865", "NaN")); err != nil || run.Gap != nil {
+		t.Errorf("a gap that is NaN, as of H⁻: %+v, %v", run, err)
+	}
 	for _, test := range []struct{ name, out, words string }{
 		{"empty", "\n", "xTB wrote no output"},
 		{"killed", out[:20000], "stopped before its end"},

@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
 
@@ -31,7 +32,7 @@ func export(format, out string, o Options) error {
 		p.Artefacts = o.Artefacts
 	}
 	if out == "" {
-		return exportTo(os.Stdout, os.Stderr, format, p.Table, p.Artefacts)
+		return exportTo(os.Stdout, os.Stderr, format, p)
 	}
 	if sameFile(out, p.Table) {
 		return fmt.Errorf("-out=%s: that is the table itself; give another name", out)
@@ -41,7 +42,7 @@ func export(format, out string, o Options) error {
 		return fmt.Errorf("-out=%s: %w", out, err)
 	}
 	defer func() { _ = f.Cleanup() }()
-	if err := exportTo(f, os.Stderr, format, p.Table, p.Artefacts); err != nil {
+	if err := exportTo(f, os.Stderr, format, p); err != nil {
 		return err
 	}
 	return f.CloseAtomicallyReplace()
@@ -54,20 +55,20 @@ func sameFile(a, b string) bool {
 }
 
 // exportTo streams: it keeps one row, or one molecule, in memory. What a reader should know of molecules left out goes to about.
-func exportTo(w, about io.Writer, format, table, artefacts string) error {
+func exportTo(w, about io.Writer, format string, p *pipeline.Pipeline) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	var err error
 	switch format {
 	case "", "json":
-		err = exportRows(table, &jsonRows{out: out, array: true})
+		err = exportRows(p.Table, &jsonRows{out: out, array: true})
 	case "jsonl":
-		err = exportRows(table, &jsonRows{out: out})
+		err = exportRows(p.Table, &jsonRows{out: out})
 	case "csv":
-		err = exportRows(table, &csvRows{out: csv.NewWriter(out)})
+		err = exportRows(p.Table, &csvRows{out: csv.NewWriter(out)})
 	case "sdf", "xyz":
 		var st *store.Store
-		if st, err = store.Open(artefacts); err == nil {
-			err = exportConformers(out, about, table, st, format)
+		if st, err = store.Open(p.Artefacts); err == nil {
+			err = exportConformers(out, about, p.Table, st, format, p.Stage(mergedStage) != nil && !p.Stage(mergedStage).Off())
 		}
 	default:
 		return fmt.Errorf("-format=%s: json, jsonl, csv, sdf or xyz", format)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"strings"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/packed"
@@ -18,14 +19,17 @@ import (
 // What an export takes from the shipped pipeline: the stages and their outputs and values by these names. A pipeline that names them otherwise
 // exports no conformers until it has stages of these names.
 const (
-	moleculeStage, moleculeOutput, propertiesOutput = "rdkit", "molecule", "properties" // the bonds; the InChIKey
-	ensembleStage, ensembleOutput                   = "search", "ensemble"              // the energies, in the order of the conformers
-	geometryStage, geometryOutput                   = "pm7", "aux"                      // one target a conformer
-	finalStage                                      = "final"                           // its value hof: one of each conformer
+	moleculeStage, moleculeOutput, propertiesOutput = "rdkit", "molfile", "properties"   // the bonds; the InChIKeys
+	ensembleStage, mergedStage, ensembleOutput      = "search", "conformers", "ensemble" // the energies, in the order of the conformers
+	isomerStage                                     = "isomer"                           // its value smiles: the stereoisomer of the conformers
+	geometryStage, geometryOutput                   = "pm7", "aux"                       // one target a conformer
+	lowestStage, minimumStage                       = "lowest", "minimum"                // which conformer the lowest is; its second optimisation
+	finalStage                                      = "final"                            // its value hof: one of each conformer
 )
 
 // exportConformers writes a record for each PM7 conformer of the molecules whose status is OK, the most stable by GFN2-xTB first.
-func exportConformers(w *bufio.Writer, about io.Writer, table string, st *store.Store, format string) error {
+// merged says whether the pipeline has the conformers of two searches.
+func exportConformers(w *bufio.Writer, about io.Writer, table string, st *store.Store, format string, merged bool) error {
 	s, err := csvmerge.OpenStream(table)
 	if err != nil {
 		return err
@@ -48,7 +52,7 @@ func exportConformers(w *bufio.Writer, about io.Writer, table string, st *store.
 		if err := csvmerge.SafeID(id); err != nil {
 			return fmt.Errorf("%s: %q: %w", table, id, err)
 		}
-		n, err := exportMolecule(w, s, st, id, format)
+		n, err := exportMolecule(w, s, st, id, format, merged)
 		if err != nil {
 			return err
 		}
@@ -61,7 +65,7 @@ func exportConformers(w *bufio.Writer, about io.Writer, table string, st *store.
 	return nil
 }
 
-func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, format string) (n int, err error) {
+func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, format string, merged bool) (n int, err error) {
 	man, err := st.Manifest(id)
 	if err != nil {
 		return 0, err
@@ -79,6 +83,7 @@ func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, fo
 		return ""
 	}
 	molecule := path(moleculeStage, moleculeOutput)
+	isomer, _ := value(man, isomerStage, "smiles").(string)
 	if len(targets) == 0 || molecule == "" {
 		return 0, nil
 	}
@@ -87,18 +92,26 @@ func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, fo
 		return 0, err
 	}
 	var ensemble []stages.Frame
-	if file := path(ensembleStage, ensembleOutput); file != "" {
+	file := path(ensembleStage, ensembleOutput)
+	if merged && path(mergedStage, ensembleOutput) != "" {
+		file = path(mergedStage, ensembleOutput)
+	}
+	if file != "" {
 		if ensemble, err = stages.Ensemble(file); err != nil {
 			return 0, err
 		}
+		ensemble = stages.OfIsomer(ensemble, isomer)
 	}
-	key := inchiKey(path(moleculeStage, propertiesOutput))
+	key := inchiKey(path(moleculeStage, propertiesOutput), isomer)
 	for _, target := range targets {
 		var rank int // from 0; the conformer's place in the ensemble too
 		if _, err := fmt.Sscanf(target, geometryStage+"/%d", &rank); err != nil {
 			return n, fmt.Errorf("%s: %q is no conformer", id, target)
 		}
 		rank--
+		if isMinimum(man, target, rank) {
+			target = minimumStage
+		}
 		file := path(target, geometryOutput)
 		if file == "" {
 			return n, fmt.Errorf("%s/%s has no output %q, which holds the geometry", id, target, geometryOutput)
@@ -111,7 +124,7 @@ func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, fo
 		if hof := finalHOF(man, rank); hof != nil {
 			values["hof"] = hof
 		}
-		tags := conformerTags(s, id, rank, values, ensemble, key)
+		tags := conformerTags(s, id, rank, values, ensemble, isomer, key)
 		text := ""
 		if format == "xyz" {
 			text, err = stages.ExtXYZ(frame, xyzTags(tags))
@@ -129,14 +142,26 @@ func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, fo
 	return n, nil
 }
 
+// value is a value of a stage's result, nil where there is none.
+func value(man *store.Manifest, stage, name string) any {
+	if r := man.Targets[stage]; r != nil && r.Outcome == store.OK {
+		return r.Values[name]
+	}
+	return nil
+}
+
+// isMinimum reports whether a conformer is the lowest and its second optimisation, from a perturbed geometry, the lower one.
+func isMinimum(man *store.Manifest, target string, rank int) bool {
+	lowest, _ := value(man, lowestStage, "rank").(float64)
+	first, _ := value(man, target, "hof").(float64)
+	second, ok := value(man, minimumStage, "hof").(float64)
+	return ok && int(lowest) == rank+1 && second < first
+}
+
 // finalHOF is a conformer's heat of formation as the final stage has it: corrected where MOPAC counted the triple bonds of another geometry. nil where there is
 // no such value.
 func finalHOF(man *store.Manifest, rank int) any {
-	final := man.Targets[finalStage]
-	if final == nil || final.Outcome != store.OK {
-		return nil
-	}
-	if list, _ := final.Values["hof"].([]any); rank < len(list) {
+	if list, _ := value(man, finalStage, "hof").([]any); rank < len(list) {
 		return list[rank]
 	}
 	return nil
@@ -144,7 +169,7 @@ func finalHOF(man *store.Manifest, rank int) any {
 
 // conformerTags are the facts of a conformer. Energies: HOF is MOPAC's heat of formation at 298.15 K in the gas, delta its distance from H298_cbs, both
 // kcal/mol; GFN2 is xTB's total energy, hartree.
-func conformerTags(s *csvmerge.Stream, id string, rank int, values map[string]any, ensemble []stages.Frame, key string) []stages.Tag {
+func conformerTags(s *csvmerge.Stream, id string, rank int, values map[string]any, ensemble []stages.Frame, isomer, key string) []stages.Tag {
 	hof, _ := values["hof"].(float64)
 	tags := []stages.Tag{{Name: "mol_id", Value: id}, {Name: "conformer_rank", Value: int64(rank + 1)}, {Name: "HOF_kcal_mol", Value: round9(hof)}}
 	add := func(name string, value any) { tags = append(tags, stages.Tag{Name: name, Value: value}) }
@@ -155,6 +180,7 @@ func conformerTags(s *csvmerge.Stream, id string, rank int, values map[string]an
 		add("E_GFN2_hartree", *ensemble[rank].Energy)
 	}
 	add("SMILES", s.Cell("smiles").Value(csvmerge.SMILES))
+	add("stereo_SMILES", isomer)
 	add("InChIKey", key)
 	add("charge", withDefault(s.Cell("charge").Value(csvmerge.Integer), 0))
 	add("multiplicity", withDefault(s.Cell("multiplicity").Value(csvmerge.Integer), 1))
@@ -182,23 +208,23 @@ func xyzTags(tags []stages.Tag) []stages.Tag {
 		switch t.Name {
 		case "HOF_kcal_mol":
 			out = append(out, stages.Tag{Name: "energy", Value: t.Value}, stages.Tag{Name: "energy_unit", Value: "kcal/mol"})
-		case "SMILES":
-			t.Name = "smiles"
+		case "SMILES", "stereo_SMILES":
+			t.Name = strings.ToLower(t.Name)
 		}
 		out = append(out, t)
 	}
 	return out
 }
 
-// inchiKey is the InChIKey of a molecule's properties, "" where there is none: RDKit may be built without InChI.
-func inchiKey(file string) string {
+// inchiKey is the InChIKey of a stereoisomer in a molecule's properties, "" where there is none: RDKit may be built without InChI.
+func inchiKey(file, isomer string) string {
 	if file == "" {
 		return ""
 	}
 	data, err := packed.ReadFile(file, 1<<20)
-	var properties struct{ InchiKey string }
+	var properties struct{ InchiKeys map[string]string }
 	if err = errors.Join(err, json.Unmarshal(data, &properties)); err != nil {
 		return ""
 	}
-	return properties.InchiKey
+	return properties.InchiKeys[isomer]
 }

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"grimperium/internal/pipeline"
 )
 
 func exported(t *testing.T, format, table string) string {
@@ -19,7 +21,7 @@ func exported(t *testing.T, format, table string) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := exportTo(&out, io.Discard, format, path, t.TempDir()); err != nil {
+	if err := exportTo(&out, io.Discard, format, &pipeline.Pipeline{Table: path, Artefacts: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -75,7 +77,7 @@ func growth(t *testing.T, format string, rows int) uint64 {
 	}
 	f.Close()
 	heap := &heapWatcher{every: 1 << 20}
-	if err := exportTo(heap, io.Discard, format, path, t.TempDir()); err != nil {
+	if err := exportTo(heap, io.Discard, format, &pipeline.Pipeline{Table: path, Artefacts: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
 	if heap.written < rows {
