@@ -41,13 +41,14 @@ MAX_SYMMETRY = 720   # permutations of equivalent atoms tried
 TIME_LIMIT = 300.0   # s of CPU for embedding and relaxing
 TRIES = 100          # for one embedding, of a molecule for which that is all
 CHUNK = 25           # embeddings between two looks at the clock
+MIRROR = np.array([-1.0, 1.0, 1.0])
 SECOND = 7919        # added to the seed when the first one gives no geometry at all
 MAX_ISOMERS = 16     # stereoisomers searched where the SMILES leaves stereo open
 MOST_EMBEDDINGS = 1200  # of all stereoisomers together
 LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
 OPEN_STEREO = {
-    "lowest": "the SMILES leaves stereo open: all isomers were searched, the result is of the lowest (stereo_smiles)",
-    "first": "the SMILES leaves stereo open: the result is of the first isomer (stereo_smiles), not of the lowest",
+    "lowest": "the SMILES leaves stereo open: {} were searched, the result is of the lowest (stereo_smiles)",
+    "first": "the SMILES leaves stereo open: of {} the result is of the first (stereo_smiles), not of the lowest",
 }
 
 Chem.SetAllowNontetrahedralChirality(False)  # SF6 has no isomers
@@ -646,32 +647,45 @@ class Stereo:
         for kind, atoms in self.stated:
             if kind == "double bond" and found.GetBondBetweenAtoms(*atoms[1:3]).GetStereo() != self.mol.GetBondBetweenAtoms(*atoms[1:3]).GetStereo():
                 return None  # the atoms about the bond are in no plane at all
-        name = Chem.MolToSmiles(without_hydrogens(found))
+        name = smiles_of(found)
         if name not in self.names:
             self.open.update(dict.fromkeys(stereo_elements(found)))
             self.names[name] = name
             if not self.handed:
-                self.names[mirrored(found)] = name
+                self.names[smiles_of(mirror_image(found))] = name
         return self.names[name]
 
     def variants(self):
-        """The molecule with what the SMILES leaves open settled in each way that RDKit sees, mirror images once; at most MAX_ISOMERS."""
+        """The molecule with what the SMILES leaves open settled in each way that RDKit sees, mirror images once."""
         options = EnumerateStereoisomers.StereoEnumerationOptions(onlyUnassigned=True, unique=True, maxIsomers=4 * MAX_ISOMERS, rand=1)
         found, seen = [], set()
         for variant in EnumerateStereoisomers.EnumerateStereoisomers(self.mol, options):
-            name = Chem.MolToSmiles(without_hydrogens(variant))
+            name = smiles_of(variant)
             if name not in seen:
-                seen |= {name} if self.handed else {name, mirrored(variant)}
+                seen |= {name} if self.handed else {name, smiles_of(mirror_image(variant))}
                 found.append(variant)
-        return found[:MAX_ISOMERS]
+        return found
 
 
-def mirrored(mol):
-    """The SMILES of the mirror image."""
+def mirror_image(mol):
     mol = Chem.Mol(mol)
     for atom in mol.GetAtoms():
         atom.InvertChirality()
+    return mol
+
+
+def smiles_of(mol):
+    """The canonical SMILES of a molecule, whose hydrogens are atoms."""
     return Chem.MolToSmiles(without_hydrogens(mol))
+
+
+def embed_image(mol, stereo, *limits):
+    """What embed gives, but of two mirror images the same one is embedded: their conformers and energies are then the same."""
+    image = mirror_image(mol)
+    if smiles_of(mol) <= smiles_of(image):
+        return embed(mol, stereo, *limits)
+    coords, energies, field, raw = embed(image, Stereo(mirror_image(stereo.mol)), *limits)
+    return [x * MIRROR for x in coords], energies, field, [x * MIRROR for x in raw]
 
 
 class Pool:
@@ -694,13 +708,13 @@ def make_pools(mol, count, seed, flexible):
         name = stereo.isomer(xyz) if stereo.kept(xyz) else None  # a relaxation may, rarely, turn a centre over
         return pools.setdefault(name, Pool(name, mol)) if name else None
 
-    variants = stereo.variants()
+    variants = stereo.variants()[:MAX_ISOMERS]
     # RDKit can't embed some cages with the stereo that it sees in them, as bicyclo[1.1.1]pentane; without, it can.
     for variant, first in [*((v, seed) for v in variants), (mol, seed), (mol, seed + SECOND)]:
         if variant is mol and pools:
             break
-        coords, energies, found, raw = embed(variant, stereo, min(count, MOST_EMBEDDINGS // len(variants)), first,
-                                             TIME_LIMIT / len(variants))
+        coords, energies, found, raw = embed_image(variant, stereo, min(count, MOST_EMBEDDINGS // len(variants)), first,
+                                                   TIME_LIMIT / len(variants))
         if not coords:
             continue
         field, near = found, {}
@@ -775,7 +789,9 @@ def build(given):
         raise Unusable(f"the SMILES leaves open which of {len(pools)} stereoisomers is meant, and open_stereo is \"refuse\": "
                       f"{', '.join(p.isomer for p in pools)}")
     if len(pools) > 1:
-        warnings.append(OPEN_STEREO[given.open_stereo])
+        left_out = len(stereo.variants()) - MAX_ISOMERS
+        which = f"{MAX_ISOMERS} of its {MAX_ISOMERS + left_out} isomers or more" if left_out > 0 else "all its isomers"
+        warnings.append(OPEN_STEREO[given.open_stereo].format(which))
     if given.open_stereo == "first":
         pools = pools[:1]
 

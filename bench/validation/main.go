@@ -1,5 +1,6 @@
-// Validation computes the molecules of testdata/molecules.csv and testdata/molecules_200.csv from nothing, with the pipeline and the programs of
-// this checkout, and writes docs/validation.md: what came out beside the PM7 values that MOPAC's authors publish.
+// Validation computes the molecules of testdata/molecules.csv, molecules_200.csv and random_small.csv from nothing, with the pipeline and the
+// programs of this checkout, and writes docs/validation.md: what came out beside the PM7 values that MOPAC's authors publish, which results are
+// no minima, and which molecules fail.
 //
 //	go run ./bench/validation
 package main
@@ -23,16 +24,17 @@ const tolerance = 0.1 // kcal/mol
 
 // result is a molecule after the run. Heats of formation are in kcal/mol at 298.15 K, NaN where there is none.
 type result struct {
-	name, smiles, charge, multiplicity, conformers string
-	status, message                                string
-	hof, published, seed, cbs, delta               float64
-	tries                                          int // batches it took
-	why                                            string
+	id, name, smiles, charge, multiplicity, conformers string
+	status, message                                    string
+	hof, published, seed, cbs, delta                   float64
+	tries                                              int // batches it took
+	why                                                string
 }
 
 // set is a table of molecules and what became of them.
 type set struct {
 	results []result
+	folder  string // of the artefacts
 	elapsed time.Duration
 	batches int
 	first   []string // what failed in the first batch, and why
@@ -53,9 +55,10 @@ func main() {
 		r.name, r.published, r.seed = p["name"], number(p["pm7_hof_published_kcal_mol"]), number(p["pm7_hof_from_smiles_kcal_mol"])
 	}
 	more := compute(dir, "testdata/molecules_200.csv", why)
+	random := compute(dir, "testdata/random_small.csv", why)
 	out, err := os.Create("docs/validation.md")
 	check(err)
-	write(out, known, more)
+	write(out, known, more, random)
 	check(out.Close())
 }
 
@@ -71,9 +74,9 @@ func compute(dir, table string, why map[string]string) set {
 	data, err := os.ReadFile(table)
 	check(err)
 	check(os.WriteFile(work, data, 0o644))
-	s, start := set{}, time.Now()
+	s, start := set{folder: strings.TrimSuffix(work, ".csv")}, time.Now()
 	for ok := false; !ok && s.batches < 3; s.batches++ {
-		cmd := exec.Command("go", "tool", "mage", "batch", "-jobs="+strconv.Itoa(runtime.NumCPU()), "-table="+work, "-artefacts="+strings.TrimSuffix(work, ".csv"))
+		cmd := exec.Command("go", "tool", "mage", "batch", "-jobs="+strconv.Itoa(runtime.NumCPU()), "-table="+work, "-artefacts="+s.folder)
 		cmd.Stderr = os.Stderr
 		ok = cmd.Run() == nil
 		for _, r := range read(work) {
@@ -86,7 +89,7 @@ func compute(dir, table string, why map[string]string) set {
 	s.elapsed = time.Since(start)
 	for _, r := range read(work) {
 		tries, _ := strconv.Atoi(r["reruns"])
-		s.results = append(s.results, result{name: r["published_as"], smiles: r["smiles"], charge: r["charge"], multiplicity: r["multiplicity"],
+		s.results = append(s.results, result{id: r["mol_id"], name: r["published_as"], smiles: r["smiles"], charge: r["charge"], multiplicity: r["multiplicity"],
 			conformers: r["crest_conformers_generated"], status: r["status"], message: r["error_message"], hof: number(r["most_stable_hof"]),
 			published: number(r["pm7_hof_published_kcal_mol"]), seed: math.NaN(), cbs: number(r["H298_cbs"]), delta: number(r["delta_1"]),
 			tries: tries + 1, why: why[r["smiles"]]})
@@ -128,7 +131,7 @@ func cell(x float64, format string) string {
 	return fmt.Sprintf(format, x)
 }
 
-func write(out io.Writer, known, more set) {
+func write(out io.Writer, known, more, random set) {
 	fmt.Fprintf(out, `# Validation
 
 Made by
@@ -159,7 +162,32 @@ Machine: %d cores, %s/%s, shared with other work.
 			r.conformers, cell(r.hof, "%.5f"), cell(r.published, "%.3f"), cell(r.seed, "%.3f"), cell(d, "%+.3f"), cell(r.cbs, "%.3f"), cell(r.delta, "%.3f"), v)
 	}
 	tally(out, counts, known.first)
+	writeCost(out, known)
 	writeMore(out, more)
+	writeCost(out, more)
+	writeMinima(out, known, more)
+	writeRandom(out, random)
+}
+
+// writeRandom names the molecules of a random set that fail, and why.
+func writeRandom(out io.Writer, s set) {
+	var rows strings.Builder
+	failed := 0
+	for _, r := range s.results {
+		if r.status != "OK" {
+			failed++
+			message, _, _ := strings.Cut(strings.TrimPrefix(r.message, r.id+"/"), " (/")
+			fmt.Fprintf(&rows, "| `%s` | %s | %s |\n", r.smiles, message, r.why)
+		}
+	}
+	fmt.Fprintf(out, `
+## %d random molecules
+
+C, H, N, O, 4 to 7 heavy atoms, most of them strained: testdata/random_small.csv. %s in %d batches. %d have no result:
+
+| SMILES | message | reason |
+|---|---|---|
+%s`, len(s.results), s.elapsed.Round(time.Second), s.batches, failed, rows.String())
 }
 
 // writeMore shows of a large set what is worth a look.
