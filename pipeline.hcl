@@ -1,5 +1,9 @@
 # What is computed for every molecule of the table. `mage batch -dryRun` shows what an edit would run again, and why.
 # The commands are argument lists; no shell stands in between.
+#
+# rdkit: starting conformers of each stereoisomer. search: GFN2-xTB, the most stable first.
+# isomers: which isomer counts. pm7: PM7 on its best conformers. minimum: the lowest once more.
+# docs/conformers.md says more about each.
 
 pipeline {
   table      = "data/thermo_pm7.csv"
@@ -156,6 +160,7 @@ stage "isomers" {
   }
 }
 
+# stereo_smiles: the isomer whose conformers go on. Where there is only one, no PM7 runs for that.
 stage "isomer" {
   values = { smiles = isomers(ensemble(stage.search.ensemble))[length(stage.isomers) > 1 ? summarise(stage.isomers[*].hof, 0.02).rank - 1 : 0].isomer }
 }
@@ -206,7 +211,8 @@ stage "conformers" {
   }
 }
 
-# PM7 starts from geometries that nothing symmetric is left in: rotors turned by 20 degrees, atoms moved by up to 0.15 Å.
+# PM7 starts from perturbed geometries: rotors turned by 20 degrees, atoms moved by up to 0.15 Å,
+# bonds as long as before. From a symmetric geometry it may end at a saddle point.
 stage "pm7" {
   title    = "MOPAC PM7 calculation"
   for_each = first(var.conformers, of_isomer(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), stage.isomer.smiles))
@@ -237,7 +243,8 @@ stage "lowest" {
   values = summarise(stage.pm7[*].hof, 0.02) # rank: which conformer is the lowest by PM7
 }
 
-# Is the lowest a minimum? Its geometry is perturbed and optimised once more. Molecules without a soft torsion skip this.
+# Is the lowest a minimum? Its geometry is perturbed and optimised once more, and the lower result counts.
+# Molecules without a soft torsion skip this.
 stage "minimum" {
   enabled = stage.rdkit.soft > 0
   timeout = "${10 * pow(2, attempt)}m"
@@ -289,7 +296,8 @@ stage "pm7_check" {
   }
 }
 
-# hof (a list, in GFN2-xTB's order), most_stable_hof, spread, rank, conformers_unique. Of the lowest conformer the lower of its two results counts.
+# hof (a list, in GFN2-xTB's order), most_stable_hof, spread, rank, conformers_unique.
+# Of the lowest conformer the lower of its two results counts.
 stage "final" {
   title = "Final calculations"
   values = summarise([for i, h in [for k, run in stage.pm7 : try(stage.pm7_check[k].hof, run.hof)] :

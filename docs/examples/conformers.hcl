@@ -1,4 +1,5 @@
-# How much the conformers differ: how many PM7 keeps apart, how far they lie from each other, whether PM7's best is GFN2-xTB's first; and which search found them.
+# How much the conformers differ: how many PM7 keeps apart, how far they lie from each other, whether PM7's best is
+# GFN2-xTB's first; and which search found them. All are of one isomer, that of stereo_smiles.
 # Append this file to pipeline.hcl; the next `mage batch` merges the rows again, and runs no program.
 
 merge {

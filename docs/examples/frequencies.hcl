@@ -4,7 +4,9 @@
 stage "frequencies" {
   title = "GFN2 frequencies"
 
-  file "start.xyz" { content = xyz_text(ensemble(stage.search.ensemble)[0]) } # the most stable by GFN2-xTB
+  file "start.xyz" { # the most stable by GFN2-xTB, of the isomer that counts
+    content = xyz_text(of_isomer(ensemble(stage.search.ensemble), stage.isomer.smiles)[0])
+  }
   command = ["xtb", "start.xyz", "--hess", "--gfn", 2, "--chrg", mol.charge, "--uhf", mol.multiplicity - 1]
   timeout = "30m"
   outputs = { log = "stdout", spectrum = "vibspectrum" }

@@ -1,15 +1,15 @@
-# PM6 on PM7's geometry, for comparison: one energy, no optimisation.
+# PM6 on PM7's geometries, for comparison: one energy each, no optimisation.
 # Append this file to pipeline.hcl; the next `mage batch` runs the new stage for every molecule, and nothing else.
 
 stage "pm6" {
   title    = "PM6 single point"
-  for_each = stage.pm7[*].aux
+  for_each = concat(stage.pm7[*].aux, stage.minimum.aux == null ? [] : [stage.minimum.aux])
   timeout  = "5m"
 
   file "pm6.mop" {
     content = <<-EOT
       PM6 1SCF PRECISE THREADS=1 AUX ${mopac_state(mol.charge, mol.multiplicity)}
-      ${mol.mol_id}, conformer ${each.key + 1} at PM7's geometry
+      ${mol.mol_id}, result ${each.key + 1} at PM7's geometry
 
       ${mopac_cartesian(mopac_geometry(each.value))}
     EOT
@@ -20,5 +20,5 @@ stage "pm6" {
 }
 
 merge {
-  hof_pm6 = round(min(stage.pm6[*].hof...), 5)
+  hof_pm6 = round(min([for h in stage.pm6[*].hof : h if h != null]...), 5) # null: a conformer that PM7 left out
 }
