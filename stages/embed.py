@@ -623,7 +623,8 @@ def side(kind, atoms, xyz):
     p = xyz[list(atoms)]
     if kind == "double bond":
         return 1 if np.dot(np.cross(p[0] - p[1], p[2] - p[1]), np.cross(p[1] - p[2], p[3] - p[2])) > 0 else -1
-    seen_from = p[1] if len(p) == 5 else 2 * p[0] - p[1:].mean(0)
+    # RDKit looks from the first neighbour onto the three others; of three neighbours the last of these is the lone pair.
+    seen_from = p[1] if len(p) == 5 else p[1:].mean(0) - p[0] + p[1:].mean(0)
     a, b, c = p[-3:]
     return 1 if np.dot(np.cross(b - a, c - a), seen_from - a) > 0 else -1
 
@@ -645,7 +646,9 @@ class Stereo:
         found = with_coords(self.mol, xyz)
         Chem.AssignStereochemistryFrom3D(found)
         for kind, atoms in self.stated:
-            if kind == "double bond" and found.GetBondBetweenAtoms(*atoms[1:3]).GetStereo() != self.mol.GetBondBetweenAtoms(*atoms[1:3]).GetStereo():
+            if kind == "centre":  # of phosphorus RDKit sees none in a geometry
+                found.GetAtomWithIdx(atoms[0]).SetChiralTag(self.mol.GetAtomWithIdx(atoms[0]).GetChiralTag())
+            elif found.GetBondBetweenAtoms(*atoms[1:3]).GetStereo() != self.mol.GetBondBetweenAtoms(*atoms[1:3]).GetStereo():
                 return None  # the atoms about the bond are in no plane at all
         name = smiles_of(found)
         if name not in self.names:

@@ -52,7 +52,11 @@ func finish(pid int, mark string, s *stopper) (syscall.WaitStatus, syscall.Rusag
 	_ = syscall.Kill(-pid, syscall.SIGKILL)
 	reapOrphans(mark)
 	s.release()
-	return reapGroup(pid)
+	status, use, others, err := reapGroup(pid)
+	if others {
+		reapOrphans(mark) // those that had left the group become ours only when their parents in the group have died
+	}
+	return status, use, err
 }
 
 // exited says whether the leader has ended by itself and waits to be collected.
@@ -63,8 +67,8 @@ func exited(pid int) bool {
 }
 
 // reapGroup collects the leader and those of its group that have become our children: all of them are dead or dying.
-// The usage is that of the leader, which includes the children that it waited for.
-func reapGroup(leader int) (status syscall.WaitStatus, use syscall.Rusage, err error) {
+// The usage is that of the leader, which includes the children that it waited for. others: there were some besides it.
+func reapGroup(leader int) (status syscall.WaitStatus, use syscall.Rusage, others bool, err error) {
 	for {
 		var ws syscall.WaitStatus
 		var ru syscall.Rusage
@@ -73,9 +77,11 @@ func reapGroup(leader int) (status syscall.WaitStatus, use syscall.Rusage, err e
 		case pid == leader:
 			status, use = ws, ru
 		case err == syscall.ECHILD:
-			return status, use, nil
+			return status, use, others, nil
 		case err != nil && err != syscall.EINTR:
-			return status, use, err
+			return status, use, others, err
+		case err == nil:
+			others = true
 		}
 	}
 }
@@ -88,7 +94,7 @@ func reapOrphans(mark string) {
 	for begin := time.Now(); time.Since(begin) < time.Second; {
 		killed := false
 		for _, pid := range orphans() {
-			if isMarked(pid, mark+"\x00") && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			if isMarkedOrphan(pid, mark+"\x00") && syscall.Kill(pid, syscall.SIGKILL) == nil {
 				killed = true
 				wait(pid, 0)
 			}
@@ -148,6 +154,18 @@ func children() []int {
 func isGuard(pid int) bool {
 	g := shared.guard.Load()
 	return g != nil && pid == g.pid
+}
+
+// isMarkedOrphan is isMarked for a child of ours. A process that is becoming another program (execve) shows an empty
+// environment for a moment, so an empty one is read again for up to 50 ms.
+func isMarkedOrphan(pid int, mark string) bool {
+	for begin := time.Now(); time.Since(begin) < 50*time.Millisecond; time.Sleep(100 * time.Microsecond) {
+		block, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || len(block) > 0 {
+			return err == nil && hasMark(string(block)+"\x00", mark)
+		}
+	}
+	return false
 }
 
 // isMarked says whether an entry of the process's environment begins with mark.

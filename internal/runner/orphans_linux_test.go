@@ -90,6 +90,23 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// What leaves the group just when the command ends is found too: while it becomes another program and shows no environment, and when its
+// parent is killed with the group.
+func TestLeftoversOfQuickCommands(t *testing.T) {
+	for _, script := range []string{
+		"setsid sleep 1000 & echo $! > pid; exit 0",
+		"sh -c 'setsid sleep 1000 & echo $! > pid.tmp; mv pid.tmp pid; wait' & while ! [ -e pid ]; do :; done; exit 0",
+	} {
+		for range 100 {
+			c := sh(t, script)
+			mustRun(t, context.Background(), c)
+			if pid := pids(t, c.Dir, "pid")[0]; alive(pid) {
+				t.Fatalf("process %d has outlived its command: %s", pid, script)
+			}
+		}
+	}
+}
+
 // A command that ends kills no other command's processes, be they in a group of their own or orphans.
 func TestLeftoversOfOthers(t *testing.T) {
 	slow := sh(t, "("+deaf("in")+" & setsid "+deaf("out")+" &)"+bothThere+"; touch ready; while ! [ -e end ]; do sleep 0.01; done")
