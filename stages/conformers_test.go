@@ -169,6 +169,9 @@ func TestEmbedHard(t *testing.T) {
 		{"C1CCC/C=C/CC1", nil, 1, "C1=C/CCCCCC/1"},
 		{"C1CCC/C=C\\CC1", nil, 1, "C1=C\\CCCCCC/1"},
 		{"F/C=C/C=CF", nil, 2, ""},
+		{"F[P@](Cl)Br", nil, 1, "F[P@](Cl)Br"},
+		{"C[S@](=O)CC", nil, 1, "CC[S@](C)=O"},
+		{"C[S@@](=O)CC", nil, 1, "CC[S@@](C)=O"},
 		{"FS(F)(F)(F)(F)F", nil, 1, ""},
 		{"F[P-](F)(F)(F)(F)F", []string{"--charge", "-1"}, 1, ""},
 		{"FP(F)(F)(F)F", nil, 1, ""},
@@ -193,6 +196,29 @@ func TestEmbedHard(t *testing.T) {
 		}
 		if len(isomers) != test.isomers || test.first != "" && pool[0].Isomer != test.first {
 			t.Errorf("%s: %v, want %d, the first %q", test.smiles, isomers, test.isomers, test.first)
+		}
+	}
+}
+
+// Mirror images get the same conformers, mirrored: what is computed of them is the same.
+func TestEmbedMirrorImages(t *testing.T) {
+	left, right := embedded(t, "N[C@@H](CO)C(=O)O", "--displace", "0"), embedded(t, "N[C@H](CO)C(=O)O", "--displace", "0")
+	one, err := ReadXYZ(filepath.Join(left, "pool.xyz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ReadXYZ(filepath.Join(right, "pool.xyz"))
+	if err != nil || len(other) != len(one) {
+		t.Fatalf("%d and %d starting conformers, %v", len(one), len(other), err)
+	}
+	for i, f := range one {
+		for k, x := range f.Coords {
+			if k%3 == 0 {
+				x = -x
+			}
+			if math.Abs(x-other[i].Coords[k]) > 1e-6 {
+				t.Fatalf("starting conformer %d is no mirror image of the other", i+1)
+			}
 		}
 	}
 }

@@ -39,9 +39,10 @@ TRIED_BONDED = 60    # of so many embeddings
 CLASH = 100.0        # kcal/mol: above this they have atoms within each other
 MAX_SYMMETRY = 720   # permutations of equivalent atoms tried
 TIME_LIMIT = 300.0   # s of CPU for embedding and relaxing
-TRIES = 100          # for one embedding, of a molecule for which that is all
+TRIES = 50           # for one embedding, of a molecule for which that is all
 CHUNK = 25           # embeddings between two looks at the clock
 MIRROR = np.array([-1.0, 1.0, 1.0])
+MOST_SHARED = 4      # atoms that rings share, whose sides are tried in all ways
 SECOND = 7919        # added to the seed when the first one gives no geometry at all
 MAX_ISOMERS = 16     # stereoisomers searched where the SMILES leaves stereo open
 MOST_EMBEDDINGS = 1200  # of all stereoisomers together
@@ -358,7 +359,7 @@ def cumulenes(mol):
 
 
 def open_stereo_notices(mol):
-    """Counts the stereo that the SMILES leaves open, as RDKit sees it: RDKit sees none at C=N-H.
+    """Counts the stereo that the SMILES leaves open, as RDKit sees it, and the double bonds of N-H, which it sees with all hydrogens alone.
 
     Two kinds that RDKit sees are none: each of several cumulated double bonds, and the bridgeheads of small rings."""
     quiet = rdBase.BlockLogs()  # noqa: F841
@@ -370,6 +371,10 @@ def open_stereo_notices(mol):
     cumulated = {i for chain in cumulenes(plain) for i in chain}
     bonds = sum(found.type == Chem.StereoType.Bond_Double
                 and plain.GetBondWithIdx(found.centeredOn).GetBeginAtomIdx() not in cumulated for found in left)
+    full = Chem.Mol(mol)
+    Chem.FindPotentialStereoBonds(full)
+    bonds += sum(b.GetStereo() == Chem.BondStereo.STEREOANY and any(a.GetAtomicNum() == 7 and a.GetTotalNumHs(includeNeighbors=True)
+                                                                    for a in (b.GetBeginAtom(), b.GetEndAtom())) for b in full.GetBonds())
     parts = [count_of(n, what) for n, what in ((centres, "stereo centre"), (bonds, "double bond")) if n]
     return [f"the SMILES leaves {' and '.join(parts)} open"] if parts else []
 
@@ -670,6 +675,23 @@ class Stereo:
         return found
 
 
+def fused(mol, seed):
+    """The molecule with the sides of atoms that rings share settled, in the ways that RDKit can embed: it sees no stereo at the bridge of
+    bicyclo[2.2.0]hexane, and then embeds it hardly ever."""
+    rings = mol.GetRingInfo()
+    shared = [a.GetIdx() for a in mol.GetAtoms() if a.GetDegree() == 4 and rings.NumAtomRings(a.GetIdx()) > 1
+              and a.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED][:MOST_SHARED]
+    sides = Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW
+    for tags in itertools.product(sides[:1], *[sides] * (len(shared) - 1)) if shared else ():
+        variant = Chem.Mol(mol)
+        for index, tag in zip(shared, tags):
+            variant.GetAtomWithIdx(index).SetChiralTag(tag)
+        params = parameters(variant)
+        params.randomSeed, params.maxIterations = seed, TRIES
+        if rdDistGeom.EmbedMolecule(Chem.Mol(variant), params) == 0:
+            yield variant
+
+
 def mirror_image(mol):
     mol = Chem.Mol(mol)
     for atom in mol.GetAtoms():
@@ -713,8 +735,10 @@ def make_pools(mol, count, seed, flexible):
 
     variants = stereo.variants()[:MAX_ISOMERS]
     # RDKit can't embed some cages with the stereo that it sees in them, as bicyclo[1.1.1]pentane; without, it can.
-    for variant, first in [*((v, seed) for v in variants), (mol, seed), (mol, seed + SECOND)]:
-        if variant is mol and pools:
+    open_ = len(variants) > 1 or smiles_of(variants[0]) != smiles_of(mol)
+    fallbacks = itertools.chain([(mol, seed)] * open_, ((v, seed) for v in fused(mol, seed)), [(mol, seed + SECOND)])
+    for number, (variant, first) in enumerate(itertools.chain(((v, seed) for v in variants), fallbacks)):
+        if number >= len(variants) and pools:
             break
         coords, energies, found, raw = embed_image(variant, stereo, min(count, MOST_EMBEDDINGS // len(variants)), first,
                                                    TIME_LIMIT / len(variants))
