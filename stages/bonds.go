@@ -11,7 +11,8 @@ import (
 // Bond is a pair of bonded atoms, counted from 0, the smaller first.
 type Bond [2]int
 
-// ParseMolfile reads the elements and the bonds of an MDL molfile, V2000 or V3000 as RDKit writes them.
+// ParseMolfile reads the elements and the bonds of an MDL molfile, V2000 or V3000 as RDKit writes
+// them.
 func ParseMolfile(data []byte) (symbols []string, bonds []Bond, err error) {
 	lines := strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
 	if len(lines) < 4 {
@@ -40,7 +41,8 @@ func ParseMolfile(data []byte) (symbols []string, bonds []Bond, err error) {
 	return symbols, slices.Compact(bonds), nil
 }
 
-// parseV2000 reads the fixed columns of the older form: counts in threes, the symbol after three coordinates of ten.
+// parseV2000 reads the fixed columns of the older form: counts in threes, the symbol after three
+// coordinates of ten.
 func parseV2000(lines []string) (symbols []string, bonds []Bond, err error) {
 	nAtoms, err1 := column(lines[3], 0, 3)
 	nBonds, err2 := column(lines[3], 3, 6)
@@ -68,7 +70,8 @@ func parseV2000(lines []string) (symbols []string, bonds []Bond, err error) {
 	return symbols, bonds, nil
 }
 
-// parseV3000 reads the newer form: "M  V30 index symbol x y z …" and "M  V30 index order atom atom …" between BEGIN and END.
+// parseV3000 reads the newer form: "M  V30 index symbol x y z …" and "M  V30 index order atom atom
+// …" between BEGIN and END.
 func parseV3000(lines []string) (symbols []string, bonds []Bond, err error) {
 	block, continued := "", false
 	for i, line := range lines[4:] {

@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-// Builtin is a command of pipeline.hcl that runs inside Grimperium: it may start declared programs and sort what they give.
+// Builtin is a command of pipeline.hcl that runs inside Grimperium: it may start declared programs
+// and sort what they give.
 type Builtin struct {
 	Name, Description string
 	Version           string // part of the fingerprint; another one means that the same input may give another output
@@ -25,8 +26,9 @@ type Builtin struct {
 type Work struct {
 	Dir  string   // the target's scratch folder
 	Args []string // the command's words after its name; names of files are absolute paths
-	// Run starts a program by the name that pipeline.hcl declares, in dir below Dir, and waits for it. Both output streams go to
-	// the file log in dir. It fails when the program could not be started, timed out, or ended with a non-zero exit status.
+	// Run starts a program by the name that pipeline.hcl declares, in dir below Dir, and waits for
+	// it. Both output streams go to the file log in dir. It fails when the program could not be
+	// started, timed out, or ended with a non-zero exit status.
 	Run func(ctx context.Context, dir, log string, argv ...string) error
 	Log io.Writer // a readable account of the work
 }
@@ -60,8 +62,9 @@ type level struct {
 // twin is how like two conformers are that may be one, not yet at its minimum.
 var twin = likeness{rmsd: 0.6, energy: 0.2, rotation: 0.05}
 
-// levels go from cheap to tight: most of a pool becomes the same as another or leaves the window before it is worth a tighter
-// optimisation, and what lies high has no part in the first conformers that go on to PM7.
+// levels go from cheap to tight: most of a pool becomes the same as another or leaves the window
+// before it is worth a tighter optimisation, and what lies high has no part in the first conformers
+// that go on to PM7.
 var levels = [...]level{
 	{name: "loose", like: likeness{rmsd: 0.20, energy: 0.5, rotation: 0.03}, extra: 1, upTo: math.Inf(1)},
 	{name: "normal", like: cregen, upTo: 3},
@@ -124,14 +127,16 @@ func (e *ensemble) refine(ctx context.Context, all, members []*member, rounds []
 	return os.WriteFile(filepath.Join(e.Dir, "conformers.xyz"), FormatXYZ(frames), 0o644)
 }
 
-// How far above the lowest member the lowest of another stereoisomer may lie, kcal/mol by GFN2-xTB: after the first level to be optimised
-// further, since "loose" ends up to 4 kcal/mol above "normal" (propranolol), and after that to go on to PM7, which may find it lower.
+// How far above the lowest member the lowest of another stereoisomer may lie, kcal/mol by GFN2-xTB:
+// after the first level to be optimised further, since "loose" ends up to 4 kcal/mol above "normal"
+// (propranolol), and after that to go on to PM7, which may find it lower.
 const (
 	isomerLoose  = 5
 	isomerNormal = 3
 )
 
-// settle drops the stereoisomers that PM7 would not find the lowest. The lowest two members of each are optimised for that.
+// settle drops the stereoisomers that PM7 would not find the lowest. The lowest two members of each
+// are optimised for that.
 func (e *ensemble) settle(ctx context.Context, members []*member) ([]*member, error) {
 	count := map[string]int{}
 	var tried []*member
@@ -218,7 +223,8 @@ func readEnsemble(w Work) (*ensemble, []*member, error) {
 	return e, members, nil
 }
 
-// round optimises the members that the level is for, and drops those that failed, reacted or turned over.
+// round optimises the members that the level is for, and drops those that failed, reacted or turned
+// over.
 func (e *ensemble) round(ctx context.Context, l level, members []*member) ([]*member, error) {
 	low := slices.DeleteFunc(slices.Clone(members), func(x *member) bool { return !e.isFor(l, x, members) })
 	if len(low) == 0 {
@@ -257,7 +263,8 @@ func (e *ensemble) round(ctx context.Context, l level, members []*member) ([]*me
 	return slices.DeleteFunc(slices.Clone(members), func(x *member) bool { return x.dropped != "" }), nil
 }
 
-// isFor reports whether a level is for one of the members, which are sorted by energy once they have been optimised.
+// isFor reports whether a level is for one of the members, which are sorted by energy once they
+// have been optimised.
 func (e *ensemble) isFor(l level, x *member, members []*member) bool {
 	if l.upTo < math.Inf(1) && len(members) > 1 && kcalPerHartree*(*x.Energy-*members[0].Energy) > l.upTo &&
 		!slices.Contains(members[:min(always, len(members))], x) {

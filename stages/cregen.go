@@ -39,8 +39,8 @@ func byEnergy(members []*member) {
 	})
 }
 
-// fold sorts members by energy, and keeps of those that are alike the lowest, and of the rest those within window (kcal/mol) of
-// the lowest of all. The others' dropped says why.
+// fold sorts members by energy, and keeps of those that are alike the lowest, and of the rest those
+// within window (kcal/mol) of the lowest of all. The others' dropped says why.
 func (m *Matcher) fold(members []*member, like likeness, window float64) []*member {
 	byEnergy(members)
 	var kept []*member
@@ -65,7 +65,8 @@ func (m *Matcher) alike(a, b *member, like likeness) bool {
 		return false
 	}
 	for k := range 3 {
-		// The moment about the axis of a linear molecule is nought; 0.01 u·Å² is the noise of an optimisation.
+		// The moment about the axis of a linear molecule is nought; 0.01 u·Å² is the noise of an
+		// optimisation.
 		x, y := a.shape.moments[k], b.shape.moments[k]
 		if math.Abs(x-y) > like.rotation*max(x, y)+0.01 {
 			return false
@@ -83,8 +84,8 @@ func (f Frame) volume(atoms []int) float64 {
 	return dot(f.vector(atoms[0], atoms[1]), cross(f.vector(atoms[0], atoms[2]), f.vector(atoms[0], atoms[3])))
 }
 
-// cosTorsion is the cosine of the torsion a-b-c-d; 0 where a, b, c or b, c, d lie nearly in a line (sine below 0.35, 160°), as in
-// isocyanic acid and other cumulenes.
+// cosTorsion is the cosine of the torsion a-b-c-d; 0 where a, b, c or b, c, d lie nearly in a line
+// (sine below 0.35, 160°), as in isocyanic acid and other cumulenes.
 func (f Frame) cosTorsion(a, b, c, d int) float64 {
 	ba, bc, dc := f.vector(b, a), f.vector(b, c), f.vector(d, c)
 	p, q := cross(ba, bc), cross(bc, dc)

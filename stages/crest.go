@@ -8,9 +8,10 @@ import (
 	"slices"
 )
 
-// Ensemble reads the crest_conformers.xyz of a CREST run (2.12 or 3.0) and sorts it by energy, which CREST does only
-// nearly. Energies are in hartree; of one conformer alone it may be missing (2.12 on H2). It refuses a torn file, a number that
-// is not finite, an energy that is no total energy, and frames of different molecules; the error names the file and the line or frame.
+// Ensemble reads the crest_conformers.xyz of a CREST run (2.12 or 3.0) and sorts it by energy,
+// which CREST does only nearly. Energies are in hartree; of one conformer alone it may be missing
+// (2.12 on H2). It refuses a torn file, a number that is not finite, an energy that is no total
+// energy, and frames of different molecules; the error names the file and the line or frame.
 func Ensemble(path string) ([]Frame, error) {
 	data, err := readFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -26,11 +27,13 @@ func Ensemble(path string) ([]Frame, error) {
 	return frames, nil
 }
 
-// leastBinding is above the energy of any atom in a molecule by GFN2-xTB, hartree, which counts no core electrons: sodium has -0.17. What lies
-// above is nought, a relative energy, or memory that nobody wrote.
+// leastBinding is above the energy of any atom in a molecule by GFN2-xTB, hartree, which counts no
+// core electrons: sodium has -0.17. What lies above is nought, a relative energy, or memory that
+// nobody wrote.
 const leastBinding = -0.1
 
-// noEnsemble is an os.ErrNotExist in a chemist's words: how the program ended, where that is known, says more.
+// noEnsemble is an os.ErrNotExist in a chemist's words: how the program ended, where that is known,
+// says more.
 type noEnsemble string
 
 func (e noEnsemble) Error() string        { return string(e) }
@@ -49,8 +52,8 @@ func parseCREST(data []byte) ([]Frame, error) {
 			return nil, fmt.Errorf("conformer %d has no energy in its comment %.40q: the ensemble can't be put in order", i+1, f.Comment)
 		}
 		if most := leastBinding * float64(len(f.Symbols)); f.Energy != nil && len(f.Symbols) > 1 && *f.Energy > most {
-			return nil, fmt.Errorf("conformer %d has the energy %g in its comment, which is no total energy in hartree: of %d atoms it is below %.1f",
-				i+1, *f.Energy, len(f.Symbols), most)
+			return nil, fmt.Errorf("conformer %d has the energy %g in its comment, which is no total energy "+
+				"in hartree: of %d atoms it is below %.1f", i+1, *f.Energy, len(f.Symbols), most)
 		}
 	}
 	if len(frames) > 1 {
@@ -59,7 +62,8 @@ func parseCREST(data []byte) ([]Frame, error) {
 	return frames, nil
 }
 
-// Isomers are the first conformers of each stereoisomer (Frame.Isomer) of an ensemble, in its order.
+// Isomers are the first conformers of each stereoisomer (Frame.Isomer) of an ensemble, in its
+// order.
 func Isomers(ensemble []Frame) []Frame {
 	var out []Frame
 	for _, f := range ensemble {

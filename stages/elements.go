@@ -22,6 +22,9 @@ func ElementByNumber(number int) (Element, bool) {
 
 // ElementBySymbol returns the element of a symbol in any letter case, and false when there is none up to radon.
 func ElementBySymbol(symbol string) (Element, bool) {
+	if number := numbersBySymbol[symbol]; number > 0 { // as it is written nearly always
+		return ElementByNumber(number)
+	}
 	for i := range elements {
 		if strings.EqualFold(elements[i].Symbol, symbol) {
 			return ElementByNumber(i + 1)
@@ -29,6 +32,14 @@ func ElementBySymbol(symbol string) (Element, bool) {
 	}
 	return Element{}, false
 }
+
+var numbersBySymbol = func() map[string]int {
+	numbers := make(map[string]int, len(elements))
+	for i, e := range elements {
+		numbers[e.Symbol] = i + 1
+	}
+	return numbers
+}()
 
 // elements holds hydrogen to radon in order; the atomic number is the index plus one. Masses are the abridged
 // IUPAC standard atomic weights. Of the radii that the paper gives twice, carbon has that of sp3, and Mn, Fe, Co the

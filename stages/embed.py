@@ -2,9 +2,11 @@
 
     python3 -I embed.py --smiles CCO --charge 0 --multiplicity 1 --seed 61453
 
-writes properties.json, molecule.mol, geometry.xyz and pool.xyz into the current folder. What can't be done is said
-in one line on standard error, with exit status 1, or 3 where no other seed may mend it. With --check it writes
-nothing, and says what is wrong with the SMILES, the charge and the multiplicity.
+writes properties.json, molecule.json, molecule.mol, geometry.xyz and pool.xyz into the current folder. What can't be
+done is said in one line on standard error, with exit status 1, or 3 where no other seed may mend it. With --check it
+writes nothing, and says what is wrong with the SMILES, the charge and the multiplicity.
+The pool has the starting geometries of each stereoisomer that the SMILES leaves open, and none with other stereo than
+the SMILES states.
 The same input gives the same bytes (one thread, one seed).
 The pool is ETKDGv3 (doi 10.1021/acs.jcim.0c00025), relaxed with MMFF94s (UFF where that has no parameters), and
 thinned by geometry. It ranks nothing: that is done with GFN2-xTB afterwards.
@@ -118,8 +120,8 @@ def parse(smiles):
 
 
 def hypervalent(raw):
-    """The molecule of an unsanitised one whose only fault is that atoms from silicon on have more bonds than RDKit knows of, to
-    electronegative atoms, as in BrF5 and ClF3; else None."""
+    """The molecule of an unsanitised one whose only fault is that atoms from silicon on have more bonds than RDKit
+    knows of, to electronegative atoms, as in BrF5 and ClF3; else None."""
     quiet = rdBase.BlockLogs()  # noqa: F841
     mol = Chem.Mol(raw)
     mol.UpdatePropertyCache(strict=False)
@@ -359,7 +361,8 @@ def cumulenes(mol):
 
 
 def open_stereo_notices(mol):
-    """Counts the stereo that the SMILES leaves open, as RDKit sees it, and the double bonds of N-H, which it sees with all hydrogens alone.
+    """Counts the stereo that the SMILES leaves open, as RDKit sees it, and the double bonds of N-H, which it sees
+    with all hydrogens alone.
 
     Two kinds that RDKit sees are none: each of several cumulated double bonds, and the bridgeheads of small rings."""
     quiet = rdBase.BlockLogs()  # noqa: F841
@@ -367,14 +370,16 @@ def open_stereo_notices(mol):
     left = [found for found in Chem.FindPotentialStereo(plain, cleanIt=True)
             if found.specified == Chem.StereoSpecified.Unspecified]
     rings = [set(ring) for ring in plain.GetRingInfo().AtomRings()] if left else []
-    centres = sum(found.type == Chem.StereoType.Atom_Tetrahedral and not only_one_way(rings, found.centeredOn) for found in left)
+    centres = sum(found.type == Chem.StereoType.Atom_Tetrahedral and not only_one_way(rings, found.centeredOn)
+                  for found in left)
     cumulated = {i for chain in cumulenes(plain) for i in chain}
     bonds = sum(found.type == Chem.StereoType.Bond_Double
                 and plain.GetBondWithIdx(found.centeredOn).GetBeginAtomIdx() not in cumulated for found in left)
     full = Chem.Mol(mol)
     Chem.FindPotentialStereoBonds(full)
-    bonds += sum(b.GetStereo() == Chem.BondStereo.STEREOANY and any(a.GetAtomicNum() == 7 and a.GetTotalNumHs(includeNeighbors=True)
-                                                                    for a in (b.GetBeginAtom(), b.GetEndAtom())) for b in full.GetBonds())
+    for b in full.GetBonds():
+        bonds += b.GetStereo() == Chem.BondStereo.STEREOANY and any(
+            a.GetAtomicNum() == 7 and a.GetTotalNumHs(includeNeighbors=True) for a in (b.GetBeginAtom(), b.GetEndAtom()))
     parts = [count_of(n, what) for n, what in ((centres, "stereo centre"), (bonds, "double bond")) if n]
     return [f"the SMILES leaves {' and '.join(parts)} open"] if parts else []
 
@@ -395,7 +400,7 @@ def check(smiles, charge, multiplicity):
     """What is to be said of a row before anything is computed, or Unusable."""
     mol = read(smiles, charge, multiplicity)
     quiet = rdBase.BlockLogs()  # noqa: F841
-    return {"warnings": notices(mol, multiplicity) + open_stereo_notices(mol), "molecule": Chem.MolToSmiles(without_hydrogens(mol))}
+    return {"warnings": notices(mol, multiplicity) + open_stereo_notices(mol), "molecule": smiles_of(mol)}
 
 
 def flexible_ring_bonds(mol):
@@ -417,15 +422,17 @@ def rotors(mol):
         if not rest or atom.GetHybridization() == Chem.HybridizationType.SP:
             return False
         # CH3, CF3, NH3+: turning them by a third changes nothing
-        return not (len(rest) == 3 and len({n.GetAtomicNum() for n in rest}) == 1 and all(n.GetDegree() == 1 for n in rest))
+        top = len(rest) == 3 and len({n.GetAtomicNum() for n in rest}) == 1 and all(n.GetDegree() == 1 for n in rest)
+        return not top
     return sum(b.GetBondType() == Chem.BondType.SINGLE and not b.IsInRing()
                and turns(b.GetBeginAtom(), b.GetEndAtom()) and turns(b.GetEndAtom(), b.GetBeginAtom())
                for b in mol.GetBonds())
 
 
 def soft_rotors(mol):
-    """The bonds about which a symmetric geometry may be a maximum by one method and a minimum by another: single bonds outside of rings
-    with an end that is flat, a radical, or bonded to another heteroatom, as in a methyl group of acetamide or next to a peroxide."""
+    """The bonds about which a symmetric geometry may be a maximum by one method and a minimum by another: single bonds
+    outside of rings with an end that is flat, a radical, or a heteroatom bonded to another, as that of a methyl group in
+    acetamide or next to a peroxide."""
     def soft(atom):
         return (atom.GetHybridization() == Chem.HybridizationType.SP2 or atom.GetNumRadicalElectrons() > 0
                 or atom.GetAtomicNum() != 6 and any(n.GetAtomicNum() not in (1, 6) for n in atom.GetNeighbors()))
@@ -480,8 +487,9 @@ def relax(mol):
 
 
 def relax_bonded(mol, coords):
-    """Relaxes coordinates with the bonded terms of MMFF94s alone: charges and contacts let some torsional minima fall into others
-    that GFN2-xTB keeps apart. Returns the coordinates and the whole MMFF94s energies, kcal/mol, in the order of the bonded ones."""
+    """Relaxes coordinates with the bonded terms of MMFF94s alone: charges and contacts let some torsional minima fall
+    into others that GFN2-xTB keeps apart. Returns the coordinates and the whole MMFF94s energies, kcal/mol, in the order
+    of the bonded ones."""
     whole = rdForceFieldHelpers.MMFFGetMoleculeProperties(mol, "MMFF94s")
     bonded = rdForceFieldHelpers.MMFFGetMoleculeProperties(mol, "MMFF94s")
     bonded.SetMMFFEleTerm(False)
@@ -518,9 +526,11 @@ def parameters(mol):
             centre = atom.GetIdx()
             cosine = math.cos(math.radians(LEAST_ANGLE.get(atom.GetDegree(), 50)))
             ligands = sorted(n.GetIdx() for n in atom.GetNeighbors())
-            length = {i: table.GetRcovalent(atom.GetAtomicNum()) + table.GetRcovalent(mol.GetAtomWithIdx(i).GetAtomicNum()) for i in ligands}
+            radius = table.GetRcovalent(atom.GetAtomicNum())
+            length = {i: radius + table.GetRcovalent(mol.GetAtomWithIdx(i).GetAtomicNum()) for i in ligands}
             for i in ligands:
-                bounds[min(i, centre), max(i, centre)], bounds[max(i, centre), min(i, centre)] = length[i] + 0.05, length[i] - 0.05
+                bounds[min(i, centre), max(i, centre)] = length[i] + 0.05
+                bounds[max(i, centre), min(i, centre)] = length[i] - 0.05
             for i, j in itertools.combinations(ligands, 2):
                 bounds[i, j] = length[i] + length[j]
                 bounds[j, i] = math.sqrt(length[i] ** 2 + length[j] ** 2 - 2 * length[i] * length[j] * cosine)
@@ -530,8 +540,8 @@ def parameters(mol):
 
 
 class Embedder:
-    """Embeds a molecule in parts. When a part fails, this and all later ones go the next of three ways: as usual, from random
-    coordinates with a coarser minimum, and without RDKit's knowledge of linear and flat groups."""
+    """Embeds a molecule in parts. When a part fails, this and all later ones go the next of three ways: as usual, from
+    random coordinates with a coarser minimum, and without RDKit's knowledge of linear and flat groups."""
 
     def __init__(self, mol, stereo, seed):
         self.mol, self.stereo, self.params, self.way = Chem.Mol(mol), stereo, parameters(mol), 0
@@ -571,8 +581,8 @@ class Embedder:
 
 
 def embed(mol, stereo, count, seed, limit):
-    """Up to count embeddings relaxed within about limit seconds of CPU, the lowest first: their coordinates, energies (kcal/mol), force
-    field; and the first few as embedded. All are empty when RDKit can't embed the molecule."""
+    """Up to count embeddings relaxed within about limit seconds of CPU, the lowest first: their coordinates, energies
+    (kcal/mol), force field; and the first few as embedded. All are empty when RDKit can't embed the molecule."""
     embedder, start, tries = Embedder(mol, stereo, seed), time.process_time(), 0
     coords, energies, raw, field = [], [], [], "none"
     while tries < count and embedder.way < 3:
@@ -605,13 +615,14 @@ def with_coords(mol, xyz):
 
 
 def stereo_elements(mol):
-    """Where a molecule has stereo, with the side that it has there, 1 or -1, as side() reads it from a geometry. A centre is its atom and the
-    three or four neighbours; a double bond is the four atoms of a torsion."""
+    """Where a molecule has stereo, with the side that it has there, 1 or -1, as side() reads it from a geometry. A
+    centre is its atom and the three or four neighbours; a double bond is the four atoms of a torsion."""
     found = {}
+    sides = {Chem.ChiralType.CHI_TETRAHEDRAL_CCW: 1, Chem.ChiralType.CHI_TETRAHEDRAL_CW: -1}
     for a in mol.GetAtoms():
-        if a.GetChiralTag() in (Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW):
+        if a.GetChiralTag() in sides:
             around = tuple(b.GetOtherAtomIdx(a.GetIdx()) for b in a.GetBonds())
-            found["centre", (a.GetIdx(), *around)] = 1 if a.GetChiralTag() == Chem.ChiralType.CHI_TETRAHEDRAL_CCW else -1
+            found["centre", (a.GetIdx(), *around)] = sides[a.GetChiralTag()]
     for b in mol.GetBonds():
         if b.GetStereo() > Chem.BondStereo.STEREOANY:
             i, j = b.GetStereoAtoms()
@@ -646,14 +657,16 @@ class Stereo:
         return all(side(*element, xyz) == want for element, want in self.stated.items())
 
     def isomer(self, xyz):
-        """The SMILES of a geometry's isomer, None when it is none; for both mirror images the one that was met first, where the SMILES states
-        no centre."""
+        """The SMILES of a geometry's isomer, None when it is none; for both mirror images the one that was met first,
+        where the SMILES states no centre."""
         found = with_coords(self.mol, xyz)
         Chem.AssignStereochemistryFrom3D(found)
         for kind, atoms in self.stated:
             if kind == "centre":  # of phosphorus RDKit sees none in a geometry
                 found.GetAtomWithIdx(atoms[0]).SetChiralTag(self.mol.GetAtomWithIdx(atoms[0]).GetChiralTag())
-            elif found.GetBondBetweenAtoms(*atoms[1:3]).GetStereo() != self.mol.GetBondBetweenAtoms(*atoms[1:3]).GetStereo():
+                continue
+            bond, stated = (m.GetBondBetweenAtoms(*atoms[1:3]) for m in (found, self.mol))
+            if bond.GetStereo() != stated.GetStereo():
                 return None  # the atoms about the bond are in no plane at all
         name = smiles_of(found)
         if name not in self.names:
@@ -665,7 +678,8 @@ class Stereo:
 
     def variants(self):
         """The molecule with what the SMILES leaves open settled in each way that RDKit sees, mirror images once."""
-        options = EnumerateStereoisomers.StereoEnumerationOptions(onlyUnassigned=True, unique=True, maxIsomers=4 * MAX_ISOMERS, rand=1)
+        options = EnumerateStereoisomers.StereoEnumerationOptions(onlyUnassigned=True, unique=True,
+                                                                  maxIsomers=4 * MAX_ISOMERS, rand=1)
         found, seen = [], set()
         for variant in EnumerateStereoisomers.EnumerateStereoisomers(self.mol, options):
             name = smiles_of(variant)
@@ -676,8 +690,8 @@ class Stereo:
 
 
 def fused(mol, seed):
-    """The molecule with the sides of atoms that rings share settled, in the ways that RDKit can embed: it sees no stereo at the bridge of
-    bicyclo[2.2.0]hexane, and then embeds it hardly ever."""
+    """The molecule with the sides of atoms that rings share settled, in the ways that RDKit can embed: it sees no stereo
+    at the bridge of bicyclo[2.2.0]hexane, and then embeds it hardly ever."""
     rings = mol.GetRingInfo()
     shared = [a.GetIdx() for a in mol.GetAtoms() if a.GetDegree() == 4 and rings.NumAtomRings(a.GetIdx()) > 1
               and a.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED][:MOST_SHARED]
@@ -705,7 +719,7 @@ def smiles_of(mol):
 
 
 def embed_image(mol, stereo, *limits):
-    """What embed gives, but of two mirror images the same one is embedded: their conformers and energies are then the same."""
+    """What embed gives, but of two mirror images the same one is embedded: both get the same conformers and energies."""
     image = mirror_image(mol)
     if smiles_of(mol) <= smiles_of(image):
         return embed(mol, stereo, *limits)
@@ -740,8 +754,8 @@ def make_pools(mol, count, seed, flexible):
     for number, (variant, first) in enumerate(itertools.chain(((v, seed) for v in variants), fallbacks)):
         if number >= len(variants) and pools:
             break
-        coords, energies, found, raw = embed_image(variant, stereo, min(count, MOST_EMBEDDINGS // len(variants)), first,
-                                                   TIME_LIMIT / len(variants))
+        most = min(count, MOST_EMBEDDINGS // len(variants))
+        coords, energies, found, raw = embed_image(variant, stereo, most, first, TIME_LIMIT / len(variants))
         if not coords:
             continue
         field, near = found, {}
@@ -799,8 +813,8 @@ class Distinct:
 
 
 def displaced(xyz, seed, most):
-    """A geometry with each coordinate moved by at most so many Å: an exactly symmetric one may be no minimum, and stays symmetric in any
-    optimisation."""
+    """A geometry with each coordinate moved by at most so many Å: an exactly symmetric one may be no minimum, and stays
+    symmetric in any optimisation."""
     return xyz + np.random.RandomState(seed).uniform(-most, most, xyz.shape)
 
 
@@ -813,11 +827,13 @@ def build(given):
     count = min(given.max_pool, 4 + 16 * turning * turning if turning < 4 else 60 * turning)
     pools, field, stereo = make_pools(mol, count, given.seed, turning > 0)
     if len(pools) > 1 and given.open_stereo == "refuse":
-        raise Unusable(f"the SMILES leaves open which of {len(pools)} stereoisomers is meant, and open_stereo is \"refuse\": "
-                      f"{', '.join(p.isomer for p in pools)}")
+        raise Unusable(f"the SMILES leaves open which of {len(pools)} stereoisomers is meant, and open_stereo is "
+                       f"\"refuse\": {', '.join(p.isomer for p in pools)}")
     if len(pools) > 1:
         left_out = len(stereo.variants()) - MAX_ISOMERS
-        which = f"{MAX_ISOMERS} of its {MAX_ISOMERS + left_out} isomers or more" if left_out > 0 else "all its isomers"
+        which = "all its isomers"
+        if left_out > 0:
+            which = f"{MAX_ISOMERS} of its {MAX_ISOMERS + left_out} isomers or more"
         warnings.append(OPEN_STEREO[given.open_stereo].format(which))
     if given.open_stereo == "first":
         pools = pools[:1]
@@ -845,11 +861,13 @@ def build(given):
         "warnings": warnings,
     }
     mol.SetProp("_Name", given.smiles)
-    moved = [(displaced(xyz, given.seed + i, given.displace), energy, isomer) for i, (xyz, energy, isomer) in enumerate(members)]
+    moved = [(displaced(xyz, given.seed + i, given.displace), energy, isomer)
+             for i, (xyz, energy, isomer) in enumerate(members)]
+    block = Chem.MolToMolBlock(mol, includeStereo=False).split("\n")[3:]
     return {
         "properties.json": json.dumps(properties, indent=2, sort_keys=True) + "\n",
         # Without marks of stereo: which isomer it is, the coordinates say, here and in an export.
-        "molecule.mol": "\n".join([given.smiles, "  grimperium", ""] + Chem.MolToMolBlock(mol, includeStereo=False).split("\n")[3:]),
+        "molecule.mol": "\n".join([given.smiles, "  grimperium", ""] + block),
         "molecule.json": json.dumps(description(mol, stereo)) + "\n",
         "geometry.xyz": xyz_text(mol, members[:1]),
         "pool.xyz": xyz_text(mol, moved),
@@ -869,8 +887,8 @@ def description(mol, stereo):
         "symbols": [a.GetSymbol() for a in mol.GetAtoms()],
         "bonds": sorted(sorted((b.GetBeginAtomIdx(), b.GetEndAtomIdx())) for b in mol.GetBonds()),
         "rotors": soft_rotors(mol),
-        "stereo": [{"kind": kind, "atoms": atoms, "stated": stated} for stated, elements in ((True, stereo.stated), (False, stereo.open))
-                   for kind, atoms in elements if stated or (kind, atoms) not in stereo.stated],
+        "stereo": [{"kind": kind, "atoms": atoms, "stated": (kind, atoms) in stereo.stated}
+                   for kind, atoms in dict.fromkeys([*stereo.stated, *stereo.open])],
     }
 
 
@@ -903,7 +921,8 @@ def word_parser():
     parser.add_argument("--max-pool", type=int, default=300, help="embeddings at most")
     parser.add_argument("--open-stereo", choices=["lowest", "first", "refuse"], default="lowest",
                         help="what becomes of stereo that the SMILES leaves open")
-    parser.add_argument("--displace", type=float, default=0.05, help="Å, at most, by which each coordinate of the pool is moved")
+    parser.add_argument("--displace", type=float, default=0.05,
+                        help="Å, at most, by which each coordinate of the pool is moved")
     return parser
 
 

@@ -8,8 +8,10 @@ import (
 	"strings"
 )
 
-// runMerge makes one ensemble of those of two searches: the fast one's and CREST's. Both are by GFN2-xTB, but optimised to different criteria, so that
-// the lower ones are optimised once more, to the same. Conformers of the second that are another molecule are left out; the account names them.
+// runMerge makes one ensemble of those of two searches: the fast one's and CREST's. Both are by
+// GFN2-xTB, but optimised to different criteria, so that the lower ones are optimised once more, to
+// the same. Conformers of the second that are another molecule are left out; the account names
+// them.
 func runMerge(ctx context.Context, w Work) error {
 	const usage = "merge_conformers: want ENSEMBLE OTHER --molecule MOLECULE --charge Q --uhf N --window KCAL --isomer SMILES"
 	if len(w.Args) < 2 || strings.HasPrefix(w.Args[1], "-") {

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// Molecule is what a molecule is, as RDKit understood its SMILES. A geometry of it has its atoms in this order.
+// Molecule is what a molecule is, as RDKit understood its SMILES. A geometry of it has its atoms in
+// this order.
 type Molecule struct {
 	Symbols []string `json:"symbols"`
 	Bonds   []Bond   `json:"bonds"`
@@ -18,10 +19,11 @@ type Molecule struct {
 	Stereo  []Stereo `json:"stereo"`
 }
 
-// Stereo is a place of a molecule that has two sides.
+// Stereo is a place of a molecule that has two sides. Of a centre Atoms are itself and its three or
+// four neighbours, of a double bond the four atoms of a torsion about it.
 type Stereo struct {
 	Kind   string `json:"kind"`   // Centre or DoubleBond
-	Atoms  []int  `json:"atoms"`  // a centre and its three or four neighbours; the four atoms of a double bond's torsion
+	Atoms  []int  `json:"atoms"`  // a centre and its neighbours, or the atoms of a torsion
 	Stated bool   `json:"stated"` // the SMILES says which side; else either side is the molecule
 }
 
@@ -31,7 +33,8 @@ const (
 	DoubleBond = "double bond"
 )
 
-// ReadMolecule reads a molecule.json of embed.py, or a molfile, which tells bonds alone. Its errors name the file.
+// ReadMolecule reads a molecule.json of embed.py, or a molfile, which tells bonds alone. Its errors
+// name the file.
 func ReadMolecule(path string) (Molecule, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -81,9 +84,11 @@ func parseMolecule(data []byte) (Molecule, error) {
 		m.Bonds[i] = Bond{min(b[0], b[1]), max(b[0], b[1])}
 	}
 	for _, s := range m.Stereo {
-		fits := s.Kind == DoubleBond && len(s.Atoms) == 4 || s.Kind == Centre && (len(s.Atoms) == 4 || len(s.Atoms) == 5)
-		if !fits || !among(s.Atoms...) {
-			return m, fmt.Errorf("the stereo %q of atoms %v can't be of %d atoms", s.Kind, s.Atoms, len(m.Symbols))
+		known := s.Kind == DoubleBond || s.Kind == Centre
+		fits := len(s.Atoms) == 4 || s.Kind == Centre && len(s.Atoms) == 5
+		if !known || !fits || !among(s.Atoms...) {
+			return m, fmt.Errorf("the stereo %q of atoms %v can't be of %d atoms",
+				s.Kind, s.Atoms, len(m.Symbols))
 		}
 	}
 	return m, nil
@@ -91,14 +96,17 @@ func parseMolecule(data []byte) (Molecule, error) {
 
 // Factors of the sum of two covalent radii.
 const (
-	// bondFactor makes the longest bond. With 1.3, no false alarm in 3556 PM7 optimisations of small molecules.
+	// bondFactor makes the longest bond. With 1.3, no false alarm in 3556 PM7 optimisations of
+	// small molecules.
 	bondFactor = 1.3
-	// acrossFactor makes the longest bond of two atoms that are bonded to a common third one, with carbonFactor where one of them is carbon. The
-	// distance across a ring of four or of two iodine atoms on one carbon is 1.14 to 1.30, two carbon atoms of bicyclo[1.1.1]pentanes being
-	// the nearest; the bonds of a ring of three are 0.99 to 1.04, O–O and N–O 1.10 to 1.14.
+	// acrossFactor makes the longest bond of two atoms that are bonded to a common third one, with
+	// carbonFactor where one of them is carbon. The distance across a ring of four or of two iodine
+	// atoms on one carbon is 1.14 to 1.30, two carbon atoms of bicyclo[1.1.1]pentanes being the
+	// nearest; the bonds of a ring of three are 0.99 to 1.04, O–O and N–O 1.10 to 1.14.
 	acrossFactor = 1.15
 	carbonFactor = 1.10
-	// sharedFactor makes the longest bond of a hydrogen that lies between two atoms of one element, as in hydrogen maleate.
+	// sharedFactor makes the longest bond of a hydrogen that lies between two atoms of one element,
+	// as in hydrogen maleate.
 	sharedFactor = 1.5
 )
 
@@ -117,8 +125,9 @@ func (m Molecule) fits(f Frame) error {
 	return sameAtoms(m.Symbols, f)
 }
 
-// BondChanges says how the bonds of a geometry differ from the molecule's, given the geometry that it came from: "" when they don't, else
-// as "C1–O3 is broken (2.31 Å); H7 moved from O2 to N5". Atoms are counted from 1. Two atoms that were as near before are no new bond.
+// BondChanges says how the bonds of a geometry differ from the molecule's, given the geometry that
+// it came from: "" when they don't, else as "C1–O3 is broken (2.31 Å); H7 moved from O2 to N5".
+// Atoms are counted from 1. Two atoms that were as near before are no new bond.
 func (m Molecule) BondChanges(from, to Frame) (string, error) {
 	if err := m.fits(from); err != nil {
 		return "", fmt.Errorf("the geometry before: %w", err)
@@ -135,13 +144,11 @@ func (m Molecule) BondChanges(from, to Frame) (string, error) {
 	neighbours := m.neighbours()
 	for i := range m.Symbols {
 		for j := i + 1; j < len(m.Symbols); j++ {
-			limit := bondFactor
-			if slices.ContainsFunc(neighbours[i], func(k int) bool { return slices.Contains(neighbours[j], k) }) {
-				if limit = acrossFactor; m.Symbols[i] == "C" || m.Symbols[j] == "C" {
-					limit = carbonFactor
-				}
+			if slices.Contains(neighbours[i], j) || isAlkali(m.Symbols[i]) || isAlkali(m.Symbols[j]) {
+				continue
 			}
-			if to.relative(i, j) < limit && from.relative(i, j) >= limit && !slices.Contains(neighbours[i], j) && !isAlkali(m.Symbols[i]) && !isAlkali(m.Symbols[j]) {
+			limit := m.longest(i, j, neighbours)
+			if to.relative(i, j) < limit && from.relative(i, j) >= limit {
 				formed = append(formed, Bond{i, j})
 			}
 		}
@@ -151,16 +158,32 @@ func (m Molecule) BondChanges(from, to Frame) (string, error) {
 	for _, b := range broken {
 		if at := slices.IndexFunc(formed, func(n Bond) bool { return to.moved(b, n) >= 0 }); at >= 0 {
 			atom := to.moved(b, formed[at])
-			words = append(words, fmt.Sprintf("%s moved from %s to %s", to.atom(atom), to.atom(b[0]+b[1]-atom), to.atom(formed[at][0]+formed[at][1]-atom)))
+			before, after := b[0]+b[1]-atom, formed[at][0]+formed[at][1]-atom
+			words = append(words, fmt.Sprintf("%s moved from %s to %s",
+				to.atom(atom), to.atom(before), to.atom(after)))
 			formed = slices.Delete(formed, at, at+1)
 			continue
 		}
-		words = append(words, fmt.Sprintf("%s–%s is broken (%.2f Å)", to.atom(b[0]), to.atom(b[1]), to.distance(b[0], b[1])))
+		words = append(words, to.bond(b)+fmt.Sprintf(" is broken (%.2f Å)", to.distance(b[0], b[1])))
 	}
 	for _, b := range formed {
-		words = append(words, fmt.Sprintf("%s–%s is new (%.2f Å)", to.atom(b[0]), to.atom(b[1]), to.distance(b[0], b[1])))
+		words = append(words, to.bond(b)+fmt.Sprintf(" is new (%.2f Å)", to.distance(b[0], b[1])))
 	}
 	return strings.Join(words, "; "), nil
+}
+
+func (f Frame) bond(b Bond) string { return f.atom(b[0]) + "–" + f.atom(b[1]) }
+
+// longest is the length of the longest new bond of two atoms, in units of the sum of their radii.
+func (m Molecule) longest(i, j int, neighbours [][]int) float64 {
+	common := func(k int) bool { return slices.Contains(neighbours[j], k) }
+	switch {
+	case !slices.ContainsFunc(neighbours[i], common):
+		return bondFactor
+	case m.Symbols[i] == "C" || m.Symbols[j] == "C":
+		return carbonFactor
+	}
+	return acrossFactor
 }
 
 func (m Molecule) neighbours() [][]int {
@@ -176,7 +199,8 @@ func isAlkali(symbol string) bool {
 	return slices.Contains([]string{"Li", "Na", "K", "Rb", "Cs"}, symbol)
 }
 
-// isIonic reports whether a bond is that of an alkali metal which still touches some atom: the metal of a salt goes where the charge is.
+// isIonic reports whether a bond is that of an alkali metal which still touches some atom: the
+// metal of a salt goes where the charge is.
 func (m Molecule) isIonic(f Frame, b Bond) bool {
 	return slices.ContainsFunc(b[:], func(metal int) bool {
 		if !isAlkali(m.Symbols[metal]) {
@@ -191,11 +215,13 @@ func (m Molecule) isIonic(f Frame, b Bond) bool {
 	})
 }
 
-// isShared reports whether a hydrogen lies between its own neighbour and another atom, both N, O or F, and is no other molecule's: it still
-// has its own bond, or the two are of one element and it is near to both.
+// isShared reports whether a hydrogen lies between its own neighbour and another atom, both N, O or
+// F, and is no other molecule's: it still has its own bond, or the two are of one element and it is
+// near to both.
 func (m Molecule) isShared(f Frame, hydrogen, own, other int) bool {
 	shares := func(i int) bool { return slices.Contains([]string{"N", "O", "F"}, m.Symbols[i]) }
-	if m.Symbols[hydrogen] != "H" || !shares(own) || !shares(other) || f.relative(hydrogen, other) >= bondFactor {
+	if m.Symbols[hydrogen] != "H" || !shares(own) || !shares(other) ||
+		f.relative(hydrogen, other) >= bondFactor {
 		return false
 	}
 	d := f.relative(hydrogen, own)
@@ -204,7 +230,9 @@ func (m Molecule) isShared(f Frame, hydrogen, own, other int) bool {
 
 // withoutShared leaves out of broken and formed bonds those of a hydrogen that two atoms share.
 func (m Molecule) withoutShared(f Frame, broken, formed []Bond, neighbours [][]int) (lost, made []Bond) {
-	ends := func(b Bond, yield func(hydrogen, other int) bool) bool { return yield(b[0], b[1]) || yield(b[1], b[0]) }
+	ends := func(b Bond, is func(hydrogen, other int) bool) bool {
+		return is(b[0], b[1]) || is(b[1], b[0])
+	}
 	lost = slices.DeleteFunc(broken, func(b Bond) bool {
 		return ends(b, func(hydrogen, own int) bool {
 			for other := range m.Symbols {
@@ -217,13 +245,16 @@ func (m Molecule) withoutShared(f Frame, broken, formed []Bond, neighbours [][]i
 	})
 	made = slices.DeleteFunc(formed, func(b Bond) bool {
 		return ends(b, func(hydrogen, other int) bool {
-			return slices.ContainsFunc(neighbours[hydrogen], func(own int) bool { return m.isShared(f, hydrogen, own, other) })
+			return slices.ContainsFunc(neighbours[hydrogen], func(own int) bool {
+				return m.isShared(f, hydrogen, own, other)
+			})
 		})
 	})
 	return lost, made
 }
 
-// flat is the signed volume below which a centre's neighbours lie in a plane, Å³; around a tetrahedral carbon it is about 4.
+// flat is the signed volume below which a centre's neighbours lie in a plane, Å³; around a
+// tetrahedral carbon it is about 4.
 const flat = 0.5
 
 // turnedOver names an atom or a double bond whose side differs between two geometries, or is "".
@@ -235,21 +266,25 @@ func (m Molecule) turnedOver(from, to Frame, statedOnly bool) string {
 		a := s.Atoms
 		switch s.Kind {
 		case Centre:
-			if corners := a[len(a)-4:]; from.volume(corners)*to.volume(corners) < 0 && math.Abs(to.volume(corners)) > flat {
+			corners := a[len(a)-4:]
+			before, after := from.volume(corners), to.volume(corners)
+			if before*after < 0 && math.Abs(after) > flat {
 				return to.atom(a[0]) + " is turned inside out"
 			}
 		case DoubleBond:
-			before, after := from.cosTorsion(a[0], a[1], a[2], a[3]), to.cosTorsion(a[0], a[1], a[2], a[3])
+			before := from.cosTorsion(a[0], a[1], a[2], a[3])
+			after := to.cosTorsion(a[0], a[1], a[2], a[3])
 			if math.Abs(before) > 0.5 && math.Abs(after) > 0.5 && before*after < 0 {
-				return "the double bond " + to.atom(a[1]) + "–" + to.atom(a[2]) + " is turned over"
+				return "the double bond " + to.bond(Bond{a[1], a[2]}) + " is turned over"
 			}
 		}
 	}
 	return ""
 }
 
-// MoleculeChanges says how a geometry has become another molecule than the one that a file describes (ReadMolecule), given the geometry that
-// it came from: other bonds (as BondChanges says), or stereo that the SMILES states and that the geometry before had. "" when it is the same.
+// MoleculeChanges says how a geometry has become another molecule than the one that a file
+// describes (ReadMolecule), given the geometry that it came from: other bonds (as BondChanges
+// says), or stereo that the SMILES states and that the geometry before had. "" when it is the same.
 func MoleculeChanges(path string, from, to Frame) (string, error) {
 	m, err := ReadMolecule(path)
 	if err != nil {

@@ -7,15 +7,19 @@ import (
 	"slices"
 )
 
-// Perturbed is a geometry made asymmetric: every rotor of the molecule (ReadMolecule) is turned by angle degrees to one side or the other,
-// every coordinate is moved by at most distance Å, and the bonds get their lengths back. An optimisation can stay on a saddle point when it
-// starts from a symmetric geometry; from this one it falls to a minimum. The same seed gives the same geometry. Its energy is nil.
+// Perturbed is a geometry made asymmetric: every rotor of the molecule (ReadMolecule) is turned by
+// angle degrees to one side or the other, every coordinate is moved by at most distance Å, and the
+// bonds get their lengths back. An optimisation can stay on a saddle point when it starts from a
+// symmetric geometry; from this one it falls to a minimum. The same seed gives the same geometry.
+// Its energy is nil.
 //
-// Two carbon atoms between 1.23 and 1.31 Å are put 1.31 Å apart. GFN2-xTB has the bonds of some cumulenes below 1.27 Å and PM7 above, and MOPAC
-// before 23.2 counts them by the geometry that it starts from (see TripleBonds).
+// Two carbon atoms between 1.23 and 1.31 Å are put 1.31 Å apart. GFN2-xTB has the bonds of some
+// cumulenes below 1.27 Å and PM7 above, and MOPAC before 23.2 counts them by the geometry that it
+// starts from (see TripleBonds).
 func Perturbed(path string, f Frame, distance, angle float64, seed int) (Frame, error) {
 	if !(distance >= 0 && distance <= 1) || !(angle >= 0 && angle <= 180) {
-		return Frame{}, fmt.Errorf("a geometry is perturbed by 0 to 1 Å and 0 to 180 degrees, not by %g Å and %g degrees", distance, angle)
+		return Frame{}, fmt.Errorf("a geometry is perturbed by 0 to 1 Å and 0 to 180 degrees, not by %g Å "+
+			"and %g degrees", distance, angle)
 	}
 	m, err := ReadMolecule(path)
 	if err != nil {
@@ -41,7 +45,8 @@ func Perturbed(path string, f Frame, distance, angle float64, seed int) (Frame, 
 			lengths[n] = max(lengths[n], doubleCarbons)
 		}
 	}
-	for range 200 { // SHAKE (Ryckaert, Ciccotti, Berendsen, J. Comput. Phys. 1977, 23, 327), the atoms of equal weight
+	// SHAKE (Ryckaert, Ciccotti, Berendsen, J. Comput. Phys. 1977, 23, 327), the atoms of equal weight.
+	for range 200 {
 		for n, b := range m.Bonds {
 			d := out.distance(b[0], b[1])
 			for k, along := range out.vector(b[0], b[1]) {

@@ -21,7 +21,8 @@ const (
 	tripleBond   = 12   // kcal/mol: MOPAC before 23.2 counts C≡C in the geometry that it starts from
 )
 
-// writeMinima displaces the final geometry of each lowest conformer, optimises it again three times, and names what falls.
+// writeMinima displaces the final geometry of each lowest conformer, optimises it again three
+// times, and names what falls.
 func writeMinima(out io.Writer, sets ...set) {
 	tried := 0
 	var rows strings.Builder
@@ -57,7 +58,8 @@ is none: MOPAC before 23.2 counts the C≡C bonds of the geometry that it starts
 %s`, tried, displacement, fallen, rows.String())
 }
 
-// lowest is the final geometry of a molecule's lowest conformer and its heat of formation, kcal/mol.
+// lowest is the final geometry of a molecule's lowest conformer and its heat of formation,
+// kcal/mol.
 func lowest(st *store.Store, r result) (geometry stages.Frame, hof float64, ok bool) {
 	if r.status != "OK" {
 		return geometry, 0, false

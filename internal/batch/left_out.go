@@ -10,8 +10,9 @@ import (
 	"grimperium/internal/store"
 )
 
-// targets builds the targets of a stage in order: up to the first failure, or, where the stage has at_least, all of them. Then the failed ones that
-// would only fail again are left out, if enough succeeded: their results are null and the molecule goes on.
+// targets builds the targets of a stage in order: up to the first failure, or, where the stage has
+// at_least, all of them. Then the failed ones that would only fail again are left out, if enough
+// succeeded: their results are null and the molecule goes on.
 func (b *Batch) targets(ctx context.Context, v *visit, s *pipeline.Stage, n int) ([]pipeline.Result, error) {
 	results, failures := make([]pipeline.Result, n), make([]*failure, n)
 	reruns := v.reruns // of the molecule, without what failed in this stage
@@ -69,8 +70,8 @@ func succeeded(results []pipeline.Result) (n int) {
 	return n
 }
 
-// stops returns the failure that ends the molecule's batch, with the most attempts of all; nil where the stage may go on: enough targets succeeded, and
-// none that failed has an attempt left.
+// stops returns the failure that ends the molecule's batch, with the most attempts of all; nil
+// where the stage may go on: enough targets succeeded, and none that failed has an attempt left.
 func (b *Batch) stops(v *visit, s *pipeline.Stage, results []pipeline.Result, failures []*failure) *failure {
 	tooFew := succeeded(results) < s.AtLeast
 	var told *failure
@@ -105,12 +106,14 @@ func (v *visit) leaveOut(s *pipeline.Stage, results []pipeline.Result, failures 
 	}
 }
 
-// leaves reports whether a failed target is to be left out if enough others succeed, and not tried again.
+// leaves reports whether a failed target is to be left out if enough others succeed, and not tried
+// again.
 func (b *Batch) leaves(v *visit, s *pipeline.Stage, i int, rec *store.Record) bool {
 	return s.AtLeast > 0 && !v.insist && !v.retried && rec.Outcome != store.OK && !b.another(v, s, i, rec)
 }
 
-// another reports whether a failed target has an attempt left that does something else than the one that failed.
+// another reports whether a failed target has an attempt left that does something else than the one
+// that failed.
 func (b *Batch) another(v *visit, s *pipeline.Stage, i int, rec *store.Record) bool {
 	if rec.Attempt+1 >= b.Pipeline.MaxReruns || s.Program == "" || final(s, rec) {
 		return false
@@ -130,7 +133,8 @@ func (b *Batch) another(v *visit, s *pipeline.Stage, i int, rec *store.Record) b
 	return (rec.Outcome == store.TimedOut && moreTime) || !next.Same(last)
 }
 
-// final reports whether a target failed with an exit code after which another attempt can only fail the same way.
+// final reports whether a target failed with an exit code after which another attempt can only fail
+// the same way.
 func final(s *pipeline.Stage, rec *store.Record) bool {
 	return rec.Outcome == store.Failed && slices.Contains(s.NoRetry, rec.ExitCode)
 }

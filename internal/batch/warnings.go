@@ -79,7 +79,8 @@ func (s *Summary) warn(id string, texts []string) {
 	}
 }
 
-// Warnings are the warnings about the molecules of this batch in which something ran, the most frequent first.
+// Warnings are the warnings about the molecules of this batch in which something ran, the most
+// frequent first.
 func (s *Summary) Warnings() []Warning {
 	var out []Warning
 	for _, text := range sortedNames(s.warned) {

@@ -16,7 +16,8 @@ const (
 )
 
 var (
-	// noise are lines that never tell why a program failed: parts of a backtrace, frames, and what runtimes add to every end.
+	// noise are lines that never tell why a program failed: parts of a backtrace, frames, and what
+	// runtimes add to every end.
 	noise = regexp.MustCompile(`^#\d+\s|^\[?0x[0-9a-fA-F]+|^(at|in) \S+:\d+$|(?i)^error termination\. backtrace|^backtrace\b|^could not print backtrace|` +
 		`^image +pc +routine|^stack trace|^note: the following floating-point|^(ab)?normal termination of|^[^\pL\pN]*$`)
 	// crash are the first words of a crash, whatever else stands there.
@@ -27,14 +28,16 @@ var (
 	strong = regexp.MustCompile(`(?i)\b(error|fatal|stop|abort(ed|ing)?|exception)\b`)
 	weak   = regexp.MustCompile(`(?i)\b(fail(ed|s|ure)?|cannot|can't|could not|unable|not|no such|invalid|unknown|illegal|missing|unrecogni[sz]ed)\b`)
 	mild   = regexp.MustCompile(`(?i)^\W*(warning|note|info)\b`)
-	// announced is how a line of ordinary output begins that is no ordinary output, or what stands in it.
+	// announced is how a line of ordinary output begins that is no ordinary output, or what stands
+	// in it.
 	announced = regexp.MustCompile(`(?i)^\W*(error|fatal|warning|failed)\b|\b(error stop|failed!)`)
 	traceback = "Traceback (most recent call last):"
 )
 
-// ownWords is the reason that a failed program gives in its folder, on one line, "" for none: what stands first in stderr and tells something, and
-// after it what stdout announces as an error or a warning. all says that any line of stderr counts, as of a program that ended badly; else it
-// must sound like a reason. crashed says that the program's runtime says so.
+// ownWords is the reason that a failed program gives in its folder, on one line, "" for none: what
+// stands first in stderr and tells something, and after it what stdout announces as an error or a
+// warning. all says that any line of stderr counts, as of a program that ended badly; else it must
+// sound like a reason. crashed says that the program's runtime says so.
 func ownWords(dir string, all bool) (words string, crashed bool) {
 	words, crashed = stderrWords(ends(filepath.Join(dir, stderrName)), all)
 	if said := stdoutWords(ends(filepath.Join(dir, stdoutName))); said != "" && !strings.Contains(words, said) {

@@ -16,8 +16,9 @@ import (
 	"grimperium/stages"
 )
 
-// What an export takes from the shipped pipeline: the stages and their outputs and values by these names. A pipeline that names them otherwise
-// exports no conformers until it has stages of these names.
+// What an export takes from the shipped pipeline: the stages and their outputs and values by these
+// names. A pipeline that names them otherwise exports no conformers until it has stages of these
+// names.
 const (
 	moleculeStage, moleculeOutput, propertiesOutput = "rdkit", "molfile", "properties"   // the bonds; the InChIKeys
 	ensembleStage, mergedStage, ensembleOutput      = "search", "conformers", "ensemble" // the energies, in the order of the conformers
@@ -27,8 +28,9 @@ const (
 	finalStage                                      = "final"                            // its value hof: one of each conformer
 )
 
-// exportConformers writes a record for each PM7 conformer of the molecules whose status is OK, the most stable by GFN2-xTB first.
-// merged says whether the pipeline has the conformers of two searches.
+// exportConformers writes a record for each PM7 conformer of the molecules whose status is OK, the
+// most stable by GFN2-xTB first. merged says whether the pipeline has the conformers of two
+// searches.
 func exportConformers(w *bufio.Writer, about io.Writer, table string, st *store.Store, format string, merged bool) error {
 	s, err := csvmerge.OpenStream(table)
 	if err != nil {
@@ -150,7 +152,8 @@ func value(man *store.Manifest, stage, name string) any {
 	return nil
 }
 
-// isMinimum reports whether a conformer is the lowest and its second optimisation, from a perturbed geometry, the lower one.
+// isMinimum reports whether a conformer is the lowest and its second optimisation, from a perturbed
+// geometry, the lower one.
 func isMinimum(man *store.Manifest, target string, rank int) bool {
 	lowest, _ := value(man, lowestStage, "rank").(float64)
 	first, _ := value(man, target, "hof").(float64)
@@ -158,8 +161,8 @@ func isMinimum(man *store.Manifest, target string, rank int) bool {
 	return ok && int(lowest) == rank+1 && second < first
 }
 
-// finalHOF is a conformer's heat of formation as the final stage has it: corrected where MOPAC counted the triple bonds of another geometry. nil where there is
-// no such value.
+// finalHOF is a conformer's heat of formation as the final stage has it: corrected where MOPAC
+// counted the triple bonds of another geometry. nil where there is no such value.
 func finalHOF(man *store.Manifest, rank int) any {
 	if list, _ := value(man, finalStage, "hof").([]any); rank < len(list) {
 		return list[rank]
@@ -167,8 +170,9 @@ func finalHOF(man *store.Manifest, rank int) any {
 	return nil
 }
 
-// conformerTags are the facts of a conformer. Energies: HOF is MOPAC's heat of formation at 298.15 K in the gas, delta its distance from H298_cbs, both
-// kcal/mol; GFN2 is xTB's total energy, hartree.
+// conformerTags are the facts of a conformer. Energies: HOF is MOPAC's heat of formation at 298.15
+// K in the gas, delta its distance from H298_cbs, both kcal/mol; GFN2 is xTB's total energy,
+// hartree.
 func conformerTags(s *csvmerge.Stream, id string, rank int, values map[string]any, ensemble []stages.Frame, isomer, key string) []stages.Tag {
 	hof, _ := values["hof"].(float64)
 	tags := []stages.Tag{{Name: "mol_id", Value: id}, {Name: "conformer_rank", Value: int64(rank + 1)}, {Name: "HOF_kcal_mol", Value: round9(hof)}}
@@ -200,8 +204,9 @@ func withDefault(value any, otherwise int64) any {
 // round9 takes off the last bits, which differ from one machine to the next.
 func round9(x float64) float64 { return math.Round(x*1e9) / 1e9 }
 
-// xyzTags are the same facts by the names that extended xyz files use: smiles in small letters, and energy for the energy of the frame, in which
-// chemists' readers expect one; ours is the heat of formation, as its unit says.
+// xyzTags are the same facts by the names that extended xyz files use: smiles in small letters, and
+// energy for the energy of the frame, in which chemists' readers expect one; ours is the heat of
+// formation, as its unit says.
 func xyzTags(tags []stages.Tag) []stages.Tag {
 	out := make([]stages.Tag, 0, len(tags)+2)
 	for _, t := range tags {
@@ -216,7 +221,8 @@ func xyzTags(tags []stages.Tag) []stages.Tag {
 	return out
 }
 
-// inchiKey is the InChIKey of a stereoisomer in a molecule's properties, "" where there is none: RDKit may be built without InChI.
+// inchiKey is the InChIKey of a stereoisomer in a molecule's properties, "" where there is none:
+// RDKit may be built without InChI.
 func inchiKey(file, isomer string) string {
 	if file == "" {
 		return ""

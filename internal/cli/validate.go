@@ -18,8 +18,8 @@ import (
 	"grimperium/stages"
 )
 
-// Validate lists every row that can't be used and everything odd about the others. It fails when a row can't be used, under permissive only when
-// the whole table can't.
+// Validate lists every row that can't be used and everything odd about the others. It fails when a
+// row can't be used, under permissive only when the whole table can't.
 func Validate(ctx context.Context, format string, o Options) error {
 	ctx, stop := signals(ctx)
 	defer stop()
@@ -178,8 +178,9 @@ func rowFindings(p *pipeline.Pipeline, t *csvmerge.Table, i int, said batch.Answ
 	return out
 }
 
-// maxDifference is how far PM7 and a reference may lie apart before the reference is doubted, kcal/mol: five times the 95th percentile of PM7's
-// error on neutral molecules of C, H, N, O (10.0, from the values shipped with MOPAC); radicals and ions are worse than those.
+// maxDifference is how far PM7 and a reference may lie apart before the reference is doubted,
+// kcal/mol: five times the 95th percentile of PM7's error on neutral molecules of C, H, N, O (10.0,
+// from the values shipped with MOPAC); radicals and ions are worse than those.
 const maxDifference = 50
 
 // oddities are the warnings about one row that its SMILES and its numbers give rise to.

@@ -14,7 +14,8 @@ const (
 
 	// ignored stands for such a value in a fingerprint.
 	ignored = "(any)"
-	// Such a text is marked at both ends. No word and no variable of the environment may have a NUL character.
+	// Such a text is marked at both ends. No word and no variable of the environment may have a NUL
+	// character.
 	ignoreOpen, ignoreClose = "\x00\x01", "\x00\x02"
 )
 

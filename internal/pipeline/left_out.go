@@ -8,7 +8,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// decodeAtLeast reads how many targets of a for_each stage must succeed for the failed ones to be left out.
+// decodeAtLeast reads how many targets of a for_each stage must succeed for the failed ones to be
+// left out.
 func (s *Stage) decodeAtLeast(a *hcl.Attribute) hcl.Diagnostics {
 	v, d := constant(a, cty.Number)
 	if d.HasErrors() {
@@ -25,7 +26,8 @@ func (s *Stage) decodeAtLeast(a *hcl.Attribute) hcl.Diagnostics {
 	return nil
 }
 
-// LeftOut reports whether a target has nothing to be made from: its element of for_each is null, or the result of a target that was left out.
+// LeftOut reports whether a target has nothing to be made from: its element of for_each is null, or
+// the result of a target that was left out.
 func (m *Molecule) LeftOut(s *Stage, i int) bool {
 	if !s.ForEach || i >= len(m.each[s.Name]) {
 		return false
@@ -42,8 +44,9 @@ func (m *Molecule) LeftOut(s *Stage, i int) bool {
 	return status.Type() == cty.String && !status.IsNull() && status.AsString() == StatusLeftOut
 }
 
-// namesOfAll gives results that were left out the values' names of the others, without values, where the names are not known before the stage
-// has run: stage.NAME[*].value then is null for them, and no mistake.
+// namesOfAll gives results that were left out the values' names of the others, without values,
+// where the names are not known before the stage has run: stage.NAME[*].value then is null for
+// them, and no mistake.
 func (s *Stage) namesOfAll(results []Result) []Result {
 	if s.valueType.IsObjectType() {
 		return results

@@ -2,11 +2,13 @@ package pipeline
 
 import "github.com/zclconf/go-cty/cty"
 
-// Validates reports whether the stage has a validate attribute: its worker says, before a batch, what is wrong with a row.
+// Validates reports whether the stage has a validate attribute: its worker says, before a batch,
+// what is wrong with a row.
 func (s *Stage) Validates() bool { return s.validate != nil }
 
-// Question evaluates what the stage's worker is asked about the row: the words of validate, the stage's source files,
-// its environment. It names no results, for nothing has run. It is no part of a target: an edit makes nothing stale.
+// Question evaluates what the stage's worker is asked about the row: the words of validate, the
+// stage's source files, its environment. It names no results, for nothing has run. It is no part of
+// a target: an edit makes nothing stale.
 func (m *Molecule) Question(s *Stage) (*Task, error) {
 	t, used := &Task{}, map[string]Input{}
 	for _, f := range s.files {

@@ -9,13 +9,14 @@ import (
 	"grimperium/internal/fault"
 )
 
-// interruptedName is the file in a failed attempt's folder that says of which target the files are that an interrupted attempt left there.
+// interruptedName is the file in a failed attempt's folder that says of which target the files are
+// that an interrupted attempt left there.
 const interruptedName = "interrupted.txt"
 
 const interruptedText = "The batch was interrupted. The next attempt starts from %s.\nfingerprint %s\n"
 
-// KeepInterrupted moves files of an interrupted attempt from its scratch folder to where failed attempts lie. The attempt itself never happened; an
-// earlier failed one's other files stay.
+// KeepInterrupted moves files of an interrupted attempt from its scratch folder to where failed
+// attempts lie. The attempt itself never happened; an earlier failed one's other files stay.
 func (s *Store) KeepInterrupted(mol, target, scratch string, files []string, fingerprint string) error {
 	dir := s.FailedDir(mol, target)
 	note := filepath.Join(dir, interruptedName)
@@ -38,7 +39,8 @@ func (s *Store) KeepInterrupted(mol, target, scratch string, files []string, fin
 	})
 }
 
-// Interrupted says whether the files of an interrupted attempt lie with a target's failed ones, if it had this fingerprint.
+// Interrupted says whether the files of an interrupted attempt lie with a target's failed ones, if
+// it had this fingerprint.
 func (s *Store) Interrupted(mol, target, fingerprint string) bool {
 	path := filepath.Join(s.FailedDir(mol, target), interruptedName)
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
