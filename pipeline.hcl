@@ -243,7 +243,8 @@ stage "lowest" {
   values = summarise(stage.pm7[*].hof, 0.02) # rank: which conformer is the lowest by PM7
 }
 
-# Is the lowest a minimum? Its geometry is perturbed and optimised once more, and the lower result counts.
+# Is the lowest a minimum? Its geometry is perturbed and optimised once more, to a fifth of the gradient that PRECISE
+# asks for, since some surfaces are flat (isopropyl, ethyl acetate). The lower result counts.
 # Molecules without a soft torsion skip this.
 stage "minimum" {
   enabled = stage.rdkit.soft > 0
@@ -251,7 +252,7 @@ stage "minimum" {
 
   file "minimum.mop" {
     content = <<-EOT
-      PM7 PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)} ${local.optimiser[min(attempt, 2)]}
+      PM7 PRECISE GNORM=0.01 THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)} ${local.optimiser[min(attempt, 2)]}
       ${mol.mol_id}, conformer ${stage.lowest.rank} once more, from a perturbed geometry
 
       ${mopac_cartesian(perturbed(stage.rdkit.molecule, mopac_geometry(stage.pm7[stage.lowest.rank - 1].aux), 0.15, 20, 50 + 100 * attempt))}
