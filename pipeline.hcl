@@ -211,7 +211,7 @@ stage "conformers" {
   }
 }
 
-# PM7 starts from perturbed geometries: rotors turned by 20 degrees, atoms moved by up to 0.15 Å,
+# PM7 starts from perturbed geometries: rotors turned by 20 degrees (more than four by less), atoms moved by up to 0.15 Å,
 # bonds as long as before. From a symmetric geometry it may end at a saddle point.
 stage "pm7" {
   title    = "MOPAC PM7 calculation"

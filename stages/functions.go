@@ -46,7 +46,7 @@ func Functions() []Function {
 			`triple_bonds(xyz(output.geometry))`, TripleBonds, 1},
 		{"scaled", "A geometry with every bond longer by a factor, angles and torsions kept: another start for an optimisation.",
 			`mopac_cartesian(scaled(each.value, 1.02))`, Scaled, 1},
-		{"perturbed", "A geometry made asymmetric: its rotors turned to one side or the other by an angle (degrees), its atoms moved by at most a distance (Å), " +
+		{"perturbed", "A geometry made asymmetric: its rotors turned to one side or the other by an angle (degrees; by 4/n of it where n rotors are more than four), its atoms moved by at most a distance (Å), " +
 			"its bonds of the same length; another seed gives another. An optimisation from a symmetric geometry may end at a saddle point.",
 			`perturbed(stage.rdkit.molecule, each.value, 0.1, 20, attempt)`, Perturbed, 1},
 		{"summarise", "Of the heats of formation of a molecule's conformers and a tolerance (kcal/mol): hof (the list), most_stable_hof, spread, rank (place of the lowest, from 1), " +

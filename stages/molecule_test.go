@@ -238,6 +238,25 @@ func TestPerturbed(t *testing.T) {
 			t.Errorf("the torsion %v turned by %.1f degrees, want 20", torsion, degrees)
 		}
 	}
+	chain, text := Frame{}, `{"symbols": ["C", "C", "C", "C", "C", "C", "C", "C"], "bonds": [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6], [6, 7]],
+		"rotors": [[1, 2], [2, 3], [3, 4], [4, 5], [5, 6]]}`
+	for i := range 8 {
+		chain.Symbols = append(chain.Symbols, "C")
+		chain.Coords = append(chain.Coords, 1.25*float64(i), 0.8*float64(i%2), 0)
+	}
+	long := filepath.Join(t.TempDir(), "chain.json")
+	if err := os.WriteFile(long, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if turned, err = Perturbed(long, chain, 0, 20, 1); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		degrees := math.Acos(turned.cosTorsion(i, i+1, i+2, i+3)) * 180 / math.Pi
+		if math.Abs(degrees-164) > 0.1 {
+			t.Errorf("the rotor %d of five turned from 180 to %.1f degrees, want 164", i+1, degrees)
+		}
+	}
 	if _, err := Perturbed(path, trans, math.NaN(), 20, 1); err == nil {
 		t.Error("NaN Å are taken")
 	}
