@@ -51,7 +51,7 @@ MOST_EMBEDDINGS = 1200  # of all stereoisomers together
 LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
 OPEN_STEREO = {
     "lowest": "the SMILES leaves stereo open: {} were searched, the result is of the lowest (stereo_smiles)",
-    "first": "the SMILES leaves stereo open: of {} the result is of the first (stereo_smiles), not of the lowest",
+    "first": "the SMILES leaves stereo open: of {} only the first was searched (stereo_smiles)",
 }
 
 Chem.SetAllowNontetrahedralChirality(False)  # SF6 has no isomers
