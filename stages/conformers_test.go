@@ -3,14 +3,10 @@ package stages
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -20,31 +16,6 @@ import (
 const python = "/usr/bin/python3"
 
 // embedded runs embed.py in a new folder and returns the folder.
-func embedded(t *testing.T, smiles string, words ...string) string {
-	t.Helper()
-	dir, stderr := embedIn(t, smiles, words...)
-	if stderr != "" {
-		t.Fatalf("embed.py %s: %s", smiles, stderr)
-	}
-	return dir
-}
-
-func embedIn(t *testing.T, smiles string, words ...string) (dir, stderr string) {
-	t.Helper()
-	script, err := filepath.Abs("embed.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(python, append([]string{"-I", script, "--smiles", smiles}, words...)...)
-	var said bytes.Buffer
-	cmd.Dir, cmd.Stderr = t.TempDir(), &said
-	cmd.Env = append(os.Environ(), "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1")
-	if err := cmd.Run(); err != nil && said.Len() == 0 {
-		t.Fatal(err)
-	}
-	return cmd.Dir, said.String()
-}
-
 // realRun starts programs as Grimperium's runner does, without its timeouts.
 func realRun(ctx context.Context, dir, log string, argv ...string) error {
 	f, err := os.Create(filepath.Join(dir, log))
@@ -149,80 +120,7 @@ func TestOpenStereo(t *testing.T) {
 }
 
 // What embed.py builds of molecules that RDKit has trouble with: how many isomers, and the first by its SMILES.
-func TestEmbedHard(t *testing.T) {
-	for _, test := range []struct {
-		smiles  string
-		words   []string
-		isomers int
-		first   string
-	}{
-		{"C1C2CC1C2", nil, 1, ""},
-		{"C1CC2C1CC2", nil, 1, "C1C[C@H]2CC[C@@H]12"},
-		{"C1C2OOC12", nil, 1, ""}, // RDKit's minimiser gives up on some seeds
-		{"C1C2C3C1N23", nil, 1, ""},
-		{"C12C3C4C1C5C2C3C45", nil, 1, ""},
-		{"OC1CCC(O)CC1", nil, 2, ""},
-		{"CC(O)C(O)C", nil, 2, ""},
-		{"CC(O)C", nil, 1, "CC(C)O"},
-		{"CCC(C)O", nil, 1, ""}, // two mirror images
-		{"C[C@H](F)C(Cl)Br", nil, 2, ""},
-		{"C1CCC/C=C/CC1", nil, 1, "C1=C/CCCCCC/1"},
-		{"C1CCC/C=C\\CC1", nil, 1, "C1=C\\CCCCCC/1"},
-		{"F/C=C/C=CF", nil, 2, ""},
-		{"F[P@](Cl)Br", nil, 1, "F[P@](Cl)Br"},
-		{"C[S@](=O)CC", nil, 1, "CC[S@](C)=O"},
-		{"C[S@@](=O)CC", nil, 1, "CC[S@@](C)=O"},
-		{"FS(F)(F)(F)(F)F", nil, 1, ""},
-		{"F[P-](F)(F)(F)(F)F", []string{"--charge", "-1"}, 1, ""},
-		{"FP(F)(F)(F)F", nil, 1, ""},
-		{"FBr(F)(F)(F)F", nil, 1, ""},
-		{"OC1CCC(O)CC1", []string{"--open-stereo", "first"}, 1, ""},
-	} {
-		dir := embedded(t, test.smiles, test.words...)
-		pool, err := ReadXYZ(filepath.Join(dir, "pool.xyz"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		isomers := map[string]bool{}
-		for _, f := range pool {
-			isomers[f.Isomer] = true
-			for i := range f.Symbols {
-				for j := range i {
-					if f.relative(i, j) < 0.5 {
-						t.Errorf("%s: atoms %d and %d lie in one place", test.smiles, j+1, i+1)
-					}
-				}
-			}
-		}
-		if len(isomers) != test.isomers || test.first != "" && pool[0].Isomer != test.first {
-			t.Errorf("%s: %v, want %d, the first %q", test.smiles, isomers, test.isomers, test.first)
-		}
-	}
-}
-
 // Mirror images get the same conformers, mirrored: what is computed of them is the same.
-func TestEmbedMirrorImages(t *testing.T) {
-	left, right := embedded(t, "N[C@@H](CO)C(=O)O", "--displace", "0"), embedded(t, "N[C@H](CO)C(=O)O", "--displace", "0")
-	one, err := ReadXYZ(filepath.Join(left, "pool.xyz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := ReadXYZ(filepath.Join(right, "pool.xyz"))
-	if err != nil || len(other) != len(one) {
-		t.Fatalf("%d and %d starting conformers, %v", len(one), len(other), err)
-	}
-	for i, f := range one {
-		for k, x := range f.Coords {
-			if k%3 == 0 {
-				x = -x
-			}
-			if math.Abs(x-other[i].Coords[k]) > 1e-6 {
-				t.Fatalf("starting conformer %d is no mirror image of the other", i+1)
-			}
-		}
-	}
-}
-
 func TestSearchIsDeterministic(t *testing.T) {
 	var first [][]byte
 	for range 2 {
@@ -340,162 +238,4 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-func TestEmbed(t *testing.T) {
-	type properties struct {
-		Canonical string `json:"canonical_smiles"`
-		Isomers   []string
-		Formula   string
-		Natoms    int
-		Nheavy    int
-		Field     string `json:"force_field"`
-		Pool      int
-	}
-	for _, test := range []struct {
-		smiles string
-		words  []string
-		want   properties
-	}{
-		{"OCC", nil, properties{"CCO", []string{"CCO"}, "C2H6O", 9, 3, "MMFF94s", 2}},
-		{"C", nil, properties{"C", []string{"C"}, "CH4", 5, 1, "MMFF94s", 1}},
-		{"[OH]", []string{"--multiplicity", "2"}, properties{"[OH]", []string{"[OH]"}, "HO", 2, 1, "MMFF94s", 1}},
-		{"O=O", []string{"--multiplicity", "3"}, properties{"O=O", []string{"O=O"}, "O2", 2, 2, "UFF", 1}},
-		{"[C-]#N", []string{"--charge", "-1"}, properties{"[C-]#N", []string{"[C-]#N"}, "CN-", 2, 2, "MMFF94s", 1}},
-		{"C/C=C\\C", nil, properties{"C/C=C\\C", []string{"C/C=C\\C"}, "C4H8", 12, 4, "MMFF94s", 1}},
-		{"C[C@@H](N)C(=O)O", nil, properties{"C[C@@H](N)C(=O)O", []string{"C[C@@H](N)C(=O)O"}, "C3H7NO2", 13, 6, "MMFF94s", 13}},
-	} {
-		dir := embedded(t, test.smiles, test.words...)
-		data, err := os.ReadFile(filepath.Join(dir, "properties.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got properties
-		if err := json.Unmarshal(data, &got); err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: %+v, want %+v", test.smiles, got, test.want)
-		}
-		pool, err := ReadXYZ(filepath.Join(dir, "pool.xyz"))
-		if err != nil || len(pool) != test.want.Pool {
-			t.Errorf("%s: a pool of %d, %v", test.smiles, len(pool), err)
-		}
-		lowest, err := ReadXYZ(filepath.Join(dir, "geometry.xyz"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, x := range lowest[0].Coords {
-			if d := math.Abs(x - pool[0].Coords[i]); d > 0.05 || d == 0 {
-				t.Errorf("%s: a coordinate of the pool's first geometry is moved by %g Å, want up to 0.05", test.smiles, d)
-			}
-		}
-		for i, f := range pool {
-			if changes, err := MoleculeChanges(filepath.Join(dir, "molecule.json"), f, f); err != nil || changes != "" {
-				t.Errorf("%s, member %d: %s %v", test.smiles, i+1, changes, err)
-			}
-		}
-	}
-}
-
-func TestEmbedRefuses(t *testing.T) {
-	for _, test := range []struct {
-		smiles string
-		words  []string
-		want   string
-	}{
-		{"CC(", nil, "RDKit can't read the SMILES 'CC(':"},
-		{"CC(C)(C)(C)C", nil, "RDKit can't read the SMILES 'CC(C)(C)(C)C': atom 2 (C) has 5 bonds, more than it can have"},
-		{"", nil, "the SMILES is empty"},
-		{"C.C", nil, "2 separate parts"},
-		{"CC=CC", []string{"--open-stereo", "refuse"}, "the SMILES leaves open which of 2 stereoisomers is meant"},
-		{"C[C@]12C[C@@]3(C)C[C@](C)(C1)C[C@](C)(C2)C3", nil, "RDKit builds no geometry of this molecule with the stereo that the SMILES states"},
-		{"*C", nil, "atom of no element"},
-		{"[U]", nil, "GFN2-xTB ends at Rn"},
-		{"[Rn]", nil, "has Rn, for which PM7 has no parameters"},
-		{"[NH4+]", nil, "11 electrons can't form a singlet. The SMILES has charge +1; the row says 0"},
-		{"CC", []string{"--charge", "-2"}, "the SMILES has charge 0; the row says -2"},
-		{"[CH3]", nil, "9 electrons can't form a singlet"},
-		{"c1cccn1", nil, "an aromatic N lacks its H; write [nH] for n, as c1cc[nH]c1"},
-		{"C1CC", nil, "unclosed ring: the ring closure 1 stands only once"},
-		{"CC[Xx]", nil, "[Xx] is no atom of an element"},
-		{"CCc", nil, "atom 3 (c) is written as aromatic, in a small letter, and is in no ring"},
-		{"CC==O", nil, "the sign = has no atom on one of its sides"},
-		{"SiC", nil, "'i' is no sign of a SMILES outside of brackets"},
-		{"CC O", nil, "the SMILES has U+0020 as character 3"},
-		{"C" + strings.Repeat("C", 90), nil, "275 atoms, at most 250"},
-	} {
-		dir, said := embedIn(t, test.smiles, test.words...)
-		if !strings.Contains(said, test.want) || strings.Count(said, "\n") != 1 {
-			t.Errorf("%s: %q, want one line with %q", test.smiles, said, test.want)
-		}
-		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-			t.Errorf("%s: files are left: %v, %v", test.smiles, left, err)
-		}
-	}
-}
-
 // TestEmbedCheck asks the worker, in one process, what is wrong with molecules.
-func TestEmbedCheck(t *testing.T) {
-	script, err := filepath.Abs("embed.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cases := []struct {
-		smiles               string
-		charge, multiplicity int
-		exit                 int
-		want                 string // the error, or the warnings
-	}{
-		{"CCO", 0, 1, 0, ""},
-		{"CC(=O)O[Na]", 0, 1, 0, ""},
-		{"[Rn]", 0, 1, 3, "has Rn, for which PM7 has no parameters"},
-		{"[Yb]", 0, 1, 3, "has Yb, for which PM7 has no parameters"},
-		{"[Xe]", 0, 1, 0, ""},
-		{"[Na+].[Cl-]", 0, 1, 3, "2 separate parts, and a row is one molecule; give each part a row, or write an ion pair with a bond"},
-
-		{"[CH2]", 0, 1, 0, ""}, {"[CH2]", 0, 3, 0, ""}, {"F[C]F", 0, 1, 0, ""}, {"C[N]", 0, 1, 0, ""}, {"[C]", 0, 5, 0, ""}, {"[O]", 0, 3, 0, ""}, {"O=O", 0, 3, 0, ""},
-		{"[O][O]", 0, 3, 0, ""}, {"[N]=O", 0, 2, 0, ""}, {"[O-][O]", -1, 2, 0, ""}, {"C[Hg]C", 0, 1, 0, ""},
-		{"C=C", 0, 3, 0, "the SMILES has no unpaired electrons; multiplicity 3 means 2"},
-		{"[CH2]C[CH2]", 0, 1, 0, "the SMILES has 2 unpaired electrons; multiplicity 1 means 0"},
-		{"[C:1][C:2][O:3]", 0, 1, 0, "the SMILES has 6 unpaired electrons; multiplicity 1 means 0; the SMILES has atom-map numbers and no hydrogens, which must be written in brackets, as [CH3:1]"},
-
-		{"C1CC/C=C/C1", 0, 1, 0, "the double bond C4=C5 is written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"},
-		{"C1CC/C=C\\C1", 0, 1, 0, ""}, {"C/1=C/CCCC1", 0, 1, 0, ""}, {"C/1=C\\CCCC1", 0, 1, 0, "the double bond C1=C2 is written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"}, {"C1CCC/C=C/CC1", 0, 1, 0, ""},
-		{"C/C1=C/CCCC1", 0, 1, 0, ""}, {"C/C1=C\\CCCC1", 0, 1, 0, "the double bond C2=C3 is written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"},
-		{"C/C=C=C=C/C", 0, 1, 0, "the stereo of the cumulated double bonds C2=C3=C4=C5 is left out: RDKit keeps none"},
-		{"CC=[C@]=CC", 0, 1, 0, "the mark @ at atom 3 (C) is left out: RDKit keeps no stereo of allenes"},
-		{"C[C@H](C)O", 0, 1, 0, "the mark @ at atom 2 (C) is left out: RDKit sees no stereo centre there"},
-		{"C[C@H](N)C(=O)O", 0, 1, 0, ""},
-
-		{"CC(O)F", 0, 1, 0, "the SMILES leaves 1 stereo centre open"},
-		{"OC1CCC(O)CC1", 0, 1, 0, "the SMILES leaves 2 stereo centres open"},
-		{"O=CC=CO", 0, 1, 0, "the SMILES leaves 1 double bond open"},
-		{"OC(F)C=CC", 0, 1, 0, "the SMILES leaves 1 stereo centre and 1 double bond open"},
-		{"C1C2CC1C2", 0, 1, 0, ""}, {"C12C3C4C1C5C2C3C45", 0, 1, 0, ""}, {"C1CC2CCC1C2", 0, 1, 0, ""}, {"CC=C=CC", 0, 1, 0, ""},
-	}
-	var questions, said bytes.Buffer
-	for _, c := range cases {
-		words := []string{script, "--check", "--smiles=" + c.smiles, fmt.Sprintf("--charge=%d", c.charge), fmt.Sprintf("--multiplicity=%d", c.multiplicity)}
-		if err := json.NewEncoder(&questions).Encode(map[string]any{"dir": t.TempDir(), "args": words}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command(python, "-I", script, "--serve")
-	cmd.Stdin, cmd.Stdout = &questions, &said
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
-	}
-	replies := json.NewDecoder(&said)
-	for _, c := range cases {
-		var r struct {
-			Exit     int
-			Error    string
-			Warnings []string
-		}
-		if err := replies.Decode(&r); err != nil {
-			t.Fatal(err)
-		}
-		if got := r.Error + strings.Join(r.Warnings, "; "); r.Exit != c.exit || !strings.Contains(got, c.want) || c.want == "" && got != "" {
-			t.Errorf("%s, charge %d, multiplicity %d: exit %d, %q; want %d, %q", c.smiles, c.charge, c.multiplicity, r.Exit, got, c.exit, c.want)
-		}
-	}
-}
