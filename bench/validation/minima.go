@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"grimperium/internal/cli"
 	"grimperium/internal/store"
 	"grimperium/stages"
 )
@@ -67,13 +68,7 @@ func lowest(st *store.Store, r result) (geometry stages.Frame, hof float64, ok b
 	man, err := st.Manifest(r.id)
 	check(err)
 	rank, _ := man.Targets["lowest"].Values["rank"].(float64)
-	target := fmt.Sprintf("pm7/%d", int(rank))
-	if again := man.Targets["minimum"]; again != nil {
-		first, _ := man.Targets[target].Values["hof"].(float64)
-		if second, _ := again.Values["hof"].(float64); second < first {
-			target = "minimum"
-		}
-	}
+	target := cli.FinalTarget(man, int(rank)-1)
 	geometry, err = stages.MOPACGeometry(filepath.Join(st.TargetDir(r.id, target), man.Targets[target].Outputs["aux"].File))
 	check(err)
 	return geometry, r.hof, true

@@ -111,9 +111,7 @@ func exportMolecule(w *bufio.Writer, s *csvmerge.Stream, st *store.Store, id, fo
 			return n, fmt.Errorf("%s: %q is no conformer", id, target)
 		}
 		rank--
-		if isMinimum(man, target, rank) {
-			target = minimumStage
-		}
+		target = FinalTarget(man, rank)
 		file := path(target, geometryOutput)
 		if file == "" {
 			return n, fmt.Errorf("%s/%s has no output %q, which holds the geometry", id, target, geometryOutput)
@@ -152,13 +150,18 @@ func value(man *store.Manifest, stage, name string) any {
 	return nil
 }
 
-// isMinimum reports whether a conformer is the lowest and its second optimisation, from a perturbed
-// geometry, the lower one.
-func isMinimum(man *store.Manifest, target string, rank int) bool {
+// FinalTarget names the target that has a conformer's final geometry; rank is its place in GFN2's
+// order, from 0. That is its pm7 target or, of the lowest conformer, stage minimum where that fell
+// lower from a perturbed geometry.
+func FinalTarget(man *store.Manifest, rank int) string {
+	target := fmt.Sprintf("%s/%d", geometryStage, rank+1)
 	lowest, _ := value(man, lowestStage, "rank").(float64)
 	first, _ := value(man, target, "hof").(float64)
 	second, ok := value(man, minimumStage, "hof").(float64)
-	return ok && int(lowest) == rank+1 && second < first
+	if ok && int(lowest) == rank+1 && second < first {
+		return minimumStage
+	}
+	return target
 }
 
 // finalHOF is a conformer's heat of formation as the final stage has it: corrected where MOPAC
