@@ -131,15 +131,10 @@ func appendBond(bonds []Bond, a, b, atoms int, errs ...error) ([]Bond, error) {
 
 // Bonds finds the bonds of a geometry from its distances alone, in the order of their atoms.
 func (f Frame) Bonds() []Bond {
-	radii := make([]float64, len(f.Symbols))
-	for i, symbol := range f.Symbols {
-		element, _ := ElementBySymbol(symbol)
-		radii[i] = element.Radius
-	}
 	var bonds []Bond
 	for i := range f.Symbols {
 		for j := i + 1; j < len(f.Symbols); j++ {
-			if f.distance(i, j) < bondFactor*(radii[i]+radii[j]) {
+			if f.relative(i, j) < bondFactor {
 				bonds = append(bonds, Bond{i, j})
 			}
 		}

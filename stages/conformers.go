@@ -38,13 +38,13 @@ func Builtins() []Builtin {
 	return []Builtin{{
 		Name: "conformers",
 		Description: "conformers POOL --molecule MOLECULE --charge Q --uhf N --window KCAL: optimises a pool of geometries with GFN2-xTB, " +
-			"and writes the different ones to conformers.xyz, the most stable first; --alpb SOLVENT for a solvent",
+			"and writes the different ones to conformers.xyz, the most stable first, of each stereoisomer that is near the lowest; --alpb SOLVENT for a solvent",
 		Version: "2",
 		Run:     runConformers,
 	}, {
 		Name: "merge_conformers",
-		Description: "merge_conformers ENSEMBLE OTHER --molecule MOLFILE --charge Q --uhf N --window KCAL: optimises the lower conformers of two searches " +
-			"to the same criteria of GFN2-xTB, and writes the different ones to conformers.xyz, the most stable first, of each stereoisomer that is near the lowest",
+		Description: "merge_conformers ENSEMBLE OTHER --molecule MOLECULE --charge Q --uhf N --window KCAL --isomer SMILES: optimises the lower conformers of two searches " +
+			"to the same criteria of GFN2-xTB, and writes the different ones to conformers.xyz, the most stable first",
 		Version: "1",
 		Run:     runMerge,
 	}}
@@ -138,15 +138,15 @@ const (
 // settle drops the stereoisomers that PM7 would not find the lowest. The lowest two members of each
 // are optimised for that.
 func (e *ensemble) settle(ctx context.Context, members []*member) ([]*member, error) {
+	if !slices.ContainsFunc(members, func(x *member) bool { return x.isomer != members[0].isomer }) {
+		return members, nil
+	}
 	count := map[string]int{}
 	var tried []*member
 	for _, x := range members {
-		if count[x.isomer]++; count[x.isomer] <= 2 && (x.Energy == nil || e.above(x, members[0]) <= isomerLoose) {
+		if count[x.isomer]++; count[x.isomer] <= 2 && e.above(x, members[0]) <= isomerLoose {
 			tried = append(tried, x)
 		}
-	}
-	if len(count) < 2 {
-		return members, nil
 	}
 	left, err := e.round(ctx, level{name: levels[1].name, upTo: math.Inf(1)}, tried)
 	if err != nil {
@@ -250,23 +250,34 @@ func (e *ensemble) round(ctx context.Context, l level, members []*member) ([]*me
 		if x.dropped != "" {
 			continue
 		}
-		changes, err := e.BondChanges(x.start, x.Frame)
-		if err != nil {
+		var err error
+		if x.dropped, err = e.changed(x, "reacted"); err != nil {
 			return nil, fmt.Errorf("xTB gave another molecule for member %d of the pool: %w", x.number, err)
-		}
-		if changes != "" {
-			x.dropped = "reacted: " + changes
-		} else if turned := e.turnedOver(x.start, x.Frame, false); turned != "" {
-			x.dropped = "is another stereoisomer: " + turned
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(members), func(x *member) bool { return x.dropped != "" }), nil
 }
 
+// changed says how a member has become another molecule than its start, "" where it has not. reacted
+// is the word for other bonds.
+func (e *ensemble) changed(x *member, reacted string) (string, error) {
+	changes, err := e.BondChanges(x.start, x.Frame)
+	if err != nil {
+		return "", err
+	}
+	if changes != "" {
+		return reacted + ": " + changes, nil
+	}
+	if turned := e.turnedOver(x.start, x.Frame, false); turned != "" {
+		return "is another stereoisomer: " + turned, nil
+	}
+	return "", nil
+}
+
 // isFor reports whether a level is for one of the members, which are sorted by energy once they
 // have been optimised.
 func (e *ensemble) isFor(l level, x *member, members []*member) bool {
-	if l.upTo < math.Inf(1) && len(members) > 1 && kcalPerHartree*(*x.Energy-*members[0].Energy) > l.upTo &&
+	if l.upTo < math.Inf(1) && len(members) > 1 && e.above(x, members[0]) > l.upTo &&
 		!slices.Contains(members[:min(always, len(members))], x) {
 		return false
 	}

@@ -539,6 +539,17 @@ def parameters(mol):
     return params
 
 
+def embedded(mol, n, params):
+    """The molecule with up to n conformers: none where RDKit's minimiser gives up, as on some strained rings; another seed
+    gets through."""
+    mol = Chem.Mol(mol)
+    try:
+        rdDistGeom.EmbedMultipleConfs(mol, n, params)
+    except RuntimeError:
+        mol.RemoveAllConformers()
+    return mol
+
+
 class Embedder:
     """Embeds a molecule in parts. When a part fails, this and all later ones go the next of three ways: as usual, from
     random coordinates with a coarser minimum, and without RDKit's knowledge of linear and flat groups."""
@@ -560,10 +571,7 @@ class Embedder:
         self.prefer(self.way < 2 and not self.params.useExpTorsionAnglePrefs)
         part = Chem.Mol(self.mol)
         while self.way < 3:
-            try:
-                rdDistGeom.EmbedMultipleConfs(part, n if self.way == 0 else max(n, 10), self.params)
-            except RuntimeError:  # RDKit's minimiser gives up on some strained rings; another seed gets through
-                part.RemoveAllConformers()
+            part = embedded(self.mol, n if self.way == 0 else max(n, 10), self.params)
             turn_double_bonds(part, self.stereo)
             for c in [c for c in part.GetConformers() if not self.stereo.kept(c.GetPositions())]:
                 part.RemoveConformer(c.GetId())
@@ -640,7 +648,7 @@ def side(kind, atoms, xyz):
     if kind == "double bond":
         return 1 if np.dot(np.cross(p[0] - p[1], p[2] - p[1]), np.cross(p[1] - p[2], p[3] - p[2])) > 0 else -1
     # RDKit looks from the first neighbour onto the three others; of three neighbours the last of these is the lone pair.
-    seen_from = p[1] if len(p) == 5 else p[1:].mean(0) - p[0] + p[1:].mean(0)
+    seen_from = p[1] if len(p) == 5 else 2 * p[1:].mean(0) - p[0]
     a, b, c = p[-3:]
     return 1 if np.dot(np.cross(b - a, c - a), seen_from - a) > 0 else -1
 
@@ -676,6 +684,7 @@ class Stereo:
                 self.names[smiles_of(mirror_image(found))] = name
         return self.names[name]
 
+    @functools.cached_property
     def variants(self):
         """The molecule with what the SMILES leaves open settled in each way that RDKit sees, mirror images once."""
         options = EnumerateStereoisomers.StereoEnumerationOptions(onlyUnassigned=True, unique=True,
@@ -702,7 +711,7 @@ def fused(mol, seed):
             variant.GetAtomWithIdx(index).SetChiralTag(tag)
         params = parameters(variant)
         params.randomSeed, params.maxIterations = seed, TRIES
-        if rdDistGeom.EmbedMolecule(Chem.Mol(variant), params) == 0:
+        if embedded(variant, 1, params).GetNumConformers():
             yield variant
 
 
@@ -745,9 +754,11 @@ def make_pools(mol, count, seed, flexible):
 
     def pool_of(xyz):
         name = stereo.isomer(xyz) if stereo.kept(xyz) else None  # a relaxation may, rarely, turn a centre over
-        return pools.setdefault(name, Pool(name, mol)) if name else None
+        if name and name not in pools:
+            pools[name] = Pool(name, mol)
+        return pools.get(name)
 
-    variants = stereo.variants()[:MAX_ISOMERS]
+    variants = stereo.variants[:MAX_ISOMERS]
     # RDKit can't embed some cages with the stereo that it sees in them, as bicyclo[1.1.1]pentane; without, it can.
     open_ = len(variants) > 1 or smiles_of(variants[0]) != smiles_of(mol)
     fallbacks = itertools.chain([(mol, seed)] * open_, ((v, seed) for v in fused(mol, seed)), [(mol, seed + SECOND)])
@@ -830,7 +841,7 @@ def build(given):
         raise Unusable(f"the SMILES leaves open which of {len(pools)} stereoisomers is meant, and open_stereo is "
                        f"\"refuse\": {', '.join(p.isomer for p in pools)}")
     if len(pools) > 1:
-        left_out = len(stereo.variants()) - MAX_ISOMERS
+        left_out = len(stereo.variants) - MAX_ISOMERS
         which = "all its isomers"
         if left_out > 0:
             which = f"{MAX_ISOMERS} of its {MAX_ISOMERS + left_out} isomers or more"
@@ -839,10 +850,10 @@ def build(given):
         pools = pools[:1]
 
     members = [(xyz, energy, pool.isomer) for pool in pools for xyz, energy in pool.members]
-    mol = with_coords(mol, members[0][0])
+    mol, soft = with_coords(mol, members[0][0]), soft_rotors(mol)
     plain = isomer_of(mol, pools[0])
     properties = {
-        "canonical_smiles": Chem.MolToSmiles(without_hydrogens(mol)),
+        "canonical_smiles": smiles_of(mol),
         "isomers": [p.isomer for p in pools],
         "inchikeys": {p.isomer: inchikey(isomer_of(mol, p)) for p in pools},
         "formula": rdMolDescriptors.CalcMolFormula(mol),
@@ -850,7 +861,7 @@ def build(given):
         "nheavy": mol.GetNumHeavyAtoms(),
         "nrotbonds": rdMolDescriptors.CalcNumRotatableBonds(plain),
         "nrotors": turning,
-        "nsoft": len(soft_rotors(mol)) + flexible_ring_bonds(mol),
+        "nsoft": len(soft) + flexible_ring_bonds(mol),
         "tpsa": round(rdMolDescriptors.CalcTPSA(plain), 2),
         "naromaticrings": rdMolDescriptors.CalcNumAromaticRings(plain),
         "nrings": rdMolDescriptors.CalcNumRings(plain),
@@ -868,7 +879,7 @@ def build(given):
         "properties.json": json.dumps(properties, indent=2, sort_keys=True) + "\n",
         # Without marks of stereo: which isomer it is, the coordinates say, here and in an export.
         "molecule.mol": "\n".join([given.smiles, "  grimperium", ""] + block),
-        "molecule.json": json.dumps(description(mol, stereo)) + "\n",
+        "molecule.json": json.dumps(description(mol, soft, stereo)) + "\n",
         "geometry.xyz": xyz_text(mol, members[:1]),
         "pool.xyz": xyz_text(mol, moved),
     }
@@ -881,12 +892,12 @@ def isomer_of(mol, pool):
     return without_hydrogens(named)
 
 
-def description(mol, stereo):
+def description(mol, soft, stereo):
     """What the molecule is, for those who compare geometries with it; atoms are counted from 0."""
     return {
         "symbols": [a.GetSymbol() for a in mol.GetAtoms()],
         "bonds": sorted(sorted((b.GetBeginAtomIdx(), b.GetEndAtomIdx())) for b in mol.GetBonds()),
-        "rotors": soft_rotors(mol),
+        "rotors": soft,
         "stereo": [{"kind": kind, "atoms": atoms, "stated": (kind, atoms) in stereo.stated}
                    for kind, atoms in dict.fromkeys([*stereo.stated, *stereo.open])],
     }

@@ -45,15 +45,10 @@ func runMerge(ctx context.Context, w Work) error {
 		if all = append(all, x); x.Energy == nil { // CREST 2.12 on one and two atoms
 			x.Energy = reference.Energy
 		}
-		changes, err := e.BondChanges(reference, f)
-		if err != nil {
+		if x.dropped, err = e.changed(x, "is another molecule"); err != nil {
 			return fmt.Errorf("%s: geometry %d does not fit the molecule: %w", file, i+1, err)
 		}
-		if changes != "" {
-			x.dropped = "is another molecule: " + changes
-		} else if turned := e.turnedOver(reference, f, false); turned != "" {
-			x.dropped = "is another stereoisomer: " + turned
-		} else {
+		if x.dropped == "" {
 			members = append(members, x)
 		}
 	}

@@ -18,15 +18,11 @@ type Matcher struct {
 // NewMatcher takes the elements and the bonds of a molecule, whose atoms are in the order of every geometry compared.
 // The bonds must name atoms that exist, as ParseMolfile sees to.
 func NewMatcher(symbols []string, bonds []Bond) *Matcher {
-	m := &Matcher{neighbours: make([][]int, len(symbols))}
+	m := &Matcher{neighbours: Molecule{Symbols: symbols, Bonds: bonds}.neighbours()}
 	for _, symbol := range symbols {
 		element, _ := ElementBySymbol(symbol)
 		m.masses = append(m.masses, element.Mass)
 		m.class = append(m.class, element.Number)
-	}
-	for _, b := range bonds {
-		m.neighbours[b[0]] = append(m.neighbours[b[0]], b[1])
-		m.neighbours[b[1]] = append(m.neighbours[b[1]], b[0])
 	}
 	m.refine()
 	m.arrange()
