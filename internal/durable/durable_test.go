@@ -1,0 +1,69 @@
+package durable
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func hello(w io.Writer) error {
+	_, err := io.WriteString(w, "hello")
+	return err
+}
+
+// What is no file of a user is not replaced: root could lose /dev/null.
+func TestWriteFileReplacesFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	pipe, file := filepath.Join(dir, "pipe"), filepath.Join(dir, "file")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, dir} {
+		err := WriteFile(File{Path: path, Write: hello})
+		if err == nil || !strings.Contains(err.Error(), path+": is no regular file") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	for range 2 {
+		if err := WriteFile(File{Path: file, Write: hello}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// A folder on another file system arrives whole, and goes.
+func TestCopyOver(t *testing.T) {
+	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
+	if err := os.MkdirAll(from+"/sub", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(File{Path: from + "/sub/file", Write: hello}); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyOver(from, to); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(to + "/sub/file"); err != nil || string(got) != "hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := os.Lstat(from); !os.IsNotExist(err) {
+		t.Errorf("the old folder: %v", err)
+	}
+}
+
+func TestTempName(t *testing.T) {
+	for name, want := range map[string]bool{".t123": true, ".t": false, ".t1x": false, "t1": false, ".u1": false, ".t.lock": false} {
+		if got := TempName(name, "t"); got != want {
+			t.Errorf("TempName(%q) = %v", name, got)
+		}
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package durable
+
+// IsMountPoint is false: only Linux tells.
+func IsMountPoint(string) bool { return false }
