@@ -31,7 +31,7 @@ func BenchmarkMerge(b *testing.B) {
 			for b.Loop() {
 				n++
 				id := fmt.Sprintf("mol_%07d", n*7919%rows)
-				written, err := table.Merge([]Change{{id, map[string]string{"status": "OK", "delta_1": itoa(n), "crest_time": "12.5", "error_message": ""}}})
+				written, err := merge(table, []Change{{ID: id, Cells: map[string]string{"status": "OK", "delta_1": itoa(n), "crest_time": "12.5", "error_message": ""}}})
 				if !written || err != nil {
 					b.Fatal(written, err)
 				}

@@ -87,6 +87,57 @@ func TestCheckAccents(t *testing.T) {
 	}
 }
 
+// A stray quote makes one cell of all rows up to the next one.
+func TestCheckLineBreaks(t *testing.T) {
+	lines := func(n int) string { return strings.Repeat("m,C,,\n", n) }
+	table := mustParse(t, "mol_id,smiles,status,note\na,C,,x\nb,C,,\"5 in\n"+lines(11)+"c,C,,6 in\"\n"+
+		"d,C,,\"a note\n"+strings.Repeat("of many lines, with a comma\n", 9)+"\",\"\n\n\"\ne,\"C\n"+lines(11)+"\",,\n"+
+		"f,C,,\"5 in\ng,C,Pending,6 in\"\n\"h,CC,OK,x\nk\",CC,OK,x\nl,\"C,,x\nm,C\",,\n")
+	const swallowed = "(a cell on one line; a stray quote swallows the rows up to the next quote)"
+	want := []string{
+		`3: b: note "5 in\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,…": the cell begins on line 3 and ends on line 15 ` +
+			`(a cell on one line; a stray quote swallows the rows up to the next quote)`,
+		`29: e: smiles "C\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,…": the cell begins on line 29 and ends on line 41 ` +
+			`(a cell on one line; a stray quote swallows the rows up to the next quote)`,
+		`42: f: note "5 in\ng,C,Pending,6 in": the cell begins on line 42 and ends on line 43 ` + swallowed,
+		"44: h,CC,OK,x\nk: " + `mol_id "h,CC,OK,x\nk": the cell begins on line 44 and ends on line 45 ` + swallowed,
+		`46: l: smiles "C,,x\nm,C": the cell begins on line 46 and ends on line 47 ` + swallowed,
+	}
+	var got []string
+	for _, f := range table.Check() {
+		if f.Warning {
+			got = append(got, f.String())
+		}
+	}
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Errorf("warnings:\n%s\nwant:\n%s", g, w)
+	}
+}
+
+// The last row of a table that was cut off is not computed.
+func TestCheckCut(t *testing.T) {
+	for text, want := range map[string]string{
+		"a,C,,x\nb,C":        `3: b: the last row ends in the middle: 2 of 4 cells (the whole row; the table was probably cut off when it was written or copied)`,
+		"a,C,,x\n\nb,C,":     `4: b: the last row ends in the middle: 3 of 4 cells (the whole row; the table was probably cut off when it was written or copied)`,
+		"a,C,,x\nb,C\n":      "", // it has a line end
+		"a,C,,x\nb,C,,":      "", // all cells
+		"a,C,,\nc,C\nb,C":    "", // another row is short, too
+		"b,C":                "", // there is no other row
+		"a,C,,x\nb,C,,x\n,,": "", // blank
+	} {
+		var got []string
+		for _, f := range mustParse(t, "mol_id,smiles,status,note\n"+text).Check() {
+			got = append(got, f.String())
+			if f.Fatal || f.Warning {
+				t.Errorf("%q: %v", text, f)
+			}
+		}
+		if g := strings.Join(got, "\n"); g != want {
+			t.Errorf("%q: findings %s, want %s", text, g, want)
+		}
+	}
+}
+
 func TestCheckBlankSMILES(t *testing.T) {
 	found := mustParse(t, "mol_id,status,smiles\na,OK,\nb,OK,\"\"\nc,OK,C\nd,OK,\ne,OK,C\n").Check()
 	var lines []int

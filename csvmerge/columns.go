@@ -23,22 +23,23 @@ const (
 
 // column is what we know of one of our columns.
 type column struct {
-	name     string
-	typ      Type
-	required bool
-	added    bool // of format v2.1: added to older tables by the first merge that needs one
-	output   bool // only ever written by us, so a bad cell in it is no reason to pass over the row
+	name   string
+	typ    Type
+	added  bool  // of format v2.1: added to older tables by the first merge that needs one
+	output bool  // only ever written by us, so a bad cell in it is no reason to pass over the row
+	least  int64 // the smallest value of an Integer
+	blank  any   // the value of an empty cell
 }
 
-// ours lists the columns of formats v2.0 and v2.1 in the order of the specification
-// ("CSV Format Evolution"). Enthalpies and their differences are in kcal/mol, times in seconds.
+// ours lists the columns of formats v2.0 and v2.1 in the order of the specification ("CSV Format
+// Evolution"). Enthalpies and their differences are in kcal/mol, times in seconds.
 var ours = []column{
-	{name: "mol_id", required: true},
-	{name: "status", typ: StatusType, required: true},
-	{name: "reruns", typ: Integer},
-	{name: "smiles", typ: SMILES, required: true},
-	{name: "multiplicity", typ: Integer},
-	{name: "charge", typ: Integer},
+	{name: "mol_id"},
+	{name: "status", typ: StatusType, blank: "Pending"},
+	{name: "reruns", typ: Integer, blank: int64(0)},
+	{name: "smiles", typ: SMILES},
+	{name: "multiplicity", typ: Integer, least: 1, blank: int64(1)},
+	{name: "charge", typ: Integer, least: math.MinInt64, blank: int64(0)},
 	{name: "nheavy", typ: Integer},
 	{name: "timestamp_added", typ: Timestamp},
 	{name: "H298_cbs", typ: Number},
@@ -57,13 +58,15 @@ var ours = []column{
 	{name: "error_message", added: true, output: true},
 }
 
-// own returns what we know of a column, or nil for a foreign one.
-func own(name string) *column {
-	i := slices.IndexFunc(ours, func(c column) bool { return c.name == name })
-	if i < 0 {
-		return nil
+// required are the columns that every table must have.
+const required = "mol_id, status, smiles"
+
+// own returns what we know of a column; its name is "" if the column is not ours.
+func own(name string) column {
+	if i := slices.IndexFunc(ours, func(c column) bool { return c.name == name }); i >= 0 {
+		return ours[i]
 	}
-	return &ours[i]
+	return column{}
 }
 
 // Known returns the names of the columns of both formats, in the specification's order.
@@ -76,12 +79,7 @@ func Known() []string {
 }
 
 // Types returns the type of a column by its name; Text for a column that is not ours.
-func Types(column string) Type {
-	if c := own(column); c != nil {
-		return c.typ
-	}
-	return Text
-}
+func Types(column string) Type { return own(column).typ }
 
 // Kind tells apart the ways in which a cell can hold no value.
 type Kind uint8
@@ -94,74 +92,68 @@ const (
 	Valid
 )
 
-// Cell is one cell: its text as in the file but without the quotes around it, and what it is.
+// Cell is one cell.
 type Cell struct {
-	Text string
-	Kind Kind
+	Text  string // as in the file, but without the quotes around it
+	Kind  Kind
+	Value any // what it means: an int64, a float64 or a string; nil unless Kind is Valid
 }
 
-// classify says what a cell's text is in a column of a type.
-func classify(typ Type, text string) Kind {
+// markers stand for "no value" in tables written by others. Such a cell is invalid, not empty:
+// somebody tried to say something.
+var markers = []string{"nan", "none", "n/a", "na", "-", "?", "null"}
+
+func isNA(text string) bool {
+	return len(text) <= len("none") && slices.Contains(markers, strings.ToLower(text))
+}
+
+// Read says what a text is and means in a column of a type: a text or a timestamp without spaces
+// around it, a status by its present name, a SMILES without what follows it.
+func (typ Type) Read(text string) Cell {
+	c := Cell{text, Valid, nil}
 	text = strings.TrimSpace(text)
-	if text == "" {
-		return Empty
-	}
 	ok := !isNA(text)
-	if ok {
-		switch typ {
-		case Integer:
-			_, ok = parseInteger(text)
-		case Number:
-			_, ok = parseNumber(text)
-		case Timestamp:
-			ok = isTimestamp(text)
-		case StatusType:
-			_, ok = ParseStatus(text)
-		case SMILES:
-			_, _, problem := SplitSMILES(text)
-			ok = problem == ""
-		}
+	switch {
+	case text == "":
+		return Cell{c.Text, Empty, nil}
+	case !ok:
+	case typ == Integer:
+		c.Value, ok = parseInteger(text)
+	case typ == Number:
+		c.Value, ok = parseNumber(text)
+	case typ == StatusType:
+		var s Status
+		s, ok = ParseStatus(text)
+		c.Value = s.String()
+	case typ == SMILES:
+		smiles, _, problem := SplitSMILES(text)
+		c.Value, ok = smiles, problem == ""
+	default:
+		c.Value, ok = text, typ != Timestamp || isTimestamp(text)
 	}
 	if !ok {
-		return Invalid
+		return Cell{c.Text, Invalid, nil}
 	}
-	return Valid
-}
-
-// isNA reports whether a trimmed text stands for "no value" in tables written by others.
-// Such a cell is invalid, not empty: somebody tried to say something.
-func isNA(text string) bool {
-	if len(text) > len("none") {
-		return false
-	}
-	switch strings.ToLower(text) {
-	case "nan", "none", "n/a", "na", "-", "?", "null":
-		return true
-	}
-	return false
+	return c
 }
 
 // parseNumber reads a finite decimal number: 5, +5, 0.0, 1e-3. Not 1,5, 0x10, 1_000, inf.
 func parseNumber(text string) (float64, bool) {
-	text = strings.TrimSpace(text)
-	for i := range len(text) {
-		switch c := text[i]; {
-		case '0' <= c && c <= '9', c == '+', c == '-', c == '.', c == 'e', c == 'E':
-		default:
-			return 0, false // ParseFloat takes more than a table should: hexadecimal, underscores, Inf
-		}
+	if strings.Trim(text, "0123456789+-.eE") != "" { // ParseFloat takes 0x10, 1_000, Inf
+		return 0, false
 	}
 	x, err := strconv.ParseFloat(text, 64)
 	return x, err == nil
 }
 
+// exact is the largest number up to which a float64 tells neighbouring integers apart.
+const exact = 1 << 53
+
 // parseInteger reads an integer, also one written as 3.0 or 1e2.
 func parseInteger(text string) (int64, bool) {
-	text = strings.TrimSpace(text)
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true
 	}
-	const exact = 1 << 53 // above it a float64 no longer tells neighbouring integers apart
 	x, ok := parseNumber(text)
 	if !ok || x != math.Trunc(x) || math.Abs(x) > exact {
 		return 0, false
@@ -172,19 +164,17 @@ func parseInteger(text string) (int64, bool) {
 // timestampForms are the forms of ISO 8601 that programs write; a blank for the T is pandas' habit.
 // Fractions of a second are understood after any seconds.
 var timestampForms = []string{
-	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02", "2006-01-02T15:04Z07:00", "2006-01-02T15:04",
-	"2006-01-02T15:04:05-0700", "2006-01-02T15:04:05Z07", "20060102T150405Z0700", "20060102T150405", "20060102",
+	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02", "2006-01-02T15:04Z07:00",
+	"2006-01-02T15:04", "2006-01-02T15:04:05-0700", "2006-01-02T15:04:05Z07", "20060102T150405Z0700",
+	"20060102T150405", "20060102",
 }
 
 func isTimestamp(text string) bool {
-	text = strings.TrimSpace(text)
 	if len(text) > 10 && text[10] == ' ' {
 		text = text[:10] + "T" + text[11:]
 	}
-	if len(text) > 12 && text[10] == 'T' && text[12] == ':' {
-		return false // time.Parse would take an hour of one digit
-	}
-	return slices.ContainsFunc(timestampForms, func(form string) bool {
+	short := len(text) > 12 && text[12] == ':' // time.Parse would take an hour of one digit
+	return !short && slices.ContainsFunc(timestampForms, func(form string) bool {
 		_, err := time.Parse(form, text)
 		return err == nil
 	})
@@ -206,25 +196,18 @@ const (
 
 // String returns the name as it is written into the table.
 func (s Status) String() string {
-	return [...]string{"Unknown", "Pending", "Selected", "Running", "OK", "Rerun", "Skip"}[min(s, Skip)]
+	names := [...]string{"Unknown", "Pending", "Selected", "Running", "OK", "Rerun", "Skip"}
+	return names[min(s, Skip)]
+}
+
+var statuses = map[string]Status{
+	"": Pending, "pending": Pending, "selected": Selected, "running": Running, "ok": OK,
+	"complete": OK, "rerun": Rerun, "failed": Rerun, "skip": Skip, "skipped": Skip,
 }
 
 // ParseStatus reads a status in any letter case, by its present or its earlier name (PENDING,
-// COMPLETE, FAILED, SKIPPED). A blank is Pending. ok is false, and the status Unknown, for anything else.
+// COMPLETE, FAILED, SKIPPED). A blank is Pending; anything else is Unknown, with ok false.
 func ParseStatus(text string) (s Status, ok bool) {
-	switch strings.ToLower(strings.TrimSpace(text)) {
-	case "", "pending":
-		return Pending, true
-	case "selected":
-		return Selected, true
-	case "running":
-		return Running, true
-	case "ok", "complete":
-		return OK, true
-	case "rerun", "failed":
-		return Rerun, true
-	case "skip", "skipped":
-		return Skip, true
-	}
-	return Unknown, false
+	s, ok = statuses[strings.ToLower(strings.TrimSpace(text))]
+	return s, ok
 }

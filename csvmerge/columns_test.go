@@ -1,6 +1,7 @@
 package csvmerge
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 )
@@ -25,17 +26,17 @@ func TestClassify(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, text := range test.valid {
-			if k := classify(test.typ, text); k != Valid {
+			if k := test.typ.Read(text).Kind; k != Valid {
 				t.Errorf("type %d: %q is of kind %d, want valid", test.typ, text, k)
 			}
 		}
 		for _, text := range append(test.broken, "nan", "NaN", "none", "None", "N/A", "na", "-", "?", "NULL", " - ") {
-			if k := classify(test.typ, text); k != Invalid {
+			if k := test.typ.Read(text).Kind; k != Invalid {
 				t.Errorf("type %d: %q is of kind %d, want invalid", test.typ, text, k)
 			}
 		}
 		for _, text := range []string{"", " ", "\t"} {
-			if k := classify(test.typ, text); k != Empty {
+			if k := test.typ.Read(text).Kind; k != Empty {
 				t.Errorf("type %d: %q is of kind %d, want empty", test.typ, text, k)
 			}
 		}
@@ -91,6 +92,33 @@ func TestStatus(t *testing.T) {
 		}
 		if s, ok := ParseStatus(want.String()); want != Unknown && (!ok || s != want) {
 			t.Errorf("%v is not read back", want)
+		}
+	}
+}
+
+func TestCellValue(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		typ  Type
+		want any
+	}{
+		{" 3.0 ", Integer, int64(3)}, {"+1e-3", Number, 0.001}, {"nan", Number, nil}, {"", Number, nil},
+		{"complete", StatusType, "OK"}, {" x ", Text, "x"},
+	} {
+		if got := test.typ.Read(test.text).Value; got != test.want {
+			t.Errorf("%q: %#v, want %#v", test.text, got, test.want)
+		}
+	}
+}
+
+func TestRow(t *testing.T) {
+	table := mustParse(t, "mol_id,x,smiles,status,x\na,1,\"C\"\nb,1,C,,2,3\n")
+	for i, want := range [][]Cell{
+		{{"a", Valid, "a"}, {"1", Valid, "1"}, {"C", Valid, "C"}, {}, {}},
+		{{"b", Valid, "b"}, {"1", Valid, "1"}, {"C", Valid, "C"}, {"", Empty, nil}, {"2", Valid, "2"}},
+	} {
+		if got := table.Row(i); !slices.Equal(got, want) {
+			t.Errorf("row %d: %v, want %v", i, got, want)
 		}
 	}
 }

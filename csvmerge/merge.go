@@ -2,11 +2,10 @@ package csvmerge
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
-	"sort"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,24 +14,20 @@ import (
 type Change struct {
 	ID    string
 	Cells map[string]string
+	// Valid is asked about the row as the file has it; false drops the change. nil is always true.
+	Valid func(row int) bool
 }
 
-// LostError lists the mol_ids whose changes Merge could not write. The other changes are written.
+// LostError lists the mol_ids whose changes Merge could not write, because no row has them any more
+// or several rows have them. The other changes are written.
 type LostError struct {
-	Path     string
-	Missing  []string // no row has them any more
-	Repeated []string // several rows have them
+	Path string
+	IDs  []string
 }
 
 func (e *LostError) Error() string {
-	var parts []string
-	if len(e.Missing) > 0 {
-		parts = append(parts, fmt.Sprintf("no row has the mol_id %s any more; their results are not in the table", some(e.Missing)))
-	}
-	if len(e.Repeated) > 0 {
-		parts = append(parts, fmt.Sprintf("several rows have the mol_id %s; their results are not in the table, keep one row of each and run again", some(e.Repeated)))
-	}
-	return e.Path + ": " + strings.Join(parts, "; ")
+	return fmt.Sprintf("%s: no row has the mol_id %s any more, or several have it; "+
+		"the results are not in the table", e.Path, some(e.IDs))
 }
 
 // some lists the first few names.
@@ -45,42 +40,40 @@ func some(names []string) string {
 }
 
 // Merge writes the changes into the table on the disk, by one replacement of the file that is safe
-// against a crash, and into t. All bytes but those of changed cells stay. A cell that means the same
-// already (the same text, or the same number) is left alone, and where no cell differs nothing is
-// written. Where the changes have a text for a column that the header lacks, all columns that they name are
-// added behind the others, whether or not they have a text for them too, so that their order does not depend on
-// whose row comes first; with the first of format v2.1 comes the whole format. All rows are then filled up with empty cells.
+// against a crash, and into t. All bytes but those of changed cells stay. A cell that means the
+// same already (the same text, or the same number) is left alone. Where no cell differs, nothing is
+// written. If there is a text for a column that the header lacks, all columns that the changes name
+// are added behind the others, so that their order does not depend on whose row comes first. With
+// the first of format v2.1 comes the whole format. All rows are then filled up with empty cells.
 //
-// A file that someone else changed since it was read or written is read again first, and their changes
-// survive. The new file keeps the mode of the old one, and a symbolic link stays one; owner, ACL and hard links
-// are not kept. Changes of rows that are gone, or there more than once, are dropped and told by a *LostError
-// while the others are written. Any other error with written false means that the file is as it was; with
-// written true, that it is replaced but the disk did not confirm it.
-func (t *Table) Merge(changes []Change) (written bool, err error) {
+// A file that someone else changed is read again first, and their changes survive. While they may
+// still be writing it, the error is a *BusyError: call Merge again later. A *LostError tells of rows
+// that are gone or there more than once. The new file keeps the mode of the old one, and a symbolic
+// link stays one; owner, ACL and hard links are not kept. changed has the mol_ids whose rows were
+// written. Any other error with changed nil means that the file is as it was; else, that the disk did
+// not confirm the new one.
+func (t *Table) Merge(changes []Change) (changed map[string]bool, err error) {
+	if err := t.refresh(); err != nil {
+		return nil, err
+	}
 	if err := t.checkChanges(changes); err != nil {
-		return false, err
+		return nil, err
 	}
-	const attempts = 10
-	for range attempts {
-		if err := t.refresh(); err != nil {
-			return false, err
-		}
-		added, edits, lost, err := t.plan(changes)
-		if lost != nil {
-			err = lost
-		}
-		if len(edits) == 0 {
-			return false, err
-		}
-		done, failed := t.replaceFile(edits)
-		if done {
-			t.apply(added, edits)
-		}
-		if failed != nil || done {
-			return done, cmp.Or(failed, err)
+	texts, lost := t.assign(changes)
+	if next, rows := t.merged(texts); next != nil {
+		var written bool
+		if written, err = t.replace(next); written {
+			*t = *next
+			changed = make(map[string]bool, len(rows))
+			for _, i := range rows {
+				changed[t.ID(i)] = true
+			}
 		}
 	}
-	return false, fmt.Errorf("%s: another program keeps on changing the table, so nothing was written; close it there and run again", t.path)
+	if err == nil && lost != nil {
+		err = &LostError{t.path, lost}
+	}
+	return changed, err
 }
 
 // checkChanges refuses what would make the table unreadable.
@@ -92,8 +85,11 @@ func (t *Table) checkChanges(changes []Change) error {
 				return fmt.Errorf("%s: %s: the mol_id of a row can't be changed", t.path, c.ID)
 			case strings.TrimSpace(name) != name || name == "" || !isText(name):
 				return fmt.Errorf("%s: %s: %q can't be the name of a column", t.path, c.ID, name)
+			case slices.Contains(t.columns[t.index[name]+1:], name):
+				return fmt.Errorf("%s: two columns are called %q; rename one of them", t.path, name)
 			case !isText(text):
-				return fmt.Errorf("%s: %s: the text for %s is not UTF-8 or has a NUL byte in it: %.60q", t.path, c.ID, name, text)
+				return fmt.Errorf("%s: %s: the text for %s is not UTF-8 or has a NUL byte: %.60q",
+					t.path, c.ID, name, text)
 			}
 		}
 	}
@@ -102,132 +98,126 @@ func (t *Table) checkChanges(changes []Change) error {
 
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// edit puts text in place of buf[at:end].
-type edit struct {
-	at, end int
-	text    string
-}
-
-// plan works out which columns are to be added and the edits, in order of their place, that make the
-// changes. It changes nothing.
-func (t *Table) plan(changes []Change) (added []string, edits []edit, lost *LostError, err error) {
-	added, err = t.missingColumns(changes)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	rows := map[int]map[int]string{} // row -> column -> text
+// assign returns the texts of the changes by row and name of the column, and the mol_ids that have
+// not one row.
+func (t *Table) assign(changes []Change) (cells map[int]map[string]string, lost []string) {
+	cells = map[int]map[string]string{}
 	for _, c := range changes {
-		i, ok := t.Lookup(c.ID)
-		if !ok || t.repeated[c.ID] {
-			if lost == nil {
-				lost = &LostError{Path: t.path}
-			}
-			if ok {
-				lost.Repeated = append(lost.Repeated, c.ID)
-			} else {
-				lost.Missing = append(lost.Missing, c.ID)
-			}
+		rows := slices.Collect(t.alike(c.ID))
+		rows = slices.DeleteFunc(rows, func(i int) bool { return t.ID(i) != c.ID })
+		if len(rows) != 1 {
+			lost = append(lost, c.ID)
 			continue
 		}
-		if rows[i] == nil {
-			rows[i] = map[int]string{}
+		if c.Valid != nil && !c.Valid(rows[0]) {
+			continue
 		}
-		for name, text := range c.Cells {
-			if k, ok := t.index[name]; ok {
-				rows[i][k] = text
-			} else if k := slices.Index(added, name); k >= 0 {
-				rows[i][len(t.columns)+k] = text
-			}
+		if cells[rows[0]] == nil {
+			cells[rows[0]] = map[string]string{}
 		}
+		maps.Copy(cells[rows[0]], c.Cells)
 	}
-	if len(added) == 0 {
-		for _, i := range slices.Sorted(maps.Keys(rows)) {
-			edits = t.editRow(edits, i, rows[i], 0)
-		}
-		return nil, edits, lost, nil
-	}
-	edits = make([]edit, 1, len(t.rows)+len(t.columns))
-	edits[0] = edit{at: t.header.end, end: t.header.end}
-	for _, name := range added {
-		edits[0].text += "," + quote(name)
-	}
-	for i := range t.rows {
-		edits = t.editRow(edits, i, rows[i], len(added))
-	}
-	return added, edits, lost, nil
+	return cells, lost
 }
 
-// missingColumns returns the names in the changes that the header lacks, if there is a text for one of them: those of
-// the formats in their order, then others by name.
-func (t *Table) missingColumns(changes []Change) ([]string, error) {
+// merged returns the table with these texts in its cells, nil where no cell differs, and the rows
+// that differ by these texts.
+func (t *Table) merged(cells map[int]map[string]string) (_ *Table, rows []int) {
+	next := *t
+	next.index, next.rows = maps.Clone(t.index), make([]span, len(t.rows))
+	next.columns, next.known = slices.Clip(t.columns), slices.Clip(t.known)
+	next.buf = make([]byte, 0, len(t.buf)+len(t.buf)/32+4096)
+	changed, pos, lines := false, 0, 0 // pos is in t.buf, lines by how many next is longer
+	place := func(old span, record []byte) span {
+		next.buf = append(next.buf, t.buf[pos:old.start]...)
+		placed := span{len(next.buf), len(next.buf) + len(record), old.line + lines}
+		next.buf, pos = append(next.buf, record...), old.end
+		if was := t.record(old); !bytes.Equal(was, record) {
+			changed = true
+			lines += bytes.Count(record, newline) - bytes.Count(was, newline)
+		}
+		return placed
+	}
+	header := string(t.record(t.header))
+	for _, name := range t.missingColumns(cells) {
+		header += "," + quote(name)
+		next.addColumn(name)
+	}
+	next.header = place(t.header, []byte(header))
+	for i, row := range t.rows {
+		record := t.record(row)
+		if cells[i] != nil || len(next.columns) > len(t.columns) {
+			edited := t.edit(record, next.columns, cells[i])
+			if cells[i] != nil && !bytes.Equal(edited, record) {
+				rows = append(rows, i)
+			}
+			record = edited
+		}
+		next.rows[i] = place(row, record)
+	}
+	next.buf = append(next.buf, t.buf[pos:]...)
+	if !changed {
+		return nil, nil
+	}
+	return &next, rows
+}
+
+// edit returns a record with new texts in cells, and with as many empty cells as columns are added.
+// These go behind the last cell that has a header, so that what stands beyond it in a row that is
+// too long gets no header by accident.
+func (t *Table) edit(record []byte, columns []string, texts map[string]string) []byte {
+	row := make([][]byte, 0, len(columns))
+	for k, cell := range cells(record) {
+		if k < len(t.columns) {
+			if text, ok := texts[columns[k]]; ok && !t.same(k, unquote(cell), text) {
+				cell = []byte(quote(text))
+			}
+		}
+		row = append(row, cell)
+	}
+	count := min(len(row), len(t.columns))
+	long := len(columns) > len(t.columns)
+	var tail [][]byte
+	for _, name := range columns[count:] {
+		tail = append(tail, []byte(quote(texts[name])))
+		long = long || strings.TrimSpace(texts[name]) != ""
+	}
+	if long { // to the full length: many readers want every row as long as the header
+		row = slices.Insert(row, count, tail...)
+	}
+	return bytes.Join(row, []byte{','})
+}
+
+// missingColumns returns the names in the changes that the header lacks, if there is a text for one
+// of them: those of the formats in their order, then others by name.
+func (t *Table) missingColumns(cells map[int]map[string]string) (names []string) {
 	need := map[string]bool{}
 	format, text := false, false
-	for _, c := range changes {
-		_, inTable := t.Lookup(c.ID)
-		for name, cell := range c.Cells {
-			k, ok := t.index[name]
-			if ok && slices.Contains(t.columns[k+1:], name) {
-				return nil, fmt.Errorf("%s: two columns are called %q, so a result can't be written there; rename one of them", t.path, name)
-			}
-			if !ok && inTable && !t.repeated[c.ID] {
+	for _, texts := range cells {
+		for name, cell := range texts {
+			if _, ok := t.index[name]; !ok {
 				need[name], text = true, text || strings.TrimSpace(cell) != ""
-				known := own(name)
-				format = format || known != nil && known.added
+				format = format || own(name).added
 			}
 		}
 	}
 	if !text {
-		return nil, nil
+		return nil
 	}
-	var names []string
 	for _, c := range ours {
 		if _, ok := t.index[c.name]; !ok && (need[c.name] || c.added && format) {
 			names = append(names, c.name)
 		}
 		delete(need, c.name)
 	}
-	return append(names, slices.Sorted(maps.Keys(need))...), nil
+	return append(names, slices.Sorted(maps.Keys(need))...)
 }
 
-// editRow appends the edits that give cells of a row new texts, and the row as many empty cells as there
-// are columns added. These go behind the last cell that has a header, so that what stands beyond it in a
-// row that is too long gets no header by accident.
-func (t *Table) editRow(edits []edit, i int, cells map[int]string, added int) []edit {
-	row, width := t.rows[i], len(t.columns)
-	count, at := 0, row.start // cells passed, and the end of the last one
-	for more := true; more && count < width; count++ {
-		var cell []byte
-		if count > 0 {
-			at++ // the comma
-		}
-		cell, _, more = cutCell(t.buf[at:row.end])
-		if text, ok := cells[count]; ok && !t.same(count, unquote(cell), text) {
-			edits = append(edits, edit{at, at + len(cell), quote(text)})
-		}
-		at += len(cell)
-	}
-	last := count - 1 // the last column that the row must reach
-	if added > 0 {
-		last = width + added - 1
-	}
-	for k, text := range cells {
-		if k >= count && strings.TrimSpace(text) != "" {
-			last = width + added - 1 // to its full length: readers that want every row as long as the header are many
-		}
-	}
-	if last < count {
-		return edits
-	}
-	const empty = ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
-	if n := last + 1 - count; len(cells) == 0 && n <= len(empty) {
-		return append(edits, edit{at, at, empty[:n]}) // no string for each of a million rows
-	}
-	var tail strings.Builder
-	for k := count; k <= last; k++ {
-		tail.WriteByte(',')
-		tail.WriteString(quote(cells[k]))
-	}
-	return append(edits, edit{at, at, tail.String()})
+// Says reports whether a cell means the same as a text: Merge would leave it alone. A column that is
+// not there says "".
+func (t *Table) Says(row int, column, text string) bool {
+	k, ok := t.index[column]
+	return !ok && strings.TrimSpace(text) == "" || ok && t.same(k, t.Cell(row, column).Text, text)
 }
 
 // same reports whether two texts mean the same in a column.
@@ -236,82 +226,12 @@ func (t *Table) same(column int, a, b string) bool {
 	if a == b {
 		return true
 	}
-	if c := t.known[column]; c != nil && c.typ != Integer && c.typ != Number {
+	if c := t.known[column]; c.name != "" && c.typ != Integer && c.typ != Number {
 		return false // 007 and 7 may be two batches
 	}
-	if m, ok := parseInteger(a); ok {
-		n, ok := parseInteger(b)
-		return ok && m == n
+	if x, y := Integer.Read(a).Value, Integer.Read(b).Value; x != nil || y != nil {
+		return x == y
 	}
-	x, ok := parseNumber(a)
-	if !ok {
-		return false
-	}
-	y, ok := parseNumber(b)
-	return ok && x == y
-}
-
-// apply makes in memory what the edits have made on the disk.
-func (t *Table) apply(added []string, edits []edit) {
-	shift, lines, next := 0, 0, 0
-	move := func(s *span) {
-		s.start, s.line = s.start+shift, s.line+lines
-		for ; next < len(edits) && edits[next].at <= s.end; next++ {
-			e := edits[next]
-			shift += e.growth()
-			lines += strings.Count(e.text, "\n") - bytes.Count(t.buf[e.at:e.end], []byte{'\n'})
-		}
-		s.end += shift
-	}
-	move(&t.header)
-	first := sort.Search(len(t.rows), func(i int) bool { return len(edits) > 0 && t.rows[i].end >= edits[0].at })
-	for i := first; i < len(t.rows) && (next < len(edits) || shift != 0 || lines != 0); i++ {
-		move(&t.rows[i])
-	}
-	t.splice(edits, shift)
-	for _, name := range added {
-		t.index[name] = len(t.columns)
-		t.columns, t.known = append(t.columns, name), append(t.known, own(name))
-	}
-}
-
-// growth is by how many bytes an edit makes the file longer.
-func (e edit) growth() int { return len(e.text) - (e.end - e.at) }
-
-// splice makes the edits in the buffer, which they make longer by growth bytes. The parts between them
-// are moved within it: those that move up from the last to the first, then those that move down from the
-// first to the last, so that nothing is overwritten before it has moved.
-func (t *Table) splice(edits []edit, growth int) {
-	size := len(t.buf)
-	if size+growth > cap(t.buf) {
-		t.buf = slices.Grow(t.buf, growth+size/32)
-	}
-	t.buf = t.buf[:max(size, size+growth)]
-	to := make([]int, len(edits)) // where the part behind each edit goes
-	shift := 0
-	for i, e := range edits {
-		shift += e.growth()
-		to[i] = e.end + shift
-	}
-	move := func(i int) {
-		end := size
-		if i+1 < len(edits) {
-			end = edits[i+1].at
-		}
-		copy(t.buf[to[i]:], t.buf[edits[i].end:end])
-	}
-	for i, e := range slices.Backward(edits) {
-		if to[i] > e.end {
-			move(i)
-		}
-	}
-	for i, e := range edits {
-		if to[i] < e.end {
-			move(i)
-		}
-	}
-	for i, e := range edits {
-		copy(t.buf[to[i]-len(e.text):], e.text)
-	}
-	t.buf = t.buf[:size+growth]
+	x, ok := Number.Read(a).Value.(float64)
+	return ok && Number.Read(b).Value == x && math.Abs(x) <= exact
 }

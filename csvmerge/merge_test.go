@@ -2,6 +2,7 @@ package csvmerge
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,7 +51,7 @@ func content(t testing.TB, path string) string {
 // sameAsFile checks that a table in memory is what Read would make of its file.
 func sameAsFile(t testing.TB, table *Table, data []byte) {
 	t.Helper()
-	fresh, err := parse(table.path, slices.Clone(data))
+	fresh, err := parse(table.path, slices.Clone(data), math.MaxInt)
 	if err != nil {
 		t.Fatalf("the written table is not readable: %v\n%q", err, data)
 	}
@@ -76,51 +77,51 @@ func TestMergeBytes(t *testing.T) {
 		changes      []Change
 		after        string // "" = nothing is written
 	}{
-		{"one cell", head + "a,C,\nb,C,\n", []Change{{"b", m{"status": "OK"}}}, head + "a,C,\nb,C,OK\n"},
-		{"no last newline", head + "a,C,", []Change{{"a", m{"status": "OK"}}}, head + "a,C,OK"},
-		{"CRLF and BOM", "\ufeffmol_id,smiles,status\r\na,C,\r\nb,C,x\r\n", []Change{{"a", m{"status": "OK"}}},
+		{"one cell", head + "a,C,\nb,C,\n", []Change{{ID: "b", Cells: m{"status": "OK"}}}, head + "a,C,\nb,C,OK\n"},
+		{"no last newline", head + "a,C,", []Change{{ID: "a", Cells: m{"status": "OK"}}}, head + "a,C,OK"},
+		{"CRLF and BOM", "\ufeffmol_id,smiles,status\r\na,C,\r\nb,C,x\r\n", []Change{{ID: "a", Cells: m{"status": "OK"}}},
 			"\ufeffmol_id,smiles,status\r\na,C,OK\r\nb,C,x\r\n"},
-		{"mixed line endings", "mol_id,smiles,status\r\na,C,\nb,C,\r\n\r\nc,C", []Change{{"b", m{"status": "OK"}}, {"c", m{"status": "Skip"}}, {"a", m{"status": "Rerun"}}},
+		{"mixed line endings", "mol_id,smiles,status\r\na,C,\nb,C,\r\n\r\nc,C", []Change{{ID: "b", Cells: m{"status": "OK"}}, {ID: "c", Cells: m{"status": "Skip"}}, {ID: "a", Cells: m{"status": "Rerun"}}},
 			"mol_id,smiles,status\r\na,C,Rerun\nb,C,OK\r\n\r\nc,C,Skip"},
-		{"other cells stay", "mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,\"\",\"q\"\"\n\"\n", []Change{{"a", m{"status": "OK"}}},
+		{"other cells stay", "mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,\"\",\"q\"\"\n\"\n", []Change{{ID: "a", Cells: m{"status": "OK"}}},
 			"mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,OK,\"q\"\"\n\"\n"},
-		{"last cell empty", "mol_id,smiles,status,\na,C,,\n", []Change{{"a", m{"status": "OK"}}}, "mol_id,smiles,status,\na,C,OK,\n"},
-		{"shorter and longer", head + "a,CCCCCC,OK\nb,C,OK\nc,CCC,OK\n", []Change{{"a", m{"smiles": "C"}}, {"b", m{"smiles": "CCCCCCCCC"}}, {"c", m{"smiles": ""}}},
+		{"last cell empty", "mol_id,smiles,status,\na,C,,\n", []Change{{ID: "a", Cells: m{"status": "OK"}}}, "mol_id,smiles,status,\na,C,OK,\n"},
+		{"shorter and longer", head + "a,CCCCCC,OK\nb,C,OK\nc,CCC,OK\n", []Change{{ID: "a", Cells: m{"smiles": "C"}}, {ID: "b", Cells: m{"smiles": "CCCCCCCCC"}}, {ID: "c", Cells: m{"smiles": ""}}},
 			head + "a,C,OK\nb,CCCCCCCCC,OK\nc,,OK\n"},
-		{"quoting", head + "a,C,\n", []Change{{"a", m{"smiles": "x,\"y\"\nz"}}}, head + "a,\"x,\"\"y\"\"\nz\",\n"},
-		{"quoted cell cleared", head + "a,\"C,C\",\n", []Change{{"a", m{"smiles": ""}}}, head + "a,,\n"},
-		{"short row", "mol_id,smiles,status,x,y,z\na\nb,C\n", []Change{{"a", m{"x": "1", "z": ""}}}, "mol_id,smiles,status,x,y,z\na,,,1,,\nb,C\n"},
-		{"cell to blank in a short row", "mol_id,smiles,status,x\na\n", []Change{{"a", m{"x": ""}}}, ""},
-		{"same text", head + "a,C,OK\n", []Change{{"a", m{"status": "OK", "smiles": "C"}}}, ""},
-		{"same but for spaces and quotes", head + "a, C ,\"OK\"\n", []Change{{"a", m{"status": "OK", "smiles": "C"}}}, ""},
-		{"same number", "mol_id,smiles,status,H298_cbs,charge,x\na,C,OK,1.50,1.0,1e3\n", []Change{{"a", m{"H298_cbs": "1.5", "charge": "1", "x": "1000"}}}, ""},
-		{"numbers in text columns", "mol_id,smiles,status,batch_id\na,C,OK,007\n", []Change{{"a", m{"batch_id": "7"}}}, "mol_id,smiles,status,batch_id\na,C,OK,7\n"},
-		{"marker is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,nan\n", []Change{{"a", m{"H298_cbs": ""}}}, "mol_id,smiles,status,H298_cbs\na,C,OK,\n"},
-		{"zero is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,\n", []Change{{"a", m{"H298_cbs": "0.0"}}}, "mol_id,smiles,status,H298_cbs\na,C,OK,0.0\n"},
-		{"same quoted text with CRLF", head + "a,\"x\r\ny\",OK\n", []Change{{"a", m{"smiles": "x\r\ny"}}}, ""},
-		{"format 2.1 in its order", head + "a,C,\r\nb\n\nc,C,OK", []Change{{"b", m{"status": "OK", "delta_1": "0.5"}}},
+		{"quoting", head + "a,C,\n", []Change{{ID: "a", Cells: m{"smiles": "x,\"y\"\nz"}}}, head + "a,\"x,\"\"y\"\"\nz\",\n"},
+		{"quoted cell cleared", head + "a,\"C,C\",\n", []Change{{ID: "a", Cells: m{"smiles": ""}}}, head + "a,,\n"},
+		{"short row", "mol_id,smiles,status,x,y,z\na\nb,C\n", []Change{{ID: "a", Cells: m{"x": "1", "z": ""}}}, "mol_id,smiles,status,x,y,z\na,,,1,,\nb,C\n"},
+		{"cell to blank in a short row", "mol_id,smiles,status,x\na\n", []Change{{ID: "a", Cells: m{"x": ""}}}, ""},
+		{"same text", head + "a,C,OK\n", []Change{{ID: "a", Cells: m{"status": "OK", "smiles": "C"}}}, ""},
+		{"same but for spaces and quotes", head + "a, C ,\"OK\"\n", []Change{{ID: "a", Cells: m{"status": "OK", "smiles": "C"}}}, ""},
+		{"same number", "mol_id,smiles,status,H298_cbs,charge,x\na,C,OK,1.50,1.0,1e3\n", []Change{{ID: "a", Cells: m{"H298_cbs": "1.5", "charge": "1", "x": "1000"}}}, ""},
+		{"numbers in text columns", "mol_id,smiles,status,batch_id\na,C,OK,007\n", []Change{{ID: "a", Cells: m{"batch_id": "7"}}}, "mol_id,smiles,status,batch_id\na,C,OK,7\n"},
+		{"marker is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,nan\n", []Change{{ID: "a", Cells: m{"H298_cbs": ""}}}, "mol_id,smiles,status,H298_cbs\na,C,OK,\n"},
+		{"zero is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,\n", []Change{{ID: "a", Cells: m{"H298_cbs": "0.0"}}}, "mol_id,smiles,status,H298_cbs\na,C,OK,0.0\n"},
+		{"same quoted text with CRLF", head + "a,\"x\r\ny\",OK\n", []Change{{ID: "a", Cells: m{"smiles": "x\r\ny"}}}, ""},
+		{"format 2.1 in its order", head + "a,C,\r\nb\n\nc,C,OK", []Change{{ID: "b", Cells: m{"status": "OK", "delta_1": "0.5"}}},
 			"mol_id,smiles,status," + v21 + "\na,C,,,,,,,,,,,,,\r\nb,,OK,,,,,,,,0.5,,,,\n\nc,C,OK,,,,,,,,,,,,"},
-		{"only what is missing of it", "mol_id,smiles,status,error_message,delta_1\na,C\n", []Change{{"a", m{"delta_3": "1"}}},
+		{"only what is missing of it", "mol_id,smiles,status,error_message,delta_1\na,C\n", []Change{{ID: "a", Cells: m{"delta_3": "1"}}},
 			"mol_id,smiles,status,error_message,delta_1,timestamp_started,timestamp_completed,crest_status,crest_conformers_generated,crest_time,mopac_status,mopac_time,delta_2,delta_3,most_stable_hof\n" +
 				"a,C,,,,,,,,,,,,1,\n"},
-		{"foreign columns by name, ours of 2.0 first", head + "a,C,\n", []Change{{"a", m{"zeta": "1", "be,ta": "2", "reruns": "1"}}},
+		{"foreign columns by name, ours of 2.0 first", head + "a,C,\n", []Change{{ID: "a", Cells: m{"zeta": "1", "be,ta": "2", "reruns": "1"}}},
 			"mol_id,smiles,status,reruns,\"be,ta\",zeta\na,C,,1,2,1\n"},
-		{"all columns that are named come with the first", head + "a,C,\n", []Change{{"a", m{"zeta": "1", "beta": ""}}}, "mol_id,smiles,status,beta,zeta\na,C,,,1\n"},
-		{"blank needs no column", head + "a,C,\n", []Change{{"a", m{"error_message": "", "zeta": " "}}}, ""},
-		{"a row too long keeps its rest without a header", head + "a,C,,,extra\nb,C,\n", []Change{{"b", m{"x": "1"}}}, "mol_id,smiles,status,x\na,C,,,,extra\nb,C,,1\n"},
-		{"a row too long is changed itself", head + "a,C,,,extra\n", []Change{{"a", m{"x": "1", "status": "OK"}}}, "mol_id,smiles,status,x\na,C,OK,1,,extra\n"},
-		{"nameless last column", "mol_id,smiles,status,\na,C,,\n", []Change{{"a", m{"x": "1"}}}, "mol_id,smiles,status,,x\na,C,,,1\n"},
-		{"the later change wins", head + "a,C,\n", []Change{{"a", m{"status": "Rerun"}}, {"a", m{"status": "OK"}}}, head + "a,C,OK\n"},
-		{"duplicate foreign names", "mol_id,x,smiles,x,status\na,1,C,2,\n", []Change{{"a", m{"status": "OK"}}}, "mol_id,x,smiles,x,status\na,1,C,2,OK\n"},
+		{"all columns that are named come with the first", head + "a,C,\n", []Change{{ID: "a", Cells: m{"zeta": "1", "beta": ""}}}, "mol_id,smiles,status,beta,zeta\na,C,,,1\n"},
+		{"blank needs no column", head + "a,C,\n", []Change{{ID: "a", Cells: m{"error_message": "", "zeta": " "}}}, ""},
+		{"a row too long keeps its rest without a header", head + "a,C,,,extra\nb,C,\n", []Change{{ID: "b", Cells: m{"x": "1"}}}, "mol_id,smiles,status,x\na,C,,,,extra\nb,C,,1\n"},
+		{"a row too long is changed itself", head + "a,C,,,extra\n", []Change{{ID: "a", Cells: m{"x": "1", "status": "OK"}}}, "mol_id,smiles,status,x\na,C,OK,1,,extra\n"},
+		{"nameless last column", "mol_id,smiles,status,\na,C,,\n", []Change{{ID: "a", Cells: m{"x": "1"}}}, "mol_id,smiles,status,,x\na,C,,,1\n"},
+		{"the later change wins", head + "a,C,\n", []Change{{ID: "a", Cells: m{"status": "Rerun"}}, {ID: "a", Cells: m{"status": "OK"}}}, head + "a,C,OK\n"},
+		{"duplicate foreign names", "mol_id,x,smiles,x,status\na,1,C,2,\n", []Change{{ID: "a", Cells: m{"status": "OK"}}}, "mol_id,x,smiles,x,status\na,1,C,2,OK\n"},
 		{"no changes", head + "a,C,\n", nil, ""},
-		{"CR at the end of the file", head + "a,C\r", []Change{{"a", m{"status": "x\r"}}}, head + "a,C,\"x\r\"\r"},
+		{"CR at the end of the file", head + "a,C\r", []Change{{ID: "a", Cells: m{"status": "x\r"}}}, head + "a,C,\"x\r\"\r"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := place(t, test.before)
 			table := mustRead(t, path)
 			before, _ := os.Stat(path)
-			written, err := table.Merge(test.changes)
+			written, err := merge(table, test.changes)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +139,7 @@ func TestMergeBytes(t *testing.T) {
 				t.Errorf("after the merge\n%q, want\n%q", got, after)
 			}
 			sameAsFile(t, table, []byte(after))
-			if again, err := table.Merge(test.changes[max(0, len(test.changes)-1):]); again || err != nil {
+			if again, err := merge(table, test.changes[max(0, len(test.changes)-1):]); again || err != nil {
 				t.Errorf("the same merge again: written %v, error %v", again, err)
 			}
 		})
@@ -151,18 +152,18 @@ func TestMergeRefuses(t *testing.T) {
 		change Change
 		want   string
 	}{
-		{"mol_id", Change{"a", map[string]string{"mol_id": "b"}}, "can't be changed"},
-		{"NUL", Change{"a", map[string]string{"error_message": "x\x00"}}, "NUL"},
-		{"not UTF-8", Change{"a", map[string]string{"error_message": "\xff"}}, "not UTF-8"},
-		{"no name", Change{"a", map[string]string{"": "x"}}, "can't be the name of a column"},
-		{"spaces", Change{"a", map[string]string{" x": "x"}}, "can't be the name of a column"},
-		{"ambiguous", Change{"a", map[string]string{"x": "3"}}, `two columns are called "x"`},
+		{"mol_id", Change{ID: "a", Cells: map[string]string{"mol_id": "b"}}, "can't be changed"},
+		{"NUL", Change{ID: "a", Cells: map[string]string{"error_message": "x\x00"}}, "NUL"},
+		{"not UTF-8", Change{ID: "a", Cells: map[string]string{"error_message": "\xff"}}, "not UTF-8"},
+		{"no name", Change{ID: "a", Cells: map[string]string{"": "x"}}, "can't be the name of a column"},
+		{"spaces", Change{ID: "a", Cells: map[string]string{" x": "x"}}, "can't be the name of a column"},
+		{"ambiguous", Change{ID: "a", Cells: map[string]string{"x": "3"}}, `two columns are called "x"`},
 	}
 	const before = "mol_id,smiles,status,x,x\na,C,,1,2\n"
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := place(t, before)
-			written, err := mustRead(t, path).Merge([]Change{test.change})
+			written, err := merge(mustRead(t, path), []Change{test.change})
 			if written || err == nil || !strings.HasPrefix(err.Error(), path) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("written %v, error %v; want %q", written, err, test.want)
 			}
@@ -177,19 +178,19 @@ func TestMergeLostRows(t *testing.T) {
 	path := place(t, head+"a,C,\nb,C,\nb,C,\nc,C,\n")
 	table := mustRead(t, path)
 	ok := map[string]string{"status": "OK", "x": ""}
-	written, err := table.Merge([]Change{{"gone", map[string]string{"new": "1"}}, {"b", map[string]string{"new": "1"}}, {"c", ok}})
+	written, err := merge(table, []Change{{ID: "gone", Cells: map[string]string{"new": "1"}}, {ID: "b", Cells: map[string]string{"new": "1"}}, {ID: "c", Cells: ok}})
 	lost, is := errors.AsType[*LostError](err)
-	if !written || !is || !slices.Equal(lost.Missing, []string{"gone"}) || !slices.Equal(lost.Repeated, []string{"b"}) {
+	if !written || !is || !slices.Equal(lost.IDs, []string{"gone", "b"}) {
 		t.Errorf("written %v, error %v", written, err)
 	}
-	want := path + ": no row has the mol_id gone any more; their results are not in the table; several rows have the mol_id b"
+	want := path + ": no row has the mol_id gone, b any more, or several have it; the results are not in the table"
 	if !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %q, want %q", err, want)
 	}
 	if got, want := content(t, path), head+"a,C,\nb,C,\nb,C,\nc,C,OK\n"; got != want {
 		t.Errorf("after the merge %q, want %q", got, want)
 	}
-	written, err = table.Merge([]Change{{"gone", ok}})
+	written, err = merge(table, []Change{{ID: "gone", Cells: ok}})
 	if _, is := errors.AsType[*LostError](err); written || !is {
 		t.Errorf("only a lost row: written %v, error %v", written, err)
 	}
@@ -205,11 +206,11 @@ func TestMergeRealTable(t *testing.T) {
 	if found := table.Check(); len(found) != 0 {
 		t.Errorf("findings %+v", found)
 	}
-	if _, err := table.Merge([]Change{{"mol_00001", map[string]string{"status": "OK", "delta_1": "4.61", "most_stable_hof": "-12.935"}}}); err != nil {
+	if _, err := merge(table, []Change{{ID: "mol_00001", Cells: map[string]string{"status": "OK", "delta_1": "4.61", "most_stable_hof": "-12.935"}}}); err != nil {
 		t.Fatal(err)
 	}
 	upgraded := content(t, path)
-	if _, err := table.Merge([]Change{{"mol_00057", map[string]string{"status": "Rerun", "reruns": "1", "error_message": "search: timed out, after 30 min"}}}); err != nil {
+	if _, err := merge(table, []Change{{ID: "mol_00057", Cells: map[string]string{"status": "Rerun", "reruns": "1", "error_message": "search: timed out, after 30 min"}}}); err != nil {
 		t.Fatal(err)
 	}
 	a, b := strings.Split(upgraded, "\n"), strings.Split(content(t, path), "\n")
@@ -225,5 +226,24 @@ func TestMergeRealTable(t *testing.T) {
 	i, _ := table.Lookup("mol_00057")
 	if got := table.Value(i, "error_message"); got != "search: timed out, after 30 min" {
 		t.Errorf("error_message %q", got)
+	}
+}
+
+// merge says whether Merge has written the table.
+func merge(t *Table, changes []Change) (written bool, err error) {
+	changed, err := t.Merge(changes)
+	return changed != nil, err
+}
+
+func TestMergeTellsChangedRows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.csv")
+	if err := os.WriteFile(path, []byte("mol_id,smiles,status\na,C,OK\nb,C,\nc,C,\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ok := map[string]string{"status": "OK"}
+	changed, err := mustRead(t, path).Merge([]Change{{ID: "a", Cells: ok}, {ID: "b", Cells: ok},
+		{ID: "c", Cells: ok, Valid: func(row int) bool { return row != 2 }}})
+	if err != nil || len(changed) != 1 || !changed["b"] {
+		t.Errorf("changed %v, error %v", changed, err)
 	}
 }

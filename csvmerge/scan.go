@@ -2,8 +2,13 @@ package csvmerge
 
 import (
 	"bytes"
+	"fmt"
+	"iter"
 	"strings"
+	"unicode"
 )
+
+var newline = []byte{'\n'}
 
 // syntaxError is a place where RFC 4180 is broken.
 type syntaxError struct {
@@ -32,30 +37,34 @@ func nextRecord(buf []byte, start int) (end, next int, bad *syntaxError) {
 
 // quotedRecord walks over a record that has quotes in it, to its newline or the end of the file.
 func quotedRecord(buf []byte, pos int) (stop int, bad *syntaxError) {
-	for {
-		quoted := pos < len(buf) && buf[pos] == '"'
-		if quoted {
-			end := closingQuote(buf, pos)
-			if end < 0 {
-				return 0, &syntaxError{pos, `a quote is opened here and never closed; close it, or write "" for a quote inside a cell`}
-			}
-			pos = end + 1
-			if pos < len(buf) && buf[pos] == '\r' && (pos+1 == len(buf) || buf[pos+1] == '\n') {
+	for ; ; pos++ { // from comma to comma
+		start := pos
+		if pos == len(buf) || buf[pos] != '"' {
+			for pos < len(buf) && bytes.IndexByte([]byte(",\n\""), buf[pos]) < 0 {
 				pos++
 			}
-		}
-		for ; pos < len(buf) && buf[pos] != ',' && buf[pos] != '\n'; pos++ {
-			if quoted {
-				return 0, &syntaxError{pos, `text follows a closing quote; write "" for a quote inside a quoted cell`}
+			if pos < len(buf) && buf[pos] == '"' {
+				return 0, &syntaxError{pos, "a quote inside a cell that does not start with one; " +
+					`put the cell in quotes and write "" for the quote`}
 			}
-			if buf[pos] == '"' {
-				return 0, &syntaxError{pos, `a quote inside a cell that does not start with one; put the cell in quotes and write "" for the quote`}
-			}
+		} else if pos = closingQuote(buf, pos) + 1; pos == 0 {
+			return 0, &syntaxError{start, "a quote is opened here and never closed; close it, " +
+				`or write "" for a quote inside a cell`}
+		} else if rest := buf[pos:]; string(rest) == "\r" || bytes.HasPrefix(rest, []byte("\r\n")) {
+			pos++
 		}
-		if pos == len(buf) || buf[pos] == '\n' {
+		breaks := bytes.Count(buf[start:pos], newline)
+		switch {
+		case pos == len(buf) || buf[pos] == '\n':
 			return pos, nil
+		case buf[pos] == ',':
+		case breaks > 0: // a quote that was never closed ends at the next one, on whatever line
+			return 0, &syntaxError{start, fmt.Sprintf("a quote is opened here, and the next one, "+
+				"%d lines below, closes it in the middle of a cell; close it on its own line", breaks)}
+		default:
+			return 0, &syntaxError{pos, "text follows a closing quote; " +
+				`write "" for a quote inside a quoted cell`}
 		}
-		pos++ // the comma
 	}
 }
 
@@ -73,22 +82,32 @@ func closingQuote(buf []byte, pos int) int {
 	}
 }
 
-// cutCell splits the first cell, quotes and all, off a record that nextRecord has accepted.
-// more is false when it was the last one.
-func cutCell(record []byte) (cell, rest []byte, more bool) {
-	end := 0
-	if len(record) > 0 && record[0] == '"' {
-		end = closingQuote(record, 0) + 1
-	} else if end = bytes.IndexByte(record, ','); end < 0 {
-		end = len(record)
-	}
-	if end == len(record) {
-		return record, nil, false
-	}
-	return record[:end], record[end+1:], true
+// isBlank reports whether a record has no text in any cell: spreadsheets write deleted rows so.
+func isBlank(record []byte) bool {
+	blank := func(r rune) bool { return r == ',' || r == '"' || unicode.IsSpace(r) }
+	return len(bytes.TrimLeftFunc(record, blank)) == 0
 }
 
-// unquote returns the text of a cell. As encoding/csv does, it reads a line ending inside quotes as "\n".
+// cells are the cells of a record that nextRecord has accepted, quotes and all, by their number.
+func cells(record []byte) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		for k := 0; ; k++ {
+			end := 0
+			if len(record) > 0 && record[0] == '"' {
+				end = closingQuote(record, 0) + 1
+			} else if end = bytes.IndexByte(record, ','); end < 0 {
+				end = len(record)
+			}
+			if !yield(k, record[:end]) || end == len(record) {
+				return
+			}
+			record = record[end+1:]
+		}
+	}
+}
+
+// unquote returns the text of a cell. As encoding/csv does, it reads a line ending inside quotes as
+// "\n".
 func unquote(cell []byte) string {
 	if len(cell) < 2 || cell[0] != '"' {
 		return string(cell)

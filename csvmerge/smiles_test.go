@@ -36,23 +36,23 @@ func TestSplitSMILES(t *testing.T) {
 		{"'; touch pwned #", "'; touch pwned #", "", ""},
 
 		// Characters that only look like one of a SMILES.
-		{"CC–O", "", "", "the SMILES has an en dash (U+2013) as its 3rd character; write - or ="},
-		{"CC—O", "", "", "the SMILES has an em dash (U+2014) as its 3rd character; write - or ="},
-		{"[O−]C", "", "", `the SMILES has "−" (minus sign, U+2212) as its 3rd character; write -`},
-		{"C≡C", "", "", `the SMILES has "≡" (identical to, U+2261) as its 2nd character; write #`},
-		{"C＝C", "", "", `the SMILES has "＝" (fullwidth equals sign, U+FF1D) as its 2nd character; write =`},
-		{"CＣ", "", "", `the SMILES has "Ｃ" (fullwidth Latin capital letter c, U+FF23) as its 2nd character; write the Latin C`},
-		{"CCΟ", "", "", `the SMILES has "Ο" (Greek capital letter omicron, U+039F) as its 3rd character; write the Latin O`},
-		{"Сc", "", "", `the SMILES has "С" (Cyrillic capital letter es, U+0421) as its 1st character; write the Latin C`},
-		{"Cα", "", "", `the SMILES has "α" (Greek small letter alpha, U+03B1) as its 2nd character; a SMILES has only plain (ASCII) letters, digits and signs`},
-		{"[NH4⁺]", "", "", `the SMILES has "⁺" (superscript plus sign, U+207A) as its 5th character; write +`},
-		{"C\u00a0O", "", "", "the SMILES has a no-break space (U+00A0) as its 2nd character; remove it"},
-		{"C\u200bO", "", "", "the SMILES has a zero width space (U+200B) as its 2nd character; remove it"},
-		{"C\ufeffO", "", "", "the SMILES has a byte order mark (U+FEFF) as its 2nd character; remove it"},
-		{"C\nO", "", "", "the SMILES has a line break (U+000A) as its 2nd character; remove it"},
-		{"C\x07O", "", "", "the SMILES has a control or unassigned character (U+0007) as its 2nd character; remove it"},
-		{"C\x00O", "", "", "the SMILES has a NUL character (U+0000) as its 2nd character; remove it"},
-		{"CCCCCCCCCCC–O", "", "", "the SMILES has an en dash (U+2013) as its 12th character; write - or ="},
+		{"CC–O", "", "", `the SMILES has "–" (EN DASH, U+2013) as its 3rd character; write - or =`},
+		{"CC—O", "", "", `the SMILES has "—" (EM DASH, U+2014) as its 3rd character; write - or =`},
+		{"[O−]C", "", "", `the SMILES has "−" (MINUS SIGN, U+2212) as its 3rd character; write -`},
+		{"C≡C", "", "", `the SMILES has "≡" (IDENTICAL TO, U+2261) as its 2nd character; write #`},
+		{"C＝C", "", "", `the SMILES has "＝" (FULLWIDTH EQUALS SIGN, U+FF1D) as its 2nd character; write =`},
+		{"CＣ", "", "", `the SMILES has "Ｃ" (FULLWIDTH LATIN CAPITAL LETTER C, U+FF23) as its 2nd character; write the Latin C`},
+		{"CCΟ", "", "", `the SMILES has "Ο" (GREEK CAPITAL LETTER OMICRON, U+039F) as its 3rd character; write the Latin O`},
+		{"Сc", "", "", `the SMILES has "С" (CYRILLIC CAPITAL LETTER ES, U+0421) as its 1st character; write the Latin C`},
+		{"Cα", "", "", `the SMILES has "α" (GREEK SMALL LETTER ALPHA, U+03B1) as its 2nd character; a SMILES has only plain (ASCII) letters, digits and signs`},
+		{"[NH4⁺]", "", "", `the SMILES has "⁺" (SUPERSCRIPT PLUS SIGN, U+207A) as its 5th character; write +`},
+		{"C\u00a0O", "", "", `the SMILES has "\u00a0" (NO-BREAK SPACE, U+00A0) as its 2nd character; remove it`},
+		{"C\u200bO", "", "", `the SMILES has "\u200b" (ZERO WIDTH SPACE, U+200B) as its 2nd character; remove it`},
+		{"C\ufeffO", "", "", `the SMILES has "\ufeff" (ZERO WIDTH NO-BREAK SPACE, U+FEFF) as its 2nd character; remove it`},
+		{"C\nO", "", "", `the SMILES has "\n" (<control>, U+000A) as its 2nd character; remove it`},
+		{"C\x07O", "", "", `the SMILES has "\a" (<control>, U+0007) as its 2nd character; remove it`},
+		{"C\x00O", "", "", `the SMILES has "\x00" (<control>, U+0000) as its 2nd character; remove it`},
+		{"CCCCCCCCCCC–O", "", "", `the SMILES has "–" (EN DASH, U+2013) as its 12th character; write - or =`},
 	} {
 		if smiles, name, problem := SplitSMILES(c.text); smiles != c.smiles || name != c.name || problem != c.problem {
 			t.Errorf("%q:\n got %q, %q, %s\nwant %q, %q, %s", c.text, smiles, name, problem, c.smiles, c.name, c.problem)
@@ -65,7 +65,7 @@ func TestSMILESCells(t *testing.T) {
 	want := []string{
 		`2: a: smiles " CCO ethanol ": "ethanol" is taken as a name; the molecule is CCO (a name in a column of its own)`,
 		`3: b: smiles "C C O": the SMILES has a blank as its 2nd character, and "C O" may be part of the molecule; remove the blank, or move what is a name to another column`,
-		`4: c: smiles "CC–O": the SMILES has an en dash (U+2013) as its 3rd character; write - or =`,
+		`4: c: smiles "CC–O": the SMILES has "–" (EN DASH, U+2013) as its 3rd character; write - or =`,
 	}
 	for i, f := range table.Check() {
 		if i >= len(want) || f.String() != want[i] || f.Warning != (i == 0) || f.Fatal {
