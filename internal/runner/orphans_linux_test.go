@@ -93,6 +93,8 @@ func TestLeftovers(t *testing.T) {
 // What leaves the group just when the command ends is found too: while it becomes another program and shows no environment, and when its
 // parent is killed with the group.
 func TestLeftoversOfQuickCommands(t *testing.T) {
+	w := startScript(t, t.Context()) // no command is alone: orphans are found by their marks
+	defer w.Close()
 	for _, script := range []string{
 		"setsid sleep 1000 & echo $! > pid; exit 0",
 		"sh -c 'setsid sleep 1000 & echo $! > pid.tmp; mv pid.tmp pid; wait' & while ! [ -e pid ]; do :; done; exit 0",
@@ -144,6 +146,63 @@ func TestLeftoversOfOthers(t *testing.T) {
 	}
 }
 
+// bare is a command without a mark, in a session of its own, that writes its pid to a file.
+func bare(name string) string {
+	return fmt.Sprintf(`env -i setsid %s & while ! [ -e %s ]; do sleep 0.01; done`, deaf(name), name)
+}
+
+// An orphan without the mark is killed when its program ends, if no other is under way.
+func TestUnmarkedOrphan(t *testing.T) {
+	for _, script := range []string{
+		bare("pid"),
+		`env -i setsid sh -c 'env -i setsid sh -c "echo \$\$ > p; mv p pid; sleep 1000" & wait' &
+while ! [ -e pid ]; do sleep 0.01; done`,
+	} {
+		c := sh(t, script)
+		mustRun(t, context.Background(), c)
+		if pid := pids(t, c.Dir, "pid")[0]; alive(pid) {
+			t.Errorf("process %d has outlived its command: %s", pid, script)
+		}
+	}
+}
+
+// Orphans without the mark live while any program is under way, and no longer.
+func TestUnmarkedOrphansOfMany(t *testing.T) {
+	slow := sh(t, "while ! [ -e end ]; do sleep 0.01; done")
+	var group sync.WaitGroup
+	group.Go(func() { mustRun(t, context.Background(), slow) })
+	quick := sh(t, bare("pid"))
+	waitUntil(t, "the slow command", func() bool { _, err := os.Stat(slow.Stdout); return err == nil })
+	time.Sleep(100 * time.Millisecond)
+	mustRun(t, context.Background(), quick)
+	pid := pids(t, quick.Dir, "pid")[0]
+	if !alive(pid) {
+		t.Errorf("process %d was killed, which may belong to the slow command", pid)
+	}
+	if err := os.WriteFile(slow.Dir+"/end", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	group.Wait()
+	if alive(pid) {
+		t.Errorf("process %d has outlived all commands", pid)
+	}
+	var dirs []string
+	for range 20 { // they end together
+		dirs = dirs[:0]
+		for range 3 {
+			c := sh(t, bare("pid"))
+			dirs = append(dirs, c.Dir)
+			group.Go(func() { mustRun(t, context.Background(), c) })
+		}
+		group.Wait()
+		for _, dir := range dirs {
+			if pid := pids(t, dir, "pid")[0]; alive(pid) {
+				t.Fatalf("process %d has outlived all commands", pid)
+			}
+		}
+	}
+}
+
 // Commands of other packages are not ours to collect.
 func TestOrphansLeaveOthersAlone(t *testing.T) {
 	other := exec.Command("/bin/true")
@@ -164,19 +223,18 @@ func TestGuard(t *testing.T) {
 	batch := exec.Command(os.Args[0])
 	batch.Dir = dir
 	batch.Env = append(os.Environ(),
-		// bare has no mark: it must be on the guard's list, which it is when it has lived for a while
-		"RUNNER_TEST_SCRIPT=echo $$ > leader; "+deaf("in")+" & setsid "+deaf("out")+" & sleep 0.5; env -i "+deaf("bare")+" & wait; sleep 1000")
+		"RUNNER_TEST_SCRIPT=echo $$ > leader; "+deaf("in")+" & setsid "+deaf("out")+" & sleep 0.5; wait; sleep 1000")
 	if err := batch.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"leader", "in", "out", "bare"} {
+	for _, name := range []string{"leader", "in", "out"} {
 		waitUntil(t, name, func() bool { b, _ := os.ReadFile(filepath.Join(dir, name)); return len(b) > 0 })
 	}
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", batch.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	watched := pids(t, dir, "leader", "in", "out", "bare")
+	watched := pids(t, dir, "leader", "in", "out")
 	for word := range strings.FieldsSeq(string(children)) { // the guard, perhaps
 		pid, _ := strconv.Atoi(word)
 		watched = append(watched, pid)
@@ -192,39 +250,16 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-func TestReadGroups(t *testing.T) {
-	got := readGroups(strings.NewReader("+10\n+20\n-10\n+0\n+1\n+-5\n+x\n\n+\n*30\n-40\n+20\n+50"))
-	if len(got) != 2 || !got[20] || !got[50] {
-		t.Errorf("got %v, want 20 and 50", got)
-	}
-}
-
-func FuzzReadGroups(f *testing.F) {
-	f.Add("+10\n-10\n+20\n")
-	f.Add("+-1\n+99999999999999999999\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for pgid := range readGroups(strings.NewReader(text)) {
-			if pgid <= 1 {
-				t.Errorf("group %d", pgid)
-			}
-		}
-	})
-}
-
-func TestHasMark(t *testing.T) {
-	for _, tt := range []struct {
-		block, mark string
-		want        bool
-	}{
-		{"A=1\x00" + markName + "=b.1\x00", markName + "=b.1\x00", true},
-		{markName + "=b.1\x00A=1\x00", markName + "=b.1\x00", true},
-		{markName + "=b.12\x00", markName + "=b.1\x00", false},
-		{markName + "=b.12\x00", markName + "=b.", true},
-		{"X" + markName + "=b.1\x00", markName + "=b.1\x00", false},
-		{"", markName + "=b.", false},
+func TestFindMark(t *testing.T) {
+	for _, tt := range []struct{ environ, prefix, want string }{
+		{"A=1\x00" + markName + "=b.1\x00", markName + "=b.", markName + "=b.1"},
+		{markName + "=b.12\x00A=1", markName + "=b.", markName + "=b.12"},
+		{markName + "=c.1\x00", markName + "=b.", ""},
+		{"X" + markName + "=b.1\x00", markName + "=b.", ""},
+		{"", markName + "=b.", ""},
 	} {
-		if got := hasMark(tt.block, tt.mark); got != tt.want {
-			t.Errorf("hasMark(%q, %q) = %v", tt.block, tt.mark, got)
+		if got := findMark(tt.environ, tt.prefix); got != tt.want {
+			t.Errorf("findMark(%q, %q) = %q", tt.environ, tt.prefix, got)
 		}
 	}
 }

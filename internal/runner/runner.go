@@ -1,51 +1,57 @@
-// Package runner runs one program to its end, within limits, and leaves nothing of it behind: no process,
-// and no descriptor that a forgotten grandchild could hold on to.
+// Package runner runs programs within limits and leaves nothing of them behind.
 //
-// It knows nothing of stages, molecules or results: what the program's exit means is decided by its callers.
+// Run runs one program to its end. A Worker is a program that stays and answers requests. Watch
+// guards a folder for code of our own. Callers decide what the end of a program means. Files of the
+// package: the output streams. Its error: *StartError, if a program could not be started.
 //
-// A program runs in a process group of its own, so Ctrl-C in the terminal reaches only the batch, which then
-// ends the group itself. Ctrl-Z, too, stops only the batch: its programs go on computing until they end.
+// A program leads a process group of its own, so Ctrl-C and Ctrl-Z reach only this process. At a
+// limit or the end of its context, a group gets SIGTERM, and SIGKILL two seconds later.
+//
+// On Linux, descendants of a program inherit a mark in their environment, GRIMPERIUM_TARGET, and
+// orphans come to this process, a child subreaper. When a program has ended, these are killed: its
+// process group; orphans with its mark; and orphans without a mark (env -i setsid) as soon as no
+// program, a Worker included, is under way. If this process is killed, the kernel kills its
+// programs, and a second process, the guard, kills all that have a mark of this process.
+//
+// Children in the group of this process, and children from before the first program, are left
+// alone. No other code may start children with groups of their own, or collect those of others.
+// Process 1 of a container kills no orphan without the mark. A kernel without CONFIG_PROC_CHILDREN
+// shows no orphans: the guard finds them when this process has ended.
+//
+// On macOS only the process group is killed, and programs outlive this process if it is killed.
 package runner
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"grimperium/internal/inplace"
 )
 
-// Command is one program to run. There is no shell in between: every word arrives as it is written here.
+// Command is a program to run. There is no shell: each word arrives as it is written here.
 type Command struct {
 	Path string   // the executable, an absolute path
 	Args []string // the words after the program's name
-	Dir  string   // the working directory
-	Env  []string // the whole environment, "NAME=value"; GRIMPERIUM_TARGET is added to it
-
-	// Stdout and Stderr are files, created or emptied; "" throws the output away. The same path twice is one
-	// file that both write to. They are files and not pipes, so that nothing waits for a grandchild's copy.
+	Dir  string   // the working folder
+	// Env is the whole environment, "NAME=value". Run adds GRIMPERIUM_TARGET, and TMPDIR=Dir if Env
+	// has no TMPDIR: temporary files of a program lie in its folder and count.
+	Env []string
+	// Stdout and Stderr are files, created or emptied; "" throws the output away. The same path
+	// twice is one file. A symbolic link is an error. Nobody waits for a copy, as with a pipe.
 	Stdout, Stderr string
 
-	Timeout time.Duration // of wall time; 0 is none
-
-	// MaxBytes and MaxFiles are the most that Dir, and Stdout and Stderr outside of it, may hold; 0 is no limit.
-	// What was there before the start counts too. They guard the disk: the folder is measured a tenth of a
-	// second after the start and a few times a second from then on, not after the end.
-	MaxBytes int64
-	MaxFiles int
-
-	stdin, stdout *os.File // of a Worker, instead of /dev/null and Stdout
-	started       func()   // told when the program runs
+	Timeout  time.Duration // of wall time; 0 is no limit, here and below
+	MaxBytes int64         // in Dir, see Watch
+	MaxFiles int           // in Dir
 }
 
 // Result says how a program ended and what it used.
@@ -53,32 +59,22 @@ type Result struct {
 	ExitCode int    // -1 if a signal ended the program, or if it was never started
 	Signal   string // the signal that ended the program, such as "KILL"; "" if it ended by itself
 
-	// At most one of these is set, when it was us who ended the program.
+	// At most one of these is set, if this package ended the program.
 	TimedOut, Interrupted, TooLarge bool
 
-	OutOfMemory bool // the kernel has killed it, or a program that it waited for, because memory ran out
-
-	Wall time.Duration
-	// User and System are the CPU times of the program and of those of its children that it waited for.
+	OutOfMemory bool // the kernel killed it, or a child that it waited for, as memory ran out
+	// User and System are CPU times of the program and of those children that it waited for.
 	User, System time.Duration
-	// MaxRSS is the largest resident memory of the program or of one of those children, in bytes. Linux counts
-	// the moment before exec too, so that no value is smaller than the batch's own memory at the start.
+	// MaxRSS is the largest resident memory of the program or of one of those children, in bytes.
+	// On Linux no value is smaller than this process at the start.
 	MaxRSS int64
 
 	timeout time.Duration // for String
 }
 
-// stopGrace is what a program has between SIGTERM and SIGKILL: mage kills us five seconds after Ctrl-C, and the
-// batch needs some of those for its own bookkeeping.
-const stopGrace = 2 * time.Second
-
-// Run runs the program and waits until it and everything that it started has ended. The error is non-nil only
-// if the program could not be started; how it ended is in the result. When ctx ends, or a limit of the command
-// is passed, the program's group gets SIGTERM, and SIGKILL two seconds later.
-//
-// Run may be called from many goroutines. On Linux it makes the process a child subreaper, and it collects orphans
-// that are not in the process's own group: a process that uses this package may start other children by os/exec,
-// but not with a group of their own.
+// Run runs the program, and returns when the program and its descendants have ended. The error is a
+// *StartError. If ctx has ended already, nothing is started and the result is Interrupted. Run may
+// be called from many goroutines.
 func Run(ctx context.Context, c Command) (Result, error) {
 	if ctx.Err() != nil {
 		return Result{ExitCode: -1, Interrupted: true}, nil
@@ -86,64 +82,33 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	files, err := openStreams(c)
 	defer closeAll(files)
 	if err != nil {
-		return Result{}, err
+		return Result{}, startError(c, err)
 	}
 	// Linux sends the parent-death signal when the thread that started the child ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-
-	begin := time.Now()
-	mark := shared.newMark()
-	pid, err := start(c, files, mark)
+	p, err := launch(ctx, c, files)
 	if err != nil {
 		return Result{}, startError(c, err)
 	}
-	if c.started != nil {
-		closeAll(files) // the worker's ends of its pipes are the worker's alone
-		c.started()
-	}
-	s := &stopper{pgid: pid, command: c}
-	s.arm(ctx)
-	status, usage, err := finish(pid, mark, s)
-	if err != nil {
-		return Result{}, fmt.Errorf("%s: cannot be waited for: %w", c.Path, err)
-	}
-	r := newResult(status, usage)
-	r.Wall, r.timeout = time.Since(begin), c.Timeout
-	r.TimedOut, r.Interrupted, r.TooLarge = s.cause == causeTimeout, s.cause == causeContext, s.cause == causeSize
-	if through := r.ExitCode == 128+int(syscall.SIGKILL); (through || r.Signal == "KILL" && s.cause == causeNone) && shared.ranOut() {
-		r.ExitCode, r.Signal, r.OutOfMemory = -1, "KILL", true // a shell between passes a signal on as an exit code
-	}
-	return r, nil
+	return p.wait(), nil
 }
 
-// openStreams opens the child's standard input, output and error, in this order. What it has opened is returned
-// with an error too.
-func openStreams(c Command) ([]*os.File, error) {
-	in, err := os.Open(os.DevNull)
-	if err != nil {
-		return nil, err
-	}
-	files := []*os.File{in}
-	if c.stdin != nil {
-		in.Close()
-		files[0] = c.stdin
-	}
-	for i, path := range []string{c.Stdout, c.Stderr} {
-		if i == 1 && path == c.Stdout {
-			files = append(files, files[1])
-			break
+// openStreams opens standard input, output and error. With an error it returns the open ones.
+func openStreams(c Command) (files []*os.File, err error) {
+	for i, path := range []string{"", c.Stdout, c.Stderr} {
+		var f *os.File
+		const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW
+		switch {
+		case path == "":
+			f, err = os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		case i == 2 && path == c.Stdout:
+			f = files[1]
+		default:
+			f, err = os.OpenFile(path, flags, 0o666)
 		}
-		if i == 0 && c.stdout != nil {
-			files = append(files, c.stdout)
-			continue
-		}
-		if path == "" {
-			path = os.DevNull
-		}
-		f, err := inplace.Create(path, 0o666)
 		if err != nil {
-			return files, fmt.Errorf("%s: cannot be created for the program's output: %w", path, pathCause(err))
+			return files, err
 		}
 		files = append(files, f)
 	}
@@ -152,42 +117,22 @@ func openStreams(c Command) ([]*os.File, error) {
 
 func closeAll(files []*os.File) {
 	for _, f := range files {
-		f.Close() // the same file twice is closed once; a second Close only reports an error
+		f.Close() // a second Close of the same file does nothing
 	}
 }
 
-// start forks and executes the program as the leader of a new process group, and registers it.
-func start(c Command, files []*os.File, mark string) (int, error) {
-	if !filepath.IsAbs(c.Path) {
-		return 0, errors.New("not an absolute path")
+// environment returns the program's environment. The mark replaces any earlier one: a batch that
+// runs inside a target must not kill processes of the outer batch.
+func environment(c Command, mark string) []string {
+	has := func(name string) func(string) bool {
+		return func(e string) bool { return strings.HasPrefix(e, name+"=") }
 	}
-	attr := &syscall.ProcAttr{Dir: c.Dir, Env: withMark(c.Env, mark), Sys: childAttr()}
-	for _, f := range files {
-		attr.Files = append(attr.Files, f.Fd())
+	out := append(slices.DeleteFunc(slices.Clone(c.Env), has(markName)), mark)
+	dir, err := filepath.Abs(c.Dir)
+	if err == nil && c.Dir != "" && !slices.ContainsFunc(out, has("TMPDIR")) {
+		out = append(out, "TMPDIR="+dir)
 	}
-	argv := append([]string{c.Path}, c.Args...)
-	for wait := time.Millisecond; ; wait *= 2 {
-		pid, err := shared.fork(c.Path, argv, attr)
-		// "Text file busy": a program that was written a moment ago, while another goroutine forked, stays open
-		// for writing in that other child until its exec.
-		if err != syscall.ETXTBSY || wait > 200*time.Millisecond {
-			return pid, err
-		}
-		time.Sleep(wait)
-	}
-}
-
-func startError(c Command, err error) error {
-	if info, statErr := os.Stat(c.Dir); c.Dir != "" && (statErr != nil || !info.IsDir()) {
-		return fmt.Errorf("%s: cannot be started: its working folder %s is not there", c.Path, c.Dir)
-	}
-	switch {
-	case errors.Is(err, syscall.E2BIG):
-		return fmt.Errorf("%s: cannot be started: its arguments and environment are too long; write them to a file", c.Path)
-	case errors.Is(err, syscall.ENOEXEC):
-		return fmt.Errorf("%s: cannot be started: neither a program for this machine nor a script with a #! line", c.Path)
-	}
-	return fmt.Errorf("%s: cannot be started: %w", c.Path, err)
+	return out
 }
 
 func newResult(status syscall.WaitStatus, usage syscall.Rusage) Result {
@@ -197,13 +142,17 @@ func newResult(status syscall.WaitStatus, usage syscall.Rusage) Result {
 		System:   time.Duration(usage.Stime.Nano()),
 		MaxRSS:   int64(usage.Maxrss) * maxrssUnit,
 	}
-	if status.Signaled() {
-		r.Signal = strings.TrimPrefix(unix.SignalName(status.Signal()), "SIG")
-		if r.Signal == "" {
-			r.Signal = fmt.Sprint(int(status.Signal())) // a real-time signal has no name
-		}
+	if s := status.Signal(); status.Signaled() { // a real-time signal has no name
+		r.Signal = cmp.Or(strings.TrimPrefix(unix.SignalName(s), "SIG"), strconv.Itoa(int(s)))
 	}
 	return r
+}
+
+// setCause notes why this package ended the program. Another's time may be over: that interrupts.
+func (r *Result) setCause(cause error, timeout time.Duration) {
+	r.timeout = timeout
+	r.TimedOut, r.TooLarge = cause == errTimeout && timeout > 0, cause == errTooLarge
+	r.Interrupted = cause != nil && !r.TimedOut && !r.TooLarge
 }
 
 // OK says that the program ended by itself, in time and with exit code 0.
@@ -232,35 +181,4 @@ func (r Result) String() string {
 		return fmt.Sprintf("ended with exit code %d", r.ExitCode)
 	}
 	return "ended well"
-}
-
-// Find returns the absolute path of the first candidate that can be run: an absolute path, or a name on PATH.
-// The error lists what was looked for.
-func Find(candidates []string) (string, error) {
-	var notes []string
-	for _, name := range candidates {
-		if strings.ContainsRune(name, filepath.Separator) && !filepath.IsAbs(name) {
-			notes = append(notes, name+" (neither a plain name nor an absolute path)")
-			continue
-		}
-		path, err := exec.LookPath(name)
-		if err == nil && filepath.IsAbs(path) {
-			return path, nil
-		}
-		if errors.Is(err, fs.ErrPermission) {
-			name += " (not executable)"
-		}
-		notes = append(notes, name)
-	}
-	return "", fmt.Errorf("no such program: looked for %s; install it, add its folder to PATH, or give its absolute path",
-		strings.Join(notes, ", "))
-}
-
-// pathCause takes the operation and the path off an error of the os package: our messages name the path themselves.
-func pathCause(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
 }

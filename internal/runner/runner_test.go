@@ -2,12 +2,16 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sh is a shell script as a command, in an empty folder, with its output in stdout and stderr.
@@ -69,9 +73,8 @@ func TestRunEndings(t *testing.T) {
 			Result{ExitCode: -1, Signal: "KILL", TimedOut: true}, "did not finish within 1s"},
 		{"too many bytes", "while :; do echo 0123456789 >> f; done", func(c *Command) { c.MaxBytes = 1000 },
 			Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
-		{"too many bytes in the output", "while :; do echo 0123456789; done", func(c *Command) {
-			c.MaxBytes, c.Stdout = 1000, filepath.Join(filepath.Dir(c.Dir), "outside")
-		}, Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
+		{"too many bytes in the output", "while :; do echo 0123456789; done", func(c *Command) { c.MaxBytes = 1000 },
+			Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
 		{"too many files", "mkdir -p a/b; cd a/b; i=0; while :; do i=$((i+1)); : > $i; done", func(c *Command) { c.MaxFiles = 100 },
 			Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
 		{"links are not followed", "ln -s / root; sleep 0.3", func(c *Command) { c.MaxFiles, c.MaxBytes = 5, 1000 }, Result{}, "ended well"},
@@ -84,13 +87,13 @@ func TestRunEndings(t *testing.T) {
 				tt.change(&c)
 			}
 			r := mustRun(t, context.Background(), c)
-			if r.Wall <= 0 || r.MaxRSS <= 0 {
-				t.Errorf("wall time %v, memory %d: want both above 0", r.Wall, r.MaxRSS)
+			if r.MaxRSS <= 0 {
+				t.Errorf("memory %d: want above 0", r.MaxRSS)
 			}
 			if r.String() != tt.text || r.OK() != (tt.text == "ended well") {
 				t.Errorf("String %q, OK %v; want %q", r, r.OK(), tt.text)
 			}
-			r.Wall, r.User, r.System, r.MaxRSS, r.timeout = 0, 0, 0, 0, 0
+			r.User, r.System, r.MaxRSS, r.timeout = 0, 0, 0, 0
 			if r != tt.want {
 				t.Errorf("got %+v\nwant %+v", r, tt.want)
 			}
@@ -152,26 +155,122 @@ func TestRunErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(plain, link); err != nil {
+		t.Fatal(err)
+	}
+	noInterpreter := filepath.Join(dir, "noInterpreter")
+	if err := os.WriteFile(noInterpreter, []byte("#!/no/python\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("C", 1<<22)
 	tests := []struct {
 		name    string
 		command Command
+		mine    bool
 		want    string
 	}{
-		{"no such program", Command{Path: dir + "/xtb"}, dir + "/xtb: cannot be started: no such file or directory"},
-		{"not executable", Command{Path: plain}, plain + ": cannot be started: permission denied"},
-		{"no program", Command{Path: garbage}, garbage + ": cannot be started: neither a program for this machine nor a script with a #! line"},
-		{"relative", Command{Path: "sh"}, "sh: cannot be started: not an absolute path"},
-		{"no folder", Command{Path: "/bin/sh", Dir: dir + "/no"}, "/bin/sh: cannot be started: its working folder " + dir + "/no is not there"},
-		{"no place for output", Command{Path: "/bin/sh", Stdout: dir + "/no/out"}, dir + "/no/out: cannot be created for the program's output: no such file or directory"},
-		{"long argument", Command{Path: "/bin/sh", Args: []string{strings.Repeat("C", 1<<22)}}, "/bin/sh: cannot be started: its arguments and environment are too long; write them to a file"},
-		{"zero byte", Command{Path: "/bin/sh", Args: []string{"a\x00b"}}, "/bin/sh: cannot be started: invalid argument"},
+		{"no such program", Command{Path: dir + "/xtb"}, false,
+			dir + "/xtb: cannot be started: no such file or directory; install it again, or what its #! line names"},
+		{"no interpreter", Command{Path: noInterpreter}, false,
+			noInterpreter + ": cannot be started: no such file or directory; install it again, or what its #! line names"},
+		{"not executable", Command{Path: plain}, false,
+			plain + ": cannot be started: permission denied; make it executable (chmod +x), on a disk that is not mounted noexec"},
+		{"no program", Command{Path: garbage}, false,
+			garbage + ": cannot be started: exec format error; it is neither a program for this machine nor a script with a #! line"},
+		{"no folder", Command{Path: "/bin/sh", Dir: dir + "/no"}, true,
+			"/bin/sh: cannot be started: its working folder " + dir + "/no is not there"},
+		{"a file as folder", Command{Path: "/bin/sh", Dir: plain}, true,
+			"/bin/sh: cannot be started: its working folder " + plain + " is not there"},
+		{"no place for output", Command{Path: "/bin/sh", Stdout: dir + "/no/out"}, false,
+			"/bin/sh: cannot be started: open " + dir + "/no/out: no such file or directory"},
+		{"a link for output", Command{Path: "/bin/sh", Stderr: link}, false,
+			"/bin/sh: cannot be started: open " + link + ": too many levels of symbolic links"},
+		{"long argument", Command{Path: "/bin/sh", Args: []string{long}}, true,
+			"/bin/sh: cannot be started: argument list too long; write words of the command to a file"},
+		{"zero byte", Command{Path: "/bin/sh", Args: []string{"a\x00b"}}, true,
+			"/bin/sh: cannot be started: invalid argument; a word has a zero byte"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if r, err := Run(context.Background(), tt.command); err == nil || err.Error() != tt.want {
+			r, err := Run(context.Background(), tt.command)
+			var start *StartError
+			if !errors.As(err, &start) || err.Error() != tt.want || start.Mine != tt.mine || start.Path != tt.command.Path {
 				t.Errorf("got %+v, %v\nwant %s", r, err, tt.want)
 			}
 		})
+	}
+}
+
+// What the machine has no more of is not the command's fault.
+func TestRunOnExhaustedMachine(t *testing.T) {
+	var was, few unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	few = was
+	for few.Cur = 3; few.Cur < 40; few.Cur++ {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Run(context.Background(), sh(t, "exit 0"))
+		w, errWorker := StartWorker(context.Background(), Command{Path: "/bin/sh", Args: []string{"-c", script}})
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &was)
+		if errWorker == nil {
+			w.Close()
+		}
+		for _, err := range []error{err, errWorker} {
+			var start *StartError
+			if err != nil && (!errors.As(err, &start) || start.Mine || !errors.Is(err, syscall.EMFILE) ||
+				!strings.Contains(err.Error(), "ulimit -n")) {
+				t.Errorf("%d files: %v", few.Cur, err)
+			}
+		}
+	}
+}
+
+// Temporary files of a program lie in its folder.
+func TestRunTempDir(t *testing.T) {
+	for _, own := range []string{"", "/elsewhere"} {
+		c := sh(t, "echo $TMPDIR")
+		want := c.Dir
+		if own != "" {
+			c.Env, want = append(c.Env, "TMPDIR="+own), own
+		}
+		mustRun(t, context.Background(), c)
+		if got := read(t, c.Stdout); got != want+"\n" {
+			t.Errorf("TMPDIR is %q, want %q", got, want)
+		}
+	}
+}
+
+func TestWatch(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "a/b"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a/b/c"), make([]byte, 1000), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		bytes int64
+		files int
+		want  bool
+	}{{999, 0, true}, {1000, 3, false}, {0, 2, true}, {0, 0, false}} {
+		ctx, stop := Command{Dir: dir, MaxBytes: tt.bytes, MaxFiles: tt.files}.Watch(t.Context())
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+		if got := stop().TooLarge; got != tt.want || ctx.Err() == nil {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+	parent, cancel := context.WithCancel(t.Context())
+	_, stop := Command{Dir: dir, MaxBytes: 1}.Watch(parent)
+	cancel()
+	if time.Sleep(200 * time.Millisecond); stop().TooLarge {
+		t.Error("too large after the end of the context")
 	}
 }
 
@@ -210,15 +309,9 @@ func TestFind(t *testing.T) {
 	}
 	t.Setenv("PATH", dir)
 	mopac := filepath.Join(dir, "mopac")
-	for _, candidates := range [][]string{{"mopac"}, {"MOPAC2016.exe", "mopac"}, {dir + "/no", mopac}, {"xtb", "mopac"}} {
-		if got, err := Find(candidates); err != nil || got != mopac {
-			t.Errorf("Find(%q) = %q, %v; want %q", candidates, got, err, mopac)
+	for name, want := range map[string]string{"mopac": mopac, mopac: mopac, "xtb": "", "crest": "", "bin/crest": "", dir + "/xtb": ""} {
+		if got := Find(name); got != want {
+			t.Errorf("Find(%q) = %q, want %q", name, got, want)
 		}
-	}
-	_, err := Find([]string{"crest", "bin/crest", dir + "/xtb"})
-	want := "no such program: looked for crest, bin/crest (neither a plain name nor an absolute path), " + dir +
-		"/xtb (not executable); install it, add its folder to PATH, or give its absolute path"
-	if err == nil || err.Error() != want {
-		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

@@ -2,142 +2,116 @@ package runner
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 )
 
-// Worker is a program that stays: it reads requests from its standard input and writes replies to its standard output, each a
-// line of JSON, one reply to a request. What costs a second to start (Python with RDKit) is then started once.
+// Worker is a program that stays. It reads requests from its standard input and writes replies to
+// its standard output, each a line of JSON, one reply to a request. What takes a second to start
+// (Python with RDKit) is then started once. One goroutine at a time may use a worker.
 type Worker struct {
 	name   string
 	in     *os.File
-	out    *os.File
 	lines  *bufio.Reader
-	cancel context.CancelCauseFunc
-	ended  chan Result // once
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when result is set
+	result Result
 }
 
 // maxReply is the longest reply that is read, in bytes.
 const maxReply = 1 << 20
 
-// errCall ends a worker in the middle of a call.
-var errCall = errors.New("the call was given up")
-
-// StartWorker starts a program as a worker. Command's Stdout must be empty; its Timeout bounds the worker's whole life.
+// StartWorker starts a program as a worker. The command's Stdout must be empty; its limits and its
+// TMPDIR are for the worker's whole life. The error is a *StartError, or the cause of the end of
+// ctx.
 func StartWorker(ctx context.Context, c Command) (*Worker, error) {
-	childIn, in, err := os.Pipe()
-	if err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	defer childIn.Close()
-	out, childOut, err := os.Pipe()
-	if err != nil {
-		in.Close()
-		return nil, err
+	files, err := openStreams(c)
+	defer closeAll(files)
+	childIn, in, errIn := os.Pipe()
+	out, childOut, errOut := os.Pipe()
+	defer closeAll([]*os.File{childIn, childOut}) // else the pipes would not end with the worker
+	if err := cmp.Or(err, errIn, errOut); err != nil {
+		closeAll([]*os.File{in, out})
+		return nil, startError(c, err)
 	}
-	defer childOut.Close()
-	c.stdin, c.stdout = childIn, childOut
-	ctx, cancel := context.WithCancelCause(ctx)
-	w := &Worker{name: filepath.Base(c.Path), in: in, out: out, lines: bufio.NewReaderSize(out, maxReply), cancel: cancel, ended: make(chan Result, 1)}
-	started := make(chan error, 1)
-	c.started = func() { started <- nil }
+	ctx, cancel := context.WithCancel(ctx)
+	w := &Worker{name: filepath.Base(c.Path), in: in, lines: bufio.NewReaderSize(out, maxReply),
+		cancel: cancel, ended: make(chan struct{})}
+	started := make(chan error)
 	go func() {
-		r, err := Run(ctx, c)
-		if err != nil || r.Wall == 0 { // not started
-			if err == nil {
-				err = context.Cause(ctx)
-			}
-			started <- err
+		defer out.Close() // a read that waits for a reply ends
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		p, err := launch(ctx, c, []*os.File{childIn, childOut, files[2]})
+		started <- err
+		if err == nil {
+			w.result = p.wait()
+			close(w.ended)
 		}
-		w.ended <- r
-		out.Close() // a read that waits for a reply ends
 	}()
 	if err := <-started; err != nil {
 		in.Close()
-		cancel(nil)
-		return nil, err
+		cancel()
+		return nil, startError(c, err)
 	}
 	return w, nil
 }
 
-// Call sends a request and waits for its reply. An error means that the worker is of no further use: it has been ended, because it died, gave
-// no sense, or took longer than timeout (0: none); Result says which.
-func (w *Worker) Call(ctx context.Context, timeout time.Duration, request, reply any) (Result, error) {
-	begin := time.Now()
+// Call sends a request and waits for the reply within the limits of c, see Watch. With an error the
+// worker has ended: it died, wrote no reply, or passed a limit. Result says which. If ctx ended,
+// Result is Interrupted, and the error is the cause of that end.
+func (w *Worker) Call(ctx context.Context, c Command, request, reply any) (Result, error) {
 	line, err := json.Marshal(request)
 	if err != nil {
 		return Result{}, err
 	}
-	type answer struct {
-		line []byte
-		err  error
-	}
-	answers := make(chan answer, 1)
+	ctx, stop := c.Watch(ctx)
+	defer stop()
+	replies := make(chan []byte, 1)
 	go func() {
-		if _, err := w.in.Write(append(line, '\n')); err != nil {
-			answers <- answer{nil, err}
-			return
+		_, _ = w.in.Write(append(line, '\n')) // a worker that can't be written to gives no reply
+		if text, err := w.lines.ReadSlice('\n'); err == nil {
+			replies <- text
 		}
-		text, err := w.lines.ReadSlice('\n')
-		answers <- answer{text, err}
+		close(replies)
 	}()
-	var clock <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		clock = timer.C
-	}
 	select {
-	case a := <-answers:
-		if a.err == nil {
-			a.err = json.Unmarshal(a.line, reply)
+	case text := <-replies:
+		if json.Unmarshal(text, reply) == nil {
+			return Result{}, nil
 		}
-		if a.err == nil {
-			return Result{Wall: time.Since(begin)}, nil
-		}
-		r := w.end()
-		if r.OK() || r.Interrupted { // it wrote something that is no reply, or went away in silence
-			r.Interrupted = false // by us, but not for the batch's end
-			return r, fmt.Errorf("%s gave no reply that can be read", w.name)
-		}
-		return r, fmt.Errorf("%s %s", w.name, r)
-	case <-clock:
-		r := w.end()
-		r.TimedOut, r.Interrupted, r.timeout = true, false, timeout
-		return r, fmt.Errorf("%s %s", w.name, r)
 	case <-ctx.Done():
-		r := w.end()
-		r.Interrupted = true
-		return r, context.Cause(ctx)
 	}
+	r := w.end(50 * time.Millisecond)
+	switch cause := context.Cause(ctx); {
+	case cause != nil:
+		if r.setCause(cause, c.Timeout); r.Interrupted {
+			return r, cause
+		}
+	case r.OK() || r.Interrupted: // ended by us because of its reply
+		r.Interrupted = false
+		return r, fmt.Errorf("%s gave no reply that can be read", w.name)
+	}
+	return r, fmt.Errorf("%s %s", w.name, r)
 }
 
-// end kills the worker with all that it started, and waits for that.
-func (w *Worker) end() Result {
-	select {
-	case r := <-w.ended: // it died by itself
-		w.in.Close()
-		return r
-	case <-time.After(50 * time.Millisecond):
-	}
-	w.cancel(errCall)
+// end closes the worker's input and waits for its end. After the grace, the worker is ended.
+func (w *Worker) end(grace time.Duration) Result {
 	w.in.Close()
-	return <-w.ended
+	defer time.AfterFunc(grace, w.cancel).Stop()
+	<-w.ended
+	w.cancel()
+	return w.result
 }
 
-// Close lets the worker end by itself, at the end of its input, and ends it if it doesn't within a second.
-func (w *Worker) Close() {
-	w.in.Close()
-	select {
-	case <-w.ended:
-	case <-time.After(time.Second):
-		w.cancel(errCall)
-		<-w.ended
-	}
-	w.cancel(nil)
-}
+// Close has the worker end by itself, and ends it after a second. It may be called again.
+func (w *Worker) Close() { w.end(time.Second) }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func TestWorker(t *testing.T) {
 	w := startScript(t, t.Context())
 	var first, second message
 	for _, reply := range []*message{&first, &second} {
-		if r, err := w.Call(t.Context(), time.Minute, message{"pid"}, reply); err != nil || !r.OK() {
+		if r, err := w.Call(t.Context(), Command{Timeout: time.Minute}, message{"pid"}, reply); err != nil || !r.OK() {
 			t.Fatal(r, err)
 		}
 	}
@@ -51,20 +52,28 @@ func TestWorker(t *testing.T) {
 }
 
 func TestWorkerFails(t *testing.T) {
+	full := t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "f"), make([]byte, 2000), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for request, c := range map[string]struct {
-		timeout time.Duration
-		want    string
+		call Command
+		want string
 	}{
-		"die":    {time.Minute, "sh ended with exit code 3"},
-		"babble": {time.Minute, "sh gave no reply that can be read"},
-		"hang":   {100 * time.Millisecond, "sh did not finish within 100ms"},
+		"die":      {Command{Timeout: time.Minute}, "sh ended with exit code 3"},
+		"babble":   {Command{Timeout: time.Minute}, "sh gave no reply that can be read"},
+		"hang":     {Command{Timeout: 100 * time.Millisecond}, "sh did not finish within 100ms"},
+		"hang on":  {Command{Dir: full, MaxBytes: 1000}, "sh wrote more than it may to its folder, and was ended"},
+		"hang too": {Command{Dir: filepath.Dir(full), MaxFiles: 1}, "sh wrote more than it may to its folder, and was ended"},
 	} {
 		t.Run(request, func(t *testing.T) {
 			t.Parallel()
 			w := startScript(t, t.Context())
+			defer w.Close()
 			var reply message
-			r, err := w.Call(t.Context(), c.timeout, message{request}, &reply)
-			if err == nil || err.Error() != c.want || r.Interrupted || r.TimedOut != strings.Contains(c.want, "finish") {
+			r, err := w.Call(t.Context(), c.call, message{request}, &reply)
+			if err == nil || err.Error() != c.want || r.Interrupted ||
+				r.TimedOut != strings.Contains(c.want, "finish") || r.TooLarge != strings.Contains(c.want, "wrote") {
 				t.Errorf("%+v, %v; want %q", r, err, c.want)
 			}
 		})
@@ -77,13 +86,15 @@ func TestWorkerInterrupted(t *testing.T) {
 	w := startScript(t, ctx)
 	time.AfterFunc(50*time.Millisecond, cancel)
 	var reply message
-	if r, err := w.Call(ctx, 0, message{"hang"}, &reply); err == nil || !r.Interrupted {
+	if r, err := w.Call(ctx, Command{}, message{"hang"}, &reply); err == nil || !r.Interrupted {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
 
 func TestWorkerNotStarted(t *testing.T) {
-	if _, err := StartWorker(t.Context(), Command{Path: "/no/such/program"}); err == nil || !strings.Contains(err.Error(), "/no/such/program: cannot be started") {
+	var start *StartError
+	_, err := StartWorker(t.Context(), Command{Path: "/no/such/program"})
+	if !errors.As(err, &start) || start.Path != "/no/such/program" || start.Mine {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -104,14 +115,15 @@ func FuzzReply(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &Worker{name: "python3", in: in, lines: bufio.NewReaderSize(bytes.NewReader(data), maxReply), cancel: func(error) {}, ended: make(chan Result, 1)}
-		w.ended <- Result{}
+		w := &Worker{name: "python3", in: in, lines: bufio.NewReaderSize(bytes.NewReader(data), maxReply),
+			cancel: func() {}, ended: make(chan struct{})}
+		close(w.ended)
 		var got, want struct {
 			Exit  int
 			Error string
 			CPU   float64
 		}
-		_, err = w.Call(t.Context(), 0, message{"embed"}, &got)
+		_, err = w.Call(t.Context(), Command{}, message{"embed"}, &got)
 		line, _, whole := bytes.Cut(data, []byte("\n"))
 		good := whole && len(line) < maxReply && json.Unmarshal(line, &want) == nil
 		switch {
