@@ -11,10 +11,9 @@ import (
 func TestDamaged(t *testing.T) {
 	dir := t.TempDir()
 	whole := filepath.Join(dir, "whole")
-	w := Create(whole)
-	for _, e := range []Event{{Event: BatchStart, Batch: "1", PID: 1 << 30, Host: "h"}, {Event: TargetStart, Mol: "m", Stage: "a"},
+	for _, e := range []Event{{Event: BatchStart, PID: 1 << 30}, {Event: TargetStart, Mol: "m", Stage: "a"},
 		{Event: TargetEnd, Mol: "m", Stage: "a", Outcome: OK}, {Event: Row, Mol: "m", Outcome: "OK"}, {Event: BatchEnd, Outcome: Done}} {
-		if err := w.Write(e); err != nil {
+		if err := (Writer{whole, "1", "h"}).Write(e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -27,16 +26,16 @@ func TestDamaged(t *testing.T) {
 		if err := os.WriteFile(path, damaged, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		Ended(path)
-		if _, err := OpenAtLastBatch(path); err != nil {
+		if _, err := Last(path); err != nil {
 			t.Fatalf("%s at %d: %v", what, at, err)
 		}
-		OpenAtEnd(path).Past(1 << 20)
-		w := Create(path)
-		if err := w.Write(Event{Event: Note, Error: "afterwards"}); err != nil {
+		if _, err := OpenAtRunningBatch(path); err != nil {
 			t.Fatalf("%s at %d: %v", what, at, err)
 		}
-		w.Close()
+		OpenAtEnd(path).Past()
+		if err := (Writer{Path: path}).Write(Event{Event: Note, Error: "afterwards"}); err != nil {
+			t.Fatalf("%s at %d: %v", what, at, err)
+		}
 		events, err := Open(path).Next()
 		if err != nil || len(events) < least+1 || events[len(events)-1].Error != "afterwards" {
 			t.Fatalf("%s at %d: %d events, %v", what, at, len(events), err)

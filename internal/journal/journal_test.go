@@ -56,28 +56,23 @@ func line(event string) string {
 }
 
 func TestWriteLines(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "artefacts", "journal.jsonl")
-	w := Create(path)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err == nil {
-		t.Fatal("the journal was made before there was anything to say")
-	}
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	w := Writer{Path: path, Batch: "b1", Host: "node"}
 	events := []Event{
-		{Time: noon, Event: BatchStart, Batch: "b1", PID: 7, Host: "node", Table: "data/thermo_pm7.csv", Total: 2, Stages: []Stage{{"rdkit", "RDKit parameters"}, {"pm7", ""}}},
+		{Time: noon, Event: BatchStart, PID: 7, Table: "data/thermo_pm7.csv", Total: 2, Work: 13, Jobs: 2, Stages: []Stage{{"rdkit", "RDKit parameters"}, {"pm7", ""}}},
 		{Time: noon, Event: TargetEnd, Mol: "mol_1", Stage: "pm7", Instance: 1, Instances: 3, Outcome: Failed, Seconds: 1.5, Error: "gap < 0 & \"odd\"\nline 2"},
+		{Time: noon, Event: Row, Mol: "mol_1", Size: []float64{5, 1}, Outcome: "Rerun", Values: map[string]string{"hof": "1.5"}, Retry: true},
 		{Time: noon, Event: BatchEnd, Outcome: Done, Counts: map[string]int{"OK": 1, "Rerun": 1}},
 	}
 	for _, group := range [][]Event{events[:2], events[2:]} {
 		if err := w.Write(group...); err != nil {
 			t.Fatal(err)
 		}
-		w.Close()
 	}
-	want := `{"time":"2026-03-04T11:00:00.500Z","event":"batch_start","batch":"b1","pid":7,"host":"node","table":"data/thermo_pm7.csv","total":2,"stages":[{"name":"rdkit","title":"RDKit parameters"},{"name":"pm7"}]}
-{"time":"2026-03-04T11:00:00.500Z","event":"target_end","mol":"mol_1","stage":"pm7","instance":1,"instances":3,"outcome":"failed","seconds":1.5,"error":"gap < 0 & \"odd\"\nline 2"}
-{"time":"2026-03-04T11:00:00.500Z","event":"batch_end","outcome":"done","counts":{"OK":1,"Rerun":1}}
+	want := `{"time":"2026-03-04T11:00:00.500Z","event":"batch_start","batch":"b1","host":"node","pid":7,"table":"data/thermo_pm7.csv","total":2,"work":13,"jobs":2,"stages":[{"name":"rdkit","title":"RDKit parameters"},{"name":"pm7"}]}
+{"time":"2026-03-04T11:00:00.500Z","event":"target_end","batch":"b1","host":"node","mol":"mol_1","stage":"pm7","instance":1,"instances":3,"outcome":"failed","seconds":1.5,"error":"gap < 0 & \"odd\"\nline 2"}
+{"time":"2026-03-04T11:00:00.500Z","event":"row","batch":"b1","host":"node","mol":"mol_1","size":[5,1],"outcome":"Rerun","values":{"hof":"1.5"},"retry":true}
+{"time":"2026-03-04T11:00:00.500Z","event":"batch_end","batch":"b1","host":"node","outcome":"done","counts":{"OK":1,"Rerun":1}}
 `
 	if got, _ := os.ReadFile(path); string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -90,8 +85,10 @@ func TestWriteLines(t *testing.T) {
 		if !e.Time.Equal(noon) {
 			t.Errorf("time %v, want %v", e.Time, noon)
 		}
-		if e.Time = noon; !reflect.DeepEqual(e, events[i]) {
-			t.Errorf("got  %+v\nwant %+v", e, events[i])
+		want := events[i]
+		want.Batch, want.Host = "b1", "node"
+		if e.Time = noon; !reflect.DeepEqual(e, want) {
+			t.Errorf("got  %+v\nwant %+v", e, want)
 		}
 	}
 }
@@ -100,13 +97,11 @@ func TestWriteAfterTornLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	for _, torn := range []string{`{"time":"2026-`, line("row"), line("row") + `{}`, strings.TrimSuffix(line("row"), "\n")} {
 		write(t, path, torn)
-		w := Create(path)
 		for range 2 {
-			if err := w.Write(Event{Time: noon, Event: Note}); err != nil {
+			if err := (Writer{Path: path}).Write(Event{Time: noon, Event: Note}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		w.Close()
 		want := strings.TrimSuffix(torn, "\n") + "\n" + line(Note) + line(Note)
 		if got, _ := os.ReadFile(path); string(got) != want {
 			t.Errorf("after %q:\n%s", torn, got)
@@ -115,32 +110,45 @@ func TestWriteAfterTornLine(t *testing.T) {
 }
 
 func TestWriteConcurrently(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "journal.jsonl")
-	w, other := Create(path), Create(path)
+	w := Writer{Path: filepath.Join(t.TempDir(), "journal.jsonl")}
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
 			for range 100 {
-				if err := []*Writer{w, other}[i%2].Write(Event{Event: Row, Error: strings.Repeat("x", 100*i)}); err != nil {
+				if err := w.Write(Event{Event: Row, Error: strings.Repeat("x", 100*i)}); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	group.Wait()
-	if n := strings.Count(next(t, Open(path)), Row); n != 800 {
+	if n := strings.Count(next(t, Open(w.Path)), Row); n != 800 {
 		t.Errorf("%d whole lines of 800", n)
 	}
 }
 
-func TestWriteErrors(t *testing.T) {
+func TestErrors(t *testing.T) {
 	dir := t.TempDir()
-	err := Create(dir).Write(Event{Event: Note})
-	if want := dir + ": the journal cannot be opened: is a directory"; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("elsewhere", link); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := Open(dir).Next(); err == nil || !strings.HasPrefix(err.Error(), dir+": the journal cannot be read: ") {
-		t.Errorf("reading a folder: %v", err)
+	for path, want := range map[string]string{
+		dir:                       ": the journal cannot be written: is a directory",
+		link:                      ": the journal cannot be opened: it is a symbolic link, which a batch does not follow; remove it",
+		filepath.Join(dir, "a/b"): ": the journal cannot be written: no such file or directory",
+	} {
+		if err := (Writer{Path: path}).Write(Event{Event: Note}); err == nil || err.Error() != path+want {
+			t.Errorf("got %v, want %s%s", err, path, want)
+		}
+	}
+	_, last := Last(dir)
+	_, running := OpenAtRunningBatch(dir)
+	_, next := Open(dir).Next()
+	for _, err := range []error{last, running, next} {
+		if err == nil || err.Error() != dir+": the journal cannot be read: is a directory" {
+			t.Errorf("reading a folder: %v", err)
+		}
 	}
 }
 
@@ -160,10 +168,10 @@ func TestReaderFollows(t *testing.T) {
 		{"\n\n\x00\xff\n[1]\n{}\n\"x\"\n" + line("f"), "f"},
 		{`{"event":"x","total":"many"}` + "\n" + line("g"), "g"},
 		{`{"event":"new","of the future":[{}]}` + "\n", "new"},
-		{strings.Repeat("x", maxLine+10), ""},
-		{strings.Repeat("y", maxLine+10), ""},
+		{strings.Repeat("x", chunk+10), ""},
+		{strings.Repeat("y", chunk+10), ""},
 		{line("z") + line("h"), "h"},
-		{strings.Repeat("x", 3*maxLine) + "\n" + line("i"), "i"},
+		{strings.Repeat("x", 3*chunk) + "\n" + line("i"), "i"},
 		{strings.Repeat(line("j"), 3), "j j j"},
 	}
 	for _, s := range steps {
@@ -210,7 +218,7 @@ func TestReaderLongJournal(t *testing.T) {
 	}
 }
 
-func TestOpenAtBatch(t *testing.T) {
+func TestOpenAtRunningBatch(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -221,45 +229,38 @@ func TestOpenAtBatch(t *testing.T) {
 	}
 	here, gone, away := start("here", host, os.Getpid()), start("gone", host, 1<<30), start("away", "another-host", 1<<30)
 	rows, end := strings.Repeat(line("row"), 2), line(BatchEnd)
-	many := strings.Repeat(line("row"), 2*chunk/len(line("row")))
-	tests := []struct{ name, text, last, running string }{
-		{"nothing", "", "", ""},
-		{"no batch", rows, "row row", ""},
-		{"running here", here + rows + end + here + rows, "batch_starthere row row", "batch_starthere row row"},
-		{"ended", here + rows + end, "batch_starthere row row batch_end", ""},
-		{"crashed", here + rows + end + gone + rows, "batch_startgone row row", ""},
-		{"on another host", here + away, "batch_startaway", "batch_startaway"},
-		{"torn end", here + `{"event":"batch_end`, "batch_starthere", "batch_starthere"},
-		{"torn start", here + `{"event":"batch_start` + "\n" + rows, "batch_starthere row row", "batch_starthere row row"},
-		{"the words in a text", here + `{"event":"note","error":"{\"event\":\"batch_start\"}"}` + "\n", "batch_starthere note", "batch_starthere note"},
-		{"long damage", here + end + strings.Repeat("\x00", 2*maxLine) + "\n" + rows, "batch_starthere batch_end row row", ""},
-		{"one long line", strings.Repeat("\x00", 3*maxLine), "", ""},
+	tests := []struct{ name, text, want string }{
+		{"nothing", "", ""},
+		{"no batch", rows, ""},
+		{"running here", here + rows + end + here + rows, "batch_starthere row row"},
+		{"ended", here + rows + end, ""},
+		{"crashed", here + rows + end + gone + rows, ""},
+		{"on another host", here + away, "batch_startaway"},
+		{"torn end", here + `{"event":"batch_end`, "batch_starthere"},
+		{"torn start", here + `{"event":"batch_start` + "\n" + rows, "batch_starthere row row"},
+		{"the words in a text", here + `{"event":"note","error":"{\"event\":\"batch_start\"}"}` + "\n", "batch_starthere note"},
+		{"long damage", here + end + strings.Repeat("\x00", 2*chunk) + "\n" + rows, ""},
+		{"long damage of a running one", here + strings.Repeat("\x00", 2*chunk) + "\n" + rows, "batch_starthere row row"},
+		{"one long line", strings.Repeat("\x00", 3*chunk), ""},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			write(t, path, tt.text)
-			for _, open := range []struct {
-				f    func(string) (*Reader, error)
-				want string
-			}{{OpenAtLastBatch, tt.last}, {OpenAtRunningBatch, tt.running}} {
-				r, err := open.f(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got := next(t, r); got != open.want {
-					t.Errorf("got %.80q, want %q", got, open.want)
-				}
-			}
-		})
+		write(t, path, tt.text)
+		r, err := OpenAtRunningBatch(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := next(t, r); got != tt.want {
+			t.Errorf("%s: got %.80q, want %q", tt.name, got, tt.want)
+		}
 	}
-	write(t, path, here+many+here+many)
-	r, err := OpenAtLastBatch(path)
+	many := strings.Repeat(line("row"), 2*chunk/len(line("row")))
+	write(t, path, here+many+here+many+`{"torn`)
+	r, err := OpenAtRunningBatch(path)
 	if err != nil || r.offset != int64(len(here)+len(many)) {
 		t.Errorf("offset %d, %v; want %d", r.offset, err, len(here)+len(many))
 	}
 	os.Remove(path)
-	r, err = OpenAtRunningBatch(path)
-	if err != nil {
+	if r, err = OpenAtRunningBatch(path); err != nil {
 		t.Fatal(err)
 	}
 	write(t, path, rows)
@@ -268,7 +269,48 @@ func TestOpenAtBatch(t *testing.T) {
 	}
 }
 
-// A journal gives the same events however it is cut into pieces, and a last batch is one of its lines.
+func TestLast(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	event := func(batch, kind, mol, stage string, instance int) string {
+		return fmt.Sprintf(`{"event":%q,"batch":%q,"mol":%q,"stage":%q,"instance":%d}`+"\n", kind, batch, mol, stage, instance)
+	}
+	begin, stop := event("2", BatchStart, "", "", 0), event("2", BatchEnd, "", "", 0)
+	old := event("1", BatchStart, "", "", 0) + event("1", TargetStart, "old", "a", 0)
+	aStart, aEnd, row := event("2", TargetStart, "m", "a", 0), event("2", TargetEnd, "m", "a", 0), event("2", Row, "m", "", 0)
+	p1, p2, p1End := event("2", TargetStart, "n", "p", 1), event("2", TargetStart, "n", "p", 2), event("2", TargetEnd, "n", "p", 1)
+	many := strings.Repeat(event("2", Note, "", "", 0), chunk/50)
+	for _, tt := range []struct {
+		name, text string
+		want       LastBatch
+	}{
+		{"nothing", "", LastBatch{Ended: true}},
+		{"no event", "x\n\ny", LastBatch{Ended: true}},
+		{"ended", old + begin + aStart + stop, LastBatch{ID: "2", Ended: true}},
+		{"ended, and a note", old + begin + aStart + stop + event("2", Note, "", "", 0), LastBatch{ID: "2", Ended: true}},
+		{"torn end", begin + aStart + strings.TrimSuffix(stop, "\n"), LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
+		{"just begun", old + begin, LastBatch{ID: "2"}},
+		{"died in a target", old + begin + aStart + many, LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
+		{"between targets", begin + aStart + aEnd, LastBatch{ID: "2"}},
+		{"in the same one again", begin + aStart + aEnd + row + aStart, LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
+		{"a row without an end of its target", begin + aStart + row, LastBatch{ID: "2"}},
+		{"instances", begin + aStart + p1 + p2 + p1End, LastBatch{ID: "2", Open: map[string]string{"m": "a", "n": "p/2"}}},
+		{"interrupted", begin + aStart + event("2", Interrupted, "", "", 0), LastBatch{ID: "2", Interrupted: true, Open: map[string]string{"m": "a"}}},
+	} {
+		write(t, path, tt.text)
+		if tt.want.Open == nil {
+			tt.want.Open = map[string]string{}
+		}
+		if got, err := Last(path); err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, err, tt.want)
+		}
+	}
+	os.Remove(path)
+	if got, err := Last(path); err != nil || !got.Ended || got.ID != "" {
+		t.Errorf("no file: %+v, %v", got, err)
+	}
+}
+
+// A journal gives the same events however it grows, and backwards gives the same lines.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte(line("batch_start")+line("row")+line("batch_end")), uint16(7))
 	f.Add([]byte(line("row")+"{\"event\":\n\n"+line("row")+"torn"), uint16(60))
@@ -278,25 +320,29 @@ func FuzzReader(f *testing.F) {
 		path := filepath.Join(dir, "journal.jsonl")
 		write(t, path, string(data))
 		want := next(t, Open(path))
-
 		piece := int(cut)%(len(data)+1) + 1
-		var r Reader
+		write(t, path, "")
+		r := Open(path)
 		var got []string
 		for rest := data; len(rest) > 0; rest = rest[min(piece, len(rest)):] {
-			for _, e := range r.take(rest[:min(piece, len(rest))]) {
-				got = append(got, e.Event+e.Mol)
+			add(t, path, string(rest[:min(piece, len(rest))]))
+			if names := next(t, r); names != "" {
+				got = append(got, names)
 			}
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("in pieces of %d: %q, at once %q", piece, got, want)
 		}
-		last, err := OpenAtLastBatch(path)
-		if err != nil {
-			t.Fatal(err)
+		whole := data[:bytes.LastIndexByte(data, '\n')+1]
+		err := backwards(path, func(at int64, line []byte) bool {
+			if int(at)+len(line) != len(whole) || !bytes.Equal(line, whole[at:]) {
+				t.Errorf("at %d: %q", at, line)
+			}
+			whole = whole[:at]
+			return true
+		})
+		if err != nil || len(whole) != 0 {
+			t.Errorf("%q is left, %v", whole, err)
 		}
-		if at := last.offset; at > 0 && (data[at-1] != '\n' || !bytes.Contains(data[at:], []byte("batch_"))) {
-			t.Errorf("last batch at %d", at)
-		}
-		OpenAtEnd(path).Past(int64(cut)).Left(noon)
 	})
 }

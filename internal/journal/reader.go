@@ -2,223 +2,198 @@ package journal
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
 	"syscall"
 )
 
 const (
-	// chunk is how much is read at a time, in bytes.
-	chunk = 1 << 20
-	// maxLine is the longest line that can be an event, in bytes; a longer one is damage, and passed over.
-	maxLine = 1 << 20
+	chunk   = 1 << 20  // bytes that are read at a time; a line that is no shorter is damage
+	maxTail = 64 << 20 // bytes from the end in which Last looks for open targets
 )
 
-// Reader follows a journal. It keeps no file open, so there is nothing to close, and its memory does not grow with the
-// file.
+// Reader follows a journal. It keeps no file open, and its memory does not grow with the file.
 type Reader struct {
-	path    string
-	offset  int64  // of the next byte to read
-	partial []byte // the start of a line whose end is not there yet
-	skip    bool   // passing over the rest of a line that is too long
-	end     int64  // where it ends; 0: with the file
+	path   string
+	offset int64 // of the next line
+	end    int64 // where to stop; 0: the end of the file
 }
 
 // Open returns a reader of the whole journal. The file need not exist yet.
 func Open(path string) *Reader { return &Reader{path: path} }
 
-// OpenAtLastBatch returns a reader that begins with the last batch_start of the journal; without one, at the beginning.
-func OpenAtLastBatch(path string) (*Reader, error) {
-	at, _, _, err := lastBatch(path)
-	return &Reader{path: path, offset: max(at, 0)}, err
-}
-
-// OpenAtRunningBatch is OpenAtLastBatch if that batch may still be running: it has not said that it ended, and its
-// process is there or is on another host. Else the reader begins at the end, to see the next batch.
-func OpenAtRunningBatch(path string) (*Reader, error) {
-	at, start, ended, err := lastBatch(path)
-	if err != nil {
-		return &Reader{path: path}, err
-	}
-	if at >= 0 && !ended && mayRun(start) {
-		return &Reader{path: path, offset: at}, nil
-	}
-	return OpenAtEnd(path), nil
-}
-
-// OpenAtEnd returns a reader of what is still to be written.
+// OpenAtEnd returns a reader of the events that are still to be written.
 func OpenAtEnd(path string) *Reader {
-	r := &Reader{path: path}
+	r := Open(path)
 	if info, err := os.Stat(path); err == nil {
 		r.offset = info.Size()
 	}
 	return r
 }
 
-func mayRun(start Event) bool {
-	if host, err := os.Hostname(); err != nil || host != start.Host || start.PID <= 0 {
-		return true
-	}
-	return syscall.Kill(start.PID, 0) != syscall.ESRCH
+// OpenAtRunningBatch returns a reader that begins with the batch_start of the running batch. A
+// batch runs if it wrote no batch_end, and its process exists or is on another host. If no batch
+// runs, the reader begins at the end.
+func OpenAtRunningBatch(path string) (*Reader, error) {
+	r := OpenAtEnd(path)
+	host, _ := os.Hostname()
+	err := backwards(path, func(at int64, line []byte) bool {
+		e := decode(line)
+		gone := e.Host == host && e.PID > 0 && syscall.Kill(e.PID, 0) == syscall.ESRCH
+		if e.Event == BatchStart && !gone {
+			r.offset = at
+		}
+		return e.Event != BatchStart && e.Event != BatchEnd
+	})
+	return r, err
 }
 
-// Next returns the events of the complete lines that came since the last call, at most about a megabyte of them: call it
-// again until there are none. What is no event is passed over, and an absent file has no events. If the file has become
-// shorter, it is another one, and is read from its beginning.
-func (r *Reader) Next() ([]Event, error) {
-	f, err := os.Open(r.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: the journal cannot be read: %w", r.path, cause(err))
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("%s: the journal cannot be read: %w", r.path, cause(err))
-	}
-	if info.Size() < r.offset {
-		*r = Reader{path: r.path}
-	}
-	end := info.Size()
-	if r.end > 0 {
-		end = min(end, r.end)
-	}
-	buf := make([]byte, max(min(chunk, end-r.offset), 0))
-	for r.offset < end {
-		n, err := f.ReadAt(buf[:min(int64(len(buf)), end-r.offset)], r.offset)
-		r.offset += int64(n)
-		events := r.take(buf[:n])
-		if err != nil && err != io.EOF {
-			return events, fmt.Errorf("%s: the journal cannot be read: %w", r.path, cause(err))
+// Next returns the events of the complete lines that came since the last call, of at most a
+// megabyte: call it until there are none. An absent file has no events. A file that became shorter
+// is another one, and is read from its beginning.
+func (r *Reader) Next() (events []Event, err error) {
+	for len(events) == 0 {
+		buf, size, err := read(r.path, r.offset)
+		if err != nil {
+			return nil, err
 		}
-		if len(events) > 0 || err == io.EOF {
-			return events, nil
+		if size < r.offset {
+			*r = Reader{path: r.path}
+			continue
 		}
-	}
-	return nil, nil
-}
-
-// take turns the next bytes of the file into events.
-func (r *Reader) take(data []byte) (events []Event) {
-	for {
-		line, rest, complete := bytes.Cut(data, []byte{'\n'})
-		if !r.skip && len(r.partial)+len(line) <= maxLine {
-			r.partial = append(r.partial, line...)
-		} else {
-			r.partial, r.skip = nil, true
+		if r.end > 0 {
+			buf = buf[:min(int64(len(buf)), r.end-r.offset)]
 		}
-		if !complete {
-			return events
+		complete := bytes.LastIndexByte(buf, '\n') + 1
+		if complete == 0 && len(buf) == chunk {
+			complete = chunk // damage
 		}
-		if !r.skip {
-			if e, ok := decode(r.partial); ok {
+		if complete == 0 {
+			break
+		}
+		r.offset += int64(complete)
+		for line := range bytes.Lines(buf[:complete]) {
+			if e := decode(line); e.Event != "" {
 				events = append(events, e)
 			}
 		}
-		r.partial, r.skip = r.partial[:0], false
-		data = rest
+	}
+	return events, nil
+}
+
+// Each gives all events of the complete lines that came since the last call.
+func (r *Reader) Each(see func(Event)) error {
+	for {
+		events, err := r.Next()
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		for _, e := range events {
+			see(e)
+		}
 	}
 }
 
-// lastBatch finds the last batch_start, reading backwards: its offset or -1, the event, and whether a batch_end follows
-// it.
-func lastBatch(path string) (at int64, start Event, ended bool, err error) {
+// read reads a chunk of a file, and the size of the whole. An absent file is empty.
+func read(path string, offset int64) (buf []byte, size int64, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return -1, start, false, nil
+		return nil, 0, nil
 	}
-	if err != nil {
-		return -1, start, false, fmt.Errorf("%s: the journal cannot be read: %w", path, cause(err))
+	var n int
+	if err == nil {
+		defer f.Close()
+		size, err = f.Seek(0, io.SeekEnd)
+		buf = make([]byte, max(min(chunk, size-offset), 0))
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return -1, start, false, fmt.Errorf("%s: the journal cannot be read: %w", path, cause(err))
+	if err == nil {
+		n, err = f.ReadAt(buf, offset)
 	}
-	end := info.Size()
-	var carry []byte // the end of a line whose start is in the part before
-	for end > 0 {
-		from := max(0, end-chunk)
-		buf := make([]byte, end-from, end-from+int64(len(carry)))
-		if _, err := f.ReadAt(buf, from); err != nil && err != io.EOF {
-			return -1, start, false, fmt.Errorf("%s: the journal cannot be read: %w", path, cause(err))
-		}
-		buf = append(buf, carry...)
-		for {
-			i := bytes.LastIndexByte(buf, '\n')
-			if i < 0 && from > 0 {
-				break
-			}
-			switch e, ok := decodeBatch(buf[i+1:]); {
-			case ok && e.Event == BatchStart:
-				return from + int64(i+1), e, ended, nil
-			case ok && e.Event == BatchEnd:
-				ended = true
-			}
-			if i < 0 {
-				return -1, start, false, nil
-			}
-			buf = buf[:i]
-		}
-		if carry = buf; len(carry) > maxLine {
-			carry = nil // damage; what is left of the line can't be an event either
-		}
-		end = from
+	if err != nil && err != io.EOF {
+		return nil, 0, wrap(err, path, "the journal cannot be read")
 	}
-	return -1, start, false, nil
+	return buf[:n], size, nil
 }
 
-// decodeBatch decodes a line that may start or end a batch; the others cost next to nothing.
-func decodeBatch(line []byte) (Event, bool) {
-	if !bytes.Contains(line, []byte(`"batch_`)) {
-		return Event{}, false
-	}
-	return decode(line)
+// LastBatch is what the scheduler asks of the last batch when it starts.
+type LastBatch struct {
+	ID          string            // "" if the journal has no batch
+	Ended       bool              // it wrote batch_end, or there is none; else its process died
+	Interrupted bool              // it had a signal: its open targets are no deaths
+	Open        map[string]string // targets without an end, as "pm7/2", by mol_id; none if it ended
 }
 
-// Past returns what is to be learnt from the last maxBytes before the next event: of a new reader, of the batches before.
-func (r *Reader) Past(maxBytes int64) *Forecast {
-	past := &Reader{path: r.path, end: r.offset}
-	if r.offset > maxBytes {
-		// The first line is likely a piece of one; the byte before tells if it is not.
-		past.offset, past.skip = r.offset-maxBytes-1, true
+// Last says how the last batch ended. A target that started more than 64 MB before the end of the
+// journal is not found.
+func Last(path string) (LastBatch, error) {
+	r, last := OpenAtEnd(path), LastBatch{Ended: true, Open: map[string]string{}}
+	begin := r.offset - maxTail
+	err := backwards(path, func(at int64, line []byte) bool {
+		e := decode(line)
+		r.offset, last.ID = at, cmp.Or(last.ID, e.Batch)
+		last.Ended = last.ID == "" || e.Event == BatchEnd
+		return at > begin && e.Event != BatchStart && (!last.Ended || last.ID == "")
+	})
+	if err != nil || last.Ended {
+		return last, err
 	}
-	f := NewForecast()
-	for r.offset > 0 {
-		events, err := past.Next()
-		for _, e := range events {
-			f.Add(e)
-		}
-		if err != nil || len(events) == 0 {
-			break
+	var s State
+	s.Add(Event{Event: BatchStart, Batch: last.ID})
+	err = r.Each(s.Add)
+	last.Interrupted = s.Interrupted
+	for _, m := range s.UnderWay {
+		for _, instance := range slices.Sorted(maps.Keys(m.Running)) {
+			last.Open[m.ID] = m.Stage
+			if instance > 0 {
+				last.Open[m.ID] += "/" + strconv.Itoa(instance)
+			}
 		}
 	}
-	return f
+	return last, err
 }
 
-// Ended reports whether the last batch of a journal said that it ended, as all do unless they are killed. An absent or
-// empty journal has no batch that didn't.
-func Ended(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return true
+// Settings are the values of the pipeline's variables in the last batch; nil if they are not known.
+func Settings(path string) (settings map[string]string) {
+	_ = backwards(path, func(_ int64, line []byte) bool {
+		e := decode(line)
+		settings = e.Settings
+		return e.Event != BatchStart
+	})
+	return settings
+}
+
+// backwards gives the complete lines of a file and their offsets, the last line first, until see
+// returns false. An absent file has no lines.
+func backwards(path string, see func(at int64, line []byte) bool) error {
+	step := int64(32 << 10) // the end of a batch needs no more
+	for end := OpenAtEnd(path).offset; end > 0; step = chunk {
+		from := max(0, end-step)
+		buf, _, err := read(path, from)
+		if err != nil {
+			return err
+		}
+		buf = buf[:min(int64(len(buf)), end-from)]
+		rest := buf[:bytes.LastIndexByte(buf, '\n')+1]
+		for len(rest) > 0 {
+			start := bytes.LastIndexByte(rest[:len(rest)-1], '\n') + 1
+			if start == 0 && from > 0 {
+				break // the line starts in the part before
+			}
+			if !see(from+int64(start), rest[start:]) {
+				return nil
+			}
+			rest = rest[:start]
+		}
+		if len(rest) == len(buf) && step == chunk {
+			rest = nil // a line of a whole chunk is damage
+		}
+		end = from + int64(len(rest))
 	}
-	defer f.Close()
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil || size == 0 {
-		return err == nil
-	}
-	tail := make([]byte, min(size, 64<<10))
-	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil || tail[len(tail)-1] != '\n' {
-		return false
-	}
-	tail = tail[:len(tail)-1]
-	var e Event
-	return json.Unmarshal(tail[bytes.LastIndexByte(tail, '\n')+1:], &e) == nil && e.Event == BatchEnd
+	return nil
 }

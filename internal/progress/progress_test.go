@@ -22,10 +22,12 @@ var (
 		{Name: "search", Title: "Conformer search"}, {Name: "pm7", Title: "MOPAC PM7 calculation"}, {Name: "final"}}
 )
 
+var over = journal.Event{Time: at(200), Event: journal.BatchEnd, Outcome: journal.Done}
+
 func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
 
 func batchStart(total int) journal.Event {
-	return journal.Event{Time: noon, Event: journal.BatchStart, Total: total, Stages: stages, PID: os.Getpid()}
+	return journal.Event{Time: noon, Event: journal.BatchStart, Total: total, Work: float64(total), Jobs: 1, Stages: stages, PID: os.Getpid()}
 }
 
 func start(seconds float64, mol, stage string) journal.Event {
@@ -47,12 +49,22 @@ func instance(e journal.Event, n, of int) journal.Event {
 	return e
 }
 
+func timed(e journal.Event, s float64) journal.Event {
+	e.Seconds = s
+	return e
+}
+
+func retried(e journal.Event) journal.Event {
+	e.Retry = true
+	return e
+}
+
 // past is what is known from before, when a target of each of these stages took so many seconds.
-func past(seconds map[string]float64) *journal.Forecast {
-	f := journal.NewForecast()
+func past(seconds map[string]float64) *journal.Estimate {
+	f := journal.NewEstimate()
 	for stage, s := range seconds {
-		e := end(0, "old", stage)
-		e.Outcome, e.Seconds = journal.OK, s
+		e := timed(end(0, "old", stage), s)
+		e.Outcome = journal.OK
 		f.Add(start(0, "old", stage))
 		f.Add(e)
 	}
@@ -94,21 +106,31 @@ func TestFrame(t *testing.T) {
 			[]string{"⠋ a      [██████▓░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  4.0 s",
 				"⠋ mol_2  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  10 s",
 				"2/8 [" + strings.Repeat("█", 15) + "▓" + strings.Repeat("░", 46) + "] 25%  1 failed  about 30 s left"}},
-		{"interrupted", []journal.Event{batchStart(4), start(0, "m", "rdkit"), start(0, "n", "rdkit"),
-			{Event: journal.TargetEnd, Mol: "m", Stage: "rdkit", Outcome: journal.Interrupted}, row(1, "n", "Pending", ""), row(1, "o", "Running", "")}, 1,
+		{"interrupted", []journal.Event{batchStart(4), start(0, "m", "rdkit"),
+			{Event: journal.TargetEnd, Mol: "m", Stage: "rdkit", Outcome: journal.Interrupted}}, 1,
 			[]string{"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
-		{"ended", []journal.Event{batchStart(1), start(0, "m", "rdkit"), row(1, "m", "ok", ""), start(1, "n", "rdkit"), {Event: journal.BatchEnd}}, 125,
+		{"more attempts", []journal.Event{batchStart(4), start(0, "m", "rdkit"), end(1, "m", "rdkit"), retried(row(1, "m", "Rerun", "no")), retried(row(1, "n", "Rerun", "no")), start(1, "o", "rdkit")}, 1,
+			[]string{"⠋ o  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0 s", "  2 failed, trying again with other settings", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"another attempt", []journal.Event{batchStart(4), retried(row(1, "m", "Rerun", "no")), retried(row(1, "n", "Rerun", "no")), start(1, "m", "rdkit"), row(1, "n", "Skip", "no")}, 1,
+			[]string{"⠋ m  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0 s", "  1 failed, trying again with other settings",
+				"1/4 [" + strings.Repeat("█", 15) + "▓" + strings.Repeat("░", 47) + "] 25%  1 failed  about 3 s left"}},
+		{"stopping", []journal.Event{batchStart(4), start(0, "m", "rdkit"), row(1, "n", "OK", ""), start(0, "o", "rdkit"), {Event: journal.Stopping}, end(1, "o", "rdkit")}, 1,
+			[]string{"⠋ m  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s", "⠋ o  [██████▓░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s",
+				"  stopping: no new target starts, 1 under way", "1/4 [" + strings.Repeat("█", 22) + "▓" + strings.Repeat("░", 66) + "] 25%"}},
+		{"ending programs", []journal.Event{batchStart(4), start(0, "m", "rdkit"), {Event: journal.Stopping}, {Event: journal.Interrupted}}, 1,
+			[]string{"⠋ m  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s", "  interrupted, ending programs", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+		{"ended", []journal.Event{batchStart(1), start(0, "m", "rdkit"), row(1, "m", "ok", ""), start(1, "n", "rdkit"), over}, 125,
 			[]string{"1/1 [" + strings.Repeat("█", 73) + "] 100%  in 2 min 05 s"}},
 		{"control characters", []journal.Event{batchStart(4), start(0, "m\x1b[2J\n", "rdkit")}, 1,
 			[]string{"⠋ m [2J   [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := &model{forecast: past(map[string]float64{"search": 40, "pm7": 2})}
+			d := &display{estimate: past(map[string]float64{"search": 40, "pm7": 2})}
 			for _, e := range tt.events {
-				m.apply(e)
+				d.add(e)
 			}
-			got := m.frame(100, 30, at(tt.now))
+			got := d.frame(100, 30, at(tt.now))
 			for i := range got {
 				got[i] = strings.TrimRight(got[i], " ")
 			}
@@ -121,14 +143,14 @@ func TestFrame(t *testing.T) {
 
 // No line is as wide as the terminal, whatever its width and whatever is shown; and there are few lines.
 func TestFrameFits(t *testing.T) {
-	m := &model{forecast: past(map[string]float64{"search": 3600})}
-	m.apply(batchStart(1000))
+	d := &display{estimate: past(map[string]float64{"search": 3600})}
+	d.add(batchStart(1000))
 	for i := range 20 {
-		m.apply(start(float64(i), fmt.Sprintf("分子_%d", i), "search"))
+		d.add(start(float64(i), fmt.Sprintf("分子_%d", i), "search"))
 	}
-	m.apply(row(5, "x", "Skip", ""))
+	d.add(row(5, "x", "Skip", ""))
 	for width := 1; width < 150; width++ {
-		lines := m.frame(width, 30, at(1e5))
+		lines := d.frame(width, 30, at(1e5))
 		if len(lines) != maxMolecules+2 {
 			t.Fatalf("%d lines", len(lines))
 		}
@@ -138,7 +160,7 @@ func TestFrameFits(t *testing.T) {
 			}
 		}
 	}
-	if got := m.frame(100, 6, at(1e5)); len(got) != 6 || got[4] != "  and 16 more" {
+	if got := d.frame(100, 6, at(1e5)); len(got) != 6 || got[4] != "  and 16 more" {
 		t.Errorf("on six rows: %q", got)
 	}
 	if got := cut(strings.Repeat("é", 1<<20), 10); got != "éééééééé…" {
@@ -171,15 +193,17 @@ func put(t *testing.T, path string, events ...journal.Event) {
 	}
 }
 
-// watched is what Watch writes to a file.
-func watched(t *testing.T, journalPath string, stop chan struct{}) string {
+// watched is what Watch writes to a file when it is told to stop.
+func watched(t *testing.T, journalPath string) string {
 	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	Watch(context.Background(), out, journalPath, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	Watch(ctx, out, journalPath)
 	b, err := os.ReadFile(out.Name())
 	if err != nil {
 		t.Fatal(err)
@@ -195,20 +219,19 @@ func TestWatchPlain(t *testing.T) {
 	}
 	begin := batchStart(12)
 	begin.Host = host
-	timed := row(5, "mol_3", "OK", "")
-	timed.Seconds = 125
-	put(t, path, batchStart(1), row(0, "old", "OK", ""), journal.Event{Event: journal.BatchEnd},
-		begin, start(0, "mol_1", "rdkit"), start(1, "mol_2", "rdkit"), row(3.2, "mol_1", "OK", ""), row(4, "mol_2", "Rerun", "mol_2/pm7: MOPAC\n\x1b[1mfailed"),
-		timed, row(6, "mol_4", "OK", ""))
-	want := "[ 1/12] mol_1  OK  3.2 s\n[ 2/12] mol_2  Rerun  mol_2/pm7: MOPAC  [1mfailed\n[ 3/12] mol_3  OK  2 min 05 s\n[ 4/12] mol_4  OK\n"
+	put(t, path, batchStart(1), row(0, "old", "OK", ""), over,
+		begin, start(0, "mol_1", "rdkit"), start(1, "mol_2", "rdkit"), timed(row(3.2, "mol_1", "OK", ""), 3.2), row(4, "mol_2", "Rerun", "mol_2/pm7: MOPAC\n\x1b[1mfailed"),
+		timed(row(5, "mol_3", "OK", ""), 125), retried(row(6, "mol_5", "Rerun", "no")), retried(row(6, "mol_6", "Rerun", "no")),
+		row(6, "mol_4", "OK", ""), start(7, "mol_5", "rdkit"), start(7, "mol_6", "rdkit"), row(8, "mol_5", "OK", ""), journal.Event{Event: journal.Stopping},
+		journal.Event{Event: journal.Interrupted})
+	want := "[ 1/12] mol_1  OK  3.2 s\n[ 2/12] mol_2  Rerun  mol_2/pm7: MOPAC  [1mfailed\n[ 3/12] mol_3  OK  2 min 05 s\n[ 4/12] mol_4  OK\n" +
+		"2 failed, trying again with other settings\n[ 5/12] mol_5  OK\nstopping: no new target starts, 1 under way\ninterrupted, ending programs\n"
 
-	stop := make(chan struct{})
-	close(stop)
-	if got := watched(t, path, stop); got != want {
+	if got := watched(t, path); got != want {
 		t.Errorf("stopped:\n%s\nwant\n%s", got, want)
 	}
-	put(t, path, journal.Event{Event: journal.BatchEnd, Outcome: journal.Done})
-	if got := watched(t, path, stop); got != "" {
+	put(t, path, over)
+	if got := watched(t, path); got != "" {
 		t.Errorf("a batch that has ended is shown:\n%s", got)
 	}
 
@@ -225,11 +248,13 @@ func TestDrainAttaching(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	m, d := &model{forecast: journal.NewForecast()}, &display{out: &out}
-	drain(r, m, d, true)
-	put(t, path, row(2, "after", "OK", ""), journal.Event{Event: journal.BatchEnd}, batchStart(3), row(3, "next", "OK", ""))
-	drain(r, m, d, false)
-	if want := "[ 2/12] after  OK\n"; out.String() != want || !m.ended {
+	d := &display{out: &out, estimate: journal.NewEstimate()}
+	d.read(r)
+	d.lines = nil
+	put(t, path, row(2, "after", "OK", ""), over, batchStart(3), row(3, "next", "OK", ""))
+	d.read(r)
+	d.draw(noon)
+	if want := "[ 2/12] after  OK\n"; out.String() != want || d.Ended.IsZero() {
 		t.Errorf("got %q, want %q and the end", out.String(), want)
 	}
 }
@@ -245,7 +270,7 @@ func TestWatchToTheEnd(t *testing.T) {
 	defer out.Close()
 	done := make(chan struct{})
 	go func() {
-		Watch(context.Background(), out, path, nil)
+		Watch(context.Background(), out, path)
 		close(done)
 	}()
 	text := func() string {
@@ -258,7 +283,7 @@ func TestWatchToTheEnd(t *testing.T) {
 	for text() == "" {
 		time.Sleep(5 * time.Millisecond)
 	}
-	put(t, path, row(2, "mol_2", "Skip", "no"), journal.Event{Event: journal.BatchEnd})
+	put(t, path, row(2, "mol_2", "Skip", "no"), over)
 	<-done
 	if got, want := text(), "[1/2] mol_1  OK\n[2/2] mol_2  Skip  no\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -269,16 +294,14 @@ func TestWatchToTheEnd(t *testing.T) {
 func TestDraw(t *testing.T) {
 	var out strings.Builder
 	width := 60
-	m := &model{forecast: journal.NewForecast()}
-	d := &display{out: &out, size: func() (int, int, error) { return width, 24, nil }, colour: true}
+	d := &display{out: &out, estimate: journal.NewEstimate(), size: func() (int, int, error) { return width, 24, nil }, colour: true}
 	step := func(now float64, want string, events ...journal.Event) {
 		t.Helper()
 		out.Reset()
 		for _, e := range events {
-			m.apply(e)
+			d.add(e)
 		}
-		d.scroll(m)
-		d.draw(m, at(now))
+		d.draw(at(now))
 		if got := out.String(); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
@@ -289,7 +312,7 @@ func TestDraw(t *testing.T) {
 	step(0, "\x1b[J")
 	step(1, "⠋ mol_1  [▓░░░░░░░░░]  RDKit parameters  1.0 s\x1b[K\n"+bar("0/2", 0, 0, 50, " 0%"),
 		batchStart(2), start(0, "mol_1", "rdkit"))
-	step(2, "\x1b[2Amol_1  \x1b[32mOK   \x1b[0m  1.5 s\x1b[0m\x1b[K\n"+bar("1/2", 16, 1, 16, " 50%  about 2 s left"), row(1.5, "mol_1", "OK", ""))
+	step(2, "\x1b[2Amol_1  \x1b[32mOK   \x1b[0m  1.5 s\x1b[0m\x1b[K\n"+bar("1/2", 16, 1, 16, " 50%  about 2 s left"), timed(row(1.5, "mol_1", "OK", ""), 1.5))
 	width = 30 // the old line has become two
 	step(4, "\x1b[2Amol_2  \x1b[31mRerun\x1b[0m  a long story o…\x1b[0m\x1b[K\n2/2 100%  1 failed  in 4.0 s\x1b[K\n\x1b[J",
 		row(2, "mol_2", "Rerun", "a long story of a failure"))
@@ -297,33 +320,27 @@ func TestDraw(t *testing.T) {
 
 // BenchmarkDraw is what a display of eight molecules with 100,000 to go costs, ten times a second.
 func BenchmarkDraw(b *testing.B) {
-	f := journal.NewForecast()
-	m := &model{forecast: f}
-	first := batchStart(100_000)
-	for i := range 500 {
-		first.Sizes = append(first.Sizes, []float64{200, float64(i % 40), float64(i / 40)})
-	}
-	m.apply(first)
+	d := &display{out: io.Discard, estimate: journal.NewEstimate(), size: func() (int, int, error) { return 100, 30, nil }, colour: true}
+	d.add(batchStart(100_000))
 	for i := range 2500 {
 		mol := fmt.Sprint("mol_", i)
 		for _, s := range stages {
 			e := start(float64(i), mol, s.Name)
 			e.Size = []float64{float64(i % 40), float64(i / 40 % 12)}
-			m.apply(e)
+			d.add(e)
 			e.Event, e.Outcome, e.Seconds = journal.TargetEnd, journal.OK, 0.1+float64(i%40)
 			if i < 2492 {
-				m.apply(e)
+				d.add(e)
 			}
 		}
 		if i < 2492 {
-			m.apply(row(float64(i), mol, "OK", ""))
+			d.add(row(float64(i), mol, "OK", ""))
 		}
 	}
-	m.finished = nil
-	d := &display{out: io.Discard, size: func() (int, int, error) { return 100, 30, nil }, colour: true}
+	d.lines = nil
 	now := 2500.0
 	for b.Loop() {
 		now += 0.1
-		d.draw(m, at(now))
+		d.draw(at(now))
 	}
 }

@@ -1,15 +1,14 @@
-// Package progress shows a running batch: on a terminal a bar for every molecule under way and one for the whole batch,
-// elsewhere one plain line per finished molecule.
+// Package progress shows the running batch of a journal: on a terminal a bar for each molecule
+// under way and one for the batch, elsewhere one plain line for each finished molecule.
 //
-// It knows only the journal. It has no part in the batch, can't slow it or fail it, and works as well from a second
-// terminal. The summary at the end is not its business.
+// It reads the journal only. It can neither slow nor fail the batch, and works from a second
+// terminal as well. The summary at the end of a batch is not its part. It returns no errors.
 package progress
 
 import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -19,149 +18,90 @@ import (
 	"grimperium/internal/journal"
 )
 
-const (
-	redraw    = 100 * time.Millisecond
-	pastBytes = 1 << 20 // of the journal, from which is learnt how long things take
-)
+const interval = 100 * time.Millisecond
 
-// Watch follows the journal and shows its running batch, or the next one to start, on out. It returns when the batch
-// ends, and, after it has shown what is there to read, when stop is closed or ctx ends. What cannot be read is not
-// shown: a display gives no errors.
-//
-// A batch of this process is shown from its start; one of another process from now on.
-func Watch(ctx context.Context, out *os.File, journalPath string, stop <-chan struct{}) {
+// Watch shows the running batch of a journal, or the next one to start, on out. It returns when the
+// batch ends, or when ctx ends, after it has shown what is in the journal then. A batch of this
+// process is shown from its start, one of another process from now on.
+func Watch(ctx context.Context, out *os.File, journalPath string) {
 	reader, err := journal.OpenAtRunningBatch(journalPath)
 	if err != nil {
 		return
 	}
-	m := &model{forecast: journal.NewForecast()}
-	d := newDisplay(out)
-	if d.size != nil {
-		m.forecast = reader.Past(pastBytes)
-	}
-	tick := time.NewTicker(redraw)
-	defer tick.Stop()
-	for first := true; ; first = false {
-		now := time.Now()
-		stopping := ctx.Err() != nil
-		select {
-		case <-stop:
-			stopping = true
-		default:
-		}
-		drain(reader, m, d, first)
-		if stopping || m.ended {
-			m.underWay = nil
-			d.draw(m, now)
-			return
-		}
-		d.draw(m, now)
-		select {
-		case <-ctx.Done():
-		case <-stop:
-		case <-tick.C:
-		}
-	}
-}
-
-// drain takes in all that is new in the journal. attaching says that it is what was there before we came.
-func drain(r *journal.Reader, m *model, d *display, attaching bool) {
-	for {
-		events, err := r.Next()
-		for _, e := range events {
-			if m.apply(e); m.ended {
-				break // what follows is another batch's
-			}
-		}
-		if attaching && m.pid != os.Getpid() {
-			m.finished = nil
-		}
-		d.scroll(m)
-		if err != nil || len(events) == 0 || m.ended {
-			return
-		}
-	}
-}
-
-// display writes to a terminal, or to what is none.
-type display struct {
-	out    io.Writer
-	size   func() (width, height int, err error) // nil if out is no terminal
-	colour bool
-	drawn  []int // the widths of the lines that are to be drawn over
-	lines  []string
-}
-
-func newDisplay(out *os.File) *display {
-	d := &display{out: out}
+	d := &display{out: out, estimate: journal.NewEstimate()}
 	fd := int(out.Fd())
 	if kind := os.Getenv("TERM"); term.IsTerminal(fd) && kind != "" && kind != "dumb" {
 		d.size = func() (int, int, error) { return term.GetSize(fd) }
 		d.colour = os.Getenv("NO_COLOR") == ""
+		d.estimate = reader.Past()
 	}
-	return d
+	d.read(reader)
+	if d.PID != os.Getpid() {
+		d.lines = nil
+	}
+	for over := false; !over; {
+		over = ctx.Err() != nil // looked at before the journal, which may have grown until then
+		d.read(reader)
+		if over = over || !d.Ended.IsZero(); over {
+			d.UnderWay = nil
+		}
+		d.draw(time.Now())
+		if !over {
+			select {
+			case <-ctx.Done():
+			case <-time.After(interval):
+			}
+		}
+	}
 }
 
-// scroll takes the finished molecules over from the model: a terminal gets them with the next frame.
-func (d *display) scroll(m *model) {
-	if d.size == nil && len(m.finished) > 0 {
-		var b bytes.Buffer
-		for _, f := range m.finished {
-			b.WriteString(m.plain(f) + "\n")
+// read takes in all that is new in the journal, until the batch ends: what follows is another's.
+func (d *display) read(r *journal.Reader) {
+	_ = r.Each(func(e journal.Event) {
+		if d.Ended.IsZero() {
+			d.add(e)
 		}
-		_, _ = d.out.Write(b.Bytes())
-	}
-	for _, f := range m.finished {
-		if d.size != nil {
-			d.lines = append(d.lines, f.text(5, d.colour))
-		}
-	}
-	m.finished = nil
+	})
 }
 
-// draw replaces the last frame by the finished lines, which stay, and the new frame. The cursor rests below it, so
-// that whatever happens to us, the terminal is usable.
-func (d *display) draw(m *model, now time.Time) {
-	if d.size == nil {
-		return
+// draw writes the new lines, which stay. On a terminal they and a new frame replace the last frame.
+// The cursor rests below it, so that the terminal is usable whenever this process ends.
+func (d *display) draw(now time.Time) {
+	var b bytes.Buffer
+	if d.size != nil {
+		d.redraw(&b, now)
+	} else {
+		for _, line := range d.lines {
+			b.WriteString(line + "\n")
+		}
 	}
+	d.lines = nil
+	_, _ = b.WriteTo(d.out)
+}
+
+func (d *display) redraw(b *bytes.Buffer, now time.Time) {
 	width, height, err := d.size()
 	if err != nil || width <= 0 {
 		width, height = 80, 24
 	}
-	most := max(height-1, 1)
-	frame := m.frame(width, most, now)
-	frame = frame[max(len(frame)-most, 0):] // what has left the screen can't be drawn over
-	var b bytes.Buffer
-	if up := d.rows(width); up > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", up)
+	up := 0 // rows of the last frame: a terminal that was made narrower has broken its lines
+	for _, cells := range d.drawn {
+		up += max(1, (cells+width-1)/width)
 	}
-	d.drawn = d.drawn[:0]
+	if up > 0 {
+		fmt.Fprintf(b, "\x1b[%dA", up)
+	}
+	reset := ""
+	if d.colour {
+		reset = "\x1b[0m" // the end of a colour may be cut off
+	}
 	for _, line := range d.lines {
-		b.WriteString(cut(line, width) + d.reset() + "\x1b[K\n")
+		b.WriteString(cut(line, width) + reset + "\x1b[K\n")
 	}
-	for _, line := range frame {
+	d.drawn = nil
+	for _, line := range d.frame(width, max(height-1, 1), now) {
 		b.WriteString(line + "\x1b[K\n")
 		d.drawn = append(d.drawn, pb.CellCount(line))
 	}
 	b.WriteString("\x1b[J")
-	d.lines = nil
-	_, _ = d.out.Write(b.Bytes())
-}
-
-// rows is how many rows the last frame takes up now: a terminal that was made narrower has broken its lines.
-func (d *display) rows(width int) int {
-	n := 0
-	for _, cells := range d.drawn {
-		n += max(1, (cells+width-1)/width)
-	}
-	return n
-}
-
-// reset ends a colour whose own end was cut off.
-func (d *display) reset() string {
-	if d.colour {
-		return "\x1b[0m"
-	}
-	return ""
 }

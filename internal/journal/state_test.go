@@ -1,0 +1,237 @@
+package journal
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func after(s float64) time.Time { return noon.Add(seconds(s)) }
+
+func started(at float64, mol, stage string, size ...float64) Event {
+	return Event{Time: after(at), Event: TargetStart, Mol: mol, Stage: stage, Size: size}
+}
+
+func ended(at float64, mol, stage, outcome string, took float64) Event {
+	return Event{Time: after(at), Event: TargetEnd, Mol: mol, Stage: stage, Outcome: outcome, Seconds: took}
+}
+
+func row(at float64, mol, status string, size ...float64) Event {
+	return Event{Time: after(at), Event: Row, Mol: mol, Outcome: status, Size: size}
+}
+
+func begun(total int, work float64, jobs int) Event {
+	return Event{Time: noon, Event: BatchStart, Total: total, Work: work, Jobs: jobs}
+}
+
+// molecules are n of one size, one after the other, 1 s each on average, with their rows.
+func molecules(n int, size ...float64) (out []Event) {
+	for i := range n {
+		mol, took := fmt.Sprint("s", i), 0.9+0.2*float64(i%2)
+		out = append(out, started(float64(i), mol, "a", size...), ended(float64(i)+took, mol, "a", OK, took), row(float64(i+1), mol, "OK", size...))
+	}
+	return out
+}
+
+func join(parts ...any) (out []Event) {
+	for _, p := range parts {
+		switch p := p.(type) {
+		case Event:
+			out = append(out, p)
+		case []Event:
+			out = append(out, p...)
+		}
+	}
+	return out
+}
+
+func TestState(t *testing.T) {
+	failed := row(9, "c", "Rerun")
+	failed.Error = "c/a: no"
+	retry := row(5, "d", "Rerun")
+	retry.Retry, retry.Error = true, "d/a: not yet"
+	instance := func(e Event, n int) Event {
+		e.Instance, e.Instances = n, 3
+		return e
+	}
+	start := begun(6, 60, 2)
+	start.Batch, start.Table = "b", "t.csv"
+	events := join(started(0, "old", "a"), start,
+		started(1, "a", "one", 3), started(1, "b", "one", 2), ended(2, "a", "one", OK, 1), instance(started(2, "a", "two", 3), 1),
+		instance(ended(3, "a", "two", OK, 1), 1), instance(started(3, "a", "two", 3), 2), instance(started(3, "a", "two", 3), 3),
+		ended(4, "b", "one", Interrupted, 9),
+		started(4, "c", "one"), ended(5, "c", "one", Timeout, 1), failed, row(6, "f", "OK"),
+		started(4, "d", "one", 1), ended(5, "d", "one", Failed, 0.5), retry,
+		Event{Event: Scheduled, Total: 7, Work: 70}, Event{Event: Stopping}, Event{Event: Interrupted})
+	var s State
+	for _, e := range events {
+		if e.Mol != "old" {
+			e.Batch = "b"
+		}
+		s.Add(e)
+	}
+	s.Add(Event{Event: Row, Batch: "another", Mol: "a", Outcome: "OK"})
+	want := State{Batch: "b", Jobs: 2, Started: noon, Stopping: true, Interrupted: true,
+		Total: 7, Done: 2, Failed: 1, Work: 70, WorkDone: 20, Seconds: 3.5, Retries: map[string]bool{"d": true},
+		UnderWay: []*Molecule{{ID: "a", Size: []float64{3}, Since: after(1), Stage: "two", StageSince: after(2), Instances: 3,
+			Running: map[int]time.Time{2: after(3), 3: after(3)}, Over: map[int]bool{1: true}}}}
+	if !reflect.DeepEqual(s, want) { // neither c nor f has a known size
+		t.Errorf("got  %+v\nwant %+v", s, want)
+	}
+	for _, e := range []Event{started(10, "d", "one", 1), row(11, "d", "Skip", 1), {Time: after(12), Event: BatchEnd, Outcome: Failed, Error: "disk"}} {
+		e.Batch = "b"
+		s.Add(e)
+	}
+	if len(s.Retries) != 0 || s.Failed != 2 || s.WorkDone != 21 || s.UnderWay != nil || !s.Ended.Equal(after(12)) {
+		t.Errorf("at the end: %+v", s)
+	}
+	s.Add(begun(1, 1, 1))
+	s.Add(started(1, "late", "one"))
+	if s.Add(Event{Event: Row, Mol: "late", Outcome: "Rerun", Retry: true}); len(s.UnderWay) != 1 || len(s.Retries) != 1 {
+		t.Errorf("a row that is written after its next attempt has begun: %+v", s)
+	}
+}
+
+func TestRest(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		events []Event
+		at     float64 // seconds
+		want   float64 // seconds left; -1: nothing is known
+	}{
+		{"no batch", nil, 10, -1},
+		{"nothing done", join(begun(4, 4, 1)), 10, -1},
+		{"nothing but rows", join(begun(10, 10, 1), row(4, "a", "OK"), row(8, "b", "OK")), 8, 32},
+		{"of one size", join(begun(40, 40, 1), molecules(20)), 20, 20},
+		{"of a known size", join(begun(40, 160, 1), molecules(20, 2)), 20, 20},
+		{"in the midst of one", join(begun(40, 160, 1), molecules(20, 2), started(20, "x", "a", 2)), 20.5, 19.5},
+		{"one of no known size", join(begun(40, 157, 1), molecules(20, 2), started(20, "x", "a"), ended(21, "x", "a", OK, 1), row(21, "x", "OK")), 21, 18.8},
+		{"some for which nothing ran", join(begun(40, 160, 1), molecules(20, 2), row(20, "x", "OK", 2), row(20, "y", "OK", 2)), 20, 20.0 / 22 * 18},
+		{"larger ones to come", join(begun(40, 20*4+20*16, 1), molecules(20, 2)), 20, 80},
+		{"the batch before", join(begun(20, 80, 1), molecules(20, 2), begun(8, 8*16, 2)), 1e-3, 16},
+		{"a stage that takes all jobs", join(begun(40, 160, 4), molecules(20, 2)), 20, 20 / (28.0 / 22)},
+		{"the last one", join(begun(21, 84, 4), molecules(20, 2), started(20, "x", "a", 2)), 20.25, 0.75},
+		{"longer than expected", join(begun(21, 84, 4), molecules(20, 2), started(20, "x", "a", 2)), 30, 0},
+		{"another attempt", join(begun(21, 84, 1), molecules(20, 2), started(20, "x", "a", 2), ended(21, "x", "a", Failed, 1),
+			Event{Event: Row, Mol: "x", Outcome: "Rerun", Retry: true}), 21, 1},
+		{"an interrupted target", join(begun(40, 160, 1), molecules(20, 2), started(20, "x", "a", 2), ended(20, "x", "a", Interrupted, 90)), 20, 20},
+		{"a restored one", join(begun(40, 160, 1), molecules(20, 2), started(20, "x", "a", 2), ended(20, "x", "a", Restored, 90)), 20, 20},
+		{"the end", join(begun(20, 20, 1), molecules(20)), 30, -1},
+	} {
+		e, s := NewEstimate(), State{}
+		for _, event := range test.events {
+			e.Add(event)
+			s.Add(event)
+		}
+		got, ok := s.Rest(e, after(test.at))
+		if ok != (test.want >= 0) || ok && math.Abs(got.Seconds()-test.want) > 0.02*test.want {
+			t.Errorf("%s: %v, %v; want %g s", test.name, got, ok, test.want)
+		}
+	}
+}
+
+// What is left is near the truth for molecules whose time goes with some other power, in any order.
+func TestRestOfMany(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		start, ends := begun(400, 0, 1), 0.0
+		var events []Event
+		for n := range 400 {
+			atoms := float64(1 + rnd.IntN(12))
+			took := 0.01 * math.Pow(atoms, 2.5) * math.Exp(0.2*rnd.NormFloat64())
+			mol := fmt.Sprint("m", n)
+			events = append(events, started(ends, mol, "a", atoms), ended(ends+took, mol, "a", OK, took), row(ends+took, mol, "OK", atoms))
+			start.Work += Weight([]float64{atoms})
+			ends += took
+		}
+		e, s := NewEstimate(), State{}
+		for _, event := range append([]Event{start}, events...) {
+			e.Add(event)
+			s.Add(event)
+			if s.Done < 40 || s.Done > 360 || event.Event != Row {
+				continue
+			}
+			left := ends - event.Time.Sub(noon).Seconds()
+			if got, ok := s.Rest(e, event.Time); !ok || math.Abs(got.Seconds()-left) > 0.25*left {
+				t.Fatalf("seed %d, %d of 400 done: %v, %v; true: %.1f s", seed, s.Done, got, ok, left)
+			}
+		}
+	}
+}
+
+func TestEstimate(t *testing.T) {
+	e := NewEstimate()
+	if d, known := e.Target("a", nil); known || d != 0 || e.Molecule(nil, "a") != 0 || e.Rest(1) != 0 {
+		t.Error("of nothing something is known")
+	}
+	for i, outcome := range []string{OK, Failed, Timeout} { // three conformers: 2, 4 and 6 s
+		event := started(0, "m", "pm7", 2)
+		event.Instance = i + 1
+		e.Add(event)
+		event = ended(1, "m", "pm7", outcome, float64(2+2*i))
+		event.Instance = i + 1
+		e.Add(event)
+	}
+	e.Add(started(0, "m", "final", 2))
+	e.Add(ended(0, "m", "final", OK, 0))
+	if d, known := e.Target("pm7", []float64{4}); !known || d != 16*time.Second {
+		t.Errorf("a target of a molecule of twice the size: %v", d)
+	}
+	if _, known := e.Target("final", nil); !known {
+		t.Error("a stage that takes no time is not known")
+	}
+	if d := e.Molecule([]float64{4}, "pm7", "final", "other"); d != 48*time.Second {
+		t.Errorf("the molecule: %v", d)
+	}
+	for size, want := range map[float64]float64{-1: 1, 0: 1, 1: 1, 3: 9, math.NaN(): 1, math.Inf(1): 1e12} {
+		if got := Weight([]float64{size, 99}); got != want {
+			t.Errorf("weight of %g: %g", size, got)
+		}
+	}
+	for _, tt := range []struct {
+		computing time.Duration
+		molecules int
+		jobs      int
+		want      string
+	}{{time.Hour, 100, 4, "15m0s"}, {time.Hour, 2, 4, "30m0s"}, {1234567 * time.Microsecond, 1, 0, "2s"}, {123456 * time.Millisecond, 0, 1, "2m4s"}} {
+		if got := Wall(tt.computing, tt.molecules, tt.jobs).String(); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+}
+
+// The past is what the last bytes before the reader tell, and no more.
+func TestPast(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	w := Writer{Path: path}
+	pair := func(took float64) {
+		if err := w.Write(started(0, "m", "search"), ended(0, "m", "search", OK, took), row(0, "m", "OK")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(r *Reader, want time.Duration) {
+		t.Helper()
+		if got, _ := r.Past().Target("search", nil); got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+	check(OpenAtEnd(path), 0)
+	pair(2)
+	pair(4)
+	r := OpenAtEnd(path)
+	pair(5000)
+	check(r, 3*time.Second)
+	check(Open(path), 0)
+	for range pastBytes / 1000 {
+		if err := w.Write(Event{Event: Note, Error: strings.Repeat("x", 1000)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pair(6)
+	check(OpenAtEnd(path), 6*time.Second)
+}
