@@ -1,5 +1,9 @@
-// Package packed reads files that may be stored compressed: NAME, or NAME.zst in its place, as zstd writes it and zstdcat reads it. Whoever names a file
-// names it without .zst; which of the two is there may change at any time, by hand too, and is the same content.
+// Package packed reads files that may be stored compressed: NAME, or NAME.zst in its place, in the
+// format of the zstd program. Callers name a file without .zst. Both files stand for the same
+// content; a user may change one into the other at any time.
+//
+// No function changes a file that a reader may have open. Errors name the file. A missing file is
+// fs.ErrNotExist under the name without .zst.
 package packed
 
 import (
@@ -10,41 +14,17 @@ import (
 	"os"
 	"path"
 	"slices"
-	"sync"
 
-	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
-	"grimperium/internal/inplace"
+	"grimperium/internal/durable"
 )
 
-// Suffix is what the name of a compressed file has behind its own.
+// Suffix ends the name of a compressed file.
 const Suffix = ".zst"
 
-// maxWindow is the memory that a file may ask of the decoder, that of zstd's own.
-const maxWindow = 128 << 20
-
-// A coder's tables are a megabyte, more than most files: the next file has them again. For files of ten kilobytes the fastest level is as good as
-// the default one.
-var (
-	encoders = sync.Pool{New: func() any {
-		return must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18)))
-	}}
-	decoders = sync.Pool{New: func() any {
-		return must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow)))
-	}}
-)
-
-// must is for options that are constants.
-func must[C any](coder C, err error) C {
-	if err != nil {
-		panic(err)
-	}
-	return coder
-}
-
-// Stored is the file under which a content lies: path itself or, where that isn't there, path.zst if that is a regular file.
+// Stored is the file that has a content: path, or path.zst if that is a file and path is missing.
 func Stored(path string) string {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		if info, err := os.Lstat(path + Suffix); err == nil && info.Mode().IsRegular() {
@@ -54,7 +34,7 @@ func Stored(path string) string {
 	return path
 }
 
-// Matches says whether one of the patterns is a file's name, or means it as path.Match does: "*.log", "sub/*". Names are relative, with slashes.
+// Matches says whether a pattern is a file's name or matches it by path.Match: "*.log", "sub/*".
 func Matches(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
 		ok, _ := path.Match(p, name)
@@ -62,57 +42,47 @@ func Matches(patterns []string, name string) bool {
 	})
 }
 
-// Open reads a file's content, at most limit bytes of it where it is compressed: beyond that is an error. It follows links like os.Open does.
+// Open reads a file's content. More than limit bytes are an error if the file is compressed.
 func Open(path string, limit int64) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	z, zerr := os.OpenFile(path+Suffix, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if zerr != nil {
-		return nil, err // of the name that was asked for
+	z, packedErr := os.OpenFile(path+Suffix, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if packedErr != nil {
+		return nil, err
 	}
-	r := decoders.Get().(*zstd.Decoder)
-	if zerr := r.Reset(z); zerr != nil {
-		z.Close()
-		return nil, zerr
-	}
-	return &content{path + Suffix, z, r, limit}, nil
+	// A file may ask for 128 MB of memory, as with the zstd program.
+	r, err := zstd.NewReader(z, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(128<<20))
+	return &content{z, r, limit}, err
 }
 
-// content is what a compressed file unpacks to.
+// content is the content of a compressed file.
 type content struct {
-	path string
 	file *os.File
 	zstd *zstd.Decoder
-	left int64
+	left int64 // bytes
 }
 
-func (c *content) Read(p []byte) (int, error) {
-	n, err := c.zstd.Read(p)
+func (c *content) Read(p []byte) (n int, err error) {
+	n, err = c.zstd.Read(p)
 	if c.left -= int64(n); c.left < 0 {
-		return 0, fmt.Errorf("%s: unpacks to more than it should", c.path)
+		return 0, fmt.Errorf("%s: unpacks to more than it should", c.file.Name())
 	}
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%s: is damaged: %w", c.path, err)
+		err = fmt.Errorf("%s: is damaged: %w", c.file.Name(), err)
 	}
 	return n, err
 }
 
 func (c *content) Close() error {
-	if c.zstd != nil && c.zstd.Reset(nil) == nil {
-		decoders.Put(c.zstd)
-	}
-	c.zstd = nil
+	c.zstd.Close()
 	return c.file.Close()
 }
 
-// ReadFile reads a whole file, at most limit bytes of it where it is compressed.
+// ReadFile reads a whole file. More than limit bytes are an error if the file is compressed.
 func ReadFile(path string, limit int64) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return data, err
-	}
 	r, err := Open(path, limit)
 	if err != nil {
 		return nil, err
@@ -121,81 +91,41 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// Compress is what path.zst holds of a file with this content.
-func Compress(content []byte) []byte {
-	w := encoders.Get().(*zstd.Encoder)
-	defer encoders.Put(w)
-	return w.EncodeAll(content, nil)
-}
-
-// Pack puts path.zst in the place of a regular file. There must be none.
+// Pack puts path.zst in the place of a regular file. If there is a path.zst, that is fs.ErrExist.
 func Pack(path string) error {
-	return replace(path, func(to io.Writer) error {
-		from, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer from.Close()
-		w := encoders.Get().(*zstd.Encoder)
-		w.Reset(to)
+	// For files of ten kilobytes the fastest level is as good as the default level.
+	err := write(path, path+Suffix, 0, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18))
+	if err == nil {
+		err = durable.Remove(path)
+	}
+	return err
+}
+
+// Unpack writes a file's content to a new file. More than limit bytes are an error if the file is
+// compressed; then there is no new file.
+func Unpack(path, to string, limit int64) error { return write(path, to, limit) }
+
+// write makes a new file of another one, compressed if there are options. An error removes the new
+// file again.
+func write(path, name string, limit int64, options ...zstd.EOption) error {
+	from, err := Open(path, limit)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	if len(options) == 0 {
+		_, err = io.Copy(to, from)
+	} else if w, bad := zstd.NewWriter(to, options...); bad == nil {
 		_, err = io.Copy(w, from)
-		if err = errors.Join(err, w.Close()); err == nil {
-			encoders.Put(w)
-		}
-		return err
-	})
-}
-
-// Put is Pack for a file whose compressed content is at hand: where it can, it writes that over the file. Nobody may read it meanwhile.
-func Put(path string, compressed []byte) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return err
+		err = errors.Join(err, w.Close())
 	}
-	if _, err := os.Lstat(path + Suffix); errors.Is(err, fs.ErrNotExist) && inplace.Ours(info) {
-		if err := inplace.Overwrite(path, compressed); err != nil {
-			return err
-		}
-		return os.Rename(path, path+Suffix)
+	if err = errors.Join(err, to.Close()); err != nil {
+		err = errors.Join(err, durable.Remove(name))
 	}
-	return replace(path, func(to io.Writer) error {
-		_, err := to.Write(compressed)
-		return err
-	})
-}
-
-func replace(path string, write func(io.Writer) error) error {
-	to, err := os.OpenFile(path+Suffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(write(to), to.Close()); err != nil {
-		return err
-	}
-	return os.Remove(path)
-}
-
-// Unpack puts a file in the place of path.zst, for a program that reads it; nothing is done where it isn't compressed. It is written to the folder tmp
-// first, on the same disk.
-func Unpack(path, tmp string, limit int64) error {
-	if Stored(path) == path {
-		return nil
-	}
-	r, err := Open(path, limit)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	to, err := renameio.NewPendingFile(path, renameio.WithTempDir(tmp), renameio.WithPermissions(0o644))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = to.Cleanup() }()
-	if _, err := io.Copy(to, r); err != nil {
-		return err
-	}
-	if err := to.CloseAtomicallyReplace(); err != nil {
-		return err
-	}
-	return os.Remove(path + Suffix)
+	return err
 }

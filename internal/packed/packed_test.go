@@ -36,17 +36,25 @@ func TestPackUnpack(t *testing.T) {
 	if got, err := ReadFile(path, int64(len(text))); err != nil || !bytes.Equal(got, text) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	if err := Unpack(path, filepath.Dir(path), int64(len(text))); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, text) || Stored(path) != path {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	if _, err := os.Stat(path + Suffix); !os.IsNotExist(err) {
-		t.Error(err)
-	}
-	if err := Unpack(path, filepath.Dir(path), 1); err != nil {
-		t.Errorf("of a plain file: %v", err)
+	to := path + ".new"
+	for _, stored := range []string{"compressed", "plain"} {
+		if err := Unpack(path, to, int64(len(text))); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(to); err != nil || !bytes.Equal(got, text) {
+			t.Errorf("%s: %d bytes, %v", stored, len(got), err)
+		}
+		if err := Unpack(path, to, int64(len(text))); !os.IsExist(err) {
+			t.Errorf("%s: unpacked over another file: %v", stored, err)
+		}
+		if stored == "compressed" {
+			if err := os.Remove(path + Suffix); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Rename(to, path); stored == "compressed" && err != nil {
+			t.Fatal(err)
+		}
 	}
 	put(t, path+Suffix, nil)
 	if err := Pack(path); err == nil {
@@ -57,37 +65,8 @@ func TestPackUnpack(t *testing.T) {
 	}
 }
 
-// TestPut writes over the file, but not where it has another name or may not be written; a longer content, too.
-func TestPut(t *testing.T) {
-	for _, text := range []string{strings.Repeat("a line\n", 100), "x"} {
-		for name, prepare := range map[string]func(path string) error{
-			"ours":      func(string) error { return nil },
-			"linked":    func(path string) error { return os.Link(path, path+".backup") },
-			"read-only": func(path string) error { return os.Chmod(path, 0o444) },
-		} {
-			path := filepath.Join(t.TempDir(), "pm7.aux")
-			put(t, path, []byte(text))
-			if err := prepare(path); err != nil {
-				t.Fatal(err)
-			}
-			if err := Put(path, Compress([]byte(text))); err != nil {
-				t.Fatal(err)
-			}
-			if got, err := ReadFile(path, int64(len(text))); err != nil || string(got) != text || Stored(path) != path+Suffix {
-				t.Errorf("%s: %q, %v", name, got, err)
-			}
-			if backup, err := os.ReadFile(path + ".backup"); err == nil && string(backup) != text {
-				t.Errorf("%s: the other name has %q now", name, backup)
-			}
-			put(t, path, []byte(text))
-			if err := Put(path, nil); !os.IsExist(err) {
-				t.Errorf("%s: put over another file: %v", name, err)
-			}
-		}
-	}
-}
-
-// TestForeign reads what no Pack wrote: each is an error that names the file, and none fills the memory.
+// TestForeign reads what no Pack wrote: each is an error that names the file, and none fills the
+// memory.
 func TestForeign(t *testing.T) {
 	w, err := zstd.NewWriter(nil)
 	if err != nil {
@@ -111,7 +90,7 @@ func TestForeign(t *testing.T) {
 			if data, err := ReadFile(path, 1<<20); err == nil || !strings.Contains(err.Error(), path+Suffix) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%d bytes, %v", len(data), err)
 			}
-			if err := Unpack(path, filepath.Dir(path), 1<<20); err == nil {
+			if err := Unpack(path, path+".new", 1<<20); err == nil {
 				t.Error("unpacked")
 			}
 			if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {

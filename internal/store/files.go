@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -9,173 +11,245 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"grimperium/internal/durable"
 	"grimperium/internal/packed"
 )
 
-// Collected are a target's outputs as a program left them: what will be recorded of them and, of small ones that will be stored compressed, that content.
-type Collected struct {
-	outputs    map[string]Output // by name
-	compressed map[string][]byte // by file
-	err        error
+// stamp is what the system says of a file without a look into it. The same stamp means the same
+// content, if the file was not written to within a step of the clock. The number of the device is
+// not in it: another host may give another one.
+type stamp struct {
+	mode         uint32
+	size         int64 // bytes
+	mtime, ctime int64 // nanoseconds
+	ino          uint64
 }
 
-// maxAtOnce is up to which size (bytes) a file is compressed in memory.
-const maxAtOnce = 4 << 20
+func (a stamp) kind() uint32 { return a.mode & unix.S_IFMT }
 
-// Collect reads a target's declared files in its scratch folder; compress are patterns of files that will be stored compressed. It changes nothing, so that
-// others may read them meanwhile.
-func Collect(scratch string, outputs map[string]string, compress []string) *Collected {
-	found := &Collected{map[string]Output{}, map[string][]byte{}, nil}
-	for name, file := range outputs {
-		out, err := fingerprintFile(scratch, file)
-		if err == nil && out.Size <= maxAtOnce && packed.Matches(compress, file) {
-			found.compressed[file], err = compressFile(filepath.Join(scratch, filepath.FromSlash(file)))
-		}
-		if err != nil {
-			found.err = &OutputError{name, err}
-		}
-		found.outputs[name] = out
+func stampOf(path string) (stamp, error) { return stampBy(unix.Lstat, path) }
+
+func stampBy(stat func(string, *unix.Stat_t) error, path string) (stamp, error) {
+	var st unix.Stat_t
+	if err := stat(path, &st); err != nil {
+		return stamp{}, &fs.PathError{Op: "lstat", Path: path, Err: err}
 	}
-	return found
+	return newStamp(&st), nil
 }
 
-// OutputError says that a program did not write what it should have: the disk is not at fault.
-type OutputError struct {
-	Output string
-	Err    error
+func newStamp(st *unix.Stat_t) stamp {
+	return stamp{uint32(st.Mode), st.Size, st.Mtim.Nano(), st.Ctim.Nano(), st.Ino}
 }
 
-func (e *OutputError) Error() string { return fmt.Sprintf("output %s: %v", e.Output, e.Err) }
-func (e *OutputError) Unwrap() error { return e.Err }
+// lstat looks at a file below dir, or at the first link on the way to the file.
+func lstat(dir, name string) (a stamp, err error) {
+	for part := range strings.SplitSeq(name, "/") {
+		dir += "/" + part
+		if a, err = stampOf(dir); err != nil || a.kind() == unix.S_IFLNK {
+			return a, err
+		}
+	}
+	return a, nil
+}
 
-// compressFile is what a file will be stored as; nil where it has grown meanwhile.
-func compressFile(path string) ([]byte, error) {
-	f, err := openPlain(path)
+// digest is one number for many stamps, and when the newest of the files was written.
+func digest(stamps []stamp) (d [16]byte, newest time.Time) {
+	buf := make([]byte, 0, 1024)
+	var last int64
+	for _, a := range stamps {
+		for _, n := range [...]int64{int64(a.mode), a.size, a.mtime, a.ctime, int64(a.ino)} {
+			buf = binary.LittleEndian.AppendUint64(buf, uint64(n))
+		}
+		last = max(last, a.mtime, a.ctime)
+	}
+	sum := sha256.Sum256(buf)
+	return [16]byte(sum[:16]), time.Unix(0, last)
+}
+
+// Collected are a target's outputs as a program left them.
+type Collected struct {
+	outputs map[string]Output // by name
+	err     error
+}
+
+// Collect hashes a target's declared files, given by name, in its scratch folder. It changes
+// nothing, so that others may read the files at the same time.
+func Collect(scratch string, outputs map[string]string) *Collected {
+	c := &Collected{outputs: map[string]Output{}}
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
+		out, err := hashFile(scratch, outputs[name])
+		if err != nil {
+			c.err = &OutputError{fmt.Errorf("output %s: %w", name, err)}
+			break
+		}
+		c.outputs[name] = out
+	}
+	return c
+}
+
+// regular is the stamp of a regular file below dir. A missing file is fs.ErrNotExist.
+func regular(dir, name string) (stamp, error) {
+	a, err := lstat(dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, absent(name)
+	}
+	what := "another kind of file"
+	switch a.kind() {
+	case unix.S_IFREG:
+		return a, err
+	case unix.S_IFDIR:
+		what = "a folder"
+	case unix.S_IFLNK:
+		what = "a symbolic link"
+	case unix.S_IFIFO:
+		what = "a named pipe"
+	}
+	return a, cmp.Or(err, fmt.Errorf("%s is no regular file but %s", name, what))
+}
+
+// absent is the error about a file of this name that a program should have written.
+type absent string
+
+func (name absent) Error() string   { return string(name) + " was not written" }
+func (absent) Is(target error) bool { return target == fs.ErrNotExist }
+
+// hashFile hashes a regular file below dir without following links.
+func hashFile(dir, name string) (Output, error) {
+	a, err := regular(dir, name)
 	if err != nil {
-		return nil, err
+		return Output{}, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return Output{}, err
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxAtOnce+1))
-	if err != nil || len(content) > maxAtOnce {
-		return nil, err
-	}
-	return packed.Compress(content), nil
+	sum, err := Hash(f)
+	return Output{name, sum, a.size, a}, err
 }
 
-// fingerprintFile hashes a regular file below dir, without following links.
-func fingerprintFile(dir, name string) (Output, error) {
-	path := filepath.Join(dir, filepath.FromSlash(name))
-	info, err := lstat(dir, name)
+// hashAgain hashes a recorded output, which may be stored compressed, unless its stamp is the
+// verified one. A hash of "" means another size.
+func hashAgain(dir string, out Output) (Output, error) {
+	name := stored(dir, out.File)
+	a, err := lstat(dir, name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return Output{}, fmt.Errorf("%s was not written%w", name, silent{err})
 	case err != nil:
 		return Output{}, err
-	case !info.Mode().IsRegular():
-		return Output{}, notRegular(name, info)
+	case a == out.stamp:
+		return out, nil
+	case name == out.File && a.kind() == unix.S_IFREG && a.size != out.Size:
+		return Output{}, nil
+	case name == out.File:
+		return hashFile(dir, name)
 	}
-	sum, err := hashFile(path, min(info.Size()+1, 32<<10))
-	return Output{File: name, SHA256: sum, Size: info.Size()}, err
-}
-
-// same hashes a recorded output, which may be stored compressed: its record is of what it unpacks to.
-func same(dir string, out Output) (now Output, err error) {
-	now, err = fingerprintFile(dir, out.File)
-	path := filepath.Join(dir, filepath.FromSlash(out.File))
-	if !errors.Is(err, fs.ErrNotExist) || packed.Stored(path) == path {
-		return now, err
-	}
-	r, err := packed.Open(path, out.Size)
+	r, err := packed.Open(filepath.Join(dir, out.File), out.Size)
 	if err != nil {
-		return now, err
+		return Output{}, err
 	}
 	defer r.Close()
-	now.SHA256, err = Hash(r)
-	return now, err
+	sum, err := Hash(r)
+	return Output{out.File, sum, out.Size, a}, err
 }
 
-// SameContent says whether the file still has this SHA-256 and is a regular file.
+// stored is the name of a file in dir: its own, or with .zst behind it.
+func stored(dir, file string) string {
+	path := dir + "/" + file
+	return file + strings.TrimPrefix(packed.Stored(path), path)
+}
+
+// SameContent says whether a file is a regular file with this SHA-256.
 func SameContent(path, sha256 string) bool {
-	out, err := fingerprintFile(filepath.Dir(path), filepath.Base(path))
+	out, err := hashFile(filepath.Dir(path), filepath.Base(path))
 	return err == nil && out.SHA256 == sha256
 }
 
-// Regular is an error if one of the files that a program should have written is something else, such as a link out of its folder or a named pipe that a
-// reader would wait for, or is missing (fs.ErrNotExist).
-func Regular(dir string, outputs map[string]string) error {
-	var missing error
+// Regular is an error if one of the files that a program should have written is missing
+// (fs.ErrNotExist), or is something else: a link out of its folder, a named pipe on which a reader
+// would wait.
+func Regular(dir string, outputs map[string]string) (missing error) {
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
-		switch info, err := lstat(dir, outputs[name]); {
-		case errors.Is(err, fs.ErrNotExist):
-			missing = fmt.Errorf("output %s: %s was not written%w", name, outputs[name], silent{err})
-		case err == nil && !info.Mode().IsRegular():
-			return fmt.Errorf("output %s: %w", name, notRegular(outputs[name], info))
+		_, err := regular(dir, outputs[name])
+		if err != nil {
+			err = fmt.Errorf("output %s: %w", name, err)
 		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		missing = cmp.Or(err, missing)
 	}
 	return missing
 }
 
-// lstat looks at a file below dir, or at the first link on the way to it.
-func lstat(dir, name string) (info fs.FileInfo, err error) {
-	path := dir
-	for _, part := range strings.Split(name, "/") {
-		path = filepath.Join(path, part)
-		if info, err = os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink != 0 {
-			return info, err
-		}
-	}
-	return info, nil
-}
-
-func notRegular(name string, info fs.FileInfo) error {
-	what := "another kind of file"
-	switch mode := info.Mode(); {
-	case mode.IsDir():
-		what = "a folder"
-	case mode&fs.ModeSymlink != 0:
-		what = "a symbolic link"
-	case mode&fs.ModeNamedPipe != 0:
-		what = "a named pipe"
-	}
-	return fmt.Errorf("%s is no regular file but %s", name, what)
-}
-
-// silent carries an error for errors.Is without showing it.
-type silent struct{ error }
-
-func (silent) Error() string   { return "" }
-func (s silent) Unwrap() error { return s.error }
-
-// openPlain opens a file for reading that is no link.
-func openPlain(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-}
-
-func hashFile(path string, buffer int64) (string, error) {
-	f, err := openPlain(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return hash(f, buffer)
-}
-
 // Hash is the SHA-256 of what a reader gives, in hexadecimal.
 func Hash(r io.Reader) (string, error) {
-	return hash(r, 32<<10)
+	h := sha256.New()
+	_, err := io.Copy(h, r)
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// hash reads by a buffer of so many bytes: most files are small, and one of the usual size for each would be most of what a batch allocates.
-func hash(r io.Reader, buffer int64) (string, error) {
-	h := sha256.New()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{r}, make([]byte, buffer)); err != nil {
-		return "", err
+// tidy removes everything from a scratch folder but the outputs and the files that keep means and
+// that are not empty. It compresses what compress means, and notes the stamps of the outputs.
+func (c *Collected) tidy(dir string, keep, compress []string) error {
+	var files, folders, pack []string
+	for name, out := range c.outputs {
+		if a, err := lstat(dir, out.File); err != nil || a != out.stamp {
+			return &OutputError{fmt.Errorf("output %s: %s was changed while it was read", name, out.File)}
+		}
+		files = append(files, out.File)
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	for _, f := range slices.Concat(files, keep) {
+		for f = path.Dir(f); f != "."; f = path.Dir(f) {
+			folders = append(folders, f)
+		}
+	}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil || name == "." || e.IsDir() && packed.Matches(folders, name):
+			return err
+		case slices.Contains(files, name),
+			e.Type().IsRegular() && packed.Matches(keep, name) && filled(e):
+			if packed.Matches(compress, name) {
+				pack = append(pack, name)
+			}
+			return nil
+		}
+		if err := durable.Remove(filepath.Join(dir, name)); err != nil || !e.IsDir() {
+			return err
+		}
+		return fs.SkipDir
+	})
+	if err != nil && inUse(err) {
+		return &OutputError{fmt.Errorf("its folder can't be tidied up: %w", err)}
+	}
+	for _, name := range pack {
+		err = errors.Join(err, packed.Pack(filepath.Join(dir, name)))
+		if errors.Is(err, fs.ErrExist) {
+			return &OutputError{fmt.Errorf("output %s: can't be stored compressed, because %[1]s%s "+
+				"is there, too", name, packed.Suffix)}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for name, out := range c.outputs {
+		if out.stamp, err = stampOf(packed.Stored(filepath.Join(dir, out.File))); err != nil {
+			return err
+		}
+		c.outputs[name] = out
+	}
+	return nil
+}
+
+func filled(e fs.DirEntry) bool {
+	info, err := e.Info()
+	return err == nil && info.Size() > 0
 }

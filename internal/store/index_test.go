@@ -2,205 +2,261 @@ package store
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
 
-var files = []string{"manifest.json", "a/out"}
+const row = 0xfeedface
 
-func indexed(t *testing.T) (*Store, [16]byte) {
+var key = Key("pipeline", "cells")
+
+// indexed is a store with the molecule mol_1 in its index.
+func indexed(t testing.TB) *Store {
 	t.Helper()
-	s := open(t)
-	build(t, s, empty("mol_1"), "a", print1, "hello")
-	key := Key("pipeline", "cells", "row")
-	note(t, s, s.Index(), key)
-	return s, key
+	s := inMemory(t)
+	build(t, molecule(t, s, "mol_1"), "a", print1, "hello")
+	note(t, s, s.Index())
+	return s
 }
 
-// note notes mol_1 when its files are old enough to be trusted.
-func note(t *testing.T, s *Store, x *Index, key [16]byte) {
+// note notes mol_1 when its files are old enough to be believed.
+func note(t testing.TB, s *Store, x *Index) {
 	t.Helper()
-	seen := x.Digest("mol_1", files)
-	time.Sleep(time.Until(seen.trusted))
-	check(t, x.Note("mol_1", key, "row", files, seen))
+	m := molecule(t, s, "mol_1")
+	if _, where := m.find("a", print1); where != Here {
+		t.Fatal("the result is not there")
+	}
+	seen := m.Seen([]string{"a"})
+	time.Sleep(time.Until(seen.Newest.Add(25 * time.Millisecond)))
+	check(t, x.Note("mol_1", key, row, seen))
 	check(t, x.Close())
 }
 
-// What was changed between the look at it and the note is not taken for what was verified.
-func TestIndexChangedMeanwhile(t *testing.T) {
-	s := open(t)
-	build(t, s, empty("mol_1"), "a", print1, "hello")
-	x, key := s.Index(), Key("pipeline", "cells")
-	seen := x.Digest("mol_1", files)
-	time.Sleep(time.Until(seen.trusted))
-	check(t, os.WriteFile(filepath.Join(s.TargetDir("mol_1", "a"), "out"), []byte("hellO"), 0o644))
-	check(t, x.Note("mol_1", key, "row", files, seen))
-	check(t, x.Close())
-	if s.Index().Fresh("mol_1", key) {
-		t.Error("the edit was taken for verified")
-	}
-}
-
-// Files that are too young when the batch ends are left out, and cost the next batch a look.
-func TestIndexTooYoung(t *testing.T) {
-	s := open(t)
-	build(t, s, empty("mol_1"), "a", print1, "hello")
-	x, key := s.Index(), Key("pipeline", "cells")
-	seen := x.Digest("mol_1", files)
-	seen.trusted = time.Now().Add(time.Second)
-	check(t, x.Note("mol_1", key, "row", files, seen))
-	check(t, x.Close())
-	if s.Index().Fresh("mol_1", key) {
-		t.Error("a young file is trusted")
-	}
-}
-
-// What can be trusted does not wait behind a molecule that was built a moment ago.
-func TestIndexYoungAndOld(t *testing.T) {
-	s := open(t)
-	build(t, s, empty("mol_1"), "a", print1, "hello")
-	build(t, s, empty("mol_2"), "a", print1, "hello")
-	x, key := s.Index(), Key("pipeline", "cells")
-	young, old := x.Digest("mol_2", files), x.Digest("mol_1", files)
-	time.Sleep(time.Until(old.trusted))
-	young.trusted = time.Now().Add(time.Second)
-	check(t, x.Note("mol_2", key, "row", files, young))
-	check(t, x.Note("mol_1", key, "row", files, old))
-	check(t, x.Close())
-	if again := s.Index(); !again.Fresh("mol_1", key) || again.Fresh("mol_2", key) {
-		t.Errorf("fresh is mol_1: %t, want true; mol_2: %t, want false", again.Fresh("mol_1", key), again.Fresh("mol_2", key))
-	}
+// fresh says whether the index has mol_1 with its key, and its files untouched.
+func fresh(s *Store) bool {
+	e, ok := s.Index().Entry("mol_1")
+	return ok && e.Key == key && e.Row == row && s.Untouched("mol_1", e)
 }
 
 func TestIndex(t *testing.T) {
-	s, key := indexed(t)
-	if !s.Index().Fresh("mol_1", key) {
-		t.Fatal("what was noted is not fresh")
-	}
-	if s.Index().Fresh("mol_1", Key("pipeline", "other cells")) || s.Index().Fresh("mol_2", key) {
-		t.Error("another key or molecule is fresh")
+	s := indexed(t)
+	if !fresh(s) {
+		t.Fatal("what was noted is not known")
 	}
 	if Key("ab", "c") == Key("a", "bc") {
 		t.Error("keys run together")
 	}
-	path := filepath.Join(s.TargetDir("mol_1", "a"), "out")
-	now := time.Now()
-	check(t, os.Chtimes(path, now, now))
-	if s.Index().Fresh("mol_1", key) {
-		t.Error("a touched file is fresh without a look")
-	}
-}
-
-// A file rewritten with its size and its modification time kept is noticed by its change time.
-func TestIndexSameSizeAndTime(t *testing.T) {
-	s, key := indexed(t)
-	path := filepath.Join(s.TargetDir("mol_1", "a"), "out")
-	info, err := os.Stat(path)
-	check(t, err)
-	check(t, os.WriteFile(path, []byte("hellO"), 0o644))
-	check(t, os.Chtimes(path, info.ModTime(), info.ModTime()))
-	if s.Index().Fresh("mol_1", key) {
-		t.Error("the edit is not seen")
-	}
-}
-
-// Where the file system tells writes apart, none that follows a look goes unseen, however soon.
-func TestTellsApart(t *testing.T) {
-	s := open(t)
-	if !tellsApart(s.root) {
-		t.Skip("this file system has a coarse clock")
-	}
 	x := s.Index()
-	m := empty("mol_1")
-	build(t, s, m, "a", print1, "hello")
-	path := filepath.Join(s.TargetDir("mol_1", "a"), "out")
-	for n := range 1000 {
-		seen := x.Digest("mol_1", files)
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		check(t, err)
-		_, err = f.WriteAt([]byte("hellO"), 0)
-		check(t, err)
-		check(t, f.Close())
-		if x.Digest("mol_1", files) == seen {
-			t.Fatalf("write %d goes unseen", n)
+	other := Key("others")
+	check(t, renote(x, "mol_1", other, 7))
+	check(t, renote(x, "mol_2", other, 7))
+	check(t, x.Close())
+	x = s.Index()
+	if e, ok := x.Entry("mol_1"); !ok || e.Key != other || e.Row != 7 || !s.Untouched("mol_1", e) {
+		t.Errorf("renoted: %+v, %t", e, ok)
+	}
+	if _, ok := x.Entry("mol_2"); ok {
+		t.Error("a molecule that was never noted is known")
+	}
+	x.Forget("mol_1")
+	if _, ok := x.Entry("mol_1"); ok {
+		t.Error("forgotten, but known")
+	}
+}
+
+// Every change of a file is seen, whatever its size and time stamp are.
+func TestUntouched(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"touched": func(p string) error { return os.Chtimes(p, time.Now(), time.Now()) },
+		"another content, size and time as before": func(p string) error {
+			info, err := os.Stat(p)
+			check(t, err)
+			check(t, os.WriteFile(p, []byte("hellO"), 0o666))
+			return os.Chtimes(p, info.ModTime(), info.ModTime())
+		},
+		"removed": os.Remove,
+	} {
+		s := indexed(t)
+		check(t, change(filepath.Join(s.TargetDir("mol_1", "a"), "out")))
+		if fresh(s) {
+			t.Errorf("%s: not seen", name)
+		}
+		e, _ := s.Index().Entry("mol_1")
+		m := molecule(t, s, "mol_1")
+		if m.Vouch(e) || len(m.Unflushed()) == 0 {
+			t.Errorf("%s: vouched for", name)
 		}
 	}
 }
 
-// A file that is younger than the clock's step is not trusted: its molecule is looked at again.
-func TestSettled(t *testing.T) {
+func TestVouch(t *testing.T) {
+	s := indexed(t)
+	e, _ := s.Index().Entry("mol_1")
+	m := molecule(t, s, "mol_1")
+	if !m.Vouch(e) || len(m.Unflushed()) > 0 {
+		t.Fatalf("not vouched for; %v", m.Unflushed())
+	}
+	if out := m.Record("a").Outputs["text"]; out.stamp == (stamp{}) {
+		t.Error("its files are not taken as verified")
+	}
+	check(t, m.PutRow(Row{Status: "OK"}))
+	if m.Vouch(e) || len(m.Unflushed()) == 0 {
+		t.Error("a changed molecule is vouched for")
+	}
+}
+
+// A file that is younger than the clock's step is not believed; a file that was changed between the
+// look at it and the note is not taken for the verified one.
+func TestNote(t *testing.T) {
 	at := time.Unix(1000, 123456789)
 	for _, c := range []struct {
-		name   string
-		newest time.Time
-		coarse bool
-		now    time.Time
-		want   bool
+		name        string
+		newest, now time.Time
+		want        bool
 	}{
-		{"young", at, false, at.Add(10 * time.Millisecond), false},
-		{"old enough", at, false, at.Add(30 * time.Millisecond), true},
-		{"whole seconds, young", time.Unix(1000, 0), true, time.Unix(1001, 5e8), false},
-		{"whole seconds, old enough", time.Unix(1000, 0), true, time.Unix(1003, 0), true},
-		{"from the future", at.Add(time.Hour), false, at, false},
+		{"young", at, at.Add(10 * time.Millisecond), false},
+		{"old enough", at, at.Add(30 * time.Millisecond), true},
+		{"whole seconds, young", time.Unix(1000, 0), time.Unix(1001, 5e8), false},
+		{"whole seconds, old enough", time.Unix(1000, 0), time.Unix(1003, 0), true},
+		{"from the future", at.Add(time.Hour), at, false},
 	} {
-		if got := trustedFrom(c.newest, c.coarse).Before(c.now); got != c.want {
-			t.Errorf("%s: trusted %t, want %t", c.name, got, c.want)
+		if got := settled(c.newest, c.now); got != c.want {
+			t.Errorf("%s: believed %t, want %t", c.name, got, c.want)
 		}
+	}
+	s := inMemory(t)
+	m := molecule(t, s, "mol_1")
+	build(t, m, "a", print1, "hello")
+	seen := m.Seen([]string{"a", "never recorded"})
+	if data, err := json.Marshal(seen); err != nil || len(seen.Files) != 2 {
+		t.Errorf("%s, %v", data, err)
+	}
+	x := s.Index()
+	early := seen
+	early.Newest = time.Now().Add(time.Second) // too young when seen, settled at the second look
+	time.Sleep(30 * time.Millisecond)
+	check(t, x.Note("mol_1", key, row, early))
+	if _, ok := x.Entry("mol_1"); !ok {
+		t.Error("the second look is not believed")
+	}
+	x.Forget("mol_1")
+	path := filepath.Join(s.TargetDir("mol_1", "a"), "out")
+	check(t, os.WriteFile(path, []byte("hellO"), 0o666))
+	check(t, x.Note("mol_1", key, row, early))
+	check(t, x.Note("mol_1", key, row, m.Seen([]string{"a"})))
+	check(t, x.Note("mol_1", key, row, Seen{}))
+	if _, ok := x.Entry("mol_1"); ok {
+		t.Error("an edit was taken for verified")
+	}
+	check(t, os.WriteFile(path, []byte("hello"), 0o666))
+	if why := m.Verify("a", m.Record("a")); why != "" || len(m.Seen([]string{"a"}).Files) != 2 {
+		t.Errorf("the edit taken back: %s", why)
+	}
+	check(t, os.Chtimes(m.path(logName), at, at))
+	if len(m.Seen([]string{"a"}).Files) > 0 {
+		t.Error("a log that another process touched is taken for verified")
 	}
 }
 
-// The cache heals by itself: cut at any byte, or with any byte changed, it gives a slow answer, not a wrong one.
+// The cache heals by itself: cut at any byte, or with any byte changed, it gives a slow answer,
+// not a wrong one.
 func TestIndexDamaged(t *testing.T) {
-	s, key := indexed(t)
+	s := indexed(t)
+	path := filepath.Join(t.TempDir(), "tool")
+	check(t, os.WriteFile(path, nil, 0o777))
+	x := s.Index()
+	check(t, x.SetProgram("tool", path, "tool 1.0", nil))
+	check(t, x.Close())
 	whole, err := os.ReadFile(s.Path(IndexName))
 	check(t, err)
+	e, _ := s.Index().Entry("mol_1")
+	m := molecule(t, s, "mol_1")
+	if _, where := m.find("a", print1); where != Here {
+		t.Fatal("the result is not there")
+	}
+	seen := m.Seen([]string{"a"})
 	for n := range whole {
 		for _, data := range [][]byte{whole[:n], append(append(bytes.Clone(whole[:n]), whole[n]^0x15), whole[n+1:]...)} {
-			check(t, os.WriteFile(s.Path(IndexName), data, 0o644))
+			check(t, os.WriteFile(s.Path(IndexName), data, 0o666))
 			x := s.Index()
-			_ = x.Fresh("mol_1", key)
-			if row := x.Row("mol_1"); row != "row" && x.Fresh("mol_1", Key("pipeline", "cells", row)) {
-				t.Fatalf("byte %d: fresh with a row that was never noted: %q", n, row)
+			for name := range x.values {
+				mol, ok := strings.CutPrefix(name, "mol\t")
+				if got, _ := x.Entry(mol); ok && (mol != "mol_1" || !reflect.DeepEqual(got, e)) {
+					t.Fatalf("byte %d: %q is %+v", n, mol, got)
+				}
 			}
-			if x.Fresh("mol_1", Key("never noted")) {
-				t.Fatalf("byte %d: fresh with a key that was never noted", n)
+			if id, ok := x.Program("tool", path); ok && id != "tool 1.0" {
+				t.Fatalf("byte %d: program %q", n, id)
 			}
-			note(t, s, x, key)
-			if !s.Index().Fresh("mol_1", key) {
+			check(t, x.Note("mol_1", key, row, seen))
+			check(t, renote(x, "mol_1", key, row+1))
+			check(t, renote(x, "mol_1", key, row))
+			check(t, x.Close())
+			if !fresh(s) || s.Index().replace {
 				t.Fatalf("byte %d: not healed:\n%s", n, data)
 			}
 		}
 	}
 }
 
+func TestIndexRewritten(t *testing.T) {
+	s := indexed(t)
+	x := s.Index()
+	for n := range uint64(500) {
+		check(t, renote(x, "mol_1", key, n))
+	}
+	check(t, renote(x, "mol_1", key, row))
+	check(t, x.Close())
+	lines := func() int {
+		data, err := os.ReadFile(s.Path(IndexName))
+		check(t, err)
+		return bytes.Count(data, []byte("\n"))
+	}
+	if lines() < 500 {
+		t.Fatalf("%d lines", lines())
+	}
+	x = s.Index()
+	check(t, renote(x, "mol_1", key, 1))
+	check(t, renote(x, "mol_1", key, row))
+	check(t, x.Close())
+	if lines() > 10 || !fresh(s) {
+		t.Errorf("rewritten to %d lines", lines())
+	}
+}
+
 func FuzzIndex(f *testing.F) {
-	f.Add([]byte(indexHeader + "\nfiles\t0\tmanifest.json\tx/../../y\nmol\tm\t00112233445566778899aabbccddeeff\t00112233445566778899aabbccddeeff\t0\nprogram\tx\t{}\n"))
-	f.Add([]byte("mol\t\t\t\t"))
-	s := &Store{root: f.TempDir()}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		check(t, os.WriteFile(s.Path(IndexName), data, 0o644))
+	f.Add("x", "mol\tm\t00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff00112233445566ff\tx/../../y")
+	f.Add("program\t{}\t{}", "mol\t\t\t\t")
+	s := inMemory(f)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		data := []byte(indexHeader + checked(a) + checked(b))
+		check(t, os.WriteFile(s.Path(IndexName), data, 0o666))
 		x := s.Index()
-		x.Fresh("m", Key("k"))
-		x.Untouched("m")
+		e, _ := x.Entry("m")
+		s.Untouched("m", e)
 		x.Program("x", "/bin/true")
 	})
 }
 
 func TestProgram(t *testing.T) {
 	s := open(t)
+	check(t, s.Make())
 	path := filepath.Join(t.TempDir(), "tool")
 	module := filepath.Join(t.TempDir(), "module")
-	check(t, os.WriteFile(path, []byte("1"), 0o755))
-	check(t, os.WriteFile(module, []byte("1"), 0o644))
+	check(t, os.WriteFile(path, []byte("1"), 0o777))
+	check(t, os.WriteFile(module, []byte("1"), 0o666))
 	x := s.Index()
 	check(t, x.SetProgram("tool", path, "tool 1.0", []string{module}))
 	check(t, x.Close())
 	if id, ok := s.Index().Program("tool", path); !ok || id != "tool 1.0" {
 		t.Errorf("identity %q, %t", id, ok)
 	}
-	check(t, os.WriteFile(module, []byte("22"), 0o644))
+	check(t, os.WriteFile(module, []byte("22"), 0o666))
 	if _, ok := s.Index().Program("tool", path); ok {
 		t.Error("a changed module goes unseen")
 	}
@@ -213,4 +269,13 @@ func TestProgram(t *testing.T) {
 	if after, _ := os.ReadFile(s.Path(IndexName)); !bytes.Equal(before, after) {
 		t.Error("a read-only index was written")
 	}
+}
+
+// renote gives a molecule whose files are as they were noted another key and row.
+func renote(x *Index, mol string, key [16]byte, row uint64) error {
+	e, ok := x.Entry(mol)
+	if !ok {
+		return nil
+	}
+	return x.note(mol, Entry{key, row, e.Digest, e.Files})
 }

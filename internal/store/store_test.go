@@ -1,27 +1,25 @@
 package store
 
 import (
-	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
-	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 const print1 = "1111111111111111111111111111111111111111111111111111111111111111"
 
 func printN(c string) string { return strings.Repeat(c, 64) }
 
-func open(t *testing.T) *Store {
+func open(t testing.TB) *Store {
 	t.Helper()
 	s, err := Open(filepath.Join(t.TempDir(), "artefacts"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return s
 }
 
@@ -32,39 +30,55 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// make builds a target with one output and records it.
-func build(t *testing.T, s *Store, m *Manifest, target, print, content string) {
+func molecule(t testing.TB, s *Store, id string) *Molecule {
 	t.Helper()
-	dir, err := s.Scratch(m.Molecule, target)
+	m, err := s.Molecule(id)
 	check(t, err)
-	check(t, os.WriteFile(filepath.Join(dir, "out"), []byte(content), 0o644))
-	check(t, os.WriteFile(filepath.Join(dir, "litter"), nil, 0o644))
-	rec := &Record{Fingerprint: print, Outcome: OK}
-	check(t, s.Commit(m, target, dir, Collect(dir, map[string]string{"text": "out"}, nil), nil, nil, rec))
-	m.Put(target, rec)
-	check(t, s.Save(m))
+	return m
 }
 
-func TestCommitArrivesWhole(t *testing.T) {
-	s := open(t)
-	m := empty("mol_1")
-	build(t, s, m, "pm7/2", print1, "hello")
-	names := list(t, s.TargetDir("mol_1", "pm7/2"))
-	if got := strings.Join(names, " "); got != "out" {
-		t.Errorf("the folder has %q, want only the output", got)
+// try puts a target with the one output out into a molecule.
+func try(m *Molecule, target, print, content string) error {
+	dir, err := m.s.Scratch(m.id + "/" + target)
+	if err != nil {
+		return err
 	}
-	if out := m.Targets["pm7/2"].Outputs["text"]; out.Size != 5 || out.SHA256[:8] != "2cf24dba" {
-		t.Errorf("recorded as %+v", out)
+	for name, text := range map[string]string{"out": content, "litter": "", "more": "of no use"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			return err
+		}
 	}
-	check(t, s.Sync(m))
-	back, err := s.Manifest("mol_1")
-	check(t, err)
-	if s.Verify("mol_1", "pm7/2", back.Targets["pm7/2"]) != "" {
-		t.Error("what was just committed is not what is recorded")
+	r := &Record{Target: target, Fingerprint: print, Outcome: OK, Description: []string{"command = a > b"}}
+	return m.Put(r, dir, Collect(dir, map[string]string{"text": "out"}), nil, nil)
+}
+
+func build(t testing.TB, m *Molecule, target, print, content string) {
+	t.Helper()
+	check(t, try(m, target, print, content))
+}
+
+// Where says where the files of a result are.
+type Where int
+
+const (
+	Nowhere Where = iota
+	Here          // in the target's place
+	Past          // among the earlier results
+)
+
+// find is Find with the place of what it finds.
+func (m *Molecule) find(target, fingerprint string) (*Record, Where) {
+	switch r := m.newest(target, fingerprint); {
+	case r == nil:
+		return nil, Nowhere
+	case r.found == m.place(target):
+		return r, Here
+	default:
+		return r, Past
 	}
 }
 
-func list(t *testing.T, dir string) []string {
+func list(t testing.TB, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	check(t, err)
@@ -72,169 +86,312 @@ func list(t *testing.T, dir string) []string {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	return names
+	return strings.Join(names, " ")
 }
 
-// What a program left is refused unless it is a regular file inside of the folder; then nothing is moved.
-func TestCommitRefuses(t *testing.T) {
-	for name, make := range map[string]func(path string) error{
+func TestPutArrivesWhole(t *testing.T) {
+	s := open(t)
+	build(t, molecule(t, s, "mol_1"), "pm7/2", print1, "hello")
+	if got := list(t, s.TargetDir("mol_1", "pm7/2")); got != "out" {
+		t.Errorf("the folder has %q, not only the output", got)
+	}
+	m := molecule(t, s, "mol_1")
+	r, where := m.find("pm7/2", print1)
+	if where != Here || m.Record("pm7/2") != r || m.Verify("pm7/2", r) != "" {
+		t.Errorf("what was just put there is not found: %+v, %d", r, where)
+	}
+	if out := r.Outputs["text"]; out.Size != 5 || out.SHA256[:8] != "2cf24dba" {
+		t.Errorf("recorded as %+v", out)
+	}
+	if got := list(t, s.Path("mol_1")); got != "manifest.jsonl pm7" {
+		t.Errorf("the molecule's folder has %q", got)
+	}
+}
+
+// What a program left is refused unless it is a regular file in the folder; then nothing is moved.
+func TestPutRefuses(t *testing.T) {
+	for name, leave := range map[string]func(path string) error{
 		"missing": func(string) error { return nil },
 		"link":    func(p string) error { return os.Symlink("/etc/passwd", p) },
-		"folder":  func(p string) error { return os.Mkdir(p, 0o755) },
+		"folder":  func(p string) error { return os.Mkdir(p, 0o777) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
-			m := empty("mol_1")
-			build(t, s, m, "a", print1, "earlier")
-			dir, err := s.Scratch("mol_1", "a")
+			m := molecule(t, s, "mol_1")
+			build(t, m, "a", print1, "earlier")
+			dir, err := s.Scratch("mol_1/a")
 			check(t, err)
-			check(t, make(filepath.Join(dir, "out")))
-			err = s.Commit(m, "a", dir, Collect(dir, map[string]string{"text": "out"}, nil), nil, nil, &Record{Fingerprint: printN("2")})
-			if err == nil || !strings.HasPrefix(err.Error(), "output text: out ") {
+			check(t, leave(filepath.Join(dir, "out")))
+			c := Collect(dir, map[string]string{"text": "out"})
+			err = m.Put(&Record{Target: "a", Fingerprint: printN("2"), Outcome: OK}, dir, c, nil, nil)
+			var refused *OutputError
+			if !errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "output text: out ") {
 				t.Errorf("error %v", err)
 			}
-			if s.Verify("mol_1", "a", m.Targets["a"]) != "" {
+			if r, where := molecule(t, s, "mol_1").find("a", print1); where != Here || r != nil && r.Fingerprint != print1 {
 				t.Error("the earlier result was touched")
 			}
 		})
 	}
 }
 
+func TestTidy(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	dir, err := s.Scratch("m/a")
+	check(t, err)
+	check(t, os.MkdirAll(filepath.Join(dir, "sub", "deep"), 0o777))
+	for name, text := range map[string]string{
+		"a.out": "the output", "a.log": "some words", "empty.log": "", "a.tmp": "x", "sub/b.out": "more", "sub/deep/c": "y", "sub/k": "z",
+	} {
+		check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
+	}
+	c := Collect(dir, map[string]string{"a": "a.out", "b": "sub/b.out"})
+	check(t, m.Put(&Record{Target: "a", Fingerprint: print1, Outcome: OK}, dir, c, []string{"*.log", "sub/k"}, []string{"a.*"}))
+	if got := list(t, s.TargetDir("m", "a")) + "; " + list(t, s.TargetDir("m", "a/sub")); got != "a.log.zst a.out.zst sub; b.out k" {
+		t.Errorf("kept: %s", got)
+	}
+	m = molecule(t, s, "m")
+	if r, where := m.find("a", print1); where != Here || stored(s.TargetDir("m", "a"), "a.out") != "a.out.zst" {
+		t.Errorf("found: %+v, %d", r, where)
+	}
+}
+
 func TestHistory(t *testing.T) {
 	s := open(t)
-	m := empty("mol_1")
+	m := molecule(t, s, "m")
 	for _, c := range []string{"1", "2", "3", "4", "5"} {
-		build(t, s, m, "a", printN(c), "result "+c)
+		build(t, m, "a", printN(c), "result "+c)
 	}
-	if s.Has(m, "a", printN("1")) {
-		t.Errorf("more than %d earlier results are kept", keepHistory)
+	if _, where := m.find("a", printN("1")); where != Nowhere {
+		t.Errorf("more than %d earlier results are kept", earlierResults)
 	}
-	rec, err := s.Restore(m, "a", printN("2")) // the oldest: what is there now must not push it out
-	check(t, err)
-	if rec == nil || rec.Fingerprint != printN("2") {
-		t.Fatalf("restored %+v", rec)
+	m = molecule(t, s, "m")
+	r, where := m.find("a", printN("2")) // the oldest: what is there now must not push it out
+	if where != Past {
+		t.Fatalf("found %+v, %d", r, where)
 	}
-	m.Put("a", rec)
-	if why := s.Verify("mol_1", "a", rec); why != "" {
-		t.Error(why)
+	check(t, m.Restore(r))
+	for _, m := range []*Molecule{m, molecule(t, s, "m")} {
+		if now := m.Record("a"); now.Fingerprint != printN("2") || m.Verify("a", now) != "" {
+			t.Errorf("restored: %+v", now)
+		}
+		for _, c := range []string{"3", "4", "5"} {
+			if _, where := m.find("a", printN(c)); where != Past {
+				t.Errorf("%s is lost", c)
+			}
+		}
 	}
-	if !s.Has(m, "a", printN("3")) || !s.Has(m, "a", printN("5")) {
-		t.Error("what was there before the restore is lost")
-	}
-
-	// A damaged earlier result is none.
-	check(t, os.WriteFile(filepath.Join(s.historyDir("mol_1", "a", printN("4")), "out"), []byte("x"), 0o644))
-	if rec, err := s.Restore(m, "a", printN("4")); rec != nil || err != nil {
-		t.Errorf("restored %+v, %v", rec, err)
+	r, _ = m.find("a", printN("4"))
+	check(t, os.WriteFile(filepath.Join(r.found, "out"), []byte("result x"), 0o666))
+	if r, where := molecule(t, s, "m").find("a", printN("4")); r != nil || where != Nowhere {
+		t.Errorf("a damaged earlier result: %+v", r)
 	}
 }
 
 func TestVerify(t *testing.T) {
 	s := open(t)
-	m := empty("mol_1")
-	build(t, s, m, "a", print1, "hello")
-	path := filepath.Join(s.TargetDir("mol_1", "a"), "out")
-	check(t, os.WriteFile(path, []byte("hellO"), 0o644))
-	if why := s.Verify("mol_1", "a", m.Targets["a"]); why != "output text (out) was changed by another hand" {
+	m := molecule(t, s, "m")
+	build(t, m, "a", print1, "hello")
+	path := filepath.Join(s.TargetDir("m", "a"), "out")
+	check(t, os.WriteFile(path, []byte("hellO"), 0o666))
+	if why := m.Verify("a", m.Record("a")); why != "output text (out) was changed by another hand" {
 		t.Error(why)
 	}
-	// The next result puts the edited file aside.
-	build(t, s, m, "a", print1, "hello")
-	found, err := filepath.Glob(s.Path("mol_1", "a.out.edited-*"))
+	build(t, m, "a", print1, "hello") // the next result puts the edited file aside
+	found, err := filepath.Glob(s.Path("m", "a.out.edited-*"))
 	check(t, err)
 	if len(found) != 1 {
 		t.Errorf("the edited file is at %v", found)
 	}
 	check(t, os.Remove(path))
-	if why := s.Verify("mol_1", "a", m.Targets["a"]); why != "output text (out) is missing" {
+	if why := m.Verify("a", m.Record("a")); why != "output text (out) is missing" {
 		t.Error(why)
 	}
 }
 
-func TestManifestDamaged(t *testing.T) {
+// A renamed stage keeps its results, the present one and the earlier ones.
+func TestRenamedStage(t *testing.T) {
 	s := open(t)
-	m := empty("mol_1")
-	build(t, s, m, "a", print1, "hello")
-	whole, err := os.ReadFile(s.manifestPath("mol_1"))
-	check(t, err)
-	for n := range whole {
-		check(t, os.WriteFile(s.manifestPath("mol_1"), whole[:n], 0o644))
-		got, err := s.Manifest("mol_1")
-		var damaged *DamagedError
-		if err == nil && n < len(whole)-1 || err != nil && !errors.As(err, &damaged) || got == nil {
-			t.Fatalf("cut at byte %d: %v", n, err)
+	m := molecule(t, s, "m")
+	build(t, m, "old/1", print1, "one")
+	build(t, m, "old/1", printN("2"), "two")
+	gone := func(stage string) bool { return stage == "old" }
+	find := func(print string, gone func(string) bool) *Record {
+		return m.Find("new/1", print, time.Now(), gone)
+	}
+	if find(printN("3"), gone) != nil || find(printN("2"), func(string) bool { return false }) != nil {
+		t.Error("found what is not there")
+	}
+	for _, print := range []string{printN("2"), print1, printN("2")} {
+		r, where := m.find("new/1", print)
+		if where == Nowhere {
+			found := *find(print, gone)
+			found.Target = "new/1"
+			r = &found
+		}
+		check(t, m.Restore(r))
+		m = molecule(t, s, "m")
+		if r, where := m.find("new/1", print); where != Here || m.Record("new/1").Fingerprint != r.Fingerprint {
+			t.Errorf("%.1s: %+v, %d", print, r, where)
 		}
 	}
-	for n := range whole {
-		for _, bits := range []byte{0x01, 0x20} { // of a digit another one, of a letter one of the other case
-			flipped := bytes.Clone(whole)
-			flipped[n] ^= bits
-			check(t, os.WriteFile(s.manifestPath("mol_1"), flipped, 0o644))
-			got, err := s.Manifest("mol_1")
-			var damaged *DamagedError
-			if err != nil && !errors.As(err, &damaged) || err == nil && !reflect.DeepEqual(got.Targets["a"].Outputs, m.Targets["a"].Outputs) {
-				t.Fatalf("byte %d flipped by %x: %+v, %v", n, bits, got, err)
-			}
-			if err == nil && n < bytes.Index(whole, []byte(sealMark)) {
-				t.Fatalf("byte %d flipped by %x goes unseen", n, bits)
-			}
-		}
-	}
-	unsealed, _, _ := bytes.Cut(whole, []byte(sealMark))
-	check(t, os.WriteFile(s.manifestPath("mol_1"), append(bytes.Clone(unsealed), '}'), 0o644))
-	if old, err := s.Manifest("mol_1"); err != nil || len(old.Targets) != 1 {
-		t.Errorf("a manifest of an earlier version, without a seal: %v", err)
-	}
-	check(t, os.Mkdir(s.Path("mol_2"), 0o755))
-	check(t, os.WriteFile(s.manifestPath("mol_2"), whole, 0o644))
-	if _, err := s.Manifest("mol_2"); err == nil || !strings.Contains(err.Error(), `is of the molecule "mol_1"`) {
-		t.Errorf("another molecule's manifest: %v", err)
+	if got := list(t, s.Path("m")); got != ".history manifest.jsonl new" {
+		t.Errorf("the folder has %s", got)
 	}
 }
 
-func FuzzManifest(f *testing.F) {
-	f.Add([]byte(`{"format":"grimperium manifest 1","molecule":"m","targets":{"a":{"fingerprint":"` + print1 + `","outcome":"ok","outputs":{"x":{"file":"../../etc/passwd","sha256":"","size":1}}}}}`))
-	f.Add([]byte(`{"format":"grimperium manifest 1","molecule":"m","targets":{"../x":null}}`))
-	f.Add([]byte(`{}`))
-	m := empty("m")
-	m.Targets["a/1"] = &Record{Fingerprint: print1, Outcome: OK, Values: map[string]any{"hof": -57.8}}
-	whole, err := m.encode()
-	check(f, err)
-	f.Add(whole)
-	s := &Store{root: f.TempDir()}
-	if err := os.Mkdir(s.Path("m"), 0o755); err != nil {
-		f.Fatal(err)
+// A stage that gets for_each, and loses it again, keeps the results of both kinds.
+func TestInstances(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	build(t, m, "c", print1, "one")
+	build(t, m, "c/1", print1, "first")
+	build(t, m, "c/2", print1, "second")
+	for target, want := range map[string]Where{"c": Past, "c/1": Here, "c/2": Here} {
+		if _, where := m.find(target, print1); where != want {
+			t.Errorf("%s: %d", target, where)
+		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		check(t, os.WriteFile(s.manifestPath("m"), data, 0o644))
-		m, err := s.Manifest("m")
-		if m == nil {
-			t.Fatal("no manifest at all")
+	r, _ := m.find("c", print1)
+	check(t, m.Restore(r))
+	for target, want := range map[string]Where{"c": Here, "c/1": Past, "c/2": Past} {
+		if _, where := m.find(target, print1); where != want {
+			t.Errorf("%s, restored: %d", target, where)
 		}
-		if err != nil && len(m.Targets) > 0 {
-			t.Fatal("a damaged manifest has targets")
+	}
+}
+
+func TestFailures(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	build(t, m, "a", print1, "one")
+	for n, c := range []struct {
+		print string
+		where Where
+	}{{print1, Here}, {printN("2"), Past}, {printN("2"), Past}} {
+		dir, err := s.Scratch("m/a")
+		check(t, err)
+		check(t, os.WriteFile(filepath.Join(dir, "words"), []byte("failed"), 0o666))
+		check(t, m.Fail("a", dir))
+		check(t, m.Append(&Record{Target: "a", Fingerprint: c.print, Outcome: Failed, Reruns: n + 1}))
+		m = molecule(t, s, "m")
+		if _, where := m.find("a", print1); where != c.where || m.Record("a").Reruns != n+1 {
+			t.Errorf("after failure %d: %d, %+v", n, where, m.Record("a"))
 		}
-		for target, r := range m.Targets {
-			if !filepath.IsLocal(target) {
-				t.Fatalf("target %q leaves the folder", target)
-			}
-			_ = s.Verify("m", target, r)
-			for _, out := range r.Outputs {
-				if !filepath.IsLocal(out.File) {
-					t.Fatalf("output %q leaves the folder", out.File)
-				}
-			}
+		if got := list(t, s.FailedDir("m", "a")); got != "words" {
+			t.Errorf("the failed attempt has %q", got)
 		}
-	})
+	}
+	build(t, m, "a", printN("2"), "two")
+	if got := list(t, s.Path("m")); got != ".history a manifest.jsonl" {
+		t.Errorf("after a success: %s", got)
+	}
+}
+
+func TestDropAndForget(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	for _, target := range []string{"c/10", "c/9", "c/1", "a"} {
+		build(t, m, target, print1, "one")
+	}
+	check(t, m.Drop("c/9"))
+	check(t, m.PutRow(Row{Status: "OK", Reruns: 1, Cells: map[string]string{"x": "1"}}))
+	m = molecule(t, s, "m")
+	if got := strings.Join(m.Instances("c"), " "); got != "c/1 c/10" {
+		t.Errorf("instances %s", got)
+	}
+	if _, where := m.find("c/9", print1); where != Past || m.Record("c/9") != nil {
+		t.Errorf("after Drop: %d", where)
+	}
+	if r := m.Row(); r == nil || r.Status != "OK" || r.Cells["x"] != "1" {
+		t.Errorf("row %+v", r)
+	}
+	check(t, m.Forget(func(stage string) bool { return stage == "a" }))
+	if got := molecule(t, s, "m").Targets(); len(got) != 1 {
+		t.Errorf("after Forget: %v", got)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	dir, err := s.Scratch("m/a")
+	check(t, err)
+	check(t, os.WriteFile(filepath.Join(dir, "restart"), []byte("x"), 0o666))
+	check(t, m.KeepInterrupted("a", dir, []string{"restart"}, print1))
+	if !m.Interrupted("a", print1) || m.Interrupted("a", printN("2")) {
+		t.Error("the note is wrong")
+	}
+	if got := list(t, s.FailedDir("m", "a")); got != "interrupted.txt restart" {
+		t.Errorf("kept: %s", got)
+	}
+}
+
+func TestUnflushed(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	if got := m.Unflushed(); got != nil {
+		t.Errorf("of nothing: %v", got)
+	}
+	build(t, m, "b/1", print1, "one")
+	want := []string{".", "m", "m/b", "m/b/1", "m/b/1/out", "m/manifest.jsonl"}
+	same := func() {
+		t.Helper()
+		var got []string
+		for _, path := range m.Unflushed() {
+			rel, err := filepath.Rel(s.root, path)
+			check(t, err)
+			got = append(got, rel)
+		}
+		if strings.Join(got, " ") != strings.Join(want, " ") {
+			t.Errorf("unflushed: %v, want %v", got, want)
+		}
+	}
+	same()
+	check(t, m.Flush())
+	if got := m.Unflushed(); got != nil {
+		t.Errorf("after Flush: %v", got)
+	}
+	check(t, m.Append(&Record{Target: "a", Fingerprint: print1, Outcome: Failed}))
+	want = []string{".", "m", "m/manifest.jsonl"}
+	same()
+	m = molecule(t, s, "m") // perhaps of a batch that was killed
+	want = []string{".", "m", "m/b", "m/b/1", "m/b/1/out", "m/manifest.jsonl"}
+	same()
+	check(t, s.Flush(append(m.Unflushed(), s.Path("gone")), 1))
+	check(t, s.Flush(append(m.Unflushed(), s.Path("gone")), 60))
+}
+
+func TestFolderError(t *testing.T) {
+	s := open(t)
+	var refused *FolderError
+	build(t, molecule(t, s, "m"), "a", print1, "one")
+	check(t, os.Symlink("a", s.Path("m", "b")))
+	if _, err := s.Molecule("m"); !errors.As(err, &refused) || !strings.Contains(err.Error(), "m/b: is a symbolic link") {
+		t.Errorf("a link in the folder: %v", err)
+	}
+	check(t, os.Symlink("m", s.Path("m2")))
+	if _, err := s.Molecule("m2"); !errors.As(err, &refused) {
+		t.Errorf("a link as the folder: %v", err)
+	}
+	check(t, os.WriteFile(s.Path("m3"), nil, 0o666))
+	if _, err := s.Molecule("m3"); !errors.As(err, &refused) || !strings.Contains(err.Error(), "no folder") {
+		t.Errorf("a file as the folder: %v", err)
+	}
+	check(t, os.MkdirAll(s.Path("m4", logName), 0o777))
+	if _, err := s.Molecule("m4"); !errors.As(err, &refused) {
+		t.Errorf("a folder as the log: %v", err)
+	}
 }
 
 func TestUnused(t *testing.T) {
 	s := open(t)
 	for _, mol := range []string{"here", "gone"} {
-		m := empty(mol)
-		build(t, s, m, "a", print1, "1")
-		build(t, s, m, "a", printN("2"), "2")
-		build(t, s, m, "old/1", print1, "1")
+		m := molecule(t, s, mol)
+		build(t, m, "a", print1, "1")
+		build(t, m, "a", printN("2"), "2")
+		build(t, m, "old/1", print1, "1")
 	}
 	unused, err := s.Unused(func(id string) bool { return id == "here" }, func(name string) bool { return name == "a" })
 	check(t, err)
@@ -248,165 +405,101 @@ func TestUnused(t *testing.T) {
 	if strings.Join(got, "\n") != want {
 		t.Errorf("unused:\n%s\nwant:\n%s", strings.Join(got, "\n"), want)
 	}
-	m, err := s.Manifest("here")
-	check(t, err)
-	if !m.Forget(func(name string) bool { return name == "a" }) || len(m.Targets) != 1 || m.Forget(func(string) bool { return true }) {
-		t.Errorf("after Forget: %v", m.Targets)
-	}
 	if err := s.Remove(Unused{Path: filepath.Dir(s.root)}); err == nil {
 		t.Error("something outside of the artefacts was removed")
 	}
-}
-
-func TestLock(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	l, err := TakeLock(path, "table.csv")
-	check(t, err)
-	var locked *LockedError
-	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.PID != 0 {
-		t.Errorf("before it is announced: %v", err)
-	}
-	check(t, l.Announce())
-	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.PID != os.Getpid() {
-		t.Errorf("afterwards: %v", err)
-	}
-	check(t, l.Release())
-	l, err = TakeLock(path, "table.csv")
-	check(t, err)
-	check(t, os.WriteFile(path, []byte(`{"pid":4194305,"host":"`+locked.Holder.Host+`"}`), 0o644)) // beyond the largest pid
-	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.PID != 0 {
-		t.Errorf("what a crashed holder left is believed: %v", err)
-	}
-	check(t, l.Release())
-	check(t, os.Remove(path))
-	check(t, os.Symlink("/etc/passwd", path))
-	if _, err := TakeLock(path, "table.csv"); err == nil {
-		t.Error("a link was followed")
+	sizes, err := s.Sizes()
+	if err != nil || sizes["a"].Files != 1 || sizes[SizeManifests].Files != 1 {
+		t.Errorf("sizes: %v, %v", sizes, err)
 	}
 }
 
-func TestLockElsewhere(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	foreign := []byte(`{"pid":1,"host":"another.host","command":"mage batch"}`)
-	check(t, os.WriteFile(path, foreign, 0o644))
-	var locked *LockedError
-	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.Host != "another.host" {
-		t.Errorf("a holder on another host, heard of just now: %v", err)
-	}
-	long := time.Now().Add(-2 * believed)
-	check(t, os.Chtimes(path, long, long))
-	l, err := TakeLock(path, "table.csv")
-	if err != nil {
-		t.Fatalf("a holder on another host, not heard of for long: %v", err)
-	}
-	check(t, os.WriteFile(path, foreign, 0o644)) // it began in the same moment
-	if err := l.Announce(); !errors.As(err, &locked) {
-		t.Errorf("announced over another's name: %v", err)
-	}
-	check(t, os.WriteFile(path, nil, 0o644))
-	check(t, l.Announce())
-	check(t, l.Lost())
-	check(t, os.Rename(path, path+".old"))
-	if err := l.Lost(); err == nil {
-		t.Error("the file is gone, the lock not lost")
-	}
-	check(t, l.Release())
-	if data, err := os.ReadFile(path + ".old"); err != nil || len(data) > 0 {
-		t.Errorf("a lock that was given up has a holder: %q, %v", data, err)
-	}
-}
-
-// TestKilledInHistory has a batch end between any two steps of bringing an earlier result back: the next one still finds it.
-func TestKilledInHistory(t *testing.T) {
+func TestSweep(t *testing.T) {
 	s := open(t)
-	m := empty("m")
-	build(t, s, m, "a", print1, "one")
-	check(t, s.Save(m))
-	build(t, s, m, "a", printN("2"), "two")
-	check(t, s.Save(m))
-	got, err := s.Restore(m, "a", print1) // moved; killed before the manifest says so
-	if err != nil || got == nil {
-		t.Fatalf("restored: %v, %v", got, err)
-	}
-	m, err = s.Manifest("m")
-	check(t, err)
-	if !s.Has(m, "a", print1) {
-		t.Fatal("the earlier result is not known any more")
-	}
-	got, err = s.Restore(m, "a", print1)
-	if err != nil || got == nil || s.Verify("m", "a", got) != "" {
-		t.Fatalf("restored again: %v, %v", got, err)
-	}
-	m.Put("a", got)
-	check(t, s.Save(m))
-	check(t, s.Sync(m))
-	if s.Has(m, "a", print1) {
-		t.Error("its record stays in the history")
-	}
-	if got, err := s.Restore(m, "a", printN("2")); err != nil || got == nil {
-		t.Errorf("what it took the place of: %v, %v", got, err)
-	}
-}
-
-// TestKilledInHistoryAndTakenBack has a batch end while an earlier result is brought back, and the edit that asked for it taken back: neither is lost.
-func TestKilledInHistoryAndTakenBack(t *testing.T) {
-	s := open(t)
-	m := empty("m")
-	build(t, s, m, "a", print1, "one")
-	build(t, s, m, "a", printN("2"), "two")
-	if got, err := s.Restore(m, "a", print1); err != nil || got == nil { // killed before the manifest says so
-		t.Fatalf("restored: %v, %v", got, err)
-	}
-	for _, print := range []string{printN("2"), print1, printN("2")} {
-		m, err := s.Manifest("m")
-		check(t, err)
-		got, err := s.Restore(m, "a", print)
-		if err != nil || got == nil || s.Verify("m", "a", got) != "" {
-			t.Fatalf("%.1s restored: %v, %v", print, got, err)
-		}
-		m.Put("a", got)
-		check(t, s.Save(m))
-	}
-	if aside, _ := filepath.Glob(s.Path("m", "*.edited-*")); len(aside) > 0 {
-		t.Errorf("taken for edited by hand: %q", aside)
-	}
-}
-
-// FuzzHolder puts foreign bytes into a lock file that nobody holds: it is taken, or another host's holder is believed, and named on one line of printable text.
-func FuzzHolder(f *testing.F) {
-	f.Add([]byte(`{"pid":12,"host":"another.host","since":"2026-11-23T10:00:00Z","command":"mage batch"}`))
-	f.Add([]byte(`{"pid":-1,"host":"a\u001b[31m\nb","since":"9999-12-31T23:59:59Z","command":"\u0000"}`))
-	f.Add([]byte(`{"pid":1e3`))
-	path := filepath.Join(f.TempDir(), "lock")
-	f.Fuzz(func(t *testing.T, data []byte) {
-		check(t, os.WriteFile(path, data, 0o644))
-		l, err := TakeLock(path, "table.csv")
-		var locked *LockedError
-		switch {
-		case err == nil:
-			check(t, l.Release())
-		case !errors.As(err, &locked) || locked.Holder.Host == "":
-			t.Fatal(err)
-		case strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }):
-			t.Fatalf("%q", err)
-		}
-	})
-}
-
-// Nobody holds a lock that nobody has written into, or whose holder is gone.
-func TestAlive(t *testing.T) {
-	host, _ := os.Hostname()
-	for _, c := range []struct {
-		holder Holder
-		want   bool
-	}{
-		{Holder{}, false},
-		{Holder{PID: os.Getpid(), Host: host}, true},
-		{Holder{PID: 1 << 22, Host: host}, false}, // beyond the highest that Linux gives
-		{Holder{PID: 1 << 22, Host: "another"}, true},
+	check(t, s.Make())
+	old := time.Now().Add(-48 * time.Hour)
+	for name, stays := range map[string]bool{
+		filepath.Base(s.own): false, hostname + "-4194305": false, hostname + "-1": true,
+		"other-1": true, "other-2": false, "stuck/x": false, "m1.pm7": true,
 	} {
-		if got := alive(c.holder); got != c.want {
-			t.Errorf("%+v: %t", c.holder, got)
+		dir := s.Path(scratchName, name)
+		check(t, os.MkdirAll(filepath.Join(dir, "in"), 0o777))
+		if name == "other-2" {
+			check(t, os.Chtimes(filepath.Join(dir, "in"), old, old))
+			check(t, os.Chtimes(dir, old, old))
+		}
+		check(t, s.Sweep())
+		if _, err := os.Stat(dir); (err == nil) != stays {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for range 2 {
+		dir, err := s.Scratch("m/a/1")
+		check(t, err)
+		if filepath.Base(dir) != "m.a.1" || list(t, dir) != "" {
+			t.Errorf("%s: %s", dir, list(t, dir))
+		}
+		check(t, os.WriteFile(filepath.Join(dir, "x"), nil, 0o666))
+	}
+}
+
+func BenchmarkPut(b *testing.B) {
+	s := inMemory(b)
+	var m *Molecule
+	for n := range b.N {
+		if n%4 == 0 {
+			m = molecule(b, s, fmt.Sprint("m", n))
+		}
+		build(b, m, fmt.Sprint("t", n%4), print1, "hello")
+	}
+}
+
+func BenchmarkUntouched(b *testing.B) {
+	s := indexed(b)
+	e, _ := s.Index().Entry("mol_1")
+	for range b.N {
+		if !s.Untouched("mol_1", e) {
+			b.Fatal("touched")
+		}
+	}
+}
+
+func TestRegular(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		leave func(path string) error
+		want  string // of the error
+	}{
+		"file":    {func(p string) error { return os.WriteFile(p, []byte("x"), 0o666) }, ""},
+		"missing": {func(string) error { return nil }, "output o: missing was not written"},
+		"link":    {func(p string) error { return os.Symlink("file", p) }, "a symbolic link"},
+		"folder":  {func(p string) error { return os.Mkdir(p, 0o777) }, "a folder"},
+		"pipe":    {func(p string) error { return unix.Mkfifo(p, 0o666) }, "a named pipe"},
+	} {
+		check(t, c.leave(filepath.Join(dir, name)))
+		err := Regular(dir, map[string]string{"o": name})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if errors.Is(err, os.ErrNotExist) != (name == "missing") {
+			t.Errorf("%s: missing? %v", name, err)
+		}
+		sum, err := Hash(strings.NewReader("x"))
+		check(t, err)
+		if SameContent(filepath.Join(dir, name), sum) != (name == "file") {
+			t.Errorf("%s: the same content?", name)
+		}
+	}
+}
+
+// Other users of the machine may not write there, those of the group may.
+func TestOursAlone(t *testing.T) {
+	s := open(t)
+	check(t, s.Make())
+	for mode, alone := range map[os.FileMode]bool{0o755: true, 0o775: true, 0o777: false, os.ModeSticky | 0o777: true} {
+		check(t, os.Chmod(s.Root(), mode))
+		if err := s.OursAlone(); (err == nil) != alone {
+			t.Errorf("%v: %v", mode, err)
 		}
 	}
 }

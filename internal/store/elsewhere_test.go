@@ -1,0 +1,55 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Two stages that change their names change their results. A present result of another is copied, and
+// not that of the same batch.
+func TestSwappedStages(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	build(t, m, "a", print1, "one")
+	build(t, m, "b", printN("2"), "two")
+	stays := func(string) bool { return false }
+	if m.Find("b", print1, time.Time{}, stays) != nil {
+		t.Error("found what was just made")
+	}
+	for _, c := range []struct{ target, print string }{{"b", print1}, {"a", printN("2")}} {
+		r, where := m.find(c.target, c.print)
+		if where == Nowhere {
+			found := *m.Find(c.target, c.print, time.Now(), stays)
+			found.Target = c.target
+			r = &found
+		}
+		check(t, m.Restore(r))
+	}
+	m = molecule(t, s, "m")
+	for target, want := range map[string]string{"a": "two", "b": "one"} {
+		data, err := os.ReadFile(filepath.Join(s.TargetDir("m", target), "out"))
+		if err != nil || string(data) != want || m.Verify(target, m.Record(target)) != "" {
+			t.Errorf("%s has %q, %v", target, data, err)
+		}
+	}
+}
+
+// What was made by a program that is not the recorded one never was.
+func TestVoid(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	build(t, m, "a", print1, "one")
+	build(t, m, "a", printN("2"), "two")
+	check(t, m.Void("a", printN("2")))
+	for range 2 {
+		if _, where := m.find("a", printN("2")); where != Nowhere || m.Record("a") != nil {
+			t.Errorf("the voided result is there: %d", where)
+		}
+		if _, where := m.find("a", print1); where != Past {
+			t.Errorf("the earlier result: %d", where)
+		}
+		m = molecule(t, s, "m")
+	}
+}
