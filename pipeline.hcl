@@ -7,7 +7,6 @@
 
 pipeline {
   table      = "data/thermo_pm7.csv"
-  artefacts  = "artefacts"
   max_reruns = 3
 }
 

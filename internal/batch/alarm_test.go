@@ -2,13 +2,11 @@ package batch
 
 import (
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"grimperium/csvmerge"
-	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 )
 
@@ -40,14 +38,6 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// alarmBatch is a batch with nothing but what the alarms need.
-func alarmBatch(t *testing.T, a pipeline.Alarms) *Batch {
-	t.Helper()
-	j := journal.Create(filepath.Join(t.TempDir(), "journal.jsonl"))
-	t.Cleanup(func() { j.Close() })
-	return &Batch{Config: Config{Pipeline: &pipeline.Pipeline{Alarms: a}}, began: true, journal: j}
-}
-
 func TestAlarm(t *testing.T) {
 	for name, test := range map[string]struct {
 		alarms   pipeline.Alarms
@@ -63,50 +53,39 @@ func TestAlarm(t *testing.T) {
 		"a small batch, at its end":  {pipeline.Alarms{Failures: 0.05}, 2, 5, 0, true},
 		"one failure in three is no": {pipeline.Alarms{Failures: 0.05}, 3, 3, 0, false},
 	} {
-		b := alarmBatch(t, test.alarms)
-		rang := 0
+		sum, rang := newSummary(0), 0
 		for n := range test.finished {
-			failed := (n+1)%test.every == 0
-			if b.finished(failed); failed {
-				b.sum.Failures = append(b.sum.Failures, Failure{})
+			o := Outcome{Ran: true}
+			if (n+1)%test.every == 0 {
+				o.Failure = &TargetError{}
 			}
-			if err := b.alarm(); err != nil {
-				t.Fatal(err)
-			}
-			if rang == 0 && len(b.sum.Alarms) > 0 {
+			sum.add(o)
+			if _, raised := sum.tooMany(test.alarms.Failures); raised {
 				rang = n + 1
 			}
 		}
-		b.alarmAtEnd()
-		if rang != test.rings || (len(b.sum.Alarms) == 1) != test.atEnd {
-			t.Errorf("%s: after %d molecules %q, want after %d", name, rang, b.sum.Alarms, test.rings)
+		sum.tooManyInAll(test.alarms.Failures)
+		if rang != test.rings || (len(sum.Alarms) == 1) != test.atEnd {
+			t.Errorf("%s: after %d molecules %q, want after %d", name, rang, sum.Alarms, test.rings)
 		}
 	}
 }
 
-func TestAlarmStops(t *testing.T) {
-	b := alarmBatch(t, pipeline.Alarms{Failures: 0.01, Invalid: 0.05, Stop: true})
-	b.finished(true)
-	if err := b.alarm(); err != nil {
-		t.Errorf("one failure: %v", err)
+func TestTooManyInvalid(t *testing.T) {
+	alarms := pipeline.Alarms{Invalid: 0.05, Stop: true}
+	sum := newSummary(40)
+	sum.leaveOut([]csvmerge.Finding{{Line: 2}, {Line: 2}, {Line: 3}})
+	if err := sum.tooManyInvalid(alarms); err != nil || sum.Invalid != 2 {
+		t.Errorf("2 of 40 rows: %v; %d", err, sum.Invalid)
 	}
-	b.finished(true)
-	if err := b.alarm(); !errors.Is(err, ErrAlarm) {
-		t.Errorf("two failures: %v", err)
-	}
-	b.sum.Total = 40
-	b.sum.invalid([]csvmerge.Finding{{Line: 2}, {Line: 2}, {Line: 3}})
-	if err := b.alarmInvalid(); err != nil || b.sum.Invalid != 2 {
-		t.Errorf("2 of 40 rows: %v; %d", err, b.sum.Invalid)
-	}
-	b.sum.invalid([]csvmerge.Finding{{Line: 9}})
-	if err := b.alarmInvalid(); !errors.Is(err, ErrAlarm) {
+	sum.leaveOut([]csvmerge.Finding{{Line: 9}})
+	if err := sum.tooManyInvalid(alarms); !errors.Is(err, ErrAlarm) {
 		t.Errorf("3 of 40 rows: %v", err)
 	}
 }
 
 func TestLine(t *testing.T) {
-	s := Summary{Total: 4, Scheduled: 3, Finished: 3, Counts: map[string]int{"OK": 2}, Failures: []Failure{{Message: `a/x: say "no" (there)`}}, Invalid: 1,
+	s := Summary{Total: 4, Scheduled: 3, Finished: 3, Counts: map[string]int{"OK": 2}, Failures: []string{`a/x: say "no" (there)`}, Invalid: 1,
 		Elapsed: 1500 * time.Millisecond, Seconds: map[string]float64{"x": 3, "y": 1}, Alarms: []string{"one", "two"}}
 	want := `total=4 scheduled=3 finished=3 completed=2 failed=1 skipped=0 invalid=1 elapsed=1.5s slowest=x(75%) failures="1 x: say …" alarm="one; two"`
 	if got := s.Line(); got != want {

@@ -1,10 +1,12 @@
 package batch
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
 	"grimperium/internal/store"
@@ -22,53 +22,51 @@ import (
 
 // programs are the executables that the stages run, and what identifies them.
 type programs struct {
-	mu       sync.Mutex // while they are found
+	index    *store.Index
+	declared map[string]*pipeline.Program
+	key      string
+	mu       sync.Mutex // of the rest, while the programs are found, and of took and trials
 	path     map[string]string
 	identity map[string]string
 	missing  map[string]error
-	key      string
-	// unmatched are the programs whose version_pattern is not in their answer.
-	unmatched []string
+	warnings []string
+	took     time.Duration // to answer, last time
+	trials   []trial       // by scripts, since they were asked for their versions last
 }
 
-// findPrograms finds every program of the pipeline and asks each for its version, unless the index still knows it.
+func newPrograms(p *pipeline.Pipeline, index *store.Index) *programs {
+	return &programs{index: index, declared: p.Programs, path: map[string]string{},
+		identity: map[string]string{}, missing: map[string]error{}}
+}
+
+// findPrograms finds every program of the pipeline and its version. The error is the end of ctx.
 func findPrograms(ctx context.Context, c Config) (*programs, error) {
-	p := &programs{path: map[string]string{}, identity: map[string]string{}, missing: map[string]error{}}
-	needed := map[string]bool{}
+	p := newPrograms(c.Pipeline, c.Index)
+	var needed []string
 	for _, s := range c.Pipeline.Stages {
-		if s.Off() {
-			continue
-		}
-		for _, name := range s.Programs {
-			needed[name] = true
+		if !s.Off() {
+			needed = append(needed, s.Programs...)
 		}
 	}
-	var all errgroup.Group // those that have to be asked take up to a second each
-	for name := range needed {
-		all.Go(func() error {
-			missing, err := p.find(ctx, c.Pipeline.Programs[name], c.Index)
-			if missing != nil {
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				p.missing[name] = missing
-			}
-			return err
-		})
+	slices.Sort(needed)
+	needed = slices.Compact(needed)
+	var all sync.WaitGroup // those that have to be asked take up to a second each
+	for _, name := range needed {
+		all.Go(func() { p.find(ctx, p.declared[name]) })
 	}
-	if err := cmp.Or(all.Wait(), ctx.Err()); err != nil {
-		return nil, err
+	all.Wait()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
-	for _, name := range slices.Sorted(slices.Values(p.unmatched)) {
-		if c.Warn != nil {
-			fmt.Fprintf(c.Warn, "Warning: the version of %s is not what its version_pattern %q expects. All of %q counts.\n", name, c.Pipeline.Programs[name].Pattern, p.identity[name])
-		}
+	for _, text := range slices.Sorted(slices.Values(p.warnings)) {
+		fmt.Fprintln(c.Warn, text)
 	}
 	var key []string
-	for _, name := range slices.Sorted(maps.Keys(needed)) {
+	for _, name := range needed {
 		key = append(key, name, p.identity[name])
 	}
 	if len(p.missing) > 0 {
-		key = append(key, "missing") // what is fresh without them is not remembered as compared with them
+		key = append(key, "missing") // what is up to date without them was not compared with them
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Builtins)) {
 		key = append(key, name, c.Builtins[name].Version)
@@ -77,119 +75,108 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	return p, nil
 }
 
-// find takes the first candidate that can be used. One that couldn't, when it was last asked, is not asked again while
-// its file is the same, unless there is no other. missing says why none can be used; err is of the index, or the batch was stopped.
-func (p *programs) find(ctx context.Context, prog *pipeline.Program, index *store.Index) (missing, err error) {
-	var tried, hopeful, refused []string
+// find takes the first candidate that can be used, or notes why none can.
+func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
+	var asked, tried []string
 	for _, candidate := range prog.Candidates {
-		path, err := runner.Find([]string{candidate})
-		if err != nil {
+		path := runner.Find(candidate)
+		if path == "" {
 			tried = append(tried, candidate+" is not there")
 			continue
 		}
-		id, known := index.Program(cacheName(prog), path)
-		switch {
-		case slices.Contains(hopeful, path) || slices.Contains(refused, path): // "python3" may be /usr/bin/python3
-		case known && id == "":
-			refused = append(refused, path)
-		default:
-			hopeful = append(hopeful, path)
+		if slices.Contains(asked, path) { // "python3" may be /usr/bin/python3
+			continue
 		}
-		if known && id != "" {
-			break
-		}
-	}
-	for _, paths := range [][]string{hopeful, refused} {
-		answers, err := ask(ctx, prog, paths, index)
-		if err != nil {
-			return nil, err
-		}
-		for n, a := range answers {
-			if a.why == "" {
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				id, matched := versionOf(prog, a.text)
-				p.path[prog.Name], p.identity[prog.Name] = paths[n], id
-				if !matched {
-					p.unmatched = append(p.unmatched, prog.Name)
-				}
-				return nil, nil
+		asked = append(asked, path)
+		text, known := p.index.Program(cacheName(prog), path)
+		if !known || text == "" || script(path) {
+			var err error
+			if text, err = p.ask(ctx, prog, path); err != nil {
+				tried = append(tried, err.Error())
+				continue
 			}
-			tried = append(tried, a.why)
 		}
+		id, matched := versionOf(prog, text)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.path[prog.Name], p.identity[prog.Name] = path, id
+		if !matched {
+			p.warnings = append(p.warnings, fmt.Sprintf("Warning: the version of %s is not what its "+
+				"version_pattern %q expects. All of %q counts.", prog.Name, prog.Pattern, id))
+		}
+		return
 	}
-	missing = fmt.Errorf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
+	text := fmt.Sprintf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
 	if prog.Debian != "" {
-		missing = fmt.Errorf("%w\nTo get it on Debian or Ubuntu: mage setup", missing)
+		text += "\nTo get it on Debian or Ubuntu: mage setup"
 	}
 	if prog.Conda != "" {
-		missing = fmt.Errorf("%w\nTo get it with conda: conda install -c conda-forge %s", missing, prog.Conda)
+		text += "\nTo get it with conda: conda install -c conda-forge " + prog.Conda
 	}
-	return missing, nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.missing[prog.Name] = errors.New(text)
+}
+
+// ask asks an executable for its version. The index gets the answer, "" if it can't be used.
+func (p *programs) ask(ctx context.Context, prog *pipeline.Program, path string) (string, error) {
+	begin := time.Now()
+	text, watched, why := identify(ctx, prog, path)
+	p.mu.Lock()
+	p.took = time.Since(begin)
+	p.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case why != nil:
+		text, why = "", fmt.Errorf("%s %w", path, why)
+	}
+	return text, cmp.Or(why, p.index.SetProgram(cacheName(prog), path, text, watched))
+}
+
+// script reports whether an executable is a script. The file of a wrapper tells nothing of the
+// program behind it.
+func script(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 2)
+	_, err = io.ReadFull(f, head)
+	return err == nil && string(head) == "#!"
 }
 
 // cacheName is the index's name of a program that is asked for its version in a certain way.
-func cacheName(prog *pipeline.Program) string {
-	if prog.Pattern != nil {
-		return fmt.Sprintf("%s %q whole", prog.Name, prog.Version)
-	}
-	return fmt.Sprintf("%s %q", prog.Name, prog.Version)
-}
+func cacheName(p *pipeline.Program) string { return fmt.Sprintf("%s %q", p.Name, p.Version) }
 
-// version is what an executable tells of itself, or why it can't be used.
-type version struct{ text, why string }
-
-// versionOf is a program's version in what it told: the part that its pattern means, where there is one. matched is false where that part is not there.
+// versionOf is the version in a program's answer: the part that its pattern means; without that,
+// the first line with "version" in it, or the first line. matched: the pattern, if any, is met.
 func versionOf(prog *pipeline.Program, text string) (id string, matched bool) {
-	if prog.Pattern == nil {
-		return text, true
+	if prog.Pattern != nil {
+		if m := prog.Pattern.FindStringSubmatch(text); m != nil {
+			return cmp.Or(m[min(1, len(m)-1)], m[0]), true
+		}
 	}
-	if m := prog.Pattern.FindStringSubmatch(text); m != nil {
-		return cmp.Or(m[min(1, len(m)-1)], m[0]), true
-	}
-	return versionLine(strings.Split(text, "\n")), false
+	lines := strings.Split(text, "\n")
+	at := slices.IndexFunc(lines, func(l string) bool {
+		return strings.Contains(strings.ToLower(l), "version")
+	})
+	return lines[max(at, 0)], prog.Pattern == nil
 }
 
-// versionLine is the first line with "version" in it, else the first line.
-func versionLine(lines []string) string {
-	if i := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(strings.ToLower(l), "version") }); i >= 0 {
-		return lines[i]
-	}
-	return lines[0]
-}
-
-// ask gives the version of each of the executables, from the index where that has it. The others are asked at the same time: a Python
-// takes a while to find out that it lacks a module.
-func ask(ctx context.Context, prog *pipeline.Program, paths []string, index *store.Index) ([]version, error) {
-	answers := make([]version, len(paths))
-	var all errgroup.Group
-	for n, path := range paths {
-		all.Go(func() error {
-			a := &answers[n]
-			if id, known := index.Program(cacheName(prog), path); known && id != "" {
-				a.text = id
-				return nil
-			}
-			id, watched, err := identify(ctx, prog, path)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err != nil {
-				id, a.why = "", fmt.Sprintf("%s %v", path, err)
-			}
-			a.text = id
-			return index.SetProgram(cacheName(prog), path, id, watched)
-		})
-	}
-	return answers, all.Wait()
-}
-
-// identify asks a program for its version: the first line of its output that has "version" in it, else the first line; all lines where a pattern finds it. Further lines that are names of
-// existing files name what is watched for changes beside the executable (a Python module). Without a version
-// command the content of the executable is its identity.
-func identify(ctx context.Context, prog *pipeline.Program, path string) (text string, watched []string, err error) {
+// identify asks a program for its version: its answer, at most 1000 lines. Lines that are names of
+// existing files name what is watched for changes beside the executable (a Python module). Without
+// a version command the content of the executable counts.
+func identify(ctx context.Context, prog *pipeline.Program, path string) (
+	text string, watched []string, err error) {
 	if prog.Version == nil {
-		sum, err := hashExecutable(path)
+		f, err := os.Open(path)
+		if err != nil {
+			return "", nil, err
+		}
+		defer f.Close()
+		sum, err := store.Hash(f)
 		return "sha256 " + sum, nil, err
 	}
 	dir, err := os.MkdirTemp("", "grimperium-version-")
@@ -198,70 +185,31 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (text st
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "version")
-	res, err := runner.Run(ctx, runner.Command{Path: path, Args: prog.Version, Dir: dir, Env: environment(nil), Stdout: out, Stderr: out, Timeout: time.Minute, MaxBytes: 1 << 20})
-	if err != nil {
-		return "", nil, err
-	}
-	data, err := os.ReadFile(out)
-	if err != nil {
+	res, err := runner.Run(ctx, runner.Command{Path: path, Args: prog.Version, Dir: dir,
+		Env: environment([]string{"TMPDIR=" + dir}), Stdout: out, Stderr: out,
+		Timeout: time.Minute, MaxBytes: 1 << 20})
+	data, readErr := os.ReadFile(out)
+	if err = cmp.Or(err, readErr); err != nil {
 		return "", nil, err
 	}
 	var lines []string
-	for l := range strings.Lines(string(data)) {
-		if l = strings.Trim(l, " \t\r\n*|-="); l != "" {
-			lines = append(lines, strings.ToValidUTF8(l, "?"))
-		}
-	}
-	if !res.OK() {
-		last := ""
-		if len(lines) > 0 {
-			last = ": " + lines[len(lines)-1]
-		}
-		return "", nil, fmt.Errorf("%s when asked for its version%s", res, last)
-	}
-	lines = slices.DeleteFunc(lines, func(l string) bool {
-		info, err := os.Stat(l)
-		isFile := err == nil && info.Mode().IsRegular() && filepath.IsAbs(l)
-		if isFile {
+	for l := range bytes.Lines(data) {
+		l := strings.ToValidUTF8(strings.Trim(string(l), " \t\r\n*|-="), "?")
+		if info, err := os.Stat(l); err == nil && info.Mode().IsRegular() && filepath.IsAbs(l) {
 			watched = append(watched, l)
+		} else if l != "" {
+			lines = append(lines, l)
 		}
-		return isFile
-	})
+	}
 	switch {
+	case !res.OK() && len(lines) > 0:
+		return "", nil, fmt.Errorf("%s when asked for its version: %s", res, lines[len(lines)-1])
+	case !res.OK():
+		return "", nil, fmt.Errorf("%s when asked for its version", res)
 	case len(lines) == 0:
 		return "", nil, errors.New("prints nothing when asked for its version")
-	case prog.Pattern != nil:
-		return strings.Join(lines[:min(len(lines), 1000)], "\n"), watched, nil
 	}
-	return versionLine(lines), watched, nil
-}
-
-func hashExecutable(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return store.Hash(f)
-}
-
-// environment is the batch's own with one thread for every library that starts threads, unless set says otherwise: what the
-// user's shell happens to hold must not change a result.
-func environment(set []string) []string {
-	own := append([]string{"OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"}, set...)
-	var out []string
-	name := func(kv string) string { n, _, _ := strings.Cut(kv, "="); return n }
-	for _, kv := range os.Environ() {
-		if !slices.ContainsFunc(own, func(o string) bool { return name(o) == name(kv) }) {
-			out = append(out, kv)
-		}
-	}
-	for i, kv := range own {
-		if !slices.ContainsFunc(own[i+1:], func(o string) bool { return name(o) == name(kv) }) {
-			out = append(out, kv)
-		}
-	}
-	return out
+	return strings.Join(lines[:min(len(lines), 1000)], "\n"), watched, nil
 }
 
 // Missing returns the programs of a pipeline that can't be used on this machine.
@@ -272,12 +220,12 @@ func Missing(ctx context.Context, p *pipeline.Pipeline) ([]*pipeline.Program, er
 	}
 	index := st.Index()
 	index.ReadOnly = true
-	found, err := findPrograms(ctx, Config{Pipeline: p, Index: index})
+	found, err := findPrograms(ctx, Config{Pipeline: p, Index: index, Warn: io.Discard})
 	if err != nil {
 		return nil, err
 	}
 	var out []*pipeline.Program
-	for _, name := range sortedNames(found.missing) {
+	for _, name := range slices.Sorted(maps.Keys(found.missing)) {
 		out = append(out, p.Programs[name])
 	}
 	return out, nil

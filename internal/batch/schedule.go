@@ -1,49 +1,66 @@
 package batch
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
 
-// schedule returns the molecules that have something to do, the failed ones first, then the others, in table order or by size, and those
-// that have nothing to do unless somebody has touched their files.
-func (b *Batch) schedule() (todo []string, perhaps []unsure, err error) {
-	bad, err := b.findings()
+// plan is what a batch has to do.
+type plan struct {
+	now   []string // molecules to be visited, in this order
+	maybe []string // molecules that are up to date if nobody has touched their files
+	sizes map[string][]float64
+}
+
+// lookFirst is of how many molecules the files are looked at before anything starts: 1 ms of work.
+const lookFirst = 200
+
+// schedule finds the molecules that have something to do. It changes nothing.
+func (b *Batch) schedule(ctx context.Context) (*plan, error) {
+	bad, err := b.unusable()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	only, err := b.only()
-	if err != nil {
-		return nil, nil, err
-	}
-	var rows []int // of those that have something to do
-	for i := range b.Table.Len() {
-		id := b.Table.ID(i)
-		if (only != nil && !only[id]) || bad[id] {
-			continue
+	only := map[string]bool{}
+	for _, id := range b.Only {
+		if _, ok := b.Table.Lookup(id); !ok {
+			return nil, fmt.Errorf("-only: the table %s has no molecule %q", b.shownTable(), id)
 		}
-		status := b.Table.Status(i)
-		if (status == csvmerge.OK || status == csvmerge.Skip) && !b.again(i) && b.Index.Known(id, b.key(i, b.row(i))) {
-			perhaps = append(perhaps, unsure{id, status == csvmerge.Skip})
-		} else {
+		only[id] = true
+	}
+	p := &plan{sizes: map[string][]float64{}}
+	var rows []int // of the molecules that have something to do
+	for i := range b.Table.Len() {
+		switch id := b.Table.ID(i); {
+		case bad[id] || len(only) > 0 && !only[id]:
+		case b.upToDate(i):
+			p.maybe = append(p.maybe, id)
+		case b.byHand(i):
+			b.sum.ByHand++
+		default:
 			rows = append(rows, i)
 		}
 	}
-	if len(perhaps) <= atOnce {
-		for _, id := range b.stale(perhaps) {
+	if len(p.maybe) <= lookFirst || len(b.visitor.Programs.missing) > 0 {
+		touched := b.touched(ctx, p.maybe)
+		for _, id := range touched {
 			i, _ := b.Table.Lookup(id)
 			rows = append(rows, i)
 		}
-		perhaps = nil
+		b.countUpToDate(p.maybe, touched)
+		p.maybe = nil
 		slices.Sort(rows)
 	}
 	sizes := make([][]float64, b.Table.Len())
@@ -53,7 +70,7 @@ func (b *Batch) schedule() (todo []string, perhaps []unsure, err error) {
 		return found
 	})
 	if err := b.refuse(problems); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, f := range problems {
 		bad[f.ID] = true
@@ -61,153 +78,191 @@ func (b *Batch) schedule() (todo []string, perhaps []unsure, err error) {
 	var failed, others []string
 	for _, i := range rows {
 		id := b.Table.ID(i)
-		if bad[id] {
-			continue
-		}
-		b.measure(id, sizes[i])
-		if b.Table.Status(i) == csvmerge.Rerun {
+		switch p.sizes[id] = sizes[i]; {
+		case bad[id]:
+		case b.Table.Status(i) == csvmerge.Rerun:
 			failed = append(failed, id)
-		} else {
+		default:
 			others = append(others, id)
 		}
 	}
-	return b.inOrder(failed, others), perhaps, nil
+	p.order(failed, others, b.Pipeline.SmallestFirst, b.jobs())
+	return p, nil
 }
 
-// atOnce is of how many molecules the files are looked at before anything starts, which takes a thousandth of a second.
-const atOnce = 200
+// atEnd is how many molecules for each job are taken by size at the end of a batch.
+const atEnd = 8
 
-// part is of how many molecules the files are looked at by one core before it may be given to a program.
-const part = 20
-
-// unsure is a molecule that is up to date if nobody has touched its files.
-type unsure struct {
-	id      string
-	skipped bool
+// order puts the failed molecules first. With several jobs the largest of the last molecules are
+// taken first, so that none of them keeps the batch waiting when all others are done.
+func (p *plan) order(failed, others []string, smallestFirst bool, jobs int) {
+	bySize := func(ids []string, sign int) {
+		slices.SortStableFunc(ids, func(x, y string) int {
+			s, t := p.sizes[x], p.sizes[y]
+			return cmp.Or(cmp.Compare(min(len(t), 1), min(len(s), 1)), sign*slices.Compare(s, t))
+		})
+	}
+	if smallestFirst {
+		bySize(failed, 1)
+		bySize(others, 1)
+	}
+	if last := min(atEnd*jobs, len(others)); jobs > 1 && len(failed)+len(others) > jobs {
+		bySize(others[len(others)-last:], -1)
+	}
+	p.now = append(failed, others...)
 }
 
-// stale looks at the files of molecules that are up to date otherwise, and returns those that were touched.
-func (b *Batch) stale(all []unsure) []string {
-	touched := make([]bool, len(all))
-	var next atomic.Int64
+// work is the sum of the weights of the scheduled molecules, for the estimate of the time.
+func (p *plan) work(ids []string) (sum float64) {
+	for _, id := range ids {
+		sum += journal.Weight(p.sizes[id])
+	}
+	return sum
+}
+
+// upToDate reports whether the index has nothing else of the molecule of a row than the row and the
+// pipeline have now. Its files may have been touched. A target that failed is looked at if it is to
+// be tried again, or may have more time.
+func (b *Batch) upToDate(i int) bool {
+	if status := b.Table.Status(i); status != csvmerge.OK && status != csvmerge.Skip ||
+		b.retried(i) || b.mayHaveTime(i) {
+		return false
+	}
+	e, ok := b.Index.Entry(b.Table.ID(i))
+	return ok && e.Key == b.key(i) && e.Row == b.rowHash(i)
+}
+
+// mayHaveTime reports whether a target of a row's molecule gave up, and may have more time now.
+func (b *Batch) mayHaveTime(i int) bool { return len(b.Timeouts) > 0 && b.gaveUp(i) }
+
+// byHand reports whether a person wrote Skip into a row: the molecule's log knows of no such failure.
+func (b *Batch) byHand(i int) bool {
+	if b.Table.Status(i) != csvmerge.Skip || b.retried(i) {
+		return false
+	}
+	m, _ := b.Store.Molecule(b.Table.ID(i))
+	return m != nil && (m.Row() == nil || m.Row().Status != csvmerge.Skip.String())
+}
+
+// gaveUp reports whether a row's molecule has a target that failed and is not tried again by
+// itself: it is skipped, or its result is without that target.
+func (b *Batch) gaveUp(i int) bool {
+	status := b.Table.Status(i)
+	return status == csvmerge.Skip ||
+		(status == csvmerge.OK && b.Table.Cell(i, "error_message").Text != "")
+}
+
+// retried reports whether a row is one that Config.Retry means: of those that gave up a target,
+// all, the ones that failed in a stage, or the ones with a text in their message, in any case.
+func (b *Batch) retried(i int) bool {
+	if b.Retry == "" || !b.gaveUp(i) {
+		return false
+	}
+	message := b.Table.Cell(i, "error_message").Text
+	if b.Pipeline.Stage(b.Retry) != nil {
+		stage, _ := Reason(message)
+		return stage == b.Retry
+	}
+	return b.Retry == "all" || strings.Contains(strings.ToLower(message), strings.ToLower(b.Retry))
+}
+
+// countUpToDate counts molecules that turned out to be up to date, all but the touched ones.
+func (b *Batch) countUpToDate(ids, touched []string) {
+	b.sum.Fresh += len(ids) - len(touched)
+	for _, id := range ids {
+		i, ok := b.Table.Lookup(id)
+		if ok && b.Table.Status(i) == csvmerge.Skip && !slices.Contains(touched, id) {
+			b.sum.Skipped++
+		}
+	}
+}
+
+// touched looks at the files of molecules that are up to date otherwise, on all cores, and returns
+// those whose files are others.
+func (b *Batch) touched(ctx context.Context, ids []string) (out []string) {
+	entries, other := make([]store.Entry, len(ids)), make([]bool, len(ids))
+	for n, id := range ids {
+		entries[n], _ = b.Index.Entry(id)
+	}
 	var lookers sync.WaitGroup
-	for core := range runtime.GOMAXPROCS(0) {
+	cores := runtime.GOMAXPROCS(0)
+	for first := range min(cores, len(ids)) {
 		lookers.Go(func() {
-			for {
-				from := int(next.Add(part)) - part
-				if from >= len(all) {
-					return
-				}
-				release := func() {}
-				if core < b.jobs() { // one of the cores that programs have, unless none runs
-					release, _ = b.cores.take(context.Background(), 1)
-				}
-				for n := from; n < min(from+part, len(all)); n++ {
-					touched[n] = !b.Index.Untouched(all[n].id)
-				}
-				release()
+			for n := first; n < len(ids) && ctx.Err() == nil; n += cores {
+				other[n] = !b.Store.Untouched(ids[n], entries[n])
 			}
 		})
 	}
 	lookers.Wait()
-	var out []string
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for n, u := range all {
-		switch {
-		case touched[n]:
-			out = append(out, u.id)
-		case u.skipped:
-			b.sum.Skipped++
-			fallthrough
-		default:
-			b.sum.Fresh++
+	for n, id := range ids {
+		if other[n] {
+			out = append(out, id)
 		}
 	}
 	return out
 }
 
-// findings reports the rows that can't be used; under permissive they are returned to be left out.
-func (b *Batch) findings() (map[string]bool, error) {
+// unusable reports the rows that can't be used; under permissive they are returned to be left out.
+func (b *Batch) unusable() (map[string]bool, error) {
 	bad := map[string]bool{}
 	var severe []csvmerge.Finding
 	fatal := false
 	for _, f := range b.Table.Check() {
-		if f.Warning {
-			continue
+		if f.Swallow { // rows that nobody else would miss
+			b.warn(b.findingText(f))
 		}
-		fatal = fatal || f.Fatal
-		bad[f.ID] = true
-		severe = append(severe, f)
+		if !f.Warning {
+			fatal = fatal || f.Fatal
+			bad[f.ID] = true
+			severe = append(severe, f)
+		}
 	}
-	if err := b.refuse(severe); err != nil {
-		return nil, err
+	err := b.refuse(severe)
+	if fatal { // -permissive is no way out
+		err = fmt.Errorf("%s: nothing was run, because every molecule needs a mol_id of its own "+
+			"that can be the name of a folder", b.shownTable())
 	}
-	if fatal {
-		return nil, fmt.Errorf("%s: nothing was run, because every molecule needs a mol_id of its own that can be the name of a folder", shown(b.Table.Path()))
-	}
-	return bad, nil
+	return bad, err
 }
 
 func (b *Batch) refuse(found []csvmerge.Finding) error {
-	if len(found) == 0 {
-		return nil
-	}
 	const most = 20
-	for n, f := range found {
-		if n == most {
-			fmt.Fprintf(b.Warn, "... and %d more\n", len(found)-most)
-			break
-		}
-		fmt.Fprintf(b.Warn, "%s:%d: %s\n", shown(b.Table.Path()), f.Line, findingText(f))
+	for _, f := range found[:min(len(found), most)] {
+		fmt.Fprintln(b.Warn, b.findingText(f))
 	}
-	b.sum.invalid(found)
-	if !b.Permissive {
-		return ErrRows
+	if len(found) > most {
+		fmt.Fprintf(b.Warn, "... and %d more\n", len(found)-most)
+	}
+	b.sum.leaveOut(found)
+	if len(found) > 0 && !b.Permissive {
+		return errors.New("nothing was run, because rows of the table can't be used: " +
+			"mend them, or leave them out with -permissive")
 	}
 	return nil
 }
 
-func findingText(f csvmerge.Finding) string {
-	var parts []string
-	if f.ID != "" {
-		parts = append(parts, f.ID)
-	}
-	if f.Column != "" {
-		parts = append(parts, f.Column)
-	}
-	text := strings.Join(append(parts, f.Problem), ": ")
+func (b *Batch) shownTable() string { return ShownPath(b.Table.Path()) }
+
+func (b *Batch) findingText(f csvmerge.Finding) string {
+	parts := []string{fmt.Sprintf("%s:%d", b.shownTable(), f.Line), f.ID, f.Column, f.Problem}
+	parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
+	text := strings.Join(parts, ": ")
 	if f.Want != "" {
 		text += " (" + f.Want + ")"
 	}
 	return text
 }
 
-// Precheck evaluates the molecule block for a row before anything runs: what is wrong with it, and the molecule as Pipeline.Check gives it.
-func Precheck(p *pipeline.Pipeline, t *csvmerge.Table, i int) ([]csvmerge.Finding, *pipeline.Molecule) {
+// Precheck says what is wrong with a row, by the molecule block, and gives its molecule as
+// Pipeline.Check does.
+func Precheck(p *pipeline.Pipeline, t *csvmerge.Table, i int) (
+	out []csvmerge.Finding, m *pipeline.Molecule) {
 	problems, m := p.Check(cells(t, i, p.Checked))
-	var out []csvmerge.Finding
 	for _, problem := range problems {
 		out = append(out, csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Problem: problem})
 	}
 	return out, m
 }
-
-func (b *Batch) only() (map[string]bool, error) {
-	if len(b.Only) == 0 {
-		return nil, nil
-	}
-	set := map[string]bool{}
-	for _, id := range b.Only {
-		if _, ok := b.Table.Lookup(id); !ok {
-			return nil, fmt.Errorf("-only: the table %s has no molecule %q", shown(b.Table.Path()), id)
-		}
-		set[id] = true
-	}
-	return set, nil
-}
-
-func (b *Batch) cells(i int) map[string]any { return cells(b.Table, i, b.Pipeline.Columns) }
 
 // cells returns the cells of a row in these columns.
 func cells(t *csvmerge.Table, i int, columns []string) map[string]any {
@@ -218,47 +273,47 @@ func cells(t *csvmerge.Table, i int, columns []string) map[string]any {
 	return out
 }
 
-// row is what the table says of a molecule's results: its status, its message, its reruns where they matter, and its merged cells.
-func (b *Batch) row(i int) string {
-	parts := make([]string, 3, len(b.Pipeline.Merged)+3)
-	parts[0], parts[1] = b.Table.Status(i).String(), b.Table.Cell(i, "error_message").Text
-	if b.gaveUp(i) { // looked at again with another max_reruns
-		parts[2] = fmt.Sprint(b.Pipeline.MaxReruns)
-	}
-	if b.Table.Status(i) == csvmerge.Skip { // and with other reruns in the row, which a person edited
-		parts[2] += " " + b.Table.Cell(i, "reruns").Text
-	}
-	for _, c := range b.Pipeline.Merged {
-		parts = append(parts, b.Table.Cell(i, c).Text)
-	}
-	return strings.Join(parts, "\x00") // which no cell has in it
+// row is the molecule of a row of the table, for a visit.
+func (b *Batch) row(i int, size []float64) Row {
+	id := b.Table.ID(i)
+	r := Row{ID: id, Cells: cells(b.Table, i, b.Pipeline.Columns), Status: b.Table.Status(i),
+		Retry: b.retried(i), Died: b.died[id], Size: size, Key: b.key(i)}
+	r.Reruns = b.reruns(i)
+	r.Known, _ = b.Index.Entry(id)
+	return r
 }
 
-// key stands for everything that a molecule's freshness is compared with, if its row says this.
-func (b *Batch) key(i int, row string) [16]byte {
-	parts := make([]string, 0, len(b.Pipeline.Columns)+3)
-	parts = append(parts, b.Pipeline.Key, b.programs.key, row)
+// hasText reports whether a cell has a text, spaces around it aside.
+func (b *Batch) hasText(i int, column, text string) bool {
+	return strings.TrimSpace(b.Table.Cell(i, column).Text) == text
+}
+
+func (b *Batch) reruns(i int) int {
+	n, _ := b.Table.Value(i, "reruns").(int64)
+	return int(n)
+}
+
+// key stands for everything that decides whether a molecule is up to date, its row's results aside.
+func (b *Batch) key(i int) [16]byte {
+	parts := []string{b.Pipeline.Key, b.visitor.Programs.key}
 	for _, c := range b.Pipeline.Columns {
 		parts = append(parts, fmt.Sprint(b.Table.Value(i, c)))
 	}
 	return store.Key(parts...)
 }
 
-// recall returns the cells that the molecule of a row had when it was last found fresh, if nothing but its results' cells and status has changed
-// since: the table is an old copy, say. Nothing needs to be evaluated then; nil otherwise.
-func (b *Batch) recall(i int) map[string]string {
-	id := b.Table.ID(i)
-	row := b.Index.Row(id)
-	parts := strings.Split(row, "\x00")
-	if parts[0] != csvmerge.OK.String() || len(parts) != len(b.Pipeline.Merged)+3 || b.died[id] != "" || b.retried(i) || !b.Index.Fresh(id, b.key(i, row)) {
-		return nil
+// rowHash stands for what the table says of a molecule's results.
+func (b *Batch) rowHash(i int) uint64 {
+	parts := []string{b.Table.Status(i).String(), b.Table.Cell(i, "error_message").Text, ""}
+	if b.gaveUp(i) { // looked at again with another max_reruns
+		parts[2] = fmt.Sprint(b.Pipeline.MaxReruns)
 	}
-	if parts[1] != "" && (len(b.Timeouts) > 0 || parts[2] != fmt.Sprint(b.Pipeline.MaxReruns)) {
-		return nil // what was left out may have an attempt now
+	if b.Table.Status(i) == csvmerge.Skip { // a person may have set its reruns back
+		parts[2] += " " + b.Table.Cell(i, "reruns").Text
 	}
-	cells := map[string]string{"error_message": parts[1]}
-	for n, c := range b.Pipeline.Merged {
-		cells[c] = parts[n+3]
+	for _, c := range b.Pipeline.Merged {
+		parts = append(parts, b.Table.Cell(i, c).Text)
 	}
-	return cells
+	sum := store.Key(parts...)
+	return binary.LittleEndian.Uint64(sum[:])
 }

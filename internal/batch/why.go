@@ -8,143 +8,111 @@ import (
 	"strings"
 
 	"grimperium/internal/packed"
-	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
 
-// Why tells of each target of a molecule, or of one, whether it is fresh, and what changed where it is not. It writes nothing.
-func (b *Batch) Why(w io.Writer, id, target string) error {
+// Why shows which targets of a molecule are up to date, or one of them, and what changed for the
+// others. It changes nothing.
+func (b *Batch) Why(w io.Writer, id, only string) error {
 	i, ok := b.Table.Lookup(id)
 	if !ok {
-		return fmt.Errorf("the table %s has no molecule %q", shown(b.Table.Path()), id)
+		return fmt.Errorf("the table %s has no molecule %q", b.shownTable(), id)
 	}
 	problems, _ := Precheck(b.Pipeline, b.Table, i)
 	for _, problem := range problems {
 		fmt.Fprintf(w, "%s can't be computed: %s\n", id, problem.Problem)
 	}
-	v, err := b.visit(i)
+	t, err := b.visitor.begin(b.row(i, nil))
 	if err != nil {
 		return err
 	}
-	found := false
-	line := func(name, text string) {
-		if target == "" || name == target || strings.HasPrefix(name, target+"/") {
-			found = true
-			fmt.Fprintf(w, "%-10s %s\n", name, text)
+	if b.byHand(i) {
+		fmt.Fprintf(w, "%s is left out: a person wrote Skip into its row\n", id)
+	}
+	b.printSettings(w)
+	t.log.Vouch(t.Row.Known)
+	if t.m, err = b.Pipeline.Molecule(t.Row.Cells); err != nil {
+		return err
+	}
+	var order []string
+	texts := map[string]string{}
+	err = t.walk(func(g *target) error {
+		if texts[g.name] == "" {
+			order = append(order, g.name)
+		}
+		texts[g.name] = t.explain(g)
+		return nil
+	})
+	if merged, mergeErr := t.m.Merge(t.Failure != nil); err == nil && mergeErr == nil {
+		if columns := b.differing(i, merged); len(columns) > 0 {
+			order = append(order, "merge")
+			texts["merge"] = "the row is written again: " + strings.Join(columns, ", ")
 		}
 	}
-	stale := map[string]bool{}
-	for _, s := range b.Pipeline.Stages {
-		if err := b.whyStage(v, s, stale, line); err != nil {
-			return err
+	order = slices.DeleteFunc(order, func(name string) bool {
+		return only != "" && name != only && !strings.HasPrefix(name, only+"/")
+	})
+	for _, name := range order {
+		fmt.Fprintf(w, "%-10s %s\n", name, texts[name])
+	}
+	if err == nil && len(order) == 0 {
+		err = fmt.Errorf("%s has no target %q", id, only)
+	}
+	return err
+}
+
+// explain says of a target whether it is up to date.
+func (t *visit) explain(g *target) string {
+	last, text := t.log.Record(g.name), judgements[g.action]+g.reason
+	switch g.action {
+	case fresh:
+		g.rec = last
+		for _, w := range last.Warnings {
+			text += "\n             warning: " + w
 		}
+	case run:
+		text += t.changedFiles(g, last)
 	}
-	if !found {
-		return fmt.Errorf("%s has no target %q", id, target)
-	}
-	return nil
+	return text
 }
 
-func (b *Batch) whyStage(v *visit, s *pipeline.Stage, stale map[string]bool, line func(name, text string)) error {
-	if on, err := v.m.Enabled(s); err == nil && !on {
-		line(s.Name, "turned off")
-		return nil
-	}
-	if up := slices.IndexFunc(s.DependsOn, func(d string) bool { return stale[d] }); up >= 0 {
-		stale[s.Name] = true
-		line(s.Name, v.behind(s, s.DependsOn[up]))
-		return nil
-	}
-	n, err := v.m.Instances(s)
-	if err != nil {
-		line(s.Name, "can't be described: "+err.Error())
-		stale[s.Name] = true
-		return nil
-	}
-	results := make([]pipeline.Result, n)
-	verdicts, errs := b.judgeAll(v, s, n)
-	for i, d := range verdicts {
-		name := s.Instance(i)
-		rec := v.man.Targets[name]
-		results[i] = b.result(v, s, i, rec)
-		switch {
-		case errs[i] != nil:
-			line(name, "can't be described: "+errs[i].Error())
-			stale[s.Name] = true
-		case d.action == fresh:
-			line(name, "fresh"+warningsOf(rec))
-		case v.m.LeftOut(s, i):
-			line(name, "left out: "+d.reason)
-			results[i].Status = pipeline.StatusLeftOut
-		case d.action == leave:
-			line(name, "failed, left out: "+d.reason)
-			results[i].Status = pipeline.StatusLeftOut
-		default:
-			stale[s.Name] = true
-			line(name, whyText(d)+b.changedFiles(v.id, name, rec, d))
-		}
-	}
-	if !stale[s.Name] {
-		v.m.Set(s, results)
-	}
-	return nil
+var judgements = map[action]string{
+	fresh: "up to date", off: "turned off", none: "left out: ", leave: "failed, left out: ",
+	skip: "skipped: ", broken: "can't be described: ", run: "stale: ",
+	read:    "up to date, but its values are read again: ",
+	restore: "stale, an earlier result comes back: ",
 }
 
-// behind tells of a stage that can't be judged before another has run.
-func (v *visit) behind(s *pipeline.Stage, up string) string {
-	if v.man.Targets[s.Name] == nil && len(v.man.Instances(s.Name)) == 0 {
-		return "never built; runs after " + up
-	}
-	return "runs if " + up + " gives something else"
-}
+// maxCompared is how large a written file is that is compared, in bytes.
+const maxCompared = 16 << 20
 
-func whyText(d verdict) string {
-	switch d.action {
-	case read:
-		return "fresh, but its values are read again: " + d.reason
-	case restore:
-		return "stale, an earlier result comes back: " + d.reason
-	case skip:
-		return "skipped: " + d.reason
-	}
-	return "stale: " + d.reason
-}
-
-// maxDeck is how large a written file is that is compared, in bytes.
-const maxDeck = 16 << 20
-
-// changedFiles shows the lines in which a written file differs from the one that the recorded result was made with.
-func (b *Batch) changedFiles(mol, name string, rec *store.Record, d verdict) string {
-	if rec == nil || rec.Outcome != store.OK {
+// changedFiles shows the lines in which written files differ from those of the recorded result.
+func (t *visit) changedFiles(g *target, last *store.Record) string {
+	if last == nil || last.Outcome != store.OK {
 		return ""
 	}
 	var text strings.Builder
-	for _, f := range d.task.Files {
-		old, err := packed.ReadFile(filepath.Join(b.Store.TargetDir(mol, name), f.Name), maxDeck)
+	for _, f := range g.task.Files {
+		name := filepath.Join(t.Store.TargetDir(t.Row.ID, g.name), f.Name)
+		old, err := packed.ReadFile(name, maxCompared)
 		if !f.Keep || err != nil || string(old) == string(f.Content) {
 			continue
 		}
 		was, is := strings.Split(string(old), "\n"), strings.Split(string(f.Content), "\n")
+		was = append(was, make([]string, max(0, len(is)-len(was)))...)
+		is = append(is, make([]string, max(0, len(was)-len(is)))...)
 		const most = 6
-		shown := 0
-		for n := range max(len(was), len(is)) {
-			o, i := at(was, n), at(is, n)
-			if o == i {
+		changed := 0
+		for n := range was {
+			if was[n] == is[n] {
 				continue
 			}
-			if shown++; shown > most {
+			if changed++; changed > most {
 				text.WriteString("\n             ...")
 				break
 			}
-			fmt.Fprintf(&text, "\n             %s:%d  %q → %q", f.Name, n+1, o, i)
+			fmt.Fprintf(&text, "\n             %s:%d  %q → %q", f.Name, n+1, was[n], is[n])
 		}
 	}
 	return text.String()
-}
-
-func at(lines []string, n int) string {
-	if n < len(lines) {
-		return lines[n]
-	}
-	return ""
 }

@@ -72,7 +72,12 @@ func toGo(v cty.Value) (any, error) {
 		if !finite(v) {
 			return nil, errInfinite
 		}
-		return toFloat(v), nil
+		x := toFloat(v)
+		if whole(v) && !number(x).RawEquals(v) {
+			return nil, fmt.Errorf("a whole number has more digits than are kept: %s; write it as a text",
+				v.AsBigFloat().Text('f', 0))
+		}
+		return x, nil
 	case t.IsListType() || t.IsTupleType() || t.IsSetType():
 		out := make([]any, 0, v.LengthInt())
 		for _, e := range v.AsValueSlice() {
@@ -95,6 +100,12 @@ func toGo(v cty.Value) (any, error) {
 		return out, nil
 	}
 	return nil, fmt.Errorf("%s can't be kept", aType(t))
+}
+
+// whole reports whether a finite number is a whole one below 1e21: all of its digits are written.
+func whole(v cty.Value) bool {
+	f := new(big.Float).Abs(v.AsBigFloat())
+	return f.IsInt() && f.Sign() > 0 && f.Cmp(big.NewFloat(1e21)) < 0
 }
 
 func toFloat(v cty.Value) float64 {

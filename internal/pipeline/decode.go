@@ -20,7 +20,7 @@ var (
 		{Type: "pipeline"}, {Type: "locals"}, {Type: "molecule"}, {Type: "merge"},
 		{Type: "variable", LabelNames: []string{"name"}}, {Type: "program", LabelNames: []string{"name"}}, {Type: "stage", LabelNames: []string{"name"}},
 	}}
-	pipelineSchema  = attributes("table", "artefacts", "max_reruns", "jobs", "env", "max_failures", "max_invalid", "when_exceeded", "order")
+	pipelineSchema  = attributes("table", "artefacts", "max_reruns", "jobs", "env", "max_failures", "max_invalid", "max_recompute", "when_exceeded", "order")
 	variableSchema  = withBlocks(attributes("description", "default", "type"), "validation")
 	programSchema   = attributes("path", "version", "version_pattern", "debian", "conda")
 	moleculeSchema  = withBlocks(attributes("size"), "precondition")
@@ -147,6 +147,7 @@ func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
 
 func (p *Pipeline) setDefaults() {
 	p.Table, p.Artefacts, p.MaxReruns, p.Jobs = p.rooted("data/thermo_pm7.csv"), p.rooted("artefacts"), 3, 1
+	p.MaxRecompute = 0.5
 }
 
 func (p *Pipeline) rooted(name string) string {
@@ -265,7 +266,7 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 // decodeAlarms reads what a batch raises an alarm about.
 func (p *Pipeline) decodeAlarms(attrs hcl.Attributes) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for name, into := range map[string]*float64{"max_failures": &p.Alarms.Failures, "max_invalid": &p.Alarms.Invalid} {
+	for name, into := range map[string]*float64{"max_failures": &p.Alarms.Failures, "max_invalid": &p.Alarms.Invalid, "max_recompute": &p.MaxRecompute} {
 		a := attrs[name]
 		if a == nil {
 			continue

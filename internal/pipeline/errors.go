@@ -156,13 +156,24 @@ func (p *Pipeline) plain(diags hcl.Diagnostics) error {
 		if d.Subject == nil {
 			return errors.New(text)
 		}
-		return fmt.Errorf("%s:%d: %s", d.Subject.Filename, d.Subject.Start.Line, text)
+		return &EvalError{d.Subject.Filename, d.Subject.Start.Line, errors.New(text)}
 	}
 	return nil
 }
 
+// EvalError is a mistake in an expression that a molecule's values brought to light. What a function
+// says of a program's output is none.
+type EvalError struct {
+	Path string
+	Line int
+	Err  error
+}
+
+func (e *EvalError) Error() string { return fmt.Sprintf("%s:%d: %v", e.Path, e.Line, e.Err) }
+func (e *EvalError) Unwrap() error { return e.Err }
+
 func (p *Pipeline) at(e hcl.Expression, err error) error {
-	return fmt.Errorf("%s:%d: %w", p.Path, e.Range().Start.Line, err)
+	return &EvalError{p.Path, e.Range().Start.Line, err}
 }
 
 // convertTo is convert.Convert with an error in the user's words.

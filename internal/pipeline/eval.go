@@ -212,7 +212,7 @@ func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, er
 	if len(salvaged) > 0 {
 		extra["salvaged"] = fromGo(salvaged)
 	}
-	used := map[string]Input{}
+	used := &uses{}
 	if err := m.timeout(t, s, extra); err != nil {
 		return nil, err
 	}
@@ -237,13 +237,11 @@ func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, er
 		}
 		for _, w := range words {
 			t.Argv = append(t.Argv, unmarked(w))
-			t.Words = append(t.Words, m.label(unmarked(w), used))
-			t.HashedWords = append(t.HashedWords, m.label(hashed(w), used))
+			t.Words = append(t.Words, m.label(unmarked(w), used, false))
+			t.HashedWords = append(t.HashedWords, m.label(hashed(w), used, true))
 		}
 	}
-	for _, name := range names(used) {
-		t.Inputs = append(t.Inputs, used[name])
-	}
+	t.Inputs = used.inputs
 	return t, nil
 }
 
@@ -275,7 +273,7 @@ func (m *Molecule) timeout(t *Task, s *Stage, extra map[string]cty.Value) error 
 }
 
 // env sets the environment: the pipeline's, and over it the stage's.
-func (m *Molecule) env(t *Task, s *Stage, extra map[string]cty.Value, used map[string]Input) error {
+func (m *Molecule) env(t *Task, s *Stage, extra map[string]cty.Value, used *uses) error {
 	env := maps.Clone(m.p.env)
 	if s.env != nil {
 		v, err := m.value(s.env, extra, cty.DynamicPseudoType)
@@ -290,8 +288,8 @@ func (m *Molecule) env(t *Task, s *Stage, extra map[string]cty.Value, used map[s
 	}
 	for _, k := range names(env) {
 		t.environ = append(t.environ, k+"="+unmarked(env[k]))
-		t.Env = append(t.Env, k+"="+m.label(unmarked(env[k]), used))
-		t.HashedEnv = append(t.HashedEnv, k+"="+m.label(hashed(env[k]), used))
+		t.Env = append(t.Env, k+"="+m.label(unmarked(env[k]), used, false))
+		t.HashedEnv = append(t.HashedEnv, k+"="+m.label(hashed(env[k]), used, true))
 	}
 	return nil
 }
@@ -299,7 +297,7 @@ func (m *Molecule) env(t *Task, s *Stage, extra map[string]cty.Value, used map[s
 // Environ returns the environment of the task as the program gets it; Task.Env has inputs by name.
 func (m *Molecule) Environ(t *Task) []string { return slices.Clone(t.environ) }
 
-func (m *Molecule) file(f *file, extra map[string]cty.Value, used map[string]Input) (TaskFile, error) {
+func (m *Molecule) file(f *file, extra map[string]cty.Value, used *uses) (TaskFile, error) {
 	if f.source != nil {
 		v, err := m.value(f.source, extra, cty.String)
 		if err != nil {
@@ -313,21 +311,47 @@ func (m *Molecule) file(f *file, extra map[string]cty.Value, used map[string]Inp
 		return TaskFile{}, err
 	}
 	text := v.AsString()
-	return TaskFile{f.name, []byte(unmarked(text)), hashOf([]byte(m.label(hashed(text), used))), true}, nil
+	return TaskFile{f.name, []byte(unmarked(text)), hashOf([]byte(m.label(hashed(text), used, true))), true}, nil
 }
 
-// label replaces the path of every finished target's file in a text by ${stage.output}, and notes which there were.
-func (m *Molecule) label(text string, used map[string]Input) string {
-	if !strings.ContainsRune(text, filepath.Separator) {
+// uses are the files of other targets that a task names, in the order in which it names them first.
+type uses struct{ inputs []Input }
+
+// number is the place of an input among them, from 1.
+func (u *uses) number(in Input) int {
+	at := slices.IndexFunc(u.inputs, func(o Input) bool { return o.Name == in.Name })
+	if at < 0 {
+		at = len(u.inputs)
+		u.inputs = append(u.inputs, in)
+	}
+	return at + 1
+}
+
+// label replaces the path of every finished target's file in a text by ${stage.output}, and notes
+// which there were; numbered, by ${number}: a fingerprint must not change with a stage's name.
+func (m *Molecule) label(text string, used *uses, numbered bool) string {
+	var out strings.Builder
+	for strings.ContainsRune(text, filepath.Separator) {
+		at, first := -1, Input{}
+		for _, in := range m.inputs { // the longest first
+			if i := strings.Index(text, in.Path); i >= 0 && (at < 0 || i < at) {
+				at, first = i, in
+			}
+		}
+		if at < 0 {
+			break
+		}
+		name := first.Name
+		if n := used.number(first); numbered {
+			name = fmt.Sprint(n)
+		}
+		out.WriteString(text[:at] + "${" + name + "}")
+		text = text[at+len(first.Path):]
+	}
+	if out.Len() == 0 {
 		return text
 	}
-	for _, in := range m.inputs {
-		if strings.Contains(text, in.Path) {
-			text = strings.ReplaceAll(text, in.Path, "${"+in.Name+"}")
-			used[in.Name] = in
-		}
-	}
-	return text
+	return out.String() + text
 }
 
 // Precheck evaluates the stage's preconditions; an error is the message of the first that doesn't hold.

@@ -7,6 +7,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -58,6 +60,9 @@ type Pipeline struct {
 	Checked   []string    // those of them that decide, by the molecule block and local values, whether a row can be used
 	Merged    []string    // the columns that the merge block writes, in its order
 	Alarms    Alarms
+	// MaxRecompute is the share of the finished results, from 0 to 1, that a batch computes again
+	// without being told to.
+	MaxRecompute float64
 	// SmallestFirst has the smallest molecules computed first, by Molecule.Size; else they are in table order.
 	SmallestFirst bool
 	Given         map[string]int // the attributes that the pipeline block has, by name, to their line
@@ -198,9 +203,10 @@ type Task struct {
 	Words []string // the same with inputs written as ${stage.output}: independent of where the artefacts lie
 	Files []TaskFile
 	Env   []string // NAME=value, sorted, as the pipeline sets it
-	// HashedWords and HashedEnv are Words and Env as the fingerprint has them: without what ignore_changes leaves out.
+	// HashedWords and HashedEnv are Words and Env as the fingerprint has them: without what
+	// ignore_changes leaves out, and with inputs as ${n}, n from 1 in the order of Inputs.
 	HashedWords, HashedEnv []string
-	Inputs                 []Input // files of other targets that Argv, Env or Files name, sorted
+	Inputs                 []Input // files of other targets, in the order in which Files, Env and Argv name them
 	Timeout                time.Duration
 	Programs               []string
 	environ                []string // Env with the paths of inputs
@@ -216,7 +222,7 @@ func (t *Task) Same(o *Task) bool {
 type TaskFile struct {
 	Name    string
 	Content []byte
-	SHA256  string // of Content with inputs written as ${stage.output}, and without what ignore_changes leaves out
+	SHA256  string // of Content with inputs written as ${n}, and without what ignore_changes leaves out
 	Keep    bool   // beside the outputs: it is of this target alone, and tells a reader what ran
 }
 
@@ -287,9 +293,10 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 			Detail:  "The file declares no stage, so there is nothing to run. A stage is a block: stage \"name\" { command = [...] }.",
 			Subject: &hcl.Range{Filename: p.Path, Start: hcl.InitialPos, End: hcl.InitialPos}})
 	}
-	if o.Table != "" {
-		p.Table = o.Table
+	if _, given := p.Given["artefacts"]; o.Table != "" && o.Table != p.Table && !given {
+		p.Artefacts = strings.TrimSuffix(o.Table, ".csv") + ".artefacts"
 	}
+	p.Table = cmp.Or(o.Table, p.Table)
 	if o.Reruns != nil {
 		p.MaxReruns = *o.Reruns
 	}

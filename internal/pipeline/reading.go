@@ -75,25 +75,25 @@ func (m *Molecule) describe(b *strings.Builder, name string, v cty.Value, diags 
 		fmt.Fprintf(b, "%q: none\n", name)
 		return
 	}
-	used := map[string]Input{}
+	used := &uses{}
 	data, _ := json.Marshal(m.withoutPlaces(g, used)) // of what toGo gives, all can be written
 	fmt.Fprintf(b, "%q %s\n", name, data)
-	for _, n := range names(used) {
-		fmt.Fprintf(b, "input %s %s\n", n, used[n].SHA256)
+	for n, in := range used.inputs {
+		fmt.Fprintf(b, "input %d %s\n", n+1, in.SHA256)
 	}
 }
 
-// withoutPlaces writes files of other targets by their names, and drops the wall time of a stage that is named as a whole: no
+// withoutPlaces writes files of other targets by number, and drops the wall time of a stage that is named as a whole: no
 // value depends on it.
-func (m *Molecule) withoutPlaces(v any, used map[string]Input) any {
+func (m *Molecule) withoutPlaces(v any, used *uses) any {
 	switch x := v.(type) {
 	case string:
-		return m.label(x, used)
+		return m.label(x, used, true)
 	case map[string]any:
 		if _, ok := x["status"]; ok {
 			delete(x, "seconds")
 		}
-		for k := range x {
+		for _, k := range names(x) { // in order: numbers are given in it
 			x[k] = m.withoutPlaces(x[k], used)
 		}
 	case []any:
@@ -127,8 +127,8 @@ func (m *Molecule) Merge(failed bool) (map[string]string, error) {
 	return out, nil
 }
 
-// cellText writes a value as a cell: numbers with at most twelve significant digits, which is more than any program
-// here gives and hides the last bits of a difference.
+// cellText writes a value as a cell. A whole number keeps its digits. A fraction has twelve significant
+// digits, which is more than any program here gives and hides the last bits of a difference.
 func cellText(v cty.Value) (string, error) {
 	if v.Type() != cty.Number {
 		text, err := convertTo(v, cty.String)
@@ -140,7 +140,17 @@ func cellText(v cty.Value) (string, error) {
 	if !finite(v) {
 		return "", errInfinite
 	}
-	short, err := strconv.ParseFloat(strconv.FormatFloat(toFloat(v), 'g', 12, 64), 64)
+	if whole(v) {
+		return v.AsBigFloat().Text('f', 0), nil
+	}
+	digits := 12
+	if size := math.Abs(toFloat(v)); size >= 1e12 && size < 1e21 {
+		digits = 17 // else digits before the point would change
+		if size < 1e15 {
+			digits = 15
+		}
+	}
+	short, err := strconv.ParseFloat(strconv.FormatFloat(toFloat(v), 'g', digits, 64), 64)
 	if err != nil {
 		return "", errInfinite
 	}

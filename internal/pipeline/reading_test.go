@@ -63,10 +63,10 @@ stage "b" {
 }
 `
 	type state struct {
-		src, set string
-		version  int
-		result   Result
-		cells    map[string]any
+		src     string
+		version int
+		result  Result
+		cells   map[string]any
 	}
 	input := func(x, y string) map[string]Input {
 		return map[string]Input{"x": {Path: "/a&b/x", SHA256: x}, "y": {Path: "/a&b/y", SHA256: y}}
@@ -184,7 +184,7 @@ stage "b" { values = { x = `+expr+` } }
 func TestMerge(t *testing.T) {
 	p := mustLoad(t, small, testOptions())
 	merge := func(h0, h1 any, failed bool) (map[string]string, error) {
-		m := molecule(t, p, map[string]any{"charge": int64(0), "multiplicity": int64(1), "H298_cbs": -0.0})
+		m := molecule(t, p, map[string]any{"charge": int64(0), "multiplicity": int64(1), "H298_cbs": 0.0})
 		m.Set(p.Stage("each"), []Result{{Status: StatusOK, Values: map[string]any{"h": h0}}, {Status: StatusOK, Values: map[string]any{"h": h1}}})
 		return m.Merge(failed)
 	}

@@ -176,11 +176,11 @@ func TestTask(t *testing.T) {
 	}
 	check("argv", task.Argv, []string{"mopac", "1", "2", "4", "w2", "-5.612", "true", "1000000000000000000000", "in=/art/m/emb/g.xyz,/art/m/emb/g.xyz.gz"})
 	check("words", task.Words[8], "in=${emb.g},${emb.gg}")
-	check("inputs", task.Inputs, []Input{{Name: "emb.g", Path: "/art/m/emb/g.xyz", SHA256: "h1"}, {Name: "emb.gg", Path: "/art/m/emb/g.xyz.gz", SHA256: "h2"}, {Name: "pre.g", Path: "/art/m/pre/opt.xyz", SHA256: "h3"}})
+	check("inputs", task.Inputs, []Input{{Name: "emb.g", Path: "/art/m/emb/g.xyz", SHA256: "h1"}, {Name: "pre.g", Path: "/art/m/pre/opt.xyz", SHA256: "h3"}, {Name: "emb.gg", Path: "/art/m/emb/g.xyz.gz", SHA256: "h2"}})
 	check("env", task.Env, []string{"A=1", "B=${emb.g}", "D=0"})
 	check("environ", m.Environ(task), []string{"A=1", "B=/art/m/emb/g.xyz", "D=0"})
 	check("file", string(task.Files[0].Content), "see /art/m/emb/g.xyz ${stage.emb.g} %{x} /art/m/pre/opt.xyz 1 -16.836")
-	check("hash", task.Files[0].SHA256, hashOf([]byte("see ${emb.g} ${stage.emb.g} %{x} ${pre.g} 1 -16.836")))
+	check("hash", task.Files[0].SHA256, hashOf([]byte("see ${1} ${stage.emb.g} %{x} ${2} 1 -16.836")))
 	check("timeout", task.Timeout, time.Duration(0))
 	check("programs", task.Programs, []string{"mopac"})
 	if task, err = m.Task(p.Stage("pre"), 0, 3); err != nil || task.Timeout != 40*time.Minute {
@@ -327,7 +327,7 @@ func TestOptions(t *testing.T) {
 	five := 5
 	o.Table, o.Reruns = "/other.csv", &five
 	p := mustLoad(t, small, o)
-	if p.Table != "/other.csv" || p.MaxReruns != 5 || p.Artefacts != filepath.Join(p.Dir, "artefacts") {
+	if p.Table != "/other.csv" || p.MaxReruns != 5 || p.Artefacts != "/other.artefacts" {
 		t.Errorf("got %s, %d, %s", p.Table, p.MaxReruns, p.Artefacts)
 	}
 	if want := []string{"H298_cbs", "charge", "multiplicity", "smiles"}; !slices.Equal(p.Columns, want) {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -32,6 +33,27 @@ func typeName(t cty.Type) string {
 		return "any"
 	}
 	return strings.TrimPrefix(t.FriendlyName(), "a ")
+}
+
+// Describe says of each stage what it runs, needs and gives, and which columns are merged.
+func (p *Pipeline) Describe() string {
+	var b strings.Builder
+	list := func(what string, names []string) {
+		if len(names) > 0 {
+			fmt.Fprintf(&b, "  %-7s %s\n", what, strings.Join(names, ", "))
+		}
+	}
+	for _, s := range p.Stages {
+		fmt.Fprintf(&b, "stage %s (%s, line %d): %s\n", s.Name, s.Title, s.Line,
+			cmp.Or(s.Program, "no program"))
+		list("needs", s.DependsOn)
+		list("files", s.FileNames())
+		for _, v := range s.Values() {
+			list("value", []string{v})
+		}
+	}
+	fmt.Fprintf(&b, "merge: %s\n", strings.Join(p.Merged, ", "))
+	return b.String()
 }
 
 // Graph draws the stages as a Mermaid diagram: an arrow leads from a stage to each that uses its results.

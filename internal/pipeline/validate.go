@@ -10,7 +10,7 @@ func (s *Stage) Validates() bool { return s.validate != nil }
 // stage's source files, its environment. It names no results, for nothing has run. It is no part of
 // a target: an edit makes nothing stale.
 func (m *Molecule) Question(s *Stage) (*Task, error) {
-	t, used := &Task{}, map[string]Input{}
+	t, used := &Task{}, &uses{}
 	for _, f := range s.files {
 		if f.source == nil {
 			continue

@@ -87,6 +87,16 @@ func (p *Pipeline) setVariables(o Options) hcl.Diagnostics {
 	return diags
 }
 
+// Text is the value for a person: a number as a cell has it.
+func (v *Variable) Text() string {
+	if v.value.Type() == cty.Number && !v.value.IsNull() {
+		if text, err := cellText(v.value); err == nil {
+			return text
+		}
+	}
+	return fmt.Sprint(v.Value)
+}
+
 func (p *Pipeline) readVarFile(name string) hcl.Diagnostics {
 	src, err := readBounded(name, maxPipelineSize)
 	if err != nil {
