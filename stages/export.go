@@ -1,8 +1,10 @@
 package stages
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -160,4 +162,72 @@ func ReadMolfile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return data, nil
+}
+
+// Conformer is an exported conformer: a geometry and its facts. Enthalpies are heats of formation in
+// kcal/mol at 298.15 K in the gas.
+type Conformer struct {
+	Molecule     string // the mol_id
+	Rank         int    // place in the order of GFN2-xTB, from 1
+	Frame        Frame
+	Molfile      []byte   // the bonds, as RDKit wrote them
+	HOF          float64  // by PM7
+	Reference    *float64 // H298_cbs; nil if the row has none
+	GFN2         *float64 // total energy by xTB, hartree; nil if it is not known
+	SMILES       string   // of the row
+	Isomer       string   // the SMILES of the stereoisomer
+	InChIKey     string   // of the stereoisomer; "" if it is not known
+	Charge       int64
+	Multiplicity int64
+	Status       string
+	Method       string
+}
+
+func (c Conformer) tags() []Tag {
+	tags := []Tag{{"mol_id", c.Molecule}, {"conformer_rank", int64(c.Rank)}, {"HOF_kcal_mol", Round9(c.HOF)}}
+	if c.Reference != nil {
+		tags = append(tags, Tag{"delta_kcal_mol", Round9(math.Abs(*c.Reference - c.HOF))})
+	}
+	if c.GFN2 != nil {
+		tags = append(tags, Tag{"E_GFN2_hartree", *c.GFN2})
+	}
+	return append(tags, Tag{"SMILES", c.SMILES}, Tag{"stereo_SMILES", c.Isomer},
+		Tag{"InChIKey", c.InChIKey}, Tag{"charge", c.Charge}, Tag{"multiplicity", c.Multiplicity},
+		Tag{"status", c.Status}, Tag{"method", c.Method})
+}
+
+// SDF is the conformer as a record of an SD file.
+func (c Conformer) SDF() (string, error) {
+	return SDF(c.Molfile, c.Frame, fmt.Sprintf("%s %d", c.Molecule, c.Rank), c.tags())
+}
+
+// ExtXYZ is the conformer as a frame of an extended xyz file. The names are those of such files:
+// smiles in small letters, and energy for the energy of the frame, which readers expect. It is the
+// heat of formation, as energy_unit says.
+func (c Conformer) ExtXYZ() (string, error) {
+	var tags []Tag
+	for _, t := range c.tags() {
+		switch t.Name {
+		case "HOF_kcal_mol":
+			tags = append(tags, Tag{"energy", t.Value}, Tag{"energy_unit", "kcal/mol"})
+		case "SMILES", "stereo_SMILES":
+			t.Name = strings.ToLower(t.Name)
+		}
+		tags = append(tags, t)
+	}
+	return ExtXYZ(c.Frame, tags)
+}
+
+// Round9 takes off the last bits of a number, which differ from one machine to the next.
+func Round9(x float64) float64 { return math.Round(x*1e9) / 1e9 }
+
+// InChIKey is the InChIKey of a stereoisomer in molecule.json, "" if there is none: RDKit may be
+// built without InChI.
+func InChIKey(file, isomer string) string {
+	data, err := readFile(file)
+	var properties struct{ InchiKeys map[string]string }
+	if err = errors.Join(err, json.Unmarshal(data, &properties)); err != nil {
+		return ""
+	}
+	return properties.InchiKeys[isomer]
 }

@@ -1,16 +1,20 @@
-// Package cli is what the commands of the magefile do: it joins the chemistry (stages), the machine (internal) and
-// the table (csvmerge), and turns every outcome into words and an exit code.
+// Package cli is what the commands of the magefile do. It joins the chemistry (stages), the machine
+// (internal) and the table (csvmerge), and turns every outcome into words and an exit code.
+//
+// The errors of its exported functions have the exit code that mage ends with: 1 some molecules
+// failed, 2 a mistake in the call, the pipeline or the table, 11 another batch has the table, 130
+// interrupted. Its own files are the two logs in ~/.grimperium.
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -19,7 +23,7 @@ import (
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
 	"grimperium/internal/pipeline"
-	"grimperium/internal/progress"
+	"grimperium/internal/runner"
 	"grimperium/internal/store"
 	"grimperium/stages"
 )
@@ -53,11 +57,12 @@ func ended(err error) error {
 		return e
 	case errors.As(err, &locked):
 		return &exit{exitLocked, err}
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return &exit{exitInterrupted, errors.New("interrupted")}
 	}
-	for is, advice := range diskAdvice {
-		if errors.Is(err, is) {
+	var start *runner.StartError // has its own way out
+	for cause, advice := range diskAdvice {
+		if errors.Is(err, cause) && !errors.As(err, &start) {
 			err = fmt.Errorf("%w (%s; nothing that was finished is lost: then run again)", err, advice)
 			break
 		}
@@ -65,61 +70,60 @@ func ended(err error) error {
 	return &exit{exitMistake, err}
 }
 
-// diskAdvice is the way out of what a disk can do to a batch.
+// diskAdvice is the way out of an error of the disk.
 var diskAdvice = map[error]string{
-	syscall.ENOSPC: "the disk has no room for more bytes or files; make some, mage prune lists what nothing needs",
+	syscall.ENOSPC: "the disk has no room for more bytes or files; " +
+		"make some, mage prune lists what nothing needs",
 	syscall.EDQUOT: "the quota is used up; make room, mage prune lists what nothing needs",
-	syscall.EIO:    "the disk did not do what it was asked to; look into the system's log",
-	syscall.EROFS:  "the disk is mounted to be read only; remount it",
+	syscall.EIO:    "the disk failed; look into the system's log",
+	syscall.EROFS:  "the disk is mounted read-only; remount it",
+	syscall.EMFILE: "raise the limit of open files (ulimit -n)",
+	syscall.ENFILE: "end other programs, or raise the machine's limit of files (fs.file-max)",
 	syscall.EACCES: "this user may not write there; change the permissions",
 }
 
-// Options are the flags that commands share; the zero value is the checkout's own pipeline and table.
+// Options are the flags of the commands; the zero value is the pipeline and the table of the
+// checkout.
 type Options struct {
 	Pipeline, Table, Artefacts string
 	Set, VarFile               string
-	Only                       string // mol_ids, separated by commas
+	Only                       *string // molecules, as selection reads them; nil: all
 	MaxReruns, Jobs            *int
 	DryRun, Permissive         bool
+	Verbose                    bool   // DryRun lists every target
+	Yes                        bool   // computes finished results again without asking
 	FailFast                   bool   // no molecule is started after one has failed
 	Limit                      int    // molecules; 0: all
-	Retry                      string // skipped molecules to try again: "all", a stage, or a text in the error message
+	Retry                      string // skipped molecules: "all", of a stage, with a text in the error
 	Timeout                    string // of stages, for this batch only: "search=60m, pm7=5m"
-	unlogged                   bool   // nothing goes into the logs of the user's home
+
+	words    []string // molecules behind the command batch
+	unlogged bool     // nothing is written to the logs in the user's home
 }
 
-// project is an opened pipeline with its table and artefacts.
-type project struct {
-	pipeline *pipeline.Pipeline
-	table    *csvmerge.Table
-	store    *store.Store
-	index    *store.Index
-}
+// project is an opened pipeline with its table and artefacts: a batch without its flags.
+type project struct{ batch.Config }
 
-// load reads the pipeline; its mistakes are printed.
+// load reads the pipeline and prints its mistakes.
 func load(o Options) (*pipeline.Pipeline, error) {
-	po := pipeline.Options{Set: o.Set, VarFile: o.VarFile, Environ: os.Environ(), Reruns: o.MaxReruns, Jobs: o.Jobs, Reserved: batch.Columns, Columns: columns}
+	if o.Jobs != nil && *o.Jobs < 1 {
+		return nil, fmt.Errorf("-jobs=%d: a batch uses at least one core", *o.Jobs)
+	}
+	po := pipeline.Options{Set: o.Set, VarFile: o.VarFile, Environ: os.Environ(), Jobs: o.Jobs,
+		Reruns: o.MaxReruns, Reserved: batch.Columns, Columns: columns}
+	var err error
 	if o.Table != "" {
-		abs, err := filepath.Abs(o.Table)
-		if err != nil {
+		if po.Table, err = filepath.Abs(o.Table); err != nil {
 			return nil, err
 		}
-		po.Table = abs
 	}
 	for _, f := range stages.Functions() {
-		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Description: f.Description, Example: f.Example, Fn: f.Fn, Version: f.Version})
+		po.Functions = append(po.Functions, pipeline.Function(f))
 	}
 	for _, b := range stages.Builtins() {
 		po.Builtins = append(po.Builtins, b.Name)
 	}
-	if o.Jobs != nil && *o.Jobs < 1 {
-		return nil, fmt.Errorf("-jobs=%d: a batch uses at least one core", *o.Jobs)
-	}
-	path := o.Pipeline
-	if path == "" {
-		path = "pipeline.hcl"
-	}
-	p, err := pipeline.Load(path, po)
+	p, err := pipeline.Load(cmp.Or(o.Pipeline, "pipeline.hcl"), po)
 	var mistakes *pipeline.Errors
 	if errors.As(err, &mistakes) {
 		width, colour := screen(os.Stderr)
@@ -127,182 +131,84 @@ func load(o Options) (*pipeline.Pipeline, error) {
 			return nil, err
 		}
 	}
+	if err == nil && o.Artefacts != "" {
+		p.Artefacts = o.Artefacts
+	}
 	return p, err
 }
 
-// screen tells the width of a terminal, and whether it shows colours; 0 and no for what is none.
+// screen returns the width of a terminal and whether it shows colours; 0 and false for a file and a
+// terminal that moves no cursor.
 func screen(f *os.File) (width uint, colour bool) {
-	if !term.IsTerminal(int(f.Fd())) {
+	if !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
 		return 0, false
 	}
-	w, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		w = 0
-	}
-	return uint(w), os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	w, _, _ := term.GetSize(int(f.Fd()))
+	return uint(w), os.Getenv("NO_COLOR") == ""
 }
 
-// columns are what expressions may name: the columns of the table, and those of the format that a table may leave out.
+// columns are what expressions may name: the columns of the table and those of the format.
 func columns(table string) ([]pipeline.Column, error) {
-	t, err := csvmerge.OpenStream(table) // the header is enough
+	names, err := csvmerge.ReadHeader(table)
 	if err != nil {
 		return nil, err
 	}
-	defer t.Close()
 	var out []pipeline.Column
-	seen := map[string]bool{}
-	for _, name := range append(t.Columns(), csvmerge.Known()...) {
-		if !seen[name] {
-			seen[name] = true
-			kind := csvmerge.Types(name)
-			out = append(out, pipeline.Column{Name: name, Number: kind == csvmerge.Integer || kind == csvmerge.Number})
-		}
+	for _, name := range append(names, csvmerge.Known()...) {
+		typ := csvmerge.Types(name)
+		number := typ == csvmerge.Integer || typ == csvmerge.Number
+		out = append(out, pipeline.Column{Name: name, Number: number})
 	}
 	return out, nil
 }
 
-// open opens everything that a batch needs; write claims the table first, so that what is read stays true.
-func open(o Options, write bool) (*project, batch.Claims, error) {
+// open opens everything that a batch needs. With write it claims the table before it reads it.
+func open(o Options, write bool) (*project, error) {
 	p, err := load(o)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if o.Artefacts != "" {
-		p.Artefacts = o.Artefacts
+	if _, err := csvmerge.ReadHeader(p.Table); err != nil {
+		return nil, err
 	}
-	pr := &project{pipeline: p}
-	if _, err := os.Stat(p.Table); err != nil {
-		return nil, nil, tableError(p.Table, err)
+	st, err := store.Open(p.Artefacts)
+	if err != nil {
+		return nil, err
 	}
-	if pr.store, err = store.Open(p.Artefacts); err != nil {
-		return nil, nil, err
+	if err := ownFolder(o, p, st); err != nil {
+		return nil, err
 	}
-	var claims batch.Claims
+	pr := &project{batch.Config{Pipeline: p, Store: st, Builtins: builtins(), Warn: os.Stderr}}
 	if write {
-		if claims, err = batch.Claim(p.Table, pr.store); err != nil {
-			return nil, nil, err
+		if pr.Claims, err = batch.Claim(p.Table, st); err != nil {
+			return nil, err
 		}
 	}
-	if pr.table, err = csvmerge.Read(p.Table); err != nil {
-		claims.Release()
-		return nil, nil, err
+	if pr.Table, err = csvmerge.Read(p.Table); err != nil {
+		pr.Claims.Release()
+		return nil, err
 	}
-	pr.index = pr.store.Index()
-	pr.index.ReadOnly = !write
-	return pr, claims, nil
+	pr.Index = st.Index()
+	pr.Index.ReadOnly = !write
+	return pr, nil
 }
 
-func tableError(path string, err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s: there is no such table (pipeline.hcl names it; -table=FILE names another)", path)
+// ownFolder refuses an artefacts folder with the results of another table, unless pipeline.hcl
+// names the folder: then tables share it on purpose.
+func ownFolder(o Options, p *pipeline.Pipeline, st *store.Store) error {
+	if _, named := p.Given["artefacts"]; named && o.Artefacts == "" {
+		return nil
 	}
-	return err
-}
-
-// signals ends ctx on Ctrl-C, SIGTERM and SIGHUP, and when mage, which started us, is gone.
-func signals(ctx context.Context) (context.Context, context.CancelFunc) {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a reader of our output that ends (mage batch | head) is no reason to die
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	ctx, cancel := context.WithCancel(ctx)
-	go watchParent(ctx, cancel)
-	return ctx, func() { cancel(); stop() }
-}
-
-// Batch runs the pipeline over the table.
-func Batch(ctx context.Context, o Options) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200) // half as many collections: between two programs nothing else may be on the way
-	}
-	ctx, stop := signals(ctx)
-	defer stop()
-	return ended(runBatch(ctx, o))
-}
-
-func runBatch(ctx context.Context, o Options) error {
-	timeouts, err := parseTimeouts(o.Timeout)
-	if err != nil {
+	others, err := st.OthersThan(p.Table)
+	others = slices.DeleteFunc(others, func(t string) bool { _, err := os.Stat(t); return err != nil })
+	if err != nil || len(others) == 0 {
 		return err
 	}
-	pr, claims, err := open(o, !o.DryRun)
-	if err != nil {
-		return err
-	}
-	defer claims.Release()
-	shown := newDisplay(os.Stderr)
-	b, err := batch.New(ctx, batch.Config{Pipeline: pr.pipeline, Table: pr.table, Store: pr.store, Index: pr.index, Claims: claims,
-		Builtins: builtins(), Only: list(o.Only), Permissive: o.Permissive, FailFast: o.FailFast,
-		Limit: o.Limit, Retry: o.Retry, Timeouts: timeouts, Warn: os.Stderr, Begin: shown.start})
-	if err != nil {
-		return err
-	}
-	if o.DryRun {
-		return b.DryRun(os.Stdout)
-	}
-	sum, err := b.Run(ctx)
-	shown.end()
-	if sum == nil {
-		return err
-	}
-	if !o.unlogged {
-		keepLogs(os.Stderr, sum, pr.pipeline.Table)
-	}
-	sum.Print(os.Stderr, pr.pipeline.Stages)
-	switch {
-	case errors.Is(err, batch.ErrAlarm):
-		return &exit{exitFailed, err}
-	case err != nil:
-		return err
-	case sum.Interrupted:
-		return &exit{exitInterrupted, errors.New("interrupted")}
-	case len(sum.Failures) > 0:
-		return &exit{exitFailed, fmt.Errorf("%d of %d molecules failed", len(sum.Failures), sum.Scheduled)}
-	}
-	return nil
+	own := batch.ShownPath(strings.TrimSuffix(p.Table, ".csv") + ".artefacts")
+	return fmt.Errorf("%s: holds the results of another table, %s; give this one a folder of "+
+		"its own, -artefacts=%s, or let them share one by artefacts = \"...\" in pipeline.hcl",
+		batch.ShownPath(st.Root()), batch.ShownPath(others[0]), own)
 }
 
-func list(text string) []string {
-	var out []string
-	for _, s := range strings.Split(text, ",") {
-		if s = strings.TrimSpace(s); s != "" {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-func builtins() map[string]batch.Builtin {
-	out := map[string]batch.Builtin{}
-	for _, b := range stages.Builtins() {
-		out[b.Name] = batch.Builtin{Version: b.Version, Run: func(ctx context.Context, w batch.Work) error {
-			return b.Run(ctx, stages.Work(w))
-		}}
-	}
-	return out
-}
-
-// display is the progress display while a batch has something to show.
-type display struct {
-	out  *os.File
-	stop chan struct{}
-	done chan struct{}
-}
-
-func newDisplay(out *os.File) *display { return &display{out: out} }
-
-func (d *display) start(journal string) {
-	d.stop, d.done = make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(d.done)
-		progress.Watch(context.Background(), d.out, journal, d.stop)
-	}()
-}
-
-func (d *display) end() {
-	if d.stop != nil {
-		close(d.stop)
-		<-d.done
-	}
-}
-
-// fprintln writes a line that no one can do anything about if it fails.
+// fprintln writes a line. Nothing can be done about an error.
 func fprintln(w io.Writer, a ...any) { _, _ = fmt.Fprintln(w, a...) }

@@ -2,278 +2,201 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
-	"strconv"
+	"regexp"
+	"slices"
 	"strings"
-
-	"github.com/google/renameio/v2"
+	"syscall"
 
 	"grimperium/csvmerge"
-	"grimperium/internal/pipeline"
-	"grimperium/internal/store"
+	"grimperium/internal/durable"
+	"grimperium/stages"
 )
 
-// Export writes the table, or the conformers behind it, in another format: json, jsonl or csv with one entry a row; sdf or xyz with one record a PM7
-// conformer. It goes to standard output, or whole or not at all to the file out.
-func Export(format, out string, o Options) error { return ended(export(format, out, o)) }
-
-func export(format, out string, o Options) error {
-	p, err := load(o)
+// Export writes the table in another format: json, jsonl or csv with one entry a row, sdf or xyz
+// with one record a PM7 conformer. It goes to standard output, or as a whole to the file out.
+func Export(ctx context.Context, format, out string, o Options) (err error) {
+	ctx, end := begin(ctx)
+	defer end(&err)
+	pr, err := open(o, false)
 	if err != nil {
 		return err
 	}
-	if o.Artefacts != "" {
-		p.Artefacts = o.Artefacts
+	write, err := pr.exporter(ctx, cmp.Or(format, "json"))
+	if err != nil {
+		return err
 	}
 	if out == "" {
-		return exportTo(os.Stdout, os.Stderr, format, p)
+		w := bufio.NewWriter(os.Stdout)
+		return errors.Join(write(w), w.Flush())
 	}
-	if sameFile(out, p.Table) {
-		return fmt.Errorf("-out=%s: that is the table itself; give another name", out)
-	}
-	f, err := renameio.NewPendingFile(out, renameio.WithTempDir(filepath.Dir(out)), renameio.WithPermissions(0o644))
-	if err != nil {
-		return fmt.Errorf("-out=%s: %w", out, err)
-	}
-	defer func() { _ = f.Cleanup() }()
-	if err := exportTo(f, os.Stderr, format, p); err != nil {
-		return err
-	}
-	return f.CloseAtomicallyReplace()
-}
-
-func sameFile(a, b string) bool {
-	x, err1 := os.Stat(a)
-	y, err2 := os.Stat(b)
-	return err1 == nil && err2 == nil && os.SameFile(x, y)
-}
-
-// exportTo streams: it keeps one row, or one molecule, in memory. What a reader should know of molecules left out goes to about.
-func exportTo(w, about io.Writer, format string, p *pipeline.Pipeline) error {
-	out := bufio.NewWriterSize(w, 1<<16)
-	var err error
-	switch format {
-	case "", "json":
-		err = exportRows(p.Table, &jsonRows{out: out, array: true})
-	case "jsonl":
-		err = exportRows(p.Table, &jsonRows{out: out})
-	case "csv":
-		err = exportRows(p.Table, &csvRows{out: csv.NewWriter(out)})
-	case "sdf", "xyz":
-		var st *store.Store
-		if st, err = store.Open(p.Artefacts); err == nil {
-			err = exportConformers(out, about, p.Table, st, format, p.Stage(mergedStage) != nil && !p.Stage(mergedStage).Off())
+	if a, err := os.Stat(out); err == nil {
+		if b, err := os.Stat(pr.Pipeline.Table); err == nil && os.SameFile(a, b) {
+			return fmt.Errorf("-out=%s: that is the table itself; give another name", out)
 		}
-	default:
-		return fmt.Errorf("-format=%s: json, jsonl, csv, sdf or xyz", format)
 	}
-	if e := out.Flush(); err == nil {
-		err = e
+	return replaceFile(out, write)
+}
+
+// replaceFile writes a file that is new or whole at any instant. Of a symbolic link it writes the
+// file that the link leads to. A device or a pipe is written to.
+func replaceFile(path string, write func(io.Writer) error) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		to, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(to), to.Close())
+	}
+	for range 40 { // also a link to what is not there yet
+		to, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	err := durable.WriteFile(durable.File{Path: path, Write: write})
+	if errors.Is(err, syscall.EBUSY) {
+		err = fmt.Errorf("%s: is a mount point and can't be replaced; mount its folder instead: %w",
+			path, err)
 	}
 	return err
 }
 
-// field is a column of an export.
-type field struct {
-	name   string // as in the table, with _2, _3 behind it where it is there again
-	typ    csvmerge.Type
-	column int
+// exporter returns the function that writes a format.
+func (pr *project) exporter(ctx context.Context, format string) (func(io.Writer) error, error) {
+	rows := func(write rowFormat) func(io.Writer) error {
+		return func(w io.Writer) error {
+			names, types := fields(pr.Table)
+			return write(w, names, typedRows(pr.Table, types))
+		}
+	}
+	conformers := func(record conformerFormat) func(io.Writer) error {
+		return func(w io.Writer) error { return pr.exportConformers(ctx, w, record) }
+	}
+	formats := map[string]func(io.Writer) error{
+		"json": rows(objects("[\n", ",\n", "\n]\n", "[]\n")), "jsonl": rows(objects("", "\n", "\n", "")),
+		"csv": rows(writeCSV),
+		"sdf": conformers(stages.Conformer.SDF), "xyz": conformers(stages.Conformer.ExtXYZ),
+	}
+	if write := formats[format]; write != nil {
+		return write, nil
+	}
+	return nil, fmt.Errorf("-format=%s: json, jsonl, csv, sdf or xyz", format)
 }
 
-// rowWriter is one of the formats with an entry a row.
-type rowWriter interface {
-	begin([]field) error
-	row([]json.RawMessage) error // by field: a number, a string, or null
-	end() error
-}
+// rowFormat writes rows. A value is nil, a string, an int64, a float64, or a json.Number: a number
+// with the digits of the table.
+type rowFormat func(w io.Writer, names []string, rows iter.Seq[[]any]) error
 
-func exportRows(table string, w rowWriter) error {
-	s, err := csvmerge.OpenStream(table)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	fields, err := fieldsOf(s)
-	if err == nil {
-		err = w.begin(fields)
-	}
-	values := make([]json.RawMessage, len(fields))
-	for err == nil {
-		var ok bool
-		if ok, err = s.Next(); !ok {
-			break
-		}
-		for i, f := range fields {
-			values[i] = jsonValue(s.At(f.column), f.typ)
-		}
-		err = w.row(values)
-	}
-	if err != nil {
-		return err
-	}
-	return w.end()
-}
-
-// fieldsOf names the columns apart and gives each a type. A column that is not of our formats is one of numbers when all of its cells are: it is
-// read through once for that. A text as 007 is no number.
-func fieldsOf(s *csvmerge.Stream) ([]field, error) {
-	var fields []field
-	used := map[string]bool{}
-	var open []int // columns that may be of numbers
-	filled := map[int]bool{}
-	for k, name := range s.Columns() {
-		unique := name
-		for n := 2; used[unique]; n++ {
-			unique = name + "_" + strconv.Itoa(n)
-		}
-		used[unique] = true
-		f := field{unique, csvmerge.Types(name), k}
-		if !s.Ours(k) {
-			open = append(open, k)
-		}
-		fields = append(fields, f)
-	}
-	for len(open) > 0 {
-		ok, err := s.Next()
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			break
-		}
-		kept := open[:0]
-		for _, k := range open {
-			c := s.At(k)
-			if c.Kind == csvmerge.Valid && !(csvmerge.IsNumber(c.Text) && !leadingZero(c.Text)) {
-				continue
+// typedRows returns the values of each row. A number keeps its digits where JSON allows them: 1.50
+// stays 1.50.
+func typedRows(t *csvmerge.Table, types []csvmerge.Type) iter.Seq[[]any] {
+	return func(yield func([]any) bool) {
+		for i := range t.Len() {
+			values := make([]any, len(types))
+			for k, c := range t.Row(i) {
+				values[k] = types[k].Read(c.Text).Value
+				text := strings.TrimSpace(c.Text)
+				if _, ok := values[k].(float64); ok && json.Valid([]byte(text)) {
+					values[k] = json.Number(text)
+				}
 			}
-			filled[k] = filled[k] || c.Kind == csvmerge.Valid
-			kept = append(kept, k)
-		}
-		open = kept
-	}
-	for _, k := range open {
-		if filled[k] {
-			fields[k].typ = csvmerge.Number
+			if !yield(values) {
+				return
+			}
 		}
 	}
-	return fields, s.Rewind()
 }
 
-func leadingZero(text string) bool {
-	text = strings.TrimLeft(strings.TrimSpace(text), "+-")
-	return len(text) > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9'
-}
+// leadingZero is of a text such as 007, which is no number.
+var leadingZero = regexp.MustCompile(`^\s*[+-]?0[0-9]`)
 
-// jsonValue keeps a number's own digits where JSON allows them: 1.50 stays 1.50.
-func jsonValue(c csvmerge.Cell, typ csvmerge.Type) json.RawMessage {
-	switch v := c.Value(typ).(type) {
-	case nil:
-		return json.RawMessage("null")
-	case int64:
-		return strconv.AppendInt(nil, v, 10)
-	case float64:
-		if text := strings.TrimSpace(c.Text); json.Valid([]byte(text)) {
-			return json.RawMessage(text)
+// fields returns the names and the types of the columns. A name that is there twice gets _2, _3. A
+// column that the format does not know is one of numbers if all of its cells are.
+func fields(t *csvmerge.Table) (names []string, types []csvmerge.Type) {
+	known, numbers := csvmerge.Known(), map[int]bool{}
+	for i := range t.Len() {
+		for k, c := range t.Row(i) {
+			if number, before := numbers[k]; c.Kind == csvmerge.Valid && (number || !before) {
+				number = csvmerge.Number.Read(c.Text).Kind == csvmerge.Valid
+				numbers[k] = number && !leadingZero.MatchString(c.Text)
+			}
 		}
-		return strconv.AppendFloat(nil, v, 'g', -1, 64)
-	case string:
-		return quoteJSON(v)
 	}
-	return json.RawMessage("null")
-}
-
-func quoteJSON(text string) json.RawMessage {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // SMILES are full of = and may have < in a name
-	_ = enc.Encode(text)     // a string has no error
-	return json.RawMessage(strings.TrimSuffix(b.String(), "\n"))
-}
-
-// jsonRows writes an object a row, with the keys in the table's order: one line each (jsonl), or an array of them.
-type jsonRows struct {
-	out   *bufio.Writer
-	array bool
-	keys  []json.RawMessage
-	rows  int
-}
-
-func (j *jsonRows) begin(fields []field) error {
-	for _, f := range fields {
-		j.keys = append(j.keys, quoteJSON(f.name))
-	}
-	return nil
-}
-
-func (j *jsonRows) row(values []json.RawMessage) error {
-	switch {
-	case j.array && j.rows == 0:
-		j.out.WriteString("[\n")
-	case j.array:
-		j.out.WriteString(",\n")
-	case j.rows > 0:
-		j.out.WriteByte('\n')
-	}
-	j.rows++
-	j.out.WriteByte('{')
-	for i, v := range values {
-		if i > 0 {
-			j.out.WriteByte(',')
+	for k, column := range t.Columns() {
+		name, typ := column, csvmerge.Types(column)
+		for n := 2; slices.Contains(names, name); n++ {
+			name = fmt.Sprintf("%s_%d", column, n)
 		}
-		j.out.Write(j.keys[i])
-		j.out.WriteByte(':')
-		j.out.Write(v)
+		if !slices.Contains(known, column) && numbers[k] {
+			typ = csvmerge.Number
+		}
+		names, types = append(names, name), append(types, typ)
 	}
-	return j.out.WriteByte('}') // a bufio.Writer keeps its first error
+	return names, types
 }
 
-func (j *jsonRows) end() error {
-	switch {
-	case j.array && j.rows == 0:
-		j.out.WriteString("[]")
-	case j.array:
-		j.out.WriteString("\n]")
-	case j.rows == 0:
-		return nil
-	}
-	return j.out.WriteByte('\n')
-}
-
-// csvRows writes the table tidied: LF, quotes only where needed, a blank for every cell that holds no value, statuses by their present names.
-type csvRows struct{ out *csv.Writer }
-
-func (c *csvRows) begin(fields []field) error {
-	var names []string
-	for _, f := range fields {
-		names = append(names, f.name)
-	}
-	return c.out.Write(names)
-}
-
-func (c *csvRows) row(values []json.RawMessage) error {
-	cells := make([]string, len(values))
-	for i, v := range values {
-		switch {
-		case string(v) == "null":
-		case v[0] == '"':
-			if err := json.Unmarshal(v, &cells[i]); err != nil {
+// objects returns the format with an object a row, whose keys are in the order of the table. The
+// texts stand before the first object, between two, after the last, and for no row.
+func objects(first, between, last, none string) rowFormat {
+	return func(w io.Writer, names []string, rows iter.Seq[[]any]) error {
+		before, after := first, none
+		keys, pairs := make([]string, len(names)), make([]string, len(names))
+		for i, name := range names {
+			keys[i] = encode(name) + ":"
+		}
+		for values := range rows {
+			for i, v := range values {
+				pairs[i] = keys[i] + encode(v)
+			}
+			if _, err := io.WriteString(w, before+"{"+strings.Join(pairs, ",")+"}"); err != nil {
 				return err
 			}
-		default:
-			cells[i] = string(v)
+			before, after = between, last
 		}
+		_, err := io.WriteString(w, after)
+		return err
 	}
-	return c.out.Write(cells)
 }
 
-func (c *csvRows) end() error {
-	c.out.Flush()
-	return errors.Join(c.out.Error())
+// writeCSV writes the table tidied: LF, quotes only where they are needed, no markers such as nan,
+// statuses by their present names.
+func writeCSV(w io.Writer, names []string, rows iter.Seq[[]any]) error {
+	out := csv.NewWriter(w)
+	cells := slices.Clone(names)
+	_ = out.Write(cells) // Error has the error
+	for values := range rows {
+		for i, v := range values {
+			text, isText := v.(string)
+			if !isText && v != nil {
+				text = encode(v)
+			}
+			cells[i] = text
+		}
+		_ = out.Write(cells)
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// encode returns a value as JSON.
+func encode(v any) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // a name may have < in it
+	_ = enc.Encode(v)        // a text or a number has no error
+	return strings.TrimSuffix(b.String(), "\n")
 }

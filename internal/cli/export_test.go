@@ -1,27 +1,33 @@
 package cli
 
 import (
-	"bufio"
+	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
-	"grimperium/internal/pipeline"
+	"grimperium/csvmerge"
+	"grimperium/internal/batch"
 )
 
-func exported(t *testing.T, format, table string) string {
+func exported(t *testing.T, format, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "t.csv")
-	if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	table, err := csvmerge.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write, err := (&project{batch.Config{Table: table}}).exporter(context.Background(), format)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := exportTo(&out, io.Discard, format, &pipeline.Pipeline{Table: path, Artefacts: t.TempDir()}); err != nil {
+	if err := write(&out); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -47,7 +53,7 @@ func TestExportRows(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant:\n%s", format, got, want)
 		}
 	}
-	for format, want := range map[string]string{"json": "[]\n", "jsonl": "", "csv": "mol_id,smiles,status\n", "sdf": "", "xyz": ""} {
+	for format, want := range map[string]string{"json": "[]\n", "jsonl": "", "csv": "mol_id,smiles,status\n"} {
 		if got := exported(t, format, "mol_id,smiles,status\n"); got != want {
 			t.Errorf("%s of no rows: %q, want %q", format, got, want)
 		}
@@ -55,60 +61,6 @@ func TestExportRows(t *testing.T) {
 	for _, text := range []string{"+5", ".5", "5.", " 1e400 ", "-0", "1e-400"} {
 		if got := exported(t, "json", "mol_id,smiles,status,delta_1,x\na,C,OK,"+text+","+text+"\n"); !json.Valid([]byte(got)) {
 			t.Errorf("%q makes no JSON: %s", text, got)
-		}
-	}
-}
-
-// growth is how much the heap holds after a collection, at most, while a table of so many rows is exported.
-func growth(t *testing.T, format string, rows int) uint64 {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "big.csv")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := bufio.NewWriter(f)
-	fmt.Fprintln(w, "mol_id,status,reruns,smiles,multiplicity,charge,nheavy,timestamp_added,H298_cbs,batch_id,note")
-	for n := range rows {
-		fmt.Fprintf(w, "mol_%07d,OK,0,CCO,1,0,3,2026-11-23T00:00:00+00:00,-%d.415,,%d\n", n, n%300, n)
-	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	heap := &heapWatcher{every: 1 << 20}
-	if err := exportTo(heap, io.Discard, format, &pipeline.Pipeline{Table: path, Artefacts: t.TempDir()}); err != nil {
-		t.Fatal(err)
-	}
-	if heap.written < rows {
-		t.Fatalf("%s: %d bytes of %d rows", format, heap.written, rows)
-	}
-	return heap.most
-}
-
-// heapWatcher looks at the heap each time that so many bytes were written.
-type heapWatcher struct {
-	every, written, next int
-	most                 uint64
-}
-
-func (h *heapWatcher) Write(p []byte) (int, error) {
-	if h.written += len(p); h.written >= h.next {
-		h.next += h.every
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		h.most = max(h.most, m.HeapAlloc)
-	}
-	return len(p), nil
-}
-
-// TestExportMemory exports twenty times as many rows in the same memory: the table itself would take eight megabytes more.
-func TestExportMemory(t *testing.T) {
-	for _, format := range []string{"json", "jsonl", "csv"} {
-		small, big := growth(t, format, 5_000), growth(t, format, 100_000)
-		if big > small+1<<20 {
-			t.Errorf("%s: %d bytes of heap with 5,000 rows, %d with 100,000", format, small, big)
 		}
 	}
 }

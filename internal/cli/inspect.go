@@ -2,74 +2,56 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
+	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/durable"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
 
-// Why tells what is fresh and what is stale of a molecule ("mol_00001"), or of one of its targets ("mol_00001/pm7/2"), and why.
-func Why(ctx context.Context, what string, o Options) error {
-	ctx, stop := signals(ctx)
-	defer stop()
-	pr, _, err := open(o, false)
+// Why shows which results of a molecule ("mol_00001") or of one target ("mol_00001/pm7/2") are up
+// to date, and what changed for the others.
+func Why(ctx context.Context, what string, o Options) (err error) {
+	ctx, end := begin(ctx)
+	defer end(&err)
+	pr, err := open(o, false)
 	if err != nil {
-		return ended(err)
+		return err
 	}
-	b, err := batch.New(ctx, batch.Config{Pipeline: pr.pipeline, Table: pr.table, Store: pr.store, Index: pr.index, Builtins: builtins(), Warn: os.Stderr})
+	b, err := batch.New(ctx, pr.Config)
 	if err != nil {
-		return ended(err)
+		return err
 	}
 	id, target, _ := strings.Cut(strings.TrimPrefix(what, "-mol="), "/")
-	return ended(b.Why(os.Stdout, id, target))
+	return b.Why(os.Stdout, id, target)
 }
 
-// Check checks the whole pipeline against the table's header, and tells what each stage takes and gives.
+// Check checks the whole pipeline against the header of the table, and prints what each stage takes
+// and gives.
 func Check(o Options) error {
 	p, err := load(o)
-	if err != nil {
-		return ended(err)
+	if err == nil {
+		_, err = columns(p.Table)
 	}
-	if _, err := os.Stat(p.Table); err != nil {
-		return ended(tableError(p.Table, err))
+	if err == nil {
+		fmt.Printf("%s%s is in order.\n", p.Describe(), p.Path)
 	}
-	if _, err := columns(p.Table); err != nil {
-		return ended(err)
-	}
-	for _, s := range p.Stages {
-		program := s.Program
-		if program == "" {
-			program = "no program"
-		}
-		fmt.Printf("stage %s (%s, line %d): %s\n", s.Name, s.Title, s.Line, program)
-		if len(s.DependsOn) > 0 {
-			fmt.Printf("  needs   %s\n", strings.Join(s.DependsOn, ", "))
-		}
-		if files := s.FileNames(); len(files) > 0 {
-			fmt.Printf("  files   %s\n", strings.Join(files, ", "))
-		}
-		for _, v := range s.Values() {
-			fmt.Printf("  value   %s\n", v)
-		}
-	}
-	fmt.Printf("merge: %s\n", strings.Join(p.Merged, ", "))
-	fmt.Printf("%s is in order.\n", p.Path)
-	return nil
+	return ended(err)
 }
 
 // Fmt lays out pipeline.hcl in the usual way; with check it only says whether it would.
 func Fmt(path string, check bool) error {
-	if path == "" {
-		path = "pipeline.hcl"
-	}
+	path = cmp.Or(path, "pipeline.hcl")
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return ended(err)
@@ -81,11 +63,10 @@ func Fmt(path string, check bool) error {
 	if check {
 		return &exit{exitFailed, fmt.Errorf("%s: mage fmt would change its layout", path)}
 	}
-	info, err := os.Stat(path)
-	if err == nil {
-		err = renameio.WriteFile(path, out, info.Mode().Perm(), renameio.WithTempDir(filepath.Dir(path)))
-	}
-	return ended(err)
+	return ended(replaceFile(path, func(w io.Writer) error {
+		_, err := w.Write(out)
+		return err
+	}))
 }
 
 // Graph prints the stages as a Mermaid diagram.
@@ -97,31 +78,74 @@ func Graph(o Options) error {
 	return ended(err)
 }
 
-// Prune lists what nothing refers to in the artefacts folder, and removes it if told to.
-func Prune(remove bool, o Options) error {
-	return ended(prune(o, remove))
-}
+// Stop asks the batch that has the artefacts to start no more targets and to end. Where the folder
+// is named, pipeline.hcl is not read: it may be in the middle of an edit.
+func Stop(o Options) error { return ended(stopBatch(os.Stdout, o)) }
 
-func prune(o Options, remove bool) error {
-	pr, claims, err := open(o, remove)
+func stopBatch(w io.Writer, o Options) error {
+	root := o.Artefacts
+	if root == "" {
+		p, err := load(o)
+		if err != nil {
+			return err
+		}
+		root = p.Artefacts
+	}
+	st, err := store.Open(root)
 	if err != nil {
 		return err
 	}
-	defer claims.Release()
-	stage := func(name string) bool { return pr.pipeline.Stage(name) != nil }
-	unused, err := pr.store.Unused(func(id string) bool { _, ok := pr.table.Lookup(id); return ok }, stage)
+	if _, err = os.Stat(st.Path(store.LockName)); err == nil {
+		var l *store.Lock
+		if l, err = store.TakeLock(st.Path(store.LockName), batch.ShownPath(st.Root())); err == nil {
+			err = l.Release()
+		}
+	}
+	var locked *store.LockedError
+	switch {
+	case err == nil, errors.Is(err, os.ErrNotExist):
+		fmt.Fprintf(w, "No batch runs on %s.\n", batch.ShownPath(st.Root()))
+		return nil
+	case !errors.As(err, &locked) || locked.Holder.PID == 0:
+		return err // a batch that is just starting would not see the request
+	}
+	err = durable.WriteFile(durable.File{Path: st.Path(store.StopName),
+		Write: func(io.Writer) error { return nil }})
+	if err == nil {
+		h := locked.Holder
+		fmt.Fprintf(w, "Process %d on %s (%s) starts no more targets and ends after those under way.\n",
+			h.PID, h.Host, h.Command)
+	}
+	return err
+}
+
+// Prune lists what nothing refers to in the artefacts folder, and removes it if told to.
+func Prune(remove bool, o Options) error { return ended(prune(o, remove)) }
+
+func prune(o Options, remove bool) error {
+	pr, err := open(o, remove)
+	if err != nil {
+		return err
+	}
+	defer pr.Claims.Release()
+	stage := func(name string) bool { return pr.Pipeline.Stage(name) != nil }
+	molecule, err := pr.molecules()
+	if err != nil {
+		return err
+	}
+	unused, err := pr.Store.Unused(molecule, stage)
 	if err != nil {
 		return err
 	}
 	var total int64
 	for _, u := range unused {
 		total += u.Bytes
-		rel, _ := filepath.Rel(pr.store.Root(), u.Path)
+		rel, _ := filepath.Rel(pr.Store.Root(), u.Path)
 		fmt.Printf("%8s  %s: %s\n", size(u.Bytes), rel, u.Why)
 		if !remove {
 			continue
 		}
-		if err := pr.store.Remove(u); err != nil {
+		if err := pr.Store.Remove(u); err != nil {
 			return err
 		}
 		if err := forget(pr, strings.Split(rel, string(filepath.Separator))[0], stage); err != nil {
@@ -129,7 +153,7 @@ func prune(o Options, remove bool) error {
 		}
 	}
 	if remove {
-		if err := pr.store.Sweep(); err != nil {
+		if err := pr.Store.Sweep(); err != nil {
 			return err
 		}
 	}
@@ -144,28 +168,50 @@ func prune(o Options, remove bool) error {
 	return nil
 }
 
-// forget drops the records of removed stages from a molecule's manifest.
-func forget(pr *project, id string, stage func(string) bool) error {
-	m, err := pr.store.Manifest(id)
-	var damaged *store.DamagedError
-	if err != nil && !errors.As(err, &damaged) {
-		return err
+// molecules tells of a mol_id whether a table has it whose results the artefacts folder holds.
+func (pr *project) molecules() (func(id string) bool, error) {
+	tables := []*csvmerge.Table{pr.Table}
+	others, err := pr.Store.OthersThan(pr.Pipeline.Table)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil && m.Forget(stage) {
-		return pr.store.Sync(m)
+	for _, path := range others {
+		t, err := csvmerge.Read(path)
+		if err != nil {
+			return nil, fmt.Errorf("%w\n%s has results of that table, too: "+
+				"prune can't tell what belongs to it; "+
+				"if it is gone for good, delete its line in %s",
+				err, batch.ShownPath(pr.Store.Root()), batch.ShownPath(pr.Store.Path(store.TablesName)))
+		}
+		tables = append(tables, t)
 	}
-	return nil
+	return func(id string) bool {
+		return slices.ContainsFunc(tables, func(t *csvmerge.Table) bool {
+			_, ok := t.Lookup(id)
+			return ok
+		})
+	}, nil
 }
 
-// size writes a number of bytes for a person.
-func size(n int64) string {
-	switch {
-	case n < 10_000:
-		return fmt.Sprintf("%d B", n)
-	case n < 10_000_000:
-		return fmt.Sprintf("%d kB", n/1000)
-	case n < 10_000_000_000:
-		return fmt.Sprintf("%d MB", n/1_000_000)
+// forget drops the records of removed stages from the manifest of a molecule.
+func forget(pr *project, id string, stage func(string) bool) error {
+	m, err := pr.Store.Molecule(id)
+	var damaged *store.DamagedError
+	if errors.As(err, &damaged) {
+		return nil
 	}
-	return fmt.Sprintf("%d GB", n/1_000_000_000)
+	if err != nil {
+		return err
+	}
+	return cmp.Or(m.Forget(stage), m.Flush())
+}
+
+// size is a number of bytes for a person.
+func size(n int64) string {
+	units := []string{"B", "kB", "MB", "GB"}
+	u := 0
+	for n >= 10_000 && u < len(units)-1 {
+		n, u = n/1000, u+1
+	}
+	return fmt.Sprintf("%d %s", n, units[u])
 }

@@ -11,134 +11,119 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
-	"grimperium/csvmerge"
-	"grimperium/internal/store"
+	"grimperium/stages"
 )
 
-// The folder of what mage reproduce computes, and its files.
+// What mage reproduce computes, and the numbers that are committed.
 const (
-	reproduceDir      = "testdata/reproduce"
-	reproduceTable    = "molecules.csv"
-	reproduceExpected = "expected.json"
+	reproduceTable = "testdata/reproduce/molecules.csv"
+	expectedPath   = "testdata/reproduce/expected.json"
 )
-
-// tolerances say how far a number may be from the committed one; one that is not here must be the same. For 509 of 513 small species the heat of
-// formation by MOPAC 22.0.6 is within 0.05 kcal/mol of the one published with MOPAC; the other tolerances are choices of the same order.
-var tolerances = map[string]float64{
-	"hof": 0.05, "most_stable_hof": 0.05, "delta_1": 0.05, "delta_2": 0.05, "delta_3": 0.05, "spread": 0.1, // kcal/mol
-	"energy": 1e-4,               // hartree; 0.06 kcal/mol
-	"homo":   0.01, "lumo": 0.01, // eV
-	"dipole": 0.05, // debye
-}
 
 // expected is what a reproduction must give.
 type expected struct {
-	Programs  map[string]string         `json:"programs"`  // name to version
-	Molecules map[string]map[string]any `json:"molecules"` // mol_id to column of the table, or stage/conformer.value, to a number or a text
+	Programs map[string]string `json:"programs"` // name to version
+	// Molecules are the numbers and words of each mol_id, by column of the table or
+	// stage/conformer.value.
+	Molecules map[string]map[string]any `json:"molecules"`
 }
 
-// Reproduce computes testdata/reproduce from nothing, in a folder of its own, and compares every number with the committed one; with update it writes
-// the new ones instead.
-func Reproduce(ctx context.Context, update bool, o Options) error {
-	ctx, stop := signals(ctx)
-	defer stop()
-	return ended(reproduce(ctx, os.Stdout, update, o))
-}
-
-func reproduce(ctx context.Context, w io.Writer, update bool, o Options) error {
-	was, err := readExpected()
-	if err != nil && !(update && errors.Is(err, os.ErrNotExist)) {
-		return err
+// Reproduce computes testdata/reproduce from nothing, in a temporary folder, and compares every
+// number with the committed one. With update it writes the new numbers instead.
+func Reproduce(ctx context.Context, update bool, o Options) (err error) {
+	ctx, end := begin(ctx)
+	defer end(&err)
+	was := &expected{}
+	if !update {
+		data, err := os.ReadFile(expectedPath)
+		if err == nil {
+			err = json.Unmarshal(data, was)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w; mage reproduce -update writes it", expectedPath, err)
+		}
 	}
 	dir, err := os.MkdirTemp("", "grimperium-reproduce-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	data, err := os.ReadFile(filepath.Join(reproduceDir, reproduceTable))
+	o.Table, o.Artefacts = filepath.Join(dir, "molecules.csv"), filepath.Join(dir, "artefacts")
+	o.unlogged = true
+	data, err := os.ReadFile(reproduceTable)
+	if err == nil {
+		err = os.WriteFile(o.Table, data, 0o666)
+	}
 	if err != nil {
 		return err
 	}
-	o.unlogged = true
-	o.Table, o.Artefacts = filepath.Join(dir, reproduceTable), filepath.Join(dir, "artefacts")
-	if err := os.WriteFile(o.Table, data, 0o644); err != nil {
-		return err
-	}
-	failed := runBatch(ctx, o)
-	var e *exit
-	if failed != nil && !(errors.As(failed, &e) && e.code == exitFailed) {
+	failed := ended(runBatch(ctx, o))
+	if e, ok := errors.AsType[*exit](failed); ok && (update || e.code != exitFailed) {
 		return failed
 	}
 	is, err := collect(o)
 	if err != nil {
 		return err
 	}
-	if update {
-		if failed != nil {
-			return failed
-		}
-		return writeExpected(is)
+	if !update {
+		return was.check(os.Stdout, is, failed)
 	}
-	different := compare(w, was, is)
-	if different > 0 {
-		printVersions(w, was.Programs, is.Programs)
-		return &exit{exitFailed, fmt.Errorf("%d numbers are not reproduced; if they are to be so, mage reproduce -update writes the new ones", different)}
+	if data, err = json.MarshalIndent(is, "", " "); err != nil {
+		return err
 	}
-	if failed != nil {
-		return failed
-	}
-	fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", size2(is.Molecules), len(is.Molecules))
-	printVersions(w, was.Programs, is.Programs)
-	return nil
+	return os.WriteFile(expectedPath, append(data, '\n'), 0o666)
 }
 
-func size2(m map[string]map[string]any) (n int) {
-	for _, values := range m {
+// check prints what differs from the expected numbers. failed is the error of a batch with failed
+// molecules: it is returned if they are as expected.
+func (was *expected) check(w io.Writer, is *expected, failed error) error {
+	n := 0
+	for _, values := range is.Molecules {
 		n += len(values)
 	}
-	return n
+	if different := compare(w, was, is); different > 0 {
+		failed = &exit{exitFailed, fmt.Errorf("%d numbers are not reproduced; "+
+			"if they are to be so, mage reproduce -update writes the new ones", different)}
+	} else if failed == nil {
+		fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", n, len(is.Molecules))
+	}
+	printVersions(w, was.Programs, is.Programs)
+	return failed
 }
 
-// collect reads what a batch gave: the merged cells but times, and of each target the values that tolerances knows.
+// collect reads what a batch gave: the merged cells without times, and the values of each target
+// that have a tolerance.
 func collect(o Options) (*expected, error) {
-	p, err := load(o)
-	if err != nil {
-		return nil, err
-	}
-	t, err := csvmerge.Read(o.Table)
-	if err != nil {
-		return nil, err
-	}
-	st, err := store.Open(o.Artefacts)
+	pr, err := open(o, false)
 	if err != nil {
 		return nil, err
 	}
 	out := &expected{map[string]string{}, map[string]map[string]any{}}
-	for i := range t.Len() {
-		id := t.ID(i)
-		values := map[string]any{"status": t.Status(i).String()}
-		for _, column := range p.Merged {
-			if v := t.Value(i, column); v != nil && !strings.HasSuffix(column, "_time") {
-				values[column] = plain(v)
+	for i := range pr.Table.Len() {
+		id := pr.Table.ID(i)
+		values := map[string]any{"status": pr.Table.Status(i).String()}
+		for _, column := range pr.Pipeline.Merged {
+			v := pr.Table.Value(i, column)
+			if n, ok := v.(int64); ok {
+				v = float64(n) // as encoding/json reads it back
+			}
+			if v != nil && !strings.HasSuffix(column, "_time") {
+				values[column] = v
 			}
 		}
-		man, err := st.Manifest(id)
+		log, err := pr.Store.Molecule(id)
 		if err != nil {
 			return nil, err
 		}
-		for target, rec := range man.Targets {
+		for _, target := range log.Targets() {
+			rec := log.Record(target)
 			maps.Copy(out.Programs, rec.Programs)
-			if target == minimumStage { // may stop short on one processor alone; the lower of two results counts
-				continue
-			}
 			for name, v := range rec.Values {
-				if x, ok := v.(float64); ok && tolerances[name] > 0 {
-					values[target+"."+name] = round9(x)
+				name = target + "." + name
+				if x, ok := v.(float64); ok && stages.Tolerance(name) > 0 {
+					values[name] = stages.Round9(x)
 				}
 			}
 		}
@@ -147,52 +132,39 @@ func collect(o Options) (*expected, error) {
 	return out, nil
 }
 
-// plain makes a value as encoding/json would read it back.
-func plain(v any) any {
-	if n, ok := v.(int64); ok {
-		return float64(n)
-	}
-	return v
-}
-
-// compare tells of every difference, and returns how many there are.
+// compare prints every difference, and returns how many there are.
 func compare(w io.Writer, was, is *expected) (different int) {
-	tell := func(id, name string, old, now any, more string) {
-		different++
-		fmt.Fprintf(w, "%s %s: was %s, is %s%s\n", id, name, text(old), text(now), more)
-	}
 	for _, id := range union(was.Molecules, is.Molecules) {
 		old, now := was.Molecules[id], is.Molecules[id]
 		for _, name := range union(old, now) {
+			more := ""
 			a, aOK := old[name].(float64)
 			b, bOK := now[name].(float64)
-			tolerance := tolerances[name[strings.LastIndex(name, ".")+1:]]
-			switch {
-			case aOK && bOK && math.Abs(a-b) <= tolerance:
-			case aOK && bOK && tolerance > 0:
-				tell(id, name, old[name], now[name], fmt.Sprintf(" (%.3g apart, %g allowed)", math.Abs(a-b), tolerance))
-			case old[name] != now[name]:
-				tell(id, name, old[name], now[name], "")
+			tolerance := stages.Tolerance(name)
+			if old[name] == now[name] || aOK && bOK && math.Abs(a-b) <= tolerance {
+				continue
 			}
+			if aOK && bOK && tolerance > 0 {
+				more = fmt.Sprintf(" (%.3g apart, %g allowed)", math.Abs(a-b), tolerance)
+			}
+			different++
+			fmt.Fprintf(w, "%s %s: was %s, is %s%s\n", id, name, text(old[name]), text(now[name]), more)
 		}
 	}
 	return different
 }
 
 func union[V any](a, b map[string]V) []string {
-	all := append(slices.Collect(maps.Keys(a)), slices.Collect(maps.Keys(b))...)
-	slices.Sort(all)
-	return slices.Compact(all)
+	names := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func text(v any) string {
-	switch v := v.(type) {
-	case nil:
+	if v == nil {
 		return "not there"
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
-	return fmt.Sprintf("%q", v)
+	return encode(v)
 }
 
 // printVersions names the programs that made the numbers, then and now.
@@ -204,25 +176,4 @@ func printVersions(w io.Writer, was, is map[string]string) {
 			fmt.Fprintf(w, "  %s: then %q, now %q\n", name, was[name], is[name])
 		}
 	}
-}
-
-func readExpected() (*expected, error) {
-	path := filepath.Join(reproduceDir, reproduceExpected)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w; mage reproduce -update writes it", err)
-	}
-	e := &expected{}
-	if err := json.Unmarshal(data, e); err != nil {
-		return nil, fmt.Errorf("%s: %w; mage reproduce -update writes it anew", path, err)
-	}
-	return e, nil
-}
-
-func writeExpected(e *expected) error {
-	data, err := json.MarshalIndent(e, "", " ")
-	if err != nil {
-		return err
-	}
-	return renameio.WriteFile(filepath.Join(reproduceDir, reproduceExpected), append(data, '\n'), 0o644, renameio.WithTempDir(reproduceDir))
 }

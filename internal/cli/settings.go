@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"grimperium/internal/batch"
 	"grimperium/internal/pipeline"
 )
 
@@ -20,59 +22,45 @@ func settings(out io.Writer, o Options) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name string, value any, source string) { fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, source) }
-	row("SETTING", "VALUE", "FROM")
-	path, source := p.Path, "default"
-	if o.Pipeline != "" {
-		source = "-pipeline"
-	}
-	row("pipeline", path, source)
-	block := func(name, flag string) string {
-		if flag != "" {
-			return flag
-		}
-		if line, ok := p.Given[name]; ok {
-			return fmt.Sprintf("%s line %d", p.Path, line)
-		}
-		return "default"
-	}
-	row("table", shownPath(p.Table), block("table", flagged("-table", o.Table != "")))
-	artefacts := p.Artefacts
-	if o.Artefacts != "" {
-		artefacts = o.Artefacts
-	}
-	row("artefacts", shownPath(artefacts), block("artefacts", flagged("-artefacts", o.Artefacts != "")))
-	row("max_reruns", p.MaxReruns, block("max_reruns", flagged("-maxReruns", o.MaxReruns != nil)))
-	row("jobs", p.Jobs, block("jobs", flagged("-jobs", o.Jobs != nil)))
-	row("order", map[bool]string{true: "smallest_first", false: "table"}[p.SmallestFirst], block("order", ""))
-	row("max_failures", percent(p.Alarms.Failures), block("max_failures", ""))
-	row("max_invalid", percent(p.Alarms.Invalid), block("max_invalid", ""))
-	row("when_exceeded", map[bool]string{true: "stop", false: "warn"}[p.Alarms.Stop], block("when_exceeded", ""))
-	dir, source, err := home()
+	logs, logsSource, err := home()
 	if err != nil {
 		return err
 	}
-	row("logs", dir, source)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name string, value any, source string) {
+		fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, source)
+	}
+	line := func(n int) string { return fmt.Sprintf("%s line %d", p.Path, n) }
+	given := func(name string, value any, flag string) { // flag is "" if it is not given
+		if n, ok := p.Given[name]; ok && flag == "" {
+			flag = line(n)
+		}
+		row(name, value, cmp.Or(flag, "default"))
+	}
+	flag := func(name string, is bool) string { return map[bool]string{true: name}[is] }
+	row("SETTING", "VALUE", "FROM")
+	given("pipeline", p.Path, flag("-pipeline", o.Pipeline != ""))
+	given("table", batch.ShownPath(p.Table), flag("-table", o.Table != ""))
+	given("artefacts", batch.ShownPath(p.Artefacts), flag("-artefacts", o.Artefacts != ""))
+	given("max_reruns", p.MaxReruns, flag("-maxReruns", o.MaxReruns != nil))
+	given("jobs", p.Jobs, flag("-jobs", o.Jobs != nil))
+	given("order", map[bool]string{true: "smallest_first", false: "table"}[p.SmallestFirst], "")
+	given("max_failures", percent(p.Alarms.Failures), "")
+	given("max_invalid", percent(p.Alarms.Invalid), "")
+	given("when_exceeded", map[bool]string{true: "stop", false: "warn"}[p.Alarms.Stop], "")
+	row("logs", logs, logsSource)
 	for _, v := range p.Variables {
 		source := v.Source
 		if strings.HasPrefix(source, pipeline.EnvPrefix) {
 			source = "environment " + source
 		}
-		row("var."+v.Name, v.Value, source)
+		row("var."+v.Name, v.Text(), source)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Programs)) {
-		prog := p.Programs[name]
-		row("program."+name, strings.Join(prog.Candidates, ", "), fmt.Sprintf("%s line %d", p.Path, prog.Line))
+		program := p.Programs[name]
+		row("program."+name, strings.Join(program.Candidates, ", "), line(program.Line))
 	}
 	return w.Flush()
-}
-
-func flagged(name string, given bool) string {
-	if given {
-		return name
-	}
-	return ""
 }
 
 func percent(share float64) string {

@@ -2,15 +2,15 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"hash/maphash"
-	"io"
-	"math"
 	"os"
 	"slices"
-	"strings"
+	"sync"
+	"time"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
@@ -18,15 +18,11 @@ import (
 	"grimperium/stages"
 )
 
-// Validate lists every row that can't be used and everything odd about the others. It fails when a
-// row can't be used, under permissive only when the whole table can't.
-func Validate(ctx context.Context, format string, o Options) error {
-	ctx, stop := signals(ctx)
-	defer stop()
-	return ended(validate(ctx, os.Stdout, os.Stderr, format, o))
-}
-
-func validate(ctx context.Context, w io.Writer, about *os.File, format string, o Options) error {
+// Validate lists every row that can't be used and warns of the others. It fails when a row can't be
+// used, with Permissive only when no batch can run on the table.
+func Validate(ctx context.Context, format string, o Options) (err error) {
+	ctx, end := begin(ctx)
+	defer end(&err)
 	if format != "" && format != "text" && format != "json" {
 		return fmt.Errorf("-format=%s: text or json", format)
 	}
@@ -38,37 +34,29 @@ func validate(ctx context.Context, w io.Writer, about *os.File, format string, o
 	if err != nil {
 		return err
 	}
-	found, unasked, err := findings(ctx, p, t, newCounter(about))
+	found, err := findings(ctx, p, t)
 	if err != nil {
 		return err
 	}
-	for _, why := range unasked {
-		fmt.Fprintf(about, "warning: %v\n", why)
-	}
-	report := newReport(t, found)
+	r, path := newReport(t, found), batch.ShownPath(t.Path())
+	out := bufio.NewWriter(os.Stdout)
 	if format == "json" {
-		enc := json.NewEncoder(w)
+		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", " ")
-		if err := enc.Encode(report); err != nil {
-			return err
-		}
+		err = enc.Encode(r)
 	} else {
-		out, path := bufio.NewWriter(w), shownPath(t.Path())
 		for _, f := range found {
-			kind := ""
-			if f.Warning {
-				kind = "warning: "
-			}
-			fmt.Fprintf(out, "%s%s:%s\n", kind, path, f)
-		}
-		if err := out.Flush(); err != nil {
-			return err
+			text := map[bool]string{true: "warning: "}[f.Warning]
+			fmt.Fprintf(out, "%s%s:%s\n", text, path, f)
 		}
 	}
-	fmt.Fprintf(about, "%d rows: %d can't be used, %d warnings.\n", report.Rows, report.Unusable, report.Warnings)
-	if report.Fatal || (report.Unusable > 0 && !o.Permissive) {
-		return &exit{exitMistake, fmt.Errorf("%s: %d of %d rows can't be used", shownPath(t.Path()), report.Unusable, report.Rows)}
+	if err := errors.Join(err, out.Flush()); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%d rows: %d can't be used, %d warnings.\n", r.Rows, r.Unusable, r.Warnings)
+	if r.Fatal || (r.Unusable > 0 && !o.Permissive) {
+		return fmt.Errorf("%s: %d of %d rows can't be used", path, r.Unusable, r.Rows)
 	}
 	return nil
 }
@@ -84,12 +72,7 @@ type report struct {
 }
 
 type finding struct {
-	Line     int    `json:"line"`
-	ID       string `json:"mol_id"`
-	Column   string `json:"column"`
-	Cell     string `json:"cell"`
-	Problem  string `json:"problem"`
-	Want     string `json:"want"`
+	csvmerge.Finding
 	Severity string `json:"severity"` // fatal: of the whole table; error: of the row; warning
 }
 
@@ -104,138 +87,145 @@ func newReport(t *csvmerge.Table, found []csvmerge.Finding) report {
 			r.Warnings++
 		case f.Fatal:
 			severity, r.Fatal = "fatal", true
-		}
-		if !f.Warning {
+			fallthrough
+		default:
 			unusable[f.Line] = true
 		}
-		r.Findings = append(r.Findings, finding{f.Line, f.ID, f.Column, f.Cell, f.Problem, f.Want, severity})
+		r.Findings = append(r.Findings, finding{f, severity})
 	}
 	r.Unusable = len(unusable)
 	return r
 }
 
-// findings is everything about a table's rows, in the order of the rows: what the table's format
-// asks, what the pipeline's molecule block asks, what the workers of its stages say, and what a
-// chemist would look at twice. unasked says which workers could not be asked.
-func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, c *counter) (
-	out []csvmerge.Finding, unasked []error, err error) {
+// findings are the errors and warnings of a table in the order of its rows: of the table's format,
+// of the molecule block, of the workers, and of numbers that can't be right. Why a worker could not
+// be asked goes to standard error.
+func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table) (
+	out []csvmerge.Finding, err error) {
 	out = t.Check()
 	broken := map[int]bool{}
 	for _, f := range out {
 		broken[f.Line] = broken[f.Line] || !f.Warning
 	}
-	var rows []int
+	var rows []int // a broken cell would lead to more findings that say nothing new
 	for i := range t.Len() {
-		if !broken[t.Line(i)] { // what a broken cell would lead to is no news
+		if !broken[t.Line(i)] {
 			rows = append(rows, i)
 		}
 	}
-	answers, unasked, err := batch.Ask(ctx, p, t, rows, c.add(len(rows)))
-	c.clear()
-	if err != nil {
-		return nil, nil, err
+	c := &counter{total: len(rows)}
+	inOrder, unasked, err := batch.Ask(ctx, p, t, rows, c.add)
+	if c.line(""); err != nil {
+		return nil, err
 	}
-	said := make([]batch.Answer, t.Len())
+	for _, why := range unasked {
+		fprintln(os.Stderr, "warning:", why)
+	}
+	answers := map[int]batch.Answer{}
 	for n, i := range rows {
-		said[i] = answers[n]
+		answers[i] = inOrder[n]
 	}
-	seed, hashes := maphash.MakeSeed(), make([]uint64, t.Len())
 	out = append(out, csvmerge.CheckRows(rows, func(i int) []csvmerge.Finding {
-		hashes[i] = maphash.Comparable(seed, moleculeOf(t, i, said[i]))
-		return rowFindings(p, t, i, said[i])
+		return rowFindings(p, t, i, answers[i])
 	})...)
-	seen := make(map[uint64]int32, len(rows)) // a million molecules themselves would take five times the memory
-	for _, i := range rows {
-		if first, twice := seen[hashes[i]]; !twice {
-			seen[hashes[i]] = int32(i)
-		} else if moleculeOf(t, int(first), said[first]) == moleculeOf(t, i, said[i]) {
-			out = append(out, sameMolecule(t, i, int(first)))
-		}
-	}
+	out = append(out, repeated(t, rows, answers)...)
 	slices.SortStableFunc(out, func(a, b csvmerge.Finding) int { return a.Line - b.Line })
-	return out, unasked, nil
+	return out, nil
 }
 
-// rowFindings is what is wrong with one row. If a worker refuses the row, the molecule block is not
+// rowFindings are the findings of one row. If a worker refuses the row, the molecule block is not
 // asked: the worker says why a SMILES can't be read, the block can only count electrons.
-func rowFindings(p *pipeline.Pipeline, t *csvmerge.Table, i int, said batch.Answer) (out []csvmerge.Finding) {
-	row := csvmerge.Finding{Line: t.Line(i), ID: t.ID(i)}
-	if row.Problem = said.Problem; row.Problem != "" {
-		out = append(out, row)
+func rowFindings(p *pipeline.Pipeline, t *csvmerge.Table, i int, answer batch.Answer) (
+	out []csvmerge.Finding) {
+	f := csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Problem: answer.Problem}
+	if f.Problem != "" {
+		out = append(out, f)
 	} else {
 		out, _ = batch.Precheck(p, t, i)
 	}
 	unusable := len(out) > 0
-	for _, row.Problem = range said.Warnings {
-		row.Warning = true
-		out = append(out, row)
+	for _, f.Problem = range answer.Warnings {
+		f.Warning = true
+		out = append(out, f)
 	}
-	for _, f := range oddities(t, i) {
-		if !unusable || f.Column != "charge" { // which is the reason, or no news beside it
-			out = append(out, f)
+	row := stages.Row{Heavy: pointer[int64](t.Value(i, "nheavy")),
+		Reference: pointer[float64](t.Value(i, "H298_cbs")),
+		HOF:       pointer[float64](t.Value(i, "most_stable_hof"))}
+	row.SMILES, _ = t.Value(i, "smiles").(string)
+	row.Charge, _ = t.Value(i, "charge").(int64)
+	for _, d := range row.Doubts() {
+		if !unusable || d.Column != "charge" { // the charge is why the row is unusable
+			out = append(out, warning(t, i, d.Column, d.Want, d.Problem))
 		}
 	}
 	return out
 }
 
-// maxDifference is how far PM7 and a reference may lie apart before the reference is doubted,
-// kcal/mol: five times the 95th percentile of PM7's error on neutral molecules of C, H, N, O (10.0,
-// from the values shipped with MOPAC); radicals and ions are worse than those.
-const maxDifference = 50
+// pointer is nil for a cell without a value.
+func pointer[T any](value any) *T {
+	if v, ok := value.(T); ok {
+		return &v
+	}
+	return nil
+}
 
-// oddities are the warnings about one row that its SMILES and its numbers give rise to.
-func oddities(t *csvmerge.Table, i int) []csvmerge.Finding {
+func warning(t *csvmerge.Table, i int, column, want, problem string) csvmerge.Finding {
+	return csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Column: column, Cell: t.Cell(i, column).Text,
+		Problem: problem, Want: want, Warning: true}
+}
+
+// repeated are the warnings about molecules that an earlier row has under another mol_id. If no
+// worker says which molecule a row is, two spellings of one molecule count as two.
+func repeated(t *csvmerge.Table, rows []int, answers map[int]batch.Answer) []csvmerge.Finding {
 	var out []csvmerge.Finding
-	warn := func(column, problem, want string) {
-		out = append(out, csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Column: column, Cell: t.Cell(i, column).Text, Problem: problem, Want: want, Warning: true})
-	}
-	smiles, _ := t.Value(i, "smiles").(string)
-	charge, _ := t.Value(i, "charge").(int64)
-	atoms, err := stages.ReadSMILES(smiles)
-	if n, ok := t.Value(i, "nheavy").(int64); err == nil && ok && int64(atoms.Heavy()) != n {
-		warn("nheavy", fmt.Sprintf("the SMILES %s has %d heavy atoms", smiles, atoms.Heavy()), "the number of atoms that are not hydrogen, or nothing")
-	}
-	if err == nil && int64(atoms.Charge()) != charge {
-		warn("charge", fmt.Sprintf("the SMILES %s has the charge %d", smiles, atoms.Charge()), "the charge of the SMILES")
-	}
-	reference, ok := t.Value(i, "H298_cbs").(float64)
-	if !ok {
-		return out
-	}
-	if low, high, ok := atoms.EnthalpyRange(int(charge)); err == nil && ok && (reference < low || reference > high) {
-		warn("H298_cbs", fmt.Sprintf("no %s can have that: its bonds allow %g to %g kcal/mol", smiles, low, high), "the enthalpy of formation in kcal/mol at 298.15 K, not a total energy, not in another unit")
-	} else if hof, ok := t.Value(i, "most_stable_hof").(float64); ok && math.Abs(hof-reference) > maxDifference {
-		warn("H298_cbs", fmt.Sprintf("PM7 gives %g kcal/mol, %.0f away", hof, math.Abs(hof-reference)), fmt.Sprintf("a difference below %d, unless this molecule is hard for PM7", maxDifference))
+	seen := map[[3]any]int{}
+	for _, i := range rows {
+		smiles, _ := t.Value(i, "smiles").(string)
+		molecule := [3]any{cmp.Or(answers[i].Molecule, smiles), t.Value(i, "charge"),
+			t.Value(i, "multiplicity")}
+		first, ok := seen[molecule]
+		if !ok {
+			seen[molecule] = i
+			continue
+		}
+		same := "has the same SMILES, charge and multiplicity"
+		if other := t.Value(first, "smiles"); other != smiles {
+			same = fmt.Sprintf("is the same molecule, written as %v, with the same charge and multiplicity",
+				other)
+		}
+		out = append(out, warning(t, i, "smiles", "one row for a molecule",
+			fmt.Sprintf("%s on line %d %s", t.ID(first), t.Line(first), same)))
 	}
 	return out
 }
 
-// moleculeOf is what makes two rows one molecule. If no worker says which molecule a row is, the
-// SMILES as written is compared, and two spellings of one molecule count as two.
-func moleculeOf(t *csvmerge.Table, i int, said batch.Answer) [3]any {
-	if said.Molecule != "" {
-		return [3]any{said.Molecule, t.Value(i, "charge"), t.Value(i, "multiplicity")}
-	}
-	return [3]any{t.Value(i, "smiles"), t.Value(i, "charge"), t.Value(i, "multiplicity")}
+// counter shows on a terminal how many rows the workers have answered.
+type counter struct {
+	mu           sync.Mutex
+	stage        string
+	done, total  int       // rows of the stage
+	begin, shown time.Time // of the stage, of the line
 }
 
-// sameMolecule tells of a molecule that is there under another mol_id.
-func sameMolecule(t *csvmerge.Table, i, first int) csvmerge.Finding {
-	same := "has the same SMILES, charge and multiplicity"
-	if t.Value(first, "smiles") != t.Value(i, "smiles") {
-		same = fmt.Sprintf("is the same molecule, written as %v, with the same charge and multiplicity",
-			t.Value(first, "smiles"))
+// add counts rows that a stage has answered.
+func (c *counter) add(s *pipeline.Stage, rows int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if s.Name != c.stage {
+		c.stage, c.done, c.begin, c.shown = s.Name, 0, now, now
 	}
-	return csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Column: "smiles", Cell: t.Cell(i, "smiles").Text, Warning: true,
-		Problem: fmt.Sprintf("%s on line %d %s", t.ID(first), t.Line(first), same), Want: "one row for a molecule"}
+	if c.done += rows; now.Sub(c.shown) > time.Second/5 {
+		c.shown = now
+		left := now.Sub(c.begin) * time.Duration(c.total-c.done) / time.Duration(c.done)
+		c.line(fmt.Sprintf("%s: %d of %d rows checked, %v left", s.Title, c.done, c.total,
+			left.Round(time.Second)))
+	}
 }
 
-// shownPath is a path as a user reads it: relative to the working folder where it lies below that.
-func shownPath(path string) string {
-	if wd, err := os.Getwd(); err == nil {
-		if rel, ok := strings.CutPrefix(path, wd+string(os.PathSeparator)); ok {
-			return rel
-		}
+// line replaces the line that is shown.
+func (c *counter) line(text string) {
+	if width, _ := screen(os.Stderr); width > 0 {
+		fmt.Fprint(os.Stderr, "\r\033[K"+text)
 	}
-	return path
 }

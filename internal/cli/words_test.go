@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestWords(t *testing.T) {
+	for _, test := range []struct{ args, words, err string }{
+		{"mage", "", ""},
+		{"mage batch", "", ""},
+		{"batch -only=m1", "", ""}, // a program of this name
+		{"mage batch -dryRun -only=m1", "", ""},
+		{"mage batch m1 m2", "m1 m2", ""},
+		{"mage -v -t 5s Batch -jobs=2 m1", "m1", ""},
+		{"mage batch validate", "", ""},
+		{"mage validate batch Info m1", "", ""},
+		{"mage batch m1 -dryRun", "", "-dryRun must stand before the molecules: mage batch -dryRun m1"},
+		{"mage batch m1 validate", "", "validate is a command and can't follow molecules"},
+	} {
+		got, err := words(strings.Fields(test.args))
+		if strings.Join(got, " ") != test.words || (err == nil) != (test.err == "") ||
+			err != nil && !strings.HasPrefix(err.Error(), test.err) {
+			t.Errorf("%s: %q, %v", test.args, got, err)
+		}
+	}
+}
+
+// TestCommands compares the list of commands with the magefile.
+func TestCommands(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../magefile.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var targets []string
+	for _, d := range file.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Name.IsExported() {
+			targets = append(targets, strings.ToLower(f.Name.Name))
+		}
+	}
+	slices.Sort(targets)
+	if !slices.Equal(targets, commands) {
+		t.Errorf("the magefile has %q, this package %q", targets, commands)
+	}
+}
+
+func TestSelection(t *testing.T) {
+	all := []string{"mol_01", "mol_02", "mol_11", "2,4-dimethylpentane", "x[1]", "@home"}
+	file := filepath.Join(t.TempDir(), "list.txt")
+	text := "\ufeffmol_11\r\n\n\"2,4-dimethylpentane\"\r\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	failed := func(id string) bool { return id == "mol_02" }
+	for text, want := range map[string]string{
+		"mol_01":                         "mol_01",
+		" mol_11 ,mol_01,mol_11,":        "mol_01 mol_11",
+		"2,4-dimethylpentane":            "2,4-dimethylpentane",
+		`"2,4-dimethylpentane", mol_02`:  "mol_02 2,4-dimethylpentane",
+		"mol_01,2,4-dimethylpentane":     "mol_01 2,4-dimethylpentane",
+		"mol_0*":                         "mol_01 mol_02",
+		"mol_?1,x[1]":                    "mol_01 mol_11 x[1]",
+		"@" + file:                       "mol_11 2,4-dimethylpentane",
+		"mol_01,@" + file:                "mol_01 mol_11 2,4-dimethylpentane",
+		"@home":                          "@home",
+		"failed":                         "mol_02",
+		"failed,mol_01":                  "mol_01 mol_02",
+		"mol_1":                          `!the table has no molecule "mol_1"; did you mean -only=mol_01?`,
+		"MOL_02":                         `!the table has no molecule "MOL_02"; did you mean -only=mol_02?`,
+		`"2,4-dimethylpentan"`:           `!the table has no molecule "2,4-dimethylpentan"; did you mean -only='"2,4-dimethylpentane"'?`,
+		"entirely different":             `!the table has no molecule "entirely different"`,
+		"z*":                             `!the table has no molecule "z*"`,
+		"[":                              `!the table has no molecule "["`,
+		",":                              "!names no molecule",
+		"":                               "!names no molecule", // -only=$NONE
+		"@" + filepath.Dir(file) + "/no": "!open ",
+	} {
+		got, err := selection(text, all, failed)
+		shown := strings.Join(got, " ")
+		if err != nil {
+			shown = "!" + err.Error()
+		}
+		if shown != want && !(want == "!open " && strings.HasPrefix(shown, want)) {
+			t.Errorf("%s: %s, want %s", text, shown, want)
+		}
+	}
+	none := func(string) bool { return false }
+	if _, err := selection("failed", all, none); err == nil {
+		t.Error("failed without a failure: no error")
+	}
+}
