@@ -1,5 +1,6 @@
-// Package main_test runs the real command line, compiled from the magefile, by the scripts in testdata/script: with the
-// real RDKit, xTB and MOPAC, except where a script says that it stages a fault.
+// Package main_test runs the real command line, compiled from the magefile, by the scripts in
+// testdata/script: with the real RDKit, xTB and MOPAC, except where a script says that it stages a
+// fault.
 package main_test
 
 import (
@@ -19,7 +20,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	_ "grimperium/internal/cli" // all that the command line is made of: where it changes, go test takes no earlier run of the scripts for this one's
+	// All that the command line is made of. Without this import go test takes an earlier run of the
+	// scripts for this one's although the command line changed.
+	_ "grimperium/internal/cli"
 )
 
 // command is the compiled magefile.
@@ -39,13 +42,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// compile makes the command. It is tried again: mage writes its main function into this folder, where another mage may be at it.
+// compile makes the command. It is tried again: mage writes its main function into this folder,
+// where another mage may do the same.
 func compile() (err error) {
 	for range 5 {
 		build := exec.Command("go", "tool", "mage", "-f", "-compile", command)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if raceEnabled {
+		switch {
+		case raceEnabled:
 			build.Env = append(os.Environ(), "GOFLAGS=-race")
+		case os.Getenv("GOCOVERDIR") != "": // the statements that the scripts reach: go tool covdata
+			build.Env = append(os.Environ(), "GOFLAGS=-cover -coverpkg=command-line-arguments,grimperium/...")
 		}
 		if err = build.Run(); err == nil {
 			break
@@ -67,7 +74,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", filepath.Dir(command)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("ROOT", root)
 			env.Setenv("HOME", env.WorkDir)
-			for _, name := range []string{"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} { // without them xTB and MOPAC go wrong on processors that are newer than their OpenBLAS
+			env.Setenv("PID", strconv.Itoa(os.Getpid())) // tells a script's programs from another checkout's
+			// Without these xTB and MOPAC go wrong on processors that are newer than their OpenBLAS.
+			for _, name := range []string{"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "GOCOVERDIR"} {
 				if value, ok := os.LookupEnv(name); ok {
 					env.Setenv(name, value)
 				}
@@ -87,7 +96,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// project ID... makes a project of the shipped pipeline, with these rows of the shipped table (all 57 molecules are at hand).
+// project ID... makes a project of the shipped pipeline with these rows of testdata/molecules.csv.
 func project(ts *testscript.TestScript, neg bool, ids []string) {
 	root := ts.Value("root").(string)
 	copyFile(ts, filepath.Join(root, "pipeline.hcl"), ts.MkAbs("pipeline.hcl"))
@@ -109,7 +118,8 @@ func write(ts *testscript.TestScript, path, text string) {
 	ts.Check(os.WriteFile(path, []byte(text), 0o644))
 }
 
-// exits CODE PROGRAM ARG... runs a program that must end with this exit code; its output is for stdout and stderr.
+// exits CODE PROGRAM ARG... runs a program that must end with this exit code. Its output is for the
+// commands stdout and stderr.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -138,8 +148,8 @@ type event struct {
 	Instance                   int
 }
 
-// ran TARGET... asserts which targets ran a program to its good end since the last ran: these and no others, in this order. A target is MOL/STAGE or
-// MOL/STAGE/INSTANCE; with another outcome than ok it has that behind a colon.
+// ran TARGET... asserts which targets ended since the last ran: these and no others, in this order.
+// A target is MOL/STAGE or MOL/STAGE/INSTANCE. Another outcome than ok stands behind a colon.
 func ran(ts *testscript.TestScript, neg bool, want []string) {
 	path := ts.MkAbs("artefacts/journal.jsonl")
 	mark := ts.MkAbs(".journal-seen")
@@ -178,7 +188,8 @@ func ran(ts *testscript.TestScript, neg bool, want []string) {
 	}
 }
 
-// cell MOL COLUMN VALUE asserts a cell of the table; a VALUE like -57.859~0.01 is a number and its tolerance.
+// cell MOL COLUMN VALUE asserts a cell of the table. A VALUE like -57.859~0.01 is a number and its
+// tolerance.
 func cell(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 2 {
 		args = append(args, "")
@@ -220,7 +231,8 @@ func edit(ts *testscript.TestScript, neg bool, args []string) {
 	write(ts, ts.MkAbs(args[0]), strings.Replace(text, args[1], args[2], 1))
 }
 
-// snapshot remembers every file below the work folder; unchanged asserts that since then none was made, removed or written.
+// snapshot remembers every file below the work folder. unchanged asserts that since then none was
+// made, removed or written.
 func snapshot(ts *testscript.TestScript, neg bool, args []string) {
 	write(ts, filepath.Join(ts.Getenv("TMPDIR"), "snapshot"), state(ts))
 }
