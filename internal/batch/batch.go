@@ -321,8 +321,6 @@ func (b *Batch) warnCores() {
 
 const diedMessage = "the batch itself died while this ran (out of memory, or a power cut?)"
 
-const skipStatus = csvmerge.Skip
-
 // countDeaths counts a rerun for the molecule in whose target the last batch died, so that it can't
 // hold up every batch for ever. The row is written at once: this batch may die there too. A batch
 // that was interrupted by hand counts none.

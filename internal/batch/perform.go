@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"grimperium/csvmerge"
 	"grimperium/internal/journal"
 	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
@@ -36,7 +37,7 @@ func (t *visit) perform(ctx context.Context) func(*target) error {
 				Reruns: t.reruns()}
 			return nil
 		}
-		if t.Row.Died == g.name && g.action == run && t.Row.Status == skipStatus {
+		if t.Row.Died == g.name && g.action == run && t.Row.Status == csvmerge.Skip {
 			g.attempt = t.Row.Reruns - 1 // it was counted when this batch began
 			return t.fail(g, t.record(g), diedMessage)
 		}
