@@ -94,6 +94,16 @@ func TestUntouched(t *testing.T) {
 	}
 }
 
+func BenchmarkUntouched(b *testing.B) {
+	s := indexed(b)
+	e, _ := s.Index().Entry("mol_1")
+	for range b.N {
+		if !s.Untouched("mol_1", e) {
+			b.Fatal("touched")
+		}
+	}
+}
+
 func TestVouch(t *testing.T) {
 	s := indexed(t)
 	e, _ := s.Index().Entry("mol_1")

@@ -454,16 +454,6 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-func BenchmarkUntouched(b *testing.B) {
-	s := indexed(b)
-	e, _ := s.Index().Entry("mol_1")
-	for range b.N {
-		if !s.Untouched("mol_1", e) {
-			b.Fatal("touched")
-		}
-	}
-}
-
 func TestRegular(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct {
