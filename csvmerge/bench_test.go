@@ -25,13 +25,14 @@ func BenchmarkMerge(b *testing.B) {
 	for _, rows := range sizes {
 		b.Run(itoa(rows), func(b *testing.B) {
 			table := mustRead(b, place(b, bigTable(rows)))
-			b.SetBytes(int64(len(table.buf)))
+			b.SetBytes(int64(len(bytesOf(table))))
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
 				n++
 				id := fmt.Sprintf("mol_%07d", n*7919%rows)
-				written, err := merge(table, []Change{{ID: id, Cells: map[string]string{"status": "OK", "delta_1": itoa(n), "crest_time": "12.5", "error_message": ""}}})
+				written, err := merge(table, []Change{{ID: id, Cells: map[string]string{
+					"status": "OK", "delta_1": itoa(n), "crest_time": "12.5", "error_message": ""}}})
 				if !written || err != nil {
 					b.Fatal(written, err)
 				}

@@ -2,13 +2,15 @@ package csvmerge
 
 import (
 	"bytes"
-	"cmp"
+	"errors"
 	"fmt"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Finding is one thing that is wrong with a row.
@@ -24,46 +26,24 @@ type Finding struct {
 	Swallow bool   `json:"-"`       // a warning: the cell may be several rows
 }
 
-// String is the finding for a person, without the name of the file: "7: mol_00006: charge "x": not
-// an integer (…)".
+// String is the finding for a person: "7: mol_00006: charge "x": not an integer (…)".
 func (f Finding) String() string {
-	text := fmt.Sprintf("%d: ", f.Line)
-	if f.ID != "" {
-		text += f.ID + ": "
-	}
+	text := strings.Replace(fmt.Sprintf("%d: %s: ", f.Line, f.ID), ": : ", ": ", 1)
 	if f.Column != "" {
-		text += fmt.Sprintf("%s %q: ", f.Column, f.Cell)
+		text += fmt.Sprintf("%s %.40q: ", f.Column, f.Cell)
 	}
-	if text += f.Problem; f.Want != "" {
-		text += " (" + f.Want + ")"
-	}
-	return text
+	return strings.TrimSuffix(text+f.Problem+" ("+f.Want+")", " ()")
 }
 
-// Check returns everything that is wrong with the rows, in the order of the file. A finding that is
-// neither fatal nor a warning means that its row can't be used. Fatal are a mol_id that is there
-// twice, can't be the name of a folder, or names the same folder as another one on a disk that
-// ignores letter case or how accents are stored (macOS does both). Warnings are bad cells in
-// columns that only we write, which the next result replaces; a name behind a SMILES; and a cell
-// with so many line breaks that a stray quote may have swallowed rows.
-func (t *Table) Check() []Finding {
-	c := checker{t: t, good: make([][]byte, len(t.columns))}
-	for i := range t.rows {
-		c.row(i)
-	}
-	return c.found
-}
-
-// CheckRows calls check for rows, on all cores at once, and returns what it finds in the order of
-// the rows. It is for checks of one row alone.
+// CheckRows calls check for rows, on all cores at once, and returns its findings in their order.
 func CheckRows(rows []int, check func(i int) []Finding) []Finding {
 	found := make([][]Finding, len(rows))
-	var next atomic.Int64
+	cores := runtime.GOMAXPROCS(0)
 	var group sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for core := range cores {
 		group.Go(func() {
-			for n := next.Add(1); n <= int64(len(rows)); n = next.Add(1) {
-				found[n-1] = check(rows[n-1])
+			for n := core; n < len(rows); n += cores {
+				found[n] = check(rows[n])
 			}
 		})
 	}
@@ -71,156 +51,137 @@ func CheckRows(rows []int, check func(i int) []Finding) []Finding {
 	return slices.Concat(found...)
 }
 
-type checker struct {
-	t     *Table
-	good  [][]byte // a cell of each column in which nothing was wrong: many rows have the same
-	short bool     // a row above has fewer cells than the header
-	found []Finding
-}
-
-func (c *checker) add(i int, f Finding) {
-	f.Line, f.ID = c.t.Line(i), c.t.ID(i)
-	c.found = append(c.found, f)
-}
-
-func (c *checker) row(i int) {
-	row, width := c.t.rows[i], len(c.t.columns)
-	count, extra := 0, ""
-	for k, cell := range cells(c.t.record(row)) {
-		if count++; k < width {
-			c.cell(i, k, cell)
-		} else {
-			extra = cmp.Or(extra, strings.TrimSpace(unquote(cell)))
-		}
-	}
-	if extra != "" {
-		c.add(i, Finding{Cell: extra,
-			Problem: fmt.Sprintf("the row has %d cells, the header %d", count, width),
-			Want:    "as many cells as the header; a cell with a comma in it stands in quotes"})
-	}
-	for k := count; k < width; k++ {
-		c.cell(i, k, nil)
-	}
-	cut := i > 0 && i == len(c.t.rows)-1 && !bytes.Contains(c.t.buf[row.end:], newline)
-	if cut && count < width && !c.short {
-		c.add(i, Finding{
-			Problem: fmt.Sprintf("the last row ends in the middle: %d of %d cells", count, width),
-			Want:    "the whole row; the table was probably cut off when it was written or copied"})
-	}
-	c.short = c.short || count < width
-	c.lineBreaks(i)
-}
-
-// cell checks a cell, or the lack of one.
-func (c *checker) cell(i, column int, cell []byte) {
-	col := c.t.known[column]
-	switch {
-	case col.name == "mol_id":
-		c.id(i, cell)
-		return
-	case col.name == "" || len(cell) == 0 && col.name != "smiles",
-		c.good[column] != nil && bytes.Equal(cell, c.good[column]):
-		return
-	}
-	f := Finding{Column: col.name, Cell: unquote(cell), Warning: col.output}
-	if f.judge(col); f.Problem == "" {
-		c.good[column] = cell
-	} else {
-		c.add(i, f)
-	}
-}
-
-// id checks the mol_id of a row on its own and against those of the rows above.
-func (c *checker) id(i int, cell []byte) {
-	id := c.t.ID(i)
-	f := Finding{Column: "mol_id", Fatal: true, Want: "a name such as mol_00001"}
-	if err := SafeID(id); isNA(id) {
-		f.Problem = "the mol_id is a marker for no value"
-	} else if err != nil {
-		f.Problem = err.Error()
-	} else if f.Problem = c.t.twinProblem(i, id); f.Problem != "" {
-		f.Want = "another mol_id; each molecule has its own folder by that name"
-	}
-	if f.Problem == "" {
-		return
-	}
-	f.Cell = unquote(cell)
-	c.add(i, f)
-}
-
-// manyBreaks is more line breaks than anybody writes into a cell: a stray quote makes one cell of
-// all rows up to the next quote.
-const manyBreaks = 11
-
-// lineBreaks warns of cells that have many line breaks, or a row in them.
-func (c *checker) lineBreaks(i int) {
-	record, line := c.t.record(c.t.rows[i]), c.t.Line(i)
-	if bytes.IndexByte(record, '\n') < 0 {
-		return
-	}
-	for k, cell := range cells(record) {
-		end := line + bytes.Count(cell, newline)
-		if (end-line >= manyBreaks || end > line && c.hasRow(cell, k)) && k < len(c.t.columns) {
-			c.add(i, Finding{Column: c.t.columns[k], Cell: shortened(unquote(cell)),
-				Warning: true, Swallow: true,
-				Problem: fmt.Sprintf("the cell begins on line %d and ends on line %d", line, end),
-				Want:    "a cell on one line; a stray quote swallows the rows up to the next quote"})
-		}
-		line = end
-	}
-}
-
-// hasRow reports whether a line of a cell in this column looks like a row: a status stands in the
-// column of statuses. The first line of the cell begins with this column, the others with the
-// first.
-func (c *checker) hasRow(cell []byte, column int) bool {
-	status := c.t.index["status"]
-	for text := range strings.Lines(string(cell[1 : len(cell)-1])) {
-		fields := strings.Split(text, ",")
-		if n := status - column; (n > 0 || column == 0) && n < len(fields) {
-			if s, ok := ParseStatus(fields[n]); ok && s != Unknown {
-				return true
+// Check returns everything that is wrong with the rows, in the order of the file. A row with a
+// finding that is no warning can't be used. Fatal is a mol_id that can't be the name of a folder,
+// or whose folder is another row's on a disk that ignores letter case and forms of accents (macOS).
+func (t *Table) Check() (found []Finding) {
+	width, short := len(t.columns), false
+	above := make([]Finding, width)              // of each column: many rows have the same cell
+	folders := make(map[string]int, len(t.rows)) // the first row of each
+	var reuse [][]byte
+	for i, r := range t.rows {
+		cells, end, _ := scan(r.text, reuse)
+		reuse = cells
+		add := func(f Finding) {
+			if f.Problem != "" {
+				f.Line, f.ID = r.line, r.id
+				found = append(found, f)
 			}
 		}
-		column = 0
-	}
-	return false
-}
-
-// forms are what a cell of a type that is invalid is not, and what it should be.
-var forms = map[Type][2]string{
-	Text:       {"", "a text"},
-	Integer:    {"not an integer", "an integer such as 0, 1 or -1"},
-	Number:     {"not a number", "a decimal number such as -17.545"},
-	Timestamp:  {"not a date and time of ISO 8601", "a time such as 2026-11-23T00:00:00+00:00"},
-	StatusType: {"not a status", "Pending, Selected, Running, OK, Rerun or Skip"},
-}
-
-// judge says what is wrong with the cell, and what would be right.
-func (f *Finding) judge(col column) {
-	text, want := strings.TrimSpace(f.Cell), forms[col.typ][1]
-	c := col.typ.Read(text)
-	smiles, name, problem := "", "", forms[col.typ][0]
-	if col.typ == SMILES {
-		smiles, name, problem = SplitSMILES(text)
-	}
-	switch n, _ := c.Value.(int64); {
-	case c.Kind == Empty && col.name == "smiles":
-		f.Problem, f.Want = "the SMILES is blank", "the SMILES of the molecule"
-	case c.Kind == Invalid && isNA(text):
-		f.Problem, f.Want = "a marker for no value", cmp.Or(want, "the SMILES of the molecule")
-		if col.name != "smiles" && col.name != "status" {
-			f.Want += ", or nothing"
+		add(t.checkID(i, folders))
+		for k, c := range t.columns {
+			cell := text(cells, k)
+			if c.typ == Text || strings.TrimSpace(cell) == "" && c.typ != SMILES {
+				continue
+			}
+			if cell != above[k].Cell || i == 0 {
+				above[k] = c.check(cell)
+			}
+			add(above[k])
 		}
-	case c.Kind == Invalid:
-		f.Problem, f.Want = problem, want
-	case c.Kind == Valid && col.typ == Integer && n < col.least:
-		f.Problem, f.Want = "the number is too small", fmt.Sprintf("%d or more", col.least)
-	case strings.HasPrefix(name, "|"):
-		f.Want, f.Warning = "a plain SMILES", true
-		f.Problem = fmt.Sprintf("the CXSMILES %q is left out; the molecule is %s", shortened(name), smiles)
-	case name != "":
-		f.Want, f.Warning = "a name in a column of its own", true
-		f.Problem = fmt.Sprintf("%q is taken as a name; the molecule is %s", shortened(name), smiles)
+		if len(cells) > width && !isBlank(bytes.Join(cells[width:], nil)) {
+			add(Finding{Problem: fmt.Sprintf("the row has %d cells, the header %d", len(cells), width),
+				Want: "as many cells as the header; a cell with a comma in it stands in quotes"})
+		}
+		last := i > 0 && i == len(t.rows)-1 && !bytes.Contains(r.text[end:], newline)
+		if last && len(cells) < width && !short {
+			add(Finding{Problem: fmt.Sprintf("the last row has only %d of %d cells", len(cells), width),
+				Want: "the whole row; the table was probably cut off when it was written or copied"})
+		}
+		short = short || len(cells) < width
+		line := r.line
+		for k, cell := range cells[:min(width, len(cells))] {
+			begin, commas := line, bytes.Count(cell, []byte{','})
+			line += bytes.Count(cell, newline)
+			if breaks := line - begin; breaks > 0 && (breaks >= manyBreaks || commas >= breaks*(width-1)) {
+				add(Finding{Column: t.columns[k].name, Cell: text(cells, k), Warning: true, Swallow: true,
+					Problem: fmt.Sprintf("the cell begins on line %d and ends on line %d", begin, line),
+					Want:    "a cell on one line; a stray quote swallows the rows up to the next quote"})
+			}
+		}
 	}
+	return found
+}
+
+const manyBreaks = 11 // more line breaks than anybody writes into a cell
+
+// wants are what the cells of each Type should be.
+var wants = [...]string{
+	Integer:    "an integer such as 0, 1 or -1",
+	Number:     "a number such as -17.545",
+	Timestamp:  "a date and time of ISO 8601 such as 2026-11-23T00:00:00+00:00",
+	StatusType: "a status such as Pending, Selected, Running, OK, Rerun or Skip",
+	SMILES:     "the SMILES of the molecule",
+}
+
+// check says what is wrong with a cell of a column, if anything is.
+func (c column) check(text string) (f Finding) {
+	cell, text := c.typ.Read(text), strings.TrimSpace(text)
+	smiles, name, problem := splitSMILES(text) // no name is in a value of another type
+	f = Finding{Column: c.name, Cell: cell.Text, Want: wants[c.typ], Warning: c.added || name != ""}
+	n, isInteger := cell.Value.(int64)
+	switch {
+	case text == "":
+		f.Problem = "the SMILES is blank"
+	case isNA(text):
+		f.Problem = "a marker for no value, and no empty cell"
+	case cell.Value == nil && c.typ == SMILES:
+		f.Problem, f.Want = problem, ""
+	case cell.Value == nil:
+		form, _, _ := strings.Cut(f.Want, " such as")
+		f.Problem = "not " + form
+	case isInteger && n < c.least:
+		f.Problem, f.Want = "the number is too small", fmt.Sprintf("%d or more", c.least)
+	case name != "":
+		f.Want = "a name in a column of its own"
+		f.Problem = fmt.Sprintf("%.40q is taken as a name; the molecule is %s", name, smiles)
+	}
+	return f
+}
+
+// checkID checks the mol_id of a row on its own and against those of the rows above.
+func (t *Table) checkID(i int, folders map[string]int) Finding {
+	id := t.rows[i].id
+	f := Finding{Column: "mol_id", Cell: id, Fatal: true, Want: "a name of its own, as mol_00001"}
+	// By way of capitals, so that ſ and s, σ and ς are the same.
+	folder := norm.NFC.String(strings.ToLower(strings.ToUpper(norm.NFC.String(id))))
+	above, taken := folders[folder]
+	other, err := t.rows[above], SafeID(id)
+	switch {
+	case err != nil:
+		f.Problem = err.Error()
+	case !taken:
+		folders[folder] = i
+	case other.id == id:
+		f.Problem = fmt.Sprintf("the mol_id is on line %d already", other.line)
+	default:
+		f.Problem = fmt.Sprintf("the mol_id differs only in letter case, or in how its accents are "+
+			"stored, from %q on line %d", other.id, other.line)
+	}
+	return f
+}
+
+// reserved are the names of files beside the folders, and those that Windows takes for a device
+// (Microsoft, "Naming Files, Paths, and Namespaces").
+var reserved = regexp.MustCompile(`^(?i:journal\.jsonl|readme\.md|` +
+	`(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?)$`)
+
+// forbidden is a character that can't be printed or that Windows refuses.
+var forbidden = regexp.MustCompile(`[^\pL\pM\pN\pP\pS ]|[/\\:*?"<>|\x{fffd}]`)
+
+// SafeID reports why a mol_id can't be a folder's name on Linux, macOS and Windows; nil if it can.
+func SafeID(id string) error {
+	switch bad := forbidden.FindString(id); {
+	case id == "" || isNA(id):
+		return errors.New("the mol_id is blank, or a marker for no value")
+	case len(id) > 100: // file systems take 255, and files are named after it with something added
+		return errors.New("the mol_id is longer than 100 bytes")
+	case bad != "":
+		return fmt.Errorf("the mol_id has %q in it, which a folder name can't have everywhere", bad)
+	case strings.ContainsAny(id[:1], "-. ") || strings.ContainsAny(id[len(id)-1:], ". "):
+		return errors.New(`the mol_id starts with " ", "." or "-", or ends with " " or "."`)
+	case reserved.MatchString(id):
+		return errors.New("the mol_id is the name of a file beside the folders, or a device on Windows")
+	}
+	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+const differs = "the mol_id differs only in letter case, or in how its accents are stored, from "
+
 func TestCheck(t *testing.T) {
 	table := mustParse(t, "mol_id,smiles,status,reruns,charge,multiplicity,nheavy,timestamp_added,H298_cbs,delta_1,note\n"+
 		"a,C,Pending,0,0,1,1,2026-11-23T00:00:00Z,-17.5,,nan\n"+ // nothing wrong
@@ -24,11 +26,11 @@ func TestCheck(t *testing.T) {
 		"\"g\n\",C,,,,,,,,,\n")
 	want := []string{
 		`3 a mol_id "a" fatal: the mol_id is on line 2 already`,
-		`4 A mol_id "A" fatal: the mol_id differs only in letter case from "a" on line 2`,
-		`6 bB mol_id "bB" fatal: the mol_id differs only in letter case from "Bb" on line 5`,
-		`7 a/b mol_id "a/b" fatal: the mol_id has the character '/' in it, which a folder name can't have everywhere`,
-		`8  mol_id "" fatal: the mol_id is blank`,
-		`9 nan mol_id "nan" fatal: the mol_id is a marker for no value`,
+		`4 A mol_id "A" fatal: ` + differs + `"a" on line 2`,
+		`6 bB mol_id "bB" fatal: ` + differs + `"Bb" on line 5`,
+		`7 a/b mol_id "a/b" fatal: the mol_id has "/" in it, which a folder name can't have everywhere`,
+		`8  mol_id "" fatal: the mol_id is blank, or a marker for no value`,
+		`9 nan mol_id "nan" fatal: the mol_id is blank, or a marker for no value`,
 		`10 c smiles " ": the SMILES is blank`,
 		`10 c status "done": not a status`,
 		`10 c reruns "-1": the number is too small`,
@@ -37,16 +39,16 @@ func TestCheck(t *testing.T) {
 		`10 c nheavy "-2": the number is too small`,
 		`10 c timestamp_added "today": not a date and time of ISO 8601`,
 		`10 c H298_cbs "1,5": not a number`,
-		`10 c delta_1 "nan" warning: a marker for no value`,
+		`10 c delta_1 "nan" warning: a marker for no value, and no empty cell`,
 		`11 d smiles "": the SMILES is blank`,
 		`12 e status "C)": not a status`,
 		`12 e multiplicity "0": the number is too small`, // line 12 has moved by the comma in its SMILES
 		`12 e timestamp_added "1": not a date and time of ISO 8601`,
 		`12 e H298_cbs "2026-11-23": not a number`,
-		`12 e  "x": the row has 13 cells, the header 11`,
-		`14 g smiles "N/A": a marker for no value`,
-		`14 g status "null": a marker for no value`,
-		"15 g mol_id \"g\\n\" fatal: the mol_id is on line 14 already",
+		`12 e  "": the row has 13 cells, the header 11`,
+		`14 g smiles "N/A": a marker for no value, and no empty cell`,
+		`14 g status "null": a marker for no value, and no empty cell`,
+		`15 g mol_id "g" fatal: the mol_id is on line 14 already`,
 	}
 	var got []string
 	for _, f := range table.Check() {
@@ -72,8 +74,10 @@ func quoted(s string) string { return `"` + strings.ReplaceAll(s, "\n", `\n`) + 
 func TestCheckAccents(t *testing.T) {
 	found := mustParse(t, head+"\u00e9thane,C,OK\ne\u0301thane,C,OK\n\u00c9thane,C,OK\nethane,C,OK\n").Check()
 	want := []string{
-		`3: ` + "e\u0301thane" + `: mol_id "` + "e\u0301thane" + `": the mol_id differs only in how its accents are stored (composed or not) from "éthane" on line 2 (another mol_id; each molecule has its own folder by that name)`,
-		`4: Éthane: mol_id "Éthane": the mol_id differs only in letter case from "éthane" on line 2 (another mol_id; each molecule has its own folder by that name)`,
+		`3: ` + "e\u0301thane" + `: mol_id "` + "e\u0301thane" + `": ` + differs +
+			`"éthane" on line 2 (a name of its own, as mol_00001)`,
+		`4: Éthane: mol_id "Éthane": ` + differs +
+			`"éthane" on line 2 (a name of its own, as mol_00001)`,
 	}
 	var got []string
 	for _, f := range found {
@@ -95,9 +99,9 @@ func TestCheckLineBreaks(t *testing.T) {
 		"f,C,,\"5 in\ng,C,Pending,6 in\"\n\"h,CC,OK,x\nk\",CC,OK,x\nl,\"C,,x\nm,C\",,\n")
 	const swallowed = "(a cell on one line; a stray quote swallows the rows up to the next quote)"
 	want := []string{
-		`3: b: note "5 in\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,…": the cell begins on line 3 and ends on line 15 ` +
+		`3: b: note "5 in\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,": the cell begins on line 3 and ends on line 15 ` +
 			`(a cell on one line; a stray quote swallows the rows up to the next quote)`,
-		`29: e: smiles "C\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,…": the cell begins on line 29 and ends on line 41 ` +
+		`29: e: smiles "C\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,": the cell begins on line 29 and ends on line 41 ` +
 			`(a cell on one line; a stray quote swallows the rows up to the next quote)`,
 		`42: f: note "5 in\ng,C,Pending,6 in": the cell begins on line 42 and ends on line 43 ` + swallowed,
 		"44: h,CC,OK,x\nk: " + `mol_id "h,CC,OK,x\nk": the cell begins on line 44 and ends on line 45 ` + swallowed,
@@ -116,9 +120,10 @@ func TestCheckLineBreaks(t *testing.T) {
 
 // The last row of a table that was cut off is not computed.
 func TestCheckCut(t *testing.T) {
+	const cut = " (the whole row; the table was probably cut off when it was written or copied)"
 	for text, want := range map[string]string{
-		"a,C,,x\nb,C":        `3: b: the last row ends in the middle: 2 of 4 cells (the whole row; the table was probably cut off when it was written or copied)`,
-		"a,C,,x\n\nb,C,":     `4: b: the last row ends in the middle: 3 of 4 cells (the whole row; the table was probably cut off when it was written or copied)`,
+		"a,C,,x\nb,C":        `3: b: the last row has only 2 of 4 cells` + cut,
+		"a,C,,x\n\nb,C,":     `4: b: the last row has only 3 of 4 cells` + cut,
 		"a,C,,x\nb,C\n":      "", // it has a line end
 		"a,C,,x\nb,C,,":      "", // all cells
 		"a,C,,\nc,C\nb,C":    "", // another row is short, too
@@ -156,7 +161,7 @@ func TestCheckMissingID(t *testing.T) {
 	}
 }
 
-// Every mol_id of many is found, the first row of one that is there twice, and the rows are checked in their order on however many cores.
+// Every mol_id of many is found, the first row of one that is there twice, and the rows are checked in their order.
 func TestManyRows(t *testing.T) {
 	const rows = 5000
 	text := "mol_id,smiles,status\n"
@@ -187,9 +192,13 @@ func TestManyRows(t *testing.T) {
 }
 
 func TestSafeID(t *testing.T) {
-	good := []string{"mol_00001", "a", "A.b-c_d", "1,3-butadiene", "2-methyl propane", "(R)-x", "éthanol", "水", "com", "CON1", "console", "COM10", "a..b", strings.Repeat("x", 100)}
-	bad := []string{"", ".", "..", ".a", "-a", " a", "a ", "a.", "a/b", `a\b`, "a:b", "a*", "a?", `a"`, "a<b", "a>b", "a|b", "a\x00", "a\nb", "a\tb", "a\x7f",
-		"con", "CON", "nul.txt", "Aux", "prn", "COM1", "lpt9.x", "COM¹", "con .x", "conin$", "journal.jsonl", "Journal.JSONL", "a\u200bb", "a\u00a0b", "a\u2028b", "\xff", "a\ufffdb", strings.Repeat("x", 101)}
+	good := []string{"mol_00001", "a", "A.b-c_d", "1,3-butadiene", "2-methyl propane", "(R)-x",
+		"éthanol", "水", "com", "CON1", "console", "COM10", "a..b", strings.Repeat("x", 100)}
+	bad := []string{"", ".", "..", ".a", "-a", " a", "a ", "a.", "a/b", `a\b`, "a:b", "a*", "a?", `a"`, "a<b", "a>b",
+		"a|b", "a\x00", "a\nb", "a\tb", "a\x7f",
+		"con", "CON", "nul.txt", "Aux", "prn", "COM1", "lpt9.x", "COM¹", "con .x",
+		"conin$", "journal.jsonl", "Journal.JSONL", "README.md", "a\u200bb", "a\u00a0b", "a\u2028b",
+		"\xff", "a\ufffdb", strings.Repeat("x", 101)}
 	for _, id := range good {
 		if err := SafeID(id); err != nil {
 			t.Errorf("%q: %v", id, err)

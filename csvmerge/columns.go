@@ -1,7 +1,9 @@
 package csvmerge
 
 import (
+	"cmp"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,18 +19,16 @@ const (
 	Integer         // 3, +3, 3.0; not 3.7
 	Number          // decimal, with or without an exponent; no infinities
 	Timestamp       // ISO 8601
-	StatusType      // one of the names that ParseStatus understands
+	StatusType      // a Status in any letter case, by its present or its earlier name
 	SMILES          // a SMILES, and perhaps a name behind a blank, which is no part of its value
 )
 
-// column is what we know of one of our columns.
 type column struct {
-	name   string
-	typ    Type
-	added  bool  // of format v2.1: added to older tables by the first merge that needs one
-	output bool  // only ever written by us, so a bad cell in it is no reason to pass over the row
-	least  int64 // the smallest value of an Integer
-	blank  any   // the value of an empty cell
+	name  string
+	typ   Type
+	added bool  // of format v2.1: only written by us, and added to older tables
+	least int64 // the smallest value of an Integer
+	blank any   // the value of an empty cell
 }
 
 // ours lists the columns of formats v2.0 and v2.1 in the order of the specification ("CSV Format
@@ -43,171 +43,133 @@ var ours = []column{
 	{name: "nheavy", typ: Integer},
 	{name: "timestamp_added", typ: Timestamp},
 	{name: "H298_cbs", typ: Number},
-	{name: "batch_id", output: true},
-	{name: "timestamp_started", typ: Timestamp, added: true, output: true},
-	{name: "timestamp_completed", typ: Timestamp, added: true, output: true},
-	{name: "crest_status", added: true, output: true},
-	{name: "crest_conformers_generated", typ: Integer, added: true, output: true},
-	{name: "crest_time", typ: Number, added: true, output: true},
-	{name: "mopac_status", added: true, output: true},
-	{name: "mopac_time", typ: Number, added: true, output: true},
-	{name: "delta_1", typ: Number, added: true, output: true},
-	{name: "delta_2", typ: Number, added: true, output: true},
-	{name: "delta_3", typ: Number, added: true, output: true},
-	{name: "most_stable_hof", typ: Number, added: true, output: true},
-	{name: "error_message", added: true, output: true},
+	{name: "batch_id"},
+	{name: "timestamp_started", typ: Timestamp, added: true},
+	{name: "timestamp_completed", typ: Timestamp, added: true},
+	{name: "crest_status", added: true},
+	{name: "crest_conformers_generated", typ: Integer, added: true},
+	{name: "crest_time", typ: Number, added: true},
+	{name: "mopac_status", added: true},
+	{name: "mopac_time", typ: Number, added: true},
+	{name: "delta_1", typ: Number, added: true},
+	{name: "delta_2", typ: Number, added: true},
+	{name: "delta_3", typ: Number, added: true},
+	{name: "most_stable_hof", typ: Number, added: true},
+	{name: "error_message", added: true},
 }
 
-// required are the columns that every table must have.
-const required = "mol_id, status, smiles"
+const required = "mol_id, status, smiles" // the columns that every table must have
 
-// own returns what we know of a column; its name is "" if the column is not ours.
+// own returns what we know of a column: of one that is not ours only its name.
 func own(name string) column {
 	if i := slices.IndexFunc(ours, func(c column) bool { return c.name == name }); i >= 0 {
 		return ours[i]
 	}
-	return column{}
+	return column{name: name}
 }
 
-// Known returns the names of the columns of both formats, in the specification's order.
-func Known() []string {
-	names := make([]string, len(ours))
-	for i, c := range ours {
-		names[i] = c.name
+func names(columns []column) (names []string) {
+	for _, c := range columns {
+		names = append(names, c.name)
 	}
 	return names
 }
 
-// Types returns the type of a column by its name; Text for a column that is not ours.
+// Known returns the names of the columns of both formats, in the specification's order.
+func Known() []string { return names(ours) }
+
+// Types returns the type of a column by its name.
 func Types(column string) Type { return own(column).typ }
 
-// Kind tells apart the ways in which a cell can hold no value.
-type Kind uint8
-
-// The kinds of cells.
-const (
-	Absent  Kind = iota // no such column, or the row ends before it
-	Empty               // nothing, or only spaces
-	Invalid             // an NA marker, or not of the column's type
-	Valid
-)
-
-// Cell is one cell.
+// Cell is one cell. The zero Cell is one that is not there.
 type Cell struct {
 	Text  string // as in the file, but without the quotes around it
-	Kind  Kind
-	Value any // what it means: an int64, a float64 or a string; nil unless Kind is Valid
+	Value any    // an int64, a float64 or a string; nil where the text is blank or not of the type
 }
 
-// markers stand for "no value" in tables written by others. Such a cell is invalid, not empty:
-// somebody tried to say something.
-var markers = []string{"nan", "none", "n/a", "na", "-", "?", "null"}
-
-func isNA(text string) bool {
-	return len(text) <= len("none") && slices.Contains(markers, strings.ToLower(text))
-}
-
-// Read says what a text is and means in a column of a type: a text or a timestamp without spaces
-// around it, a status by its present name, a SMILES without what follows it.
+// Read returns a cell of this text in a column of a type.
 func (typ Type) Read(text string) Cell {
-	c := Cell{text, Valid, nil}
+	c := Cell{Text: text}
 	text = strings.TrimSpace(text)
-	ok := !isNA(text)
 	switch {
-	case text == "":
-		return Cell{c.Text, Empty, nil}
-	case !ok:
+	case text == "" || isNA(text):
 	case typ == Integer:
-		c.Value, ok = parseInteger(text)
+		c.Value = parseInteger(text)
 	case typ == Number:
-		c.Value, ok = parseNumber(text)
-	case typ == StatusType:
-		var s Status
-		s, ok = ParseStatus(text)
-		c.Value = s.String()
+		c.Value = parseNumber(text)
 	case typ == SMILES:
-		smiles, _, problem := SplitSMILES(text)
-		c.Value, ok = smiles, problem == ""
-	default:
-		c.Value, ok = text, typ != Timestamp || isTimestamp(text)
-	}
-	if !ok {
-		return Cell{c.Text, Invalid, nil}
+		if smiles, _, problem := splitSMILES(text); problem == "" {
+			c.Value = smiles
+		}
+	case typ == StatusType && parseStatus(text) != Unknown:
+		c.Value = parseStatus(text).String()
+	case typ == Text || typ == Timestamp && isTimestamp(text):
+		c.Value = text
 	}
 	return c
 }
 
-// parseNumber reads a finite decimal number: 5, +5, 0.0, 1e-3. Not 1,5, 0x10, 1_000, inf.
-func parseNumber(text string) (float64, bool) {
-	if strings.Trim(text, "0123456789+-.eE") != "" { // ParseFloat takes 0x10, 1_000, Inf
-		return 0, false
-	}
+// isNA reports whether a text stands for "no value" in tables of others: invalid, and not empty.
+func isNA(text string) bool {
+	return len(text) < 5 &&
+		strings.Contains("|nan|none|n/a|na|-|?|null|", "|"+strings.ToLower(text)+"|")
+}
+
+// parseNumber returns a finite decimal number as a float64, or nil.
+func parseNumber(text string) any {
 	x, err := strconv.ParseFloat(text, 64)
-	return x, err == nil
+	if err != nil || strings.Trim(text, "0123456789+-.eE") != "" { // ParseFloat takes 0x10, 1_000, Inf
+		return nil
+	}
+	return x
 }
 
-// exact is the largest number up to which a float64 tells neighbouring integers apart.
-const exact = 1 << 53
+const exact = 1 << 53 // up to here a float64 tells neighbouring integers apart
 
-// parseInteger reads an integer, also one written as 3.0 or 1e2.
-func parseInteger(text string) (int64, bool) {
+// parseInteger returns an int64, also of 3.0 and 1e2, or nil.
+func parseInteger(text string) any {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return n, true
+		return n
 	}
-	x, ok := parseNumber(text)
+	x, ok := parseNumber(text).(float64)
 	if !ok || x != math.Trunc(x) || math.Abs(x) > exact {
-		return 0, false
+		return nil
 	}
-	return int64(x), true
-}
-
-// timestampForms are the forms of ISO 8601 that programs write; a blank for the T is pandas' habit.
-// Fractions of a second are understood after any seconds.
-var timestampForms = []string{
-	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02", "2006-01-02T15:04Z07:00",
-	"2006-01-02T15:04", "2006-01-02T15:04:05-0700", "2006-01-02T15:04:05Z07", "20060102T150405Z0700",
-	"20060102T150405", "20060102",
+	return int64(x)
 }
 
 func isTimestamp(text string) bool {
-	if len(text) > 10 && text[10] == ' ' {
-		text = text[:10] + "T" + text[11:]
-	}
-	short := len(text) > 12 && text[12] == ':' // time.Parse would take an hour of one digit
-	return !short && slices.ContainsFunc(timestampForms, func(form string) bool {
-		_, err := time.Parse(form, text)
-		return err == nil
-	})
+	day, _, _ := strings.Cut(strings.ReplaceAll(text, "-", "")+"        ", " ")
+	_, err := time.Parse("20060102", day[:min(8, len(day))])
+	return timestamp.MatchString(text) && err == nil
 }
 
-// Status is where a molecule stands.
-type Status uint8
+// timestamp is ISO 8601 as programs write it; a blank for the T is pandas' habit.
+var timestamp = regexp.MustCompile(`^\d{4}-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])` +
+	`([T ]([01]\d|2[0-3]):?[0-5]\d(:?[0-5]\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?$`)
+
+// Status is where a molecule stands, as it is written into the table.
+type Status string
 
 // The statuses. Unknown is a cell that names none of them; Check reports it.
 const (
-	Unknown Status = iota
-	Pending
-	Selected
-	Running
-	OK
-	Rerun
-	Skip
+	Unknown  Status = "Unknown"
+	Pending  Status = "Pending"
+	Selected Status = "Selected"
+	Running  Status = "Running"
+	OK       Status = "OK"
+	Rerun    Status = "Rerun"
+	Skip     Status = "Skip"
 )
 
-// String returns the name as it is written into the table.
-func (s Status) String() string {
-	names := [...]string{"Unknown", "Pending", "Selected", "Running", "OK", "Rerun", "Skip"}
-	return names[min(s, Skip)]
-}
+// String returns the status as a text.
+func (s Status) String() string { return string(s) }
 
 var statuses = map[string]Status{
 	"": Pending, "pending": Pending, "selected": Selected, "running": Running, "ok": OK,
 	"complete": OK, "rerun": Rerun, "failed": Rerun, "skip": Skip, "skipped": Skip,
 }
 
-// ParseStatus reads a status in any letter case, by its present or its earlier name (PENDING,
-// COMPLETE, FAILED, SKIPPED). A blank is Pending; anything else is Unknown, with ok false.
-func ParseStatus(text string) (s Status, ok bool) {
-	s, ok = statuses[strings.ToLower(strings.TrimSpace(text))]
-	return s, ok
+func parseStatus(text string) Status {
+	return cmp.Or(statuses[strings.ToLower(strings.TrimSpace(text))], Unknown)
 }

@@ -20,7 +20,8 @@ var done = []Change{{ID: "b", Cells: map[string]string{"status": "OK"}}}
 
 func TestReadErrors(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Read(filepath.Join(dir, "none.csv")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.csv: there is no such table") {
+	_, err := Read(filepath.Join(dir, "none.csv"))
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.csv: there is no such table") {
 		t.Errorf("no file: %v", err)
 	}
 	if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), "not a file") {
@@ -41,7 +42,8 @@ func TestEditsFromOutside(t *testing.T) {
 	}{
 		{"a cell, same size", head + "a,N,\nb,C,\nc,C,\n", head + "a,N,\nb,C,OK\nc,C,\n", true},
 		{"a row added, others moved", head + "new,C,\nc,C,\nb,CC,Skip\n", head + "new,C,\nc,C,\nb,CC,OK\n", true},
-		{"columns moved, another line ending", "status,mol_id,x,smiles\r\n,b,1,C\r\n", "status,mol_id,x,smiles\r\nOK,b,1,C\r\n", true},
+		{"columns moved, another line ending",
+			"status,mol_id,x,smiles\r\n,b,1,C\r\n", "status,mol_id,x,smiles\r\nOK,b,1,C\r\n", true},
 		{"the row deleted", head + "a,C,\n", head + "a,C,\n", false},
 		{"the row doubled", head + "b,C,\nb,C,\n", head + "b,C,\nb,C,\n", false},
 		{"the same written by hand", head + "b,C,OK\n", head + "b,C,OK\n", false},
@@ -111,7 +113,8 @@ func TestTableGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	written, err := merge(table, done)
-	if _, is := errors.AsType[*BusyError](err); written || !is || !strings.HasPrefix(err.Error(), path+": the table is gone") {
+	_, is := errors.AsType[*BusyError](err)
+	if written || !is || !strings.HasPrefix(err.Error(), path+": the table is gone") {
 		t.Errorf("written %v, error %v", written, err)
 	}
 	onlyTable(t, filepath.Dir(path))
@@ -128,13 +131,12 @@ func TestTableGone(t *testing.T) {
 func TestEditDuringWrite(t *testing.T) {
 	path := place(t, head+"a,C,\nb,C,\n")
 	table := mustRead(t, path)
-	cells, _ := table.assign(done)
-	next, _ := table.merged(cells)
+	next, _ := table.merged(map[int]map[string]string{1: done[0].Cells})
 	theirs := head + "a,N,\nb,C,\nz,C,\n"
 	edited(t, path, theirs)
-	replaced, err := table.replace(next)
-	if _, is := errors.AsType[*BusyError](err); replaced || !is {
-		t.Errorf("replaced %v, error %v", replaced, err)
+	err := table.replace(next)
+	if _, is := errors.AsType[*BusyError](err); !is {
+		t.Errorf("error %v", err)
 	}
 	if got := content(t, path); got != theirs {
 		t.Errorf("the table is now %q", got)
@@ -221,54 +223,40 @@ func TestFaults(t *testing.T) {
 				}
 				break
 			}
-			want := before
-			if written {
-				want = after
-			}
-			if got := content(t, path); got != want || !errors.Is(err, unix.EIO) || !strings.HasPrefix(err.Error(), path+": ") {
+			got := content(t, path)
+			if got != before && got != after || !errors.Is(err, unix.EIO) || written ||
+				!strings.HasPrefix(err.Error(), path+": ") {
 				t.Errorf("operation %d: written %v, error %v, the table is %q", at, written, err, got)
 			}
-			sameAsFile(t, table, []byte(want))
 			onlyTable(t, filepath.Dir(path), "t.csv")
-			if again, err := merge(table, done); again == written || err != nil || table.Edited() != 0 {
-				t.Errorf("operation %d, merged again: written %v, error %v, edited %d", at, again, err, table.Edited())
+			edited(t, path, got) // a while ago
+			if again, err := merge(table, done); again != (got == before) || err != nil {
+				t.Errorf("operation %d, merged again: written %v, error %v", at, again, err)
 			}
+			sameAsFile(t, table, []byte(after))
 		}
 	}
-}
-
-func TestWritable(t *testing.T) {
-	path := place(t, head)
-	table := mustRead(t, path)
-	if err := table.Writable(); err != nil {
-		t.Error(err)
-	}
-	if unix.Getuid() != 0 {
-		if err := os.Chmod(filepath.Dir(path), 0o555); err != nil {
-			t.Fatal(err)
-		}
-		defer os.Chmod(filepath.Dir(path), 0o755)
-		if err := table.Writable(); !errors.Is(err, fs.ErrPermission) || !strings.HasPrefix(err.Error(), path) {
-			t.Errorf("a folder without permission: %v", err)
-		}
-	}
-	onlyTable(t, filepath.Dir(path), "t.csv")
 }
 
 func TestReadHeader(t *testing.T) {
 	names := []string{"mol_id", "smiles", "status", "x\ny", "x"}
-	long := "\ufeff\n,,\nmol_id, smiles,status,\"x\ny\",x\r\n" + strings.Repeat("é,C,\n", 1<<18) + "\xff\n"
+	long := "\ufeff\n,,\nmol_id, smiles,status,\"x\ny\",x\r\n" + strings.Repeat("é,C,\n", 9) + "\xff,\"\n"
 	if got, err := ReadHeader(place(t, long)); err != nil || !slices.Equal(got, names) {
 		t.Errorf("names %q, error %v", got, err)
 	}
 	path := filepath.Join(t.TempDir(), "t.csv")
 	for text, want := range map[string]string{
-		"":                                    path + ": the table is empty; its first line must name the columns, among them mol_id, status, smiles",
-		"mol_id,smiles\n":                     path + `:1:1: the table has no column "status" (needed are mol_id, status, smiles); it has: mol_id, smiles`,
-		"mol_id,smiles,\"status\na,C\n":       path + `:1:15: a quote is opened here and never closed; close it, or write "" for a quote inside a cell`,
-		"mol_id,smiles,status,\xff\n":         path + ":1:22: the byte 0xff is not UTF-8 text; save the table as CSV UTF-8, or restore it from a backup",
-		"mol_id,smiles,status,status\na,C,\n": path + `:1:22: column "status" is there twice, as number 3 and as number 4; rename or delete one of them`,
+		"": ": the table is empty; its first line must have mol_id, status, smiles",
+		"mol_id,smiles\n": `:1:1: the table has no column "status"; its first line must have mol_id, status, smiles, ` +
+			`separated by commas, and is "mol_id,smiles"`,
+		"mol_id,smiles,\"status\na,C\n": ":1:15: a quote is opened here and never closed before a comma " +
+			`or the end of a line; a cell with a quote in it is written "1 ""2"" 3"`,
+		"mol_id,smiles,status,\xff\n": `:1:1: "mol_id,smiles,status,\xff" is not UTF-8 text; ` +
+			"save the table as CSV UTF-8, or restore it from a backup",
+		"mol_id,smiles,status,status\na,C,\n": `:1:1: column "status" is there twice, as number 3 and as number 4; ` +
+			"rename or delete one of them",
 	} {
+		want = path + want
 		edited(t, path, text)
 		if _, err := ReadHeader(path); err == nil || err.Error() != want {
 			t.Errorf("%q: error %v, want %s", text, err, want)

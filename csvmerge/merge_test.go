@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -55,20 +56,27 @@ func sameAsFile(t testing.TB, table *Table, data []byte) {
 	if err != nil {
 		t.Fatalf("the written table is not readable: %v\n%q", err, data)
 	}
-	if string(table.buf) != string(data) {
-		t.Fatalf("in memory %q\non the disk %q", table.buf, data)
+	if got := bytesOf(table); got != string(data) {
+		t.Fatalf("in memory %q\non the disk %q", got, data)
 	}
-	if table.header != fresh.header || !slices.Equal(table.rows, fresh.rows) || !slices.Equal(table.columns, fresh.columns) || !slices.Equal(table.known, fresh.known) {
-		t.Fatalf("in memory %+v, read again %+v", table, fresh)
-	}
-	for i := range fresh.Len() {
-		if table.ID(i) != fresh.ID(i) {
-			t.Fatalf("row %d is %q, read again %q", i, table.ID(i), fresh.ID(i))
-		}
+	a, b := *table, *fresh
+	a.info, a.edited = nil, 0
+	if !reflect.DeepEqual(a, b) {
+		t.Fatalf("in memory %+v, read again %+v", a, b)
 	}
 }
 
-const v21 = "timestamp_started,timestamp_completed,crest_status,crest_conformers_generated,crest_time,mopac_status,mopac_time,delta_1,delta_2,delta_3,most_stable_hof,error_message"
+// bytesOf returns the file of a table.
+func bytesOf(t *Table) string {
+	text := slices.Concat(t.top, t.header)
+	for _, r := range t.rows {
+		text = append(text, r.text...)
+	}
+	return string(text)
+}
+
+const v21 = "timestamp_started,timestamp_completed,crest_status,crest_conformers_generated,crest_time," +
+	"mopac_status,mopac_time,delta_1,delta_2,delta_3,most_stable_hof,error_message"
 
 func TestMergeBytes(t *testing.T) {
 	type m = map[string]string
@@ -81,38 +89,67 @@ func TestMergeBytes(t *testing.T) {
 		{"no last newline", head + "a,C,", []Change{{ID: "a", Cells: m{"status": "OK"}}}, head + "a,C,OK"},
 		{"CRLF and BOM", "\ufeffmol_id,smiles,status\r\na,C,\r\nb,C,x\r\n", []Change{{ID: "a", Cells: m{"status": "OK"}}},
 			"\ufeffmol_id,smiles,status\r\na,C,OK\r\nb,C,x\r\n"},
-		{"mixed line endings", "mol_id,smiles,status\r\na,C,\nb,C,\r\n\r\nc,C", []Change{{ID: "b", Cells: m{"status": "OK"}}, {ID: "c", Cells: m{"status": "Skip"}}, {ID: "a", Cells: m{"status": "Rerun"}}},
+		{"mixed line endings", "mol_id,smiles,status\r\na,C,\nb,C,\r\n\r\nc,C",
+			[]Change{{ID: "b", Cells: m{"status": "OK"}}, {ID: "c", Cells: m{"status": "Skip"}},
+				{ID: "a", Cells: m{"status": "Rerun"}}},
 			"mol_id,smiles,status\r\na,C,Rerun\nb,C,OK\r\n\r\nc,C,Skip"},
-		{"other cells stay", "mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,\"\",\"q\"\"\n\"\n", []Change{{ID: "a", Cells: m{"status": "OK"}}},
+		{"other cells stay", "mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,\"\",\"q\"\"\n\"\n",
+			[]Change{{ID: "a", Cells: m{"status": "OK"}}},
 			"mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,OK,\"q\"\"\n\"\n"},
-		{"last cell empty", "mol_id,smiles,status,\na,C,,\n", []Change{{ID: "a", Cells: m{"status": "OK"}}}, "mol_id,smiles,status,\na,C,OK,\n"},
-		{"shorter and longer", head + "a,CCCCCC,OK\nb,C,OK\nc,CCC,OK\n", []Change{{ID: "a", Cells: m{"smiles": "C"}}, {ID: "b", Cells: m{"smiles": "CCCCCCCCC"}}, {ID: "c", Cells: m{"smiles": ""}}},
+		{"last cell empty", "mol_id,smiles,status,\na,C,,\n", []Change{{ID: "a", Cells: m{"status": "OK"}}},
+			"mol_id,smiles,status,\na,C,OK,\n"},
+		{"shorter and longer", head + "a,CCCCCC,OK\nb,C,OK\nc,CCC,OK\n",
+			[]Change{{ID: "a", Cells: m{"smiles": "C"}}, {ID: "b", Cells: m{"smiles": "CCCCCCCCC"}},
+				{ID: "c", Cells: m{"smiles": ""}}},
 			head + "a,C,OK\nb,CCCCCCCCC,OK\nc,,OK\n"},
+		{"what no table may hold", head + "a,C,\n",
+			[]Change{{ID: "a", Cells: m{"smiles": "x\x00\xffy"}}}, head + "a,x??y,\n"},
 		{"quoting", head + "a,C,\n", []Change{{ID: "a", Cells: m{"smiles": "x,\"y\"\nz"}}}, head + "a,\"x,\"\"y\"\"\nz\",\n"},
 		{"quoted cell cleared", head + "a,\"C,C\",\n", []Change{{ID: "a", Cells: m{"smiles": ""}}}, head + "a,,\n"},
-		{"short row", "mol_id,smiles,status,x,y,z\na\nb,C\n", []Change{{ID: "a", Cells: m{"x": "1", "z": ""}}}, "mol_id,smiles,status,x,y,z\na,,,1,,\nb,C\n"},
+		{"short row", "mol_id,smiles,status,x,y,z\na\nb,C\n", []Change{{ID: "a", Cells: m{"x": "1", "z": ""}}},
+			"mol_id,smiles,status,x,y,z\na,,,1,,\nb,C\n"},
 		{"cell to blank in a short row", "mol_id,smiles,status,x\na\n", []Change{{ID: "a", Cells: m{"x": ""}}}, ""},
 		{"same text", head + "a,C,OK\n", []Change{{ID: "a", Cells: m{"status": "OK", "smiles": "C"}}}, ""},
-		{"same but for spaces and quotes", head + "a, C ,\"OK\"\n", []Change{{ID: "a", Cells: m{"status": "OK", "smiles": "C"}}}, ""},
-		{"same number", "mol_id,smiles,status,H298_cbs,charge,x\na,C,OK,1.50,1.0,1e3\n", []Change{{ID: "a", Cells: m{"H298_cbs": "1.5", "charge": "1", "x": "1000"}}}, ""},
-		{"numbers in text columns", "mol_id,smiles,status,batch_id\na,C,OK,007\n", []Change{{ID: "a", Cells: m{"batch_id": "7"}}}, "mol_id,smiles,status,batch_id\na,C,OK,7\n"},
-		{"marker is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,nan\n", []Change{{ID: "a", Cells: m{"H298_cbs": ""}}}, "mol_id,smiles,status,H298_cbs\na,C,OK,\n"},
-		{"zero is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,\n", []Change{{ID: "a", Cells: m{"H298_cbs": "0.0"}}}, "mol_id,smiles,status,H298_cbs\na,C,OK,0.0\n"},
+		{"same but for spaces and quotes", head + "a, C ,\"OK\"\n",
+			[]Change{{ID: "a", Cells: m{"status": "OK", "smiles": "C"}}},
+			""},
+		{"same number", "mol_id,smiles,status,H298_cbs,charge,x\na,C,OK,1.50,1.0,1e3\n",
+			[]Change{{ID: "a", Cells: m{"H298_cbs": "1.5", "charge": "1", "x": "1000"}}},
+			""},
+		{"marker is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,nan\n", []Change{{ID: "a", Cells: m{"H298_cbs": ""}}},
+			"mol_id,smiles,status,H298_cbs\na,C,OK,\n"},
+		{"zero is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,\n", []Change{{ID: "a", Cells: m{"H298_cbs": "0.0"}}},
+			"mol_id,smiles,status,H298_cbs\na,C,OK,0.0\n"},
 		{"same quoted text with CRLF", head + "a,\"x\r\ny\",OK\n", []Change{{ID: "a", Cells: m{"smiles": "x\r\ny"}}}, ""},
-		{"format 2.1 in its order", head + "a,C,\r\nb\n\nc,C,OK", []Change{{ID: "b", Cells: m{"status": "OK", "delta_1": "0.5"}}},
+		{"format 2.1 in its order", head + "a,C,\r\nb\n\nc,C,OK",
+			[]Change{{ID: "b", Cells: m{"status": "OK", "delta_1": "0.5"}}},
 			"mol_id,smiles,status," + v21 + "\na,C,,,,,,,,,,,,,\r\nb,,OK,,,,,,,,0.5,,,,\n\nc,C,OK,,,,,,,,,,,,"},
-		{"only what is missing of it", "mol_id,smiles,status,error_message,delta_1\na,C\n", []Change{{ID: "a", Cells: m{"delta_3": "1"}}},
-			"mol_id,smiles,status,error_message,delta_1,timestamp_started,timestamp_completed,crest_status,crest_conformers_generated,crest_time,mopac_status,mopac_time,delta_2,delta_3,most_stable_hof\n" +
+		{"only what is missing of it", "mol_id,smiles,status,error_message,delta_1\na,C\n",
+			[]Change{{ID: "a", Cells: m{"delta_3": "1"}}},
+			"mol_id,smiles,status,error_message,delta_1,timestamp_started,timestamp_completed,crest_status," +
+				"crest_conformers_generated,crest_time,mopac_status,mopac_time,delta_2,delta_3,most_stable_hof\n" +
 				"a,C,,,,,,,,,,,,1,\n"},
-		{"foreign columns by name, ours of 2.0 first", head + "a,C,\n", []Change{{ID: "a", Cells: m{"zeta": "1", "be,ta": "2", "reruns": "1"}}},
+		{"foreign columns by name, ours of 2.0 first", head + "a,C,\n",
+			[]Change{{ID: "a", Cells: m{"zeta": "1", "be,ta": "2", "reruns": "1"}}},
 			"mol_id,smiles,status,reruns,\"be,ta\",zeta\na,C,,1,2,1\n"},
-		{"all columns that are named come with the first", head + "a,C,\n", []Change{{ID: "a", Cells: m{"zeta": "1", "beta": ""}}}, "mol_id,smiles,status,beta,zeta\na,C,,,1\n"},
+		{"all columns that are named come with the first", head + "a,C,\n",
+			[]Change{{ID: "a", Cells: m{"zeta": "1", "beta": ""}}},
+			"mol_id,smiles,status,beta,zeta\na,C,,,1\n"},
 		{"blank needs no column", head + "a,C,\n", []Change{{ID: "a", Cells: m{"error_message": "", "zeta": " "}}}, ""},
-		{"a row too long keeps its rest without a header", head + "a,C,,,extra\nb,C,\n", []Change{{ID: "b", Cells: m{"x": "1"}}}, "mol_id,smiles,status,x\na,C,,,,extra\nb,C,,1\n"},
-		{"a row too long is changed itself", head + "a,C,,,extra\n", []Change{{ID: "a", Cells: m{"x": "1", "status": "OK"}}}, "mol_id,smiles,status,x\na,C,OK,1,,extra\n"},
-		{"nameless last column", "mol_id,smiles,status,\na,C,,\n", []Change{{ID: "a", Cells: m{"x": "1"}}}, "mol_id,smiles,status,,x\na,C,,,1\n"},
-		{"the later change wins", head + "a,C,\n", []Change{{ID: "a", Cells: m{"status": "Rerun"}}, {ID: "a", Cells: m{"status": "OK"}}}, head + "a,C,OK\n"},
-		{"duplicate foreign names", "mol_id,x,smiles,x,status\na,1,C,2,\n", []Change{{ID: "a", Cells: m{"status": "OK"}}}, "mol_id,x,smiles,x,status\na,1,C,2,OK\n"},
+		{"a row too long keeps its rest without a header", head + "a,C,,,extra\nb,C,\n",
+			[]Change{{ID: "b", Cells: m{"x": "1"}}},
+			"mol_id,smiles,status,x\na,C,,,,extra\nb,C,,1\n"},
+		{"a row too long is changed itself", head + "a,C,,,extra\n", []Change{{ID: "a", Cells: m{"x": "1", "status": "OK"}}},
+			"mol_id,smiles,status,x\na,C,OK,1,,extra\n"},
+		{"nameless last column", "mol_id,smiles,status,\na,C,,\n", []Change{{ID: "a", Cells: m{"x": "1"}}},
+			"mol_id,smiles,status,,x\na,C,,,1\n"},
+		{"the later change wins", head + "a,C,\n",
+			[]Change{{ID: "a", Cells: m{"status": "Rerun"}}, {ID: "a", Cells: m{"status": "OK"}}},
+			head + "a,C,OK\n"},
+		{"both columns of a name", "mol_id,x,smiles,x,status\na,1,C,2,\n", []Change{{ID: "a", Cells: m{"x": "3"}}},
+			"mol_id,x,smiles,x,status\na,3,C,3,\n"},
+		{"duplicate foreign names", "mol_id,x,smiles,x,status\na,1,C,2,\n", []Change{{ID: "a", Cells: m{"status": "OK"}}},
+			"mol_id,x,smiles,x,status\na,1,C,2,OK\n"},
 		{"no changes", head + "a,C,\n", nil, ""},
 		{"CR at the end of the file", head + "a,C\r", []Change{{ID: "a", Cells: m{"status": "x\r"}}}, head + "a,C,\"x\r\"\r"},
 	}
@@ -146,46 +183,16 @@ func TestMergeBytes(t *testing.T) {
 	}
 }
 
-func TestMergeRefuses(t *testing.T) {
-	tests := []struct {
-		name   string
-		change Change
-		want   string
-	}{
-		{"mol_id", Change{ID: "a", Cells: map[string]string{"mol_id": "b"}}, "can't be changed"},
-		{"NUL", Change{ID: "a", Cells: map[string]string{"error_message": "x\x00"}}, "NUL"},
-		{"not UTF-8", Change{ID: "a", Cells: map[string]string{"error_message": "\xff"}}, "not UTF-8"},
-		{"no name", Change{ID: "a", Cells: map[string]string{"": "x"}}, "can't be the name of a column"},
-		{"spaces", Change{ID: "a", Cells: map[string]string{" x": "x"}}, "can't be the name of a column"},
-		{"ambiguous", Change{ID: "a", Cells: map[string]string{"x": "3"}}, `two columns are called "x"`},
-	}
-	const before = "mol_id,smiles,status,x,x\na,C,,1,2\n"
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			path := place(t, before)
-			written, err := merge(mustRead(t, path), []Change{test.change})
-			if written || err == nil || !strings.HasPrefix(err.Error(), path) || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("written %v, error %v; want %q", written, err, test.want)
-			}
-			if got := content(t, path); got != before {
-				t.Errorf("the table is now %q", got)
-			}
-		})
-	}
-}
-
 func TestMergeLostRows(t *testing.T) {
 	path := place(t, head+"a,C,\nb,C,\nb,C,\nc,C,\n")
 	table := mustRead(t, path)
 	ok := map[string]string{"status": "OK", "x": ""}
-	written, err := merge(table, []Change{{ID: "gone", Cells: map[string]string{"new": "1"}}, {ID: "b", Cells: map[string]string{"new": "1"}}, {ID: "c", Cells: ok}})
-	lost, is := errors.AsType[*LostError](err)
-	if !written || !is || !slices.Equal(lost.IDs, []string{"gone", "b"}) {
-		t.Errorf("written %v, error %v", written, err)
-	}
-	want := path + ": no row has the mol_id gone, b any more, or several have it; the results are not in the table"
-	if !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("error %q, want %q", err, want)
+	other := map[string]string{"new": "1"}
+	written, err := merge(table, []Change{{ID: "gone", Cells: other}, {ID: "b", Cells: other}, {ID: "c", Cells: ok}})
+	want := path + ": no row has the mol_id gone, b any more, or several have it; " +
+		"2 results are not in the table"
+	if _, is := errors.AsType[*LostError](err); !written || !is || err.Error() != want {
+		t.Errorf("written %v, error %v, want %s", written, err, want)
 	}
 	if got, want := content(t, path), head+"a,C,\nb,C,\nb,C,\nc,C,OK\n"; got != want {
 		t.Errorf("after the merge %q, want %q", got, want)
@@ -206,11 +213,13 @@ func TestMergeRealTable(t *testing.T) {
 	if found := table.Check(); len(found) != 0 {
 		t.Errorf("findings %+v", found)
 	}
-	if _, err := merge(table, []Change{{ID: "mol_00001", Cells: map[string]string{"status": "OK", "delta_1": "4.61", "most_stable_hof": "-12.935"}}}); err != nil {
+	first := map[string]string{"status": "OK", "delta_1": "4.61", "most_stable_hof": "-12.935"}
+	if _, err := merge(table, []Change{{ID: "mol_00001", Cells: first}}); err != nil {
 		t.Fatal(err)
 	}
 	upgraded := content(t, path)
-	if _, err := merge(table, []Change{{ID: "mol_00057", Cells: map[string]string{"status": "Rerun", "reruns": "1", "error_message": "search: timed out, after 30 min"}}}); err != nil {
+	second := map[string]string{"status": "Rerun", "reruns": "1", "error_message": "search: timed out, after 30 min"}
+	if _, err := merge(table, []Change{{ID: "mol_00057", Cells: second}}); err != nil {
 		t.Fatal(err)
 	}
 	a, b := strings.Split(upgraded, "\n"), strings.Split(content(t, path), "\n")
@@ -232,7 +241,7 @@ func TestMergeRealTable(t *testing.T) {
 // merge says whether Merge has written the table.
 func merge(t *Table, changes []Change) (written bool, err error) {
 	changed, err := t.Merge(changes)
-	return changed != nil, err
+	return len(changed) > 0, err
 }
 
 func TestMergeTellsChangedRows(t *testing.T) {

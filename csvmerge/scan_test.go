@@ -34,10 +34,11 @@ func reference(data []byte) ([][]string, error) {
 // records returns what t says its records are.
 func records(t *Table) [][]string {
 	var all [][]string
-	for _, s := range append([]span{t.header}, t.rows...) {
+	for _, r := range append([]row{{text: t.header}}, t.rows...) {
 		var record []string
-		for _, cell := range cells(t.record(s)) {
-			record = append(record, unquote(cell))
+		cells, _, _ := scan(r.text, nil)
+		for k := range cells {
+			record = append(record, text(cells, k))
 		}
 		all = append(all, record)
 	}
@@ -96,22 +97,27 @@ func TestParseErrors(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"empty", "", "t.csv: the table is empty"},
 		{"only blank lines", "\n\n", "t.csv: the table is empty"},
-		{"missing column", "mol_id,SMILES,status\n", `t.csv:1:1: the table has no column "smiles" (needed are mol_id, status, smiles); it has: mol_id, SMILES, status`},
-		{"a quote in the header that swallows rows", "mol_id,smiles,\"status\n" + strings.Repeat("a,C,\n", 11) + "\"\n", "t.csv:1:15: the name of column 3 has 12 line breaks"},
-		{"semicolons", "mol_id;smiles;status\n", "separated by semicolons or tabs: save it with commas"},
-		{"tabs", "mol_id\tsmiles\tstatus\n", "separated by semicolons or tabs"},
-		{"CR alone", "mol_id,smiles,status\ra,C,\r", "lines end in CR alone"},
-		{"own column twice", "mol_id,smiles,status, charge,x,charge\n", `t.csv:1:32: column "charge" is there twice, as number 4 and as number 6`},
-		{"mol_id twice", "\ufeffmol_id,smiles,status,mol_id\n", `t.csv:1:22: column "mol_id" is there twice`},
+		{"missing column", "mol_id,SMILES,status\n", `t.csv:1:1: the table has no column "smiles"; ` +
+			`its first line must have mol_id, status, smiles, separated by commas, and is "mol_id,SMILES,status"`},
+		{"a quote in the header that swallows rows",
+			"mol_id,smiles,\"status\n" + strings.Repeat("a,C,\n", 11) + "\"\n",
+			"t.csv:1:1: the name of column 3 has 11 line breaks"},
+		{"semicolons", "mol_id;smiles;status\n", `separated by commas, and is "mol_id;smiles;status"`},
+		{"tabs", "mol_id\tsmiles\tstatus\n", `separated by commas, and is "mol_id\tsmiles\tstatus"`},
+		{"CR alone", "mol_id,smiles,status\ra,C,\r", `separated by commas, and is "mol_id,smiles,status\ra,C,"`},
+		{"own column twice", "mol_id,smiles,status, charge,x,charge\n",
+			`t.csv:1:1: column "charge" is there twice, as number 4 and as number 6`},
+		{"mol_id twice", "\ufeffmol_id,smiles,status,mol_id\n", `t.csv:1:1: column "mol_id" is there twice`},
 		{"open quote", head + "a,C,\nb,\"C,\nc,C,\n", "t.csv:3:3: a quote is opened here and never closed"},
-		{"quote closed by another row's", head + "a,\"C,\nb,C,\nc,\"C\",\n", "t.csv:2:3: a quote is opened here, and the next one, 2 lines below, closes it"},
-		{"quote in a bare cell", head + "é,C\"C,\n", "t.csv:2:4: a quote inside a cell"},
-		{"text behind a quote", head + "a,\"C\"C,\n", "t.csv:2:6: text follows a closing quote"},
-		{"space behind a quote", head + "a,\"C\" ,\n", "t.csv:2:6: text follows a closing quote"},
-		{"CR behind a quote", head + "a,\"C\"\rx,\n", "t.csv:2:6: text follows a closing quote"},
-		{"latin-1", head + "a,C,\nb\xe9,C,\n", "t.csv:3:2: the byte 0xe9 is not UTF-8"},
-		{"NUL", head + "a,\x00,\n", "t.csv:2:3: the byte 0x00 is not UTF-8 text"},
-		{"UTF-16", "\xff\xfem\x00", "t.csv:1:1: the byte 0xff is not UTF-8 text"},
+		{"quote closed by another row's", head + "a,\"C,\nb,C,\nc,\"C\",\n",
+			"t.csv:2:3: a quote is opened here and never closed before a comma"},
+		{"quote in a bare cell", head + "é,C\"C,\n", "t.csv:2:4: a quote is opened here and never closed before a comma"},
+		{"text behind a quote", head + "a,\"C\"C,\n", "t.csv:2:3: a quote is opened here and never closed before a comma"},
+		{"space behind a quote", head + "a,\"C\" ,\n", "t.csv:2:3: a quote is opened here and never closed before a comma"},
+		{"CR behind a quote", head + "a,\"C\"\rx,\n", "t.csv:2:3: a quote is opened here and never closed before a comma"},
+		{"latin-1", head + "a,C,\nb\xe9,C,\n", `t.csv:3:1: "b\xe9,C," is not UTF-8 text`},
+		{"NUL", head + "a,\x00,\n", `t.csv:2:1: "a,\x00," is not UTF-8 text`},
+		{"UTF-16", "\xff\xfem\x00", `t.csv:1:1: "\xff\xfem\x00" is not UTF-8 text`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

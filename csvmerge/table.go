@@ -1,226 +1,181 @@
 // Package csvmerge reads, checks and rewrites the table of molecules (thermo_pm7.csv). Every byte
 // that a merge does not own stays as it was. The file on the disk is a valid table at any instant.
-//
-// The package knows the columns of formats v2.0 and v2.1 and what a cell may hold. Of a SMILES it
-// knows where the molecule ends and a name begins. It knows no chemistry (electron parity, what a
-// SMILES means), schedules nothing and keeps no artefacts. It takes no lock: the caller sees to it
-// that one batch at a time writes a table.
-//
-// Its main type is Table. Its files are the table and, while one is written, a temporary file
-// beside the table. Merge returns a *BusyError while another program writes the table, and a
-// *LostError for molecules that the table has no more.
+// The package knows the columns of formats v2.0 and v2.1, and no chemistry but where a SMILES ends.
+// It takes no lock: one batch at a time may write a table. Its main type is Table. Its files are
+// the table and, while it is written, a temporary file beside it. Merge returns a *BusyError while
+// another program writes the table, and a *LostError for molecules that the table has no more.
 package csvmerge
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"iter"
-	"os"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
-// Table is a table in memory: the bytes of the file, and where its rows are. Rows are counted from
-// 0 without the header. A record whose cells are all blank is no row, as an empty line is none.
-//
-// A Merge that finds the file edited by someone else may change a row's number, so what must
-// outlast a Merge is kept by mol_id. A Table is not safe for concurrent use while one of the users
-// merges.
+// Table is a table in memory. Rows are counted from 0; a record of blank cells is none. A Merge
+// that finds the file edited may change a row's number. Nobody else may use a Table during Merge.
 type Table struct {
-	path     string
-	buf      []byte
-	header   span
-	columns  []string
-	known    []column       // what we know of each column
-	index    map[string]int // a name's first column
-	idColumn int            // index["mol_id"]
-	rows     []span
-	first    map[string]int // a folded mol_id's first row
-	twin     map[int]int    // a row's next with the same folded mol_id
-	info     fs.FileInfo    // the file as we read or last wrote it
-	edited   int
+	path    string
+	top     []byte // a byte order mark and blank records before the header
+	header  []byte // as a row's text
+	columns []column
+	rows    []row
+	rowsOf  map[string][]int // by mol_id
+	info    fs.FileInfo      // the file as it was read or last written
+	edited  int
 }
 
-// span is where a record is: buf[start:end] without its line ending, on this 1-based line.
-type span struct{ start, end, line int }
+type row struct {
+	line int
+	id   string
+	text []byte // the record, its line ending, and the blank records below
+}
 
-var byteOrderMark = []byte("\ufeff")
+var newline = []byte{'\n'}
+
+// scan reads the record at the start of a text, as encoding/csv would. The cells have their quotes.
+// The record ends at end, before its line ending; if it is not ok, a quote is wrong at end.
+func scan(text []byte, reuse [][]byte) (cells [][]byte, end int, ok bool) {
+	cells = reuse[:0]
+	for pos := 0; ; pos++ { // from comma to comma
+		start := pos
+		for pos < len(text) && text[pos] == '"' { // one behind the closing quote opens it again
+			n := bytes.IndexByte(text[pos+1:], '"')
+			if n < 0 {
+				return cells, start, false
+			}
+			pos += n + 2
+		}
+		closed := pos
+		for pos < len(text) && text[pos] != ',' && text[pos] != '\n' && text[pos] != '"' {
+			pos++
+		}
+		cell, last := text[start:pos], pos == len(text) || text[pos] == '\n'
+		if last {
+			cell = bytes.TrimSuffix(cell, []byte{'\r'})
+		}
+		switch cells = append(cells, cell); {
+		case closed > start && start+len(cell) != closed:
+			return cells, start, false
+		case last || text[pos] == '"':
+			return cells, start + len(cell), last
+		}
+	}
+}
+
+var unescape = strings.NewReplacer(`""`, `"`, "\r\n", "\n")
+
+// text returns the text of a cell of a record, "" where there is none.
+func text(cells [][]byte, k int) string {
+	if k < 0 || k >= len(cells) {
+		return ""
+	}
+	cell, quoted := strings.CutPrefix(string(cells[k]), `"`)
+	if quoted {
+		return unescape.Replace(cell[:len(cell)-1])
+	}
+	return cell
+}
+
+// quote returns a cell that holds the text, in quotes only where RFC 4180 needs them.
+func quote(text string) string {
+	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "?"), "?") // or nobody could read it
+	if !strings.ContainsAny(text, ",\"\r\n") {
+		return text
+	}
+	return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
+}
+
+// isBlank reports whether a record has no text: spreadsheets write deleted rows so.
+func isBlank(record []byte) bool {
+	blank := func(r rune) bool { return r == ',' || r == '"' || unicode.IsSpace(r) }
+	return len(bytes.TrimLeftFunc(record, blank)) == 0
+}
 
 // parse makes a Table of the bytes of a file, which it keeps, with at most so many rows.
 func parse(path string, buf []byte, most int) (*Table, error) {
-	t := &Table{path: path, buf: buf, rows: make([]span, 0, bytes.Count(buf, newline)+1)}
-	start := len(buf) - len(bytes.TrimPrefix(buf, byteOrderMark))
-	for line := 1; start < len(buf) && len(t.rows) <= most; {
-		end, next, bad := nextRecord(buf, start)
-		if bad != nil {
-			return nil, t.errorAt(bad.offset, "%s", bad.problem)
+	at := len(buf) - len(bytes.TrimPrefix(buf, []byte("\ufeff")))
+	n := min(most, bytes.Count(buf, newline))
+	t := &Table{path: path, top: buf[:at], rowsOf: make(map[string][]int, n), rows: make([]row, 0, n)}
+	start, above := 0, &t.top // the text to which blank records belong
+	var reuse [][]byte
+	for line := 1; at < len(buf) && (t.columns == nil || len(t.rows) < most); {
+		cells, size, ok := scan(buf[at:], reuse)
+		record := buf[at : at+size]
+		switch reuse = cells; {
+		case !ok:
+			line += bytes.Count(record, newline)
+			column := utf8.RuneCount(record[bytes.LastIndexByte(record, '\n')+1:]) + 1
+			return nil, fmt.Errorf("%s:%d:%d: a quote is opened here and never closed before a comma or "+
+				`the end of a line; a cell with a quote in it is written "1 ""2"" 3"`, path, line, column)
+		case isBlank(record):
+		case !utf8.Valid(record) || bytes.IndexByte(record, 0) >= 0:
+			return nil, fmt.Errorf("%s:%d:1: %.40q is not UTF-8 text; save the table as CSV UTF-8, "+
+				"or restore it from a backup", path, line, record)
+		case t.columns == nil:
+			start, above = at, &t.header
+			if err := t.readHeader(cells); err != nil {
+				return nil, fmt.Errorf("%s:%d:1: %w", path, line, err)
+			}
+		default:
+			id := strings.TrimSpace(text(cells, t.column("mol_id")))
+			t.rowsOf[id] = append(t.rowsOf[id], len(t.rows))
+			t.rows = append(t.rows, row{line, id, nil})
+			start, above = at, &t.rows[len(t.rows)-1].text
 		}
-		if !isBlank(buf[start:end]) {
-			t.rows = append(t.rows, span{start, end, line})
-		}
-		line += 1 + bytes.Count(buf[start:end], newline)
-		start = next
+		_, below, _ := bytes.Cut(buf[at+size:], newline)
+		line += bytes.Count(record, newline) + 1
+		at = len(buf) - len(below)
+		*above = buf[start:at]
 	}
-	if err := t.checkText(buf[:start]); err != nil {
-		return nil, err
+	if t.columns == nil {
+		return nil, fmt.Errorf("%s: the table is empty; its first line must have %s", path, required)
 	}
-	if len(t.rows) == 0 {
-		return nil, fmt.Errorf("%s: the table is empty; its first line must name the columns, "+
-			"among them %s", path, required)
-	}
-	t.header, t.rows = t.rows[0], t.rows[1:]
-	if err := t.readHeader(); err != nil {
-		return nil, err
-	}
-	t.indexRows()
 	return t, nil
 }
 
-// ReadHeader returns the names of a table's columns, as Columns does. It reads no rows. The errors
-// are those of Read.
-func ReadHeader(path string) ([]string, error) {
-	if _, err := stat(path); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	var buf []byte
-	if err == nil {
-		defer f.Close()
-		buf, err = io.ReadAll(io.LimitReader(f, 1<<20))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: can't read the table: %w", path, reason(err))
-	}
-	t, err := parse(path, buf, 0)
-	if err != nil {
-		return nil, err
-	}
-	return t.columns, nil
-}
-
-// checkText finds the first byte that no table has.
-func (t *Table) checkText(buf []byte) error {
-	if utf8.Valid(buf) && bytes.IndexByte(buf, 0) < 0 {
-		return nil
-	}
-	for i := 0; ; {
-		r, n := utf8.DecodeRune(buf[i:])
-		if r == 0 || r == utf8.RuneError && n < 2 {
-			return t.errorAt(i, "the byte 0x%02x is not UTF-8 text; save the table as CSV UTF-8, "+
-				"or restore it from a backup", buf[i])
+func (t *Table) readHeader(cells [][]byte) error {
+	for k := range cells {
+		name := strings.TrimSpace(text(cells, k))
+		breaks, before := strings.Count(name, "\n"), t.column(name)
+		switch {
+		case before >= 0 && slices.Contains(Known(), name):
+			return fmt.Errorf("column %q is there twice, as number %d and as number %d; "+
+				"rename or delete one of them", name, before+1, k+1)
+		case breaks >= manyBreaks:
+			return fmt.Errorf("the name of column %d has %d line breaks; close its quote", k+1, breaks)
 		}
-		i += n
-	}
-}
-
-// errorAt is an error that names the line and the character of an offset.
-func (t *Table) errorAt(offset int, problem string, args ...any) error {
-	before := t.buf[:offset]
-	line := 1 + bytes.Count(before, newline)
-	before = bytes.TrimPrefix(before[bytes.LastIndexByte(before, '\n')+1:], byteOrderMark)
-	place := fmt.Sprintf("%s:%d:%d: ", t.path, line, utf8.RuneCount(before)+1)
-	return errors.New(place + fmt.Sprintf(problem, args...))
-}
-
-// readHeader reads the names of the columns. Spaces around a name do not count.
-func (t *Table) readHeader() error {
-	t.index = map[string]int{}
-	offset := t.header.start
-	for _, cell := range cells(t.record(t.header)) {
-		name := strings.TrimSpace(unquote(cell))
-		if first, twice := t.index[name]; twice && own(name).name != "" {
-			return t.errorAt(offset, "column %q is there twice, as number %d and as number %d; "+
-				"rename or delete one of them", name, first+1, len(t.columns)+1)
-		}
-		if breaks := bytes.Count(cell, newline); breaks >= manyBreaks {
-			return t.errorAt(offset, "the name of column %d has %d line breaks; close its quote",
-				len(t.columns)+1, breaks)
-		}
-		t.addColumn(name)
-		offset += len(cell) + 1
+		t.columns = append(t.columns, own(name))
 	}
 	for name := range strings.SplitSeq(required, ", ") {
-		if _, ok := t.index[name]; !ok {
-			return t.errorAt(t.header.start, "the table has no column %q (needed are %s)%s",
-				name, required, t.headerHint())
+		if t.column(name) < 0 {
+			return fmt.Errorf("the table has no column %q; its first line must have %s, "+
+				"separated by commas, and is %.200q", name, required, bytes.Join(cells, []byte{','}))
 		}
 	}
 	return nil
 }
 
-func (t *Table) addColumn(name string) {
-	if _, twice := t.index[name]; !twice {
-		t.index[name] = len(t.columns)
-	}
-	t.columns, t.known = append(t.columns, name), append(t.known, own(name))
-}
-
-// headerHint guesses why a header does not have what it must have.
-func (t *Table) headerHint() string {
-	header := string(t.record(t.header))
-	switch {
-	case strings.Contains(header, "\r"):
-		return "; its lines end in CR alone: save it with LF or CRLF line endings"
-	case !strings.Contains(header, ",") && strings.ContainsAny(header, ";\t"):
-		return "; it is separated by semicolons or tabs: save it with commas"
-	}
-	return "; it has: " + some(t.columns)
-}
-
-// indexRows notes which rows have which mol_id.
-func (t *Table) indexRows() {
-	t.idColumn = t.index["mol_id"]
-	t.first, t.twin = make(map[string]int, len(t.rows)), map[int]int{}
-	for i := len(t.rows) - 1; i >= 0; i-- {
-		id := fold(t.ID(i))
-		if below, ok := t.first[id]; ok {
-			t.twin[i] = below
-		}
-		t.first[id] = i
-	}
-	delete(t.first, "")
-}
-
-// alike are the rows whose mol_id fold makes the same as this one, in their order.
-func (t *Table) alike(id string) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		i, ok := t.first[fold(id)]
-		for ok && yield(i) {
-			i, ok = t.twin[i]
-		}
-	}
-}
-
-func (t *Table) record(s span) []byte { return t.buf[s.start:s.end] }
-
-// raw returns the bytes of a cell; false when the row ends before it.
-func (t *Table) raw(i, column int) (cell []byte, ok bool) {
-	for k, cell := range cells(t.record(t.rows[i])) {
-		if k == column {
-			return cell, true
-		}
-	}
-	return nil, false
+// column returns the number of the first column of a name, or -1.
+func (t *Table) column(name string) int {
+	return slices.IndexFunc(t.columns, func(c column) bool { return c.name == name })
 }
 
 // Path returns the path that the table was read from.
 func (t *Table) Path() string { return t.path }
 
 // Columns returns the names of the columns in the order of the header, without spaces around them.
-func (t *Table) Columns() []string { return slices.Clone(t.columns) }
+func (t *Table) Columns() []string { return names(t.columns) }
 
-// Len returns the number of rows, the header not counted.
+// Len returns the number of rows.
 func (t *Table) Len() int { return len(t.rows) }
 
 // ID returns the mol_id of a row, without spaces around it; "" where there is none.
-func (t *Table) ID(i int) string {
-	cell, _ := t.raw(i, t.idColumn)
-	return strings.TrimSpace(unquote(cell))
-}
+func (t *Table) ID(i int) string { return t.rows[i].id }
 
 // Line returns the line of the file, from 1, on which a row starts.
 func (t *Table) Line(i int) int { return t.rows[i].line }
@@ -229,51 +184,45 @@ func (t *Table) Line(i int) int { return t.rows[i].line }
 func (t *Table) Edited() int { return t.edited }
 
 // Lookup returns the row of a mol_id: the first one where several have it.
-func (t *Table) Lookup(id string) (int, bool) {
-	for i := range t.alike(id) {
-		if t.ID(i) == id {
-			return i, true
-		}
+func (t *Table) Lookup(id string) (i int, ok bool) {
+	if rows := t.rowsOf[id]; len(rows) > 0 && id != "" {
+		return rows[0], true
 	}
 	return -1, false
 }
 
-// Row returns the cells of a row, one for each column of the header.
+// Row returns the cells of a row, one for each column.
 func (t *Table) Row(i int) []Cell {
 	row := make([]Cell, len(t.columns))
-	for k, raw := range cells(t.record(t.rows[i])) {
-		if k < len(row) {
-			row[k] = t.known[k].typ.Read(unquote(raw))
-		}
+	cells, _, _ := scan(t.rows[i].text, nil)
+	for k, c := range t.columns {
+		row[k] = c.typ.Read(text(cells, k))
 	}
 	return row
 }
 
-// Cell returns a cell. Where several columns that are not ours have the name, it is the first
-// one's.
+// Texts returns the Text of the cells of a row in these columns.
+func (t *Table) Texts(i int, columns ...string) []string {
+	out := make([]string, len(columns))
+	cells, _, _ := scan(t.rows[i].text, make([][]byte, 0, 64)) // on the stack
+	for k, c := range columns {
+		out[k] = text(cells, t.column(c))
+	}
+	return out
+}
+
+// Cell returns a cell of the first column of a name.
 func (t *Table) Cell(i int, column string) Cell {
-	if k, ok := t.index[column]; ok {
-		if raw, ok := t.raw(i, k); ok {
-			return t.known[k].typ.Read(unquote(raw))
-		}
-	}
-	return Cell{}
+	return own(column).typ.Read(t.Texts(i, column)[0])
 }
 
-// Value returns what a cell means: an int64, a float64, or a string (of a text or a timestamp
-// without spaces around it; of a status its present name). It is nil where the cell is invalid. An
-// empty or absent cell is nil too, unless the column has a default: charge 0, multiplicity 1,
-// reruns 0, status Pending.
+// Value returns the Value of a Cell; of a blank charge 0, multiplicity 1, reruns 0, status Pending.
 func (t *Table) Value(i int, column string) any {
-	c := t.Cell(i, column)
-	if c.Kind == Empty || c.Kind == Absent {
-		return own(column).blank
+	if c := t.Cell(i, column); strings.TrimSpace(c.Text) != "" {
+		return c.Value
 	}
-	return c.Value
+	return own(column).blank
 }
 
-// Status returns the status of a row, as ParseStatus reads it.
-func (t *Table) Status(i int) Status {
-	s, _ := ParseStatus(t.Cell(i, "status").Text)
-	return s
-}
+// Status returns the status of a row; a blank is Pending.
+func (t *Table) Status(i int) Status { return parseStatus(t.Texts(i, "status")[0]) }
