@@ -4,9 +4,7 @@
 //
 // No operation writes over a file that a reader may have open: a file grows by Append, or another
 // one takes its name. New files and folders have the modes 0666 and 0777 less the umask. Errors are
-// those of the operating system, with the path in them.
-//
-// Fault is the one seam at which a test has an operation fail.
+// those of the operating system, with the path in them. Tests have an operation fail by Fault.
 package durable
 
 import (
@@ -18,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
@@ -31,24 +30,30 @@ func Append(path string, lines []byte) error {
 	if err != nil {
 		return err
 	}
-	info, err := f.Stat()
-	if err == nil && info.Size() > 0 {
-		last := make([]byte, 1)
-		if _, err = f.ReadAt(last, info.Size()-1); err == nil && last[0] != '\n' {
-			lines = append([]byte{'\n'}, lines...)
-		}
+	last := []byte{'\n'}
+	if _, empty := f.Seek(-1, io.SeekEnd); empty == nil {
+		_, err = f.Read(last)
 	}
-	if err == nil {
-		err = fault("append", path)
-		if torn, ok := errors.AsType[*Torn](err); ok {
-			_, _ = f.Write(lines[:len(lines)/2])
-			err = torn.Then()
-		}
+	if last[0] != '\n' {
+		lines = append([]byte{'\n'}, lines...)
+	}
+	err = cmp.Or(err, fault("append", path))
+	if torn, ok := errors.AsType[*Torn](err); ok {
+		_, _ = f.Write(lines[:len(lines)/2])
+		err = torn.Then()
 	}
 	if err == nil {
 		_, err = f.Write(lines)
 	}
+	Touch(path)
 	return errors.Join(err, f.Close())
+}
+
+// Touch gives a file a time stamp with all its nanoseconds. That of the kernel is coarse: an edit
+// by another program within its next milliseconds would not show.
+func Touch(path string) {
+	now := time.Now()
+	_ = os.Chtimes(path, now, now) // some file systems let nobody set it
 }
 
 // File is a file for WriteFile.
@@ -59,20 +64,21 @@ type File struct {
 	Ready func(temp *os.File) error // nil, or called before the rename, which an error stops
 }
 
-// WriteFile puts a file in place by one step: temporary file, fsync, rename, fsync of the folder,
-// which is made if it is missing.
-// The file keeps the mode of the one that it replaces, which must be a regular file. A symbolic
-// link is replaced, too.
+// WriteFile puts a file in place by one step: temporary file, fsync, rename, fsync of the folder.
+// Folders are made. The file keeps the mode of the one that it replaces, which must be regular. A
+// symbolic link is replaced, too.
 func WriteFile(f File) error {
 	old, missing := os.Stat(f.Path)
 	if missing == nil && !old.Mode().IsRegular() { // a device, such as /dev/null
 		return &fs.PathError{Op: "replace", Path: f.Path, Err: errors.New("is no regular file")}
 	}
 	dir := filepath.Dir(f.Path)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	temp := cmp.Or(f.Temp, dir)
+	if err := cmp.Or(os.MkdirAll(dir, 0o777), os.MkdirAll(temp, 0o777)); err != nil {
 		return err
 	}
-	to, err := renameio.NewPendingFile(f.Path, renameio.WithTempDir(cmp.Or(f.Temp, dir)), renameio.WithPermissions(0o666))
+	to, err := renameio.NewPendingFile(f.Path, renameio.WithTempDir(temp),
+		renameio.WithPermissions(0o666))
 	if err != nil {
 		return err
 	}
@@ -80,27 +86,28 @@ func WriteFile(f File) error {
 	if missing == nil {
 		_ = to.Chmod(old.Mode().Perm()) // some file systems have no modes
 	}
-	err = fault("write", f.Path)
-	if err == nil {
-		w := bufio.NewWriterSize(to, 1<<16)
-		err = cmp.Or(f.Write(w), w.Flush())
+	if f.Ready == nil {
+		f.Ready = func(*os.File) error { return nil }
 	}
-	if err == nil {
-		err = syncFile(to.File)
+	w := bufio.NewWriter(to)
+	return inOrder(
+		func() error { return fault("write", f.Path) },
+		func() error { return f.Write(w) },
+		w.Flush,
+		func() error { return f.Ready(to.File) },
+		func() error { return fault("rename", f.Path) },
+		to.CloseAtomicallyReplace, // after an fsync
+		func() error { return Sync(dir) })
+}
+
+// inOrder takes steps up to the first error.
+func inOrder(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
 	}
-	if err == nil && f.Ready != nil {
-		err = f.Ready(to.File)
-	}
-	if err == nil {
-		err = fault("rename", f.Path)
-	}
-	if err == nil {
-		err = to.CloseAtomicallyReplace()
-	}
-	if err == nil {
-		err = Sync(dir)
-	}
-	return err
+	return nil
 }
 
 // TempName says whether name is that of a temporary file which a killed WriteFile left for the file
@@ -111,18 +118,13 @@ func TempName(name, base string) bool {
 }
 
 // Rename moves a file or a folder to a name that is free, or a file onto another file. It makes the
-// folders above. On another file system, and where an overlay refuses to move a folder, it copies
+// folders above. Where an overlay refuses to move a folder, and onto another file system, it copies
 // and removes.
 func Rename(from, to string) error {
-	if err := fault("rename", to); err != nil {
-		return err
-	}
-	err := os.Rename(from, to)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(to), 0o777); err == nil {
-			err = os.Rename(from, to)
-		}
-	}
+	err := inOrder(
+		func() error { return fault("rename", to) },
+		func() error { return os.MkdirAll(filepath.Dir(to), 0o777) },
+		func() error { return os.Rename(from, to) })
 	if errors.Is(err, unix.EXDEV) {
 		err = copyOver(from, to)
 	}
@@ -132,49 +134,27 @@ func Rename(from, to string) error {
 // copyOver is Rename by a copy beside the new name, which is flushed before it gets that name.
 func copyOver(from, to string) error {
 	temp := filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+".copy")
-	if err := removeAll(temp); err != nil {
-		return err
-	}
-	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		rel, _ := filepath.Rel(from, path)
-		copied := filepath.Join(temp, rel)
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir():
-			err = os.Mkdir(copied, 0o777)
-		case d.Type().IsRegular():
-			err = copyFile(path, copied)
-		}
-		return cmp.Or(err, Sync(copied))
-	})
-	if err == nil {
-		err = os.Rename(temp, to)
-	}
+	var paths []string
+	err := inOrder(
+		func() error { return removeAll(temp) },
+		func() error { return os.CopyFS(temp, os.DirFS(from)) },
+		func() error {
+			return filepath.WalkDir(temp, func(path string, _ fs.DirEntry, err error) error {
+				paths = append(paths, path)
+				return err
+			})
+		},
+		func() error { return Sync(paths...) },
+		func() error { return os.Rename(temp, to) })
 	if err != nil {
 		return errors.Join(err, removeAll(temp))
 	}
 	return removeAll(from)
 }
 
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
-}
-
-// Remove removes a file, or a folder with all that is in it, also folders that a program left
-// without the permission to look into them. It follows no link, and removes nothing from a folder
-// with a mount point in it, which is EBUSY: what is mounted there is another's. What is not there
-// is no error.
+// Remove removes a file, or a folder with all that is in it, whatever the permissions in it. It
+// follows no link. A folder with a mount point in it stays whole, which is EBUSY: what is mounted
+// there is another's. What is not there is no error.
 func Remove(path string) error {
 	if err := fault("remove", path); err != nil {
 		return err
@@ -187,64 +167,52 @@ func RemoveEmpty(dir string) { _ = os.Remove(dir) }
 
 func removeAll(path string) error {
 	err := filepath.WalkDir(path, func(path string, d fs.DirEntry, _ error) error {
-		if d != nil && d.IsDir() && IsMountPoint(path) {
+		if d == nil || !d.IsDir() {
+			return nil
+		}
+		if IsMountPoint(path) {
 			return &fs.PathError{Op: "remove", Path: path, Err: unix.EBUSY}
+		}
+		if info, err := d.Info(); err == nil && info.Mode()&0o700 != 0o700 {
+			_ = os.Chmod(path, 0o700) // called before the folder is read
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	err = os.RemoveAll(path)
-	if errors.Is(err, fs.ErrPermission) {
-		_ = filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
-			if d != nil && d.IsDir() {
-				return os.Chmod(path, 0o700) // called before the folder is read
-			}
-			return nil
-		})
-		err = os.RemoveAll(path)
-	}
-	return err
+	return os.RemoveAll(path)
 }
 
-// Sync flushes files and folders onto the disk, all at once: the file system then writes its own
-// journal once or twice, not for each of them. A file system that can't flush a folder is no error.
+// many is how many files are flushed quicker by one flush of the whole file system.
+const many = 700
+
+// Sync flushes files and folders of one file system at once: it then writes its journal once or
+// twice, not for each of them. A path that is gone is no error, nor that a folder can't be flushed.
 func Sync(paths ...string) error {
+	if len(paths) > many {
+		if err := fault("sync", paths[0]); err != nil || syncFS(paths[0]) == nil {
+			return err
+		}
+	}
 	var group errgroup.Group
 	group.SetLimit(32)
 	for _, path := range paths {
 		group.Go(func() error {
 			f, err := os.Open(path)
-			if errors.Is(err, fs.ErrPermission) {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 				return nil // a folder that may be written but not read
 			}
 			if err != nil {
 				return err
 			}
 			defer f.Close()
-			return syncFile(f)
+			err = inOrder(func() error { return fault("sync", path) }, f.Sync)
+			if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+				return nil
+			}
+			return err
 		})
 	}
 	return group.Wait()
-}
-
-func syncFile(f *os.File) error {
-	err := fault("sync", f.Name())
-	if err == nil {
-		err = f.Sync()
-	}
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	return err
-}
-
-// SyncAll flushes the whole file system of a folder: for many files, that is quicker than Sync. If
-// the system can't, the error is errors.ErrUnsupported.
-func SyncAll(dir string) error {
-	if err := fault("sync", dir); err != nil {
-		return err
-	}
-	return syncFS(dir)
 }

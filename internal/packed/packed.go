@@ -7,6 +7,7 @@
 package packed
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -83,19 +84,22 @@ func (c *content) Close() error {
 
 // ReadFile reads a whole file. More than limit bytes are an error if the file is compressed.
 func ReadFile(path string, limit int64) ([]byte, error) {
-	r, err := Open(path, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(r)
+	var b bytes.Buffer
+	err := copyTo(&b, path, limit)
+	return b.Bytes(), err
 }
 
 // Pack puts path.zst in the place of a regular file. If there is a path.zst, that is fs.ErrExist.
 func Pack(path string) error {
-	// For files of ten kilobytes the fastest level is as good as the default level.
-	err := write(path, path+Suffix, 0, zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18))
+	err := create(path+Suffix, func(to io.Writer) error {
+		// For files of ten kilobytes the fastest level is as good as the default level.
+		w, err := zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18))
+		if err != nil {
+			return err
+		}
+		return errors.Join(copyTo(w, path, 0), w.Close())
+	})
 	if err == nil {
 		err = durable.Remove(path)
 	}
@@ -104,27 +108,27 @@ func Pack(path string) error {
 
 // Unpack writes a file's content to a new file. More than limit bytes are an error if the file is
 // compressed; then there is no new file.
-func Unpack(path, to string, limit int64) error { return write(path, to, limit) }
+func Unpack(path, to string, limit int64) error {
+	return create(to, func(to io.Writer) error { return copyTo(to, path, limit) })
+}
 
-// write makes a new file of another one, compressed if there are options. An error removes the new
-// file again.
-func write(path, name string, limit int64, options ...zstd.EOption) error {
+func copyTo(to io.Writer, path string, limit int64) error {
 	from, err := Open(path, limit)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
+	_, err = io.Copy(to, from)
+	return err
+}
+
+// create makes a new file. An error removes it again.
+func create(name string, write func(io.Writer) error) error {
 	to, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
-	if len(options) == 0 {
-		_, err = io.Copy(to, from)
-	} else if w, bad := zstd.NewWriter(to, options...); bad == nil {
-		_, err = io.Copy(w, from)
-		err = errors.Join(err, w.Close())
-	}
-	if err = errors.Join(err, to.Close()); err != nil {
+	if err = errors.Join(write(to), to.Close()); err != nil {
 		err = errors.Join(err, durable.Remove(name))
 	}
 	return err

@@ -56,7 +56,7 @@ func (h *history) open() {
 		for _, word := range h.stay(target) {
 			if r, where := m.find(target, printOf(word)); where == Nowhere {
 				h.t.Fatalf("%s: %s of %v is lost", h.label, word, h.done[target])
-			} else if r.Values["word"] != word {
+			} else if string(r.Values) != fmt.Sprintf(`{"word":%q}`, word) {
 				h.t.Fatalf("%s: %s has the record of %v", h.label, word, r.Values)
 			}
 		}
@@ -117,7 +117,7 @@ func (h *history) compute(target, word string) error {
 			return err
 		}
 	}
-	r := &Record{Target: target, Fingerprint: printOf(word), Outcome: OK, Values: map[string]any{"word": word}}
+	r := &Record{Target: target, Fingerprint: printOf(word), Outcome: OK, Values: fmt.Appendf(nil, `{"word":%q}`, word)}
 	return h.m.Put(r, dir, Collect(dir, outputs), []string{"log"}, []string{"y"})
 }
 

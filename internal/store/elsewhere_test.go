@@ -53,3 +53,17 @@ func TestVoid(t *testing.T) {
 		m = molecule(t, s, "m")
 	}
 }
+
+// A stage that got for_each drops the target that it had without it, not those within its folder.
+func TestDropAround(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	build(t, m, "c", print1, "one")
+	build(t, m, "c/1", print1, "first")
+	check(t, m.Drop("c"))
+	for target, want := range map[string]Where{"c": Past, "c/1": Here} {
+		if _, where := m.find(target, print1); where != want {
+			t.Errorf("%s: %d", target, where)
+		}
+	}
+}

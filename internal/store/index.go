@@ -1,17 +1,16 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
+	"encoding/gob"
 	"fmt"
 	"hash/crc32"
 	"maps"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,94 +19,90 @@ import (
 	"grimperium/internal/durable"
 )
 
-// Index is a cache, artefacts/.index, that makes an up-to-date batch fast. For each molecule it
-// has a key of all that the molecule was compared with when it was found up to date, and a digest
-// of its files' stamps. While both are the same, nothing is evaluated, hashed or read. Deleting
-// the file costs one slow start, never a result. One goroutine uses it; Program and SetProgram are
-// for all.
-//
-// The file is text. Each line ends with a checksum; a line that is not whole is passed over. The
-// last line of a molecule or program counts.
-//
-//	grimperium index 3
-//	mol <TAB> id <TAB> key, digest and hash of the row <TAB> file <TAB> ...
-//	program <TAB> name and path <TAB> JSON of its identity
+// Index is a cache, artefacts/.index, that makes an up-to-date batch fast. For each molecule it has
+// a key of all that the molecule was compared with when it was found up to date, and a digest of
+// its files' stamps. While both are the same, nothing is evaluated, hashed or read. The file is
+// replaced at the end of a batch, and now and then while one runs; a damaged one is not read. One
+// goroutine uses an Index; Program and SetProgram are for all.
 type Index struct {
-	s       *Store
-	replace bool // the file has damaged lines, or most of its lines are superseded
-	fine    bool // time stamps tell writes apart
-	written time.Time
-
-	mu      sync.Mutex        // of the two below
-	values  map[string]string // the ends of lines by the first two fields
-	pending []byte            // lines that are not written yet
-
 	ReadOnly bool // for commands that write nothing
+
+	s    *Store
+	next time.Time // when Note writes the file
+
+	mu      sync.Mutex // of the two below
+	changed bool
+	content struct {
+		Molecules map[string]Entry
+		Programs  map[string]program // by name and path
+	}
 }
 
 // Entry is what the index knows of a molecule.
 type Entry struct {
-	Key    [16]byte
-	Row    uint64   // a hash
-	Digest [16]byte // of the stamps of the files
-	Files  []string // names in the molecule's folder
+	Key [16]byte
+	Row uint64 // a hash
+	Seen
 }
 
-// program is the identity of an executable, valid while the files it was read from are the same.
+// program is the identity of an executable, and the files it was read from.
 type program struct {
-	Identity string   `json:"identity"`
-	Watched  []string `json:"watched"` // a change of one of these files asks for the identity again
-	Digest   string   `json:"digest"`
+	Identity string
+	Seen
 }
 
-const indexHeader = "grimperium index 3\n"
+// Seen is what files were like. The zero value stands for files that are not the verified ones.
+type Seen struct {
+	Files  []string // of a molecule: names in its folder, the log first
+	Digest string   // of their stamps
+}
 
-// Index reads the cache.
-func (s *Store) Index() *Index {
-	x := &Index{s: s, values: map[string]string{}}
-	if dir, err := os.Open(s.root); err == nil { // else the folder is made later
-		s.dir, x.fine = dir, durable.FineStamps(s.root)
+// stamp is what the system says of a file. The same stamp means the same content, after
+// durable.Touch. The device is not in it: another host may give another number.
+type stamp struct {
+	Mode                    uint32
+	Size, Mtime, Ctime, Ino int64 // bytes, nanoseconds, number
+}
+
+func newStamp(st unix.Stat_t) stamp {
+	return stamp{uint32(st.Mode), st.Size, st.Mtim.Nano(), st.Ctim.Nano(), int64(st.Ino)}
+}
+
+// look takes the stamps of files. It follows links: an executable often is one.
+func look(from *os.File, dir string, files []string) ([]stamp, error) {
+	stamps := make([]stamp, len(files))
+	for n, f := range files {
+		var st unix.Stat_t
+		if err := unix.Fstatat(int(from.Fd()), dir+"/"+f, &st, 0); err != nil {
+			return nil, err
+		}
+		stamps[n] = newStamp(st)
 	}
-	data, _ := os.ReadFile(s.Path(IndexName))
-	body, ok := strings.CutPrefix(string(data), indexHeader)
-	lines := 0
-	for line := range strings.Lines(body) {
-		lines++
-		text := line[:max(0, len(line)-len("\t00000000\n"))]
-		sum, err := strconv.ParseUint(strings.Trim(line[len(text):], "\t\n"), 16, 32)
-		kind := strings.IndexByte(text, '\t') + 1
-		name := kind + strings.IndexByte(text[kind:], '\t')
-		if err == nil && name > kind && uint32(sum) == crc32.ChecksumIEEE([]byte(text)) {
-			x.values[text[:name]] = text[name+1:]
-		} else {
-			ok = false
+	return stamps, nil
+}
+
+// at is where the files of a molecule are. From an open folder the way to them is shorter.
+func (s *Store) at(mol string) (from *os.File, dir string) {
+	if s.dir == nil {
+		return nil, s.Path(mol)
+	}
+	return s.dir, mol
+}
+
+func (s Seen) unchanged(from *os.File, dir string) bool {
+	stamps, err := look(from, dir, s.Files)
+	return err == nil && digest(stamps) == s.Digest
+}
+
+func digest(stamps []stamp) string {
+	var b []byte
+	for _, a := range stamps {
+		for _, n := range [...]int64{int64(a.Mode), a.Size, a.Mtime, a.Ctime, a.Ino} {
+			b = binary.LittleEndian.AppendUint64(b, uint64(n))
 		}
 	}
-	x.replace = !ok || lines > 3*len(x.values)+100
-	return x
-}
-
-// checked ends a line with its checksum.
-func checked(text string) string {
-	return fmt.Sprintf("%s\t%08x\n", text, crc32.ChecksumIEEE([]byte(text)))
-}
-
-func (x *Index) get(name string) (value string, ok bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	value, ok = x.values[name]
-	return value, ok
-}
-
-// put changes a value, and says how many bytes are to be written.
-func (x *Index) put(name, value string) int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.values[name] != value {
-		x.values[name] = value
-		x.pending = append(x.pending, checked(name+"\t"+value)...)
-	}
-	return len(x.pending)
+	key := Key(string(b))
+	return string(key[:])
 }
 
 // Key makes one key of everything that a molecule depends on.
@@ -120,77 +115,102 @@ func Key(parts ...string) [16]byte {
 	return [16]byte(sum[:16])
 }
 
+const saveEvery = 10 * time.Second // at least, while a batch runs
+
+// Index reads the cache.
+func (s *Store) Index() *Index {
+	x := &Index{s: s, next: time.Now().Add(saveEvery)}
+	x.content.Molecules, x.content.Programs = map[string]Entry{}, map[string]program{}
+	s.dir, _ = os.Open(s.root) // nil if the folder is made later
+	data, _ := os.ReadFile(s.Path(IndexName))
+	first, rest, _ := bytes.Cut(data, []byte("\n"))
+	if string(first) == indexHeader(rest) {
+		_ = gob.NewDecoder(bytes.NewReader(rest)).Decode(&x.content)
+	}
+	return x
+}
+
+func indexHeader(rest []byte) string {
+	return fmt.Sprintf("grimperium index 4 %08x", crc32.ChecksumIEEE(rest))
+}
+
+// Close writes the file if it has changed.
+func (x *Index) Close() (err error) {
+	x.mu.Lock()
+	file := bytes.NewBufferString(indexHeader(nil) + "\n")
+	changed, begin, first := x.changed && !x.ReadOnly, time.Now(), file.Len()
+	if changed {
+		err = gob.NewEncoder(file).Encode(x.content)
+	}
+	x.changed = false
+	x.mu.Unlock()
+	if err != nil || !changed {
+		return err
+	}
+	copy(file.Bytes(), indexHeader(file.Bytes()[first:]))
+	temp := x.s.fresh("index") // not flushed: a power cut costs a slow start
+	err = cmp.Or(os.MkdirAll(x.s.own, 0o777), os.WriteFile(temp, file.Bytes(), 0o666))
+	if err == nil {
+		err = durable.Rename(temp, x.s.Path(IndexName))
+	}
+	x.next = time.Now().Add(max(saveEvery, 50*time.Since(begin)))
+	return err
+}
+
 // Entry is what is known of a molecule.
 func (x *Index) Entry(mol string) (Entry, bool) {
-	value, _ := x.get("mol\t" + mol)
-	hashes, files, _ := strings.Cut(value, "\t")
-	b, err := hex.DecodeString(hashes)
-	if err != nil || len(b) != 40 {
-		return Entry{}, false
-	}
-	return Entry{[16]byte(b), binary.BigEndian.Uint64(b[32:]), [16]byte(b[16:]),
-		strings.Split(files, "\t")}, true
+	e, ok := x.content.Molecules[mol]
+	return e, ok
 }
 
-// Untouched says whether a molecule's files are those that were last verified. Any number of
-// goroutines may call it.
-func (s *Store) Untouched(mol string, e Entry) bool {
-	_, now := s.look(mol, e.Files)
-	return len(now.Files) > 0 && now.Digest == e.Digest
+// Note remembers that a molecule was found up to date with this key and row. It passes over files
+// that have changed since, or are too young for their next write to be seen.
+func (x *Index) Note(mol string, key [16]byte, row uint64, seen Seen) error {
+	from, dir := x.s.at(mol)
+	stamps, err := look(from, dir, seen.Files)
+	young := func(a stamp) bool { // FAT has whole seconds, of which each second one
+		return a.Mtime%1e9 == 0 && time.Since(time.Unix(0, a.Mtime)) < 2*time.Second
+	}
+	if err != nil || digest(stamps) != seen.Digest || slices.ContainsFunc(stamps, young) {
+		return nil
+	}
+	x.mu.Lock()
+	x.content.Molecules[mol], x.changed = Entry{key, row, seen}, true
+	x.mu.Unlock()
+	if time.Now().Before(x.next) {
+		return nil
+	}
+	return x.Close()
 }
 
-// look takes the stamps of files in a molecule's folder. If one is missing, Seen is zero.
-func (s *Store) look(mol string, files []string) ([]stamp, Seen) {
-	stamps := make([]stamp, len(files))
-	from, folder := unix.AT_FDCWD, s.root+"/"+mol+"/"
-	if s.dir != nil {
-		from, folder = int(s.dir.Fd()), mol+"/"
-	}
-	var st unix.Stat_t
-	for n, f := range files {
-		if unix.Fstatat(from, folder+f, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-			return nil, Seen{}
-		}
-		stamps[n] = newStamp(&st)
-	}
-	seen := Seen{Files: files}
-	seen.Digest, seen.Newest = digest(stamps)
-	return stamps, seen
+// Program returns what SetProgram was told, while the executable and what it watches are untouched.
+func (x *Index) Program(name, path string) (identity string, ok bool) {
+	x.mu.Lock()
+	p, ok := x.content.Programs[name+" "+path]
+	x.mu.Unlock()
+	return p.Identity, ok && p.unchanged(nil, "")
 }
 
-// Vouch says whether the molecule's files are as the index has them. Then they are verified, and on
-// the disk.
-func (m *Molecule) Vouch(e Entry) bool {
-	stamps, now := m.s.look(m.id, e.Files)
-	verified := map[string]stamp{}
-	for n, a := range stamps {
-		verified[e.Files[n]] = a
+// SetProgram remembers the identity of the executable at path, "" for one that can't be used.
+func (x *Index) SetProgram(name, path, identity string, watched []string) error {
+	files := append([]string{path}, watched...)
+	stamps, err := look(nil, "", files)
+	p := program{identity, Seen{files, digest(stamps)}}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	was := x.content.Programs[name+" "+path]
+	if err == nil && (was.Identity != p.Identity || was.Digest != p.Digest) {
+		x.content.Programs[name+" "+path], x.changed = p, true
 	}
-	if len(stamps) == 0 || now.Digest != e.Digest || verified[logName] != m.stamp {
-		return false
-	}
-	for _, target := range m.Targets() {
-		outputs := m.Record(target).Outputs
-		for name, out := range outputs {
-			out.stamp = verified[target+"/"+stored(m.place(target), out.File)]
-			outputs[name] = out
-		}
-	}
-	m.settle()
-	return true
+	return err
 }
 
-// Seen is what a molecule's files were like at the end of a visit. The zero value stands for files
-// that are not the verified ones.
-type Seen struct {
-	Files  []string
-	Digest [16]byte
-	Newest time.Time // when the last of the files was written
-}
+// Untouched says whether a molecule's files are those that were last verified.
+func (s *Store) Untouched(mol string, e Entry) bool { return e.unchanged(s.at(mol)) }
 
-// Seen looks at the log and at the outputs of the successful ones of these targets.
-func (m *Molecule) Seen(targets []string) Seen {
-	files, verified := []string{logName}, []stamp{m.stamp}
+// files are the log and the outputs of these targets, with their hashes.
+func (m *Molecule) files(targets []string) (files, sums []string) {
+	files, sums = []string{logName}, []string{logName}
 	for _, target := range targets {
 		r := m.Record(target)
 		if r == nil || r.Outcome != OK {
@@ -198,121 +218,39 @@ func (m *Molecule) Seen(targets []string) Seen {
 		}
 		for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
 			files = append(files, target+"/"+stored(m.place(target), r.Outputs[name].File))
-			verified = append(verified, r.Outputs[name].stamp)
+			sums = append(sums, r.Outputs[name].SHA256)
 		}
 	}
-	stamps, seen := m.s.look(m.id, files)
-	if !slices.Equal(stamps, verified) {
+	return files, sums
+}
+
+// Seen looks at the log and at the outputs of the successful ones of these targets.
+func (m *Molecule) Seen(targets []string) Seen {
+	files, sums := m.files(targets)
+	stamps, err := look(nil, m.path(), files)
+	for n, a := range stamps {
+		if m.hashes[a] != sums[n] {
+			return Seen{}
+		}
+	}
+	if err != nil {
 		return Seen{}
 	}
-	return seen
+	return Seen{files, digest(stamps)}
 }
 
-// clockStep is more than a kernel tick, within which a second write of a file may go unseen.
-const clockStep = 12 * time.Millisecond
-
-// settled says whether files are older than a step of the clock, which is 2 s on FAT, where time
-// stamps are whole seconds.
-func settled(newest, now time.Time) bool {
-	if newest.Nanosecond() == 0 {
-		return now.Sub(newest) > 2*time.Second
+// Vouch says whether the files are as the index has them. Then they are verified, and on the disk.
+func (m *Molecule) Vouch(e Entry) bool {
+	stamps, err := look(nil, m.path(), e.Files)
+	if err != nil || digest(stamps) != e.Digest || m.hashes[stamps[0]] != logName {
+		return false
 	}
-	return now.Sub(newest) > clockStep
-}
-
-// Wait waits until a look at files can be believed that were written at this time.
-func (x *Index) Wait(newest time.Time) {
-	if !x.fine {
-		time.Sleep(min(time.Until(newest.Add(clockStep)), clockStep))
-	}
-}
-
-// Note remembers that a molecule was found up to date with this key and row. It looks again, and
-// passes over files that have changed or are too young: the caller has waited, or the next batch
-// looks at the molecule once more.
-func (x *Index) Note(mol string, key [16]byte, row uint64, seen Seen) error {
-	_, now := x.s.look(mol, seen.Files)
-	if len(now.Files) == 0 || now.Digest != seen.Digest || !x.fine && !settled(now.Newest, time.Now()) {
-		return nil
-	}
-	return x.note(mol, Entry{key, row, seen.Digest, seen.Files})
-}
-
-// Forget drops what is known of a molecule, because it is about to change.
-func (x *Index) Forget(mol string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	delete(x.values, "mol\t"+mol)
-}
-
-func (x *Index) note(mol string, e Entry) error {
-	files := strings.Join(e.Files, "\t")
-	bytes := x.put("mol\t"+mol, fmt.Sprintf("%x%x%016x\t%s", e.Key, e.Digest, e.Row, files))
-	if bytes < 32<<10 && time.Since(x.written) < time.Second {
-		return nil
-	}
-	return x.Close()
-}
-
-// Close writes what is not written yet. The first time it replaces the file if most of the lines
-// are superseded or some are damaged.
-func (x *Index) Close() error {
-	x.mu.Lock()
-	lines := x.pending
-	x.pending = nil
-	if x.replace && len(lines) > 0 {
-		lines = []byte(indexHeader)
-		for name, value := range x.values {
-			lines = append(lines, checked(name+"\t"+value)...)
+	files, sums := m.files(m.Targets())
+	for n, f := range e.Files {
+		if i := slices.Index(files, f); i >= 0 {
+			m.hashes[stamps[n]] = sums[i]
 		}
 	}
-	x.mu.Unlock()
-	if x.ReadOnly || len(lines) == 0 {
-		return nil
-	}
-	x.written = time.Now()
-	if !x.replace {
-		return durable.Append(x.s.Path(IndexName), lines)
-	}
-	err := x.s.replace(x.s.Path(IndexName), lines)
-	x.replace = err != nil
-	return err
-}
-
-// Program returns the cached identity of the executable at path as the program of that name, while
-// it and the files that it watches are untouched; "" for one that was found unusable.
-func (x *Index) Program(name, path string) (identity string, ok bool) {
-	value, _ := x.get(programName(name, path))
-	var p program
-	if json.Unmarshal([]byte(value), &p) != nil {
-		return "", false
-	}
-	d, err := watchDigest(path, p.Watched)
-	return p.Identity, err == nil && d == p.Digest
-}
-
-// SetProgram remembers a program's identity, "" for one that can't be used.
-func (x *Index) SetProgram(name, path, identity string, watched []string) error {
-	d, err := watchDigest(path, watched)
-	if err != nil {
-		return err
-	}
-	value, err := json.Marshal(program{identity, watched, d})
-	x.put(programName(name, path), string(value))
-	return err
-}
-
-func programName(name, path string) string { return fmt.Sprintf("program\t%q", name+" "+path) }
-
-// watchDigest follows links: an executable often is one.
-func watchDigest(path string, watched []string) (string, error) {
-	stamps := make([]stamp, 1+len(watched))
-	for n, path := range append([]string{path}, watched...) {
-		var err error
-		if stamps[n], err = stampBy(unix.Stat, path); err != nil {
-			return "", err
-		}
-	}
-	d, _ := digest(stamps)
-	return hex.EncodeToString(d[:]), nil
+	clear(m.dirty)
+	return true
 }

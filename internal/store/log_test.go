@@ -26,6 +26,16 @@ func sample(t testing.TB, s *Store) []byte {
 	return data
 }
 
+// records counts the records of a target.
+func records(m *Molecule, target string) (n int) {
+	for _, r := range m.log {
+		if r.Target == target {
+			n++
+		}
+	}
+	return n
+}
+
 // Each line is JSON that other programs read, with the checksum as its last member.
 func TestLogIsJSON(t *testing.T) {
 	data := sample(t, open(t))
@@ -49,12 +59,10 @@ func TestLogDamaged(t *testing.T) {
 	good := map[string]bool{}
 	known := func(m *Molecule) string {
 		var all []string
-		for _, records := range m.records {
-			for _, r := range records {
-				text, err := json.Marshal(r)
-				check(t, err)
-				all = append(all, string(text))
-			}
+		for _, r := range m.log {
+			text, err := json.Marshal(r)
+			check(t, err)
+			all = append(all, string(text))
 		}
 		if m.row != nil {
 			all = append(all, fmt.Sprint(*m.row))
@@ -98,7 +106,7 @@ func TestLogDamaged(t *testing.T) {
 	}
 	m := try(append(bytes.Clone(whole[:len(whole)-20]), make([]byte, 100)...), "a power cut that left zeros")
 	check(t, m.PutRow(Row{Status: "OK", Cells: map[string]string{"hof": "-57.8"}}))
-	if m = molecule(t, s, "m"); m.Damage() != "" || m.Row() == nil || len(m.records["a"]) != 2 {
+	if m = molecule(t, s, "m"); m.Damage() != "" || m.Row() == nil || records(m, "a") != 2 {
 		t.Errorf("after zeros: %s, %+v", m.Damage(), m.Row())
 	}
 }
@@ -123,9 +131,9 @@ func TestLogGoesOn(t *testing.T) {
 		check(t, os.WriteFile(path, flipped, 0o666))
 		m := molecule(t, s, "m")
 		check(t, m.PutRow(Row{Status: "Rerun"}))
-		if m = molecule(t, s, "m"); len(m.records["a"]) == 0 || m.Row().Status != "Rerun" || !m.header ||
+		if m = molecule(t, s, "m"); records(m, "a") == 0 || m.Row().Status != "Rerun" || !m.header ||
 			!strings.HasPrefix(m.Damage(), path+": 1 of its ") {
-			t.Errorf("byte %d flipped: %+v, %+v, %s", at, m.records, m.Row(), m.Damage())
+			t.Errorf("byte %d flipped: %+v, %+v, %s", at, m.log, m.Row(), m.Damage())
 		}
 	}
 }
@@ -255,16 +263,14 @@ func FuzzLog(f *testing.F) {
 			if m == nil || err != nil && len(m.Targets()) > 0 {
 				t.Fatalf("%v, %+v", err, m)
 			}
-			for target, records := range m.records {
-				if !filepath.IsLocal(target) || target[0] == '.' {
-					t.Fatalf("target %q leaves the folder", target)
+			for _, r := range m.log {
+				if !filepath.IsLocal(r.Target) || r.Target[0] == '.' {
+					t.Fatalf("target %q leaves the folder", r.Target)
 				}
-				for _, r := range records {
-					_ = m.Verify(target, r)
-					for _, out := range r.Outputs {
-						if !filepath.IsLocal(out.File) {
-							t.Fatalf("output %q leaves the folder", out.File)
-						}
+				_ = m.Verify(r.Target, r)
+				for _, out := range r.Outputs {
+					if !filepath.IsLocal(out.File) {
+						t.Fatalf("output %q leaves the folder", out.File)
 					}
 				}
 			}

@@ -11,84 +11,90 @@ import (
 	"strings"
 	"time"
 
-	"grimperium/internal/packed"
+	"grimperium/internal/durable"
 )
 
 // Molecule is a molecule's folder and its log. One goroutine uses it.
 type Molecule struct {
-	s       *Store
-	id      string
-	log     []*Record            // and dropped targets, oldest first
-	records map[string][]*Record // the same by target
-	row     *Row
+	s    *Store
+	id   string
+	log  []*Record          // and dropped targets, oldest first
+	last map[string]*Record // the newest of each target
+	row  *Row
 
-	lines   int   // of the log when it was read, superseded ones included
-	damaged int   // lines that were passed over
-	header  bool  // the log has its first line
-	replace bool  // most of the log is superseded, or all is of no use
-	stamp   stamp // of the log as it is known here
-	flushed bool  // a power cut can't take anything of the molecule
-
-	earlier []string // folders in the history that a power cut could take
-	history bool     // the folders of the history that are there can't be taken
+	lines   int             // of the log when it was read, superseded ones included
+	damaged int             // lines that were passed over
+	header  bool            // the log has its first line
+	replace bool            // most of the log is superseded, or all is of no use
+	hashes  hashes          // of the files; the log's is its name
+	dirty   map[string]bool // files and folders of which a power cut could take something
+	err     error           // the first of the disk
 }
+
+// FolderError says that a batch can't work in a molecule's folder.
+type FolderError struct{ error }
+
+// DamagedError says that a molecule's log can't be used.
+type DamagedError struct{ error }
+
+// OutputError says that a program did not leave what it should have. The disk is not at fault.
+type OutputError struct{ error }
 
 // Molecule reads a molecule's log. A folder that can't be worked in is a *FolderError. A log of no
 // use is a *DamagedError, together with a molecule that has no results.
 func (s *Store) Molecule(id string) (*Molecule, error) {
+	m, path := s.empty(id), s.Path(id, logName)
 	if err := s.refuse(id); err != nil {
 		return nil, &FolderError{err}
 	}
-	m := &Molecule{s: s, id: id, records: map[string][]*Record{}, flushed: true}
-	var data []byte
-	var err error
-	if m.stamp, err = stampOf(m.path(logName)); errors.Is(err, fs.ErrNotExist) {
+	a, err := stampOf(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
-	if err == nil {
-		data, err = os.ReadFile(m.path(logName))
-	}
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &FolderError{fmt.Errorf("%s: can't be read: %w; mend that, or move it away "+
-			"to have the molecule computed anew", m.path(logName), errors.Unwrap(err))}
+			"to have the molecule computed anew", path, errors.Unwrap(err))}
 	}
-	// A batch that was killed may have left the molecule before it was flushed.
-	m.flushed, m.earlier = false, []string{m.path(historyName)}
+	m.hashes[a], m.dirty[m.path()] = logName, true // a batch may have been killed
 	if err := m.read(data); err != nil {
-		m = &Molecule{s: s, id: id, records: map[string][]*Record{}, replace: true}
+		m = s.empty(id)
+		m.replace = true
 		return m, &DamagedError{fmt.Errorf("%s: can't be read, so that the molecule is computed anew: %w",
-			m.path(logName), err)}
+			path, err)}
 	}
 	return m, nil
 }
 
-// refuse is an error if a molecule's folder or something in it is a symbolic link, or the folder
-// or the log is another kind of file. What a batch moves and removes behind a link would be
-// someone else's.
+func (s *Store) empty(id string) *Molecule {
+	return &Molecule{s: s, id: id, last: map[string]*Record{}, hashes: hashes{},
+		dirty: map[string]bool{}}
+}
+
+// refuse is an error about a link, behind which all is someone else's, or another kind of file.
 func (s *Store) refuse(id string) error {
-	const link = "%s: is a symbolic link, which a batch does not follow; remove it, or put the " +
-		"folder itself there (the whole artefacts folder may be a link)"
-	info, err := os.Lstat(s.Path(id))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode()&fs.ModeSymlink != 0:
-		return fmt.Errorf(link, s.Path(id))
-	case !info.IsDir():
-		return fmt.Errorf("%s: is no folder; move the file away", s.Path(id))
-	}
-	entries, err := os.ReadDir(s.Path(id))
+	entries, listErr := os.ReadDir(s.Path(id))
+	names := []string{""}
 	for _, e := range entries {
-		switch path := s.Path(id, e.Name()); {
-		case e.Type()&fs.ModeSymlink != 0:
-			return fmt.Errorf(link, path)
-		case e.Name() == logName && !e.Type().IsRegular():
+		names = append(names, e.Name())
+	}
+	for _, name := range names {
+		path := s.Path(id, name)
+		switch info, err := os.Lstat(path); {
+		case errors.Is(err, fs.ErrNotExist):
+			listErr = nil // no such molecule, or moved by a batch meanwhile
+		case err != nil:
+			return err
+		case info.Mode()&fs.ModeSymlink != 0:
+			return fmt.Errorf("%s: is a symbolic link, which a batch does not follow; remove it, or put "+
+				"the folder itself there (the whole artefacts folder may be a link)", path)
+		case name == "" && !info.IsDir():
+			return fmt.Errorf("%s: is no folder; move the file away", path)
+		case name == logName && !info.Mode().IsRegular():
 			return fmt.Errorf("%s: is no file; move it away to have the molecule computed anew", path)
 		}
 	}
-	return err
+	return listErr
 }
 
 func (m *Molecule) path(name ...string) string {
@@ -111,16 +117,15 @@ func (m *Molecule) Damage() string {
 
 // Record is the newest record of a target, nil if there is none or the target was dropped.
 func (m *Molecule) Record(target string) *Record {
-	all := m.records[target]
-	if len(all) == 0 || all[len(all)-1].Outcome == dropped {
-		return nil
+	if r := m.last[target]; r != nil && r.Outcome != dropped {
+		return r
 	}
-	return all[len(all)-1]
+	return nil
 }
 
 // Targets are the targets that have a record, sorted by name.
 func (m *Molecule) Targets() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(m.records)), func(target string) bool {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(m.last)), func(target string) bool {
 		return m.Record(target) == nil
 	})
 }
@@ -137,24 +142,20 @@ func (m *Molecule) Instances(stage string) []string {
 // Row is what the molecule's row was given last, nil if it was given nothing.
 func (m *Molecule) Row() *Row { return m.row }
 
-// Find finds a successful result with this fingerprint whose files are there by content: the newest
-// of the target, or else one of another. That is a result of a stage that is gone because it was
-// renamed, an earlier result of any, and, if the target is to be what it was not before, also the
-// present result of another from before since. It returns nil if there is none. Restore brings the
-// result back.
+// Find finds a successful result with this fingerprint whose files are there, for Restore; nil if
+// there is none. It is the newest of the target, or else one of another: of a stage that is gone,
+// an earlier one, or, if the target had another result, the present one from before since.
 func (m *Molecule) Find(
 	target, fingerprint string, since time.Time, gone func(stage string) bool) *Record {
-	if r := m.newest(target, fingerprint); r != nil {
-		r.shared = false
-		return r
-	}
-	for _, other := range slices.Sorted(maps.Keys(m.records)) {
+	others := slices.Sorted(maps.Keys(m.last))
+	for _, other := range append([]string{target}, others...) {
 		r := m.newest(other, fingerprint)
-		if other == target || r == nil {
+		if r == nil {
 			continue
 		}
 		stage, _, _ := strings.Cut(other, "/")
-		r.shared = r.found == m.place(other) && m.Record(other) != nil && !gone(stage)
+		present := r.found == m.place(other) && m.Record(other) != nil
+		r.shared = present && other != target && !gone(stage)
 		if !r.shared || m.Record(target) != nil && r.Started.Before(since) {
 			return r
 		}
@@ -163,91 +164,70 @@ func (m *Molecule) Find(
 }
 
 func (m *Molecule) newest(target, fingerprint string) *Record {
-	for _, r := range slices.Backward(m.records[target]) {
-		if r.Outcome != OK || r.Fingerprint != fingerprint {
-			continue
-		}
-		if r.found = m.locate(r, target); r.found != "" {
-			return r
+	for _, r := range slices.Backward(m.log) {
+		if r.Target == target && r.Outcome == OK && r.Fingerprint == fingerprint {
+			if r.found = m.locate(r); r.found != "" {
+				return r
+			}
 		}
 	}
 	return nil
 }
 
-// locate is the folder that has a record's files: the target's place, or one in its history; "" if
-// there is none. The folder of another result with more files may have them, too.
-func (m *Molecule) locate(r *Record, target string) string {
-	past := m.historyDir(target)
-	dirs := []string{m.place(target), filepath.Join(past, r.contentID())}
-	if len(r.Outputs) == 0 {
-		return dirs[0]
-	}
-	entries, _ := os.ReadDir(past)
+func flat(target string) string { return strings.ReplaceAll(target, "/", ".") }
+
+func (m *Molecule) historyDir(target string) string { return m.path(historyName, flat(target)) }
+
+func (m *Molecule) past(target string) (dirs []string) {
+	entries, _ := os.ReadDir(m.historyDir(target))
 	for _, e := range entries {
-		dirs = append(dirs, filepath.Join(past, e.Name()))
+		dirs = append(dirs, filepath.Join(m.historyDir(target), e.Name()))
 	}
-	for _, dir := range dirs {
-		if verify(dir, r) == "" {
+	return dirs
+}
+
+// locate is a folder of the target that has a record's files, perhaps with others; "" for none.
+func (m *Molecule) locate(r *Record) string {
+	for _, dir := range append([]string{m.place(r.Target)}, m.past(r.Target)...) {
+		if m.verify(dir, r) == "" {
 			return dir
 		}
 	}
 	return ""
 }
 
-func (m *Molecule) historyDir(target string) string {
-	return m.path(historyName, strings.ReplaceAll(target, "/", "."))
-}
-
-// Verify says why the files in a target's place are not those of a record, "" if they are. A file
-// is read only if it is not as it was when it was last verified.
+// Verify says why the files in a target's place are not those of a record, "" if they are.
 func (m *Molecule) Verify(target string, r *Record) string {
-	return verify(m.place(target), r)
+	return m.verify(m.place(target), r)
 }
 
-// verify compares the files in a folder with a record and notes which files have been verified.
-func verify(dir string, r *Record) string {
+func (m *Molecule) verify(dir string, r *Record) string {
 	for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
 		out := r.Outputs[name]
-		now, err := hashAgain(dir, out)
+		sum, err := m.hashes.of(dir, out)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return fmt.Sprintf("output %s (%s) is missing", name, out.File)
 		case err != nil:
 			return fmt.Sprintf("output %s can't be read: %v", name, err)
-		case now.SHA256 != out.SHA256:
+		case sum != out.SHA256:
 			return fmt.Sprintf("output %s (%s) was changed by another hand", name, out.File)
 		}
-		r.Outputs[name] = now
 	}
 	return ""
 }
 
 // Unflushed are the files and folders of which a power cut could take something, as absolute paths.
 func (m *Molecule) Unflushed() []string {
-	if m.flushed {
-		return nil
-	}
-	paths := map[string]bool{m.path(logName): true, m.path(): true, m.s.root: true}
-	for _, target := range m.Targets() {
-		r := m.Record(target)
-		if r.flushed || r.Outcome != OK {
-			continue
-		}
-		for _, out := range r.Outputs {
-			path := packed.Stored(filepath.Join(m.place(target), out.File))
-			for ; len(path) > len(m.path()); path = filepath.Dir(path) {
+	paths := map[string]bool{}
+	for dir := range m.dirty {
+		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && (d.IsDir() || d.Type().IsRegular()) {
 				paths[path] = true
 			}
-		}
-	}
-	for _, dir := range m.earlier {
-		gone := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-			if err == nil {
-				paths[path] = true
-			}
-			return err
+			return nil
 		})
-		for ; gone == nil && len(dir) > len(m.path()); dir = filepath.Dir(dir) {
+		for ; len(dir) >= len(m.s.root); dir = filepath.Dir(dir) {
 			paths[dir] = true
 		}
 	}
@@ -256,17 +236,9 @@ func (m *Molecule) Unflushed() []string {
 
 // Flush flushes the molecule onto the disk.
 func (m *Molecule) Flush() error {
-	if err := m.s.Flush(m.Unflushed(), 1); err != nil {
-		return err
+	m.do(func() error { return durable.Sync(m.Unflushed()...) })
+	if m.err == nil {
+		clear(m.dirty)
 	}
-	m.settle()
-	return nil
-}
-
-// settle notes that all is on the disk.
-func (m *Molecule) settle() {
-	m.flushed, m.earlier, m.history = true, nil, true
-	for _, target := range m.Targets() {
-		m.Record(target).flushed = true
-	}
+	return m.err
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,9 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"grimperium/internal/durable"
+	"grimperium/internal/packed"
 )
 
 // earlierResults is how many earlier results of a target stay, for edits that are taken back.
@@ -22,95 +20,106 @@ const earlierResults = 3
 // flushAfter is how many seconds a target takes that is flushed at once, not with the molecule.
 const flushAfter = 1
 
+// do takes steps up to the first error. It stays: then nothing more is done about the molecule.
+func (m *Molecule) do(steps ...func() error) {
+	for _, step := range steps {
+		if m.err == nil {
+			m.err = step()
+		}
+	}
+}
+
+func (m *Molecule) remove(path string) {
+	m.do(func() error { return durable.Remove(path) })
+}
+
+func (m *Molecule) rename(from, to string) {
+	m.do(func() error { return durable.Rename(from, to) })
+}
+
 // Put makes a scratch folder a target's result and fills r.Outputs. It removes what is neither an
 // output nor meant by keep, and compresses what compress means. An *OutputError says that the
 // folder has not what it should have; then nothing is recorded.
 func (m *Molecule) Put(r *Record, scratch string, c *Collected, keep, compress []string) error {
-	if c.err != nil {
-		return c.err
+	maps.Copy(m.hashes, c.hashes)
+	r.Outputs = c.outputs
+	if c.Err != nil {
+		return &OutputError{c.Err}
+	}
+	if why := m.verify(scratch, r); why != "" {
+		return &OutputError{errors.New(why + " while it was read")}
 	}
 	if err := c.tidy(scratch, keep, compress); err != nil {
 		return err
 	}
-	r.Outputs = c.outputs
-	if err := m.arrive(r, scratch); err != nil {
-		return err
+	m.arrive(r, scratch)
+	m.clearFailed(r.Target)
+	if r.Seconds > flushAfter {
+		return m.Flush()
 	}
-	if err := m.clearFailed(r.Target); err != nil || r.Seconds <= flushAfter {
-		return err
-	}
-	return m.Flush()
+	return m.err
 }
 
 // Append records what moves no files: a failure, values that were read again, a stage of values. A
 // failure with another fingerprint than the present result moves that result to the history.
 func (m *Molecule) Append(r *Record) error {
 	again := *r
-	if err := m.record(&again); err != nil || r.Outcome == OK {
-		return err
+	m.record(&again)
+	now := m.owner(r.Target)
+	if r.Outcome != OK && now != nil && now.Fingerprint != r.Fingerprint {
+		m.retire(r.Target, "")
 	}
-	if now := m.owner(r.Target); now != nil && now.Fingerprint != r.Fingerprint {
-		return m.retire(r.Target, "")
-	}
-	return nil
+	return m.err
 }
 
-// Restore brings the result that Find gave into the place of r.Target, and records it.
-// r may be a copy with another target, reading or values. The present result of another target is
-// copied: that target may still need it.
+// Restore brings the result that Find gave into the place of r.Target, and records it. r may be a
+// copy with another target, reading or values. Files that another target may need are copied.
 func (m *Molecule) Restore(r *Record) error {
 	again, from := *r, r.found
-	again.flushed, again.shared = false, false
-	if _, err := stampOf(from); r.shared && err == nil {
-		if from, err = m.s.Scratch(m.id + "." + r.Target); err == nil {
-			err = os.CopyFS(from, os.DirFS(r.found))
-		}
-		if err != nil {
-			return err
-		}
+	if r.shared && len(r.Outputs) > 0 {
+		from = m.s.fresh("copy")
+		m.do(func() error { return os.CopyFS(from, os.DirFS(r.found)) })
 	}
-	err := m.arrive(&again, from)
+	m.arrive(&again, from)
 	durable.RemoveEmpty(filepath.Dir(r.found))
-	return err
+	return m.err
 }
 
-// arrive records a result and moves its folder into place. It retires what is there, and results
-// whose folders lie in that place or around it: of a stage that has got, or lost, its for_each.
-func (m *Molecule) arrive(r *Record, from string) error {
-	if err := m.record(r); err != nil {
-		return err
+// arrive records a result and moves its folder into place. It retires what is there.
+func (m *Molecule) arrive(r *Record, from string) {
+	m.record(r)
+	place := m.place(r.Target)
+	_, err := os.Lstat(from)
+	if from == place || len(r.Outputs) == 0 && errors.Is(err, fs.ErrNotExist) {
+		return
 	}
-	_, err := stampOf(from)
-	if from == m.place(r.Target) || len(r.Outputs) == 0 && errors.Is(err, fs.ErrNotExist) {
-		return nil
+	for _, other := range m.neighbours(r.Target) {
+		m.retire(other, "")
 	}
-	for _, other := range m.Targets() {
-		nested := strings.HasPrefix(other, r.Target+"/") || strings.HasPrefix(r.Target, other+"/")
-		if !nested || m.owner(other) == nil {
-			continue
-		}
-		if err := m.retire(other, ""); err != nil {
-			return err
-		}
+	m.retire(r.Target, from)
+	for _, out := range r.Outputs {
+		durable.Touch(packed.Stored(filepath.Join(from, out.File)))
 	}
-	if err := m.retire(r.Target, from); err != nil {
-		return err
+	m.dirty[place] = true
+	m.rename(from, place)
+	if why := m.Verify(r.Target, r); m.err == nil && why != "" {
+		m.err = fmt.Errorf("%s: is not what was put there: %s", place, why)
 	}
-	if err := durable.Rename(from, m.place(r.Target)); err != nil {
-		return err
-	}
-	if why := m.Verify(r.Target, r); why != "" {
-		return fmt.Errorf("%s: is not what was put there: %s", m.place(r.Target), why)
-	}
-	return nil
 }
 
-// owner is the newest record whose files are in a target's place, nil if there is none: of those
-// with the most outputs, since another result may have made some of the same files.
+// neighbours have results in a target's folder or around it: the stage got, or lost, its for_each.
+func (m *Molecule) neighbours(target string) []string {
+	return slices.DeleteFunc(m.Targets(), func(other string) bool {
+		nested := strings.HasPrefix(other, target+"/") || strings.HasPrefix(target, other+"/")
+		return !nested || m.owner(other) == nil
+	})
+}
+
+// owner is the newest record with the most outputs that are all in a target's place, nil for none.
 func (m *Molecule) owner(target string) (owner *Record) {
 	most := 0
-	for _, r := range slices.Backward(m.records[target]) {
-		if r.Outcome == OK && len(r.Outputs) > most && m.Verify(target, r) == "" {
+	for _, r := range slices.Backward(m.log) {
+		if r.Target == target && r.Outcome == OK && len(r.Outputs) > most && m.Verify(target, r) == "" {
 			owner, most = r, len(r.Outputs)
 		}
 	}
@@ -119,139 +128,106 @@ func (m *Molecule) owner(target string) (owner *Record) {
 
 // retire moves what is in a target's place to the history, or puts aside what was edited by hand.
 // It removes the oldest earlier results. The folder source is about to be moved and stays.
-func (m *Molecule) retire(target, source string) error {
+func (m *Molecule) retire(target, source string) {
 	dir := m.place(target)
-	switch a, err := stampOf(dir); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err == nil && a.kind() != unix.S_IFDIR:
-		return durable.Remove(dir) // a link: not what it names
+	r, past := m.owner(target), ""
+	switch info, err := os.Lstat(dir); {
+	case errors.Is(err, fs.ErrNotExist) || r == nil && len(m.neighbours(target)) > 0:
+		return
+	case err == nil && info.IsDir() && r == nil:
+		m.aside(target)
+	case err == nil && info.IsDir():
+		past = filepath.Join(m.historyDir(target), r.contentID())
 	}
-	m.flushed = false
-	r := m.owner(target)
-	if r == nil {
-		return m.aside(target)
+	m.dirty[dir] = true
+	if past == "" || m.verify(past, r) == "" {
+		m.remove(dir) // of a link: not what it names
+		return
 	}
-	past := filepath.Join(m.historyDir(target), r.contentID())
-	if verify(past, r) == "" {
-		return durable.Remove(dir)
-	}
-	if err := m.makeHistory(target); err != nil {
-		return err
-	}
-	if err := cmp.Or(durable.Remove(past), durable.Rename(dir, past)); err != nil {
-		return err
-	}
-	m.earlier = append(m.earlier, past)
-	return m.trim(target, source)
+	// A result that is moved into a folder without a name on the disk could be lost with it.
+	m.do(func() error { return os.MkdirAll(m.historyDir(target), 0o777) },
+		func() error { return durable.Sync(m.path(historyName), m.path()) })
+	m.remove(past)
+	m.rename(dir, past)
+	m.dirty[past] = true
+	m.trim(target, source)
 }
 
-// makeHistory makes the folders of all targets in the history, and flushes their names: a result that
-// is moved into a folder without a name on the disk could be lost with it.
-func (m *Molecule) makeHistory(target string) error {
-	if _, err := os.Lstat(m.historyDir(target)); err == nil && m.history {
-		return nil
-	}
-	for _, t := range append(m.Targets(), target) {
-		if r := m.Record(t); t != target && (r.Outcome != OK || len(r.Outputs) == 0) {
-			continue
-		}
-		if err := os.MkdirAll(m.historyDir(t), 0o777); err != nil {
-			return err
-		}
-	}
-	m.history = true
-	return durable.Sync(m.path(historyName), m.path())
-}
-
-// aside gives each file in a target's place that is an output, but was edited by hand, a name of
-// its own beside the folder, and removes the folder.
-func (m *Molecule) aside(target string) error {
+// aside gives each output in a target's place that was edited by hand a name beside the folder.
+func (m *Molecule) aside(target string) {
 	dir := m.place(target)
 	recorded := map[string]bool{} // by file: one of the records has this content
-	for _, r := range m.records[target] {
+	for _, r := range m.log {
 		for _, out := range r.Outputs {
-			now, err := hashAgain(dir, out)
-			recorded[out.File] = recorded[out.File] || err == nil && now.SHA256 == out.SHA256
+			if r.Target == target {
+				sum, err := m.hashes.of(dir, out)
+				recorded[out.File] = recorded[out.File] || err == nil && sum == out.SHA256
+			}
 		}
 	}
-	for _, file := range slices.Sorted(maps.Keys(recorded)) {
-		if recorded[file] {
+	for _, output := range slices.Sorted(maps.Keys(recorded)) {
+		file := stored(dir, output)
+		if _, err := regular(dir, file); recorded[output] || err != nil { // missing, or no file
 			continue
 		}
-		path := filepath.Join(dir, stored(dir, file))
-		now, err := hashFile(filepath.Dir(path), filepath.Base(path))
-		if err != nil {
-			continue // missing, or no file
-		}
-		name := strings.ReplaceAll(target, "/", ".") + "." + now.File + ".edited-" + now.SHA256[:8]
-		if err := durable.Rename(path, m.path(name)); err != nil {
-			return err
+		path := filepath.Join(dir, file)
+		sum, err := hashFile(path, 0)
+		if err == nil {
+			m.rename(path, m.path(fmt.Sprintf("%s.%s.edited-%s", flat(target), file, sum[:8])))
 		}
 	}
-	return durable.Remove(dir)
 }
 
 // trim removes the oldest earlier results of a target, but not the folder source.
-func (m *Molecule) trim(target, source string) error {
-	past := m.historyDir(target)
-	stay := map[string]bool{source: true}
-	for _, r := range slices.Backward(m.records[target]) {
-		if r.Outcome != OK || len(stay) > earlierResults {
-			continue
-		}
-		if dir := m.locate(r, target); filepath.Dir(dir) == past {
-			stay[dir] = true
+func (m *Molecule) trim(target, source string) {
+	stay := map[string]bool{m.place(target): true, source: true}
+	for _, r := range slices.Backward(m.log) {
+		if r.Target == target && r.Outcome == OK && len(stay) < 2+earlierResults {
+			if dir := m.locate(r); dir != "" {
+				stay[dir] = true
+			}
 		}
 	}
-	entries, err := os.ReadDir(past)
-	for _, e := range entries {
-		if dir := filepath.Join(past, e.Name()); !stay[dir] {
-			err = errors.Join(err, durable.Remove(dir))
+	for _, dir := range m.past(target) {
+		if !stay[dir] {
+			m.remove(dir)
 		}
 	}
-	return err
 }
 
 // Fail moves a failed attempt's whole scratch folder to where a user can read it.
 func (m *Molecule) Fail(target, scratch string) error {
-	return cmp.Or(m.clearFailed(target), durable.Rename(scratch, m.s.FailedDir(m.id, target)))
+	m.clearFailed(target)
+	m.rename(scratch, m.s.FailedDir(m.id, target))
+	return m.err
 }
 
-func (m *Molecule) clearFailed(target string) error {
+func (m *Molecule) clearFailed(target string) {
 	dir := m.s.FailedDir(m.id, target)
-	if _, err := stampOf(dir); err != nil {
-		return nil
+	if _, err := os.Lstat(dir); err != nil {
+		return
 	}
-	err := m.s.Discard(dir)
+	aside := m.s.fresh("failed")
+	m.rename(dir, aside)
+	_ = durable.Remove(aside) // what is in use (a mount, a file over NFS) is swept later
 	durable.RemoveEmpty(filepath.Dir(dir))
-	return err
 }
 
 // Drop ends a target that for_each no longer has. Its result moves to the history.
 func (m *Molecule) Drop(target string) error {
-	if err := m.retire(target, ""); err != nil {
-		return err
-	}
-	if err := m.record(&Record{Target: target, Outcome: dropped}); err != nil {
-		return err
-	}
-	err := m.clearFailed(target)
+	m.retire(target, "")
+	m.record(&Record{Target: target, Outcome: dropped})
+	m.clearFailed(target)
 	durable.RemoveEmpty(filepath.Dir(m.place(target)))
-	return err
+	return m.err
 }
 
 // Void removes the results of a target with this fingerprint: they are not what their record says.
 func (m *Molecule) Void(target, fingerprint string) error {
-	r := m.Record(target)
-	void := &Record{Target: target, Fingerprint: fingerprint, Outcome: dropped}
-	if err := m.record(void); err != nil {
-		return err
-	}
+	r := m.last[target]
+	m.record(&Record{Target: target, Fingerprint: fingerprint, Outcome: dropped})
 	if r != nil && r.Outcome == OK && r.Fingerprint == fingerprint {
-		if err := durable.Remove(m.place(target)); err != nil {
-			return err
-		}
+		m.remove(m.place(target))
 	}
 	return m.Flush()
 }
@@ -259,36 +235,28 @@ func (m *Molecule) Void(target, fingerprint string) error {
 // Forget drops the records of targets whose stage is not in the pipeline.
 func (m *Molecule) Forget(stage func(name string) bool) error {
 	for _, target := range m.Targets() {
-		if name, _, _ := strings.Cut(target, "/"); stage(name) {
-			continue
-		}
-		if err := m.record(&Record{Target: target, Outcome: dropped}); err != nil {
-			return err
+		if name, _, _ := strings.Cut(target, "/"); !stage(name) {
+			m.record(&Record{Target: target, Outcome: dropped})
 		}
 	}
-	return nil
+	return m.err
 }
-
-// interruptedName is a file that says which fingerprint an interrupted attempt had.
-const interruptedName = "interrupted.txt"
 
 // KeepInterrupted moves files of an interrupted attempt from its scratch folder to where failed
 // attempts lie. The attempt itself never happened; the other files of an earlier failed one stay.
 func (m *Molecule) KeepInterrupted(target, scratch string, files []string, print string) error {
 	dir := m.s.FailedDir(m.id, target)
 	note := filepath.Join(dir, interruptedName)
-	if err := durable.Remove(note); err != nil { // killed in between, nothing is said of the files
-		return err
-	}
+	m.remove(note) // killed in between, nothing is said of the files
 	for _, f := range files {
-		to := filepath.Join(dir, f)
-		err := cmp.Or(durable.Remove(to), durable.Rename(filepath.Join(scratch, f), to))
-		if err != nil {
-			return err
-		}
+		m.remove(filepath.Join(dir, f))
+		m.rename(filepath.Join(scratch, f), filepath.Join(dir, f))
 	}
 	const text = "The batch was interrupted. The next attempt starts from %s.\nfingerprint %s\n"
-	return m.s.replace(note, fmt.Appendf(nil, text, strings.Join(files, ", "), print))
+	m.do(func() error {
+		return m.s.replace(note, fmt.Appendf(nil, text, strings.Join(files, ", "), print))
+	})
+	return m.err
 }
 
 // Interrupted says whether KeepInterrupted has kept files of an attempt with this fingerprint.

@@ -2,5 +2,9 @@
 
 package durable
 
+import "errors"
+
 // IsMountPoint is false: only Linux tells.
 func IsMountPoint(string) bool { return false }
+
+func syncFS(string) error { return errors.ErrUnsupported }
