@@ -29,16 +29,13 @@ func TestDamaged(t *testing.T) {
 		if _, err := Last(path); err != nil {
 			t.Fatalf("%s at %d: %v", what, at, err)
 		}
-		if _, err := OpenAtRunningBatch(path); err != nil {
-			t.Fatalf("%s at %d: %v", what, at, err)
-		}
-		OpenAtEnd(path).Past()
+		Past(path)
 		if err := (Writer{Path: path}).Write(Event{Event: Note, Error: "afterwards"}); err != nil {
 			t.Fatalf("%s at %d: %v", what, at, err)
 		}
-		events, err := Open(path).Next()
-		if err != nil || len(events) < least+1 || events[len(events)-1].Error != "afterwards" {
-			t.Fatalf("%s at %d: %d events, %v", what, at, len(events), err)
+		events := all(t, Open(path))
+		if len(events) < least+1 || events[len(events)-1].Error != "afterwards" {
+			t.Fatalf("%s at %d: %d events", what, at, len(events))
 		}
 	}
 	for n := range data {

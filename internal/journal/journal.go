@@ -2,20 +2,22 @@
 // The batch writes it; what watches a batch reads the journal and nothing else.
 //
 // A Writer adds events. A Reader follows the file. State is what the events of a batch add up to,
-// and Estimate says from earlier events how long something takes. Last says how the last batch
-// ended.
-//
-// No result depends on the journal: to delete journal.jsonl loses history only. A line that is no
-// event, such as one that a crash has torn, is passed over. Errors name the file.
+// and Estimate says how long something takes. Last says how the last batch ended. Errors name the
+// file. No result depends on the journal: to delete journal.jsonl loses history only. A line that
+// is no event, such as one that a crash has torn, is passed over, and so is one of 256 KB or more.
 package journal
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,7 +27,6 @@ import (
 // The kinds of events.
 const (
 	BatchStart  = "batch_start"
-	Scheduled   = "scheduled" // more molecules have something to do: Total and Work of all
 	TargetStart = "target_start"
 	TargetEnd   = "target_end"
 	Row         = "row"         // a molecule's row of the table is written
@@ -53,39 +54,43 @@ type Event struct {
 	Host  string    `json:"host,omitempty"`  // of the process that wrote the event
 
 	// Of batch_start. Total and Work are also of scheduled.
-	PID    int     `json:"pid,omitempty"`
-	Table  string  `json:"table,omitempty"`
-	Total  int     `json:"total,omitempty"`  // scheduled molecules
-	Work   float64 `json:"work,omitempty"`   // the sum of their weights, see Weight
-	Jobs   int     `json:"jobs,omitempty"`   // cores that the batch may use
-	Stages []Stage `json:"stages,omitempty"` // in the order in which they run
-	// Settings are the values of the pipeline's variables.
-	Settings map[string]string `json:"settings,omitempty"`
+	PID      int               `json:"pid,omitempty"`
+	Table    string            `json:"table,omitempty"`
+	Total    int               `json:"total,omitempty"`    // scheduled molecules
+	Work     float64           `json:"work,omitempty"`     // the sum of their weights, see Weight
+	Jobs     int               `json:"jobs,omitempty"`     // cores that the batch may use
+	Stages   []Stage           `json:"stages,omitempty"`   // in the order in which they run
+	Settings map[string]string `json:"settings,omitempty"` // the values of the variables
 
 	// Of target_start, target_end and row.
 	Mol       string    `json:"mol,omitempty"`
 	Stage     string    `json:"stage,omitempty"`
 	Instance  int       `json:"instance,omitempty"`  // 1, 2, ... of Instances; 0 if there is one
 	Instances int       `json:"instances,omitempty"` // of a stage that runs several times
-	Size      []float64 `json:"size,omitempty"`      // of the molecule, if known; not of target_end
+	Size      []float64 `json:"size,omitempty"`      // of the molecule, if known
 
 	// Of target_end, row and batch_end.
 	Outcome string  `json:"outcome,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"` // wall time of the target, the molecule or the batch
 	Error   string  `json:"error,omitempty"`
 
-	// Of row: the merged cells, and whether the molecule is tried again later in this batch.
-	Values map[string]string `json:"values,omitempty"`
-	Retry  bool              `json:"retry,omitempty"`
-
-	// Of batch_end: how many rows got which status.
-	Counts map[string]int `json:"counts,omitempty"`
+	Values map[string]string `json:"values,omitempty"` // of row: the merged cells
+	Retry  bool              `json:"retry,omitempty"`  // of row: it is tried again in this batch
+	Counts map[string]int    `json:"counts,omitempty"` // of batch_end: rows, by status
 }
 
 // Stage is a stage as a display names it.
 type Stage struct {
 	Name  string `json:"name"`
 	Title string `json:"title,omitempty"`
+}
+
+// Final says whether e is the row that ends a molecule's part in the batch.
+func (e Event) Final() bool { return e.Event == Row && !e.Retry }
+
+// computed says whether a program or a built-in ran to an end.
+func (e Event) computed() bool {
+	return e.Event == TargetEnd && (e.Outcome == OK || e.Outcome == Failed || e.Outcome == Timeout)
 }
 
 // Writer appends events to the journal at Path. Several goroutines, and several processes, may
@@ -95,38 +100,34 @@ type Writer struct {
 	Batch, Host string // of each event; one about another batch names that
 }
 
-// Write appends events, one a line, by one write(2). A zero Time is now. The file is made if it is
-// missing, its folder is not. A symbolic link is an error.
+// Write appends events by one write(2). A zero Time is now. The file is made if it is missing, its
+// folder is not. A symbolic link is an error.
 func (w Writer) Write(events ...Event) error {
 	var lines bytes.Buffer
+	enc := json.NewEncoder(&lines) // ends each line
+	enc.SetEscapeHTML(false)       // people read messages, which are full of < and >
 	for _, e := range events {
 		e.Batch, e.Host = cmp.Or(e.Batch, w.Batch), w.Host
-		if err := encode(&lines, e); err != nil {
+		if e.Time.IsZero() {
+			e.Time = time.Now()
+		}
+		line := struct {
+			Time string `json:"time"` // hides the event's own; three decimals, so that lines sort
+			Event
+		}{e.Time.UTC().Format("2006-01-02T15:04:05.000Z07:00"), e}
+		if err := enc.Encode(line); err != nil {
 			return fmt.Errorf("%s: event %s cannot be written: %w", w.Path, e.Event, err)
 		}
 	}
 	err := durable.Append(w.Path, lines.Bytes())
-	if errors.Is(err, syscall.ELOOP) {
+	switch {
+	case errors.Is(err, syscall.ELOOP):
 		return fmt.Errorf("%s: the journal cannot be opened: it is a symbolic link, "+
 			"which a batch does not follow; remove it", w.Path)
+	case err != nil:
+		return fmt.Errorf("the journal cannot be written: %w", err)
 	}
-	return wrap(err, w.Path, "the journal cannot be written")
-}
-
-// timeFormat is RFC 3339 with exactly three decimals, so that lines sort and align.
-const timeFormat = "2006-01-02T15:04:05.000Z07:00"
-
-func encode(to *bytes.Buffer, e Event) error {
-	if e.Time.IsZero() {
-		e.Time = time.Now()
-	}
-	line := struct {
-		Time string `json:"time"` // hides the event's own
-		Event
-	}{e.Time.UTC().Format(timeFormat), e}
-	enc := json.NewEncoder(to) // ends the line
-	enc.SetEscapeHTML(false)   // people read messages, which are full of < and >
-	return enc.Encode(line)
+	return nil
 }
 
 // decode reads one line. A line that is no event, such as a torn one, gives the zero Event.
@@ -137,13 +138,121 @@ func decode(line []byte) (e Event) {
 	return e
 }
 
-// wrap names the file once: an error of the os package has the path, too.
-func wrap(err error, path, what string) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pe.Err
+const (
+	maxLine   = 256 << 10 // bytes; a line that is no shorter is damage
+	maxTail   = 64 << 20  // bytes from the end in which Last looks for open targets
+	pastBytes = 2 << 20   // from the end from which Past learns: some thousand targets
+)
+
+// Reader follows a journal. It keeps no file open, and its memory does not grow with the file.
+type Reader struct {
+	path   string
+	offset int64 // of the next line
+}
+
+// Open returns a reader of the whole journal. The file need not exist yet.
+func Open(path string) *Reader { return &Reader{path: path} }
+
+// OpenTail returns a reader of the last bytes and of what is still to be written.
+func OpenTail(path string, size int64) *Reader {
+	r := Open(path)
+	if info, err := os.Stat(path); err == nil {
+		r.offset = max(info.Size()-size, 0) // the piece of a line is no event
 	}
-	if err != nil {
-		err = fmt.Errorf("%s: %s: %w", path, what, err)
+	return r
+}
+
+// Each gives the events of the complete lines that came since the last call. An absent file has no
+// events. A file that became shorter is another one, and is read from its beginning.
+func (r *Reader) Each(see func(Event)) error {
+	return r.lines(func(line []byte) {
+		if e := decode(line); e.Event != "" {
+			see(e)
+		}
+	})
+}
+
+// lines gives the lines for Each. r.offset is where the line begins.
+func (r *Reader) lines(see func(line []byte)) error {
+	f, err := os.Open(r.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return err
+	defer f.Close()
+	if info, _ := f.Stat(); info != nil && info.Size() < r.offset {
+		r.offset = 0
+	}
+	lines := bufio.NewReaderSize(io.NewSectionReader(f, r.offset, 1<<62), maxLine)
+	var line []byte
+	for err == nil {
+		line, err = lines.ReadSlice('\n')
+		if err == bufio.ErrBufferFull {
+			err = nil // the pieces of a longer line are no events
+		}
+		if err == nil {
+			see(line)
+			r.offset += int64(len(line))
+		}
+	}
+	if err != io.EOF {
+		return fmt.Errorf("the journal cannot be read: %w", err)
+	}
+	return nil
+}
+
+// find returns the last event that begins with kind, or zero, and the offset of its line. More and
+// more of the end of the file is searched.
+func find(path, kind string) (e Event, at int64, err error) {
+	from := int64(1)
+	for size := int64(32 << 10); err == nil && e.Event == "" && from > 0; size *= 32 {
+		r := OpenTail(path, size)
+		from = r.offset
+		err = r.lines(func(line []byte) {
+			if !bytes.Contains(line, []byte(`"event":"`+kind)) { // in a text, the quotes are escaped
+				return
+			}
+			if found := decode(line); strings.HasPrefix(found.Event, kind) {
+				e, at = found, r.offset
+			}
+		})
+	}
+	return e, at, err
+}
+
+// Settings are the values of the pipeline's variables in the last batch; nil if they are not known.
+func Settings(path string) map[string]string {
+	e, _, _ := find(path, BatchStart)
+	return e.Settings
+}
+
+// LastBatch is what the scheduler asks of the last batch when it starts.
+type LastBatch struct {
+	ID          string            // "" if the journal has no batch
+	Ended       bool              // it wrote batch_end, or there is none; else its process died
+	Interrupted bool              // it had a signal: its open targets are no deaths
+	Open        map[string]string // targets without an end, as "pm7/2", by mol_id; none if it ended
+}
+
+// Last says how the last batch ended. A target that started more than 64 MB before the end of the
+// journal is not found.
+func Last(path string) (LastBatch, error) {
+	e, at, err := find(path, "batch_")
+	batch := LastBatch{ID: e.Batch, Ended: e.Event != BatchStart, Open: map[string]string{}}
+	if err != nil || batch.Ended {
+		return batch, err
+	}
+	r := OpenTail(path, maxTail)
+	r.offset = max(at, r.offset)
+	err = r.Each(func(e Event) {
+		switch {
+		case e.Event == TargetStart:
+			name := fmt.Sprintf("%s/%d", e.Stage, e.Instance)
+			batch.Open[e.Mol] = strings.TrimSuffix(name, "/0")
+		case e.Event == TargetEnd || e.Final():
+			delete(batch.Open, e.Mol)
+		case e.Event == Interrupted:
+			batch.Interrupted = true
+		}
+	})
+	return batch, err
 }

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,18 +36,18 @@ func add(t testing.TB, path, text string) {
 func next(t testing.TB, r *Reader) string {
 	t.Helper()
 	var names []string
-	for {
-		events, err := r.Next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(events) == 0 {
-			return strings.Join(names, " ")
-		}
-		for _, e := range events {
-			names = append(names, e.Event+e.Mol)
-		}
+	for _, e := range all(t, r) {
+		names = append(names, e.Event+e.Mol)
 	}
+	return strings.Join(names, " ")
+}
+
+func all(t testing.TB, r *Reader) (events []Event) {
+	t.Helper()
+	if err := r.Each(func(e Event) { events = append(events, e) }); err != nil {
+		t.Fatal(err)
+	}
+	return events
 }
 
 func line(event string) string {
@@ -77,9 +76,9 @@ func TestWriteLines(t *testing.T) {
 	if got, _ := os.ReadFile(path); string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	read, err := Open(path).Next()
-	if err != nil || len(read) != len(events) {
-		t.Fatal(len(read), err)
+	read := all(t, Open(path))
+	if len(read) != len(events) {
+		t.Fatal(len(read))
 	}
 	for i, e := range read {
 		if !e.Time.Equal(noon) {
@@ -134,19 +133,18 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		dir:                       ": the journal cannot be written: is a directory",
-		link:                      ": the journal cannot be opened: it is a symbolic link, which a batch does not follow; remove it",
-		filepath.Join(dir, "a/b"): ": the journal cannot be written: no such file or directory",
+		dir:                       "the journal cannot be written: open " + dir + ": is a directory",
+		link:                      link + ": the journal cannot be opened: it is a symbolic link, which a batch does not follow; remove it",
+		filepath.Join(dir, "a/b"): "the journal cannot be written: open " + dir + "/a/b: no such file or directory",
 	} {
-		if err := (Writer{Path: path}).Write(Event{Event: Note}); err == nil || err.Error() != path+want {
-			t.Errorf("got %v, want %s%s", err, path, want)
+		if err := (Writer{Path: path}).Write(Event{Event: Note}); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 	_, last := Last(dir)
-	_, running := OpenAtRunningBatch(dir)
-	_, next := Open(dir).Next()
-	for _, err := range []error{last, running, next} {
-		if err == nil || err.Error() != dir+": the journal cannot be read: is a directory" {
+	next := Open(dir).Each(func(Event) {})
+	for _, err := range []error{last, next} {
+		if err == nil || err.Error() != "the journal cannot be read: read "+dir+": is a directory" {
 			t.Errorf("reading a folder: %v", err)
 		}
 	}
@@ -168,10 +166,10 @@ func TestReaderFollows(t *testing.T) {
 		{"\n\n\x00\xff\n[1]\n{}\n\"x\"\n" + line("f"), "f"},
 		{`{"event":"x","total":"many"}` + "\n" + line("g"), "g"},
 		{`{"event":"new","of the future":[{}]}` + "\n", "new"},
-		{strings.Repeat("x", chunk+10), ""},
-		{strings.Repeat("y", chunk+10), ""},
+		{strings.Repeat("x", maxLine+10), ""},
+		{strings.Repeat("y", maxLine+10), ""},
 		{line("z") + line("h"), "h"},
-		{strings.Repeat("x", 3*chunk) + "\n" + line("i"), "i"},
+		{strings.Repeat("x", 3*maxLine) + "\n" + line("i"), "i"},
 		{strings.Repeat(line("j"), 3), "j j j"},
 	}
 	for _, s := range steps {
@@ -193,92 +191,71 @@ func TestReaderLongJournal(t *testing.T) {
 		fmt.Fprintf(&b, `{"time":"2026-03-04T11:00:00Z","event":"row","mol":"mol_%06d","outcome":"OK"}`+"\n", i)
 	}
 	write(t, path, b.String())
-	if b.Len() < 2*chunk {
+	if b.Len() < 2*maxLine {
 		t.Fatal("too short to need several parts")
 	}
 	seen := 0
-	r := Open(path)
-	for {
-		events, err := r.Next()
-		if err != nil {
-			t.Fatal(err)
+	for _, e := range all(t, Open(path)) {
+		if want := fmt.Sprintf("mol_%06d", seen); e.Mol != want {
+			t.Fatalf("got %s, want %s", e.Mol, want)
 		}
-		if len(events) == 0 {
-			break
-		}
-		for _, e := range events {
-			if want := fmt.Sprintf("mol_%06d", seen); e.Mol != want {
-				t.Fatalf("got %s, want %s", e.Mol, want)
-			}
-			seen++
-		}
+		seen++
 	}
 	if seen != 40000 {
 		t.Errorf("%d events of 40000", seen)
 	}
 }
 
-func TestOpenAtRunningBatch(t *testing.T) {
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestFind(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
-	start := func(name, host string, pid int) string {
-		return fmt.Sprintf(`{"event":"batch_start","mol":%q,"host":%q,"pid":%d}`+"\n", name, host, pid)
-	}
-	here, gone, away := start("here", host, os.Getpid()), start("gone", host, 1<<30), start("away", "another-host", 1<<30)
+	start := func(name string) string { return fmt.Sprintf(`{"event":"batch_start","mol":%q}`+"\n", name) }
+	here, other := start("here"), start("next")
 	rows, end := strings.Repeat(line("row"), 2), line(BatchEnd)
+	many := strings.Repeat(line("row"), 8*maxLine/len(line("row")))
 	tests := []struct{ name, text, want string }{
 		{"nothing", "", ""},
 		{"no batch", rows, ""},
-		{"running here", here + rows + end + here + rows, "batch_starthere row row"},
-		{"ended", here + rows + end, ""},
-		{"crashed", here + rows + end + gone + rows, ""},
-		{"on another host", here + away, "batch_startaway"},
+		{"running", here + rows + end + here + rows, "batch_starthere row row"},
+		{"ended", here + rows + end + rows, "batch_end row row"},
+		{"after one that died", here + rows + other, "batch_startnext"},
 		{"torn end", here + `{"event":"batch_end`, "batch_starthere"},
+		{"end without its line break", here + strings.TrimSuffix(end, "\n"), "batch_starthere"},
 		{"torn start", here + `{"event":"batch_start` + "\n" + rows, "batch_starthere row row"},
 		{"the words in a text", here + `{"event":"note","error":"{\"event\":\"batch_start\"}"}` + "\n", "batch_starthere note"},
-		{"long damage", here + end + strings.Repeat("\x00", 2*chunk) + "\n" + rows, ""},
-		{"long damage of a running one", here + strings.Repeat("\x00", 2*chunk) + "\n" + rows, "batch_starthere row row"},
-		{"one long line", strings.Repeat("\x00", 3*chunk), ""},
+		{"long damage", here + end + strings.Repeat("\x00", 8*maxLine) + "\n" + rows, "batch_end row row"},
+		{"one long line", strings.Repeat("\x00", 12*maxLine), ""},
+		{"far away", here + many + other + many, "batch_startnext " + strings.TrimSpace(strings.Repeat("row ", strings.Count(many, "\n")))},
 	}
 	for _, tt := range tests {
 		write(t, path, tt.text)
-		r, err := OpenAtRunningBatch(path)
+		e, at, err := find(path, "batch_")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := next(t, r); got != tt.want {
-			t.Errorf("%s: got %.80q, want %q", tt.name, got, tt.want)
+		got := ""
+		if e.Event != "" {
+			got = next(t, &Reader{path, at})
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %.80q, want %.80q", tt.name, got, tt.want)
 		}
 	}
-	many := strings.Repeat(line("row"), 2*chunk/len(line("row")))
-	write(t, path, here+many+here+many+`{"torn`)
-	r, err := OpenAtRunningBatch(path)
-	if err != nil || r.offset != int64(len(here)+len(many)) {
-		t.Errorf("offset %d, %v; want %d", r.offset, err, len(here)+len(many))
-	}
 	os.Remove(path)
-	if r, err = OpenAtRunningBatch(path); err != nil {
-		t.Fatal(err)
-	}
-	write(t, path, rows)
-	if got := next(t, r); got != "row row" {
-		t.Errorf("a journal that came later: %q", got)
+	if e, _, err := find(path, "batch_"); err != nil || e.Event != "" {
+		t.Error(e, err)
 	}
 }
 
 func TestLast(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	event := func(batch, kind, mol, stage string, instance int) string {
-		return fmt.Sprintf(`{"event":%q,"batch":%q,"mol":%q,"stage":%q,"instance":%d}`+"\n", kind, batch, mol, stage, instance)
+		return fmt.Sprintf(`{"time":"2026-03-04T11:00:00Z","event":%q,"batch":%q,"mol":%q,"stage":%q,"instance":%d}`+"\n", kind, batch, mol, stage, instance)
 	}
 	begin, stop := event("2", BatchStart, "", "", 0), event("2", BatchEnd, "", "", 0)
 	old := event("1", BatchStart, "", "", 0) + event("1", TargetStart, "old", "a", 0)
 	aStart, aEnd, row := event("2", TargetStart, "m", "a", 0), event("2", TargetEnd, "m", "a", 0), event("2", Row, "m", "", 0)
 	p1, p2, p1End := event("2", TargetStart, "n", "p", 1), event("2", TargetStart, "n", "p", 2), event("2", TargetEnd, "n", "p", 1)
-	many := strings.Repeat(event("2", Note, "", "", 0), chunk/50)
+	many := strings.Repeat(event("2", Note, "", "", 0), maxLine/50)
 	for _, tt := range []struct {
 		name, text string
 		want       LastBatch
@@ -293,7 +270,7 @@ func TestLast(t *testing.T) {
 		{"between targets", begin + aStart + aEnd, LastBatch{ID: "2"}},
 		{"in the same one again", begin + aStart + aEnd + row + aStart, LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
 		{"a row without an end of its target", begin + aStart + row, LastBatch{ID: "2"}},
-		{"instances", begin + aStart + p1 + p2 + p1End, LastBatch{ID: "2", Open: map[string]string{"m": "a", "n": "p/2"}}},
+		{"instances", begin + aStart + p1 + p1End + p2, LastBatch{ID: "2", Open: map[string]string{"m": "a", "n": "p/2"}}},
 		{"interrupted", begin + aStart + event("2", Interrupted, "", "", 0), LastBatch{ID: "2", Interrupted: true, Open: map[string]string{"m": "a"}}},
 	} {
 		write(t, path, tt.text)
@@ -310,7 +287,7 @@ func TestLast(t *testing.T) {
 	}
 }
 
-// A journal gives the same events however it grows, and backwards gives the same lines.
+// A journal gives the same events however it grows; what find finds is the event at that place.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte(line("batch_start")+line("row")+line("batch_end")), uint16(7))
 	f.Add([]byte(line("row")+"{\"event\":\n\n"+line("row")+"torn"), uint16(60))
@@ -333,16 +310,15 @@ func FuzzReader(f *testing.F) {
 		if strings.Join(got, " ") != want {
 			t.Errorf("in pieces of %d: %q, at once %q", piece, got, want)
 		}
-		whole := data[:bytes.LastIndexByte(data, '\n')+1]
-		err := backwards(path, func(at int64, line []byte) bool {
-			if int(at)+len(line) != len(whole) || !bytes.Equal(line, whole[at:]) {
-				t.Errorf("at %d: %q", at, line)
+		e, at, err := find(path, "batch_")
+		if r := Open(path); e.Event != "" {
+			r.offset = at
+			if events := all(t, r); !reflect.DeepEqual(events[0], e) {
+				t.Errorf("at %d: %+v, found: %+v", at, events[0], e)
 			}
-			whole = whole[:at]
-			return true
-		})
-		if err != nil || len(whole) != 0 {
-			t.Errorf("%q is left, %v", whole, err)
+		}
+		if err != nil {
+			t.Error(err)
 		}
 	})
 }

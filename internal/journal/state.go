@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"slices"
 	"strings"
 	"time"
 )
@@ -10,140 +9,149 @@ import (
 // The zero value has seen no event. One goroutine at a time may use it.
 type State struct {
 	Batch          string
-	PID            int
-	Jobs           int
 	Stages         []Stage
 	Started, Ended time.Time // zero: not yet
 	Stopping       bool      // no new target starts
 	Interrupted    bool      // programs are being ended
 
-	Total, Done, Failed int             // molecules: scheduled, finished, finished without OK
-	Work, WorkDone      float64         // the weights of the scheduled and the finished ones
-	Seconds             float64         // wall time of the computed targets
-	UnderWay            []*Molecule     // in the order in which they started
-	Retries             map[string]bool // molecules with another attempt in this batch
+	Total, Done, Failed int                  // molecules: scheduled, finished, finished without OK
+	Work, WorkDone      float64              // the weights of the scheduled and the finished ones
+	UnderWay            map[string]*Molecule // by mol_id
+	Retries             map[string]bool      // molecules with another attempt in this batch
 }
 
-// Molecule is a molecule with a started target and no row yet.
+// Molecule is a molecule with a started target and no row yet. Its targets run one after the other.
 type Molecule struct {
-	ID         string
-	Size       []float64
-	Since      time.Time // its first target in this batch
-	Stage      string
-	StageSince time.Time
-	Instances  int               // targets of that stage, at least 1
-	Running    map[int]time.Time // start of the running ones, by instance
-	Over       map[int]bool      // instances that have ended
-}
-
-// Final says whether e is the row that ends a molecule's part in the batch.
-func (e Event) Final() bool { return e.Event == Row && !e.Retry }
-
-// computed says whether a program or a built-in ran to an end.
-func (e Event) computed() bool {
-	return e.Event == TargetEnd && (e.Outcome == OK || e.Outcome == Failed || e.Outcome == Timeout)
+	Size                []float64
+	Stage               string
+	StageSince          time.Time
+	Instance, Instances int       // of the stage's last target, as in its Event
+	Running             time.Time // start of that target; zero: it has ended
 }
 
 // Add takes in the next event. A batch_start begins anew; events of another batch are passed over.
 func (s *State) Add(e Event) {
-	if e.Event != BatchStart && e.Batch != s.Batch {
+	if e.Event != BatchStart && (e.Batch != s.Batch || s.UnderWay == nil) {
 		return
 	}
+	m := s.UnderWay[e.Mol]
 	switch e.Event {
 	case BatchStart:
-		*s = State{Batch: e.Batch, PID: e.PID, Jobs: max(e.Jobs, 1), Stages: e.Stages,
-			Started: e.Time, Total: e.Total, Work: e.Work, Retries: map[string]bool{}}
-	case Scheduled:
-		s.Total, s.Work = e.Total, e.Work
+		*s = State{Batch: e.Batch, Stages: e.Stages, Started: e.Time, Total: e.Total,
+			Work: e.Work, UnderWay: map[string]*Molecule{}, Retries: map[string]bool{}}
 	case Stopping:
 		s.Stopping = true
 	case Interrupted:
 		s.Interrupted = true
 	case TargetStart:
-		m := s.molecule(e)
-		m.Size, m.Running[e.Instance] = e.Size, e.Time
-		delete(m.Over, e.Instance) // another attempt
-	case TargetEnd:
-		if e.computed() {
-			s.Seconds += e.Seconds
+		if m == nil || m.Stage != e.Stage {
+			m = &Molecule{Size: e.Size, Stage: e.Stage, StageSince: e.Time}
+			s.UnderWay[e.Mol] = m
 		}
-		if e.Outcome == Interrupted {
-			s.remove(e)
+		m.Instance, m.Instances, m.Running = e.Instance, e.Instances, e.Time
+	case TargetEnd:
+		if m != nil {
+			m.Running = time.Time{}
+		}
+		if e.Outcome == Interrupted || s.Stopping { // it starts no other target
+			delete(s.UnderWay, e.Mol)
+		}
+	case Row:
+		if !e.Retry || m == nil || m.Running.IsZero() { // else the next attempt has begun
+			delete(s.UnderWay, e.Mol)
+		}
+		if e.Retry {
+			s.Retries[e.Mol] = true
 			return
 		}
-		m := s.molecule(e)
-		delete(m.Running, e.Instance)
-		m.Over[e.Instance] = true
-	case Row:
-		s.endMolecule(e)
+		delete(s.Retries, e.Mol)
+		s.Done++
+		if !strings.EqualFold(e.Outcome, OK) {
+			s.Failed++
+		}
+		s.WorkDone += Weight(e.Size)
 	case BatchEnd:
-		s.Ended, s.UnderWay = e.Time, nil
+		s.Ended = e.Time
+		clear(s.UnderWay)
 	}
 }
 
-func (s *State) endMolecule(row Event) {
-	s.remove(row)
-	if row.Retry {
-		s.Retries[row.Mol] = true
+// Rest is about how long the batch still takes at the pace so far; 0 until a molecule is finished.
+// A molecule under way counts as half done.
+func (s *State) Rest(now time.Time) time.Duration {
+	if s.Done == 0 {
+		return 0
+	}
+	done := s.WorkDone
+	for _, m := range s.UnderWay {
+		done += Weight(m.Size) / 2
+	}
+	return seconds(now.Sub(s.Started).Seconds() / done * (s.Work - done))
+}
+
+// Estimate is the mean time of each stage, by the weight of molecules.
+type Estimate map[string]sums
+
+// Past is what the last two megabytes of a journal tell.
+func Past(path string) Estimate {
+	e := Estimate{}
+	_ = OpenTail(path, pastBytes).Each(e.Add) // without a journal nothing is known
+	return e
+}
+
+// sums are of the targets that a stage computed: their wall time in seconds, the weights of their
+// molecules, and these weights with each molecule counted once.
+type sums struct{ seconds, targets, molecules float64 }
+
+// Weight is how much work a molecule is: the square of its heavy atoms, the first of its sizes; 1
+// if they are not known. docs/performance.md has the errors with other powers.
+func Weight(size []float64) float64 {
+	if len(size) == 0 || !(size[0] > 1) {
+		return 1
+	}
+	return min(size[0]*size[0], 1e12)
+}
+
+// Add takes in the next event.
+func (e Estimate) Add(event Event) {
+	if !event.computed() {
 		return
 	}
-	delete(s.Retries, row.Mol)
-	s.Done++
-	if !strings.EqualFold(row.Outcome, OK) {
-		s.Failed++
+	s, weight := e[event.Stage], Weight(event.Size)
+	s.seconds += event.Seconds
+	s.targets += weight
+	if event.Instance <= 1 {
+		s.molecules += weight
 	}
-	if row.Size != nil {
-		s.WorkDone += Weight(row.Size)
-	} else {
-		s.WorkDone += s.Work / float64(max(s.Total, 1))
-	}
+	e[event.Stage] = s
 }
 
-// molecule returns the molecule of a target. From now on it is under way, in the target's stage.
-func (s *State) molecule(e Event) *Molecule {
-	i := slices.IndexFunc(s.UnderWay, func(m *Molecule) bool { return m.ID == e.Mol })
-	if i < 0 {
-		i = len(s.UnderWay)
-		s.UnderWay = append(s.UnderWay, &Molecule{ID: e.Mol, Since: e.Time})
-	}
-	m := s.UnderWay[i]
-	if m.Stage != e.Stage {
-		m.Stage, m.StageSince = e.Stage, e.Time
-		m.Running, m.Over = map[int]time.Time{}, map[int]bool{}
-	}
-	m.Instances = max(e.Instances, 1)
-	return m
+// Target is how long a target of a stage takes for a molecule of a size; false if none has run.
+func (e Estimate) Target(stage string, size []float64) (time.Duration, bool) {
+	s, known := e[stage]
+	return seconds(s.seconds / s.targets * Weight(size)), known
 }
 
-// remove ends the part of an event's molecule, unless its next attempt has begun.
-func (s *State) remove(e Event) {
-	s.UnderWay = slices.DeleteFunc(s.UnderWay, func(m *Molecule) bool {
-		return m.ID == e.Mol && (!e.Retry || len(m.Running) == 0)
-	})
+// Molecule is how long all targets of the stages take for a molecule of a size, one after the
+// other.
+func (e Estimate) Molecule(size []float64, stages ...string) (sum time.Duration) {
+	for _, stage := range stages {
+		s := e[stage]
+		sum += seconds(s.seconds / s.molecules * Weight(size))
+	}
+	return sum
 }
 
-// Rest is about how long the batch still takes; false while nothing is known. It assumes that as
-// many targets run at a time as so far: a stage may take several cores.
-func (s *State) Rest(e *Estimate, now time.Time) (time.Duration, bool) {
-	elapsed := now.Sub(s.Started).Seconds()
-	if s.Done >= s.Total || elapsed <= 0 {
-		return 0, false
+// seconds is 0 for what is not known: NaN, and the infinite.
+func seconds(s float64) time.Duration {
+	if s > 0 && s < 1e9 {
+		return time.Duration(s * float64(time.Second))
 	}
-	rest := e.Rest(s.Work - s.WorkDone).Seconds()
-	if rest == 0 { // only rows that took no target
-		return seconds(elapsed / float64(max(s.Done, 1)) * float64(s.Total-s.Done)), s.Done > 0
-	}
-	busy, longest := s.Seconds, 0.0
-	for _, m := range s.UnderWay {
-		for _, since := range m.Running {
-			busy += now.Sub(since).Seconds()
-		}
-		whole := e.Rest(Weight(m.Size)).Seconds()
-		spent := min(now.Sub(m.Since).Seconds(), whole)
-		rest -= spent
-		longest = max(longest, whole-spent)
-	}
-	const settling = 2 // seconds, in which Jobs says more than what has run
-	atATime := (busy + settling*float64(s.Jobs)) / (elapsed + settling)
-	return seconds(max(rest/atATime, longest)), true
+	return 0
+}
+
+// Wall is how long that much computing takes as so many jobs, in whole seconds.
+func Wall(computing time.Duration, molecules, jobs int) time.Duration {
+	each := computing / time.Duration(max(min(molecules, jobs), 1))
+	return (each + time.Second - 1).Truncate(time.Second)
 }

@@ -63,11 +63,11 @@ func TestState(t *testing.T) {
 	start.Batch, start.Table = "b", "t.csv"
 	events := join(started(0, "old", "a"), start,
 		started(1, "a", "one", 3), started(1, "b", "one", 2), ended(2, "a", "one", OK, 1), instance(started(2, "a", "two", 3), 1),
-		instance(ended(3, "a", "two", OK, 1), 1), instance(started(3, "a", "two", 3), 2), instance(started(3, "a", "two", 3), 3),
+		instance(ended(3, "a", "two", OK, 1), 1), instance(started(3, "a", "two", 3), 2),
 		ended(4, "b", "one", Interrupted, 9),
 		started(4, "c", "one"), ended(5, "c", "one", Timeout, 1), failed, row(6, "f", "OK"),
 		started(4, "d", "one", 1), ended(5, "d", "one", Failed, 0.5), retry,
-		Event{Event: Scheduled, Total: 7, Work: 70}, Event{Event: Stopping}, Event{Event: Interrupted})
+		Event{Event: Stopping}, Event{Event: Interrupted})
 	var s State
 	for _, e := range events {
 		if e.Mol != "old" {
@@ -76,10 +76,10 @@ func TestState(t *testing.T) {
 		s.Add(e)
 	}
 	s.Add(Event{Event: Row, Batch: "another", Mol: "a", Outcome: "OK"})
-	want := State{Batch: "b", Jobs: 2, Started: noon, Stopping: true, Interrupted: true,
-		Total: 7, Done: 2, Failed: 1, Work: 70, WorkDone: 20, Seconds: 3.5, Retries: map[string]bool{"d": true},
-		UnderWay: []*Molecule{{ID: "a", Size: []float64{3}, Since: after(1), Stage: "two", StageSince: after(2), Instances: 3,
-			Running: map[int]time.Time{2: after(3), 3: after(3)}, Over: map[int]bool{1: true}}}}
+	want := State{Batch: "b", Started: noon, Stopping: true, Interrupted: true,
+		Total: 6, Done: 2, Failed: 1, Work: 60, WorkDone: 2, Retries: map[string]bool{"d": true},
+		UnderWay: map[string]*Molecule{"a": {Size: []float64{3}, Stage: "two", StageSince: after(2),
+			Instance: 2, Instances: 3, Running: after(3)}}}
 	if !reflect.DeepEqual(s, want) { // neither c nor f has a known size
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}
@@ -87,7 +87,7 @@ func TestState(t *testing.T) {
 		e.Batch = "b"
 		s.Add(e)
 	}
-	if len(s.Retries) != 0 || s.Failed != 2 || s.WorkDone != 21 || s.UnderWay != nil || !s.Ended.Equal(after(12)) {
+	if len(s.Retries) != 0 || s.Failed != 2 || s.WorkDone != 3 || len(s.UnderWay) != 0 || !s.Ended.Equal(after(12)) {
 		t.Errorf("at the end: %+v", s)
 	}
 	s.Add(begun(1, 1, 1))
@@ -102,35 +102,30 @@ func TestRest(t *testing.T) {
 		name   string
 		events []Event
 		at     float64 // seconds
-		want   float64 // seconds left; -1: nothing is known
+		want   float64 // seconds left; 0: nothing is known, or none
 	}{
-		{"no batch", nil, 10, -1},
-		{"nothing done", join(begun(4, 4, 1)), 10, -1},
+		{"no batch", nil, 10, 0},
+		{"nothing done", join(begun(4, 4, 1)), 10, 0},
+		{"nothing done, one under way", join(begun(4, 4, 1), started(0, "a", "a")), 10, 0},
 		{"nothing but rows", join(begun(10, 10, 1), row(4, "a", "OK"), row(8, "b", "OK")), 8, 32},
 		{"of one size", join(begun(40, 40, 1), molecules(20)), 20, 20},
 		{"of a known size", join(begun(40, 160, 1), molecules(20, 2)), 20, 20},
 		{"in the midst of one", join(begun(40, 160, 1), molecules(20, 2), started(20, "x", "a", 2)), 20.5, 19.5},
-		{"one of no known size", join(begun(40, 157, 1), molecules(20, 2), started(20, "x", "a"), ended(21, "x", "a", OK, 1), row(21, "x", "OK")), 21, 18.8},
+		{"one of no known size", join(begun(40, 157, 1), molecules(20, 2), started(20, "x", "a"), ended(21, "x", "a", OK, 1), row(21, "x", "OK")), 21, 19.7},
 		{"some for which nothing ran", join(begun(40, 160, 1), molecules(20, 2), row(20, "x", "OK", 2), row(20, "y", "OK", 2)), 20, 20.0 / 22 * 18},
 		{"larger ones to come", join(begun(40, 20*4+20*16, 1), molecules(20, 2)), 20, 80},
-		{"the batch before", join(begun(20, 80, 1), molecules(20, 2), begun(8, 8*16, 2)), 1e-3, 16},
-		{"a stage that takes all jobs", join(begun(40, 160, 4), molecules(20, 2)), 20, 20 / (28.0 / 22)},
-		{"the last one", join(begun(21, 84, 4), molecules(20, 2), started(20, "x", "a", 2)), 20.25, 0.75},
-		{"longer than expected", join(begun(21, 84, 4), molecules(20, 2), started(20, "x", "a", 2)), 30, 0},
+		{"the next batch", join(begun(20, 80, 1), molecules(20, 2), begun(8, 8*16, 2)), 1e-3, 0},
+		{"of four at a time", join(begun(80, 320, 4), molecules(20, 2), started(20, "x", "a", 2), started(20, "y", "a", 2)), 20.5, 57.6},
 		{"another attempt", join(begun(21, 84, 1), molecules(20, 2), started(20, "x", "a", 2), ended(21, "x", "a", Failed, 1),
-			Event{Event: Row, Mol: "x", Outcome: "Rerun", Retry: true}), 21, 1},
-		{"an interrupted target", join(begun(40, 160, 1), molecules(20, 2), started(20, "x", "a", 2), ended(20, "x", "a", Interrupted, 90)), 20, 20},
-		{"a restored one", join(begun(40, 160, 1), molecules(20, 2), started(20, "x", "a", 2), ended(20, "x", "a", Restored, 90)), 20, 20},
-		{"the end", join(begun(20, 20, 1), molecules(20)), 30, -1},
+			Event{Event: Row, Mol: "x", Outcome: "Rerun", Retry: true}), 21, 1.05},
+		{"the end", join(begun(20, 20, 1), molecules(20)), 30, 0},
 	} {
-		e, s := NewEstimate(), State{}
+		s := State{}
 		for _, event := range test.events {
-			e.Add(event)
 			s.Add(event)
 		}
-		got, ok := s.Rest(e, after(test.at))
-		if ok != (test.want >= 0) || ok && math.Abs(got.Seconds()-test.want) > 0.02*test.want {
-			t.Errorf("%s: %v, %v; want %g s", test.name, got, ok, test.want)
+		if got := s.Rest(after(test.at)); math.Abs(got.Seconds()-test.want) > 0.02*test.want {
+			t.Errorf("%s: %v; want %g s", test.name, got, test.want)
 		}
 	}
 }
@@ -149,35 +144,30 @@ func TestRestOfMany(t *testing.T) {
 			start.Work += Weight([]float64{atoms})
 			ends += took
 		}
-		e, s := NewEstimate(), State{}
+		s := State{}
 		for _, event := range append([]Event{start}, events...) {
-			e.Add(event)
 			s.Add(event)
 			if s.Done < 40 || s.Done > 360 || event.Event != Row {
 				continue
 			}
 			left := ends - event.Time.Sub(noon).Seconds()
-			if got, ok := s.Rest(e, event.Time); !ok || math.Abs(got.Seconds()-left) > 0.25*left {
-				t.Fatalf("seed %d, %d of 400 done: %v, %v; true: %.1f s", seed, s.Done, got, ok, left)
+			if got := s.Rest(event.Time); math.Abs(got.Seconds()-left) > 0.25*left {
+				t.Fatalf("seed %d, %d of 400 done: %v; true: %.1f s", seed, s.Done, got, left)
 			}
 		}
 	}
 }
 
 func TestEstimate(t *testing.T) {
-	e := NewEstimate()
-	if d, known := e.Target("a", nil); known || d != 0 || e.Molecule(nil, "a") != 0 || e.Rest(1) != 0 {
+	e := Past("")
+	if d, known := e.Target("a", nil); known || d != 0 || e.Molecule(nil, "a") != 0 {
 		t.Error("of nothing something is known")
 	}
-	for i, outcome := range []string{OK, Failed, Timeout} { // three conformers: 2, 4 and 6 s
-		event := started(0, "m", "pm7", 2)
-		event.Instance = i + 1
-		e.Add(event)
-		event = ended(1, "m", "pm7", outcome, float64(2+2*i))
-		event.Instance = i + 1
+	for i, outcome := range []string{OK, Failed, Timeout, Interrupted, Restored} { // three conformers: 2, 4 and 6 s
+		event := ended(1, "m", "pm7", outcome, float64(2+2*i))
+		event.Instance, event.Size = i+1, []float64{2}
 		e.Add(event)
 	}
-	e.Add(started(0, "m", "final", 2))
 	e.Add(ended(0, "m", "final", OK, 0))
 	if d, known := e.Target("pm7", []float64{4}); !known || d != 16*time.Second {
 		t.Errorf("a target of a molecule of twice the size: %v", d)
@@ -205,7 +195,7 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// The past is what the last bytes before the reader tell, and no more.
+// The past is what the last bytes tell, and no more.
 func TestPast(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	w := Writer{Path: path}
@@ -214,24 +204,21 @@ func TestPast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	check := func(r *Reader, want time.Duration) {
+	check := func(want time.Duration) {
 		t.Helper()
-		if got, _ := r.Past().Target("search", nil); got != want {
+		if got, _ := Past(path).Target("search", nil); got != want {
 			t.Errorf("%v, want %v", got, want)
 		}
 	}
-	check(OpenAtEnd(path), 0)
+	check(0)
 	pair(2)
 	pair(4)
-	r := OpenAtEnd(path)
-	pair(5000)
-	check(r, 3*time.Second)
-	check(Open(path), 0)
+	check(3 * time.Second)
 	for range pastBytes / 1000 {
 		if err := w.Write(Event{Event: Note, Error: strings.Repeat("x", 1000)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	pair(6)
-	check(OpenAtEnd(path), 6*time.Second)
+	check(6 * time.Second)
 }

@@ -27,7 +27,7 @@ var over = journal.Event{Time: at(200), Event: journal.BatchEnd, Outcome: journa
 func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
 
 func batchStart(total int) journal.Event {
-	return journal.Event{Time: noon, Event: journal.BatchStart, Total: total, Work: float64(total), Jobs: 1, Stages: stages, PID: os.Getpid()}
+	return journal.Event{Time: noon, Event: journal.BatchStart, Total: total, Work: float64(total), Jobs: 1, Stages: stages}
 }
 
 func start(seconds float64, mol, stage string) journal.Event {
@@ -60,8 +60,8 @@ func retried(e journal.Event) journal.Event {
 }
 
 // past is what is known from before, when a target of each of these stages took so many seconds.
-func past(seconds map[string]float64) *journal.Estimate {
-	f := journal.NewEstimate()
+func past(seconds map[string]float64) journal.Estimate {
+	f := journal.Estimate{}
 	for stage, s := range seconds {
 		e := timed(end(0, "old", stage), s)
 		e.Outcome = journal.OK
@@ -80,49 +80,49 @@ func TestFrame(t *testing.T) {
 	}{
 		{"no batch", nil, 0, nil},
 		{"nothing under way", []journal.Event{batchStart(4)}, 1,
-			[]string{"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"a stage that was never timed", []journal.Event{batchStart(4), start(0, "mol_1", "preopt")}, 3,
-			[]string{"⠋ mol_1  [██████▓░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  3.0 s",
-				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠋ mol_1  [██████░░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  3.0s",
+				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"by the time", []journal.Event{batchStart(4), start(0, "mol_00042", "search")}, 14.1,
-			[]string{"⠙ mol_00042  [██████████████▓░░░░░░░░░░░░░░░]  Conformer search  14 s of about 40 s",
-				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠙ mol_00042  [██████████████░░░░░░░░░░░░░░░░]  Conformer search  14s of about 40s",
+				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"longer than expected", []journal.Event{batchStart(4), start(0, "mol_1", "search")}, 100,
-			[]string{"⠋ mol_1  [█████████████████▓░░░░░░░░░░░░]  Conformer search  1 min 40 s of about 40 s",
-				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠋ mol_1  [█████████████████░░░░░░░░░░░░░]  Conformer search  1m40s of about 40s",
+				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"between two stages", []journal.Event{batchStart(4), start(0, "mol_1", "search"), end(9, "mol_1", "search")}, 10,
-			[]string{"⠋ mol_1  [██████████████████▓░░░░░░░░░░░]  Conformer search  10 s of about 40 s",
-				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠋ mol_1  [██████████████████░░░░░░░░░░░░]  Conformer search  10s of about 40s",
+				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"for each conformer", []journal.Event{batchStart(4), instance(start(0, "m", "pm7"), 1, 3), instance(end(2, "m", "pm7"), 1, 3),
 			instance(start(2, "m", "pm7"), 2, 3)}, 3,
-			[]string{"⠋ m  [█████████████████████▓░░░░░░░░]  MOPAC PM7 calculation 2/3  3.0 s of about 6.0 s",
-				"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠋ m  [█████████████████████░░░░░░░░░]  MOPAC PM7 calculation 2/3  3.0s of about 6.0s",
+				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"the last stage, without a title", []journal.Event{batchStart(4), start(0, "m", "final"), end(1, "m", "final")}, 1,
-			[]string{"⠋ m  [██████████████████████████████]  final  1.0 s", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠋ m  [██████████████████████████████]  final  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"a stage that has no part of the bar", []journal.Event{batchStart(4), start(0, "m", "rdkit"), start(1, "m", "check"), start(1, "n", "check")}, 1,
-			[]string{"⠋ m  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"two, and some done", []journal.Event{batchStart(8), start(0, "a", "rdkit"), start(0, "mol_2", "rdkit"), start(0, "c", "rdkit"),
 			row(5, "c", "OK", ""), start(6, "a", "preopt"), row(7, "x", "Rerun", "why")}, 10,
-			[]string{"⠋ a      [██████▓░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  4.0 s",
-				"⠋ mol_2  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  10 s",
-				"2/8 [" + strings.Repeat("█", 15) + "▓" + strings.Repeat("░", 46) + "] 25%  1 failed  about 30 s left"}},
+			[]string{"⠋ a      [██████░░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  4.0s",
+				"⠋ mol_2  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  10s",
+				"2/8 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  1 failed  about 17s left"}},
 		{"interrupted", []journal.Event{batchStart(4), start(0, "m", "rdkit"),
 			{Event: journal.TargetEnd, Mol: "m", Stage: "rdkit", Outcome: journal.Interrupted}}, 1,
-			[]string{"0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"more attempts", []journal.Event{batchStart(4), start(0, "m", "rdkit"), end(1, "m", "rdkit"), retried(row(1, "m", "Rerun", "no")), retried(row(1, "n", "Rerun", "no")), start(1, "o", "rdkit")}, 1,
-			[]string{"⠋ o  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0 s", "  2 failed, trying again with other settings", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠋ o  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0s", "  2 failed, trying again with other settings", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"another attempt", []journal.Event{batchStart(4), retried(row(1, "m", "Rerun", "no")), retried(row(1, "n", "Rerun", "no")), start(1, "m", "rdkit"), row(1, "n", "Skip", "no")}, 1,
-			[]string{"⠋ m  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0 s", "  1 failed, trying again with other settings",
-				"1/4 [" + strings.Repeat("█", 15) + "▓" + strings.Repeat("░", 47) + "] 25%  1 failed  about 3 s left"}},
+			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0s", "  1 failed, trying again with other settings",
+				"1/4 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  1 failed  about 2s left"}},
 		{"stopping", []journal.Event{batchStart(4), start(0, "m", "rdkit"), row(1, "n", "OK", ""), start(0, "o", "rdkit"), {Event: journal.Stopping}, end(1, "o", "rdkit")}, 1,
-			[]string{"⠋ m  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s", "⠋ o  [██████▓░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s",
-				"  stopping: no new target starts, 1 under way", "1/4 [" + strings.Repeat("█", 22) + "▓" + strings.Repeat("░", 66) + "] 25%"}},
+			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s",
+				"  stopping: no new target starts, 1 under way", "1/4 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%"}},
 		{"ending programs", []journal.Event{batchStart(4), start(0, "m", "rdkit"), {Event: journal.Stopping}, {Event: journal.Interrupted}}, 1,
-			[]string{"⠋ m  [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s", "  interrupted, ending programs", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "  interrupted, ending programs", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"ended", []journal.Event{batchStart(1), start(0, "m", "rdkit"), row(1, "m", "ok", ""), start(1, "n", "rdkit"), over}, 125,
-			[]string{"1/1 [" + strings.Repeat("█", 73) + "] 100%  in 2 min 05 s"}},
+			[]string{"1/1 [" + strings.Repeat("█", 30) + "] 100%  in 2m5s"}},
 		{"control characters", []journal.Event{batchStart(4), start(0, "m\x1b[2J\n", "rdkit")}, 1,
-			[]string{"⠋ m [2J   [▓░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0 s", "0/4 [" + strings.Repeat("░", 90) + "] 0%"}},
+			[]string{"⠋ m [2J  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -151,16 +151,16 @@ func TestFrameFits(t *testing.T) {
 	d.add(row(5, "x", "Skip", ""))
 	for width := 1; width < 150; width++ {
 		lines := d.frame(width, 30, at(1e5))
-		if len(lines) != maxMolecules+2 {
+		if len(lines) != 21 {
 			t.Fatalf("%d lines", len(lines))
 		}
 		for _, line := range lines {
-			if n := pb.CellCount(line); n >= max(width, 2) {
+			if n := pb.CellCount(cut(line, width)); n >= max(width, 2) {
 				t.Errorf("width %d: %d cells in %q", width, n, line)
 			}
 		}
 	}
-	if got := d.frame(100, 6, at(1e5)); len(got) != 6 || got[4] != "  and 16 more" {
+	if got := d.frame(100, 6, at(1e5)); len(got) != 5 || got[3] != "  and 17 more" {
 		t.Errorf("on six rows: %q", got)
 	}
 	if got := cut(strings.Repeat("é", 1<<20), 10); got != "éééééééé…" {
@@ -169,8 +169,8 @@ func TestFrameFits(t *testing.T) {
 }
 
 func TestDuration(t *testing.T) {
-	for seconds, want := range map[float64]string{-1: "0.0 s", 0.04: "0.0 s", 3.21: "3.2 s", 9.94: "9.9 s", 9.96: "10 s", 59.4: "59 s",
-		59.6: "1 min 00 s", 125: "2 min 05 s", 3599.6: "1 h 00 min", 3780: "1 h 03 min", 86400*2 + 4*3600: "2 d 4 h"} {
+	for seconds, want := range map[float64]string{-1: "0.0s", 0.04: "0.0s", 3.21: "3.2s", 9.94: "9.9s", 9.96: "10s", 59.4: "59s",
+		59.6: "1m0s", 125: "2m5s", 3599.6: "1h0m0s", 3780: "1h3m0s", 86400*2 + 4*3600: "52h0m0s"} {
 		if got := duration(at(seconds).Sub(noon)); got != want {
 			t.Errorf("%v s: %q, want %q", seconds, got, want)
 		}
@@ -213,49 +213,50 @@ func watched(t *testing.T, journalPath string) string {
 
 func TestWatchPlain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
 	begin := batchStart(12)
-	begin.Host = host
 	put(t, path, batchStart(1), row(0, "old", "OK", ""), over,
 		begin, start(0, "mol_1", "rdkit"), start(1, "mol_2", "rdkit"), timed(row(3.2, "mol_1", "OK", ""), 3.2), row(4, "mol_2", "Rerun", "mol_2/pm7: MOPAC\n\x1b[1mfailed"),
 		timed(row(5, "mol_3", "OK", ""), 125), retried(row(6, "mol_5", "Rerun", "no")), retried(row(6, "mol_6", "Rerun", "no")),
 		row(6, "mol_4", "OK", ""), start(7, "mol_5", "rdkit"), start(7, "mol_6", "rdkit"), row(8, "mol_5", "OK", ""), journal.Event{Event: journal.Stopping},
 		journal.Event{Event: journal.Interrupted})
-	want := "[ 1/12] mol_1  OK  3.2 s\n[ 2/12] mol_2  Rerun  mol_2/pm7: MOPAC  [1mfailed\n[ 3/12] mol_3  OK  2 min 05 s\n[ 4/12] mol_4  OK\n" +
+	want := "[ 1/12] mol_1  OK     3.2s\n[ 2/12] mol_2  Rerun  mol_2/pm7: MOPAC [1mfailed\n[ 3/12] mol_3  OK     2m5s\n[ 4/12] mol_4  OK\n" +
 		"2 failed, trying again with other settings\n[ 5/12] mol_5  OK\nstopping: no new target starts, 1 under way\ninterrupted, ending programs\n"
 
 	if got := watched(t, path); got != want {
 		t.Errorf("stopped:\n%s\nwant\n%s", got, want)
 	}
 	put(t, path, over)
-	if got := watched(t, path); got != "" {
-		t.Errorf("a batch that has ended is shown:\n%s", got)
+	if got := watched(t, path); got != want {
+		t.Errorf("ended:\n%s\nwant\n%s", got, want)
 	}
-
 }
 
-// Another process's batch is shown from now on.
-func TestDrainAttaching(t *testing.T) {
+// What is before the last batch is another's, and the line that the tail cuts is no event.
+func TestDrawLastBatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
-	elsewhere := batchStart(12)
-	elsewhere.Host, elsewhere.PID = "another-host", 1
-	put(t, path, elsewhere, row(1, "before", "OK", ""))
-	r, err := journal.OpenAtRunningBatch(path)
+	put(t, path, batchStart(12), row(1, "before", "OK", ""), row(1, "torn", "OK", ""))
+	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out strings.Builder
-	d := &display{out: &out, estimate: journal.NewEstimate()}
-	d.read(r)
-	d.lines = nil
-	put(t, path, row(2, "after", "OK", ""), over, batchStart(3), row(3, "next", "OK", ""))
-	d.read(r)
-	d.draw(noon)
-	if want := "[ 2/12] after  OK\n"; out.String() != want || d.Ended.IsZero() {
-		t.Errorf("got %q, want %q and the end", out.String(), want)
+	put(t, path, batchStart(3), row(3, "next", "OK", ""))
+	for _, tail := range []int64{1 << 20, 0} {
+		var out strings.Builder
+		d := &display{out: &out, estimate: journal.Estimate{}}
+		if tail == 0 {
+			now, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tail = now.Size() - info.Size() + 10
+		}
+		if err := journal.OpenTail(path, tail).Each(d.add); err != nil {
+			t.Fatal(err)
+		}
+		d.draw(noon)
+		if want := "[1/3] next  OK\n"; out.String() != want {
+			t.Errorf("got %q, want %q", out.String(), want)
+		}
 	}
 }
 
@@ -285,7 +286,7 @@ func TestWatchToTheEnd(t *testing.T) {
 	}
 	put(t, path, row(2, "mol_2", "Skip", "no"), over)
 	<-done
-	if got, want := text(), "[1/2] mol_1  OK\n[2/2] mol_2  Skip  no\n"; got != want {
+	if got, want := text(), "[1/2] mol_1  OK\n[2/2] mol_2  Skip   no\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -294,7 +295,7 @@ func TestWatchToTheEnd(t *testing.T) {
 func TestDraw(t *testing.T) {
 	var out strings.Builder
 	width := 60
-	d := &display{out: &out, estimate: journal.NewEstimate(), size: func() (int, int, error) { return width, 24, nil }, colour: true}
+	d := &display{out: &out, estimate: journal.Estimate{}, size: func() (int, int, error) { return width, 24, nil }, colour: true}
 	step := func(now float64, want string, events ...journal.Event) {
 		t.Helper()
 		out.Reset()
@@ -306,21 +307,23 @@ func TestDraw(t *testing.T) {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
 	}
-	bar := func(done string, full, head, empty int, rest string) string {
-		return done + " [" + strings.Repeat("█", full) + strings.Repeat("▓", head) + strings.Repeat("░", empty) + "]" + rest + "\x1b[K\n\x1b[J"
+	bar := func(done string, full, empty int, rest string) string {
+		return done + " [" + strings.Repeat("█", full) + strings.Repeat("░", empty) + "]" + rest + "\x1b[K\n\x1b[J"
 	}
 	step(0, "\x1b[J")
-	step(1, "⠋ mol_1  [▓░░░░░░░░░]  RDKit parameters  1.0 s\x1b[K\n"+bar("0/2", 0, 0, 50, " 0%"),
+	step(1, "⠋ mol_1  [░░░░░░░░░░░░]  RDKit parameters  1.0s\x1b[K\n"+bar("0/2", 0, 12, " 0%"),
 		batchStart(2), start(0, "mol_1", "rdkit"))
-	step(2, "\x1b[2Amol_1  \x1b[32mOK   \x1b[0m  1.5 s\x1b[0m\x1b[K\n"+bar("1/2", 16, 1, 16, " 50%  about 2 s left"), timed(row(1.5, "mol_1", "OK", ""), 1.5))
-	width = 30 // the old line has become two
-	step(4, "\x1b[2Amol_2  \x1b[31mRerun\x1b[0m  a long story o…\x1b[0m\x1b[K\n2/2 100%  1 failed  in 4.0 s\x1b[K\n\x1b[J",
+	step(2, "\x1b[2A[1/2] mol_1  \x1b[32mOK   \x1b[0m  1.5s\x1b[K\n"+bar("1/2", 6, 6, " 50%  about 2s left"), timed(row(1.5, "mol_1", "OK", ""), 1.5))
+	width = 30
+	step(4, "\x1b[1A[2/2] mol_2  \x1b[31mRerun\x1b[0m  a long s…\x1b[K\n2/2 [████████████] 100%  1 f…\x1b[K\n\x1b[J",
 		row(2, "mol_2", "Rerun", "a long story of a failure"))
+	width = 10 // in the middle of a colour
+	step(5, "\x1b[1A[3/2] mo\x1b[31m\x1b[0m…\x1b[K\n3/2 [███…\x1b[K\n\x1b[J", row(2, "mol_3", "Rerun", "a long story of a failure"))
 }
 
 // BenchmarkDraw is what a display of eight molecules with 100,000 to go costs, ten times a second.
 func BenchmarkDraw(b *testing.B) {
-	d := &display{out: io.Discard, estimate: journal.NewEstimate(), size: func() (int, int, error) { return 100, 30, nil }, colour: true}
+	d := &display{out: io.Discard, estimate: journal.Estimate{}, size: func() (int, int, error) { return 100, 30, nil }, colour: true}
 	d.add(batchStart(100_000))
 	for i := range 2500 {
 		mol := fmt.Sprint("mol_", i)

@@ -250,17 +250,25 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-func TestFindMark(t *testing.T) {
-	for _, tt := range []struct{ environ, prefix, want string }{
-		{"A=1\x00" + markName + "=b.1\x00", markName + "=b.", markName + "=b.1"},
-		{markName + "=b.12\x00A=1", markName + "=b.", markName + "=b.12"},
-		{markName + "=c.1\x00", markName + "=b.", ""},
-		{"X" + markName + "=b.1\x00", markName + "=b.", ""},
-		{"", markName + "=b.", ""},
-	} {
-		if got := findMark(tt.environ, tt.prefix); got != tt.want {
-			t.Errorf("findMark(%q, %q) = %q", tt.environ, tt.prefix, got)
+func TestEnviron(t *testing.T) {
+	sleep := exec.Command("/bin/sleep", "100")
+	sleep.Env = []string{"A=1", markName + "=b.12.", "X" + markName + "=c.1."}
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := sleep.Process.Kill(); err != nil {
+			t.Error(err)
 		}
+		_ = sleep.Wait()
+	}()
+	waitUntil(t, "the environment", func() bool { return environ(sleep.Process.Pid) != "\x00" })
+	want := "\x00A=1\x00" + markName + "=b.12.\x00X" + markName + "=c.1.\x00"
+	if got := environ(sleep.Process.Pid); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := environ(1 << 30); got != "\x00" {
+		t.Errorf("%q of a process that is not there", got)
 	}
 }
 

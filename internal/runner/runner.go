@@ -1,35 +1,35 @@
 // Package runner runs programs within limits and leaves nothing of them behind.
 //
 // Run runs one program to its end. A Worker is a program that stays and answers requests. Watch
-// guards a folder for code of our own. Callers decide what the end of a program means. Files of the
-// package: the output streams. Its error: *StartError, if a program could not be started.
+// guards a folder for code of our own. Callers decide what the end of a program means. Errors are
+// *StartError if a program cannot be executed, else those of the system.
 //
 // A program leads a process group of its own, so Ctrl-C and Ctrl-Z reach only this process. At a
 // limit or the end of its context, a group gets SIGTERM, and SIGKILL two seconds later.
 //
-// On Linux, descendants of a program inherit a mark in their environment, GRIMPERIUM_TARGET, and
-// orphans come to this process, a child subreaper. When a program has ended, these are killed: its
-// process group; orphans with its mark; and orphans without a mark (env -i setsid) as soon as no
-// program, a Worker included, is under way. If this process is killed, the kernel kills its
-// programs, and a second process, the guard, kills all that have a mark of this process.
+// On Linux, descendants of a program inherit a mark in their environment, and orphans come to this
+// process, a child subreaper. When a program has ended, these are killed: its process group;
+// orphans with its mark; and orphans without a mark (env -i setsid) as soon as no program, a Worker
+// included, is under way. If this process is killed, the kernel kills its programs, and a second
+// process, the guard, all that have a mark of this process. On macOS only the group is killed.
 //
 // Children in the group of this process, and children from before the first program, are left
-// alone. No other code may start children with groups of their own, or collect those of others.
-// Process 1 of a container kills no orphan without the mark. A kernel without CONFIG_PROC_CHILDREN
-// shows no orphans: the guard finds them when this process has ended.
-//
-// On macOS only the process group is killed, and programs outlive this process if it is killed.
+// alone. No other code may start children in other groups, collect children of others, or end a
+// goroutine that is locked to a thread: the kernel kills a program with the thread that started it.
 package runner
 
 import (
+	"bufio"
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,16 +37,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// stopGrace is the time between SIGTERM and SIGKILL. mage kills this process 5 s after Ctrl-C.
+const stopGrace = 2 * time.Second
+
 // Command is a program to run. There is no shell: each word arrives as it is written here.
 type Command struct {
 	Path string   // the executable, an absolute path
 	Args []string // the words after the program's name
-	Dir  string   // the working folder
-	// Env is the whole environment, "NAME=value". Run adds GRIMPERIUM_TARGET, and TMPDIR=Dir if Env
-	// has no TMPDIR: temporary files of a program lie in its folder and count.
+	Dir  string   // the working folder, an absolute path
+	// Env is the whole environment, "NAME=value". Run adds the mark, and TMPDIR=Dir if it is missing.
 	Env []string
 	// Stdout and Stderr are files, created or emptied; "" throws the output away. The same path
-	// twice is one file. A symbolic link is an error. Nobody waits for a copy, as with a pipe.
+	// twice is one file. A symbolic link is an error.
 	Stdout, Stderr string
 
 	Timeout  time.Duration // of wall time; 0 is no limit, here and below
@@ -62,105 +64,18 @@ type Result struct {
 	// At most one of these is set, if this package ended the program.
 	TimedOut, Interrupted, TooLarge bool
 
-	OutOfMemory bool // the kernel killed it, or a child that it waited for, as memory ran out
-	// User and System are CPU times of the program and of those children that it waited for.
+	// Of the program and the children that it waited for: CPU times, and the largest resident memory
+	// of one of them in bytes. On Linux the memory is no less than that of this process at the start.
 	User, System time.Duration
-	// MaxRSS is the largest resident memory of the program or of one of those children, in bytes.
-	// On Linux no value is smaller than this process at the start.
-	MaxRSS int64
+	MaxRSS       int64
 
 	timeout time.Duration // for String
 }
 
-// Run runs the program, and returns when the program and its descendants have ended. The error is a
-// *StartError. If ctx has ended already, nothing is started and the result is Interrupted. Run may
-// be called from many goroutines.
-func Run(ctx context.Context, c Command) (Result, error) {
-	if ctx.Err() != nil {
-		return Result{ExitCode: -1, Interrupted: true}, nil
-	}
-	files, err := openStreams(c)
-	defer closeAll(files)
-	if err != nil {
-		return Result{}, startError(c, err)
-	}
-	// Linux sends the parent-death signal when the thread that started the child ends.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	p, err := launch(ctx, c, files)
-	if err != nil {
-		return Result{}, startError(c, err)
-	}
-	return p.wait(), nil
-}
-
-// openStreams opens standard input, output and error. With an error it returns the open ones.
-func openStreams(c Command) (files []*os.File, err error) {
-	for i, path := range []string{"", c.Stdout, c.Stderr} {
-		var f *os.File
-		const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW
-		switch {
-		case path == "":
-			f, err = os.OpenFile(os.DevNull, os.O_RDWR, 0)
-		case i == 2 && path == c.Stdout:
-			f = files[1]
-		default:
-			f, err = os.OpenFile(path, flags, 0o666)
-		}
-		if err != nil {
-			return files, err
-		}
-		files = append(files, f)
-	}
-	return files, nil
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close() // a second Close of the same file does nothing
-	}
-}
-
-// environment returns the program's environment. The mark replaces any earlier one: a batch that
-// runs inside a target must not kill processes of the outer batch.
-func environment(c Command, mark string) []string {
-	has := func(name string) func(string) bool {
-		return func(e string) bool { return strings.HasPrefix(e, name+"=") }
-	}
-	out := append(slices.DeleteFunc(slices.Clone(c.Env), has(markName)), mark)
-	dir, err := filepath.Abs(c.Dir)
-	if err == nil && c.Dir != "" && !slices.ContainsFunc(out, has("TMPDIR")) {
-		out = append(out, "TMPDIR="+dir)
-	}
-	return out
-}
-
-func newResult(status syscall.WaitStatus, usage syscall.Rusage) Result {
-	r := Result{
-		ExitCode: status.ExitStatus(), // -1 after a signal
-		User:     time.Duration(usage.Utime.Nano()),
-		System:   time.Duration(usage.Stime.Nano()),
-		MaxRSS:   int64(usage.Maxrss) * maxrssUnit,
-	}
-	if s := status.Signal(); status.Signaled() { // a real-time signal has no name
-		r.Signal = cmp.Or(strings.TrimPrefix(unix.SignalName(s), "SIG"), strconv.Itoa(int(s)))
-	}
-	return r
-}
-
-// setCause notes why this package ended the program. Another's time may be over: that interrupts.
-func (r *Result) setCause(cause error, timeout time.Duration) {
-	r.timeout = timeout
-	r.TimedOut, r.TooLarge = cause == errTimeout && timeout > 0, cause == errTooLarge
-	r.Interrupted = cause != nil && !r.TimedOut && !r.TooLarge
-}
-
 // OK says that the program ended by itself, in time and with exit code 0.
 func (r Result) OK() bool {
-	return r.ExitCode == 0 && r.Signal == "" && !r.TimedOut && !r.Interrupted && !r.TooLarge
+	return r.ExitCode == 0 && !r.TimedOut && !r.Interrupted && !r.TooLarge
 }
-
-const lessMemory = ": run fewer jobs at once, or on a machine with more"
 
 // String says how the program ended, to follow its name: "ended with exit code 3".
 func (r Result) String() string {
@@ -171,14 +86,282 @@ func (r Result) String() string {
 		return "was interrupted"
 	case r.TooLarge:
 		return "wrote more than it may to its folder, and was ended"
-	case r.OutOfMemory:
-		return "was killed by the system, because memory ran out" + lessMemory
 	case r.Signal == "KILL":
-		return "was killed by signal KILL, probably because memory ran out" + lessMemory
+		return "was killed by signal KILL, probably because memory ran out: " +
+			"run fewer jobs at once, or on a machine with more"
 	case r.Signal != "":
 		return "was killed by signal " + r.Signal
 	case r.ExitCode != 0:
 		return fmt.Sprintf("ended with exit code %d", r.ExitCode)
 	}
 	return "ended well"
+}
+
+// Run returns when the program and its descendants have ended. If ctx ends before, nothing is
+// started and the result is Interrupted. Run may be called from many goroutines.
+func Run(ctx context.Context, c Command) (Result, error) {
+	p, err := start(ctx, c, func(*exec.Cmd) error { return nil })
+	switch {
+	case err == nil:
+		return p.wait(), nil
+	case ctx.Err() != nil:
+		return Result{ExitCode: -1, Interrupted: true}, nil
+	}
+	return Result{}, err
+}
+
+// program is a program that was started.
+type program struct {
+	cmd     *exec.Cmd
+	mark    string
+	limits  func() Result // ends the watching
+	stopped bool          // by this package
+}
+
+// start starts a program as the leader of a new process group. attach may change its streams.
+func start(ctx context.Context, c Command, attach func(*exec.Cmd) error) (*program, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	stdout, err := create(c.Stdout)
+	if err != nil {
+		return nil, startError(c, err)
+	}
+	defer stdout.Close()
+	stderr := stdout
+	if c.Stderr != c.Stdout {
+		if stderr, err = create(c.Stderr); err != nil {
+			return nil, startError(c, err)
+		}
+		defer stderr.Close()
+	}
+	running, cancel := context.WithCancel(ctx)
+	p := &program{cmd: exec.CommandContext(running, c.Path, c.Args...)}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = c.Dir, stdout, stderr
+	p.cmd.Env = append([]string{"TMPDIR=" + c.Dir}, c.Env...) // the last of a name counts
+	p.cmd.SysProcAttr, p.cmd.Cancel, p.cmd.WaitDelay = attributes(), p.stop, stopGrace
+	err = attach(p.cmd)
+	if err == nil {
+		err = shared.fork(p)
+	}
+	if err != nil {
+		cancel()
+		return nil, startError(c, err)
+	}
+	watched, limits := c.Watch(ctx)
+	context.AfterFunc(watched, cancel)
+	p.limits = limits
+	return p, nil
+}
+
+func create(path string) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW
+	return os.OpenFile(cmp.Or(path, os.DevNull), flags, 0o666)
+}
+
+// stop ends the group, unless the program has ended in time and this process sees it late, because
+// it was stopped (Ctrl-Z).
+func (p *program) stop() error {
+	if exited(p.cmd.Process.Pid) {
+		return os.ErrProcessDone
+	}
+	p.stopped = true
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
+	return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGCONT) // else a stopped one would not see it
+}
+
+// wait returns when the program and its descendants have ended.
+func (p *program) wait() (r Result) {
+	_ = p.cmd.Wait() // its state says the same
+	if r = p.limits(); !p.stopped {
+		r = Result{}
+	}
+	shared.clean(p)
+	state := p.cmd.ProcessState
+	r.ExitCode, r.User, r.System = state.ExitCode(), state.UserTime(), state.SystemTime()
+	r.MaxRSS = int64(state.SysUsage().(*syscall.Rusage).Maxrss) * maxrssUnit
+	if status := state.Sys().(syscall.WaitStatus); status.Signaled() {
+		r.Signal = strings.TrimPrefix(unix.SignalName(status.Signal()), "SIG")
+	}
+	if r.ExitCode == 128+int(syscall.SIGKILL) && !p.stopped { // of a shell, whose child was killed
+		r.ExitCode, r.Signal = -1, "KILL"
+	}
+	return r
+}
+
+// Watch returns a context that ends at the limits of c: Timeout, MaxBytes and MaxFiles. Everything
+// in Dir counts, folders included, every 0.2 seconds. Links are not followed. stop must be called:
+// it ends the context, and says by TimedOut, TooLarge and Interrupted why it had ended before.
+func (c Command) Watch(ctx context.Context) (watched context.Context, stop func() Result) {
+	late, large := errors.New("the time is over"), errors.New("the folder holds too much")
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		var clock, measure <-chan time.Time
+		if c.Timeout > 0 {
+			clock = time.After(c.Timeout)
+		}
+		if c.MaxBytes > 0 || c.MaxFiles > 0 {
+			measure = time.Tick(200 * time.Millisecond)
+		}
+		for ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-clock:
+				cancel(late)
+			case <-measure:
+				if c.tooLarge() {
+					cancel(large)
+				}
+			}
+		}
+	}()
+	return ctx, func() Result {
+		defer cancel(nil)
+		cause := context.Cause(ctx) // that of an outer Watch is another error
+		return Result{TimedOut: cause == late, TooLarge: cause == large, timeout: c.Timeout,
+			Interrupted: cause != nil && cause != late && cause != large}
+	}
+}
+
+// tooLarge adds up apparent sizes until a limit is passed. What vanishes meanwhile does not count.
+func (c Command) tooLarge() (over bool) {
+	bytes, files := int64(0), -1 // Dir itself does not count
+	_ = filepath.WalkDir(c.Dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		files++
+		if info, err := e.Info(); err == nil && !e.IsDir() {
+			bytes += info.Size()
+		}
+		if over = c.MaxBytes > 0 && bytes > c.MaxBytes || c.MaxFiles > 0 && files > c.MaxFiles; over {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return over
+}
+
+// Worker is a program that stays, as Python with RDKit takes a second to start. It reads requests
+// from its standard input and writes replies to its standard output, each a line of JSON, one reply
+// to a request. One goroutine at a time may use a worker.
+type Worker struct {
+	name   string
+	in     io.WriteCloser
+	out    *bufio.Reader
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when result is set
+	result Result
+}
+
+const maxReply = 1 << 20 // bytes
+
+// StartWorker starts a program as a worker. Its Stdout is not used; its limits and its TMPDIR are
+// for the worker's whole life. The errors are those of Run, or the cause of the end of ctx.
+func StartWorker(ctx context.Context, c Command) (*Worker, error) {
+	w := &Worker{name: filepath.Base(c.Path), ended: make(chan struct{})}
+	ctx, w.cancel = context.WithCancel(ctx)
+	p, err := start(ctx, c, func(cmd *exec.Cmd) error {
+		cmd.Stdout = nil
+		in, errIn := cmd.StdinPipe()
+		out, errOut := cmd.StdoutPipe()
+		w.in, w.out = in, bufio.NewReaderSize(out, maxReply)
+		return cmp.Or(errIn, errOut)
+	})
+	if err != nil {
+		w.cancel()
+		return nil, err
+	}
+	go func() {
+		w.result = p.wait()
+		close(w.ended)
+	}()
+	return w, nil
+}
+
+// Call sends a request and waits for the reply within the limits of c, see Watch. With an error the
+// worker has ended, and Result says which limit it passed, if any. If ctx ended, Result is
+// Interrupted, and the error is the cause of that end.
+func (w *Worker) Call(ctx context.Context, c Command, request, reply any) (Result, error) {
+	watched, limits := c.Watch(ctx)
+	defer limits()
+	replies := make(chan []byte, 1)
+	go func() {
+		_ = json.NewEncoder(w.in).Encode(request) // a worker that can't be written to gives no reply
+		if text, err := w.out.ReadSlice('\n'); err == nil {
+			replies <- text
+		}
+		close(replies)
+	}()
+	var text []byte
+	select {
+	case text = <-replies:
+	case <-watched.Done():
+	}
+	if json.Unmarshal(text, reply) == nil {
+		return Result{}, nil
+	}
+	if watched.Err() != nil {
+		w.cancel()
+	}
+	w.Close()
+	switch r := limits(); {
+	case r.Interrupted:
+		return r, context.Cause(ctx)
+	case !r.OK():
+		return r, fmt.Errorf("%s %s", w.name, r)
+	case w.result.OK() || w.result.Interrupted: // because of its reply
+		return r, fmt.Errorf("%s gave no reply that can be read", w.name)
+	default:
+		return r, fmt.Errorf("%s %s", w.name, w.result)
+	}
+}
+
+// Close has the worker end by itself, and ends it after a second. It may be called again.
+func (w *Worker) Close() {
+	w.in.Close()
+	defer time.AfterFunc(time.Second, w.cancel).Stop()
+	<-w.ended
+	w.cancel()
+}
+
+// StartError says why a program could not be executed, with the way out.
+type StartError struct {
+	Mine bool // another command line would start
+	error
+}
+
+// waysOut says what to do about an error of the execution. 0 is one that the system has not seen.
+var waysOut = map[syscall.Errno]string{
+	syscall.ENOENT:  "install it again, or what its #! line names",
+	syscall.EACCES:  "make it executable (chmod +x), on a disk that is not mounted noexec",
+	syscall.ENOEXEC: "it is neither a program for this machine nor a script with a #! line",
+	syscall.E2BIG:   "write words of the command to a file",
+	syscall.EINVAL:  "a word has a zero byte",
+	0:               "a word of the environment has a zero byte",
+	syscall.EAGAIN:  "raise the limit of processes (ulimit -u), or run fewer jobs at once",
+}
+
+// startError explains why a program could not be started.
+func startError(c Command, err error) error {
+	errno, _ := errors.AsType[syscall.Errno](err)
+	failed, ofFile := errors.AsType[*fs.PathError](err)
+	way := waysOut[errno]
+	if way == "" || ofFile && failed.Op != "fork/exec" {
+		return fmt.Errorf("%s: cannot be started: %w", c.Path, err)
+	}
+	if ofFile {
+		err = failed.Err // without the path
+	}
+	mine := errno == 0 || errno == syscall.E2BIG || errno == syscall.EINVAL
+	return &StartError{mine, fmt.Errorf("%s: cannot be started: %w; %s", c.Path, err, way)}
+}
+
+// Find returns the absolute path of a program: of an absolute path, or of a name on PATH. It is ""
+// if there is no such program that may be run.
+func Find(name string) string {
+	if path, err := exec.LookPath(name); err == nil && filepath.IsAbs(path) {
+		return path
+	}
+	return ""
 }

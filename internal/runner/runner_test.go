@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +60,7 @@ func TestRunEndings(t *testing.T) {
 	}{
 		{"well", "exit 0", nil, Result{}, "ended well"},
 		{"exit code", "exit 3", nil, Result{ExitCode: 3}, "ended with exit code 3"},
+		{"killed below a shell", "(kill -KILL $(exec sh -c 'echo $PPID'))", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL, probably because memory ran out: run fewer jobs at once, or on a machine with more"},
 		{"killed", "kill -KILL $$", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL, probably because memory ran out: run fewer jobs at once, or on a machine with more"},
 		{"crashed", "kill -SEGV $$", nil, Result{ExitCode: -1, Signal: "SEGV"}, "was killed by signal SEGV"},
 		{"timeout", "sleep 100", func(c *Command) { c.Timeout = 50 * time.Millisecond },
@@ -178,10 +178,6 @@ func TestRunErrors(t *testing.T) {
 			plain + ": cannot be started: permission denied; make it executable (chmod +x), on a disk that is not mounted noexec"},
 		{"no program", Command{Path: garbage}, false,
 			garbage + ": cannot be started: exec format error; it is neither a program for this machine nor a script with a #! line"},
-		{"no folder", Command{Path: "/bin/sh", Dir: dir + "/no"}, true,
-			"/bin/sh: cannot be started: its working folder " + dir + "/no is not there"},
-		{"a file as folder", Command{Path: "/bin/sh", Dir: plain}, true,
-			"/bin/sh: cannot be started: its working folder " + plain + " is not there"},
 		{"no place for output", Command{Path: "/bin/sh", Stdout: dir + "/no/out"}, false,
 			"/bin/sh: cannot be started: open " + dir + "/no/out: no such file or directory"},
 		{"a link for output", Command{Path: "/bin/sh", Stderr: link}, false,
@@ -190,12 +186,15 @@ func TestRunErrors(t *testing.T) {
 			"/bin/sh: cannot be started: argument list too long; write words of the command to a file"},
 		{"zero byte", Command{Path: "/bin/sh", Args: []string{"a\x00b"}}, true,
 			"/bin/sh: cannot be started: invalid argument; a word has a zero byte"},
+		{"zero byte in the environment", Command{Path: "/bin/sh", Env: []string{"A=a\x00b"}}, true,
+			"/bin/sh: cannot be started: exec: environment variable contains NUL; a word of the environment has a zero byte"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r, err := Run(context.Background(), tt.command)
 			var start *StartError
-			if !errors.As(err, &start) || err.Error() != tt.want || start.Mine != tt.mine || start.Path != tt.command.Path {
+			mine := errors.As(err, &start) && start.Mine
+			if err == nil || err.Error() != tt.want || mine != tt.mine {
 				t.Errorf("got %+v, %v\nwant %s", r, err, tt.want)
 			}
 		})
@@ -221,8 +220,7 @@ func TestRunOnExhaustedMachine(t *testing.T) {
 		}
 		for _, err := range []error{err, errWorker} {
 			var start *StartError
-			if err != nil && (!errors.As(err, &start) || start.Mine || !errors.Is(err, syscall.EMFILE) ||
-				!strings.Contains(err.Error(), "ulimit -n")) {
+			if err != nil && (errors.As(err, &start) || !errors.Is(err, syscall.EMFILE)) {
 				t.Errorf("%d files: %v", few.Cur, err)
 			}
 		}
@@ -260,7 +258,7 @@ func TestWatch(t *testing.T) {
 		ctx, stop := Command{Dir: dir, MaxBytes: tt.bytes, MaxFiles: tt.files}.Watch(t.Context())
 		select {
 		case <-ctx.Done():
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(500 * time.Millisecond):
 		}
 		if got := stop().TooLarge; got != tt.want || ctx.Err() == nil {
 			t.Errorf("%+v: %v", tt, got)
@@ -269,27 +267,8 @@ func TestWatch(t *testing.T) {
 	parent, cancel := context.WithCancel(t.Context())
 	_, stop := Command{Dir: dir, MaxBytes: 1}.Watch(parent)
 	cancel()
-	if time.Sleep(200 * time.Millisecond); stop().TooLarge {
+	if time.Sleep(300 * time.Millisecond); stop().TooLarge {
 		t.Error("too large after the end of the context")
-	}
-}
-
-// A script that was just written is "text busy" while some other goroutine's child still has it open.
-func TestRunFreshScripts(t *testing.T) {
-	for i := range 4 {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			t.Parallel()
-			for range 25 {
-				c := sh(t, "")
-				c.Path, c.Args = filepath.Join(c.Dir, "script"), nil
-				if err := os.WriteFile(c.Path, []byte("#!/bin/sh\nexit 0\n"), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if r := mustRun(t, context.Background(), c); !r.OK() {
-					t.Error(r)
-				}
-			}
-		})
 	}
 }
 

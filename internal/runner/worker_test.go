@@ -94,7 +94,7 @@ func TestWorkerInterrupted(t *testing.T) {
 func TestWorkerNotStarted(t *testing.T) {
 	var start *StartError
 	_, err := StartWorker(t.Context(), Command{Path: "/no/such/program"})
-	if !errors.As(err, &start) || start.Path != "/no/such/program" || start.Mine {
+	if !errors.As(err, &start) || start.Mine {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -115,7 +115,7 @@ func FuzzReply(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &Worker{name: "python3", in: in, lines: bufio.NewReaderSize(bytes.NewReader(data), maxReply),
+		w := &Worker{name: "python3", in: in, out: bufio.NewReaderSize(bytes.NewReader(data), maxReply),
 			cancel: func() {}, ended: make(chan struct{})}
 		close(w.ended)
 		var got, want struct {
