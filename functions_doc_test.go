@@ -17,9 +17,10 @@ var update = flag.Bool("update", false, "write docs/functions.md anew")
 func TestFunctionsDoc(t *testing.T) {
 	var more []pipeline.Function
 	for _, f := range stages.Functions() {
-		more = append(more, pipeline.Function{Name: f.Name, Description: f.Description, Example: f.Example, Fn: f.Fn, Version: f.Version})
+		more = append(more, pipeline.Function{Name: f.Name, Description: f.Description, Example: f.Example,
+			Fn: f.Fn, Version: f.Version, Params: f.Params})
 	}
-	o := pipeline.Options{Functions: more}
+	o := pipeline.Options{Functions: more, Export: stages.Export{}}
 	for _, b := range stages.Builtins() {
 		o.Builtins = append(o.Builtins, b.Name)
 	}
@@ -57,7 +58,8 @@ alternative. Numbers that reach a text or a function are rounded to doubles, so 
 	table := func(docs []pipeline.Doc) {
 		b.WriteString("\n| function | what it gives | example |\n|---|---|---|\n")
 		for _, d := range docs {
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", d.Name, prose(d.Description), example(d.Example))
+			call := prose(d.Name + "(" + strings.Join(d.Params, ", ") + ")")
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", call, prose(d.Description), example(d.Example))
 		}
 	}
 	table(standard)

@@ -28,7 +28,7 @@ func TestAlarms(t *testing.T) {
 		`max_failures = "0%"`:      "above 0% and at most 100%",
 		`max_invalid = "101%"`:     "max_invalid must be a percentage",
 		`max_invalid = "NaN%"`:     "max_invalid must be a percentage",
-		`max_invalid = null`:       "max_invalid must be a text",
+		`max_invalid = null`:       "max_invalid must be a percentage",
 		`when_exceeded = "panic"`:  `when_exceeded must be "warn" or "stop"`,
 		`max_failures = mol.smile`: "max_failures",
 	} {

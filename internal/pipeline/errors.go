@@ -11,8 +11,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
 )
 
@@ -24,6 +22,9 @@ type Errors struct {
 }
 
 func (e *Errors) Error() string {
+	if !slices.ContainsFunc(e.diags, func(d *hcl.Diagnostic) bool { return d.Subject != nil }) {
+		return "the settings have a mistake"
+	}
 	if len(e.diags) == 1 {
 		return fmt.Sprintf("%s has a mistake: %s", e.path, e.diags[0].Summary)
 	}
@@ -53,11 +54,13 @@ func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 		}
 		return d.Subject.Filename, d.Subject.Start.Byte
 	}
-	diags = slices.DeleteFunc(diags, func(d *hcl.Diagnostic) bool { return d.Severity != hcl.DiagError })
+	diags = slices.DeleteFunc(diags,
+		func(d *hcl.Diagnostic) bool { return d.Severity != hcl.DiagError })
 	slices.SortStableFunc(diags, func(a, b *hcl.Diagnostic) int {
 		fa, pa := at(a)
 		fb, pb := at(b)
-		return cmp.Or(strings.Compare(fa, fb), pa-pb, strings.Compare(a.Summary, b.Summary), strings.Compare(a.Detail, b.Detail))
+		return cmp.Or(strings.Compare(fa, fb), pa-pb, strings.Compare(a.Summary, b.Summary),
+			strings.Compare(a.Detail, b.Detail))
 	})
 	diags = slices.CompactFunc(diags, func(a, b *hcl.Diagnostic) bool {
 		fa, pa := at(a)
@@ -65,8 +68,9 @@ func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 		return fa == fb && pa == pb && a.Summary == b.Summary && a.Detail == b.Detail
 	})
 	if more := len(diags) - maxMistakes; more > 0 {
-		diags = append(diags[:maxMistakes:maxMistakes], &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Too many mistakes",
-			Detail: fmt.Sprintf("There are %d more; correct these first.", more)})
+		diags = append(diags[:maxMistakes:maxMistakes], &hcl.Diagnostic{Severity: hcl.DiagError,
+			Summary: "Too many mistakes",
+			Detail:  fmt.Sprintf("There are %d more; correct these first.", more)})
 	}
 	return diags
 }
@@ -75,7 +79,18 @@ func wrong(rng hcl.Range, summary, detail string) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &rng}
 }
 
-// sentence makes an error's text one of the sentences of a mistake's detail. It leaves names of attributes and files as they are written.
+func wrongf(rng hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
+	return wrong(rng, summary, fmt.Sprintf(format, args...))
+}
+
+// nowheref is a mistake that is not in a file.
+func nowheref(summary, format string, args ...any) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary,
+		Detail: fmt.Sprintf(format, args...)}
+}
+
+// sentence makes an error's text one of the sentences of a mistake's detail. It leaves names of
+// attributes and files as they are written.
 func sentence(text string) string {
 	first, _, _ := strings.Cut(text, " ")
 	if slices.Contains([]string{"a", "the", "this", "every", "word"}, first) {
@@ -96,8 +111,10 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 		if words, ok := plainWords[d.Summary]; ok {
 			d.Summary = words
 		}
-		if strings.HasSuffix(d.Detail, ": argument must not be null.") && d.Summary == "Operation failed" {
-			d.Summary, d.Detail = "Missing value", "One side of this operation has no value (null): "+emptyHint+"."
+		if strings.HasSuffix(d.Detail, ": argument must not be null.") &&
+			d.Summary == "Operation failed" {
+			d.Summary, d.Detail = "Missing value",
+				"One side of this operation has no value (null): "+emptyHint+"."
 		}
 		call, ok := d.Extra.(hclsyntax.FunctionCallDiagExtra)
 		if !ok || call.FunctionCallError() == nil {
@@ -133,10 +150,11 @@ var plainWords = map[string]string{
 	"Missing required argument":  "Missing attribute",
 	"Variables not allowed":      "Not a constant",
 	"Function calls not allowed": "Not a constant",
+	"Unsuitable value type":      "Unsuitable value",
 }
 
-// plain turns diagnostics that a molecule's values caused into one error: what a function said, as it said it; else
-// with the place in the file.
+// plain turns diagnostics that a molecule's values caused into one error: what a function said, as
+// it said it; else with the place in the file.
 func (p *Pipeline) plain(diags hcl.Diagnostics) error {
 	for _, d := range soften(diags) {
 		if d.Severity != hcl.DiagError {
@@ -161,8 +179,8 @@ func (p *Pipeline) plain(diags hcl.Diagnostics) error {
 	return nil
 }
 
-// EvalError is a mistake in an expression that a molecule's values brought to light. What a function
-// says of a program's output is none.
+// EvalError is a mistake in an expression that a molecule's values brought to light. What a
+// function says of a program's output is none.
 type EvalError struct {
 	Path string
 	Line int
@@ -174,35 +192,4 @@ func (e *EvalError) Unwrap() error { return e.Err }
 
 func (p *Pipeline) at(e hcl.Expression, err error) error {
 	return &EvalError{p.Path, e.Range().Start.Line, err}
-}
-
-// convertTo is convert.Convert with an error in the user's words.
-func convertTo(v cty.Value, want cty.Type) (cty.Value, error) {
-	c, err := convert.Convert(v, want)
-	if err != nil {
-		if v.Type() == cty.String && want.IsPrimitiveType() && v.IsKnown() {
-			return v, fmt.Errorf("%s is needed here, not %q", aType(want), v.AsString())
-		}
-		return v, fmt.Errorf("%s is needed here, not %s", aType(want), aType(v.Type()))
-	}
-	return c, nil
-}
-
-// aType names a type in a sentence.
-func aType(t cty.Type) string {
-	switch {
-	case t == cty.String:
-		return "a text"
-	case t == cty.Number:
-		return "a number"
-	case t == cty.Bool:
-		return "true or false"
-	case t.IsCollectionType() && !t.IsMapType() && t.ElementType().IsPrimitiveType():
-		return "a list of " + map[cty.Type]string{cty.String: "texts", cty.Number: "numbers", cty.Bool: "true and false"}[t.ElementType()]
-	case t.IsListType(), t.IsTupleType(), t.IsSetType():
-		return "a list"
-	case t.IsObjectType(), t.IsMapType():
-		return "an object"
-	}
-	return "a " + t.FriendlyName()
 }

@@ -1,155 +1,199 @@
 package pipeline
 
 import (
+	_ "embed"
+	"encoding/csv"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
+	"strings"
+	"syscall"
 
+	"github.com/hashicorp/hcl/v2/ext/tryfunc"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
+	"github.com/zclconf/go-cty/cty/gocty"
 )
 
-// Function is a Go function that expressions may call by name. Fn takes and gives strings, numbers, booleans,
-// slices and structs (see typeOf), and may give an error as its last result: that error's text is what the user
-// reads.
+// Function is a Go function that expressions may call by name. Fn takes and gives what gocty knows:
+// strings, numbers, booleans, slices, structs by their cty tags, pointers for what may be null. It
+// may give an error as its last result: that error's text is what the user reads.
 type Function struct {
 	Name, Description, Example string
 	Fn                         any
-	Version                    int // bumped when the same bytes give another result: values are then read again
+	// bumped when the same bytes give another result: values are then read again
+	Version int
+	Params  []string // names of its parameters, with their units
 }
 
 // Doc describes a function to the user.
-type Doc struct{ Name, Description, Example string }
-
-type standard struct {
-	Doc
-	fn function.Function
+type Doc struct {
+	Name, Description, Example string
+	Params                     []string
 }
 
-// standardFunctions are the functions of every pipeline, in the order of the reference: go-cty's by their usual names, then ours.
-func standardFunctions() []standard {
-	s := func(name, description, example string, fn function.Function) standard {
-		return standard{Doc{name, description, example}, fn}
-	}
-	return []standard{
-		s("abs", "The absolute value of a number.", "abs(-3) is 3", stdlib.AbsoluteFunc),
-		s("ceil", "The smallest whole number that is not less.", "ceil(1.2) is 2", stdlib.CeilFunc),
-		s("floor", "The greatest whole number that is not more.", "floor(1.8) is 1", stdlib.FloorFunc),
-		s("max", "The greatest of its arguments.", "max(1, 3, 2) is 3", stdlib.MaxFunc),
-		s("min", "The least of its arguments; a list is expanded with three dots.", "min([3, 1]...) is 1", stdlib.MinFunc),
-		s("pow", "A number raised to a power.", "pow(2, 3) is 8", stdlib.PowFunc),
-		s("log", "The logarithm of a number to a base.", "log(8, 2) is 3", stdlib.LogFunc),
-		s("signum", "-1, 0 or 1, by the sign of a number.", "signum(-5) is -1", stdlib.SignumFunc),
-		s("round", "A number rounded to so many decimals.", "round(2.34567, 2) is 2.35", roundFunc),
-		s("sum", "The sum of a list of numbers.", "sum([1, 2, 3]) is 6", sumFunc),
-		s("parseint", "A text read as a whole number in a base.", `parseint("ff", 16) is 255`, stdlib.ParseIntFunc),
-		s("format", "A text made as by printf.", `format("%.2f", 1.5) is "1.50"`, stdlib.FormatFunc),
-		s("formatlist", "format over the elements of lists.", `formatlist("c%d", [1, 2]) is ["c1", "c2"]`, stdlib.FormatListFunc),
-		s("join", "The elements of a list of texts with a separator between them.", `join(" ", ["a", "b"]) is "a b"`, stdlib.JoinFunc),
-		s("split", "A text cut at a separator.", `split(",", "a,b") is ["a", "b"]`, stdlib.SplitFunc),
-		s("lower", "A text in lower case.", `lower("AB") is "ab"`, stdlib.LowerFunc),
-		s("upper", "A text in upper case.", `upper("ab") is "AB"`, stdlib.UpperFunc),
-		s("title", "A text with each word's first letter in upper case.", `title("ab") is "Ab"`, stdlib.TitleFunc),
-		s("trim", "A text without the given characters at its ends.", `trim("--a-", "-") is "a"`, stdlib.TrimFunc),
-		s("trimprefix", "A text without a prefix.", `trimprefix("mol_1", "mol_") is "1"`, stdlib.TrimPrefixFunc),
-		s("trimsuffix", "A text without a suffix.", `trimsuffix("a.xyz", ".xyz") is "a"`, stdlib.TrimSuffixFunc),
-		s("trimspace", "A text without white space at its ends.", `trimspace(" a ") is "a"`, stdlib.TrimSpaceFunc),
-		s("chomp", "A text without line breaks at its end.", `chomp("a\n") is "a"`, stdlib.ChompFunc),
-		s("indent", "A text whose lines after the first are indented.", `indent(2, "a\nb") is "a\n  b"`, stdlib.IndentFunc),
-		s("replace", "A text with every occurrence of another replaced.", `replace("a-b", "-", "_") is "a_b"`, stdlib.ReplaceFunc),
-		s("substr", "A part of a text: offset and length.", `substr("PM7", 0, 2) is "PM"`, stdlib.SubstrFunc),
-		s("strlen", "The number of characters of a text.", `strlen("PM7") is 3`, stdlib.StrlenFunc),
-		s("regex", "What a regular expression matches first; its groups, where it has some. No match is an error.", `regex("E= *([-0-9.]+)", "E= -1.5") is ["-1.5"]`, stdlib.RegexFunc),
-		s("regexall", "All matches of a regular expression.", `regexall("[0-9]+", "1 22") is ["1", "22"]`, stdlib.RegexAllFunc),
-		s("length", "The number of elements of a list or an object.", `length(["a", "b"]) is 2`, stdlib.LengthFunc),
-		s("element", "An element of a list; the index wraps around.", `element(["a", "b"], 2) is "a"`, stdlib.ElementFunc),
-		s("first", "At most so many elements from the beginning of a list.", `first(2, [5, 6, 7]) is [5, 6]`, firstFunc),
-		s("slice", "The elements of a list from one index up to another.", `slice([5, 6, 7], 1, 3) is [6, 7]`, stdlib.SliceFunc),
-		s("concat", "Lists joined into one.", `concat([1], [2]) is [1, 2]`, stdlib.ConcatFunc),
-		s("contains", "Whether a list has an element.", `contains(["a"], "a") is true`, stdlib.ContainsFunc),
-		s("distinct", "A list without repeated elements.", `distinct([1, 1]) is [1]`, stdlib.DistinctFunc),
-		s("compact", "A list of texts without empty ones.", `compact(["", "a"]) is ["a"]`, stdlib.CompactFunc),
-		s("flatten", "A list of lists as one list.", `flatten([[1], [2]]) is [1, 2]`, stdlib.FlattenFunc),
-		s("reverse", "A list backwards.", `reverse([1, 2]) is [2, 1]`, stdlib.ReverseListFunc),
-		s("sort", "A list of texts in order.", `sort(["b", "a"]) is ["a", "b"]`, stdlib.SortFunc),
-		s("range", "A list of numbers.", `range(3) is [0, 1, 2]`, stdlib.RangeFunc),
-		s("keys", "The names in an object.", `keys({ a = 1 }) is ["a"]`, stdlib.KeysFunc),
-		s("values", "The values in an object, by name.", `values({ a = 1 }) is [1]`, stdlib.ValuesFunc),
-		s("lookup", "A value of an object by name, or a default.", `lookup({ a = 1 }, "b", 0) is 0`, stdlib.LookupFunc),
-		s("merge", "Objects joined into one; later ones win.", `merge({ a = 1 }, { b = 2 }) is { a = 1, b = 2 }`, stdlib.MergeFunc),
-		s("zipmap", "An object from a list of names and a list of values.", `zipmap(["a"], [1]) is { a = 1 }`, stdlib.ZipmapFunc),
-		s("coalesce", "The first argument that is not null.", `coalesce(null, 2) is 2`, stdlib.CoalesceFunc),
-		s("jsondecode", "A JSON text as a value.", `jsondecode("[1]") is [1]`, stdlib.JSONDecodeFunc),
-		s("jsonencode", "A value as a JSON text.", `jsonencode([1]) is "[1]"`, stdlib.JSONEncodeFunc),
-		s("csvdecode", "A CSV text as a list of objects.", `csvdecode("a\n1")[0].a is "1"`, stdlib.CSVDecodeFunc),
-		s("tostring", "A value as a text.", `tostring(1.5) is "1.5"`, stdlib.MakeToFunc(cty.String)),
-		s("tonumber", "A text as a number.", `tonumber("1.5") is 1.5`, stdlib.MakeToFunc(cty.Number)),
-		s("tobool", `The text "true" or "false" as a boolean.`, `tobool("true") is true`, stdlib.MakeToFunc(cty.Bool)),
-		s("try", "The first of its arguments that can be evaluated without an error.", `try(tonumber("x"), 0) is 0`, tryFunc),
-		s("can", "Whether its argument can be evaluated without an error.", `can(tonumber("x")) is false`, canFunc),
-		s("status", `What became of a stage: "OK" (or the word given), "FAILED", "NOT_ATTEMPTED".`, `status(stage.search, "SUCCESS")`, statusFunc),
-		s("seconds", "The wall time of a stage in seconds, all its targets together; null where it didn't run.", `seconds(stage.search)`, secondsFunc),
-	}
+// standard are go-cty's functions by their usual names, then ours, but for those that read files.
+var standard = map[string]function.Function{
+	"abs": stdlib.AbsoluteFunc, "ceil": stdlib.CeilFunc, "floor": stdlib.FloorFunc,
+	"max": stdlib.MaxFunc, "min": stdlib.MinFunc, "pow": stdlib.PowFunc, "log": stdlib.LogFunc,
+	"signum": stdlib.SignumFunc, "round": adapt(round, "number", "decimals"), "sum": sumFunc,
+	"parseint": stdlib.ParseIntFunc, "format": stdlib.FormatFunc,
+	"formatlist": stdlib.FormatListFunc, "join": stdlib.JoinFunc, "split": stdlib.SplitFunc,
+	"lower": stdlib.LowerFunc, "upper": stdlib.UpperFunc, "title": stdlib.TitleFunc,
+	"trim": stdlib.TrimFunc, "trimprefix": stdlib.TrimPrefixFunc,
+	"trimsuffix": stdlib.TrimSuffixFunc, "trimspace": stdlib.TrimSpaceFunc,
+	"chomp": stdlib.ChompFunc, "indent": stdlib.IndentFunc, "replace": stdlib.ReplaceFunc,
+	"substr": stdlib.SubstrFunc, "strlen": stdlib.StrlenFunc, "regex": stdlib.RegexFunc,
+	"regexall": stdlib.RegexAllFunc, "length": stdlib.LengthFunc, "element": stdlib.ElementFunc,
+	"step": stepFunc, "first": firstFunc, "slice": stdlib.SliceFunc, "concat": stdlib.ConcatFunc,
+	"contains": stdlib.ContainsFunc, "distinct": stdlib.DistinctFunc,
+	"compact": stdlib.CompactFunc, "flatten": stdlib.FlattenFunc,
+	"reverse": stdlib.ReverseListFunc, "sort": stdlib.SortFunc, "range": stdlib.RangeFunc,
+	"keys": stdlib.KeysFunc, "values": stdlib.ValuesFunc, "lookup": stdlib.LookupFunc,
+	"merge": stdlib.MergeFunc, "zipmap": stdlib.ZipmapFunc, "coalesce": stdlib.CoalesceFunc,
+	"jsonencode": stdlib.JSONEncodeFunc, "csvdecode": stdlib.CSVDecodeFunc,
+	"tostring": stdlib.MakeToFunc(cty.String), "tonumber": stdlib.MakeToFunc(cty.Number),
+	"tobool": stdlib.MakeToFunc(cty.Bool), "try": tryfunc.TryFunc, "can": tryfunc.CanFunc,
+	"status": statusFunc, "seconds": secondsFunc,
+	"jsondecode": jsonFunc("text", func(text string) ([]byte, error) { return []byte(text), nil }),
+	ignoreName:   ignoreFunc,
+	"one_of":     adapt(oneOf, "value", "allowed"),
 }
 
-// Docs lists every function that a pipeline with these additional ones may call, in the order of the reference.
-func Docs(more []Function) []Doc {
-	var out []Doc
-	for _, s := range standardFunctions() {
-		out = append(out, s.Doc)
+//go:embed functions.csv
+var functionsCSV string // name, description and example of each, in the order of the reference
+
+// Docs lists every function that a pipeline with these additional ones may call, in the order of
+// the reference.
+func Docs(more []Function) (out []Doc) {
+	p := &Pipeline{versions: map[string]int{}}
+	p.addFunctions(nil)
+	rows, err := csv.NewReader(strings.NewReader(functionsCSV)).ReadAll()
+	if err != nil {
+		panic(err) // a test reads it
 	}
-	out = append(out, Doc{fileName, fileDescription, fileExample}, Doc{templateName, templateDescription, templateExample},
-		Doc{ignoreName, ignoreDescription, ignoreExample})
+	for _, row := range rows[1:] {
+		d := Doc{Name: row[0], Description: row[1], Example: row[2]}
+		for _, param := range p.functions[d.Name].Params() {
+			d.Params = append(d.Params, param.Name)
+		}
+		if rest := p.functions[d.Name].VarParam(); rest != nil {
+			d.Params = append(d.Params, rest.Name+"...")
+		}
+		out = append(out, d)
+	}
 	for _, f := range more {
-		out = append(out, Doc{f.Name, f.Description, f.Example})
+		out = append(out, Doc{f.Name, f.Description, f.Example, f.Params})
 	}
 	return out
 }
 
-func (p *Pipeline) functionTable(more []Function) map[string]function.Function {
+func (p *Pipeline) addFunctions(more []Function) {
 	table := map[string]function.Function{}
-	for _, s := range standardFunctions() {
-		table[s.Name] = p.guard(s.Name, s.fn)
+	for name, f := range standard {
+		table[name] = p.bounded(name, f)
 	}
-	table[elementName], table[textName] = through(p.countElement), through(asDouble)
-	table[fileName] = p.fileFunc()
+	table[fileName], table[jsonName] = p.fileFunc(), jsonFunc("path", p.read)
 	for _, f := range more {
 		table[f.Name] = adapt(f.Fn)
 		p.versions[f.Name] = f.Version
 	}
-	table[templateName] = p.templateFunc(maps.Clone(table)) // a template calls no templates: that could go round in a circle
-	table[ignoreName] = p.guard(ignoreName, ignoreFunc)
-	return table
+	table[elementName] = p.through(func(v cty.Value) (cty.Value, error) { return v, nil })
+	table[textName] = p.through(asDouble)
+	// A template calls no templates: that could go round in a circle.
+	table[templateName] = p.templateFunc(maps.Clone(table))
+	p.functions = table
 }
 
-// adapt makes a Go function callable from expressions. It panics for a function of a type that expressions can't
-// have, which the first test of such a function shows.
-func adapt(fn any) function.Function {
+// wideVerb is of a text for format that would make a very long one.
+var wideVerb = regexp.MustCompile(`%[^%a-zA-Z]*[0-9]{4}`)
+
+// multiplying are the functions whose result may be as long as the product of their arguments.
+var multiplying = []string{"format", "formatlist", "indent", "join", "replace"}
+
+// bounded is a function that takes numbers as doubles, gives finite ones, ends with the check, and
+// makes no text that would fill the memory at once.
+func (p *Pipeline) bounded(name string, f function.Function) function.Function {
+	if name == "try" || name == "can" {
+		return f // their arguments are expressions
+	}
+	spec := &function.Spec{Params: f.Params(), VarParam: f.VarParam()}
+	for i := range spec.Params {
+		// nothing here marks values; cty would look for marks in each
+		spec.Params[i].AllowMarked = true
+	}
+	prepare := func(args []cty.Value) ([]cty.Value, error) {
+		p.watch.pass()
+		size := 1
+		args = slices.Clone(args)
+		for i, a := range args {
+			var err error
+			if args[i], err = asDouble(a); err != nil {
+				return nil, function.NewArgError(i, err)
+			}
+			if a.Type() == cty.String && a.IsKnown() && !a.IsNull() {
+				size *= max(1, len(a.AsString()))
+			} else if name == "indent" && i == 0 && a.Type() == cty.Number && a.IsKnown() &&
+				!a.IsNull() {
+				size = int(min(toFloat(a), 1e9))
+			}
+			if size > maxCheckBytes {
+				break
+			}
+		}
+		wide := strings.HasPrefix(name, "format") && args[0].IsKnown() &&
+			wideVerb.MatchString(args[0].AsString())
+		if slices.Contains(multiplying, name) && (size > maxCheckBytes || wide) {
+			return nil, errors.New("the text would be too long")
+		}
+		return args, nil
+	}
+	spec.Type = func(args []cty.Value) (cty.Type, error) { // some do their work to find the type
+		args, err := prepare(args)
+		if err != nil {
+			return cty.NilType, err
+		}
+		return f.ReturnTypeForValues(args)
+	}
+	spec.Impl = func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		args, err := prepare(args)
+		if err != nil {
+			return cty.NilVal, err
+		}
+		v, err := f.Call(args)
+		if err == nil && v.Type() == cty.Number && v.IsKnown() && !v.IsNull() && !finite(v) {
+			err = errInfinite
+		}
+		return v, err
+	}
+	return function.New(spec)
+}
+
+// adapt makes a Go function callable from expressions. It panics for a function of a type that
+// expressions can't have, which the first test of such a function shows.
+func adapt(fn any, params ...string) function.Function {
 	v := reflect.ValueOf(fn)
 	t := v.Type()
-	param := func(i int, t reflect.Type) function.Parameter {
-		ct, err := typeOf(t)
+	implied := func(t reflect.Type) cty.Type {
+		ct, err := gocty.ImpliedType(reflect.New(t).Interface())
 		if err != nil {
 			panic(err)
 		}
-		return function.Parameter{Name: fmt.Sprintf("argument %d", i+1), Type: ct, AllowMarked: true, // nothing here marks values; cty would look for marks in each
-			AllowNull: t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface}
+		return ct
 	}
-	spec := &function.Spec{}
-	fixed := t.NumIn()
-	if t.IsVariadic() {
-		fixed--
-		rest := param(fixed, t.In(fixed).Elem())
-		spec.VarParam = &rest
-	}
-	for i := range fixed {
-		spec.Params = append(spec.Params, param(i, t.In(i)))
-	}
-	ret, err := typeOf(t.Out(0))
-	if err != nil {
-		panic(err)
+	spec, ret := &function.Spec{}, implied(t.Out(0))
+	for i := range t.NumIn() {
+		param := function.Parameter{Type: implied(t.In(i)), AllowMarked: true,
+			AllowNull: t.In(i).Kind() == reflect.Pointer}
+		if i < len(params) {
+			param.Name = params[i]
+		}
+		spec.Params = append(spec.Params, param)
 	}
 	spec.Type = function.StaticReturnType(ret)
 	spec.Impl = func(args []cty.Value, _ cty.Type) (cty.Value, error) {
@@ -158,30 +202,100 @@ func adapt(fn any) function.Function {
 		}
 		in := make([]reflect.Value, len(args))
 		for i, a := range args {
-			at := t.In(min(i, t.NumIn()-1))
-			if t.IsVariadic() && i >= fixed {
-				at = at.Elem()
+			into := reflect.New(t.In(i))
+			if err := gocty.FromCtyValue(a, into.Interface()); err != nil {
+				return cty.NilVal, function.NewArgErrorf(i, "%s", strings.Split(err.Error(),
+					", between")[0])
 			}
-			in[i] = reflect.New(at).Elem()
-			if err := intoReflect(a, in[i]); err != nil {
-				return cty.NilVal, function.NewArgError(i, err)
-			}
+			in[i] = into.Elem()
 		}
 		out := v.Call(in)
 		if last := out[len(out)-1]; len(out) > 1 && !last.IsNil() {
 			return cty.NilVal, &callError{last.Interface().(error)}
 		}
-		return fromReflect(out[0]), nil
+		result, err := gocty.ToCtyValue(out[0].Interface(), ret)
+		if err != nil {
+			return cty.NilVal, &callError{err}
+		}
+		return result, nil
 	}
 	return function.New(spec)
 }
 
-// allKnown tells whether nothing in the arguments is unknown, as things are while the file is checked.
+// allKnown tells whether nothing in the arguments is unknown, as things are while the file is
+// checked.
 func allKnown(args []cty.Value) bool {
 	return !slices.ContainsFunc(args, func(v cty.Value) bool { return !v.IsWhollyKnown() })
 }
 
-// callError is an error that one of the handed-in functions gave, to tell it from an expression's own mistakes.
+// callError is an error that one of the handed-in functions gave, to tell it from an expression's
+// own mistakes.
 type callError struct{ error }
 
 func (e *callError) Unwrap() error { return e.error }
+
+// call is a call of a function with texts alone. A text that names a file stands for the file as it
+// is: a folder that is renamed keeps it.
+type call struct {
+	function string
+	args     [2]string
+}
+
+// answer is what a call gave.
+type answer struct {
+	value cty.Value
+	err   error
+}
+
+// remember makes the molecule's expressions call each function that takes texts alone, most of
+// which read a file, once for each file, however often they name it.
+func (m *Molecule) remember() {
+	m.answers, m.functions = map[call]answer{}, maps.Clone(m.p.functions)
+	reads := []string{fileName, jsonName, "jsondecode"}
+	for name := range m.p.versions {
+		reads = append(reads, name)
+	}
+	for _, name := range reads {
+		f := m.p.functions[name]
+		text := func(p function.Parameter) bool { return p.Type == cty.String }
+		if n := len(f.Params()); n > len(call{}.args) || !allValid(text)(f.Params()) ||
+			f.VarParam() != nil {
+			continue
+		}
+		m.functions[name] = function.New(&function.Spec{
+			Params: f.Params(),
+			Type: func(args []cty.Value) (cty.Type, error) {
+				v, err := m.answer(name, f, args)
+				return v.Type(), err
+			},
+			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+				return m.answer(name, f,
+					args)
+			},
+		})
+	}
+}
+
+func (m *Molecule) answer(name string, f function.Function, args []cty.Value) (cty.Value, error) {
+	c := call{function: name}
+	for i, a := range args {
+		if !a.IsKnown() || a.IsNull() {
+			return f.Call(args)
+		}
+		c.args[i] = a.AsString()
+		if info, err := os.Stat(c.args[i]); err == nil {
+			if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+				c.args[i] = fmt.Sprintf("%d %d %d %v", sys.Dev, sys.Ino, info.Size(),
+					info.ModTime())
+			}
+		}
+	}
+	known, ok := m.answers[c]
+	if !ok {
+		known.value, known.err = f.Call(args)
+		if known.err == nil { // an error names its file
+			m.answers[c] = known
+		}
+	}
+	return known.value, known.err
+}

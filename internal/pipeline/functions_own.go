@@ -1,28 +1,27 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/ext/customdecode"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
 
 	"grimperium/internal/packed"
 )
 
+// Names of functions that other code knows.
 const (
-	fileName            = "file"
-	fileDescription     = "The text of a file: an output, or a file beside pipeline.hcl (its content then decides, too, what is stale)."
-	fileExample         = `file(output.log)`
-	templateName        = "templatefile"
-	templateDescription = "The text of a file beside pipeline.hcl with its ${...} filled in from an object."
-	templateExample     = `templatefile("stages/deck.tmpl", { charge = mol.charge })`
+	fileName, jsonName, templateName, ignoreName = "file", "json", "templatefile", "ignore_changes"
 )
 
 func (p *Pipeline) fileFunc() function.Function {
@@ -36,19 +35,45 @@ func (p *Pipeline) fileFunc() function.Function {
 	})
 }
 
-// read gives the content of a file that an expression names, and notes it where it is the user's own (not an
-// artefact), because the pipeline then depends on it.
+// jsonFunc decodes the JSON text that its argument is, or names.
+func jsonFunc(param string, text func(string) ([]byte, error)) function.Function {
+	decode := func(args []cty.Value) (cty.Value, error) {
+		data, err := text(args[0].AsString())
+		if err == nil && !json.Valid(data) { // which bounds the depth, too
+			err = &callError{fmt.Errorf("%.60q is not JSON", args[0].AsString())}
+		}
+		if err != nil {
+			return cty.DynamicVal, err
+		}
+		return stdlib.JSONDecode(cty.StringVal(string(data)))
+	}
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: param, Type: cty.String}},
+		Type: func(args []cty.Value) (cty.Type, error) {
+			if !args[0].IsKnown() {
+				return cty.DynamicPseudoType, nil
+			}
+			v, err := decode(args)
+			return v.Type(), err
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return decode(args) },
+	})
+}
+
+// read gives the content of a file that an expression names, and notes it where it is the user's
+// own (not an artefact), because the pipeline then depends on it.
 func (p *Pipeline) read(name string) ([]byte, error) {
 	path := p.rooted(name)
 	own := !filepath.IsAbs(name)
-	if own && p.checking {
+	if own && p.watch != nil {
 		p.reads = append(p.reads, path)
 	}
 	if data, ok := p.sources[path]; ok {
 		return data, nil // as it was when the pipeline was checked: a batch sees one version of it
 	}
-	if own && !p.checking {
-		return nil, &callError{fmt.Errorf("%s: the name depends on the molecule, so that a change of the file would go unseen; name the file itself", name)}
+	if own && p.watch == nil {
+		return nil, &callError{fmt.Errorf("%s: the name depends on the molecule, so that a change "+
+			"of the file would go unseen; name the file itself", name)}
 	}
 	read := readBounded
 	if !own && packed.Stored(path) != path {
@@ -67,26 +92,25 @@ func (p *Pipeline) read(name string) ([]byte, error) {
 	return data, nil
 }
 
-var roundFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "number", Type: cty.Number}, {Name: "decimals", Type: cty.Number}},
-	Type:   function.StaticReturnType(cty.Number),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		d := toFloat(args[1])
-		if d < 0 || d > 15 || d != float64(int(d)) {
-			return cty.NilVal, function.NewArgErrorf(1, "must be a whole number from 0 to 15")
-		}
-		return cty.ParseNumberVal(strings.TrimPrefix(args[0].AsBigFloat().Text('f', int(d)), "+"))
-	},
-})
+func round(x float64, decimals int) (float64, error) {
+	if decimals < 0 || decimals > 15 {
+		return 0, errors.New("the decimals must be a whole number from 0 to 15")
+	}
+	return strconv.ParseFloat(strconv.FormatFloat(x, 'f', decimals, 64), 64)
+}
+
+func oneOf(value string, allowed []string) (bool, error) {
+	if !slices.Contains(allowed, value) {
+		return false, fmt.Errorf("%q is not one of %s", value, strings.Join(allowed, ", "))
+	}
+	return true, nil
+}
 
 var sumFunc = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "list", Type: cty.List(cty.Number)}},
 	Type:   function.StaticReturnType(cty.Number),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		total := cty.Zero
-		if !allKnown(args) {
-			return cty.UnknownVal(cty.Number), nil
-		}
 		for _, e := range args[0].AsValueSlice() {
 			if e.IsNull() {
 				return cty.NilVal, function.NewArgErrorf(0, "has an element without a value")
@@ -97,142 +121,155 @@ var sumFunc = function.New(&function.Spec{
 	},
 })
 
-var firstFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "count", Type: cty.Number}, {Name: "list", Type: cty.DynamicPseudoType, AllowMarked: true}},
-	Type: func(args []cty.Value) (cty.Type, error) {
-		switch t := args[1].Type(); {
-		case t.IsListType():
-			return t, nil
-		case t.IsTupleType() && args[0].IsKnown():
-			n, err := firstCount(args)
-			return cty.Tuple(t.TupleElementTypes()[:n]), err
-		case t == cty.DynamicPseudoType || t.IsTupleType():
-			return cty.DynamicPseudoType, nil
-		default:
-			return cty.NilType, function.NewArgErrorf(1, "must be a list, not %s", aType(t))
+// upTo makes a function of a list and a number by one of stdlib's, whose number is bounded by the
+// length of the list less a few.
+func upTo(params []function.Parameter, list int, less int64, f func(list,
+	n cty.Value) (function.Function, []cty.Value)) function.Function {
+	bound := func(args []cty.Value) (function.Function, []cty.Value, error) {
+		l, n := args[list], args[1-list]
+		if t := l.Type(); !isList(t) && t != cty.DynamicPseudoType {
+			return function.Function{}, nil, function.NewArgErrorf(list, "must be a list, not %s",
+				aType(t))
 		}
-	},
-	Impl: func(args []cty.Value, ret cty.Type) (cty.Value, error) {
-		n, err := firstCount(args)
-		elems := args[1].AsValueSlice()
-		if err != nil || n == len(elems) {
-			return args[1], err
+		if n.IsKnown() && !(toFloat(n) >= 0 && n.AsBigFloat().IsInt()) {
+			return function.Function{}, nil, function.NewArgErrorf(1-list,
+				"must be a whole number, 0 or more")
 		}
-		if ret.IsTupleType() {
-			return cty.TupleVal(elems[:n]), nil
+		if l.IsKnown() && n.IsKnown() && isList(l.Type()) {
+			length := l.Length().Subtract(cty.NumberIntVal(less))
+			if n.GreaterThan(length).True() {
+				n = length
+			}
 		}
-		if n == 0 {
-			return cty.ListValEmpty(ret.ElementType()), nil
-		}
-		return cty.ListVal(elems[:n]), nil
-	},
-})
-
-func firstCount(args []cty.Value) (int, error) {
-	n := toFloat(args[0])
-	if n < 0 || n != float64(int(n)) {
-		return 0, function.NewArgErrorf(0, "must be a whole number, 0 or more")
+		of, with := f(l, n)
+		return of, with, nil
 	}
-	return min(int(n), args[1].LengthInt()), nil
+	return function.New(&function.Spec{
+		Params: params,
+		Type: func(args []cty.Value) (cty.Type, error) {
+			of, with, err := bound(args)
+			if err != nil {
+				return cty.NilType, err
+			}
+			return of.ReturnTypeForValues(with)
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			of, with, err := bound(args)
+			if err != nil {
+				return cty.NilVal, err
+			}
+			return of.Call(with)
+		},
+	})
 }
 
-var statusFunc = function.New(&function.Spec{
-	Params:   []function.Parameter{{Name: "stage", Type: cty.DynamicPseudoType, AllowNull: true, AllowMarked: true}},
-	VarParam: &function.Parameter{Name: "ok", Type: cty.String},
-	Type:     ofStage(cty.String),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if !allKnown(args) {
-			return cty.UnknownVal(cty.String), nil
-		}
-		ok := "OK"
-		if len(args) > 1 {
-			ok = args[1].AsString()
-		}
-		states := eachResult(args[0], "status")
-		if len(states) == 0 {
-			return cty.StringVal("NOT_ATTEMPTED"), nil
-		}
-		word, left := ok, 0
-		for _, s := range states {
-			switch s.AsString() {
-			case StatusFailed:
-				return cty.StringVal("FAILED"), nil
-			case StatusNone:
-				word = "NOT_ATTEMPTED"
-			case StatusLeftOut:
-				left++
-			}
-		}
-		if left == len(states) {
-			word = "NOT_ATTEMPTED"
-		}
-		return cty.StringVal(word), nil
-	},
-})
+var (
+	listParam   = function.Parameter{Name: "list", Type: cty.DynamicPseudoType}
+	numberParam = function.Parameter{Name: "number", Type: cty.Number}
 
-var secondsFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "stage", Type: cty.DynamicPseudoType, AllowNull: true, AllowMarked: true}},
-	Type:   ofStage(cty.Number),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if !allKnown(args) {
-			return cty.UnknownVal(cty.Number), nil
-		}
-		total, any := cty.Zero, false
-		for _, t := range eachResult(args[0], "seconds") {
-			if !t.IsNull() {
-				total, any = total.Add(t), true
-			}
-		}
-		if !any {
-			return cty.NullVal(cty.Number), nil
-		}
-		return total, nil
-	},
-})
+	firstFunc = upTo([]function.Parameter{numberParam, listParam}, 1, 0,
+		func(list, n cty.Value) (function.Function, []cty.Value) {
+			return stdlib.SliceFunc, []cty.Value{list, cty.Zero, n}
+		})
+	stepFunc = upTo([]function.Parameter{listParam, numberParam}, 0, 1,
+		func(list, n cty.Value) (function.Function, []cty.Value) {
+			return stdlib.ElementFunc, []cty.Value{list, n}
+		})
+)
 
-// ofStage is the type function of what takes a stage and gives a value of one type.
-func ofStage(result cty.Type) function.TypeFunc {
-	return func(args []cty.Value) (cty.Type, error) {
-		var is func(cty.Type) bool
-		is = func(t cty.Type) bool {
-			switch {
-			case t == cty.DynamicPseudoType && !args[0].IsKnown():
-				return true
-			case t.IsListType():
-				return is(t.ElementType())
-			case t.IsTupleType():
-				for _, e := range t.TupleElementTypes() {
-					if !is(e) {
-						return false
-					}
+// isStage reports whether a type is that of stage.NAME.
+func isStage(t cty.Type) bool {
+	switch {
+	case t.IsListType():
+		return isStage(t.ElementType())
+	case t.IsTupleType():
+		return !slices.ContainsFunc(t.TupleElementTypes(),
+			func(e cty.Type) bool { return !isStage(e) })
+	}
+	return t.IsObjectType() && t.HasAttribute("status") && t.HasAttribute("seconds")
+}
+
+// ofStages is a function of stages: of an attribute of each of their targets. A last argument that
+// is a text is handed on.
+func ofStages(attr string, result cty.Type,
+	fold func(stages [][]cty.Value, text cty.Value) cty.Value) function.Function {
+	cut := func(args []cty.Value) (stages []cty.Value, text cty.Value) {
+		if n := len(args) - 1; n > 0 && result == cty.String && args[n].Type() == cty.String {
+			return args[:n], args[n]
+		}
+		return args, cty.StringVal("OK")
+	}
+	return function.New(&function.Spec{
+		VarParam: &function.Parameter{Name: "stage", Type: cty.DynamicPseudoType,
+			AllowNull: true, AllowDynamicType: true},
+		Type: func(args []cty.Value) (cty.Type, error) {
+			stages, _ := cut(args)
+			for i, s := range stages {
+				unknown := s.Type() == cty.DynamicPseudoType && !s.IsKnown()
+				if !unknown && (!isStage(s.Type()) || s.IsNull()) {
+					return cty.NilType, function.NewArgErrorf(i, "must be a stage, like stage.pm7")
 				}
-				return true
 			}
-			return t.IsObjectType() && t.HasAttribute("status") && t.HasAttribute("seconds")
-		}
-		if !is(args[0].Type()) || (args[0].IsKnown() && args[0].IsNull()) {
-			return cty.NilType, function.NewArgErrorf(0, "must be a stage, like stage.pm7")
-		}
-		return result, nil
-	}
+			return result, nil
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			if !allKnown(args) || len(args) == 0 {
+				return cty.UnknownVal(result), nil
+			}
+			stages, text := cut(args)
+			values := make([][]cty.Value, len(stages))
+			for i, s := range stages {
+				targets := []cty.Value{s}
+				if isList(s.Type()) {
+					targets = s.AsValueSlice()
+				}
+				for _, t := range targets {
+					values[i] = append(values[i], t.GetAttr(attr))
+				}
+			}
+			return fold(values, text), nil
+		},
+	})
 }
 
-// eachResult returns an attribute of a stage's object, or of each object of a for_each stage.
-func eachResult(stage cty.Value, attr string) []cty.Value {
-	if t := stage.Type(); !t.IsListType() && !t.IsTupleType() {
-		return []cty.Value{stage.GetAttr(attr)}
+var statusFunc = ofStages("status", cty.String, func(stages [][]cty.Value, ok cty.Value) cty.Value {
+	failed := func(s cty.Value) bool { return s.AsString() == StatusFailed }
+	left, word := 0, ok
+	for _, s := range stages[0] {
+		switch s.AsString() {
+		case StatusNone:
+			word = cty.StringVal("NOT_ATTEMPTED")
+		case StatusLeftOut:
+			left++
+		}
 	}
-	var out []cty.Value
-	for _, e := range stage.AsValueSlice() {
-		out = append(out, e.GetAttr(attr))
+	switch {
+	case slices.ContainsFunc(slices.Concat(stages...), failed):
+		return cty.StringVal("FAILED")
+	case left == len(stages[0]): // also of none
+		return cty.StringVal("NOT_ATTEMPTED")
 	}
-	return out
-}
+	return word
+})
+
+var secondsFunc = ofStages("seconds", cty.Number, func(stages [][]cty.Value, _ cty.Value) cty.Value {
+	total := cty.NullVal(cty.Number)
+	for _, t := range slices.Concat(stages...) {
+		switch {
+		case total.IsNull():
+			total = t
+		case !t.IsNull():
+			total = total.Add(t)
+		}
+	}
+	return total
+})
 
 func (p *Pipeline) templateFunc(table map[string]function.Function) function.Function {
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "vars", Type: cty.DynamicPseudoType}},
-		Type:   function.StaticReturnType(cty.String),
+		Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "vars",
+			Type: cty.DynamicPseudoType}},
+		Type: function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			name := args[0].AsString()
 			data, err := p.read(name)
@@ -258,10 +295,11 @@ func (p *Pipeline) templateFunc(table map[string]function.Function) function.Fun
 // template reads the text of a template, within the bounds of pipeline.hcl itself.
 func (p *Pipeline) template(data []byte, name string) (hclsyntax.Expression, hcl.Diagnostics) {
 	if len(data) > maxPipelineSize {
-		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Template too large", Detail: fmt.Sprintf("%s has more than %d bytes.", name, maxPipelineSize)}}
+		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Template too large",
+			Detail: fmt.Sprintf("%s has more than %d bytes.", name, maxPipelineSize)}}
 	}
 	tokens, _ := hclsyntax.LexTemplate(data, name, hcl.InitialPos)
-	if d := nesting(tokens); d != nil {
+	if d := tooDeep(tokens); d != nil {
 		return nil, hcl.Diagnostics{d}
 	}
 	e, diags := hclsyntax.ParseTemplate(data, name, hcl.InitialPos)
@@ -270,38 +308,3 @@ func (p *Pipeline) template(data []byte, name string) (hclsyntax.Expression, hcl
 	}
 	return e, diags
 }
-
-// tryFunc and canFunc take their arguments unevaluated. They say nothing of their result's type before that: to find it, they would have to
-// evaluate everything twice, and 2^n times where n of them stand in each other.
-var tryFunc = function.New(&function.Spec{
-	VarParam: &function.Parameter{Name: "expressions", Type: customdecode.ExpressionClosureType},
-	Type:     function.StaticReturnType(cty.DynamicPseudoType),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		last := "there are none"
-		for _, a := range args {
-			v, diags := customdecode.ExpressionClosureFromVal(a).Value()
-			switch {
-			case diags.HasErrors():
-				d := soften(diags)[0]
-				last = strings.TrimSuffix(d.Summary+": "+d.Detail, ".")
-			case !v.IsWhollyKnown():
-				return cty.DynamicVal, nil // it may fail yet, once it is known
-			default:
-				return v, nil
-			}
-		}
-		return cty.NilVal, fmt.Errorf("none of its arguments can be evaluated; the last: %s", last)
-	},
-})
-
-var canFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "expression", Type: customdecode.ExpressionClosureType}},
-	Type:   function.StaticReturnType(cty.Bool),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		v, diags := customdecode.ExpressionClosureFromVal(args[0]).Value()
-		if !diags.HasErrors() && !v.IsWhollyKnown() {
-			return cty.UnknownVal(cty.Bool), nil
-		}
-		return cty.BoolVal(!diags.HasErrors()), nil
-	},
-})

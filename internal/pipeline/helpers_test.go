@@ -9,17 +9,17 @@ import (
 
 // frame is a geometry, of the form that the functions of real pipelines give.
 type frame struct {
-	Comment string    `json:"comment"`
-	Energy  *float64  `json:"energy"`
-	Symbols []string  `json:"symbols"`
-	X       []float64 `json:"x"`
+	Comment string    `cty:"comment"`
+	Energy  *float64  `cty:"energy"`
+	Symbols []string  `cty:"symbols"`
+	X       []float64 `cty:"x"`
 }
 
 // result is what a parser gives.
 type result struct {
-	HOF          *float64 `json:"hof"`
-	GradientNorm *float64 `json:"gradient_norm"`
-	Method       string   `json:"method"`
+	HOF          *float64 `cty:"hof"`
+	GradientNorm *float64 `cty:"gradient_norm"`
+	Method       string   `cty:"method"`
 }
 
 func number64(x float64) *float64 { return &x }
@@ -45,24 +45,24 @@ func firstFrame(path string) (frame, error) {
 
 // testFunctions stand for the chemistry that a real pipeline brings: the same names and forms, no chemistry.
 var testFunctions = []Function{
-	{"xyz", "d", "e", firstFrame, 1},
-	{"conformers", "d", "e", frames, 1},
-	{"ensemble", "d", "e", frames, 1},
+	{"xyz", "d", "e", firstFrame, 1, nil},
+	{"conformers", "d", "e", frames, 1, nil},
+	{"ensemble", "d", "e", frames, 1, nil},
 	{"mopac", "d", "e", func(out, aux string) (result, error) {
 		if strings.Contains(out, "bad") {
 			return result{}, errors.New("SCF did not converge")
 		}
 		return result{number64(-17.5), nil, "PM7"}, nil
-	}, 1},
-	{"mopac_geometry", "d", "e", firstFrame, 1},
+	}, 1, nil},
+	{"mopac_geometry", "d", "e", firstFrame, 1, nil},
 	{"mopac_state", "d", "e", func(charge, multiplicity int) (string, error) {
 		return fmt.Sprintf("CHARGE=%d MULTIPLICITY=%d", charge, multiplicity), nil
-	}, 1},
-	{"mopac_cartesian", "d", "e", func(f frame) string { return strings.Join(f.Symbols, "\n") }, 1},
-	{"xtb", "d", "e", func(log string) (result, error) { return result{Method: "GFN2"}, nil }, 1},
-	{"same_bonds", "d", "e", func(mol string, f frame) (bool, error) { return !strings.Contains(mol, "broken"), nil }, 1},
-	{"bond_changes", "d", "e", func(mol string, f frame) (string, error) { return "C1–O2 is broken", nil }, 1},
-	{"electrons", "d", "e", func(smiles string, charge int) *int { n := 10 - charge; return &n }, 1},
-	{"spin_fits", "d", "e", func(smiles string, charge, multiplicity int) bool { return (10-charge+multiplicity)%2 == 1 }, 1},
-	{"text_of", "d", "e", func(path string) (string, error) { data, err := os.ReadFile(path); return string(data), err }, 1},
+	}, 1, nil},
+	{"mopac_cartesian", "d", "e", func(f frame) string { return strings.Join(f.Symbols, "\n") }, 1, nil},
+	{"xtb", "d", "e", func(log string) (result, error) { return result{Method: "GFN2"}, nil }, 1, nil},
+	{"same_bonds", "d", "e", func(mol string, f frame) (bool, error) { return !strings.Contains(mol, "broken"), nil }, 1, nil},
+	{"bond_changes", "d", "e", func(mol string, f frame) (string, error) { return "C1–O2 is broken", nil }, 1, nil},
+	{"electrons", "d", "e", func(smiles string, charge int) *int { n := 10 - charge; return &n }, 1, nil},
+	{"spin_fits", "d", "e", func(smiles string, charge, multiplicity int) bool { return (10-charge+multiplicity)%2 == 1 }, 1, nil},
+	{"text_of", "d", "e", func(path string) (string, error) { data, err := os.ReadFile(path); return string(data), err }, 1, nil},
 }

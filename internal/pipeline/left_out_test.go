@@ -17,7 +17,7 @@ var numbersOf = Function{"numbers_of", "d", "e", func(list []*float64) string {
 		}
 	}
 	return fmt.Sprint(out)
-}, 1}
+}, 1, nil}
 
 func TestLeftOut(t *testing.T) {
 	for name, values := range map[string]string{"typed": `{ n = parseint("7", 10) }`, "dynamic": `jsondecode(file(output.out))`} {
@@ -52,7 +52,7 @@ merge {
 		if _, err := m.Instances(a); err != nil || a.AtLeast != 1 || m.LeftOut(a, 0) {
 			t.Fatalf("%s: %v, at_least %d", name, err, a.AtLeast)
 		}
-		good := Result{Status: StatusOK, Values: map[string]any{"n": 7.0}, Outputs: map[string]Input{"out": {Path: "/x/out"}}}
+		good := Result{Status: StatusOK, Values: []byte(`{"n": 7}`), Outputs: map[string]Input{"out": {Path: "/x/out"}}}
 		m.Set(a, []Result{good, {Status: StatusLeftOut}, good})
 		for _, s := range []*Stage{p.Stage("b"), p.Stage("c")} {
 			n, err := m.Instances(s)

@@ -1,25 +1,21 @@
-// Package pipeline reads pipeline.hcl: it checks the whole file before anything runs, orders the stages by
-// their references, and evaluates, for one molecule, what a target would do, what its outputs mean and what
-// goes into the table.
+// Package pipeline reads pipeline.hcl. It checks the whole file before anything runs, orders the
+// stages by their references, and evaluates for one molecule what a target does, what its outputs
+// mean, and what goes into the table.
 //
-// It runs nothing, stores nothing and knows no chemistry: the functions that a pipeline may call are handed in.
-// The types of hcl and cty end here; what leaves the package are plain Go values.
+// It runs nothing, stores nothing and knows no chemistry: the functions that a pipeline may call
+// are handed in. The types of hcl and cty end here; what leaves the package are plain Go values.
+// Load returns an *Errors with every mistake of the file; the methods of Molecule return an
+// *EvalError for a mistake that a molecule's values bring to light.
 package pipeline
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 )
@@ -35,7 +31,9 @@ type Options struct {
 	Functions []Function // beyond the standard ones
 	Builtins  []string   // names of commands that run inside the batch
 	Reserved  []string   // columns that a merge block must not write
-	// Columns returns the table's columns; it is called with the path of the table once that is known.
+	// a struct (see gocty) that the export block fills; nil: there is no such block
+	Export any
+	// Columns returns the table's columns. It is called with the path of the table.
 	Columns func(table string) ([]Column, error)
 	Table   string // instead of the pipeline's own table, "" for that
 	Set     string // "name=value, name=value" for variables, in HCL's syntax
@@ -45,7 +43,8 @@ type Options struct {
 	Jobs    *int // instead of jobs
 }
 
-// Pipeline is a checked pipeline.hcl.
+// Pipeline is a checked pipeline.hcl. It does not change any more: molecules may be evaluated at
+// the same time.
 type Pipeline struct {
 	Path      string // as the user named it
 	Dir       string // absolute; relative names in the file start here
@@ -57,46 +56,52 @@ type Pipeline struct {
 	Programs  map[string]*Program
 	Variables []*Variable // in the order of the file
 	Columns   []string    // the columns that expressions read, sorted
-	Checked   []string    // those of them that decide, by the molecule block and local values, whether a row can be used
+	Checked   []string    // those of them that decide whether a row can be used
 	Merged    []string    // the columns that the merge block writes, in its order
 	Alarms    Alarms
 	// MaxRecompute is the share of the finished results, from 0 to 1, that a batch computes again
 	// without being told to.
 	MaxRecompute float64
-	// SmallestFirst has the smallest molecules computed first, by Molecule.Size; else they are in table order.
+	// SmallestFirst has the smallest molecules computed first, by Molecule.Size; else they are in
+	// table order.
 	SmallestFirst bool
-	Given         map[string]int // the attributes that the pipeline block has, by name, to their line
-	// Key changes whenever the text of the file (comments and layout aside), a variable's value, a file that it
-	// reads, or a function that it calls changes: the evaluation of any molecule may then differ. While it stays, nothing needs to be evaluated.
+	// the attributes that the pipeline block has, by name, to their line
+	Given map[string]int
+	// Key changes whenever the text of the file (comments and layout aside), a variable's value, a
+	// file that it reads, or the version of a function changes. While it stays, nothing needs to be
+	// evaluated.
 	Key string
 
-	env        map[string]string
-	conds      []*condition // the molecule block's preconditions
-	size       hcl.Expression
-	orderRange hcl.Range
-	merge      []*hclsyntax.Attribute
-	locals     map[string]*local
-	localOrder []string // each after those that it uses
-	variables  map[string]*Variable
-	stages     map[string]*Stage
-	columns    map[string]Column
-	anyColumn  bool // the table could not be read, so that no column can be called unknown
-	functions  map[string]function.Function
-	readers    map[string]function.Function // those of the functions whose answers a molecule keeps
-	versions   map[string]int               // of the functions that read foreign files
-	builtins   []string
-	reserved   []string          // columns that are not the merge block's
-	files      map[string]string // what file() and source read, path to SHA-256
-	sources    map[string][]byte // their content, for source
-	reads      []string          // the user's own files that expressions read, in the order of reading; during the check
-	checking   bool
-	work       int                  // bytes, nearly, that the check handled
-	texts      map[string]*hcl.File // by the name that diagnostics have for them
-	src        []byte
+	env       map[string]string
+	molecule  []*condition // of the molecule block
+	size      *expression  // of the molecule block, nil where it has none
+	merge     []*expression
+	export    []*expression
+	exports   cty.Type // what the export block is converted to
+	locals    map[string]*expression
+	cyclic    bool // the local values need each other
+	variables map[string]*Variable
+	stages    map[string]*Stage
+	columns   map[string]column
+	declared  []*hcl.Block // of columns
+	anyColumn bool         // the table could not be read, so that no column can be called unknown
+	functions map[string]function.Function
+	versions  map[string]int // of the functions handed in
+	builtins  []string
+	reserved  []string
+	files     map[string]string    // what file() and source read, path to SHA-256
+	sources   map[string][]byte    // their content
+	reads     []string             // files that expressions read, while a stage is checked
+	texts     map[string]*hcl.File // by the name that diagnostics have for them
+	claimed   map[string]int       // blocks by their names, to their lines
+	src       []byte               // with LF and without a byte order mark
+	watch     *watch               // nil once the file is checked
+	vars      cty.Value            // var
+	absent    map[string]cty.Value // stage, before any has run
+}
 
-	vars, static, noStages cty.Value            // var; local, as far as it needs no molecule; stage, before any has run
-	mol, local             cty.Value            // during the check, with what a molecule decides unknown
-	unknown                map[string]cty.Value // stage, likewise
+type column struct {
+	number, declared bool
 }
 
 // Alarms say above which shares, from 0 to 1, a batch speaks up; 0 is never.
@@ -113,38 +118,43 @@ type Stage struct {
 	ForEach     bool
 	Outputs     map[string]string // name to file name in the stage's folder
 	DependsOn   []string          // stages that its expressions name, sorted
-	Program     string            // the first word of its command: a program, a builtin, or "" for a stage of values alone
-	Programs    []string          // what it runs, the further ones included; builtins are not among them
-	Builtin     bool
-	Worker      []string // how its program is started as a worker, nil where each target starts it anew
-	Salvage     []string // files of an attempt that ran out of time, or was interrupted, that the next finds in salvage/, and in the list salvaged
-	Keep        []string // patterns (path.Match) of files that stay beside the outputs
-	Compress    []string // of the outputs and these, the ones that are stored compressed
-	Line        int
-	Limits      Limits
-	Cores       int               // that its program takes
-	ExitCodes   map[int]string    // what its program means by them, for the failure's message
-	Signals     map[string]string // by name, as "SEGV": what is said of them besides
-	NoRetry     []int             // exit codes after which another attempt can only fail the same way
-	AtLeast     int               // as many targets must succeed for the failed ones to be left out; 0: every target must
+	// first word of its command: a program or a builtin; "" without one
+	Program  string
+	Programs []string // what it runs, the further ones included; no builtins
+	Builtin  bool
+	// words that start its program as a worker; nil: each target starts it anew
+	Worker    []string
+	Salvage   []string // files of an attempt without a result that the next finds in salvage/
+	Keep      []string // patterns (path.Match) of files that stay beside the outputs
+	Compress  []string // of the outputs and these, the ones that are stored compressed
+	Line      int
+	Limits    Limits
+	Cores     int               // that its program takes
+	ExitCodes map[int]string    // what its program means by them, for the failure's message
+	Signals   map[string]string // by name, as "SEGV": what is said of them besides
+	// exit codes after which another attempt can only fail the same way
+	NoRetry  []int
+	Optional bool // the molecule's result is good without this stage
+	// AtLeast is how many targets must succeed for the failed ones to be left out; 0: every target.
+	AtLeast int
 
-	enabled                hcl.Expression
-	command, values, each  hcl.Expression
-	cores, worker          hcl.Expression
-	warnings               hcl.Expression
-	validate               hcl.Expression // no part of what a target does
-	timeout, env, programs hcl.Expression
-	files                  []*file
-	pre, post              []*condition
-	valueType              cty.Type // of values: an object type, or dynamic where it is not known before the stage has run
-	off                    bool     // for every molecule
-	vague                  bool     // its outputs have a mistake, so that no name can be called unknown
-	none                   cty.Value
-	noneOne                map[string]cty.Value // the attributes of one target without a result
-	reads                  []string             // the user's own files that values and postconditions read
-	reading                *reading
-	body                   *hclsyntax.Body
-	rng                    hcl.Range
+	enabled, each, command, timeout, env, programs, cores *expression
+	worker, validate, outputs, values, warnings           *expression
+	files                                                 []*file
+	pre, post                                             []*condition
+	expressions                                           []*expression
+	// dynamic: unknown before the stage has run
+	valueType cty.Type
+	off       bool // for every molecule
+	vague     bool // outputs has a mistake
+	none      map[string]cty.Value
+	// the user's own files in its command
+	watched []Input
+	reading *reading
+	// the user's own files that values read
+	reads []string
+	// of the block, and of its compress
+	rng, compressed hcl.Range
 }
 
 // Limits bound what a stage's program may leave in its folder.
@@ -156,169 +166,72 @@ type Limits struct {
 // Program is a program block, or a program that a command names without one.
 type Program struct {
 	Name       string
-	Candidates []string       // names or paths, the first that works is taken
-	Pattern    *regexp.Regexp // what of that answer is its version, nil: a whole line
-	Version    []string       // arguments that make it print its version; nil: the executable's content is its identity
-	Debian     string         // the Debian package that has it
-	Conda      string         // the conda-forge package that has it
-	Line       int
+	Candidates []string // names or paths, the first that works is taken
+	// arguments that make it print its version; nil: its content identifies it
+	Version []string
+	Pattern *regexp.Regexp // what of that answer is its version; nil: a whole line
+	Debian  string         // the Debian package that has it; "" for none
+	Conda   string         // the conda-forge package that has it; "" for none
+	Line    int
 }
 
-// Variable is a variable block and the value that it has in this run.
-type Variable struct {
-	Name, Description string
-	Value             any
-	Source            string // where the value comes from
-	value             cty.Value
-	want              cty.Type
-	weight            int
-	bad               bool // what it was given last is no value for it
-	checks            []*condition
-	rng               hcl.Range
-}
-
-type local struct {
-	name   string
-	attr   *hclsyntax.Attribute
-	uses   []string  // other locals
-	value  cty.Value // NilVal where it needs a molecule
-	weight int
-	perMol bool // it needs a molecule, directly or through another local
-}
-
+// file is a file block of a stage.
 type file struct {
 	name            string
-	content, source hcl.Expression
-	rng             hcl.Range
+	content, source *expression
 }
 
+// condition is a condition with its message, or a requirement, whose functions have the message.
 type condition struct {
-	condition, message hcl.Expression
-	rng                hcl.Range
+	condition, message *expression // message is nil of a requirement
 }
 
-// Task is what a target does: everything that decides its result, evaluated.
+// Task is what a target does: everything that decides its result, evaluated. Argv, Env and the
+// files name inputs as they lie in the scratch folder.
 type Task struct {
-	Argv  []string // with the paths of inputs in the artefacts folder
-	Words []string // the same with inputs written as ${stage.output}: independent of where the artefacts lie
-	Files []TaskFile
-	Env   []string // NAME=value, sorted, as the pipeline sets it
-	// HashedWords and HashedEnv are Words and Env as the fingerprint has them: without what
-	// ignore_changes leaves out, and with inputs as ${n}, n from 1 in the order of Inputs.
-	HashedWords, HashedEnv []string
-	Inputs                 []Input // files of other targets, in the order in which Files, Env and Argv name them
-	Timeout                time.Duration
-	Programs               []string
-	environ                []string // Env with the paths of inputs
+	Argv     []string
+	Env      []string // NAME=value, sorted, as the pipeline sets it
+	Files    []TaskFile
+	Inputs   []Input // files of other targets, in the order in which Files, Env and Argv name them
+	Watched  []Input // files of the user's own that the command names by their absolute path
+	Timeout  time.Duration
+	Programs []string
+	// HashedArgv and HashedEnv are Argv and Env without what ignore_changes leaves out.
+	HashedArgv, HashedEnv []string
+
+	folder string // of the inputs, in the scratch folder
 }
 
-// Same reports whether two tasks run the same command on the same files, in whatever time and whatever ignore_changes leaves out.
+// Same reports whether two tasks run the same command on the same files, in whatever time.
 func (t *Task) Same(o *Task) bool {
 	same := func(a, b TaskFile) bool { return a.Name == b.Name && a.SHA256 == b.SHA256 }
-	return slices.Equal(t.HashedWords, o.HashedWords) && slices.Equal(t.HashedEnv, o.HashedEnv) && slices.EqualFunc(t.Files, o.Files, same)
+	return slices.Equal(t.HashedArgv, o.HashedArgv) && slices.Equal(t.HashedEnv, o.HashedEnv) &&
+		slices.EqualFunc(t.Files, o.Files, same)
 }
 
 // TaskFile is a file that is written into the scratch folder before the program starts.
 type TaskFile struct {
 	Name    string
 	Content []byte
-	SHA256  string // of Content with inputs written as ${n}, and without what ignore_changes leaves out
+	SHA256  string // of Content without what ignore_changes leaves out
 	Keep    bool   // beside the outputs: it is of this target alone, and tells a reader what ran
 }
 
 // Input is an output of another target.
 type Input struct {
 	Name, Path, SHA256 string
-	Size               int64 // bytes, unpacked where it is stored compressed
-}
-
-// Load reads, checks and orders a pipeline. An error of the file's own making is an *Errors with every mistake in it.
-func Load(path string, o Options) (*Pipeline, error) {
-	src, err := readBounded(path, maxPipelineSize)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w (run this in the folder of pipeline.hcl, or name another with -pipeline=FILE)", err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return loadText(path, src, o)
-}
-
-func loadText(path string, src []byte, o Options) (*Pipeline, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	p := &Pipeline{Path: path, Dir: filepath.Dir(abs), src: src, checking: true, builtins: o.Builtins, reserved: o.Reserved,
-		Given: map[string]int{}, Programs: map[string]*Program{}, env: map[string]string{}, locals: map[string]*local{}, variables: map[string]*Variable{},
-		stages: map[string]*Stage{}, columns: map[string]Column{}, files: map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
-		unknown: map[string]cty.Value{}, texts: map[string]*hcl.File{}}
-	p.functions = p.functionTable(o.Functions)
-	p.readers = readers(p.functions, o.Functions)
-	diags := p.load(o)
-	if diags.HasErrors() {
-		return nil, &Errors{path, p.texts, tidy(soften(diags))}
-	}
-	p.ready()
-	p.checking = false
-	return p, nil
-}
-
-func readBounded(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case os.IsNotExist(err):
-		return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", path, err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: is not a file", path)
-	case info.Size() > limit:
-		return nil, fmt.Errorf("%s: is larger than %d bytes", path, limit)
-	}
-	return os.ReadFile(path)
-}
-
-func (p *Pipeline) load(o Options) hcl.Diagnostics {
-	file, diags := p.parse(p.Path, p.src)
-	if diags.HasErrors() {
-		return diags // what follows from a syntax error is not the user's mistake
-	}
-	body := file.Body.(*hclsyntax.Body)
-	p.instrument(body)
-	diags = p.decode(body)
-	diags = append(diags, p.setVariables(o)...)
-	if len(p.stages) == 0 && !diags.HasErrors() {
-		diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Pipeline without stages",
-			Detail:  "The file declares no stage, so there is nothing to run. A stage is a block: stage \"name\" { command = [...] }.",
-			Subject: &hcl.Range{Filename: p.Path, Start: hcl.InitialPos, End: hcl.InitialPos}})
-	}
-	if _, given := p.Given["artefacts"]; o.Table != "" && o.Table != p.Table && !given {
-		p.Artefacts = strings.TrimSuffix(o.Table, ".csv") + ".artefacts"
-	}
-	p.Table = cmp.Or(o.Table, p.Table)
-	if o.Reruns != nil {
-		p.MaxReruns = *o.Reruns
-	}
-	if o.Jobs != nil {
-		p.Jobs = *o.Jobs
-	}
-	p.anyColumn = true
-	if o.Columns != nil && p.Table != "" {
-		if columns, err := o.Columns(p.Table); err == nil {
-			p.anyColumn = false
-			for _, c := range columns {
-				p.columns[c.Name] = c
-			}
-		}
-	}
-	return append(diags, p.check()...)
+	Local              string // its name in the scratch folder, as "in/pool.xyz"
+	Size               int64  // bytes, unpacked where it is stored compressed
 }
 
 // Stage returns the stage of that name, nil when there is none.
 func (p *Pipeline) Stage(name string) *Stage { return p.stages[name] }
 
-// Instance is the name of a stage's target: "pm7/2" for the second of a for_each, else the stage's own.
+// Off says whether the stage is turned off for every molecule. Its programs need not be there.
+func (s *Stage) Off() bool { return s.off }
+
+// Instance is the name of a stage's target: "pm7/2" for the second of a for_each, else the stage's
+// own.
 func (s *Stage) Instance(i int) string {
 	if !s.ForEach {
 		return s.Name
@@ -326,7 +239,11 @@ func (s *Stage) Instance(i int) string {
 	return fmt.Sprintf("%s/%d", s.Name, i+1)
 }
 
-// FileNames returns the names under which the target's kept files lie in its folder: outputs and written files.
+// Spares reports whether failed targets of the stage may be left out.
+func (s *Stage) Spares() bool { return s.AtLeast > 0 || s.Optional }
+
+// FileNames returns the names under which the target's kept files lie in its folder: outputs and
+// written files.
 func (s *Stage) FileNames() []string {
 	var names []string
 	for _, n := range s.Outputs {
@@ -337,4 +254,67 @@ func (s *Stage) FileNames() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// Values tells the names and types of the stage's values, sorted, as "energy number".
+func (s *Stage) Values() (out []string) {
+	if !s.valueType.IsObjectType() {
+		return []string{"known when the stage has run"}
+	}
+	types := s.valueType.AttributeTypes()
+	for _, name := range names(types) {
+		text := "any"
+		if t := types[name]; t != cty.DynamicPseudoType {
+			text = strings.TrimPrefix(t.FriendlyName(), "a ")
+		}
+		out = append(out, name+" "+text)
+	}
+	return out
+}
+
+// Describe says of each stage what it runs, needs and gives, and which columns are merged.
+func (p *Pipeline) Describe() string {
+	var b strings.Builder
+	list := func(what string, names []string) {
+		if len(names) > 0 {
+			fmt.Fprintf(&b, "  %-7s %s\n", what, strings.Join(names, ", "))
+		}
+	}
+	for _, s := range p.Stages {
+		program := s.Program
+		if program == "" {
+			program = "no program"
+		}
+		fmt.Fprintf(&b, "stage %s (%s, line %d): %s\n", s.Name, s.Title, s.Line, program)
+		list("needs", s.DependsOn)
+		list("files", s.FileNames())
+		for _, v := range s.Values() {
+			list("value", []string{v})
+		}
+	}
+	fmt.Fprintf(&b, "merge: %s\n", strings.Join(p.Merged, ", "))
+	return b.String()
+}
+
+// Graph draws the stages as a Mermaid diagram: an arrow leads from a stage to each that uses its
+// results.
+func (p *Pipeline) Graph() string {
+	var b strings.Builder
+	b.WriteString("flowchart LR\n")
+	// A prefix keeps a stage's name from being one of Mermaid's own words.
+	node := func(name string) string { return "stage_" + strings.ReplaceAll(name, "-", "_") }
+	for _, s := range p.Stages {
+		form := "    %s[\"%s\"]\n"
+		if s.ForEach {
+			form = "    %s[[\"%s\"]]\n"
+		}
+		title := strings.NewReplacer(`"`, "#quot;", "\n", " ").Replace(s.Title)
+		fmt.Fprintf(&b, form, node(s.Name), title)
+	}
+	for _, s := range p.Stages {
+		for _, up := range s.DependsOn {
+			fmt.Fprintf(&b, "    %s --> %s\n", node(up), node(s.Name))
+		}
+	}
+	return b.String()
 }

@@ -1,141 +1,206 @@
 package pipeline
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Read evaluates the values of a target from its outputs (name to path) and checks its postconditions.
-func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (map[string]any, error) {
-	m.forget(outputs)
+// Read evaluates the values of a target from its outputs (name to path), as a JSON object, and
+// checks what must hold of them. It returns the values also with an error of a check.
+func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (values []byte, err error) {
 	extra, err := m.outputScope(s, i, outputs)
 	if err != nil {
 		return nil, err
 	}
-	var values map[string]any
 	if s.values != nil {
-		v, diags := s.values.Value(m.context(extra))
+		v, diags := m.evaluate(s.values, extra)
 		if diags.HasErrors() {
 			return nil, m.p.plain(diags)
 		}
-		g, err := toGo(v)
-		if err != nil {
-			return nil, m.p.at(s.values, err)
-		}
-		var ok bool
-		if values, ok = g.(map[string]any); !ok {
+		if !v.IsWhollyKnown() || v.IsNull() || !isObject(v.Type()) {
 			return nil, m.p.at(s.values, errors.New("values must be an object"))
 		}
-		for name := range values {
+		for _, name := range names(v.AsValueMap()) {
 			if clash := s.clash(name); clash != nil {
 				return nil, m.p.at(s.values, clash)
 			}
+		}
+		if values, err = toJSON(v); err != nil {
+			return nil, m.p.at(s.values, err)
 		}
 	}
 	return values, m.hold(s.post, extra)
 }
 
 // outputScope is scope with the target's outputs (name to path).
-func (m *Molecule) outputScope(s *Stage, i int, outputs map[string]string) (map[string]cty.Value, error) {
+func (m *Molecule) outputScope(s *Stage, i int, outputs map[string]string) (map[string]cty.Value,
+	error) {
 	extra := m.scope(s, i, 0)
 	paths := make(map[string]cty.Value, len(outputs))
 	for name, path := range outputs {
 		paths[name] = cty.StringVal(path)
 		if paths[name].AsString() != path {
-			return nil, fmt.Errorf("%s: an accent in this path is stored as a letter of its own, which pipeline.hcl can't write; rename the folder or the molecule", path)
+			return nil, fmt.Errorf("%s: an accent in this path is stored as a letter of its own, "+
+				"which pipeline.hcl "+
+				"can't write; rename the folder or the molecule", path)
 		}
 	}
 	extra["output"] = cty.ObjectVal(paths)
 	return extra, nil
 }
 
-// Reading describes how Read would evaluate: while it is the same text and the outputs are the same, so are the values.
-func (m *Molecule) Reading(s *Stage, i int) string {
-	var b strings.Builder
-	b.WriteString(s.reading.text)
-	ctx := m.context(m.scope(s, i, 0))
-	for _, u := range s.reading.uses {
-		v, diags := u.value(ctx)
-		m.describe(&b, u.name, v, diags)
+// acceptWarnings says why a value, which may be unknown, can't be a stage's warnings.
+func acceptWarnings(v cty.Value) error {
+	wanted := errors.New("warnings must be a list of texts; null and empty ones say nothing")
+	t := v.Type()
+	if t == cty.DynamicPseudoType {
+		return nil
 	}
-	return hashOf([]byte(b.String()))
+	elems := []cty.Type{}
+	switch {
+	case t.IsTupleType():
+		elems = t.TupleElementTypes()
+	case t.IsListType() || t.IsSetType():
+		elems = append(elems, t.ElementType())
+	default:
+		return wanted
+	}
+	if slices.ContainsFunc(elems, func(e cty.Type) bool {
+		return e != cty.DynamicPseudoType && !e.IsPrimitiveType()
+	}) {
+		return wanted
+	}
+	return nil
 }
 
-// describe writes a value, and the hashes of the files that it names.
-func (m *Molecule) describe(b *strings.Builder, name string, v cty.Value, diags hcl.Diagnostics) {
-	g, err := toGo(v)
-	if diags.HasErrors() || err != nil {
-		fmt.Fprintf(b, "%q: none\n", name)
-		return
+// Warnings evaluates what the stage warns of, from its outputs (name to path), after Read.
+func (m *Molecule) Warnings(s *Stage, i int, outputs map[string]string) (out []string, err error) {
+	if s.warnings == nil {
+		return nil, nil
 	}
-	used := &uses{}
-	data, _ := json.Marshal(m.withoutPlaces(g, used)) // of what toGo gives, all can be written
-	fmt.Fprintf(b, "%q %s\n", name, data)
-	for n, in := range used.inputs {
-		fmt.Fprintf(b, "input %d %s\n", n+1, in.SHA256)
+	extra, err := m.outputScope(s, i, outputs)
+	if err != nil {
+		return nil, err
 	}
-}
-
-// withoutPlaces writes files of other targets by number, and drops the wall time of a stage that is named as a whole: no
-// value depends on it.
-func (m *Molecule) withoutPlaces(v any, used *uses) any {
-	switch x := v.(type) {
-	case string:
-		return m.label(x, used, true)
-	case map[string]any:
-		if _, ok := x["status"]; ok {
-			delete(x, "seconds")
-		}
-		for _, k := range names(x) { // in order: numbers are given in it
-			x[k] = m.withoutPlaces(x[k], used)
-		}
-	case []any:
-		for i := range x {
-			x[i] = m.withoutPlaces(x[i], used)
-		}
+	v, diags := m.evaluate(s.warnings, extra)
+	if diags.HasErrors() {
+		return nil, m.p.plain(diags)
 	}
-	return v
-}
-
-// Merge evaluates the merge block to the texts of cells. Where the molecule failed, a cell that can't be computed is
-// blank; else that is an error.
-func (m *Molecule) Merge(failed bool) (map[string]string, error) {
-	out := make(map[string]string, len(m.p.merge))
-	ctx := m.context(nil)
-	for _, a := range m.p.merge {
-		v, diags := a.Expr.Value(ctx)
-		err := m.p.plain(diags)
-		if err == nil && !v.IsNull() && v.IsKnown() {
-			if out[a.Name], err = cellText(v); err != nil {
-				err = m.p.at(a.Expr, err)
-			}
+	if v.IsNull() {
+		return nil, nil
+	}
+	if err := acceptWarnings(v); err != nil || !v.CanIterateElements() {
+		return nil, m.p.at(s.warnings, acceptWarnings(cty.True))
+	}
+	for _, e := range v.AsValueSlice() {
+		text, err := convertTo(e, cty.String)
+		if err != nil {
+			return nil, m.p.at(s.warnings, err)
 		}
-		if err != nil && !failed {
-			return nil, err
-		}
-		if err != nil || v.IsNull() || !v.IsKnown() {
-			out[a.Name] = ""
+		if !text.IsNull() && text.AsString() != "" {
+			out = append(out, text.AsString())
 		}
 	}
 	return out, nil
 }
 
-// cellText writes a value as a cell. A whole number keeps its digits. A fraction has twelve significant
-// digits, which is more than any program here gives and hides the last bits of a difference.
+// reading is what decides how the values of a stage's targets are read, as far as the file says it:
+// the expressions with their local values, the versions of their functions, the files that they
+// read.
+type reading struct {
+	text string
+	uses map[string]hcl.Traversal // the molecule's values that they name, by their text
+}
+
+func (p *Pipeline) newReading(s *Stage) *reading {
+	r := &reading{uses: map[string]hcl.Traversal{}}
+	var b strings.Builder
+	versions := map[string]int{}
+	runs := func(e *expression) bool { return e.roots&outputRoot == 0 }
+	for _, e := range p.withLocals(slices.DeleteFunc(slices.Clone(s.expressions), runs)...) {
+		fmt.Fprintf(&b, "expression %q\n", p.tokens(e.Range()))
+		visit(e.Expression, func(n hclsyntax.Node) {
+			if f, ok := n.(*hclsyntax.FunctionCallExpr); ok && p.versions[f.Name] != 0 {
+				versions[f.Name] = p.versions[f.Name]
+			}
+		})
+		for _, t := range e.Variables() {
+			if root := t.RootName(); root != "output" && root != "local" {
+				r.uses[p.tokens(t.SourceRange())] = t
+			}
+		}
+	}
+	for _, name := range names(versions) {
+		fmt.Fprintf(&b, "function %s %d\n", name, versions[name])
+	}
+	for _, path := range s.reads {
+		fmt.Fprintf(&b, "file %s\n", p.files[path])
+	}
+	r.text = b.String()
+	return r
+}
+
+// Reading describes how Read would evaluate: while it is the same text and the outputs are the
+// same, so are the values.
+func (m *Molecule) Reading(s *Stage, i int) string {
+	var b strings.Builder
+	b.WriteString(s.reading.text)
+	nothing := &expression{}
+	ctx, _ := m.context(nothing, m.scope(s, i, 0))
+	for _, name := range names(s.reading.uses) {
+		v, diags := s.reading.uses[name].TraverseAbs(ctx)
+		data, err := toJSON(m.portable(v))
+		if diags.HasErrors() || err != nil {
+			data = []byte("none")
+		}
+		fmt.Fprintf(&b, "%q %s\n", name, data)
+	}
+	return hashOf([]byte(b.String()))
+}
+
+// portable is a value with the content of files instead of their places, and without the wall time
+// of targets: no value depends on it but by name.
+func (m *Molecule) portable(v cty.Value) cty.Value {
+	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
+		if v.IsNull() || !v.IsKnown() {
+			return v, nil
+		}
+		switch t := v.Type(); {
+		case t == cty.String && strings.Contains(v.AsString(), "/"):
+			return cty.StringVal(m.replaceInputs(v.AsString(),
+				func(in Input) string { return in.SHA256 })), nil
+		case t.IsObjectType() && t.HasAttribute("status") && t.HasAttribute("seconds"):
+			attrs := v.AsValueMap()
+			attrs["seconds"] = cty.NullVal(t.AttributeType("seconds"))
+			return cty.ObjectVal(attrs), nil
+		}
+		return v, nil
+	})
+	if err != nil {
+		return cty.DynamicVal
+	}
+	return out
+}
+
+// cellText writes a value as a cell. A whole number keeps its digits. A fraction has twelve
+// significant digits, which is more than any program here gives and hides the last bits of a
+// difference.
 func cellText(v cty.Value) (string, error) {
 	if v.Type() != cty.Number {
 		text, err := convertTo(v, cty.String)
 		if err != nil {
 			return "", err
 		}
-		return strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(strings.ToValidUTF8(text.AsString(), "\uFFFD")), nil
+		valid := strings.ToValidUTF8(text.AsString(), "\uFFFD")
+		return strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(valid), nil
 	}
 	if !finite(v) {
 		return "", errInfinite

@@ -1,11 +1,11 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,8 +15,8 @@ func TestRead(t *testing.T) {
 	p := mustLoad(t, small, testOptions())
 	m := molecule(t, p, map[string]any{"charge": int64(0), "multiplicity": int64(1)})
 	got, err := m.Read(p.Stage("each"), 1, map[string]string{"out": "/x/o"})
-	if want := (map[string]any{"h": 1.5, "none": nil}); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, %v", got, err)
+	if want := `{"h":1.5,"none":null}`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v", got, err)
 	}
 	if got, err := m.Read(p.Stage("each"), 1, map[string]string{"out": "/cafe\u0301/o"}); err == nil || got != nil {
 		t.Errorf("a path that expressions can't hold is read: %v", got)
@@ -32,8 +32,8 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err = m.Read(p.Stage("emb"), 0, map[string]string{"g": path})
-	if want := (map[string]any{"n": 1.0, "dyn": []any{1.0, "a\uFFFD", nil, map[string]any{"b": 12345678901.0}}}); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, %v", got, err)
+	if want := `{"dyn":[1,"a�",null,{"b":12345678901}],"n":1}`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v", got, err)
 	}
 	if err := m.Precheck(p.Stage("each"), 0, 0); err != nil {
 		t.Error(err)
@@ -71,7 +71,7 @@ stage "b" {
 	input := func(x, y string) map[string]Input {
 		return map[string]Input{"x": {Path: "/a&b/x", SHA256: x}, "y": {Path: "/a&b/y", SHA256: y}}
 	}
-	base := state{src: src, version: 1, cells: cells, result: Result{StatusOK, input("1", "1"), map[string]any{"v": 1.0, "w": 1.0}, 1}}
+	base := state{src: src, version: 1, cells: cells, result: Result{StatusOK, input("1", "1"), []byte(`{"v": 1, "w": 1}`), 1}}
 	reading := func(s state) string {
 		o := testOptions()
 		o.Functions = slices.Clone(testFunctions)
@@ -92,10 +92,10 @@ stage "b" {
 		{"nothing", false, func(*state) {}},
 		{"the expression", true, func(s *state) { s.src = strings.ReplaceAll(src, "+ stage", "- stage") }},
 		{"a function's version", true, func(s *state) { s.version = 2 }},
-		{"a value that is used", true, func(s *state) { s.result.Values = map[string]any{"v": 2.0, "w": 1.0} }},
+		{"a value that is used", true, func(s *state) { s.result.Values = []byte(`{"v": 2, "w": 1}`) }},
 		{"a file that is used", true, func(s *state) { s.result.Outputs = input("2", "1") }},
 		{"the message", true, func(s *state) { s.src = strings.ReplaceAll(src, `"no"`, `"yes"`) }},
-		{"a value that is not used", false, func(s *state) { s.result.Values = map[string]any{"v": 1.0, "w": 2.0} }},
+		{"a value that is not used", false, func(s *state) { s.result.Values = []byte(`{"v": 1, "w": 2}`) }},
 		{"a file that is not used", false, func(s *state) { s.result.Outputs = input("1", "2") }},
 		{"the wall time", false, func(s *state) { s.result.Seconds = 9 }},
 		{"where the files lie", false, func(s *state) {
@@ -116,8 +116,8 @@ stage "b" {
 	}
 }
 
-// Of a stage that runs several times, an expression depends on what it uses of it: here v and, in a folder whose name JSON would
-// escape, the content of x.
+// An expression depends on the values of a stage that runs several times, and on the content of its
+// files, here in a folder whose name JSON would escape.
 func TestReadingOfEach(t *testing.T) {
 	for _, expr := range []string{
 		"{ lowest = min(stage.a[*].v...), all = stage.a[*].x }",
@@ -141,51 +141,50 @@ stage "c" { values = { s = status(stage.a) } }
 				t.Fatal(err)
 			}
 			one := Result{StatusOK, map[string]Input{"x": {Path: "/R&D <1>/x", SHA256: sha}, "y": {Path: "/R&D <1>/y", SHA256: fmt.Sprint(seconds)}},
-				map[string]any{"v": v, "w": w}, seconds}
+				fmt.Appendf(nil, `{"v": %g, "w": %g}`, v, w), seconds}
 			m.Set(p.Stage("a"), []Result{one, one})
 			return m.Reading(p.Stage(stage), 0)
 		}
 		base := reading("b", "h", 1, 1, 1)
-		if reading("b", "h", 1, 2, 2) != base {
-			t.Errorf("%s: something that it does not use matters", expr)
-		}
 		if reading("b", "h", 2, 1, 1) == base || reading("b", "h2", 1, 1, 1) == base {
 			t.Errorf("%s: a change of v or of the content of x goes unseen", expr)
 		}
 	}
 }
 
-func TestReadingOfWhole(t *testing.T) {
-	for expr, want := range map[string]bool{"[for run in stage.a : run]": true, "[for run in stage.a : jsonencode(run)]": true, "length(stage.a)": true,
-		"[for run in stage.a : run.v]": false, "[for run in stage.a : [for run in [1] : run]]": true} {
+func TestReadingOfTime(t *testing.T) {
+	for _, expr := range []string{"[for run in stage.a : run]", "stage.a[*]", "length(stage.a)", "stage.a[0].v"} {
 		p := mustLoad(t, `stage "a" {
   for_each = [1, 2]
-  values   = { v = 1, w = 1 }
+  values   = { v = 1 }
 }
 stage "b" { values = { x = `+expr+` } }
 `, testOptions())
-		reading := func(w, seconds float64) string {
+		reading := func(seconds float64) string {
 			m, err := p.Molecule(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			m.Set(p.Stage("a"), []Result{{StatusOK, nil, map[string]any{"v": 1.0, "w": w}, seconds}})
+			m.Set(p.Stage("a"), []Result{{StatusOK, nil, []byte(`{"v": 1}`), seconds}})
 			return m.Reading(p.Stage("b"), 0)
 		}
-		if changed := reading(1, 1) != reading(2, 1); changed != want {
-			t.Errorf("%s: changed %t, want %t", expr, changed, want)
-		}
-		if reading(1, 1) != reading(1, 9) {
+		if reading(1) != reading(9) {
 			t.Errorf("%s: the wall time matters", expr)
 		}
 	}
+}
+
+// asValues are the values of a stage with one.
+func asValues(h any) []byte {
+	data, _ := json.Marshal(map[string]any{"h": h})
+	return data
 }
 
 func TestMerge(t *testing.T) {
 	p := mustLoad(t, small, testOptions())
 	merge := func(h0, h1 any, failed bool) (map[string]string, error) {
 		m := molecule(t, p, map[string]any{"charge": int64(0), "multiplicity": int64(1), "H298_cbs": 0.0})
-		m.Set(p.Stage("each"), []Result{{Status: StatusOK, Values: map[string]any{"h": h0}}, {Status: StatusOK, Values: map[string]any{"h": h1}}})
+		m.Set(p.Stage("each"), []Result{{Status: StatusOK, Values: asValues(h0)}, {Status: StatusOK, Values: asValues(h1)}})
 		return m.Merge(failed)
 	}
 	for _, c := range []struct {

@@ -12,211 +12,250 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// scope says what an expression may name.
-type scope struct {
-	what                                     string // "a command", for messages
-	vars, locals, mol, stages, each, attempt bool
-	stage                                    *Stage // whose outputs output.NAME means, and which must not name itself
-	output                                   bool
-	program                                  bool // what is named goes to a program, as it is
-	ignores                                  bool // a value may be left out of the fingerprint
-}
-
 func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// didYouMean suggests the nearest of the known names, in a sentence that starts with a blank.
+// didYouMean suggests the nearest of the known names, in a sentence that starts with a blank; two
+// letters that were exchanged are near. Without a near one it lists the names if they are few.
 func didYouMean(name string, known []string) string {
-	best, dist := "", 3
+	letters := func(s string) string {
+		return string(slices.Sorted(slices.Values([]rune(strings.ToLower(s)))))
+	}
+	best, least := "", 6
 	for _, k := range known {
-		if diff := len(k) - len(name); diff > 8 || diff < -8 {
+		if d := len(k) - len(name); d > 8 || d < -8 {
 			continue // 8 bytes are two letters at least, whatever the script
 		}
-		if d := levenshtein.Distance(name, k, nil); d < dist || (strings.EqualFold(name, k) && best != k && dist > 0) {
-			best, dist = k, d
+		d := 2 * levenshtein.Distance(strings.ToLower(name), strings.ToLower(k), nil)
+		if d == 4 && letters(name) == letters(k) {
+			d = 1
+		}
+		if d < least {
+			best, least = k, d
 		}
 	}
 	switch {
 	case best != "":
 		return fmt.Sprintf(" Did you mean %q?", best)
-	case len(known) == 0:
+	case len(known) == 0 || len(known) > 12:
 		return ""
-	case len(known) <= 12:
-		return " There are: " + strings.Join(known, ", ") + "."
 	}
-	return ""
+	return " There are: " + strings.Join(known, ", ") + "."
 }
 
-// references checks every name in an expression before it is evaluated, because what HCL says of an unknown one helps nobody.
-func (p *Pipeline) references(e hcl.Expression, sc scope) hcl.Diagnostics {
-	if e == nil {
-		return nil
-	}
-	var diags hcl.Diagnostics
-	for _, t := range e.Variables() {
-		if d := p.reference(t, sc); d != nil {
+// rootNames are what an expression may begin with.
+var rootNames = map[string]roots{"var": varRoot, "local": localRoot, "mol": molRoot,
+	"stage": stageRoot,
+	"each":  eachRoot, "attempt": attemptRoot, "salvaged": attemptRoot, "output": outputRoot}
+
+// references checks every name in an expression before it is evaluated, because what HCL says of an
+// unknown one helps nobody.
+func (p *Pipeline) references(e *expression) (diags hcl.Diagnostics) {
+	add := func(d *hcl.Diagnostic) {
+		if d != nil {
 			diags = append(diags, d)
 		}
 	}
-	visit(e, func(n hclsyntax.Node) {
+	for _, t := range e.Variables() {
+		add(p.reference(e, t))
+	}
+	visit(e.Expression, func(n hclsyntax.Node) {
 		switch x := n.(type) {
 		case *hclsyntax.FunctionCallExpr:
 			if _, ok := p.functions[x.Name]; !ok {
-				diags = append(diags, wrong(x.NameRange, "Unknown function",
-					fmt.Sprintf("There is no function %q.%s", x.Name, nearest(x.Name, names(p.functions)))))
+				near := didYouMean(x.Name, names(p.functions))
+				add(wrongf(x.NameRange, "Unknown function", "There is no function %q.%s", x.Name,
+					near))
 			}
-			if x.Name == ignoreName && !sc.ignores {
-				diags = append(diags, wrong(x.NameRange, "Function out of place", ignoreName+" can stand in command, env and the content of a file only: what else decides a result is never left out."))
+			if x.Name == ignoreName && e.roots&mayIgnore == 0 {
+				add(wrong(x.NameRange, "Function out of place",
+					ignoreName+" can stand in command, env and the "+
+						"content of a file only: what else decides a result is never left out."))
 			}
 		case *hclsyntax.SplatExpr:
-			diags = append(diags, p.splat(x, sc)...)
+			if each, ok := x.Each.(*hclsyntax.RelativeTraversalExpr); ok {
+				add(p.element(x.Source, each.Traversal, x.Range()))
+			}
+		case *hclsyntax.RelativeTraversalExpr:
+			if index, ok := x.Source.(*hclsyntax.IndexExpr); ok {
+				add(p.element(index.Collection, x.Traversal, x.Range()))
+			}
+		case *hclsyntax.ForExpr:
+			for _, part := range []hclsyntax.Expression{x.KeyExpr, x.ValExpr, x.CondExpr} {
+				if part == nil {
+					continue
+				}
+				for _, t := range part.Variables() {
+					if t.RootName() == x.ValVar {
+						add(p.element(x.CollExpr, t[1:], t.SourceRange()))
+					}
+				}
+			}
 		}
 	})
 	return diags
 }
 
-// nearest is didYouMean without the list of everything.
-func nearest(name string, known []string) string {
-	if s := didYouMean(name, known); strings.HasPrefix(s, " Did") {
-		return s
+func (p *Pipeline) reference(e *expression, t hcl.Traversal) *hcl.Diagnostic {
+	refuse := func(summary, detail string) *hcl.Diagnostic {
+		return wrong(t.SourceRange(), summary,
+			detail)
 	}
-	return ""
-}
-
-func (p *Pipeline) reference(t hcl.Traversal, sc scope) *hcl.Diagnostic {
 	root := t.RootName()
-	refuse := func(summary, detail string) *hcl.Diagnostic { return wrong(t.SourceRange(), summary, detail) }
-	allowed := map[string]bool{"var": sc.vars, "local": sc.locals, "mol": sc.mol, "stage": sc.stages, "each": sc.each, "attempt": sc.attempt, "salvaged": sc.attempt, "output": sc.output}
-	if ok, known := allowed[root]; !known {
-		what := []string{"var", "local", "mol", "stage", "each", "attempt", "salvaged", "output"}
-		return refuse("Unknown name", fmt.Sprintf("Nothing is called %q. An expression may name %s; a text stands in quotes.%s", root, strings.Join(what, ", "), nearest(root, what)))
-	} else if !ok {
-		return refuse("Name out of place", outOfPlace(root, sc))
+	bit, known := rootNames[root]
+	if word := strings.ToLower(root); !known && slices.Contains([]string{"true", "false", "null"},
+		word) {
+		return refuse("Unknown name", fmt.Sprintf("Nothing is called %q. Did you mean %s?", root,
+			word))
+	} else if !known {
+		near := didYouMean(root, names(rootNames))
+		if strings.HasPrefix(near, " There") {
+			near = ""
+		}
+		return refuse("Unknown name", fmt.Sprintf("Nothing is called %q. An expression may name "+
+			"%s; a text stands in quotes.%s",
+			root, "var, local, mol, stage, each, attempt, salvaged, output", near))
 	}
-	if root == "attempt" || root == "salvaged" {
+	if e.roots&bit == 0 || bit == eachRoot && e.stage != nil && !e.stage.ForEach {
+		return refuse("Name out of place", outOfPlace(root, e))
+	}
+	if bit == attemptRoot {
 		return nil
 	}
 	name, ok := attrAt(t, 1)
 	if !ok {
-		return refuse("Incomplete name", fmt.Sprintf("%q alone names nothing; write %s.NAME.", root, root))
+		return refuse("Incomplete name", fmt.Sprintf("%q alone names nothing; write %s.NAME.", root,
+			root))
 	}
-	return p.member(root, name, t, sc, refuse)
+	return p.member(e, t, name)
 }
 
 // outOfPlace says why a name that exists can't stand there.
-func outOfPlace(root string, sc scope) string {
+func outOfPlace(root string, e *expression) string {
 	switch {
-	case root == "each" && sc.stage != nil && !sc.stage.ForEach:
-		return fmt.Sprintf("\"each\" is an element of for_each, and stage %q has none.", sc.stage.Name)
-	case root == "output" && sc.stage != nil:
-		return "output.NAME is a file that the stage has made, for values and postconditions. Before that, write the file's name itself."
+	case root == "each" && e.stage != nil && !e.stage.ForEach:
+		return fmt.Sprintf("\"each\" is an element of for_each, and stage %q has none.",
+			e.stage.Name)
+	case root == "output" && e.stage != nil:
+		return "output.NAME is a file that the stage has made, for values, require and " +
+			"postconditions. Before that, write the file's name itself."
 	}
-	return fmt.Sprintf("%q can't be used in %s.", root, sc.what)
+	return fmt.Sprintf("%q can't be used in %s.", root, e.what)
 }
 
-func (p *Pipeline) member(root, name string, t hcl.Traversal, sc scope, refuse func(string, string) *hcl.Diagnostic) *hcl.Diagnostic {
+func (p *Pipeline) member(e *expression, t hcl.Traversal, name string) *hcl.Diagnostic {
 	unknown := func(what string, known []string) *hcl.Diagnostic {
-		return refuse("Unknown "+what, fmt.Sprintf("There is no %s %q.%s", what, name, didYouMean(name, known)))
+		return wrongf(t.SourceRange(), "Unknown "+what, "There is no %s %q.%s", what, name,
+			didYouMean(name, known))
 	}
-	switch root {
+	switch root := t.RootName(); root {
 	case "var":
 		if p.variables[name] == nil {
 			return unknown("variable", names(p.variables))
 		}
 	case "local":
-		if p.locals[name] == nil {
+		l := p.locals[name]
+		if l == nil {
 			return unknown("local value", names(p.locals))
+		}
+		for _, needs := range []struct {
+			root  roots
+			names []string
+			what  string
+		}{{molRoot, l.columns, "mol"}, {stageRoot, l.stages, "stage"}} {
+			if e.roots&needs.root == 0 && len(needs.names) > 0 {
+				return wrongf(t.SourceRange(), "Name out of place",
+					"local.%s uses %s.%s, which can't be used in %s.",
+					name, needs.what, needs.names[0], e.what)
+			}
 		}
 	case "mol":
 		if _, ok := p.columns[name]; !ok && !p.anyColumn {
-			return refuse("Unknown column", fmt.Sprintf("The table has no column %q.%s", name, didYouMean(name, names(p.columns))))
+			return wrongf(t.SourceRange(), "Unknown column", "The table has no column %q.%s", name,
+				didYouMean(name, names(p.columns)))
 		}
 	case "each":
 		if name != "key" && name != "value" {
 			return unknown("part of each", []string{"key", "value"})
 		}
 	case "output":
-		if _, ok := sc.stage.Outputs[name]; !ok && !sc.stage.vague {
-			return unknown("output", names(sc.stage.Outputs))
+		if _, ok := e.stage.Outputs[name]; !ok && !e.stage.vague {
+			return unknown("output", names(e.stage.Outputs))
 		}
 	case "stage":
 		s := p.stages[name]
 		switch {
 		case s == nil:
 			return unknown("stage", names(p.stages))
-		case s == sc.stage:
-			return refuse("Stage refers to itself", fmt.Sprintf("Stage %q can't use its own results here; output.NAME is a file that it makes.", name))
+		case s == e.stage:
+			return wrongf(t.SourceRange(), "Stage refers to itself",
+				"Stage %q can't use its own results here; "+
+					"output.NAME is a file that it makes.", name)
 		}
-		return p.stageMember(s, t, sc, refuse)
+		return s.member(t)
 	}
 	return nil
 }
 
-// stageMember checks what follows stage.NAME.
-func (p *Pipeline) stageMember(s *Stage, t hcl.Traversal, sc scope, refuse func(string, string) *hcl.Diagnostic) *hcl.Diagnostic {
+// member checks what follows stage.NAME.
+func (s *Stage) member(t hcl.Traversal) *hcl.Diagnostic {
 	at := 2
-	if s.ForEach && len(t) > 2 {
-		if _, ok := t[2].(hcl.TraverseIndex); !ok {
-			return refuse("Which of several", fmt.Sprintf("Stage %q runs once for each element of its for_each: write stage.%s[0] for the first, stage.%s[*] for all.", s.Name, s.Name, s.Name))
+	if len(t) > 2 {
+		i, index := t[2].(hcl.TraverseIndex)
+		switch number := index && i.Key.Type() == cty.Number; {
+		case s.ForEach && !index:
+			return wrongf(t.SourceRange(), "Which of several",
+				"Stage %q runs once for each element of its "+
+					"for_each: write stage.%s[0] for the first, stage.%s[*] for all.", s.Name,
+				s.Name,
+				s.Name)
+		case !s.ForEach && number:
+			return wrongf(t.SourceRange(), "One of one",
+				"Stage %q has no for_each and runs once: write stage.%s.NAME.",
+				s.Name, s.Name)
+		case s.ForEach:
+			at = 3
 		}
-		at = 3
 	}
-	if !s.ForEach && len(t) > 2 {
-		if i, ok := t[2].(hcl.TraverseIndex); ok && i.Key.Type() == cty.Number {
-			return refuse("One of one", fmt.Sprintf("Stage %q has no for_each and runs once: write stage.%s.NAME.", s.Name, s.Name))
-		}
+	return s.attribute(t, at, t.SourceRange())
+}
+
+// element checks what an expression uses of an element of stage.NAME: stage.pm7[*].hof,
+// stage.pm7[i].hof, or run.hof for run in stage.pm7.
+func (p *Pipeline) element(list hclsyntax.Expression, of hcl.Traversal,
+	rng hcl.Range) *hcl.Diagnostic {
+	src, ok := list.(*hclsyntax.ScopeTraversalExpr)
+	if !ok || src.Traversal.RootName() != "stage" || len(src.Traversal) != 2 {
+		return nil
 	}
+	name, _ := attrAt(src.Traversal, 1)
+	if s := p.stages[name]; s != nil && s.ForEach {
+		return s.attribute(of, 0, rng)
+	}
+	return nil
+}
+
+// attribute checks the name of an output or a value at a place of a traversal.
+func (s *Stage) attribute(t hcl.Traversal, at int, rng hcl.Range) *hcl.Diagnostic {
 	name, ok := attrAt(t, at)
-	if known := s.members(); ok && known != nil && !slices.Contains(known, name) {
-		return refuse("Unknown output or value", fmt.Sprintf("Stage %q has no output or value %q.%s", s.Name, name, didYouMean(name, known)))
+	if !ok {
+		return nil
 	}
-	if sc.program && s.packed(name) {
-		return refuse("Compressed output", s.unreadable(name))
+	if known := s.members(); known != nil && !slices.Contains(known, name) {
+		return wrongf(rng, "Unknown output or value", "Stage %q has no output or value %q.%s",
+			s.Name, name, didYouMean(name, known))
 	}
 	return nil
 }
 
-func (s *Stage) unreadable(output string) string {
-	return fmt.Sprintf("stage.%s.%s (%s) is stored compressed, and a program can't read that: take it out of compress (line %d).", s.Name, output, s.Outputs[output],
-		s.body.Attributes["compress"].SrcRange.Start.Line)
-}
-
-// members are the names that may follow stage.NAME, nil where they are not known before the stage has run.
+// members are the names that may follow stage.NAME, nil where they are not known before the stage
+// has run.
 func (s *Stage) members() []string {
-	if s.vague || (s.values != nil && !s.valueType.IsObjectType()) {
+	if s.vague || !s.valueType.IsObjectType() {
 		return nil
 	}
-	out := append(names(s.Outputs), "status", "seconds")
-	if s.valueType.IsObjectType() {
-		out = append(out, names(s.valueType.AttributeTypes())...)
-	}
-	slices.Sort(out)
-	return out
-}
-
-// splat checks stage.NAME[*].value.
-func (p *Pipeline) splat(x *hclsyntax.SplatExpr, sc scope) hcl.Diagnostics {
-	src, ok := x.Source.(*hclsyntax.ScopeTraversalExpr)
-	each, ok2 := x.Each.(*hclsyntax.RelativeTraversalExpr)
-	if !ok || !ok2 || src.Traversal.RootName() != "stage" || len(src.Traversal) != 2 {
-		return nil
-	}
-	stage, _ := attrAt(src.Traversal, 1)
-	name, ok := attrAt(each.Traversal, 0)
-	s := p.stages[stage]
-	if known := s.membersOrNil(); ok && known != nil && !slices.Contains(known, name) {
-		return hcl.Diagnostics{wrong(x.Range(), "Unknown output or value", fmt.Sprintf("Stage %q has no output or value %q.%s", stage, name, didYouMean(name, known)))}
-	}
-	if ok && s != nil && sc.program && s.packed(name) {
-		return hcl.Diagnostics{wrong(x.Range(), "Compressed output", s.unreadable(name))}
-	}
-	return nil
-}
-
-func (s *Stage) membersOrNil() []string {
-	if s == nil {
-		return nil
-	}
-	return s.members()
+	return slices.Sorted(slices.Values(slices.Concat(names(s.Outputs),
+		names(s.valueType.AttributeTypes()),
+		[]string{"status", "seconds"})))
 }
 
 func attrAt(t hcl.Traversal, i int) (string, bool) {
@@ -232,17 +271,4 @@ func attrAt(t hcl.Traversal, i int) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// stagesIn returns the stages that expressions name, sorted.
-func stagesIn(es []hcl.Expression) []string {
-	set := map[string]bool{}
-	for _, e := range es {
-		for _, t := range e.Variables() {
-			if name, ok := attrAt(t, 1); ok && t.RootName() == "stage" {
-				set[name] = true
-			}
-		}
-	}
-	return names(set)
 }

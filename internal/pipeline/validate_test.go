@@ -33,13 +33,13 @@ func TestQuestion(t *testing.T) {
 	if want := []string{"prog", "--check", "CO", "m!", "high", "2"}; !slices.Equal(q.Argv, want) {
 		t.Errorf("asks %q, want %q", q.Argv, want)
 	}
-	if len(q.Files) != 0 || !slices.Equal(m.Environ(q), []string{"LEVEL=high"}) {
-		t.Errorf("files %v, environment %q", q.Files, m.Environ(q))
+	if len(q.Files) != 0 || !slices.Equal(q.Env, []string{"LEVEL=high"}) {
+		t.Errorf("files %v, environment %q", q.Files, q.Env)
 	}
 	// What is asked is no part of the task: its words are the command's, so that an edit of validate makes nothing stale.
 	task, err := m.Task(p.Stage("a"), 0, 0)
-	if err != nil || !slices.Equal(task.Words, []string{"prog", "CO", "0"}) {
-		t.Errorf("the task's words are %q, %v", task.Words, err)
+	if err != nil || !slices.Equal(task.Argv, []string{"prog", "CO", "0"}) {
+		t.Errorf("the task's words are %q, %v", task.Argv, err)
 	}
 	m, err = p.Molecule(map[string]any{"mol_id": "m", "smiles": "CO"})
 	if err != nil {

@@ -13,246 +13,235 @@ import (
 // EnvPrefix begins the environment variables that set a pipeline's variables.
 const EnvPrefix = "GRIMPERIUM_VAR_"
 
-func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
-	content, diags := b.Body.Content(variableSchema)
-	v := &Variable{Name: b.Labels[0], rng: b.DefRange, want: cty.DynamicPseudoType, value: cty.DynamicVal}
-	if a := content.Attributes["description"]; a != nil {
-		d, bad := constant(a, cty.String)
-		if diags = append(diags, bad...); !bad.HasErrors() {
-			v.Description = d.AsString()
+// Variable is a variable block and the value that it has in this run.
+type Variable struct {
+	Name, Description string
+	Source            string // where the value comes from
+
+	value  cty.Value
+	want   cty.Type // dynamic where none is declared
+	bad    bool     // what it was given last is no value for it
+	checks []*condition
+	rng    hcl.Range
+}
+
+// Text is the value for a person: a text as it is, a number as a cell has it, else JSON.
+func (v *Variable) Text() string {
+	if v.value.Type().IsPrimitiveType() && !v.value.IsNull() {
+		if text, err := cellText(v.value); err == nil {
+			return text
 		}
 	}
-	if a := content.Attributes["type"]; a != nil {
-		t, bad := typeexpr.TypeConstraint(a.Expr)
-		if diags = append(diags, bad...); !bad.HasErrors() {
+	data, _ := toJSON(v.value) // has been checked
+	return string(data)
+}
+
+func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
+	content, diags := b.Body.Content(variableSchema)
+	a := content.Attributes
+	v := &Variable{Name: b.Labels[0], rng: b.DefRange, want: cty.DynamicPseudoType,
+		value: cty.DynamicVal}
+	p.variables[v.Name] = v
+	p.Variables = append(p.Variables, v)
+	var more hcl.Diagnostics
+	v.checks, more = conditions(content, "validation", "a validation", varRoot)
+	diags = allDiagnostics(diags, more, constant(a["description"], &v.Description,
+		"description is a text.", nil))
+	if a["type"] != nil {
+		t, d := typeexpr.TypeConstraint(a["type"].Expr)
+		if diags = append(diags, d...); !d.HasErrors() {
 			v.want = t
 		}
 	}
-	if a := content.Attributes["default"]; a != nil {
-		d, bad := a.Expr.Value(nil)
-		if bad.HasErrors() && len(a.Expr.Variables()) > 0 {
-			bad = hcl.Diagnostics{wrong(a.Expr.Range(), "Default is not a constant", "A variable's default may name nothing. Use a local value for what is computed from others.")}
-		}
-		if diags = append(diags, bad...); bad.HasErrors() {
-			v.bad = true
-		} else if c, err := convertTo(d, v.want); err != nil {
-			v.bad = true
-			diags = append(diags, wrong(a.Expr.Range(), "Unsuitable default", fmt.Sprintf("The default of %q is not of its type: %s.", v.Name, err)))
-		} else {
-			v.value, v.Source = c, "default"
-		}
+	if a["default"] == nil {
+		return diags
 	}
-	v.checks, diags = withConditions(diags, content.Blocks, "validation")
-	p.variables[v.Name] = v
-	p.Variables = append(p.Variables, v)
-	return diags
+	e := a["default"].Expr
+	value, d := e.Value(nil)
+	if len(e.Variables()) > 0 {
+		text := "The default must be a plain value, such as true, 3 or \"text\". Use a local " +
+			"value for what is computed."
+		name := e.Variables()[0].RootName()
+		if word := strings.ToLower(name); word != name && (word == "true" || word == "false" ||
+			word == "null") {
+			text = fmt.Sprintf("The default must be a plain value, such as true, 3 or \"text\". "+
+				"Did you mean %s?", word)
+		}
+		d = hcl.Diagnostics{wrong(e.Range(), "Default is not a constant", text)}
+	} else if c, err := convertTo(value, v.want); err != nil && !d.HasErrors() {
+		d = hcl.Diagnostics{wrongf(e.Range(), "Unsuitable default",
+			"The default of %q is not of its type: %s.", v.Name, err)}
+	} else {
+		v.value, v.Source = c, "default"
+	}
+	v.bad = d.HasErrors()
+	return append(diags, d...)
 }
 
-// setVariables gives every variable its value: default, environment, file of values, -set; the last one wins.
-func (p *Pipeline) setVariables(o Options) hcl.Diagnostics {
-	var diags hcl.Diagnostics
+// setVariables gives every variable its value: default, environment, file of values, -set; the last
+// one wins.
+func (p *Pipeline) setVariables(o Options) (diags hcl.Diagnostics) {
 	for _, kv := range o.Environ {
 		name, text, _ := strings.Cut(kv, "=")
 		v := p.variables[strings.TrimPrefix(name, EnvPrefix)]
 		if v == nil || !strings.HasPrefix(name, EnvPrefix) {
 			continue // another pipeline's variable may be set for the whole shell
 		}
-		value, d := p.environmentValue(v, text, name)
+		value, d := p.valueOfText(v, text, name)
 		if diags = append(diags, d...); !d.HasErrors() {
-			diags = append(diags, assign(v, value, name)...)
+			diags = append(diags, v.set(value, name)...)
 		}
 	}
 	if o.VarFile != "" {
 		diags = append(diags, p.readVarFile(o.VarFile)...)
 	}
 	if strings.TrimSpace(o.Set) != "" {
-		attrs, d := p.parseSet(o.Set)
-		diags = append(diags, d...)
-		diags = append(diags, p.assignAll(attrs, "-set")...)
+		diags = append(diags, p.readSet(o.Set)...)
 	}
 	for _, v := range p.Variables {
 		if v.Source == "" && !v.bad {
-			diags = append(diags, wrong(v.rng, "Variable without a value", fmt.Sprintf("The variable %q has no default; give it a value with -set='%s=...'.", v.Name, v.Name)))
+			diags = append(diags, wrongf(v.rng, "Variable without a value",
+				"The variable %q has no default; give it a value with -set='%s=...'.", v.Name,
+				v.Name))
 		}
 		if v.Source == "" || v.bad {
 			v.value = cty.DynamicVal // its own mistake is said
-			continue
-		}
-		var err error
-		v.weight = weight(v.value, maxValue)
-		if v.Value, err = toGo(v.value); err != nil {
-			diags = append(diags, wrong(v.rng, "Unsuitable value for a variable", fmt.Sprintf("The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error()))))
+		} else if _, err := toJSON(v.value); err != nil {
+			diags = append(diags, wrongf(v.rng, "Unsuitable value for a variable",
+				"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))
 		}
 	}
 	return diags
 }
 
-// Text is the value for a person: a number as a cell has it.
-func (v *Variable) Text() string {
-	if v.value.Type() == cty.Number && !v.value.IsNull() {
-		if text, err := cellText(v.value); err == nil {
-			return text
-		}
+// valueOfText reads a list or an object as HCL, and everything else as the text that it is.
+func (p *Pipeline) valueOfText(v *Variable, text, source string) (cty.Value, hcl.Diagnostics) {
+	if t := v.value.Type(); v.want.IsPrimitiveType() ||
+		v.want == cty.DynamicPseudoType && !isList(t) && !isObject(t) {
+		return cty.StringVal(text), nil
 	}
-	return fmt.Sprint(v.Value)
+	e, diags := p.parseExpression(text, "<"+source+">")
+	if diags.HasErrors() {
+		return cty.NilVal, diags
+	}
+	return e.Value(nil)
+}
+
+func (p *Pipeline) parseExpression(text, name string) (hclsyntax.Expression, hcl.Diagnostics) {
+	p.texts[name] = &hcl.File{Bytes: []byte(text)}
+	tokens, _ := hclsyntax.LexExpression([]byte(text), name, hcl.InitialPos)
+	if d := tooDeep(tokens); d != nil {
+		return nil, hcl.Diagnostics{d}
+	}
+	return hclsyntax.ParseExpression([]byte(text), name, hcl.InitialPos)
 }
 
 func (p *Pipeline) readVarFile(name string) hcl.Diagnostics {
 	src, err := readBounded(name, maxPipelineSize)
 	if err != nil {
-		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Unreadable file of values", Detail: fmt.Sprintf("-varFile=%s can't be read. It must be a text file of lines like name = value.", name)}}
+		return hcl.Diagnostics{nowheref("Unreadable file of values",
+			"-varFile=%s can't be read. It must be a text file of lines like name = value.", name)}
 	}
-	file, diags := p.parse(name, src)
+	file, diags := p.parse(name, plainText(src))
 	if diags.HasErrors() {
 		return diags
 	}
-	body := file.Body.(*hclsyntax.Body)
-	for _, b := range body.Blocks {
-		diags = append(diags, wrong(b.DefRange(), "Unknown block", "A file of values has lines like name = value alone."))
-	}
-	return append(diags, p.assignAll(body.Attributes, "-varFile="+name)...)
-}
-
-// parseSet reads "a=1, b=word, c=\"text\"": HCL, one assignment a line, with commas for the line breaks.
-func (p *Pipeline) parseSet(set string) (hclsyntax.Attributes, hcl.Diagnostics) {
-	const name = "<value of -set>"
-	p.texts[name] = &hcl.File{Bytes: []byte(set)}
-	if d := checkNesting([]byte(set), name); d != nil {
-		return nil, hcl.Diagnostics{d}
-	}
-	e, diags := hclsyntax.ParseExpression([]byte("{"+set+"}"), name, hcl.Pos{Line: 1, Column: 0, Byte: -1})
-	obj, ok := e.(*hclsyntax.ObjectConsExpr)
-	if diags.HasErrors() || !ok {
-		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Unreadable -set",
-			Detail: fmt.Sprintf("-set=%q can't be read. Write -set='name=value, name=\"a text\"'.", set)}}
-	}
-	attrs := hclsyntax.Attributes{}
-	for _, item := range obj.Items {
-		key := hcl.ExprAsKeyword(item.KeyExpr)
-		if key == "" {
-			return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Unreadable -set", Detail: fmt.Sprintf("-set=%q: a variable's name must stand before each =.", set)}}
-		}
-		attrs[key] = &hclsyntax.Attribute{Name: key, Expr: item.ValueExpr, SrcRange: item.KeyExpr.Range(), NameRange: item.KeyExpr.Range()}
-	}
-	return attrs, nil
-}
-
-func (p *Pipeline) assignAll(attrs hclsyntax.Attributes, source string) hcl.Diagnostics {
-	var diags hcl.Diagnostics
+	attrs, diags := file.Body.JustAttributes()
 	for _, a := range inOrder(attrs) {
-		v := p.variables[a.Name]
-		if v == nil {
-			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Value for an undeclared variable",
-				Detail: fmt.Sprintf("%s sets %q, but no variable of that name is declared.%s", source, a.Name, didYouMean(a.Name, names(p.variables)))})
-			continue
-		}
-		value, d := a.Expr.Value(nil)
-		if word := hcl.ExprAsKeyword(a.Expr); d.HasErrors() && word != "" {
-			value, d = cty.StringVal(word), nil // -set=search=crest: a bare word is a text
-		}
-		if diags = append(diags, soften(d)...); !d.HasErrors() {
-			diags = append(diags, assign(v, value, source)...)
-		}
+		diags = append(diags, p.assign(a.Name, a.Expr, "-varFile="+name)...)
 	}
 	return diags
 }
 
-// environmentValue reads a list or an object as HCL, and everything else as the text that it is.
-func (p *Pipeline) environmentValue(v *Variable, text, name string) (cty.Value, hcl.Diagnostics) {
-	t := v.want
-	if t == cty.DynamicPseudoType && v.Source != "" {
-		t = v.value.Type()
+// readSet reads "a=1, b=word, c=\"text\"".
+func (p *Pipeline) readSet(set string) (diags hcl.Diagnostics) {
+	e, d := p.parseExpression("{"+set+"}", "<value of -set>")
+	obj, ok := e.(*hclsyntax.ObjectConsExpr)
+	if len(d) == 1 && d[0].Summary == "Nesting too deep" {
+		return d
 	}
-	if t == cty.DynamicPseudoType || t.IsPrimitiveType() {
-		return cty.StringVal(text), nil
+	for i := 0; ok && !d.HasErrors() && i < len(obj.Items); i++ {
+		key, value := obj.Items[i].KeyExpr, obj.Items[i].ValueExpr
+		between := set[min(len(set), key.Range().End.Byte-1):max(0, min(len(set),
+			value.Range().Start.Byte-1))]
+		if ok = hcl.ExprAsKeyword(key) != "" && strings.Contains(between, "="); ok {
+			diags = append(diags, p.assign(hcl.ExprAsKeyword(key), value, "-set")...)
+		}
 	}
-	file := "<" + name + ">"
-	p.texts[file] = &hcl.File{Bytes: []byte(text)}
-	if d := checkNesting([]byte(text), file); d != nil {
-		return cty.NilVal, hcl.Diagnostics{d}
+	if !ok || d.HasErrors() {
+		return hcl.Diagnostics{nowheref("Unreadable -set",
+			"-set=%q can't be read. Write -set='name=value, name=\"a text\"'.", set)}
 	}
-	e, diags := hclsyntax.ParseExpression([]byte(text), file, hcl.InitialPos)
-	if diags.HasErrors() {
-		return cty.NilVal, diags
-	}
-	value, diags := e.Value(nil)
-	return value, soften(diags)
+	return diags
 }
 
-// assign gives a variable a value of its type, or where it has none of its default's.
-func assign(v *Variable, value cty.Value, source string) hcl.Diagnostics {
-	want, list, object := v.want, isList(v.value.Type()), isObject(v.value.Type())
-	if want == cty.DynamicPseudoType && v.Source != "" && v.value.Type().IsPrimitiveType() {
-		want = v.value.Type()
+// assign gives a variable the value of an expression; a bare word is a text.
+func (p *Pipeline) assign(name string, e hcl.Expression, source string) hcl.Diagnostics {
+	v := p.variables[name]
+	if v == nil {
+		return hcl.Diagnostics{nowheref("Value for an undeclared variable",
+			"%s sets %q, but no variable of that name is declared.%s", source, name,
+			didYouMean(name, names(p.variables)))}
+	}
+	value, diags := e.Value(nil)
+	if word := hcl.ExprAsKeyword(e); diags.HasErrors() && word != "" {
+		value, diags = cty.StringVal(word), nil
+	}
+	if diags.HasErrors() {
+		return diags
+	}
+	return v.set(value, source)
+}
+
+// set gives a variable a value of its type, or where it has none of its default's.
+func (v *Variable) set(value cty.Value, source string) hcl.Diagnostics {
+	want, t := v.want, v.value.Type()
+	if want == cty.DynamicPseudoType && v.Source != "" && t.IsPrimitiveType() {
+		want = t
 	}
 	c, err := convertTo(value, want)
-	switch t := c.Type(); {
-	case err != nil || c.IsNull() || v.want != cty.DynamicPseudoType:
-	case list && !isList(t):
-		err = fmt.Errorf("a list is needed here, not %s", aType(t))
-	case object && !isObject(t):
-		err = fmt.Errorf("an object is needed here, not %s", aType(t))
+	if err == nil && v.want == cty.DynamicPseudoType && !c.IsNull() {
+		switch {
+		case isList(t) && !isList(c.Type()):
+			err = fmt.Errorf("a list is needed here, not %s", aType(c.Type()))
+		case isObject(t) && !isObject(c.Type()):
+			err = fmt.Errorf("an object is needed here, not %s", aType(c.Type()))
+		}
 	}
 	if err != nil {
 		v.bad = true
-		return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Unsuitable value for a variable",
-			Detail: fmt.Sprintf("%s sets the variable %q to a value of another type: %s.", source, v.Name, err)}}
+		return hcl.Diagnostics{nowheref("Unsuitable value for a variable",
+			"%s sets the variable %q to a value of another type: %s.", source, v.Name, err)}
 	}
 	v.value, v.Source, v.bad = c, source, false
 	return nil
 }
 
-func isList(t cty.Type) bool   { return t.IsListType() || t.IsTupleType() || t.IsSetType() }
-func isObject(t cty.Type) bool { return t.IsObjectType() || t.IsMapType() }
+func (p *Pipeline) variableObject() cty.Value {
+	attrs := map[string]cty.Value{}
+	for _, v := range p.Variables {
+		attrs[v.Name] = v.value
+	}
+	return cty.ObjectVal(attrs)
+}
 
 // checkVariables evaluates the validation blocks.
-func (p *Pipeline) checkVariables() hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	sc := scope{what: "a validation", vars: true}
-	ctx := p.context(nil)
+func (p *Pipeline) checkVariables() (diags hcl.Diagnostics) {
+	m := p.unknownMolecule()
 	for _, v := range p.Variables {
 		for _, c := range v.checks {
-			d := append(p.references(c.condition, sc), p.references(c.message, sc)...)
-			if !d.HasErrors() {
-				msg, bad := evalCondition(c, func(e hcl.Expression) (cty.Value, hcl.Diagnostics) { return p.value(e, ctx) })
-				if d = bad; msg != "" {
-					d = append(d, wrong(c.rng, "Invalid value for a variable", fmt.Sprintf("The variable %q (from %s): %s", v.Name, v.Source, msg)))
-				}
+			d := p.references(c.condition)
+			if c.message != nil {
+				d = append(d, p.references(c.message)...)
 			}
-			diags = append(diags, d...)
+			if diags = append(diags, d...); d.HasErrors() || !v.value.IsWhollyKnown() {
+				continue
+			}
+			if err := m.holds(c, nil); err != nil {
+				diags = append(diags, wrongf(c.condition.at, "Invalid value for a variable",
+					"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))
+			}
 		}
 	}
 	return diags
-}
-
-// evalCondition returns the condition's message when it does not hold, "" when it holds or is not known yet.
-func evalCondition(c *condition, eval func(hcl.Expression) (cty.Value, hcl.Diagnostics)) (string, hcl.Diagnostics) {
-	v, diags := eval(c.condition)
-	if diags.HasErrors() {
-		return "", diags
-	}
-	v, err := convertTo(v, cty.Bool)
-	if err != nil {
-		return "", hcl.Diagnostics{wrong(c.condition.Range(), "Unsuitable condition", "A condition must be true or false.")}
-	}
-	if v.IsKnown() && v.IsNull() {
-		return "", hcl.Diagnostics{wrong(c.condition.Range(), "Unsuitable condition", "The condition has no value (null): "+emptyHint+".")}
-	}
-	if v.IsKnown() && v.True() {
-		return "", nil
-	}
-	msg, diags := eval(c.message)
-	if diags.HasErrors() {
-		return "", diags
-	}
-	if msg, err = convertTo(msg, cty.String); err != nil {
-		return "", hcl.Diagnostics{wrong(c.message.Range(), "Unsuitable message", "An error_message must be a text.")}
-	}
-	switch {
-	case !v.IsKnown():
-		return "", nil
-	case !msg.IsKnown() || msg.IsNull() || msg.AsString() == "":
-		return "the condition does not hold", nil
-	}
-	return msg.AsString(), nil
 }

@@ -1,4 +1,4 @@
-# ERROR 5: Unterminated template string: The text that begins here has no end: a line with nothing but EOT.
+# ERROR 5: Text without an end: The text that begins here has no end: a line with nothing but EOT.
 stage "s" {
   command = ["true"]
   file "deck" {

@@ -2,8 +2,8 @@
 pipeline {
   table      = "t.csv"
   max_reruns = 2.5       # ERROR: Invalid max_reruns: a whole number from 0 to 1000
-  jobs       = "two"     # ERROR: Unsuitable value: jobs must be a number.
-  env        = ["a"]     # ERROR: Unsuitable value: env must be
+  jobs       = "two"     # ERROR: Invalid jobs: a whole number from 1 to 4096.
+  env        = ["a"]     # ERROR: Invalid env: env is an object of names and texts
   order      = "largest" # ERROR: Invalid order: order must be "table" or "smallest_first".
 }
 
@@ -24,11 +24,11 @@ stage "a" {
   timeot  = "1m" # ERROR: Unknown attribute: Did you mean "timeout"?
 }
 
-stage "a" { # ERROR: Duplicate block: The block stage a stands already at line 22.
+stage "a" { # ERROR: Duplicate block: The block stage a stands already at line 22
   command = ["true"]
 }
 
-stage "A" { # ERROR: Duplicate block: differs in letter case only
+stage "A" { # ERROR: Duplicate block: The block stage A stands already at line 22, in whatever letter case.
   command = ["true"]
 }
 
@@ -42,7 +42,7 @@ stage "files" { # ERROR: Stage without a command: Stage "files" makes files
 
 stage "more" {
   command   = ["true"]
-  max_files = 0     # ERROR: Invalid limit: max_files must be a whole number, 1 or more.
+  max_files = 0     # ERROR: Invalid max_files: max_files is a whole number, 1 or more.
   title     = mol.smiles # ERROR: Not a constant: Variables may not be used here.
   file "x" {} # ERROR: File without content: The file "x" needs either content
   file "../x" { content = "" } # ERROR: Path outside of the scratch folder: "../x" leaves the stage's own folder.
@@ -71,39 +71,39 @@ stage "threads" {
 
 stage "alone" {
   command  = ["true"]
-  at_least = 1 # ERROR: Unsuitable at_least: Stage "alone" has no for_each, so it has one target, which must succeed.
+  at_least = 1 # ERROR: Unsuitable at_least: Stage "alone" has no for_each, so it has one target
 }
 
 stage "several" {
   for_each = [1, 2]
   command  = ["true"]
-  at_least = 0.5 # ERROR: Unsuitable at_least: at_least is how many targets must succeed: a whole number from 1 to 2000.
+  at_least = 0.5 # ERROR: Invalid at_least: at_least is how many targets of a for_each must succeed: a whole number from 1 to 2000.
 }
 
 stage "some" {
   for_each = [1, 2]
   command  = ["true"]
-  at_least = "most" # ERROR: Unsuitable value: at_least must be a number.
+  at_least = "most" # ERROR: Invalid at_least: a whole number from 1 to 2000.
 }
 
 stage "final" {
   command  = ["true"]
-  no_retry = [0] # ERROR: Unsuitable no_retry: no_retry is a list of exit codes from 1 to 255, like [3].
+  no_retry = [0] # ERROR: Invalid no_retry: no_retry is a list of the command's exit codes, from 1 to 255, like [3].
 }
 
 stage "finally" {
   values   = { a = 1 }
-  no_retry = [3] # ERROR: Unsuitable no_retry: Stage "finally" has no command, so nothing ends with an exit code.
+  no_retry = [3] # ERROR: Invalid no_retry: no_retry is a list of the command's exit codes
 }
 
 stage "last" {
   command  = ["true"]
-  no_retry = 3 # ERROR: Unsuitable value: no_retry must be a list of numbers.
+  no_retry = 3 # ERROR: Invalid no_retry: no_retry is a list
 }
 
 stage "asks_nobody" {
   command  = ["true"]
-  validate = mol.smiles # ERROR: Unsuitable validate: validate is a command that the stage's worker answers for a row
+  validate = mol.smiles # ERROR: Unsuitable validate: validate is a list of words
 }
 
 stage "asks" {

@@ -21,7 +21,7 @@ variable "typed" {
 }
 
 variable "named" {
-  default = var.count # ERROR: Default is not a constant: Use a local value for what is computed from others.
+  default = var.count # ERROR: Default is not a constant: Use a local value for what is computed.
 }
 
 variable "mol" {
@@ -33,11 +33,11 @@ variable "mol" {
 }
 
 program "xtb" {
-  version = ["obabel", "-V"] # ERROR: Version of another program: The version command must start with the program itself: ["xtb", ...].
+  version = ["obabel", "-V"] # ERROR: Invalid version: version is a command that starts with the program itself, like ["xtb", "--version"].
 }
 
 program "mopac" {
-  version = [] # ERROR: Unsuitable value: version must be a list of texts, like ["mopac", "--version"].
+  version = [] # ERROR: Invalid version: version is a command that starts with the program itself
 }
 
 stage "s" {

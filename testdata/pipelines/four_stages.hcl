@@ -28,8 +28,10 @@ program "mopac" {
 stage "rdkit" {
   title = "RDKit parameters"
   file "embed.py" { source = "stages/embed.py" }
-  worker   = ["python3", "embed.py", "--serve"]
-  command  = ["python3", "embed.py", "--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
+  worker = ["python3", "embed.py", "--serve"]
+  command = ["python3", "embed.py", "--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}", "--seed=61453", "--open-stereo=lowest",
+    "--isomers=16", "--embeddings=300", "--all-embeddings=1200", "--window=18kcal/mol", "--same=0.06Å", "--few=20 0.20Å 100kcal/mol",
+  "--displace=0.05Å", "--time=300s"]
   timeout  = "15m"
   no_retry = [3]
   outputs = {
@@ -44,8 +46,11 @@ stage "rdkit" {
 }
 
 stage "search" {
-  title    = "Conformer search"
-  command  = ["conformers", stage.rdkit.pool, "--molecule", stage.rdkit.molecule, "--window", var.window, "--charge", mol.charge, "--uhf", mol.multiplicity - 1]
+  title = "Conformer search"
+  command = ["conformers", stage.rdkit.pool, "--molecule", stage.rdkit.molecule, "--window", "${var.window}kcal/mol", "--chrg", mol.charge,
+    "--uhf", mol.multiplicity - 1, "--bonds", "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50", "--first", 3,
+    "--same", "0.125Å 0.05kcal/mol 1%", "--level", "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol",
+  "--level", "gfn2:normal <3kcal/mol", "--level", "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"]
   programs = ["xtb"]
   timeout  = "1h"
   outputs  = { ensemble = "conformers.xyz" }
@@ -67,7 +72,7 @@ stage "pm7" {
   command = ["mopac", "pm7.mop"]
   outputs = { out = "pm7.out", aux = "pm7.aux", arc = "pm7.arc" }
   keep    = ["pm7.mop"]
-  values  = mopac(output.out, output.aux)
+  values  = mopac(output.out, output.aux, 0.5)
 }
 
 stage "final" {

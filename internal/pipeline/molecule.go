@@ -1,0 +1,436 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/gocty"
+)
+
+// What became of a target, as expressions see it.
+const (
+	StatusOK     = "ok"
+	StatusFailed = "failed"
+	StatusNone   = "none" // not attempted, or turned off
+	// StatusLeftOut is of a failed target that the molecule goes on without, and of what would be
+	// made from its result.
+	StatusLeftOut = "left_out"
+)
+
+// Result is what a target left behind.
+type Result struct {
+	Status  string
+	Outputs map[string]Input // by output name
+	Values  []byte           // a JSON object, as Read gives it; nil for none
+	Seconds float64
+}
+
+// Molecule evaluates the pipeline for one row of the table. One goroutine at a time may use it;
+// molecules of one pipeline are independent of each other.
+type Molecule struct {
+	p           *Pipeline
+	mol         cty.Value
+	stages      map[string]cty.Value
+	stageObject cty.Value            // of stages; NilVal after a change
+	locals      map[string]cty.Value // as far as they were needed
+	each        map[string][]cty.Value
+	results     map[string][]Result
+	inputs      []Input // every file of every finished target, longest path first
+	functions   map[string]function.Function
+	answers     map[call]answer
+}
+
+// Molecule begins the evaluation for a row: cells by column, nil, string, int64 or float64. Columns
+// that no expression names need not be there.
+func (p *Pipeline) Molecule(cells map[string]any) (*Molecule, error) {
+	return p.rowOf(cells, p.Columns)
+}
+
+func (p *Pipeline) newMolecule(stages map[string]cty.Value) *Molecule {
+	return &Molecule{p: p, stages: stages, locals: map[string]cty.Value{},
+		each:    map[string][]cty.Value{},
+		results: map[string][]Result{}, functions: p.functions}
+}
+
+func (p *Pipeline) rowOf(cells map[string]any, columns []string) (*Molecule, error) {
+	m := p.newMolecule(maps.Clone(p.absent))
+	attrs := make(map[string]cty.Value, len(columns))
+	for _, name := range columns {
+		want := p.columnType(name)
+		attrs[name] = cty.NullVal(want)
+		if v := cells[name]; v != nil && v != "" {
+			value, err := convertTo(fromCell(v), want)
+			if err != nil {
+				return nil, fmt.Errorf("the cell %s of the row: %w", name, err)
+			}
+			attrs[name] = value
+		}
+	}
+	m.mol = cty.ObjectVal(attrs)
+	m.remember()
+	return m, nil
+}
+
+func (p *Pipeline) columnType(name string) cty.Type {
+	if p.columns[name].number {
+		return cty.Number
+	}
+	return cty.String
+}
+
+// Check evaluates the molecule block for a row, given the cells of the columns Checked, and returns
+// what does not hold. The molecule is there to be asked for its size; it is nil where nothing can
+// be said of it.
+func (p *Pipeline) Check(cells map[string]any) (problems []string, m *Molecule) {
+	if len(p.Checked) == 0 && len(p.molecule) == 0 {
+		return nil, nil
+	}
+	m, err := p.rowOf(cells, p.Checked)
+	if err != nil {
+		return []string{err.Error()}, nil
+	}
+	for _, c := range p.molecule {
+		if err := m.holds(c, nil); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	return problems, m
+}
+
+// Size is how large the pipeline says that the molecule is: the numbers by which it takes its time.
+// It is nil where one of them is not known, as for no molecule.
+func (m *Molecule) Size() (out []float64) {
+	if m == nil || m.p.size == nil {
+		return nil
+	}
+	v, err := m.value(m.p.size, nil)
+	if err != nil || !v.CanIterateElements() {
+		return nil
+	}
+	for _, e := range v.AsValueSlice() {
+		if e.IsNull() || e.Type() != cty.Number || math.IsInf(toFloat(e), 0) {
+			return nil
+		}
+		out = append(out, toFloat(e))
+	}
+	return out
+}
+
+// Set records what became of a stage; instances in order.
+func (m *Molecule) Set(s *Stage, results []Result) {
+	m.results[s.Name] = results
+	m.setStage(s.Name, m.stageValue(s))
+	for i, r := range results {
+		for name, in := range r.Outputs {
+			in.Name = s.Name + "." + name
+			if s.ForEach {
+				in.Name = fmt.Sprintf("%s[%d].%s", s.Name, i, name)
+			}
+			m.inputs = append(m.inputs, in)
+		}
+	}
+	slices.SortFunc(m.inputs, func(a, b Input) int {
+		if d := len(b.Path) - len(a.Path); d != 0 {
+			return d
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+}
+
+// setStage tells the expressions what became of a stage.
+func (m *Molecule) setStage(name string, v cty.Value) {
+	m.stages[name], m.stageObject = v, cty.NilVal
+	maps.DeleteFunc(m.locals, func(local string, _ cty.Value) bool {
+		return slices.Contains(m.p.locals[local].stages, name) && !m.p.cyclic
+	})
+}
+
+// context is what an expression sees.
+func (m *Molecule) context(e *expression, extra map[string]cty.Value) (*hcl.EvalContext,
+	hcl.Diagnostics) {
+	if m.stageObject == cty.NilVal {
+		m.stageObject = cty.ObjectVal(m.stages)
+	}
+	ctx := &hcl.EvalContext{Functions: m.functions, Variables: make(map[string]cty.Value,
+		4+len(extra))}
+	maps.Copy(ctx.Variables, extra)
+	ctx.Variables["var"], ctx.Variables["mol"], ctx.Variables["stage"] = m.p.vars, m.mol,
+		m.stageObject
+	locals := make(map[string]cty.Value, len(e.locals))
+	for _, name := range e.locals {
+		if _, known := m.locals[name]; !known {
+			v, diags := m.evaluate(m.p.locals[name], nil)
+			if diags.HasErrors() {
+				return nil, diags
+			}
+			m.locals[name] = v
+		}
+		locals[name] = m.locals[name]
+	}
+	ctx.Variables["local"] = cty.ObjectVal(locals)
+	return ctx, nil
+}
+
+// evaluate gives an expression's value as it is: it may be unknown, null, of any type.
+func (m *Molecule) evaluate(e *expression, extra map[string]cty.Value) (cty.Value,
+	hcl.Diagnostics) {
+	ctx, diags := m.context(e, extra)
+	if diags.HasErrors() {
+		return cty.DynamicVal, diags
+	}
+	v, diags := e.Value(ctx)
+	if !diags.HasErrors() && v.Type() == cty.Number && v.IsKnown() && !v.IsNull() && !finite(v) {
+		diags = append(diags, wrong(e.Range(), "Number out of range",
+			sentence(errInfinite.Error())))
+	}
+	return v, diags
+}
+
+// value evaluates an expression to a known, non-null value of its type.
+func (m *Molecule) value(e *expression, extra map[string]cty.Value) (cty.Value, error) {
+	v, diags := m.evaluate(e, extra)
+	if diags.HasErrors() {
+		return v, m.p.plain(diags)
+	}
+	v, err := asDoubles(v)
+	if err == nil {
+		v, err = convertTo(v, e.want)
+	}
+	switch {
+	case err != nil:
+		return v, m.p.at(e, err)
+	case !v.IsWhollyKnown():
+		return v, m.p.at(e, errors.New("the value is not known yet"))
+	case v.IsNull():
+		return v, m.p.at(e, errors.New("there is no value here (null): "+emptyHint))
+	}
+	return v, nil
+}
+
+// Enabled says whether the stage runs for this molecule.
+func (m *Molecule) Enabled(s *Stage) (bool, error) {
+	if s.enabled == nil {
+		return true, nil
+	}
+	v, err := m.value(s.enabled, nil)
+	if err != nil {
+		return false, err
+	}
+	if v.False() {
+		m.setStage(s.Name, m.p.absent[s.Name])
+	}
+	return v.True(), nil
+}
+
+// Instances evaluates for_each and returns how many targets the stage has; 1 for a stage without
+// it.
+func (m *Molecule) Instances(s *Stage) (int, error) {
+	if !s.ForEach {
+		return 1, nil
+	}
+	v, err := m.value(s.each, nil)
+	if err != nil {
+		return 0, err
+	}
+	if err := acceptList(v); err != nil {
+		return 0, m.p.at(s.each, err)
+	}
+	m.each[s.Name] = v.AsValueSlice()
+	return len(m.each[s.Name]), nil
+}
+
+// LeftOut reports whether a target has nothing to be made from: its element of for_each is null, or
+// the result of a target that was left out.
+func (m *Molecule) LeftOut(s *Stage, i int) bool {
+	if !s.ForEach || i >= len(m.each[s.Name]) {
+		return false
+	}
+	v := m.each[s.Name][i]
+	if v.IsNull() {
+		return true
+	}
+	t := v.Type()
+	if !t.IsObjectType() || !t.HasAttribute("status") || !t.HasAttribute("seconds") {
+		return false
+	}
+	return v.GetAttr("status").RawEquals(cty.StringVal(StatusLeftOut))
+}
+
+// without reports whether an expression names a stage, or a target of one, that the molecule goes
+// on without.
+func (m *Molecule) without(e *expression) bool {
+	return slices.ContainsFunc(e.stages, func(name string) bool {
+		return slices.ContainsFunc(m.results[name],
+			func(r Result) bool { return r.Status == StatusLeftOut })
+	})
+}
+
+// Merge evaluates the merge block to the texts of cells. A cell that can't be computed is an error;
+// it is blank where the molecule failed, or a stage that it names was left out.
+func (m *Molecule) Merge(failed bool) (map[string]string, error) {
+	out := make(map[string]string, len(m.p.merge))
+	for _, e := range m.p.merge {
+		v, diags := m.evaluate(e, nil)
+		err := m.p.plain(diags)
+		out[e.name] = ""
+		if err == nil && v.IsKnown() && !v.IsNull() {
+			if out[e.name], err = cellText(v); err != nil {
+				err = m.p.at(e, err)
+			}
+		}
+		if err != nil && !failed && !m.without(e) {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Export evaluates the export block into a struct of the type of Options.Export. ok is false where
+// the file has no such block.
+func (m *Molecule) Export(into any) (ok bool, err error) {
+	attrs := map[string]cty.Value{}
+	if m.p.exports.IsObjectType() {
+		for name, t := range m.p.exports.AttributeTypes() {
+			attrs[name] = cty.NullVal(t)
+		}
+	}
+	for _, e := range m.p.export {
+		v, diags := m.evaluate(e, nil)
+		if err := m.p.plain(diags); err != nil {
+			return true, err
+		}
+		if v, err = asDoubles(v); err == nil {
+			attrs[e.name], err = convert.Convert(v, e.want)
+		}
+		if err != nil {
+			return true, m.p.at(e, err)
+		}
+	}
+	if len(m.p.export) == 0 {
+		return false, nil
+	}
+	return true, gocty.FromCtyValue(cty.ObjectVal(attrs), into)
+}
+
+// resultType is the object that a target is, dynamic where the values' names are not known before
+// the stage has run.
+func (s *Stage) resultType() cty.Type {
+	if !s.valueType.IsObjectType() {
+		return cty.DynamicPseudoType
+	}
+	attrs := map[string]cty.Type{"status": cty.String, "seconds": cty.Number}
+	maps.Copy(attrs, s.valueType.AttributeTypes())
+	for name := range s.Outputs {
+		attrs[name] = cty.String
+	}
+	return cty.Object(attrs)
+}
+
+// unknown is what stage.NAME is before anything has run.
+func (s *Stage) unknown() cty.Value {
+	t := s.resultType()
+	switch {
+	case t == cty.DynamicPseudoType || s.ForEach && t.HasDynamicTypes():
+		return cty.DynamicVal
+	case s.ForEach:
+		return cty.UnknownVal(cty.List(t)).RefineNotNull()
+	}
+	attrs := map[string]cty.Value{}
+	for name, at := range t.AttributeTypes() {
+		attrs[name] = cty.UnknownVal(at)
+		if _, ok := s.Outputs[name]; ok {
+			attrs[name] = cty.UnknownVal(at).RefineNotNull()
+		}
+	}
+	return cty.ObjectVal(attrs)
+}
+
+// absent is what stage.NAME is without a result: every output and value null.
+func (s *Stage) absent() cty.Value {
+	t := s.resultType()
+	switch {
+	case s.ForEach && t.HasDynamicTypes():
+		return cty.EmptyTupleVal
+	case s.ForEach:
+		return cty.ListValEmpty(t)
+	}
+	return cty.ObjectVal(s.absentTarget())
+}
+
+// absentTarget has the attributes of a target without a result.
+func (s *Stage) absentTarget() map[string]cty.Value {
+	attrs := map[string]cty.Value{}
+	if t := s.resultType(); t.IsObjectType() {
+		for name, at := range t.AttributeTypes() {
+			attrs[name] = cty.NullVal(at)
+		}
+	}
+	for name := range s.Outputs {
+		attrs[name] = cty.NullVal(cty.String)
+	}
+	attrs["seconds"], attrs["status"] = cty.NullVal(cty.Number), cty.StringVal(StatusNone)
+	return attrs
+}
+
+// stageValue is what stage.NAME is with its results. Where the names of values are not known before
+// the stage has run, a target that was left out has those of the others, null.
+func (m *Molecule) stageValue(s *Stage) cty.Value {
+	results := m.results[s.Name]
+	if len(results) == 0 {
+		return m.p.absent[s.Name]
+	}
+	others := map[string]cty.Value{}
+	targets := make([]map[string]cty.Value, len(results))
+	for i, r := range results {
+		targets[i] = s.target(r)
+		for name, v := range targets[i] {
+			others[name] = cty.NullVal(v.Type())
+		}
+	}
+	elems, same := make([]cty.Value, len(results)), true
+	for i, r := range results {
+		if r.Status == StatusLeftOut {
+			all := maps.Clone(others)
+			maps.Copy(all, targets[i])
+			targets[i] = all
+		}
+		elems[i] = cty.ObjectVal(targets[i])
+		same = same && elems[i].Type().Equals(elems[0].Type())
+	}
+	switch {
+	case !s.ForEach:
+		return elems[0]
+	case same:
+		return cty.ListVal(elems)
+	}
+	return cty.TupleVal(elems)
+}
+
+// target has the attributes of one target.
+func (s *Stage) target(r Result) map[string]cty.Value {
+	attrs := maps.Clone(s.none)
+	for name, v := range fromJSON(r.Values) {
+		if !s.valueType.IsObjectType() {
+			attrs[name] = v
+		} else if want := s.valueType; want.HasAttribute(name) {
+			attrs[name] = asType(v, want.AttributeType(name))
+		}
+	}
+	for name := range s.Outputs {
+		if in, ok := r.Outputs[name]; ok {
+			attrs[name] = cty.StringVal(in.Path)
+		}
+	}
+	if attrs["status"] = cty.StringVal(r.Status); r.Status != StatusNone {
+		attrs["seconds"] = number(r.Seconds)
+	}
+	return attrs
+}

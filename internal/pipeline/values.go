@@ -1,0 +1,244 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/function"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// fromCell is the value of a cell: a string, an int64 or a float64.
+func fromCell(v any) cty.Value {
+	switch x := v.(type) {
+	case int64:
+		return cty.NumberIntVal(x)
+	case float64:
+		return number(x)
+	}
+	return cty.StringVal(fmt.Sprint(v))
+}
+
+// number is the decimal number that a double is written as, so that 0.1 in the file and 0.1 in a
+// cell are the same. It is null for what is not finite.
+func number(x float64) cty.Value {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return cty.NullVal(cty.Number)
+	}
+	if x == math.Trunc(x) && math.Abs(x) < 1<<53 {
+		return cty.NumberIntVal(int64(x))
+	}
+	return cty.MustParseNumberVal(strconv.FormatFloat(x, 'g', -1, 64))
+}
+
+func toFloat(v cty.Value) float64 {
+	f, _ := v.AsBigFloat().Float64()
+	return f
+}
+
+var errInfinite = errors.New("the number is infinite (a division by zero?), or larger than 1e308")
+
+// finite tells whether a number is one that a double can hold.
+func finite(v cty.Value) bool {
+	f := v.AsBigFloat()
+	return !f.IsInf() && f.MantExp(nil) <= 1024
+}
+
+// asDouble makes a number the decimal number that its double is written as: computed with 512 bits,
+// 0.1 * 3 would be a text of 150 digits.
+func asDouble(v cty.Value) (cty.Value, error) {
+	switch {
+	case v.Type() != cty.Number || !v.IsKnown() || v.IsNull():
+		return v, nil
+	case !finite(v):
+		return v, errInfinite
+	case v.AsBigFloat().IsInt():
+		return v, nil
+	}
+	return number(toFloat(v)), nil
+}
+
+// asDoubles is asDouble for every number of a value. What functions give has doubles already.
+func asDoubles(v cty.Value) (cty.Value, error) {
+	if v.Type().IsPrimitiveType() || v.Type().IsListType() &&
+		!v.Type().ElementType().IsPrimitiveType() {
+		return asDouble(v)
+	}
+	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value,
+		error) {
+		return asDouble(v)
+	})
+	if err != nil {
+		return v, errInfinite // asDouble has no other error; its own would name a path
+	}
+	return out, nil
+}
+
+// toJSON is a value as JSON: null, texts of UTF-8, true and false, numbers with all digits of a
+// double or a whole number, lists and objects.
+func toJSON(v cty.Value) ([]byte, error) {
+	v, err := asDoubles(v)
+	if err != nil {
+		return nil, err
+	}
+	data, err := ctyjson.Marshal(v, v.Type())
+	return []byte(strings.ToValidUTF8(string(data), "\uFFFD")), err
+}
+
+// fromJSON are the attributes of a JSON object; none if it is none.
+func fromJSON(data []byte) map[string]cty.Value {
+	t, err := ctyjson.ImpliedType(data)
+	if err != nil || !t.IsObjectType() {
+		return nil
+	}
+	v, err := ctyjson.Unmarshal(data, t)
+	if err != nil {
+		return nil
+	}
+	return v.AsValueMap()
+}
+
+// asType gives a recorded value the type that the checked file says it has; a value that no longer
+// fits is null.
+func asType(v cty.Value, want cty.Type) cty.Value {
+	if want.HasDynamicTypes() {
+		return v
+	}
+	if c, err := convert.Convert(v, want); err == nil {
+		return c
+	}
+	return cty.NullVal(want)
+}
+
+func isList(t cty.Type) bool   { return t.IsListType() || t.IsTupleType() || t.IsSetType() }
+func isObject(t cty.Type) bool { return t.IsObjectType() || t.IsMapType() }
+
+// convertTo is convert.Convert with an error in the user's words.
+func convertTo(v cty.Value, want cty.Type) (cty.Value, error) {
+	c, err := convert.Convert(v, want)
+	if err != nil {
+		return v, fmt.Errorf("%s is needed here, not %s", aType(want), shownValue(v))
+	}
+	return c, nil
+}
+
+// shownValue is a text in quotes, else what orNull says.
+func shownValue(v cty.Value) string {
+	if v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+		return strconv.Quote(v.AsString())
+	}
+	return orNull(v)
+}
+
+// orNull names a value's type in a sentence.
+func orNull(v cty.Value) string {
+	if v.IsKnown() && v.IsNull() {
+		return "null"
+	}
+	return aType(v.Type())
+}
+
+// aType names a type in a sentence.
+func aType(t cty.Type) string {
+	switch {
+	case t == cty.String:
+		return "a text"
+	case t == cty.Number:
+		return "a number"
+	case t == cty.Bool:
+		return "true or false"
+	case t == cty.List(cty.String):
+		return "a list of texts"
+	case isList(t):
+		return "a list"
+	case isObject(t):
+		return "an object"
+	}
+	return "a " + t.FriendlyName()
+}
+
+// Functions that instrument puts into the expressions: no identifiers, so that nobody can call
+// them.
+const (
+	elementName = "for"
+	textName    = "${}"
+)
+
+// instrument makes every template write numbers as doubles, and every for expression look whether
+// the check has come to its bounds.
+func (p *Pipeline) instrument(n hclsyntax.Node) {
+	call := func(name string, e hclsyntax.Expression) hclsyntax.Expression {
+		if e == nil {
+			return nil
+		}
+		return &hclsyntax.FunctionCallExpr{Name: name, Args: []hclsyntax.Expression{e},
+			NameRange:      e.Range(),
+			OpenParenRange: e.Range(), CloseParenRange: e.Range()}
+	}
+	_ = hclsyntax.VisitAll(n, func(n hclsyntax.Node) hcl.Diagnostics {
+		switch x := n.(type) {
+		case *hclsyntax.ForExpr:
+			x.ValExpr, x.CondExpr = call(elementName, x.ValExpr), call(elementName, x.CondExpr)
+		case *hclsyntax.TemplateExpr:
+			for i, part := range x.Parts {
+				if _, literal := part.(*hclsyntax.LiteralValueExpr); !literal {
+					x.Parts[i] = call(textName, part)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// through is a function that hands its argument on, after a look at it.
+func (p *Pipeline) through(look func(cty.Value) (cty.Value, error)) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true,
+			AllowUnknown:     true,
+			AllowDynamicType: true, AllowMarked: true}},
+		Type: func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			p.watch.pass()
+			return look(args[0])
+		},
+	})
+}
+
+// A text of ignore_changes is marked at both ends. No word and no variable of the environment may
+// have a NUL.
+const ignoreOpen, ignoreClose = "\x00\x01", "\x00\x02"
+
+var ignoreFunc = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "value", Type: cty.String}},
+	Type:   function.StaticReturnType(cty.String),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		return cty.StringVal(ignoreOpen + unmarked(args[0].AsString()) + ignoreClose), nil
+	},
+})
+
+// unmarked is a text as the program gets it.
+func unmarked(text string) string {
+	if !strings.Contains(text, ignoreOpen) {
+		return text
+	}
+	return strings.NewReplacer(ignoreOpen, "", ignoreClose, "").Replace(text)
+}
+
+// hashed is a text as the fingerprint has it.
+func hashed(text string) string {
+	for {
+		before, rest, found := strings.Cut(text, ignoreOpen)
+		_, after, closed := strings.Cut(rest, ignoreClose)
+		if !found || !closed {
+			return text
+		}
+		text = before + "(any)" + after
+	}
+}
