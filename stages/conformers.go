@@ -3,7 +3,6 @@ package stages
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math"
@@ -18,14 +17,14 @@ import (
 // and sort what they give.
 type Builtin struct {
 	Name, Description string
-	Version           string // part of the fingerprint; another one means that the same input may give another output
+	Version           string // part of the fingerprint: another one says that the result may be another
 	Run               func(ctx context.Context, w Work) error
 }
 
 // Work is one call of a Builtin.
 type Work struct {
 	Dir  string   // the target's scratch folder
-	Args []string // the command's words after its name; names of files are absolute paths
+	Args []string // the command's words after its name; names of files are absolute or start in Dir
 	// Run starts a program by the name that pipeline.hcl declares, in dir below Dir, and waits for
 	// it. Both output streams go to the file log in dir. It fails when the program could not be
 	// started, timed out, or ended with a non-zero exit status.
@@ -33,87 +32,77 @@ type Work struct {
 	Log io.Writer // a readable account of the work
 }
 
+func (w Work) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(w.Dir, name)
+}
+
 // Builtins returns the commands that need no program of that name.
 func Builtins() []Builtin {
 	return []Builtin{{
 		Name: "conformers",
-		Description: "conformers POOL --molecule MOLECULE --charge Q --uhf N --window KCAL: optimises a pool of geometries with GFN2-xTB, " +
-			"and writes the different ones to conformers.xyz, the most stable first, of each stereoisomer that is near the lowest; --alpb SOLVENT for a solvent",
-		Version: "2",
+		Description: "conformers POOL " + searchForm + ": optimises a pool of geometries with GFN2-xTB, " +
+			"level by level, and writes the different ones to conformers.xyz, the most stable first",
+		Version: "3",
 		Run:     runConformers,
 	}, {
 		Name: "merge_conformers",
-		Description: "merge_conformers ENSEMBLE OTHER --molecule MOLECULE --charge Q --uhf N --window KCAL --isomer SMILES: optimises the lower conformers of two searches " +
-			"to the same criteria of GFN2-xTB, and writes the different ones to conformers.xyz, the most stable first",
-		Version: "1",
+		Description: "merge_conformers ENSEMBLE OTHER " + searchForm + " --isomer SMILES: optimises the " +
+			"conformers of two searches level by level to the same criteria of GFN2-xTB, and writes the " +
+			"different ones to conformers.xyz, the most stable first",
+		Version: "2",
 		Run:     runMerge,
 	}}
 }
 
-// level is one round of optimisations. Each round works on what the earlier one left.
-type level struct {
-	name  string   // xTB's name of the convergence criteria
-	like  likeness // what counts as the same afterwards
-	extra float64  // kcal/mol kept above the window asked for, since the energies may still fall
-	upTo  float64  // kcal/mol above the lowest; what lies higher stays as the earlier round left it
-	twins bool     // only for those that look like another: a flat minimum that is reached from two sides
-}
-
-// twin is how like two conformers are that may be one, not yet at its minimum.
-var twin = likeness{rmsd: 0.6, energy: 0.2, rotation: 0.05}
-
-// levels go from cheap to tight: most of a pool becomes the same as another or leaves the window
-// before it is worth a tighter optimisation, and what lies high has no part in the first conformers
-// that go on to PM7.
-var levels = [...]level{
-	{name: "loose", like: likeness{rmsd: 0.20, energy: 0.5, rotation: 0.03}, extra: 1, upTo: math.Inf(1)},
-	{name: "normal", like: cregen, upTo: 3},
-	{name: "tight", like: cregen, upTo: 3, twins: true},
-}
-
-// always is how many of the lowest conformers get the last optimisation however high they lie.
-const always = 3
-
 // ensemble is the work on one molecule.
 type ensemble struct {
 	Work
+	searchWords
 	*Matcher
 	Molecule
-	state  []string // xTB's words for method, charge and spin
-	window float64  // kcal/mol
-	xtb    string   // its version, once it ran
-	isomer string   // of the conformers to merge, "" for all
+	xtb string // its version, once it ran
 }
 
+// runConformers optimises a pool. A lone geometry needs no level that sorts, which is one without a
+// limit.
 func runConformers(ctx context.Context, w Work) error {
-	e, members, err := readEnsemble(w)
+	e, members, err := readEnsemble(w, 1, "conformers POOL")
 	if err != nil {
 		return err
 	}
-	rounds := levels[:]
-	if len(members) == 1 {
-		rounds = levels[1:] // nothing to choose from
+	if e.levels[0].limit < math.Inf(1) && len(members) > 1 {
+		return errors.New("conformers: the first --level can't have a limit, since the energies of " +
+			"the pool are not of xTB")
 	}
-	return e.refine(ctx, members, members, rounds)
+	for len(members) == 1 && len(e.levels) > 1 && e.levels[0].limit == math.Inf(1) {
+		e.levels = e.levels[1:]
+	}
+	return e.refine(ctx, members, members)
 }
 
-// refine optimises members of all in several rounds, and writes what is left.
-func (e *ensemble) refine(ctx context.Context, all, members []*member, rounds []level) (err error) {
-	for _, l := range rounds {
-		if l.name == levels[1].name {
-			if members, err = e.settle(ctx, members); err != nil {
-				return err
-			}
-		}
+// refine optimises members of all level by level, and writes what is left.
+func (e *ensemble) refine(ctx context.Context, all, members []*member) (err error) {
+	for _, l := range e.levels {
 		tried := members
-		if members, err = e.round(ctx, l, tried); err != nil {
+		if l.isomers > 0 {
+			members, err = e.chooseIsomers(ctx, l, tried)
+		} else if _, err = e.optimise(ctx, l, e.picked(l, tried)); err == nil {
+			members = undropped(tried)
+		}
+		if err != nil {
 			return err
 		}
 		if len(members) == 0 {
-			return fmt.Errorf("none of %d geometries is left after the %s optimisation with GFN2-xTB: the first %s", len(tried), l.name, tried[0].dropped)
+			return fmt.Errorf("none of %d geometries is left after the %s optimisation with GFN2-xTB: "+
+				"the first %s", len(tried), l.name, tried[0].dropped)
 		}
-		members = e.fold(members, l.like, e.window+l.extra)
-		fmt.Fprintf(e.Log, "after the %s optimisation: %d different\n", l.name, len(members))
+		if l.isomers == 0 {
+			members = e.fold(members, l.same, e.window+l.keep)
+			fmt.Fprintf(e.Log, "after the %s optimisation: %d different\n", l.name, len(members))
+		}
 	}
 	e.account(all, members)
 	frames := make([]Frame, len(members))
@@ -127,54 +116,40 @@ func (e *ensemble) refine(ctx context.Context, all, members []*member, rounds []
 	return os.WriteFile(filepath.Join(e.Dir, "conformers.xyz"), FormatXYZ(frames), 0o644)
 }
 
-// How far above the lowest member the lowest of another stereoisomer may lie, kcal/mol by GFN2-xTB:
-// after the first level to be optimised further, since "loose" ends up to 4 kcal/mol above "normal"
-// (propranolol), and after that to go on to PM7, which may find it lower.
-const (
-	isomerLoose  = 5
-	isomerNormal = 3
-)
-
-// settle drops the stereoisomers that PM7 would not find the lowest. The lowest two members of each
-// are optimised for that.
-func (e *ensemble) settle(ctx context.Context, members []*member) ([]*member, error) {
+// chooseIsomers drops the stereoisomers that PM7 would not find the lowest: of each the lowest few
+// members are optimised for that. The limit of the level is wide, since "loose" ends up to 4
+// kcal/mol above "normal" (propranolol).
+func (e *ensemble) chooseIsomers(
+	ctx context.Context, l level, members []*member) (out []*member, err error) {
 	if !slices.ContainsFunc(members, func(x *member) bool { return x.isomer != members[0].isomer }) {
 		return members, nil
 	}
-	count := map[string]int{}
-	var tried []*member
-	for _, x := range members {
-		if count[x.isomer]++; count[x.isomer] <= 2 && e.above(x, members[0]) <= isomerLoose {
-			tried = append(tried, x)
-		}
-	}
-	left, err := e.round(ctx, level{name: levels[1].name, upTo: math.Inf(1)}, tried)
+	left, err := e.optimise(ctx, l, e.picked(l, members))
 	if err != nil {
 		return nil, err
 	}
-	if len(left) == 0 {
-		return nil, fmt.Errorf("none of %d stereoisomers is left after the optimisation with GFN2-xTB: the first %s", len(count), tried[0].dropped)
-	}
 	byEnergy(left)
-	fmt.Fprintf(e.Log, "%d stereoisomers; kcal/mol by GFN2-xTB of the lowest conformers:\n", len(count))
-	near := map[string]bool{}
+	near, account := map[string]bool{}, ""
 	for _, x := range left {
 		if _, seen := near[x.isomer]; !seen {
-			near[x.isomer] = e.above(x, left[0]) <= isomerNormal
-			fmt.Fprintf(e.Log, "%9.3f  %s\n", e.above(x, left[0]), x.isomer)
+			near[x.isomer] = e.above(x, left[0]) <= l.keep
+			account += fmt.Sprintf("%9.3f  %s\n", e.above(x, left[0]), x.isomer)
 		}
 	}
-	var kept []*member
+	count := map[string]bool{}
 	for _, x := range members {
+		count[x.isomer] = true
 		if x.dropped == "" && !near[x.isomer] {
 			x.dropped = "is of a stereoisomer of higher energy"
 		}
 		if x.dropped == "" {
-			kept = append(kept, x)
+			out = append(out, x)
 		}
 	}
-	byEnergy(kept)
-	return kept, nil
+	byEnergy(out)
+	fmt.Fprintf(e.Log, "%d stereoisomers; kcal/mol by GFN2-xTB of the lowest conformers:\n%s",
+		len(count), account)
+	return out, nil
 }
 
 // above is how far a member lies above another, kcal/mol.
@@ -182,62 +157,47 @@ func (e *ensemble) above(x, other *member) float64 {
 	return kcalPerHartree * (*x.Energy - *other.Energy)
 }
 
-// readEnsemble reads the command's words and the files that they name.
-func readEnsemble(w Work) (*ensemble, []*member, error) {
-	flags := flag.NewFlagSet("conformers", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	molecule := flags.String("molecule", "", "")
-	charge := flags.Int("charge", 0, "")
-	uhf := flags.Int("uhf", 0, "")
-	window := flags.Float64("window", 6, "")
-	solvent := flags.String("alpb", "", "")
-	isomer := flags.String("isomer", "", "")
-	if len(w.Args) == 0 || strings.HasPrefix(w.Args[0], "-") {
-		return nil, nil, errors.New("conformers: name the pool's xyz file first, as stage.rdkit.pool")
+// readEnsemble reads the words of a command behind its files, and the members in the first file.
+func readEnsemble(w Work, files int, form string) (*ensemble, []*member, error) {
+	noFile := func(word string) bool { return strings.HasPrefix(word, "-") }
+	if len(w.Args) < files || slices.ContainsFunc(w.Args[:files], noFile) {
+		return nil, nil, fmt.Errorf("want %s %s", form, searchForm)
 	}
-	if err := flags.Parse(w.Args[1:]); err != nil || flags.NArg() > 0 {
-		return nil, nil, fmt.Errorf("conformers: can't understand %q (want POOL --molecule MOLECULE --charge Q --uhf N --window KCAL)", w.Args)
+	words, err := parseSearch(w.Args[files:])
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", form, err)
 	}
-	if *molecule == "" || *uhf < 0 || !(*window > 0 && *window <= 100) {
-		return nil, nil, errors.New("conformers: want --molecule with the description of the molecule or a molfile, --uhf of 0 or more, and --window between 0 and 100 kcal/mol")
-	}
-	pool, err := ReadXYZ(w.Args[0])
+	pool, err := ReadXYZ(w.path(w.Args[0]))
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &ensemble{Work: w, isomer: *isomer, window: *window, state: []string{"--gfn", "2", "--chrg", strconv.Itoa(*charge), "--uhf", strconv.Itoa(*uhf)}}
-	if *solvent != "" {
-		e.state = append(e.state, "--alpb", *solvent)
-	}
-	if e.Molecule, err = ReadMolecule(*molecule); err != nil {
+	e := &ensemble{Work: w, searchWords: words}
+	if e.Molecule, err = ReadMolecule(w.path(e.molecule)); err != nil {
 		return nil, nil, err
 	}
 	e.Matcher = NewMatcher(e.Symbols, e.Bonds)
 	var members []*member
 	for i, f := range pool {
 		if err := e.fits(f); err != nil {
-			return nil, nil, fmt.Errorf("%s: geometry %d does not fit %s: %w", w.Args[0], i+1, *molecule, err)
+			return nil, nil, fmt.Errorf("%s: geometry %d does not fit %s: %w",
+				w.Args[0], i+1, e.molecule, err)
 		}
 		members = append(members, &member{Frame: f, start: f, number: i + 1, isomer: f.Isomer})
 	}
 	return e, members, nil
 }
 
-// round optimises the members that the level is for, and drops those that failed, reacted or turned
-// over.
-func (e *ensemble) round(ctx context.Context, l level, members []*member) ([]*member, error) {
-	low := slices.DeleteFunc(slices.Clone(members), func(x *member) bool { return !e.isFor(l, x, members) })
-	if len(low) == 0 {
-		return members, nil
-	}
-	oneByOne := len(low) == 1 || len(e.Symbols) == 1
-	if !oneByOne {
-		if err := e.together(ctx, l, low); err != nil {
+// optimise optimises members. It drops those that failed, reacted or turned over, and returns the
+// others.
+func (e *ensemble) optimise(ctx context.Context, l level, members []*member) ([]*member, error) {
+	oneByOne := len(members) == 1 || len(e.Symbols) == 1
+	if !oneByOne && len(members) > 0 {
+		if err := e.together(ctx, l, members); err != nil {
 			fmt.Fprintf(e.Log, "%s, all in one run of xTB: %v; so one by one\n", l.name, err)
 			oneByOne = true
 		}
 	}
-	for _, x := range low {
+	for _, x := range members {
 		if oneByOne && ctx.Err() == nil {
 			x.dropped = e.alone(ctx, l, x)
 		}
@@ -245,7 +205,7 @@ func (e *ensemble) round(ctx context.Context, l level, members []*member) ([]*me
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	for _, x := range low {
+	for _, x := range members {
 		x.level = l.name
 		if x.dropped != "" {
 			continue
@@ -255,13 +215,18 @@ func (e *ensemble) round(ctx context.Context, l level, members []*member) ([]*me
 			return nil, fmt.Errorf("xTB gave another molecule for member %d of the pool: %w", x.number, err)
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(members), func(x *member) bool { return x.dropped != "" }), nil
+	return undropped(members), nil
 }
 
-// changed says how a member has become another molecule than its start, "" where it has not. reacted
-// is the word for other bonds.
+func undropped(members []*member) []*member {
+	dropped := func(x *member) bool { return x.dropped != "" }
+	return slices.DeleteFunc(slices.Clone(members), dropped)
+}
+
+// changed says how a member has become another molecule than its start, "" where it has not.
+// reacted is the word for other bonds.
 func (e *ensemble) changed(x *member, reacted string) (string, error) {
-	changes, err := e.BondChanges(x.start, x.Frame)
+	changes, err := e.BondChanges(x.start, x.Frame, e.reach)
 	if err != nil {
 		return "", err
 	}
@@ -274,19 +239,34 @@ func (e *ensemble) changed(x *member, reacted string) (string, error) {
 	return "", nil
 }
 
-// isFor reports whether a level is for one of the members, which are sorted by energy once they
-// have been optimised.
-func (e *ensemble) isFor(l level, x *member, members []*member) bool {
-	if l.upTo < math.Inf(1) && len(members) > 1 && e.above(x, members[0]) > l.upTo &&
-		!slices.Contains(members[:min(always, len(members))], x) {
-		return false
+// picked are the members that a level optimises. They are sorted by energy if the level has a
+// limit.
+func (e *ensemble) picked(l level, members []*member) (out []*member) {
+	count := map[string]int{}
+	for i, x := range members {
+		count[x.isomer]++
+		low := l.limit == math.Inf(1) || e.above(x, members[0]) <= l.limit
+		switch {
+		case l.isomers > 0:
+			low = low && count[x.isomer] <= l.isomers
+		case l.twins != nil:
+			low = (low || i < e.first) && slices.ContainsFunc(members, func(other *member) bool {
+				return other != x && e.alike(other, x, *l.twins)
+			})
+		default:
+			low = low || i < e.first
+		}
+		if low {
+			out = append(out, x)
+		}
 	}
-	return !l.twins || slices.ContainsFunc(members, func(other *member) bool { return other != x && e.alike(other, x, twin) })
+	return out
 }
 
-// together optimises all members in one start of xTB, which costs as much as a small molecule's whole optimisation. It is xTB's
-// --mdopt, which optimises each frame of the file xtb.trj, and leaves out of xtb_ensemble.xyz what did not converge: nobody
-// can tell which, so any failure makes the caller do it one by one.
+// together optimises all members in one start of xTB, which costs as much as the optimisation of a
+// small molecule. xTB's --mdopt optimises each frame of the file xtb.trj, and leaves out of
+// xtb_ensemble.xyz what did not converge. Nobody can tell which, so that the caller does it one by
+// one after any failure.
 func (e *ensemble) together(ctx context.Context, l level, members []*member) error {
 	dir := filepath.Join(e.Dir, "xtb."+l.name)
 	frames := make([]Frame, len(members))
@@ -369,10 +349,13 @@ func writeFiles(dir string, files map[string]string) error {
 
 // account writes the table of conformers and what became of the others.
 func (e *ensemble) account(all, conformers []*member) {
-	fmt.Fprintf(e.Log, "\n%d conformers within %g kcal/mol by GFN2-xTB, of a pool of %d\nxtb version %s\n\n", len(conformers), e.window, len(all), e.xtb)
-	fmt.Fprintf(e.Log, "%4s %16s %9s %7s %7s  %s\n", "", "E/hartree", "kcal/mol", "member", "folded", "optimised")
+	fmt.Fprintf(e.Log, "\n%d conformers within %g kcal/mol by GFN2-xTB, of a pool of %d\n"+
+		"xtb version %s\n\n", len(conformers), e.window, len(all), e.xtb)
+	fmt.Fprintf(e.Log, "%4s %16s %9s %7s %7s  %s\n",
+		"", "E/hartree", "kcal/mol", "member", "folded", "optimised")
 	for i, x := range conformers {
-		fmt.Fprintf(e.Log, "%4d %16.8f %9.3f %7d %7d  %s\n", i+1, *x.Energy, kcalPerHartree*(*x.Energy-*conformers[0].Energy), x.number, x.folded, x.level)
+		fmt.Fprintf(e.Log, "%4d %16.8f %9.3f %7d %7d  %s\n",
+			i+1, *x.Energy, e.above(x, conformers[0]), x.number, x.folded, x.level)
 	}
 	fmt.Fprintln(e.Log)
 	for _, x := range all {

@@ -29,12 +29,23 @@ func realRun(ctx context.Context, dir, log string, argv ...string) error {
 	return cmd.Run()
 }
 
+// shippedWords are those of pipeline.hcl for the criteria.
+func shippedWords(molecule, charge, uhf string) []string {
+	return []string{"--molecule", molecule, "--chrg", charge, "--uhf", uhf, "--bonds", bonds, "--window", "6kcal/mol", "--first", "3",
+		"--same", "0.125Å 0.05kcal/mol 1%"}
+}
+
+var (
+	looseLevels = []string{"--level", "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", "--level", "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol"}
+	lastLevels  = []string{"--level", "gfn2:normal <3kcal/mol", "--level", "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"}
+)
+
 // searchIn runs the built-in command on what embed.py left in dir, in another folder, and returns the conformers and the account.
 func searchIn(t *testing.T, dir, charge, uhf string, run func(context.Context, string, string, ...string) error) ([]Frame, string, error) {
 	t.Helper()
 	var account bytes.Buffer
-	w := Work{Dir: t.TempDir(), Log: &account, Run: run, Args: []string{filepath.Join(dir, "pool.xyz"),
-		"--molecule", filepath.Join(dir, "molecule.json"), "--charge", charge, "--uhf", uhf, "--window", "6"}}
+	w := Work{Dir: t.TempDir(), Log: &account, Run: run, Args: slices.Concat([]string{filepath.Join(dir, "pool.xyz")},
+		shippedWords(filepath.Join(dir, "molecule.json"), charge, uhf), looseLevels, lastLevels)}
 	if err := Builtins()[0].Run(context.Background(), w); err != nil {
 		return nil, account.String(), err
 	}
@@ -80,8 +91,8 @@ func TestConformers(t *testing.T) {
 				t.Error("not sorted by energy")
 			}
 			for i, f := range frames {
-				if changes, err := MoleculeChanges(filepath.Join(dir, "molecule.json"), f, f); err != nil || changes != "" {
-					t.Errorf("conformer %d: %s, %v", i+1, changes, err)
+				if words := changed(t, filepath.Join(dir, "molecule.json"), f, f); words != "" {
+					t.Errorf("conformer %d: %s", i+1, words)
 				}
 			}
 		})
@@ -204,7 +215,8 @@ func TestFailures(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	w := Work{Dir: t.TempDir(), Log: &bytes.Buffer{}, Run: realRun, Args: []string{filepath.Join(dir, "pool.xyz"), "--molecule", filepath.Join(dir, "molecule.json")}}
+	w := Work{Dir: t.TempDir(), Log: &bytes.Buffer{}, Run: realRun, Args: slices.Concat([]string{filepath.Join(dir, "pool.xyz")},
+		shippedWords(filepath.Join(dir, "molecule.json"), "0", "0"), looseLevels)}
 	if err := Builtins()[0].Run(ctx, w); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
@@ -213,27 +225,64 @@ func TestFailures(t *testing.T) {
 func TestArguments(t *testing.T) {
 	dir := embedded(t, "CCO")
 	pool, mol := filepath.Join(dir, "pool.xyz"), filepath.Join(dir, "molecule.json")
-	other := filepath.Join(embedded(t, "CC"), "molecule.mol")
+	good := append(shippedWords(mol, "0", "0"), looseLevels...)
+	with := func(word, value string) []string { // another value of one word, or none
+		words := slices.Clone(good)
+		at := slices.Index(words, word)
+		if value == "" {
+			return slices.Delete(words, at, at+2)
+		}
+		words[at+1] = value
+		return words
+	}
 	for _, test := range []struct {
-		args []string
-		want string
+		file, want string
+		words      []string
 	}{
-		{nil, "name the pool's xyz file first"},
-		{[]string{"--molecule", mol}, "name the pool's xyz file first"},
-		{[]string{pool}, "want --molecule"},
-		{[]string{pool, "--molecule", mol, "--window", "-1"}, "--window between"},
-		{[]string{pool, "--molecule", mol, "--window", "NaN"}, "--window between"},
-		{[]string{pool, "--molecule", mol, "--uhf", "-1"}, "--uhf of 0 or more"},
-		{[]string{pool, "--molecule", mol, "--charge", "one"}, "can't understand"},
-		{[]string{pool, "--molecule", mol, "more"}, "can't understand"},
-		{[]string{mol, "--molecule", mol}, "molecule.json: line 1"},
-		{[]string{pool, "--molecule", pool}, "pool.xyz: "},
-		{[]string{pool, "--molecule", dir + "/none.mol"}, "none.mol: no such file"},
-		{[]string{pool, "--molecule", other}, "geometry 1 does not fit"},
+		{"", "want conformers POOL --molecule", nil},
+		{"", "want conformers POOL --molecule", good},
+		{pool, "--molecule is missing", with("--molecule", "")},
+		{pool, "--window is missing", with("--window", "")},
+		{pool, "--same is missing", with("--same", "")},
+		{pool, "--window \"6\": \"6\" is no positive number with the unit kcal/mol", with("--window", "6")},
+		{pool, "--window \"NaNkcal/mol\": \"NaNkcal/mol\" is no positive number", with("--window", "NaNkcal/mol")},
+		{pool, "--uhf \"-1\": want a whole number from 0 on", with("--uhf", "-1")},
+		{pool, "--first \"0\": want a whole number from 1 on", with("--first", "0")},
+		{pool, "--chrg \"one\": want a whole", with("--chrg", "one")},
+		{pool, "the reach of bonds is \"1.3\"; want \"bond 1.30,", with("--bonds", "1.3")},
+		{pool, "\"0.1Å\" must be an RMSD, an energy and a part", with("--same", "0.1Å")},
+		{pool, "\"0.1\" is no positive number with the unit Å", with("--same", "0.1 0.05kcal/mol 1%")},
+		{pool, "--level \"gfn9:loose\": want METHOD:CRITERIA", with("--level", "gfn9:loose")},
+		{pool, "--level \"gfn2:loose, folded 3\": want METHOD:CRITERIA", with("--level", "gfn2:loose, folded 3")},
+		{pool, "want METHOD:CRITERIA", with("--level", "gfn2:loose, window 1kcal/mol")},
+		{pool, "want METHOD:CRITERIA", with("--level", "gfn2:loose, isomers two <3kcal/mol")},
+		{pool, "want METHOD:CRITERIA", with("--level", "gfn2:loose, isomers 2 <3kcal/mol")},
+		{pool, "\"3kcal\" is no positive number with the unit kcal/mol", with("--level", "gfn2:loose <3kcal")},
+		{pool, "\"0.6Å\" must be an RMSD", with("--level", "gfn2:loose, twins 0.6Å")},
+		{pool, "the first --level can't have a limit", with("--level", "gfn2:loose <3kcal/mol")},
+		{pool, "\"more\" is not known here", append(slices.Clone(good), "more")},
+		{pool, "\"--levles\" is not known here", append(slices.Clone(good), "--levles", "more")},
+		{mol, "molecule.json: line 1", good},
+		{pool, "pool.xyz: ", with("--molecule", pool)},
+		{pool, "none.json: no such file", with("--molecule", dir+"/none.json")},
+		{pool, "geometry 1 does not fit", with("--molecule", "MOL")},
+		{"pool.xyz", "pool.xyz: no such file", good},
 	} {
-		err := Builtins()[0].Run(context.Background(), Work{Dir: t.TempDir(), Args: test.args, Log: &bytes.Buffer{}})
+		w := Work{Dir: t.TempDir(), Log: &bytes.Buffer{}}
+		other, err := os.ReadFile("testdata/mol/helium.json")
+		if err == nil {
+			err = os.WriteFile(filepath.Join(w.Dir, "MOL"), other, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if test.file != "" {
+			w.Args = []string{test.file}
+		}
+		w.Args = append(w.Args, test.words...)
+		err = Builtins()[0].Run(context.Background(), w)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%q: %v, want %q", test.args, err, test.want)
+			t.Errorf("%q: %v, want %q", w.Args, err, test.want)
 		}
 	}
 }

@@ -10,16 +10,6 @@ import (
 // kcalPerHartree is the CODATA 2018 hartree, 4.3597447222071e-18 J, in kcal/mol of 4184 J.
 const kcalPerHartree = 627.5094740631
 
-// likeness is how near two geometries must be to count as one conformer.
-type likeness struct {
-	rmsd     float64 // Å
-	energy   float64 // kcal/mol
-	rotation float64 // relative, of each rotational constant
-}
-
-// cregen holds CREST's own criteria (CREGEN: Pracht et al., PCCP 2020, 22, 7169).
-var cregen = likeness{rmsd: 0.125, energy: 0.05, rotation: 0.01}
-
 // member is one geometry on its way through the search.
 type member struct {
 	Frame          // its Energy is xTB's, hartree, once it was optimised
@@ -39,9 +29,9 @@ func byEnergy(members []*member) {
 	})
 }
 
-// fold sorts members by energy, and keeps of those that are alike the lowest, and of the rest those
-// within window (kcal/mol) of the lowest of all. The others' dropped says why.
-func (m *Matcher) fold(members []*member, like likeness, window float64) []*member {
+// fold sorts members by energy, and keeps of those that are the same the lowest, and of the rest
+// those within window (kcal/mol) of the lowest of all. The others' dropped says why.
+func (m *Matcher) fold(members []*member, same criteria, window float64) []*member {
 	byEnergy(members)
 	var kept []*member
 	for _, x := range members {
@@ -50,7 +40,7 @@ func (m *Matcher) fold(members []*member, like likeness, window float64) []*memb
 			continue
 		}
 		x.shape = m.shape(x.Frame)
-		if at := slices.IndexFunc(kept, func(k *member) bool { return k.isomer == x.isomer && m.alike(k, x, like) }); at >= 0 {
+		if at := slices.IndexFunc(kept, func(k *member) bool { return k.isomer == x.isomer && m.alike(k, x, same) }); at >= 0 {
 			kept[at].folded += 1 + x.folded
 			x.dropped = "the same as member " + strconv.Itoa(kept[at].number)
 			continue
@@ -60,19 +50,19 @@ func (m *Matcher) fold(members []*member, like likeness, window float64) []*memb
 	return kept
 }
 
-func (m *Matcher) alike(a, b *member, like likeness) bool {
-	if kcalPerHartree*math.Abs(*a.Energy-*b.Energy) > like.energy {
+func (m *Matcher) alike(a, b *member, same criteria) bool {
+	if kcalPerHartree*math.Abs(*a.Energy-*b.Energy) > same.energy {
 		return false
 	}
 	for k := range 3 {
 		// The moment about the axis of a linear molecule is nought; 0.01 u·Å² is the noise of an
 		// optimisation.
 		x, y := a.shape.moments[k], b.shape.moments[k]
-		if math.Abs(x-y) > like.rotation*max(x, y)+0.01 {
+		if math.Abs(x-y) > same.rotation*max(x, y)+0.01 {
 			return false
 		}
 	}
-	return m.rmsd(a.shape, b.shape, like.rmsd) < like.rmsd
+	return m.rmsd(a.shape, b.shape, same.rmsd) < same.rmsd
 }
 
 func (f Frame) vector(i, j int) [3]float64 {

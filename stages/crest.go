@@ -78,3 +78,21 @@ func Isomers(ensemble []Frame) []Frame {
 func OfIsomer(ensemble []Frame, isomer string) []Frame {
 	return slices.DeleteFunc(slices.Clone(ensemble), func(f Frame) bool { return f.Isomer != isomer })
 }
+
+// LowestIsomer is the SMILES of the isomer whose first conformer has the lowest heat of formation.
+// hofs has one of each of Isomers, nil for one that failed. It may be empty: then it is the first
+// isomer.
+func LowestIsomer(ensemble []Frame, hofs []*float64) (string, error) {
+	isomers := Isomers(ensemble)
+	if len(isomers) == 0 {
+		return "", errors.New("there is no conformer")
+	}
+	if len(hofs) == 0 {
+		return isomers[0].Isomer, nil
+	}
+	if len(hofs) != len(isomers) {
+		return "", fmt.Errorf("%d heats of formation are given for %d isomers", len(hofs), len(isomers))
+	}
+	at, err := Lowest(hofs)
+	return isomers[at].Isomer, err
+}

@@ -10,7 +10,8 @@ type Element struct {
 	Radius float64 // covalent radius, Å: Cordero et al., Dalton Trans. 2008, 2832, doi 10.1039/b801115j
 }
 
-// ElementByNumber returns the element of an atomic number from 1 (hydrogen) to 86 (radon), and false for any other.
+// ElementByNumber returns the element of an atomic number from 1 (hydrogen) to 86 (radon), and
+// false for any other.
 func ElementByNumber(number int) (Element, bool) {
 	if number < 1 || number > len(elements) {
 		return Element{}, false
@@ -20,7 +21,8 @@ func ElementByNumber(number int) (Element, bool) {
 	return e, true
 }
 
-// ElementBySymbol returns the element of a symbol in any letter case, and false when there is none up to radon.
+// ElementBySymbol returns the element of a symbol in any letter case, and false when there is none
+// up to radon.
 func ElementBySymbol(symbol string) (Element, bool) {
 	if number := numbersBySymbol[symbol]; number > 0 { // as it is written nearly always
 		return ElementByNumber(number)
@@ -41,9 +43,9 @@ var numbersBySymbol = func() map[string]int {
 	return numbers
 }()
 
-// elements holds hydrogen to radon in order; the atomic number is the index plus one. Masses are the abridged
-// IUPAC standard atomic weights. Of the radii that the paper gives twice, carbon has that of sp3, and Mn, Fe, Co the
-// low-spin ones.
+// elements holds hydrogen to radon in order; the atomic number is the index plus one. Masses are
+// the abridged IUPAC standard atomic weights. Of the radii that the paper gives twice, carbon has
+// that of sp3, and Mn, Fe, Co the low-spin ones.
 var elements = [...]Element{
 	{"H", 0, 1.008, 0.31}, {"He", 0, 4.0026, 0.28}, {"Li", 0, 6.94, 1.28}, {"Be", 0, 9.0122, 0.96},
 	{"B", 0, 10.81, 0.84}, {"C", 0, 12.011, 0.76}, {"N", 0, 14.007, 0.71}, {"O", 0, 15.999, 0.66},

@@ -1,6 +1,8 @@
 """Builds a molecule from its SMILES: a pool of starting geometries for the conformer search.
 
-    python3 -I embed.py --smiles CCO --charge 0 --multiplicity 1 --seed 61453
+    python3 -I embed.py --smiles CCO --charge 0 --multiplicity 1 --seed 61453 --open-stereo lowest --isomers 16
+        --embeddings 300 --all-embeddings 1200 --window 18kcal/mol --same 0.06Å --few "20 0.20Å 100kcal/mol"
+        --displace 0.05Å --time 300s
 
 writes properties.json, molecule.json, molecule.mol, geometry.xyz and pool.xyz into the current folder. What can't be
 done is said in one line on standard error, with exit status 1, or 3 where no other seed may mend it. With --check it
@@ -32,22 +34,13 @@ HEAVIEST = 86        # GFN2-xTB ends at radon
 NO_PM7 = {*range(58, 71), 84, 85, 86}  # Ce to Yb, Po, At, Rn: PM7 has no parameters. Measured with MOPAC 22.0.6, an atom
                                        # and a hydride of each element from H to Rn; Rn gets no orbitals and the value 0
 TRIPLETS = {"O=O", "S=S", "O=S", "S=O"}  # whose ground state is a triplet, although the SMILES has a double bond
-WINDOW = 18.0        # kcal/mol by force field; wide, since force fields misjudge hydrogen bonds
-SAME = 0.06          # Å, RMS difference of the distances between heavy atoms and polar hydrogens; none may differ by
-                     # four times as much, which keeps apart what differs in one hydrogen bond
-SAME_BONDED = 0.20   # Å, the same for those relaxed without charges and contacts, which are further from any minimum
-FEW = 20             # a pool smaller than this is filled up with those
-TRIED_BONDED = 60    # of so many embeddings
-CLASH = 100.0        # kcal/mol: above this they have atoms within each other
+TRIED_BONDED = 60    # embeddings of which a small pool is filled up
 MAX_SYMMETRY = 720   # permutations of equivalent atoms tried
-TIME_LIMIT = 300.0   # s of CPU for embedding and relaxing
 TRIES = 50           # for one embedding, of a molecule for which that is all
 CHUNK = 25           # embeddings between two looks at the clock
 MIRROR = np.array([-1.0, 1.0, 1.0])
 MOST_SHARED = 4      # atoms that rings share, whose sides are tried in all ways
 SECOND = 7919        # added to the seed when the first one gives no geometry at all
-MAX_ISOMERS = 16     # stereoisomers searched where the SMILES leaves stereo open
-MOST_EMBEDDINGS = 1200  # of all stereoisomers together
 LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
 OPEN_STEREO = {
     "lowest": "the SMILES leaves stereo open: {} were searched, the result is of the lowest (stereo_smiles)",
@@ -60,6 +53,11 @@ Chem.SetAllowNontetrahedralChirality(False)  # SF6 has no isomers
 class Refused(Exception):
     """The molecule can't be built by this attempt; the message says why. Another seed may mend it."""
     status = 1  # the exit code
+
+
+class WrongWords(Refused):
+    """The words of the command line are wrong; the message names the word."""
+    status = 2
 
 
 class Unusable(Refused):
@@ -684,11 +682,11 @@ class Stereo:
                 self.names[smiles_of(mirror_image(found))] = name
         return self.names[name]
 
-    @functools.cached_property
-    def variants(self):
-        """The molecule with what the SMILES leaves open settled in each way that RDKit sees, mirror images once."""
+    def variants(self, most):
+        """The molecule with what the SMILES leaves open settled in up to most of the ways that RDKit sees, mirror images
+        once."""
         options = EnumerateStereoisomers.StereoEnumerationOptions(onlyUnassigned=True, unique=True,
-                                                                  maxIsomers=4 * MAX_ISOMERS, rand=1)
+                                                                  maxIsomers=most, rand=1)
         found, seen = [], set()
         for variant in EnumerateStereoisomers.EnumerateStereoisomers(self.mol, options):
             name = smiles_of(variant)
@@ -748,9 +746,10 @@ class Pool:
             self.members.append((xyz, energy))
 
 
-def make_pools(mol, count, seed, flexible):
-    """The pools of the molecule's stereoisomers, that of the lowest energy first; the name of the force field; and the stereo."""
-    stereo, pools, field = Stereo(mol), {}, "none"
+def make_pools(mol, count, flexible, given):
+    """The pools of the molecule's stereoisomers, that of the lowest energy first; the name of the force field; and how
+    many isomers were left out at least."""
+    stereo, pools, field, seed = Stereo(mol), {}, "none", given.seed
 
     def pool_of(xyz):
         name = stereo.isomer(xyz) if stereo.kept(xyz) else None  # a relaxation may, rarely, turn a centre over
@@ -758,32 +757,34 @@ def make_pools(mol, count, seed, flexible):
             pools[name] = Pool(name, mol)
         return pools.get(name)
 
-    variants = stereo.variants[:MAX_ISOMERS]
+    all_variants = stereo.variants(4 * given.isomers)
+    variants = all_variants[:given.isomers]
+    few, same_bonded, clash = given.few
     # RDKit can't embed some cages with the stereo that it sees in them, as bicyclo[1.1.1]pentane; without, it can.
     open_ = len(variants) > 1 or smiles_of(variants[0]) != smiles_of(mol)
     fallbacks = itertools.chain([(mol, seed)] * open_, ((v, seed) for v in fused(mol, seed)), [(mol, seed + SECOND)])
     for number, (variant, first) in enumerate(itertools.chain(((v, seed) for v in variants), fallbacks)):
         if number >= len(variants) and pools:
             break
-        most = min(count, MOST_EMBEDDINGS // len(variants))
-        coords, energies, found, raw = embed_image(variant, stereo, most, first, TIME_LIMIT / len(variants))
+        most = min(count, given.all_embeddings // len(variants))
+        coords, energies, found, raw = embed_image(variant, stereo, most, first, given.time / len(variants))
         if not coords:
             continue
         field, near = found, {}
         for xyz, energy in zip(coords, energies):
             if pool := pool_of(xyz):
                 near[pool.isomer] = pool
-                pool.add(xyz, energy, SAME, WINDOW)
-        if flexible and field == "MMFF94s" and any(len(pool.members) < FEW for pool in near.values()):
+                pool.add(xyz, energy, given.same, given.window)
+        if flexible and field == "MMFF94s" and any(len(pool.members) < few for pool in near.values()):
             for xyz, energy in zip(*relax_bonded(variant, raw)):
                 pool = pool_of(xyz)
-                if pool and pool.members and len(pool.members) < FEW:
-                    pool.add(xyz, energy, SAME_BONDED, CLASH)
-    found = sorted((p for p in pools.values() if p.members), key=lambda p: p.members[0][1])[:MAX_ISOMERS]
+                if pool and pool.members and len(pool.members) < few:
+                    pool.add(xyz, energy, same_bonded, clash)
+    found = sorted((p for p in pools.values() if p.members), key=lambda p: p.members[0][1])[:given.isomers]
     if not found:
         stated = " with the stereo that the SMILES states" if stereo.stated else ""
         raise Unusable(f"RDKit builds no geometry of this molecule{stated}: are its rings or its stereo impossible?")
-    return found, field, stereo
+    return found, field, stereo, len(all_variants) - given.isomers
 
 
 class Distinct:
@@ -835,16 +836,15 @@ def build(given):
     warnings = notices(mol, given.multiplicity)
     quiet = rdBase.BlockLogs()  # until the end: which atom types a force field lacks is no news  # noqa: F841
     turning = rotors(mol) + (flexible_ring_bonds(mol) + 1) // 2  # the torsions of a ring turn together
-    count = min(given.max_pool, 4 + 16 * turning * turning if turning < 4 else 60 * turning)
-    pools, field, stereo = make_pools(mol, count, given.seed, turning > 0)
+    count = min(given.embeddings, 4 + 16 * turning * turning if turning < 4 else 60 * turning)
+    pools, field, stereo, left_out = make_pools(mol, count, turning > 0, given)
     if len(pools) > 1 and given.open_stereo == "refuse":
         raise Unusable(f"the SMILES leaves open which of {len(pools)} stereoisomers is meant, and open_stereo is "
                        f"\"refuse\": {', '.join(p.isomer for p in pools)}")
     if len(pools) > 1:
-        left_out = len(stereo.variants) - MAX_ISOMERS
         which = "all its isomers"
         if left_out > 0:
-            which = f"{MAX_ISOMERS} of its {MAX_ISOMERS + left_out} isomers or more"
+            which = f"{given.isomers} of its {given.isomers + left_out} isomers or more"
         warnings.append(OPEN_STEREO[given.open_stereo].format(which))
     if given.open_stereo == "first":
         pools = pools[:1]
@@ -869,6 +869,7 @@ def build(given):
         "force_field": field,
         "embedded": count,
         "pool": len(members),
+        "rigid": turning == 0 and len(members) == 1,
         "warnings": warnings,
     }
     mol.SetProp("_Name", given.smiles)
@@ -921,25 +922,65 @@ def xyz_text(mol, members):
     return "\n".join(lines) + "\n"
 
 
+class Words(argparse.ArgumentParser):
+    def error(self, message):
+        raise WrongWords(f"embed.py: {message}")
+
+
+def quantity(*units):
+    """Reads numbers with their units, as "18kcal/mol" for one unit and "20 0.20Å 100kcal/mol" for several."""
+    def read(text):
+        numbers = text.split()
+        if len(numbers) != len(units) or not all(n.endswith(u) for n, u in zip(numbers, units)):
+            raise argparse.ArgumentTypeError(f"'{text}' must be {' '.join('N' + u for u in units)}")
+        try:
+            found = [float(n.removesuffix(u)) for n, u in zip(numbers, units)]
+        except ValueError:
+            found = [-1.0]
+        if not all(0 <= x < math.inf for x in found):
+            raise argparse.ArgumentTypeError(f"'{text}' has no numbers of 0 or more in it")
+        return found if len(units) > 1 else found[0]
+    return read
+
+
+def positive(text):
+    """Reads a whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' must be a whole number from 1 on")
+    return int(text)
+
+
 @functools.cache  # a worker reads the words of many molecules, and to make a parser takes longer than to check one
-def word_parser():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def word_parser(check):
+    parser = Words(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--smiles", required=True)
-    parser.add_argument("--charge", type=int, default=0)
-    parser.add_argument("--multiplicity", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=61453)
+    parser.add_argument("--charge", type=int, required=True)
+    parser.add_argument("--multiplicity", type=int, required=True)
     parser.add_argument("--check", action="store_true", help="build nothing")
-    parser.add_argument("--max-pool", type=int, default=300, help="embeddings at most")
-    parser.add_argument("--open-stereo", choices=["lowest", "first", "refuse"], default="lowest",
+    if check:
+        return parser
+    for name, read, meaning in (
+        ("--seed", int, "of RDKit's random numbers"),
+        ("--isomers", positive, "at most so many stereoisomers, if the SMILES leaves stereo open"),
+        ("--embeddings", positive, "at most, of one isomer: 4 + 16 n² of n torsions, 60 n from 4 on"),
+        ("--all-embeddings", positive, "at most, of all isomers"),
+        ("--window", quantity("kcal/mol"), "by force field; wide, since force fields misjudge hydrogen bonds"),
+        ("--same", quantity("Å"), "RMS difference of the distances between heavy atoms and polar hydrogens of two "
+         "equal conformers; none differs by four times as much, which keeps apart what differs in one hydrogen bond"),
+        ("--few", quantity("", "Å", "kcal/mol"), "a smaller pool is filled up with geometries that are relaxed without "
+         "charges and contacts; --same and --window of these"),
+        ("--displace", quantity("Å"), "at most, by which each coordinate of the pool is moved"),
+        ("--time", quantity("s"), "of CPU for embedding and relaxing"),
+    ):
+        parser.add_argument(name, type=read, required=True, help=meaning)
+    parser.add_argument("--open-stereo", choices=["lowest", "first", "refuse"], required=True,
                         help="what becomes of stereo that the SMILES leaves open")
-    parser.add_argument("--displace", type=float, default=0.05,
-                        help="Å, at most, by which each coordinate of the pool is moved")
     return parser
 
 
 def run(words):
     """Does what the words of the command line say. Returns what a worker's reply says besides."""
-    given = word_parser().parse_args(words)
+    given = word_parser("--check" in words).parse_args(words)
     if given.check:
         return check(given.smiles, given.charge, given.multiplicity)
     files = build(given)

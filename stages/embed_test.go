@@ -28,7 +28,10 @@ func embedIn(t *testing.T, smiles string, words ...string) (dir, stderr string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(python, append([]string{"-I", script, "--smiles", smiles}, words...)...)
+	shipped := []string{"-I", script, "--smiles", smiles, "--charge", "0", "--multiplicity", "1", "--seed", "61453", "--open-stereo", "lowest",
+		"--isomers", "16", "--embeddings", "300", "--all-embeddings", "1200", "--window", "18kcal/mol", "--same", "0.06Å", "--few", "20 0.20Å 100kcal/mol",
+		"--displace", "0.05Å", "--time", "300s"} // a later word counts
+	cmd := exec.Command(python, append(shipped, words...)...)
 	var said bytes.Buffer
 	cmd.Dir, cmd.Stderr = t.TempDir(), &said
 	cmd.Env = append(os.Environ(), "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1")
@@ -90,7 +93,7 @@ func TestEmbedHard(t *testing.T) {
 }
 
 func TestEmbedMirrorImages(t *testing.T) {
-	left, right := embedded(t, "N[C@@H](CO)C(=O)O", "--displace", "0"), embedded(t, "N[C@H](CO)C(=O)O", "--displace", "0")
+	left, right := embedded(t, "N[C@@H](CO)C(=O)O", "--displace", "0Å"), embedded(t, "N[C@H](CO)C(=O)O", "--displace", "0Å")
 	one, err := ReadXYZ(filepath.Join(left, "pool.xyz"))
 	if err != nil {
 		t.Fatal(err)
@@ -160,8 +163,8 @@ func TestEmbed(t *testing.T) {
 			}
 		}
 		for i, f := range pool {
-			if changes, err := MoleculeChanges(filepath.Join(dir, "molecule.json"), f, f); err != nil || changes != "" {
-				t.Errorf("%s, member %d: %s %v", test.smiles, i+1, changes, err)
+			if words := changed(t, filepath.Join(dir, "molecule.json"), f, f); words != "" {
+				t.Errorf("%s, member %d: %s", test.smiles, i+1, words)
 			}
 		}
 	}
@@ -173,6 +176,11 @@ func TestEmbedRefuses(t *testing.T) {
 		words  []string
 		want   string
 	}{
+		{"CCO", []string{"--window", "18"}, "embed.py: argument --window: '18' must be Nkcal/mol"},
+		{"CCO", []string{"--few", "20 0.2Å"}, "embed.py: argument --few: '20 0.2Å' must be N NÅ Nkcal/mol"},
+		{"CCO", []string{"--isomers", "0"}, "embed.py: argument --isomers: '0' must be a whole number from 1 on"},
+		{"CCO", []string{"--widnow", "18kcal/mol"}, "embed.py: unrecognized arguments: --widnow 18kcal/mol"},
+		{"CCO", []string{"--open-stereo", "both"}, "embed.py: argument --open-stereo: invalid choice: 'both' (choose from 'lowest', 'first', 'refuse')"},
 		{"CC(", nil, "RDKit can't read the SMILES 'CC(':"},
 		{"CC(C)(C)(C)C", nil, "RDKit can't read the SMILES 'CC(C)(C)(C)C': atom 2 (C) has 5 bonds, more than it can have"},
 		{"", nil, "the SMILES is empty"},

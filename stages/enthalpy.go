@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// bindings bound the part that an atom can have in a heat of formation, kcal/mol at 298.15 K: free is that of the free atom (CODATA Key
-// Values for Thermodynamics, 1989), bound is that less half of the strongest bonds that its valences can make (from the heats of formation of
-// HF, CF4, CO, N2, BF3, SiF4, PF5, SF6, HCl, HBr, HI and silicates in the NIST-JANAF tables), rounded down.
+// bindings bound the part that an atom can have in a heat of formation, kcal/mol at 298.15 K: free
+// is that of the free atom (CODATA Key Values for Thermodynamics, 1989), bound is that less half of
+// the strongest bonds that its valences can make (from the heats of formation of HF, CF4, CO, N2,
+// BF3, SiF4, PF5, SF6, HCl, HBr, HI and silicates in the NIST-JANAF tables), rounded down.
 var bindings = map[string]struct{ free, bound float64 }{
 	"H": {52.10, -20}, "B": {135.0, -110}, "C": {171.29, -75}, "N": {112.97, -60}, "O": {59.55, -75}, "F": {18.97, -65}, "Si": {107.6, -180},
 	"P": {75.6, -200}, "S": {66.25, -180}, "Cl": {28.99, -35}, "Br": {26.74, -30}, "I": {25.52, -25},
@@ -33,9 +34,11 @@ func ReadSMILES(smiles string) (Atoms, error) {
 	return Atoms{atoms, 1 + strings.Count(smiles, ".")}, err
 }
 
-// EnthalpyRange bounds the heat of formation of a molecule in the gas at 298.15 K, kcal/mol: above low, since its bonds can't be stronger than the
-// strongest known ones, and below high, since bonds that weak fall apart. It is wide (methane: -155 to 100) and meant for mistakes: a total energy, a wrong
-// unit, a lost decimal point. ok is false for another element than H, B, C, N, O, F, Si, P, S, Cl, Br, I.
+// EnthalpyRange bounds the heat of formation of a molecule in the gas at 298.15 K, kcal/mol: above
+// low, since its bonds can't be stronger than the strongest known ones, and below high, since bonds
+// that weak fall apart. It is wide (methane: -155 to 100) and meant for mistakes: a total energy, a
+// wrong unit, a lost decimal point. ok is false for another element than H, B, C, N, O, F, Si, P,
+// S, Cl, Br, I.
 func (m Atoms) EnthalpyRange(charge int) (low, high float64, ok bool) {
 	hydrogens, hydrogen := 0, bindings["H"]
 	for _, a := range m.atoms {
@@ -87,4 +90,14 @@ func (m Atoms) Charge() int {
 		charge += a.charge
 	}
 	return charge
+}
+
+// electrons counts the electrons, cores included, at a charge: that of the table, whatever the
+// SMILES says.
+func (m Atoms) electrons(charge int) int {
+	n := -charge
+	for _, a := range m.atoms {
+		n += a.element.Number + a.hydrogens
+	}
+	return n
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Tag is one fact of an exported conformer: a string, an int64 or a float64. A nil value means that there is none, and the tag is left out.
+// Tag is one fact of an exported conformer: a string, an int64 or a float64. A nil value means that
+// there is none, and the tag is left out.
 type Tag struct {
 	Name  string
 	Value any
@@ -26,28 +28,25 @@ func (t Tag) text() string {
 	}
 }
 
-// SDF is one record of an SD file (CTfile formats, BIOVIA): the bonds, charges and stereo of a molfile as RDKit wrote it, V2000 or
-// V3000, with the coordinates (Å) of a frame with the same atoms in the same order, a title, and the tags as data items.
+// SDF is one record of an SD file (CTfile formats, BIOVIA): the bonds, charges and stereo of a
+// molfile (V2000) as RDKit wrote it, with the coordinates (Å) of a frame with the same atoms in the
+// same order, a title, and the tags as data items.
 func SDF(molfile []byte, frame Frame, title string, tags []Tag) (string, error) {
-	symbols, _, err := ParseMolfile(molfile)
+	lines := strings.Split(strings.ReplaceAll(string(molfile), "\r\n", "\n"), "\n")
+	symbols, err := molfileAtoms(lines)
 	if err == nil {
 		err = sameAtoms(symbols, frame)
 	}
-	if err != nil {
-		return "", err
-	}
-	lines := strings.Split(strings.ReplaceAll(string(molfile), "\r\n", "\n"), "\n")
-	if strings.HasSuffix(strings.TrimSpace(lines[3]), "V3000") {
-		err = moveV3000(lines, frame)
-	} else {
-		err = moveV2000(lines, frame)
+	if err == nil {
+		err = moveAtoms(lines, frame)
 	}
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
 	b.WriteString(strings.Join(strings.Fields(title), " ") + "\n")
-	// The 21st and 22nd character say that the coordinates are in space: else readers take stereo from the drawing.
+	// The 21st and 22nd character say that the coordinates are in space: else readers take stereo
+	// from the drawing.
 	b.WriteString("  grimperium          3D\n\n")
 	for _, line := range lines[3:] {
 		b.WriteString(line + "\n")
@@ -62,6 +61,33 @@ func SDF(molfile []byte, frame Frame, title string, tags []Tag) (string, error) 
 	}
 	b.WriteString("$$$$\n")
 	return b.String(), nil
+}
+
+// molfileAtoms reads the elements of a molfile's lines: counts in columns of three, and the symbol
+// after three coordinates of ten characters.
+func molfileAtoms(lines []string) (symbols []string, err error) {
+	ended := slices.ContainsFunc(lines, func(line string) bool { return strings.TrimSpace(line) == "M  END" })
+	if !ended {
+		return nil, errors.New("the molfile was not written to its end: it lacks \"M  END\"")
+	}
+	if len(lines) < 5 || len(lines[3]) < 6 || !strings.HasSuffix(strings.TrimSpace(lines[3]), "V2000") {
+		return nil, errors.New("it is no molfile of the form V2000")
+	}
+	atoms, err := strconv.Atoi(strings.TrimSpace(lines[3][:3]))
+	if err != nil || atoms < 1 || len(lines) < 4+atoms {
+		return nil, fmt.Errorf("line 4: %.40q has no number of atoms", lines[3])
+	}
+	for i, line := range lines[4 : 4+atoms] {
+		if len(line) < 34 {
+			return nil, fmt.Errorf("line %d: %.60q is not an atom", 5+i, line)
+		}
+		element, ok := ElementBySymbol(strings.TrimSpace(line[31:34]))
+		if !ok {
+			return nil, fmt.Errorf("line %d: there is no element %.20q", 5+i, line[31:34])
+		}
+		symbols = append(symbols, element.Symbol)
+	}
+	return symbols, nil
 }
 
 func sameAtoms(symbols []string, frame Frame) error {
@@ -79,8 +105,9 @@ func sameAtoms(symbols []string, frame Frame) error {
 	return nil
 }
 
-// moveV2000 writes a frame's coordinates into the atom lines: three columns of ten characters, four decimals.
-func moveV2000(lines []string, frame Frame) error {
+// moveAtoms writes the coordinates of a frame into the atom lines of a molfile: three columns of
+// ten characters, four decimals.
+func moveAtoms(lines []string, frame Frame) error {
 	for i := range frame.Symbols {
 		place := ""
 		for _, x := range frame.Coords[3*i : 3*i+3] {
@@ -94,35 +121,6 @@ func moveV2000(lines []string, frame Frame) error {
 	return nil
 }
 
-// moveV3000 writes a frame's coordinates into the lines "M  V30 index symbol x y z …" of the atoms.
-func moveV3000(lines []string, frame Frame) error {
-	atoms, continued, next := false, false, 0
-	for n, line := range lines {
-		words := strings.Fields(line)
-		ofLast := continued // a "-" at the end of a line: more of the same atom, behind its coordinates
-		continued = strings.HasSuffix(line, "-")
-		switch {
-		case ofLast:
-		case strings.HasPrefix(line, "M  V30 BEGIN ATOM"):
-			atoms = true
-		case strings.HasPrefix(line, "M  V30 END ATOM"):
-			atoms = false
-		case atoms && len(words) >= 7 && next < len(frame.Symbols):
-			for k, x := range frame.Coords[3*next : 3*next+3] {
-				words[4+k] = fixed(x, 6)
-			}
-			lines[n] = "M  V30 " + strings.Join(words[2:], " ")
-			next++
-		case atoms:
-			return fmt.Errorf("line %d: %.60q is not an atom with three coordinates", n+1, line)
-		}
-	}
-	if next != len(frame.Symbols) {
-		return errors.New("the molfile has too few lines of atoms")
-	}
-	return nil
-}
-
 // fixed writes a number with so many decimals, never as -0.0000.
 func fixed(x float64, decimals int) string {
 	text := strconv.FormatFloat(x, 'f', decimals, 64)
@@ -132,7 +130,8 @@ func fixed(x float64, decimals int) string {
 	return text
 }
 
-// ExtXYZ is one frame of an extended xyz file (libAtoms' form): element and position (Å) of each atom, the tags as key=value pairs.
+// ExtXYZ is one frame of an extended xyz file (libAtoms' form): element and position (Å) of each
+// atom, the tags as key=value pairs.
 func ExtXYZ(frame Frame, tags []Tag) (string, error) {
 	if err := frame.check(); err != nil {
 		return "", err
@@ -152,20 +151,8 @@ func ExtXYZ(frame Frame, tags []Tag) (string, error) {
 	return frame.XYZ(), nil
 }
 
-// ReadMolfile reads a molfile's text; its errors name the file.
-func ReadMolfile(path string) ([]byte, error) {
-	data, err := readFile(path)
-	if err != nil {
-		return nil, readError(err)
-	}
-	if _, _, err := ParseMolfile(data); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return data, nil
-}
-
-// Conformer is an exported conformer: a geometry and its facts. Enthalpies are heats of formation in
-// kcal/mol at 298.15 K in the gas.
+// Conformer is an exported conformer: a geometry and its facts. Enthalpies are heats of formation
+// in kcal/mol at 298.15 K in the gas.
 type Conformer struct {
 	Molecule     string // the mol_id
 	Rank         int    // place in the order of GFN2-xTB, from 1

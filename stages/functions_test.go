@@ -18,7 +18,7 @@ func kindFits(t reflect.Type) bool {
 		return t.Elem().Kind() != reflect.Struct && kindFits(t.Elem())
 	case reflect.Struct:
 		for i := range t.NumField() {
-			if t.Field(i).Tag.Get("json") == "" || !kindFits(t.Field(i).Type) {
+			if t.Field(i).Tag.Get("cty") == "" || !kindFits(t.Field(i).Type) {
 				return false
 			}
 		}
@@ -35,6 +35,9 @@ func TestFunctionsCanBeCalledFromExpressions(t *testing.T) {
 		}
 		seen[f.Name] = true
 		fn := reflect.TypeOf(f.Fn)
+		if len(f.Params) != fn.NumIn() || len(f.Description) > 110 {
+			t.Errorf("%s: %d names of %d parameters; the description has at most 100 columns", f.Name, len(f.Params), fn.NumIn())
+		}
 		for i := range fn.NumIn() {
 			if !kindFits(fn.In(i)) {
 				t.Errorf("%s: parameter %d is a %s", f.Name, i+1, fn.In(i))

@@ -14,18 +14,18 @@ import (
 
 // Frame is one geometry of an xyz file.
 type Frame struct {
-	Comment string    `json:"comment"`     // the second line, without blanks at its ends
-	Energy  *float64  `json:"energy"`      // hartree, from the comment; nil where it states none
-	Symbols []string  `json:"symbols"`     // element of each atom
-	Coords  []float64 `json:"coordinates"` // Å: x y z of each atom, 3*len(Symbols) long
-	Isomer  string    `json:"isomer"`      // SMILES of the stereoisomer, behind "! " in the comment; "" where that has none
+	Comment string    `cty:"comment"`     // the second line, without blanks at its ends
+	Energy  *float64  `cty:"energy"`      // hartree, from the comment; nil where it states none
+	Symbols []string  `cty:"symbols"`     // element of each atom
+	Coords  []float64 `cty:"coordinates"` // Å: x y z of each atom, 3*len(Symbols) long
+	Isomer  string    `cty:"isomer"`      // SMILES of the stereoisomer, behind "! " in the comment; "" where that has none
 }
 
 // maxCoordinate is far beyond any molecule, Å: a number above it is garbage.
 const maxCoordinate = 1e5
 
-// ParseXYZ reads the frames of an xyz file, at least one. It refuses a torn file, a number that is not finite, an
-// element that does not exist, and names the line.
+// ParseXYZ reads the frames of an xyz file, at least one. It refuses a torn file, a number that is
+// not finite, an element that does not exist, and names the line.
 func ParseXYZ(data []byte) ([]Frame, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("no geometry: the file is empty")
@@ -62,8 +62,8 @@ func ParseXYZ(data []byte) ([]Frame, error) {
 	return frames, nil
 }
 
-// addAtom reads a line "C 0.1 0.2 0.3". A line that may be torn (the file ends in it, without a line end) must
-// have as many decimals in z as in y: a number cut short is still a number.
+// addAtom reads a line "C 0.1 0.2 0.3". A line that may be torn (the file ends in it, without a
+// line end) must have as many decimals in z as in y: a number cut short is still a number.
 func (f *Frame) addAtom(line string, mayBeTorn bool) error {
 	words := strings.Fields(line)
 	if len(words) != 4 {
@@ -94,7 +94,8 @@ func decimals(number string) int {
 
 var fortranExponent = strings.NewReplacer("D", "E", "d", "E")
 
-// parseFloat reads a finite number, with Fortran's D for the exponent too. Go's own spellings (0x1p3, 1_000) are refused.
+// parseFloat reads a finite number, with Fortran's D for the exponent too. Go's own spellings
+// (0x1p3, 1_000) are refused.
 func parseFloat(word string) (float64, error) {
 	if strings.ContainsAny(word, "xXpP_") {
 		return 0, strconv.ErrSyntax
@@ -106,8 +107,8 @@ func parseFloat(word string) (float64, error) {
 	return x, err
 }
 
-// commentEnergy finds the energy, hartree, in the forms that programs write: a number with decimals alone (CREST) or before
-// a "!" remark, or after the label "energy:" (xTB).
+// commentEnergy finds the energy, hartree, in the forms that programs write: a number with decimals
+// alone (CREST) or before a "!" remark, or after the label "energy:" (xTB).
 func commentEnergy(comment string) *float64 {
 	words := strings.Fields(comment)
 	for i, word := range words {
@@ -148,7 +149,8 @@ func (f Frame) check() error {
 	return nil
 }
 
-// XYZ is the frame as the text of an xyz file, coordinates with ten decimals. Without a comment, the energy becomes one.
+// XYZ is the frame as the text of an xyz file, coordinates with ten decimals. Without a comment,
+// the energy becomes one.
 func (f Frame) XYZ() string {
 	comment := f.Comment
 	if comment == "" && f.Energy != nil {
@@ -190,7 +192,8 @@ const maxFile = 1 << 30
 // readFile reads an output of a program, which may be stored compressed.
 func readFile(path string) ([]byte, error) { return packed.ReadFile(path, maxFile) }
 
-// readError says of a file that could not be read its name and why, without the name of the system call.
+// readError says of a file that could not be read its name and why, without the name of the system
+// call.
 func readError(err error) error {
 	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("%s: %w", pathErr.Path, pathErr.Err)

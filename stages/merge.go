@@ -2,10 +2,9 @@ package stages
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math"
 	"slices"
-	"strings"
 )
 
 // runMerge makes one ensemble of those of two searches: the fast one's and CREST's. Both are by
@@ -13,17 +12,11 @@ import (
 // the same. Conformers of the second that are another molecule are left out; the account names
 // them.
 func runMerge(ctx context.Context, w Work) error {
-	const usage = "merge_conformers: want ENSEMBLE OTHER --molecule MOLECULE --charge Q --uhf N --window KCAL --isomer SMILES"
-	if len(w.Args) < 2 || strings.HasPrefix(w.Args[1], "-") {
-		return errors.New(usage)
-	}
-	others, err := Ensemble(w.Args[1])
+	e, members, err := readEnsemble(w, 2, "merge_conformers ENSEMBLE OTHER")
 	if err != nil {
 		return err
 	}
-	file := w.Args[1]
-	w.Args = slices.Concat(w.Args[:1], w.Args[2:])
-	e, members, err := readEnsemble(w)
+	others, err := Ensemble(w.path(w.Args[1]))
 	if err != nil {
 		return err
 	}
@@ -37,7 +30,8 @@ func runMerge(ctx context.Context, w Work) error {
 	if len(members) == 0 {
 		return fmt.Errorf("%s: no conformer is of the isomer %s", w.Args[0], e.isomer)
 	}
-	fmt.Fprintf(w.Log, "members 1 to %d are of %s, the others of %s\n", len(members), w.Args[0], file)
+	fmt.Fprintf(w.Log, "members 1 to %d are of %s, the others of %s\n",
+		len(members), w.Args[0], w.Args[1])
 	all := members
 	reference := members[0].Frame
 	for i, f := range others {
@@ -46,12 +40,11 @@ func runMerge(ctx context.Context, w Work) error {
 			x.Energy = reference.Energy
 		}
 		if x.dropped, err = e.changed(x, "is another molecule"); err != nil {
-			return fmt.Errorf("%s: geometry %d does not fit the molecule: %w", file, i+1, err)
+			return fmt.Errorf("%s: geometry %d does not fit the molecule: %w", w.Args[1], i+1, err)
 		}
 		if x.dropped == "" {
 			members = append(members, x)
 		}
 	}
-	members = e.fold(members, cregen, e.window+levels[0].extra)
-	return e.refine(ctx, all, members, levels[1:])
+	return e.refine(ctx, all, e.fold(members, e.levels[0].same, math.Inf(1)))
 }

@@ -19,8 +19,7 @@ func TestMergeConformers(t *testing.T) {
 	}
 	// A search from one start keeps the numbers of a methyl's hydrogens; embeddings that have nothing to do with each other do not.
 	frames = slices.DeleteFunc(frames, func(f Frame) bool {
-		changes, err := MoleculeChanges(filepath.Join(dir, "molecule.json"), frames[0], f)
-		return err != nil || changes != ""
+		return changed(t, filepath.Join(dir, "molecule.json"), frames[0], f) != ""
 	})
 	if len(frames) < 3 {
 		t.Fatalf("%d conformers with the numbers of the first", len(frames))
@@ -43,7 +42,7 @@ func TestMergeConformers(t *testing.T) {
 			}
 			w.Args = append(w.Args, path)
 		}
-		w.Args = append(w.Args, "--molecule", filepath.Join(dir, "molecule.json"))
+		w.Args = slices.Concat(w.Args, shippedWords(filepath.Join(dir, "molecule.json"), "0", "0"), lastLevels, []string{"--isomer", frames[0].Isomer})
 		if err := runMerge(context.Background(), w); err != nil {
 			return nil, account.String(), err
 		}
@@ -88,7 +87,7 @@ func TestMergeConformers(t *testing.T) {
 		t.Errorf("no energy in the first: %v", err)
 	}
 	for _, words := range [][]string{nil, {"one.xyz"}, {"one.xyz", "--molecule"}} {
-		if err := runMerge(context.Background(), Work{Args: words}); err == nil || !strings.Contains(err.Error(), "want ENSEMBLE OTHER") {
+		if err := runMerge(context.Background(), Work{Args: words}); err == nil || !strings.Contains(err.Error(), "want merge_conformers ENSEMBLE OTHER") {
 			t.Errorf("%q: %v", words, err)
 		}
 	}

@@ -1,12 +1,13 @@
 package stages
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +19,9 @@ type Molecule struct {
 	Rotors  []Bond   `json:"rotors"` // bonds about which a part of the molecule can turn
 	Stereo  []Stereo `json:"stereo"`
 }
+
+// Bond is a pair of bonded atoms, counted from 0; in Molecule.Bonds the smaller first.
+type Bond [2]int
 
 // Stereo is a place of a molecule that has two sides. Of a centre Atoms are itself and its three or
 // four neighbours, of a double bond the four atoms of a torsion about it.
@@ -33,19 +37,13 @@ const (
 	DoubleBond = "double bond"
 )
 
-// ReadMolecule reads a molecule.json of embed.py, or a molfile, which tells bonds alone. Its errors
-// name the file.
+// ReadMolecule reads the molecule.json of embed.py. Its errors name the file.
 func ReadMolecule(path string) (Molecule, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return Molecule{}, readError(err)
 	}
-	var m Molecule
-	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
-		m, err = parseMolecule(data)
-	} else {
-		m.Symbols, m.Bonds, err = ParseMolfile(data)
-	}
+	m, err := parseMolecule(data)
 	if err != nil {
 		return Molecule{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -94,21 +92,45 @@ func parseMolecule(data []byte) (Molecule, error) {
 	return m, nil
 }
 
-// Factors of the sum of two covalent radii.
-const (
-	// bondFactor makes the longest bond. With 1.3, no false alarm in 3556 PM7 optimisations of
-	// small molecules.
-	bondFactor = 1.3
-	// acrossFactor makes the longest bond of two atoms that are bonded to a common third one, with
-	// carbonFactor where one of them is carbon. The distance across a ring of four or of two iodine
-	// atoms on one carbon is 1.14 to 1.30, two carbon atoms of bicyclo[1.1.1]pentanes being the
-	// nearest; the bonds of a ring of three are 0.99 to 1.04, O–O and N–O 1.10 to 1.14.
-	acrossFactor = 1.15
-	carbonFactor = 1.10
-	// sharedFactor makes the longest bond of a hydrogen that lies between two atoms of one element,
-	// as in hydrogen maleate.
-	sharedFactor = 1.5
-)
+// Reach says how far a bond reaches, in units of the sum of two covalent radii.
+type Reach struct {
+	// bond is the longest bond. With 1.3, no false alarm in 3556 PM7 optimisations of small
+	// molecules.
+	bond float64
+	// across is the longest bond of two atoms that are bonded to a common third one, acrossC if one
+	// of them is carbon. The distance across a ring of four or of two iodine atoms on one carbon is
+	// 1.14 to 1.30, two carbon atoms of bicyclo[1.1.1]pentanes being the nearest. The bonds of a
+	// ring of three are 0.99 to 1.04, O–O and N–O 1.10 to 1.14.
+	across, acrossC float64
+	// sharedH is the longest bond of a hydrogen that lies between two atoms of one element, as in
+	// hydrogen maleate.
+	sharedH float64
+}
+
+// ParseReach reads "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50". It wants each of the
+// four.
+func ParseReach(text string) (r Reach, err error) {
+	places := map[string]*float64{
+		"bond": &r.bond, "across": &r.across, "across-C": &r.acrossC, "shared-H": &r.sharedH}
+	for part := range strings.SplitSeq(text, ",") {
+		words := strings.Fields(part)
+		if len(words) != 2 || places[words[0]] == nil {
+			return r, fmt.Errorf("the reach of bonds is %q; want %s", text, reachForm)
+		}
+		x, err := parseFloat(words[1])
+		if err != nil || !(x >= 1 && x < 2) {
+			return r, fmt.Errorf("the reach %s is %q, want a factor from 1 to 2", words[0], words[1])
+		}
+		*places[words[0]] = x
+		delete(places, words[0])
+	}
+	if len(places) > 0 {
+		return r, fmt.Errorf("the reach of bonds is %q; want %s", text, reachForm)
+	}
+	return r, nil
+}
+
+const reachForm = `"bond 1.30, across 1.15, across-C 1.10, shared-H 1.50"`
 
 // relative is the distance of two atoms, in units of the sum of their covalent radii.
 func (f Frame) relative(i, j int) float64 {
@@ -125,65 +147,83 @@ func (m Molecule) fits(f Frame) error {
 	return sameAtoms(m.Symbols, f)
 }
 
-// BondChanges says how the bonds of a geometry differ from the molecule's, given the geometry that
-// it came from: "" when they don't, else as "C1–O3 is broken (2.31 Å); H7 moved from O2 to N5".
-// Atoms are counted from 1. Two atoms that were as near before are no new bond.
-func (m Molecule) BondChanges(from, to Frame) (string, error) {
+// BondChanges says how the bonds of a geometry differ from the molecule's, given the geometry
+// before: "" if they don't, else as "the bond C1–O3 broke (2.31 Å); H7 moved from O2 to N5". Atoms
+// are counted from 1. Two atoms that were as near before form no new bond.
+func (m Molecule) BondChanges(from, to Frame, reach Reach) (string, error) {
 	if err := m.fits(from); err != nil {
 		return "", fmt.Errorf("the geometry before: %w", err)
 	}
 	if err := m.fits(to); err != nil {
 		return "", err
 	}
+	neighbours := m.neighbours()
+	shared := m.shared(to, neighbours, reach)
 	var broken, formed []Bond
 	for _, b := range m.Bonds {
-		if to.relative(b[0], b[1]) >= bondFactor && !m.isIonic(to, b) {
+		if to.relative(b[0], b[1]) >= reach.bond && !shared[b] && !m.isIonic(to, b, reach) {
 			broken = append(broken, b)
 		}
 	}
-	neighbours := m.neighbours()
 	for i := range m.Symbols {
 		for j := i + 1; j < len(m.Symbols); j++ {
-			if slices.Contains(neighbours[i], j) || isAlkali(m.Symbols[i]) || isAlkali(m.Symbols[j]) {
+			bonded := slices.Contains(neighbours[i], j) || shared[Bond{i, j}]
+			if bonded || isAlkali(m.Symbols[i]) || isAlkali(m.Symbols[j]) {
 				continue
 			}
-			limit := m.longest(i, j, neighbours)
+			limit := m.longest(i, j, neighbours, reach)
 			if to.relative(i, j) < limit && from.relative(i, j) >= limit {
 				formed = append(formed, Bond{i, j})
 			}
 		}
 	}
-	broken, formed = m.withoutShared(to, broken, formed, neighbours)
+	return to.tell(broken, formed), nil
+}
+
+// tell says in words which bonds broke and which formed.
+func (f Frame) tell(broken, formed []Bond) string {
 	var words []string
 	for _, b := range broken {
-		if at := slices.IndexFunc(formed, func(n Bond) bool { return to.moved(b, n) >= 0 }); at >= 0 {
-			atom := to.moved(b, formed[at])
+		if at := slices.IndexFunc(formed, func(n Bond) bool { return f.moved(b, n) >= 0 }); at >= 0 {
+			atom := f.moved(b, formed[at])
 			before, after := b[0]+b[1]-atom, formed[at][0]+formed[at][1]-atom
 			words = append(words, fmt.Sprintf("%s moved from %s to %s",
-				to.atom(atom), to.atom(before), to.atom(after)))
+				f.atom(atom), f.atom(before), f.atom(after)))
 			formed = slices.Delete(formed, at, at+1)
 			continue
 		}
-		words = append(words, to.bond(b)+fmt.Sprintf(" is broken (%.2f Å)", to.distance(b[0], b[1])))
+		words = append(words, fmt.Sprintf("the bond %s broke (%.2f Å)", f.bond(b), f.distance(b[0], b[1])))
 	}
 	for _, b := range formed {
-		words = append(words, to.bond(b)+fmt.Sprintf(" is new (%.2f Å)", to.distance(b[0], b[1])))
+		words = append(words, fmt.Sprintf("the bond %s formed (%.2f Å)", f.bond(b), f.distance(b[0], b[1])))
 	}
-	return strings.Join(words, "; "), nil
+	return strings.Join(words, "; ")
 }
+
+// moved is the hydrogen that a broken and a new bond share, -1 when there is none.
+func (f Frame) moved(broken, formed Bond) int {
+	for _, atom := range broken {
+		if f.Symbols[atom] == "H" && (formed[0] == atom || formed[1] == atom) {
+			return atom
+		}
+	}
+	return -1
+}
+
+func (f Frame) atom(i int) string { return f.Symbols[i] + strconv.Itoa(i+1) }
 
 func (f Frame) bond(b Bond) string { return f.atom(b[0]) + "–" + f.atom(b[1]) }
 
 // longest is the length of the longest new bond of two atoms, in units of the sum of their radii.
-func (m Molecule) longest(i, j int, neighbours [][]int) float64 {
+func (m Molecule) longest(i, j int, neighbours [][]int, reach Reach) float64 {
 	common := func(k int) bool { return slices.Contains(neighbours[j], k) }
 	switch {
 	case !slices.ContainsFunc(neighbours[i], common):
-		return bondFactor
+		return reach.bond
 	case m.Symbols[i] == "C" || m.Symbols[j] == "C":
-		return carbonFactor
+		return reach.acrossC
 	}
-	return acrossFactor
+	return reach.across
 }
 
 func (m Molecule) neighbours() [][]int {
@@ -201,13 +241,13 @@ func isAlkali(symbol string) bool {
 
 // isIonic reports whether a bond is that of an alkali metal which still touches some atom: the
 // metal of a salt goes where the charge is.
-func (m Molecule) isIonic(f Frame, b Bond) bool {
+func (m Molecule) isIonic(f Frame, b Bond, reach Reach) bool {
 	return slices.ContainsFunc(b[:], func(metal int) bool {
 		if !isAlkali(m.Symbols[metal]) {
 			return false
 		}
 		for i := range m.Symbols {
-			if i != metal && f.relative(metal, i) < bondFactor {
+			if i != metal && f.relative(metal, i) < reach.bond {
 				return true
 			}
 		}
@@ -215,42 +255,28 @@ func (m Molecule) isIonic(f Frame, b Bond) bool {
 	})
 }
 
-// isShared reports whether a hydrogen lies between its own neighbour and another atom, both N, O or
-// F, and is no other molecule's: it still has its own bond, or the two are of one element and it is
-// near to both.
-func (m Molecule) isShared(f Frame, hydrogen, own, other int) bool {
-	shares := func(i int) bool { return slices.Contains([]string{"N", "O", "F"}, m.Symbols[i]) }
-	if m.Symbols[hydrogen] != "H" || !shares(own) || !shares(other) ||
-		f.relative(hydrogen, other) >= bondFactor {
-		return false
-	}
-	d := f.relative(hydrogen, own)
-	return d < bondFactor || d < sharedFactor && m.Symbols[own] == m.Symbols[other]
-}
-
-// withoutShared leaves out of broken and formed bonds those of a hydrogen that two atoms share.
-func (m Molecule) withoutShared(f Frame, broken, formed []Bond, neighbours [][]int) (lost, made []Bond) {
-	ends := func(b Bond, is func(hydrogen, other int) bool) bool {
-		return is(b[0], b[1]) || is(b[1], b[0])
-	}
-	lost = slices.DeleteFunc(broken, func(b Bond) bool {
-		return ends(b, func(hydrogen, own int) bool {
+// shared are the bonds of hydrogens that lie between their own neighbour and another atom, both N,
+// O or F, and are no other molecule's: such a hydrogen still has its own bond, or the two atoms are
+// of one element and it is near to both.
+func (m Molecule) shared(f Frame, neighbours [][]int, reach Reach) map[Bond]bool {
+	bonds := map[Bond]bool{}
+	share := func(i int) bool { return slices.Contains([]string{"N", "O", "F"}, m.Symbols[i]) }
+	for h, near := range neighbours {
+		for _, own := range near {
+			if m.Symbols[h] != "H" || !share(own) {
+				continue
+			}
 			for other := range m.Symbols {
-				if other != own && other != hydrogen && m.isShared(f, hydrogen, own, other) {
-					return true
+				d := f.relative(h, own)
+				if other != own && other != h && share(other) && f.relative(h, other) < reach.bond &&
+					(d < reach.bond || d < reach.sharedH && m.Symbols[own] == m.Symbols[other]) {
+					bonds[Bond{min(h, own), max(h, own)}] = true
+					bonds[Bond{min(h, other), max(h, other)}] = true
 				}
 			}
-			return false
-		})
-	})
-	made = slices.DeleteFunc(formed, func(b Bond) bool {
-		return ends(b, func(hydrogen, other int) bool {
-			return slices.ContainsFunc(neighbours[hydrogen], func(own int) bool {
-				return m.isShared(f, hydrogen, own, other)
-			})
-		})
-	})
-	return lost, made
+		}
+	}
+	return bonds
 }
 
 // flat is the signed volume below which a centre's neighbours lie in a plane, Å³; around a
@@ -269,33 +295,54 @@ func (m Molecule) turnedOver(from, to Frame, statedOnly bool) string {
 			corners := a[len(a)-4:]
 			before, after := from.volume(corners), to.volume(corners)
 			if before*after < 0 && math.Abs(after) > flat {
-				return to.atom(a[0]) + " is turned inside out"
+				return to.atom(a[0]) + " turned inside out"
 			}
 		case DoubleBond:
 			before := from.cosTorsion(a[0], a[1], a[2], a[3])
 			after := to.cosTorsion(a[0], a[1], a[2], a[3])
 			if math.Abs(before) > 0.5 && math.Abs(after) > 0.5 && before*after < 0 {
-				return "the double bond " + to.bond(Bond{a[1], a[2]}) + " is turned over"
+				return "the double bond " + to.bond(Bond{a[1], a[2]}) + " turned over"
 			}
 		}
 	}
 	return ""
 }
 
-// MoleculeChanges says how a geometry has become another molecule than the one that a file
-// describes (ReadMolecule), given the geometry that it came from: other bonds (as BondChanges
-// says), or stereo that the SMILES states and that the geometry before had. "" when it is the same.
-func MoleculeChanges(path string, from, to Frame) (string, error) {
+// SameMolecule is true, or an error that says how a geometry became another molecule than the one
+// that a file describes (ReadMolecule), given the geometry before: by other bonds (ParseReach says
+// how far they reach), or by stereo that the SMILES states and that the geometry before had.
+func SameMolecule(path string, before, after Frame, bonds string) (bool, error) {
+	return AnySameMolecule(path, before, []Frame{after}, bonds)
+}
+
+// AnySameMolecule is true if one of several geometries at least is the molecule, as SameMolecule
+// has it. The error is of the first.
+func AnySameMolecule(path string, before Frame, after []Frame, bonds string) (bool, error) {
+	reach, err := ParseReach(bonds)
+	if err != nil {
+		return false, err
+	}
 	m, err := ReadMolecule(path)
 	if err != nil {
-		return "", err
+		return false, err
 	}
-	changes, err := m.BondChanges(from, to)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+	first := ""
+	for _, f := range after {
+		changes, err := m.BondChanges(before, f, reach)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", path, err)
+		}
+		if changes == "" {
+			changes = m.turnedOver(before, f, true)
+		}
+		if changes == "" {
+			return true, nil
+		}
+		first = cmp.Or(first, changes)
 	}
-	if changes == "" {
-		changes = m.turnedOver(from, to, true)
+	if len(after) > 1 {
+		return false, fmt.Errorf("each of %d geometries is another molecule: in the first %s",
+			len(after), first)
 	}
-	return changes, nil
+	return false, fmt.Errorf("the molecule became another: %s", first)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -14,6 +15,43 @@ func withCoords(f Frame, change func(coords []float64)) Frame {
 	f.Coords = slices.Clone(f.Coords)
 	change(f.Coords)
 	return f
+}
+
+const bonds = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50"
+
+func frameOf(t *testing.T, file string) Frame {
+	t.Helper()
+	frame, err := firstFrame("testdata/mol/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return frame
+}
+
+// changed is what SameMolecule finds, "" where a geometry is still the molecule.
+func changed(t *testing.T, path string, from, to Frame) string {
+	t.Helper()
+	ok, err := SameMolecule(path, from, to, bonds)
+	if ok {
+		return ""
+	}
+	words, found := strings.CutPrefix(err.Error(), "the molecule became another: ")
+	if !found {
+		t.Error(err)
+	}
+	return words
+}
+
+func TestParseReach(t *testing.T) {
+	r, err := ParseReach(bonds)
+	if want := (Reach{1.3, 1.15, 1.1, 1.5}); err != nil || r != want {
+		t.Errorf("%v, %v", r, err)
+	}
+	for _, text := range []string{"", "bond 1.3", bonds + ", bond 1.3", strings.Replace(bonds, "across-C", "carbon", 1),
+		strings.Replace(bonds, "1.30", "one", 1), strings.Replace(bonds, "1.30", "13", 1)} {
+		_, err := ParseReach(text)
+		wantError(t, err, "reach")
+	}
 }
 
 func TestBondChanges(t *testing.T) {
@@ -54,22 +92,21 @@ func TestBondChanges(t *testing.T) {
 		from, to Frame
 		want     string
 	}{
-		{"the same", ofFile("ethanol.mol"), ethanol, ethanol, ""},
-		{"the same, V3000", ofFile("ethanol.v3.mol"), ethanol, ethanol, ""},
-		{"an atom", ofFile("helium.mol"), helium, helium, ""},
+		{"the same", ofFile("ethanol.json"), ethanol, ethanol, ""},
+		{"an atom", ofFile("helium.json"), helium, helium, ""},
 		{"two fragments", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 9), pair("Xe", "Cl", 8), ""},
-		{"glycine's zwitterion in GFN2-xTB", ofFile("zwitterion.mol"), withCoords(frameOf(t, "zwitterion_opt.xyz"), func(x []float64) {
+		{"glycine's zwitterion in GFN2-xTB", ofFile("zwitterion.json"), withCoords(frameOf(t, "zwitterion_opt.xyz"), func(x []float64) {
 			for i := range 3 { // H8 back to N1
 				x[21+i] = x[i] - 0.6
 			}
 		}), frameOf(t, "zwitterion_opt.xyz"), "H8 moved from N1 to O4"},
-		{"broken", ofFile("ethanol.mol"), ethanol, pulled, "C2–O3 is broken (2.82 Å)"},
-		{"moved", ofFile("ethanol.mol"), ethanol, near, "H4 moved from C1 to H8"},
-		{"new", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 9), pair("Xe", "Cl", 2.5), "Xe1–Cl2 is new (2.50 Å)"},
+		{"broken", ofFile("ethanol.json"), ethanol, pulled, "the bond C2–O3 broke (2.82 Å)"},
+		{"moved", ofFile("ethanol.json"), ethanol, near, "H4 moved from C1 to H8"},
+		{"new", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 9), pair("Xe", "Cl", 2.5), "the bond Xe1–Cl2 formed (2.50 Å)"},
 		{"as near before", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 2.6), pair("Xe", "Cl", 2.5), ""},
 		{"sodium goes where the charge is", bonded(bridge("O", "O", 2.2, 2.2), Bond{0, 1}), bridge("O", "O", 2.2, 5), bridge("O", "O", 2.2, 2.2), ""},
 		{"across a ring of four or a carbon with two iodines", bonded(triangle("I", 3.6), Bond{0, 1}, Bond{0, 2}), triangle("I", 4), triangle("I", 3.55), ""},
-		{"a new ring of three", bonded(triangle("O", 2.2), Bond{0, 1}, Bond{0, 2}), triangle("O", 2.2), triangle("O", 1.45), "O2–O3 is new (1.45 Å)"},
+		{"a new ring of three", bonded(triangle("O", 2.2), Bond{0, 1}, Bond{0, 2}), triangle("O", 2.2), triangle("O", 1.45), "the bond O2–O3 formed (1.45 Å)"},
 		{"a proton between two oxygen atoms", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}), bridge("O", "O", 1, 1.5), bridge("O", "O", 1.2, 1.2), ""},
 		{"a proton nearer to the other oxygen", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}), bridge("O", "O", 1, 1.5), bridge("O", "O", 1.4, 1.05), ""},
 		{"a proton gone to the other oxygen", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}), bridge("O", "O", 1, 1.5), bridge("O", "O", 1.6, 1), "H2 moved from O1 to O3"},
@@ -82,13 +119,14 @@ func TestBondChanges(t *testing.T) {
 			}
 			test.molecule.Symbols = test.from.Symbols
 		}
-		if got, err := test.molecule.BondChanges(test.from, test.to); err != nil || got != test.want {
+		reach, _ := ParseReach(bonds)
+		if got, err := test.molecule.BondChanges(test.from, test.to, reach); err != nil || got != test.want {
 			t.Errorf("%s: %q, %v, want %q", test.name, got, err, test.want)
 		}
 	}
 }
 
-func TestMoleculeChangesRefuses(t *testing.T) {
+func TestSameMoleculeRefuses(t *testing.T) {
 	ethanol := frameOf(t, "ethanol_opt.xyz")
 	swapped := Frame{Symbols: slices.Clone(ethanol.Symbols), Coords: ethanol.Coords}
 	swapped.Symbols[2], swapped.Symbols[3] = swapped.Symbols[3], swapped.Symbols[2]
@@ -98,17 +136,17 @@ func TestMoleculeChangesRefuses(t *testing.T) {
 		frame    Frame
 		words    string
 	}{
-		{"testdata/mol/glycine.mol", ethanol, "glycine.mol: the geometry before: the molecule has 10 atoms, the geometry 9"},
-		{"testdata/mol/ethanol.mol", swapped, "atom 3 is O in the molecule, H in the geometry"},
-		{"testdata/mol/ethanol.mol", Frame{Symbols: ethanol.Symbols}, "9 atoms have 0 coordinates"},
+		{"testdata/mol/glycine.json", ethanol, "glycine.json: the geometry before: the molecule has 10 atoms, the geometry 9"},
+		{"testdata/mol/ethanol.json", swapped, "atom 3 is O in the molecule, H in the geometry"},
+		{"testdata/mol/ethanol.json", Frame{Symbols: ethanol.Symbols}, "9 atoms have 0 coordinates"},
 		{missing, ethanol, missing + ": no such file"},
 		{"testdata/mol/ethanol_opt.xyz", ethanol, "ethanol_opt.xyz: "},
 	} {
-		_, err := MoleculeChanges(test.molecule, test.frame, test.frame)
+		_, err := SameMolecule(test.molecule, test.frame, test.frame, bonds)
 		wantError(t, err, test.words)
 	}
-	_, err := MoleculeChanges("testdata/mol/ethanol.mol", ethanol, swapped)
-	wantError(t, err, "ethanol.mol: atom 3 is O")
+	_, err := SameMolecule("testdata/mol/ethanol.json", ethanol, swapped, bonds)
+	wantError(t, err, "ethanol.json: atom 3 is O")
 }
 
 // chfclbr is bromochlorofluoromethane; hand is 1 or -1.
@@ -159,17 +197,24 @@ func TestStereoChanges(t *testing.T) {
 	}{
 		{"nothing happened", hand, chfclbr(1), chfclbr(1), "", ""},
 		{"moved as a whole", hand, chfclbr(1), moved(chfclbr(1), random, false), "", ""},
-		{"inverted", hand, chfclbr(1), chfclbr(-1), "C1 is turned inside out", ""},
-		{"bonds come first", hand, chfclbr(-1), withCoords(chfclbr(1), func(x []float64) { x[5] = 2.5 }), "C1–H2 is broken (2.50 Å)", "C1–H2 is broken (2.50 Å)"},
-		{"trans and cis", double, trans, cis, "the double bond C2–C3 is turned over", ""},
+		{"inverted", hand, chfclbr(1), chfclbr(-1), "C1 turned inside out", ""},
+		{"bonds come first", hand, chfclbr(-1), withCoords(chfclbr(1), func(x []float64) { x[5] = 2.5 }), "the bond C1–H2 broke (2.50 Å)", "the bond C1–H2 broke (2.50 Å)"},
+		{"trans and cis", double, trans, cis, "the double bond C2–C3 turned over", ""},
 		{"trans", double, trans, moved(trans, random, false), "", ""},
 	} {
 		for stated, want := range map[string]string{"true": test.want, "false": test.ifOpen} {
-			if got, err := MoleculeChanges(file(replace(test.molecule, stated)), test.from, test.to); err != nil || got != want {
-				t.Errorf("%s, stated: %s: %q, %v, want %q", test.name, stated, got, err, want)
+			if got := changed(t, file(replace(test.molecule, stated)), test.from, test.to); got != want {
+				t.Errorf("%s, stated: %s: %q, want %q", test.name, stated, got, want)
 			}
 		}
 	}
+	path := file(replace(hand, "true"))
+	ok, err := AnySameMolecule(path, chfclbr(1), []Frame{chfclbr(-1), chfclbr(1)}, bonds)
+	if !ok || err != nil {
+		t.Errorf("one of two is the molecule: %v, %v", ok, err)
+	}
+	_, err = AnySameMolecule(path, chfclbr(1), []Frame{chfclbr(-1), chfclbr(-1)}, bonds)
+	wantError(t, err, "each of 2 geometries is another molecule: in the first C1 turned inside out")
 	for text, words := range map[string]string{
 		`{}`:                                    "there is no atom",
 		`{"symbols": ["C", "Xx"]}`:              `there is no element "Xx"`,
@@ -192,7 +237,7 @@ func FuzzMolecule(f *testing.F) {
 			return
 		}
 		frame := Frame{Symbols: m.Symbols, Coords: make([]float64, 3*len(m.Symbols))}
-		if _, err := m.BondChanges(frame, frame); err != nil {
+		if _, err := m.BondChanges(frame, frame, Reach{1.3, 1.15, 1.1, 1.5}); err != nil {
 			t.Fatal(err)
 		}
 		m.turnedOver(frame, frame, false)
@@ -213,12 +258,12 @@ func TestPerturbed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := Perturbed(path, trans, 0.1, 20, 1)
+	first, err := Perturbed(path, trans, "0.1Å 20° 80° 100%", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _ := Perturbed(path, trans, 0.1, 20, 1)
-	other, _ := Perturbed(path, trans, 0.1, 20, 2)
+	again, _ := Perturbed(path, trans, "0.1Å 20° 80° 100%", 1)
+	other, _ := Perturbed(path, trans, "0.1Å 20° 80° 100%", 2)
 	if !slices.Equal(first.Coords, again.Coords) || slices.Equal(first.Coords, other.Coords) {
 		t.Error("a seed must give one geometry, another seed another")
 	}
@@ -227,7 +272,7 @@ func TestPerturbed(t *testing.T) {
 			t.Errorf("the bond %v is longer by %.4f Å", b, d)
 		}
 	}
-	turned, err := Perturbed(path, trans, 0, 20, 1)
+	turned, err := Perturbed(path, trans, "0.000001Å 20° 80° 100%", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +293,7 @@ func TestPerturbed(t *testing.T) {
 	if err := os.WriteFile(long, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if turned, err = Perturbed(long, chain, 0, 20, 1); err != nil {
+	if turned, err = Perturbed(long, chain, "0.000001Å 20° 80° 100%", 1); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5 {
@@ -257,9 +302,9 @@ func TestPerturbed(t *testing.T) {
 			t.Errorf("the rotor %d of five turned from 180 to %.1f degrees, want 164", i+1, degrees)
 		}
 	}
-	if _, err := Perturbed(path, trans, math.NaN(), 20, 1); err == nil {
+	if _, err := Perturbed(path, trans, "NaNÅ 20° 80° 100%", 1); err == nil {
 		t.Error("NaN Å are taken")
 	}
-	_, err = Perturbed(path, chfclbr(1), 0.1, 20, 1)
+	_, err = Perturbed(path, chfclbr(1), "0.1Å 20° 80° 100%", 1)
 	wantError(t, err, "the molecule has 12 atoms, the geometry 5")
 }

@@ -12,35 +12,27 @@ import (
 
 // MOPAC is what a MOPAC run gave. No time is among it: the same run gives the same values.
 type MOPAC struct {
-	HOF                 float64  `json:"hof"`                  // heat of formation at 298.15 K, kcal/mol
-	GradientNorm        *float64 `json:"gradient_norm"`        // kcal/mol/Å; nil where MOPAC prints none (an atom, a 1SCF job)
-	IonizationPotential *float64 `json:"ionization_potential"` // eV; nil without electrons
-	HOMO                *float64 `json:"homo"`                 // eV; with UHF the higher of alpha and beta
-	LUMO                *float64 `json:"lumo"`                 // eV; with UHF the lower of alpha and beta
-	Dipole              *float64 `json:"dipole"`               // debye; nil where MOPAC prints none
-	PointGroup          string   `json:"point_group"`
-	Method              string   `json:"method"`            // as "PM7"
-	Version             string   `json:"version"`           // as "22.0.6"
-	ValenceElectrons    int      `json:"valence_electrons"` // all that MOPAC counts: no core electrons
-	SpinSquared         *float64 `json:"spin_squared"`      // <S²> of a UHF wave function; nil when restricted
-	SoftStop            string   `json:"soft_stop"`         // MOPAC's own words when the optimiser gave up near the minimum, else ""
+	HOF                 float64  `cty:"hof"`                  // heat of formation at 298.15 K, kcal/mol
+	GradientNorm        *float64 `cty:"gradient_norm"`        // kcal/mol/Å; nil where MOPAC prints none (an atom, a 1SCF job)
+	IonizationPotential *float64 `cty:"ionization_potential"` // eV; nil without electrons
+	HOMO                *float64 `cty:"homo"`                 // eV; with UHF the higher of alpha and beta
+	LUMO                *float64 `cty:"lumo"`                 // eV; with UHF the lower of alpha and beta
+	Dipole              *float64 `cty:"dipole"`               // debye; nil where MOPAC prints none
+	PointGroup          string   `cty:"point_group"`
+	Method              string   `cty:"method"`            // as "PM7"
+	Version             string   `cty:"version"`           // as "22.0.6"
+	ValenceElectrons    int      `cty:"valence_electrons"` // all that MOPAC counts: no core electrons
+	SpinSquared         *float64 `cty:"spin_squared"`      // <S²> of a UHF wave function; nil when restricted
+	SoftStop            string   `cty:"soft_stop"`         // MOPAC's own words when the optimiser gave up near the minimum, else ""
 }
 
-// Limits of the gradient norm at the end of an optimisation, kcal/mol/Å. MOPAC prints "GEOMETRY OPTIMISED" after a soft
-// stop too. In 123 PM7 PRECISE runs on conformers of 18 molecules (MOPAC 22.0.6) it stopped so at 0.07, 0.10, 0.34
-// and 0.93: optimised further, the first two fell by less than 0.0001 kcal/mol, the third by 0.002, the last by 0.3.
-const (
-	maxSoftGradient = 0.5 // after a soft stop
-	maxGradient     = 1.0 // after a test that isn't on the gradient (PETERS, HERBERTS): MOPAC's default for GNORM
-)
-
-// mopacFailures are the words of a run that is no result, most telling first, and what they mean. MOPAC's exit status
-// is 0 and "JOB ENDED NORMALLY" stands under most of them.
+// mopacFailures are the words of a run that is no result, most telling first, and what they mean.
+// MOPAC's exit status is 0 and "JOB ENDED NORMALLY" stands under most of them.
 var mopacFailures = [...]struct{ text, meaning string }{
 	{"NUMBER OF ELECTRONS, CORRECT FAULT", "charge and multiplicity don't fit the molecule's number of electrons"},
 	{"EXCESS NUMBER OF OPTIMIZATION CYCLES", "the optimisation did not converge within its number of cycles"},
 	{"NOT ENOUGH TIME FOR ANOTHER CYCLE", "MOPAC's own time limit (keyword T=) ran out"},
-	{"UNRECOGNIZED KEY-WORDS", "the deck has a keyword that MOPAC does not know"},
+	{"UNRECOGNIZED KEY-WORDS", "the input file has a keyword that MOPAC does not know"},
 	{"ARE SEPARATED BY", "two atoms lie on top of each other"},
 	{"UNABLE TO ACHIEVE SELF-CONSISTENCE", "the SCF did not converge"},
 	{"THE SCF CALCULATION FAILED", "the SCF did not converge"},
@@ -49,8 +41,8 @@ var mopacFailures = [...]struct{ text, meaning string }{
 	{"Calculated Heat of Formation is very large", "the heat of formation is absurd"},
 	{"Peptides should be run using Cartesian coordinates", "PM7 wants this molecule in Cartesian coordinates (keyword XYZ)"},
 	{"GEOMETRY IN ERROR", "MOPAC refuses the geometry"},
-	{"does not contain any atoms", "MOPAC could read no atom in the deck: is there an unknown element, or a line too many before the geometry?"},
-	{"data-set file:", "MOPAC did not find the deck"},
+	{"does not contain any atoms", "MOPAC could read no atom in its input file: is there an unknown element, or a line too many before the geometry?"},
+	{"data-set file:", "MOPAC did not find its input file"},
 	{"A FAILURE HAS OCCURRED", "MOPAC failed"},
 	{"THIS MESSAGE SHOULD NEVER APPEAR", "MOPAC failed"},
 }
@@ -80,9 +72,24 @@ var (
 	fortranNumber = regexp.MustCompile(`^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[EDed][-+]?\d+)?`)
 )
 
-// ReadMOPAC reads a MOPAC run's .out and .aux file. Its error says in a chemist's words why the run is no result: the exit
-// status and "JOB ENDED NORMALLY" say nothing. It takes optimisations, 1SCF and FORCE jobs of MOPAC 22.
-func ReadMOPAC(outPath, auxPath string) (MOPAC, error) {
+// ReadMOPAC reads the .out and the .aux file of a MOPAC run: an optimisation, a 1SCF or a FORCE job
+// of MOPAC 22. The error says why the run is no result; MOPAC's exit status and "JOB ENDED
+// NORMALLY" don't.
+//
+// gradient is the highest gradient norm, kcal/mol/Å, that an optimisation may end with if it ended
+// otherwise than by its own test of the gradient. MOPAC prints "GEOMETRY OPTIMISED" after a soft
+// stop too. In 123 PM7 PRECISE runs on conformers of 18 molecules (MOPAC 22.0.6) it stopped so at
+// 0.07, 0.10, 0.34 and 0.93: optimised further, the first two fell by less than 0.0001 kcal/mol,
+// the third by 0.002, the last by 0.3.
+//
+// If a second job of the same input file has the keywords 1SCF OLDGEO, the heat of formation and
+// the orbitals are of that job, the gradient of the first. MOPAC before 23.2 adds 12 kcal/mol for
+// each C≡C of the geometry that a job starts from, and does not look again if the bond is another
+// one at the end (openmopac/mopac issue 258). Apart from that both jobs must give the same.
+func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
+	if !(gradient > 0) {
+		return MOPAC{}, fmt.Errorf("the highest gradient is %g kcal/mol/Å; it must be above 0", gradient)
+	}
 	out, err := readFile(outPath)
 	if errors.Is(err, os.ErrNotExist) || err == nil && strings.TrimSpace(string(out)) == "" {
 		return MOPAC{}, fmt.Errorf("%s: MOPAC wrote no output", outPath)
@@ -90,13 +97,14 @@ func ReadMOPAC(outPath, auxPath string) (MOPAC, error) {
 	if err != nil {
 		return MOPAC{}, readError(err)
 	}
-	run, hof, err := parseMOPACOut(string(out))
+	run, hof, err := parseMOPACOut(string(out), gradient)
 	if err != nil {
 		return MOPAC{}, fmt.Errorf("%s: %w", outPath, err)
 	}
 	aux, err := readFile(auxPath)
 	if errors.Is(err, os.ErrNotExist) {
-		return MOPAC{}, fmt.Errorf("%s: MOPAC wrote no .aux file: the deck needs the keyword AUX", auxPath)
+		return MOPAC{}, fmt.Errorf(
+			"%s: MOPAC wrote no .aux file: its input file needs the keyword AUX", auxPath)
 	}
 	if err != nil {
 		return MOPAC{}, readError(err)
@@ -107,25 +115,49 @@ func ReadMOPAC(outPath, auxPath string) (MOPAC, error) {
 	return run, nil
 }
 
-// parseMOPACOut takes from the .out file what the .aux lacks, and the heat of formation as it is printed there.
-func parseMOPACOut(out string) (MOPAC, string, error) {
-	var run MOPAC
+// secondJob is the line of an .out file by which a job begins that has the keyword OLDGEO.
+const secondJob = "*  OLDGEO "
+
+// What MOPAC before 23.2 adds for each C≡C, and how far the heats of formation of two jobs at one
+// geometry may otherwise lie apart, kcal/mol.
+const tripleBond, sameState = 12, 0.1
+
+// parseMOPACOut reads from the .out file what the .aux file lacks, and the heat of formation as it
+// is printed there.
+func parseMOPACOut(out string, gradient float64) (run MOPAC, hof string, err error) {
 	if err := mopacFailure(out); err != nil {
 		return run, "", err
 	}
 	if !strings.Contains(out, "== MOPAC DONE ==") {
 		return run, "", errors.New("MOPAC was stopped before its end")
 	}
+	first, second, found := strings.Cut(out, secondJob)
+	if run, hof, err = parseJob(first, gradient); err != nil || !found {
+		return run, hof, err
+	}
+	again, hof, err := parseJob(second, gradient)
+	if err != nil {
+		return run, "", fmt.Errorf("at the final geometry: %w", err)
+	}
+	step := again.HOF - run.HOF
+	if math.Abs(step-tripleBond*math.Round(step/tripleBond)) > sameState {
+		return run, "", fmt.Errorf("the optimisation ended at %.3f kcal/mol, and one more energy at its "+
+			"geometry is %.3f: they are not of the same electronic state", run.HOF, again.HOF)
+	}
+	again.GradientNorm, again.SoftStop = run.GradientNorm, run.SoftStop
+	return again, hof, nil
+}
+
+// parseJob reads one job of an .out file, and its heat of formation as it is printed there.
+func parseJob(out string, gradient float64) (run MOPAC, hof string, err error) {
 	matches := matchesWith(out, "HEAT OF FORMATION", mopacHOF)
 	if len(matches) == 0 {
 		return run, "", errors.New("MOPAC gave no heat of formation")
 	}
-	found := matches[len(matches)-1]
-	hof, err := parseFloat(found[2])
-	if err != nil {
-		return run, "", fmt.Errorf("the heat of formation is no number: %.30q", found[2])
+	final, hof := matches[len(matches)-1][1] != "", matches[len(matches)-1][2]
+	if run.HOF, err = parseFloat(hof); err != nil {
+		return run, "", fmt.Errorf("the heat of formation is no number: %.30q", hof)
 	}
-	run.HOF = hof
 	if m := matchesWith(out, "GRADIENT NORM", mopacGradient); m != nil {
 		norm, err := parseFloat(m[len(m)-1][1])
 		if err != nil {
@@ -134,21 +166,21 @@ func parseMOPACOut(out string) (MOPAC, string, error) {
 		run.GradientNorm = &norm
 	}
 	for _, m := range matchesWith(out, " LUMO", mopacOrbitals) {
-		if levels, err := numbers(m[1]); err == nil { // stars where a level has more digits than MOPAC's format: nobody needs that level
+		// MOPAC prints stars for a level with more digits than its format has: such a level is left
+		// out.
+		if levels, err := numbers(m[1]); err == nil {
 			run.addOrbitals(levels)
 		}
 	}
-	// Only a FORCE job prints the heat of formation without "FINAL"; it and a 1SCF job move no atom.
-	if found[1] != "" && !strings.Contains(out, "1SCF WAS SPECIFIED") {
-		if err := run.checkOptimised(out); err != nil {
-			return run, "", err
-		}
+	// Only a FORCE job prints the heat of formation without "FINAL". FORCE and 1SCF move no atom.
+	if final && !strings.Contains(out, "1SCF WAS SPECIFIED") {
+		err = run.checkOptimised(out, gradient)
 	}
-	return run, found[2], nil
+	return run, hof, err
 }
 
-// matchesWith matches an expression, as often as it can, with the lines that have a text in them: with the whole output it takes longer than
-// all else that is done for a small molecule.
+// matchesWith matches an expression, as often as it can, with the lines that have a text in them:
+// with the whole output it takes longer than all else that is done for a small molecule.
 func matchesWith(out, text string, expr *regexp.Regexp) (matches [][]string) {
 	for {
 		at := strings.Index(out, text)
@@ -175,7 +207,8 @@ func mopacFailure(out string) error {
 	return nil
 }
 
-// mopacMessages reads the box that MOPAC prints after an error. It holds nothing but "JOB ENDED NORMALLY" after a success.
+// mopacMessages reads the box that MOPAC prints after an error. It holds nothing but "JOB ENDED
+// NORMALLY" after a success.
 func mopacMessages(out string) []string {
 	_, box, found := strings.Cut(out, "Error and normal termination messages reported in this calculation")
 	if !found {
@@ -202,8 +235,9 @@ func lineAt(text string, at int) string {
 	return strings.ToValidUTF8(strings.TrimSpace(strings.Trim(strings.TrimSpace(line), "*")), "?")
 }
 
-// checkOptimised refuses a geometry that is no minimum by MOPAC's own account, and notes a soft stop.
-func (run *MOPAC) checkOptimised(out string) error {
+// checkOptimised refuses a geometry that is no minimum by MOPAC's own account, and notes a soft
+// stop.
+func (run *MOPAC) checkOptimised(out string, gradient float64) error {
 	for _, text := range mopacSoftStops {
 		if at := strings.Index(out, text); at >= 0 {
 			run.SoftStop = lineAt(out, at)
@@ -217,26 +251,25 @@ func (run *MOPAC) checkOptimised(out string) error {
 	if !ended {
 		return errors.New("MOPAC does not say that it optimised the geometry")
 	}
-	norm := 0.0 // a single atom has no gradient
-	if run.GradientNorm != nil {
-		norm = *run.GradientNorm
+	if run.GradientNorm == nil || *run.GradientNorm <= gradient { // a single atom has no gradient
+		return nil
 	}
+	if run.SoftStop == "" && strings.Contains(out, "IS LESS THAN CUTOFF") {
+		return nil
+	}
+	text := fmt.Sprintf("the geometry may not be completely optimised: gradient %.2f kcal/mol/Å, "+
+		"at most %g is accepted", *run.GradientNorm, gradient)
 	switch {
-	case run.SoftStop != "" && norm > maxSoftGradient:
-		advice := "; the keyword LBFGS may get further"
-		if strings.Contains(out, "optimization using L-BFGS") {
-			advice = "; the keyword EF may get further"
-		}
-		return fmt.Errorf("the geometry may not be completely optimised: gradient %.2f kcal/mol/Å, at most %.1f is accepted (MOPAC says: %s)%s",
-			norm, maxSoftGradient, run.SoftStop, advice)
-	case norm > maxGradient && !strings.Contains(out, "IS LESS THAN CUTOFF"):
-		return fmt.Errorf("the geometry is not optimised: gradient %.2f kcal/mol/Å, at most %.1f is accepted; PRECISE in the deck tightens the criteria",
-			norm, maxGradient)
+	case run.SoftStop == "":
+		return errors.New(text + "; the keyword PRECISE tightens MOPAC's own criteria")
+	case strings.Contains(out, "optimization using L-BFGS"):
+		return fmt.Errorf("%s (MOPAC says: %s); the keyword EF may get further", text, run.SoftStop)
 	}
-	return nil
+	return fmt.Errorf("%s (MOPAC says: %s); the keyword LBFGS may get further", text, run.SoftStop)
 }
 
-// addOrbitals takes one line of HOMO and LUMO, or SOMO and LUMO of one spin. With as many orbitals as electrons there's no LUMO.
+// addOrbitals takes one line of HOMO and LUMO, or SOMO and LUMO of one spin. With as many orbitals
+// as electrons there's no LUMO.
 func (run *MOPAC) addOrbitals(levels []float64) {
 	if len(levels) > 0 && (run.HOMO == nil || levels[0] > *run.HOMO) {
 		run.HOMO = &levels[0]
@@ -246,7 +279,8 @@ func (run *MOPAC) addOrbitals(levels []float64) {
 	}
 }
 
-// addAux takes the rest from the .aux file and checks it against the heat of formation that the .out file prints.
+// addAux takes the rest from the .aux file and checks it against the heat of formation that the
+// .out file prints.
 func (run *MOPAC) addAux(aux, outHOF string) error {
 	fields, err := parseAux(aux)
 	if err != nil {
@@ -282,8 +316,9 @@ func (run *MOPAC) addAux(aux, outHOF string) error {
 	return run.checkPlausible(cores)
 }
 
-// checkPlausible refuses a heat of formation that no molecule has. The widest known are about 200 kcal/mol an atom (carbon,
-// tungsten), 100 more in an excited state (the quintet of carbon), and, for ions, 370 (H+) to 560 (Mg2+) in all.
+// checkPlausible refuses a heat of formation that no molecule has. The widest known are about 200
+// kcal/mol an atom (carbon, tungsten), 100 more in an excited state (the quintet of carbon), and,
+// for ions, 370 (H+) to 560 (Mg2+) in all.
 func (run *MOPAC) checkPlausible(cores []float64) error {
 	charge := -float64(run.ValenceElectrons)
 	for _, core := range cores {
@@ -305,7 +340,8 @@ func lastDigit(number string) float64 {
 	return math.Pow10(exponent - decimals(mantissa))
 }
 
-// numbers reads blank-separated numbers that may have run together, as Fortran writes them: "1000.0000-1234.5".
+// numbers reads blank-separated numbers that may have run together, as Fortran writes them:
+// "1000.0000-1234.5".
 func numbers(text string) ([]float64, error) {
 	var list []float64
 	for _, word := range strings.Fields(text) {

@@ -4,35 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
-	"unicode"
 )
 
-// auxFields are the entries of a MOPAC .aux file by name, without unit and length; of a repeated one the last.
+// auxFields are the entries of a MOPAC .aux file by name, without unit and length; of a repeated
+// one the last.
 type auxFields map[string]string
 
-// auxName is the name in what stands before the "=" of an entry, "NAME", "NAME:UNIT", "NAME[LENGTH]" or "NAME:UNIT[LENGTH]"; "" where it is none.
-func auxName(head string) string {
-	rest := strings.TrimLeft(head, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
-	name := head[:len(head)-len(rest)]
-	if name == "" || name[0] < 'A' || name[0] > 'Z' {
-		return ""
-	}
-	if strings.HasPrefix(rest, ":") {
-		rest = rest[len(rest)-len(strings.TrimLeftFunc(rest, func(r rune) bool { return r != '[' })):]
-	}
-	if rest == "" {
-		return name
-	}
-	length, opened := strings.CutPrefix(rest, "[")
-	length, closed := strings.CutSuffix(length, "]")
-	if !opened || !closed || length == "" || strings.Trim(length, "0123456789") != "" {
-		return ""
-	}
-	return name
-}
+// auxEntry is what stands before the "=" of an entry: the name, its unit and its length.
+var auxEntry = regexp.MustCompile(`^\s*([A-Z][A-Z0-9_.]*)(?::[^\[]*)?(?:\[\d+\])?$`)
 
-// parseAux reads the entries "NAME:UNIT[LENGTH]= values" of an .aux file that was written to its end.
+// parseAux reads the entries "NAME:UNIT[LENGTH]= values" of an .aux file that was written to its
+// end.
 func parseAux(aux string) (auxFields, error) {
 	if strings.TrimSpace(aux) == "" {
 		return nil, errors.New("the file is empty")
@@ -44,9 +28,9 @@ func parseAux(aux string) (auxFields, error) {
 	fields, name, from, at := auxFields{}, "", 0, 0
 	for line := range strings.Lines(aux) {
 		if head, _, ok := strings.Cut(line, "="); ok { // most lines are numbers
-			if next := auxName(strings.TrimLeftFunc(head, unicode.IsSpace)); next != "" {
+			if next := auxEntry.FindStringSubmatch(head); next != nil {
 				fields.set(name, aux[from:at])
-				name, from = next, at+len(head)+len("=")
+				name, from = next[1], at+len(head)+len("=")
 			}
 		}
 		at += len(line)
@@ -55,7 +39,8 @@ func parseAux(aux string) (auxFields, error) {
 	return fields, nil
 }
 
-// set takes an entry's value, which ends where the next entry begins: the lines after the first that begin with # or tell of the end have no part in it.
+// set takes an entry's value, which ends where the next entry begins: the lines after the first
+// that begin with # or tell of the end have no part in it.
 func (f auxFields) set(name, value string) {
 	if name == "" {
 		return
@@ -88,7 +73,8 @@ func (f auxFields) number(name string) *float64 {
 	return &x
 }
 
-// withoutNoise cuts what is below 1e-9, as helium's heat of formation of 0.682121D-12: another build has other noise there.
+// withoutNoise cuts what is below 1e-9, as helium's heat of formation of 0.682121D-12: another
+// build has other noise there.
 func withoutNoise(x float64) float64 {
 	if math.Abs(x) > 1e6 {
 		return x
@@ -96,7 +82,8 @@ func withoutNoise(x float64) float64 {
 	return math.Round(x*1e9) / 1e9
 }
 
-// MOPACGeometry reads the final geometry of a MOPAC run from its .aux file, Å. Without AUX(PRECISION=n) it has four decimals.
+// MOPACGeometry reads the final geometry of a MOPAC run from its .aux file, Å. Without
+// AUX(PRECISION=n) it has four decimals.
 func MOPACGeometry(auxPath string) (Frame, error) {
 	aux, err := readFile(auxPath)
 	if err != nil {
@@ -143,8 +130,9 @@ var spinWords = [...]string{
 	"SINGLET", "DOUBLET", "TRIPLET", "QUARTET", "QUINTET", "SEXTET", "SEPTET", "OCTET", "NONET",
 }
 
-// MOPACState is the keywords of a charge and a multiplicity, as "CHARGE=-1 DOUBLET UHF". The spin is always spelled out: without
-// the word, MOPAC takes an impossible number of electrons in silence.
+// MOPACState is the keywords of a charge and a multiplicity, as "CHARGE=-1 DOUBLET UHF". The spin
+// is always spelled out: without the word, MOPAC takes an impossible number of electrons in
+// silence.
 func MOPACState(charge, multiplicity int) (string, error) {
 	if multiplicity < 1 || multiplicity > len(spinWords) {
 		return "", fmt.Errorf("MOPAC has no keyword for the multiplicity %d, only for 1 to %d", multiplicity, len(spinWords))
@@ -156,7 +144,8 @@ func MOPACState(charge, multiplicity int) (string, error) {
 	return state, nil
 }
 
-// MOPACCartesian is the geometry of a MOPAC deck, a line an atom with every coordinate free: " C  0.1 1  0.2 1  0.3 1".
+// MOPACCartesian is the geometry of a MOPAC deck, a line an atom with every coordinate free: " C
+// 0.1 1  0.2 1  0.3 1".
 func MOPACCartesian(frame Frame) (string, error) {
 	if err := frame.check(); err != nil {
 		return "", err

@@ -15,6 +15,11 @@ func recorded(name string) (out, aux string) {
 	return "testdata/mopac/" + name + ".out", "testdata/mopac/" + name + ".aux"
 }
 
+func readRecorded(name string) (MOPAC, error) {
+	out, aux := recorded(name)
+	return ReadMOPAC(out, aux, 0.5)
+}
+
 func TestReadMOPAC(t *testing.T) {
 	p := func(x float64) *float64 { return &x }
 	for _, test := range []struct {
@@ -32,11 +37,13 @@ func TestReadMOPAC(t *testing.T) {
 		{"helium", MOPAC{0, nil, p(22.3257), p(-22.326), p(16.247), p(0), "R3", "PM7", "22.0.6", 2, nil, ""}},
 		{"hydrogen_atom", MOPAC{52.102, nil, p(11.0701), p(-11.07), nil, nil, "R3", "PM7", "22.0.6", 1, p(0.75), ""}},
 		{"proton", MOPAC{307.38485, nil, nil, nil, nil, nil, "R3", "PM7", "22.0.6", 0, nil, ""}},
+		{"butyne_two_jobs", MOPAC{35.314161007, p(0.04238), p(10.050287902), p(-10.05), p(1.92), p(0.002266159), "D3h", "PM7", "22.0.6", 22, nil, ""}}, // the first has 23.31416
+		{"hydrogen_atom_two_jobs", MOPAC{52.102, nil, p(11.070112), p(-11.07), nil, nil, "R3", "PM7", "22.0.6", 1, p(0.75), ""}},
 		{"alanine_4", MOPAC{-98.162027337, p(0.33867), p(9.988037208), p(-9.988), p(0.799), p(2.731802751), "C1", "PM7", "22.0.6", 36, nil,
 			"TRUST RADIUS NOW LESS THAN  0.00010 OPTIMIZATION TERMINATING"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := ReadMOPAC(recorded(test.name))
+			got, err := readRecorded(test.name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,12 +64,15 @@ func TestReadMOPAC(t *testing.T) {
 // What no result depends on may be unreadable, and advice must not name what was done.
 func TestReadMOPACOut(t *testing.T) {
 	out := string(read(t, "testdata/mopac/water.out"))
-	run, _, err := parseMOPACOut(strings.Replace(out, "-12.115", "*******", 1))
+	run, _, err := parseMOPACOut(strings.Replace(out, "-12.115", "*******", 1), 0.5)
 	if err != nil || run.HOMO != nil || run.HOF != -57.79986 {
 		t.Errorf("stars for an orbital's energy: %+v, %v", run, err)
 	}
+	twice := string(read(t, "testdata/mopac/butyne_two_jobs.out"))
+	_, _, err = parseMOPACOut(strings.ReplaceAll(twice, "23.31416", "23.51416"), 0.5)
+	wantError(t, err, "the optimisation ended at 23.514 kcal/mol, and one more energy at its geometry is 35.314: they are not of the same electronic state")
 	soft := string(read(t, "testdata/mopac/serine_14.out"))
-	_, _, err = parseMOPACOut("          Geometry optimization using L-BFGS\n" + soft)
+	_, _, err = parseMOPACOut("          Geometry optimization using L-BFGS\n"+soft, 0.5)
 	wantError(t, err, "the keyword EF may get further")
 }
 
@@ -81,13 +91,15 @@ func TestReadMOPACRefuses(t *testing.T) {
 		{"overlap", []string{"two atoms lie on top of each other", "ATOMS     2 AND     1 ARE SEPARATED BY 0.0500 ANGSTROMS."}},
 		{"element", []string{"unknown element"}},
 		{"force_not_optimised", []string{"FORCE needs an optimised geometry"}},
-		{"peters", []string{"gradient 2.79 kcal/mol/Å", "at most 1.0", "PRECISE"}},
+		{"peters", []string{"gradient 2.79 kcal/mol/Å", "at most 0.5", "PRECISE"}},
 		{"serine_14", []string{"may not be completely optimised", "gradient 0.93 kcal/mol/Å", "TRUST RADIUS NOW LESS THAN", "the keyword LBFGS may get further"}},
+		{"cycles_two_jobs", []string{"did not converge within its number of cycles"}},
+		{"soft_two_jobs", []string{"gradient 149.52 kcal/mol/Å, at most 0.5 is accepted (MOPAC says: TRUST RADIUS NOW LESS THAN"}},
 		{"no_such_run", []string{"MOPAC wrote no output"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			out, aux := recorded(test.name)
-			_, err := ReadMOPAC(out, aux)
+			_, err := ReadMOPAC(out, aux, 0.5)
 			wantError(t, err, append(test.words, "testdata/mopac/"+test.name)...)
 		})
 	}
@@ -125,16 +137,16 @@ func TestReadMOPACRefusesBrokenFiles(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := ReadMOPAC(filepath.Join(dir, "x.out"), filepath.Join(dir, "x.aux"))
+			_, err := ReadMOPAC(filepath.Join(dir, "x.out"), filepath.Join(dir, "x.aux"), 0.5)
 			wantError(t, err, dir, test.words)
 		})
 	}
-	_, err := ReadMOPAC("testdata/mopac/water.out", filepath.Join(t.TempDir(), "x.aux"))
-	wantError(t, err, "x.aux: MOPAC wrote no .aux file: the deck needs the keyword AUX")
+	_, err := ReadMOPAC("testdata/mopac/water.out", filepath.Join(t.TempDir(), "x.aux"), 0.5)
+	wantError(t, err, "x.aux: MOPAC wrote no .aux file: its input file needs the keyword AUX")
 }
 
 func TestSoftStopNearTheMinimum(t *testing.T) {
-	run, _, err := parseMOPACOut(string(read(t, "testdata/mopac/isovaleric_acid_8.out")))
+	run, _, err := parseMOPACOut(string(read(t, "testdata/mopac/isovaleric_acid_8.out")), 0.5)
 	if err != nil || run.SoftStop != "HEAT OF FORMATION IS ESSENTIALLY STATIONARY" || *run.GradientNorm != 0.07179 {
 		t.Errorf("%+v, %v", run, err)
 	}
@@ -214,7 +226,7 @@ func FuzzMOPAC(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		run, hof, err := parseMOPACOut(out)
+		run, hof, err := parseMOPACOut(out, 0.5)
 		if err != nil || run.addAux(aux, hof) != nil {
 			return
 		}

@@ -5,22 +5,31 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 )
 
-// Perturbed is a geometry made asymmetric: every rotor of the molecule (ReadMolecule) is turned by
-// angle degrees to one side or the other, every coordinate is moved by at most distance Å, and the
-// bonds get their lengths back. An optimisation can stay on a saddle point when it starts from a
-// symmetric geometry; from this one it falls to a minimum. More than four rotors are turned by less,
-// 4 angle / n, since turned by 20 degrees ten of them leave the conformer's minimum once in six times
-// (nitrendipine). The same seed gives the same geometry. Its energy is nil.
-//
-// Two carbon atoms between 1.23 and 1.31 Å are put 1.31 Å apart. GFN2-xTB has the bonds of some
-// cumulenes below 1.27 Å and PM7 above, and MOPAC before 23.2 counts them by the geometry that it
-// starts from (see TripleBonds).
-func Perturbed(path string, f Frame, distance, angle float64, seed int) (Frame, error) {
-	if !(distance >= 0 && distance <= 1) || !(angle >= 0 && angle <= 180) {
-		return Frame{}, fmt.Errorf("a geometry is perturbed by 0 to 1 Å and 0 to 180 degrees, not by %g Å "+
-			"and %g degrees", distance, angle)
+// Perturbed is a geometry made asymmetric: every rotor of the molecule (ReadMolecule) is turned to
+// one side or the other, every coordinate is moved, and the bonds get their lengths back. An
+// optimisation can stay on a saddle point when it starts from a symmetric geometry; from this one
+// it falls to a minimum. by says how far, as "0.15Å 20° 80° 100%": a coordinate is moved by up to
+// the first, a rotor is turned by the second, or by its part of the third if that is less, and the
+// bonds get so much of their lengths. Turned by 20 degrees, ten rotors leave the conformer's
+// minimum once in six times (nitrendipine). The same seed gives the same geometry. Its energy is
+// nil.
+func Perturbed(path string, f Frame, by string, seed int) (Frame, error) {
+	var size [4]float64
+	words := strings.Fields(by)
+	fits := len(words) == len(size)
+	for i, unit := range []string{"Å", "°", "°", "%"} {
+		var err error
+		if fits {
+			size[i], err = quantity(words[i], unit)
+		}
+		fits = fits && err == nil
+	}
+	if !fits || size[0] > 1 || size[1] > 180 || size[3] < 50 || size[3] > 200 {
+		return Frame{}, fmt.Errorf("a geometry is perturbed by \"0.15Å 20° 80° 100%%\" or the like, at "+
+			"most 1Å, 180° and 50 to 200 %%, not by %q", by)
 	}
 	m, err := ReadMolecule(path)
 	if err != nil {
@@ -33,21 +42,19 @@ func Perturbed(path string, f Frame, distance, angle float64, seed int) (Frame, 
 	out := f
 	out.Coords, out.Energy = slices.Clone(f.Coords), nil
 	neighbours := m.neighbours()
-	angle *= min(1, fullyTurned/float64(len(m.Rotors)))
+	angle := min(size[1], size[2]/float64(len(m.Rotors)))
 	for _, rotor := range m.Rotors {
 		out.turn(rotor, side(neighbours, rotor), angle*float64(2*random.IntN(2)-1))
 	}
 	for i := range out.Coords {
-		out.Coords[i] += distance * (2*random.Float64() - 1)
+		out.Coords[i] += size[0] * (2*random.Float64() - 1)
 	}
 	lengths := make([]float64, len(m.Bonds))
 	for n, b := range m.Bonds {
-		lengths[n] = f.distance(b[0], b[1])
-		if m.Symbols[b[0]] == "C" && m.Symbols[b[1]] == "C" && lengths[n] > tripleCarbons {
-			lengths[n] = max(lengths[n], doubleCarbons)
-		}
+		lengths[n] = size[3] / 100 * f.distance(b[0], b[1])
 	}
-	// SHAKE (Ryckaert, Ciccotti, Berendsen, J. Comput. Phys. 1977, 23, 327), the atoms of equal weight.
+	// SHAKE (Ryckaert, Ciccotti, Berendsen, J. Comput. Phys. 1977, 23, 327), the atoms of equal
+	// weight.
 	for range 200 {
 		for n, b := range m.Bonds {
 			d := out.distance(b[0], b[1])
@@ -63,12 +70,6 @@ func Perturbed(path string, f Frame, distance, angle float64, seed int) (Frame, 
 	}
 	return out, nil
 }
-
-// fullyTurned is how many rotors are turned by the whole angle.
-const fullyTurned = 4.0
-
-// The longest triple and the shortest double bonds of two carbon atoms by PM7, Å.
-const tripleCarbons, doubleCarbons = 1.23, 1.31
 
 // side lists the atoms that hang on the second atom of a bond outside rings.
 func side(neighbours [][]int, bond Bond) []int {

@@ -15,8 +15,8 @@ type Matcher struct {
 	order      []int // the atoms as the search takes them: heavy ones first, each after a neighbour of it
 }
 
-// NewMatcher takes the elements and the bonds of a molecule, whose atoms are in the order of every geometry compared.
-// The bonds must name atoms that exist, as ParseMolfile sees to.
+// NewMatcher takes the elements and the bonds of a molecule, whose atoms are in the order of every
+// geometry compared. The bonds must name atoms that exist, as ReadMolecule sees to.
 func NewMatcher(symbols []string, bonds []Bond) *Matcher {
 	m := &Matcher{neighbours: Molecule{Symbols: symbols, Bonds: bonds}.neighbours()}
 	for _, symbol := range symbols {
@@ -29,8 +29,8 @@ func NewMatcher(symbols []string, bonds []Bond) *Matcher {
 	return m
 }
 
-// refine splits the classes of atoms by the classes of their neighbours until nothing splits any more (Morgan's idea,
-// J. Chem. Doc. 1965, 5, 107).
+// refine splits the classes of atoms by the classes of their neighbours until nothing splits any
+// more (Morgan's idea, J. Chem. Doc. 1965, 5, 107).
 func (m *Matcher) refine() {
 	for kinds := 0; ; {
 		names := make([][]int, len(m.class))
@@ -54,7 +54,8 @@ func (m *Matcher) refine() {
 	}
 }
 
-// arrange orders the atoms for the search: from the heavy atom with the fewest equivalents outwards, hydrogens last.
+// arrange orders the atoms for the search: from the heavy atom with the fewest equivalents
+// outwards, hydrogens last.
 func (m *Matcher) arrange() {
 	size := map[int]int{}
 	for _, c := range m.class {
@@ -112,7 +113,8 @@ func (m *Matcher) shape(f Frame) shape {
 	return s
 }
 
-// moments are the principal moments of inertia, u·Å², smallest first; the rotational constants are their inverses but for a factor.
+// moments are the principal moments of inertia, u·Å², smallest first; the rotational constants are
+// their inverses but for a factor.
 func (f Frame) moments(masses []float64) [3]float64 {
 	var total float64
 	var centre [3]float64
@@ -143,14 +145,16 @@ func (f Frame) moments(masses []float64) [3]float64 {
 	return [3]float64(eigen.Values(nil))
 }
 
-// RMSD is the root mean square distance of the atoms of two geometries, Å, once they lie over each other as well as rotation,
-// reflection and the exchange of equivalent atoms allow. It looks no further when it is below limit, and is infinite where no
-// exchange of atoms keeps every distance within four times limit.
+// RMSD is the root mean square distance of the atoms of two geometries, Å, once they lie over each
+// other as well as rotation, reflection and the exchange of equivalent atoms allow. It looks no
+// further when it is below limit, and is infinite where no exchange of atoms keeps every distance
+// within four times limit.
 func (m *Matcher) RMSD(a, b Frame, limit float64) float64 {
 	return m.rmsd(m.shape(a), m.shape(b), limit)
 }
 
-// maxSteps bounds the search for a pair of geometries of very many near-equal atoms; what it leaves untried counts as different.
+// maxSteps bounds the search for a pair of geometries of very many near-equal atoms; what it leaves
+// untried counts as different.
 const maxSteps = 500_000
 
 func (m *Matcher) rmsd(a, b shape, limit float64) float64 {
@@ -170,7 +174,8 @@ type search struct {
 	steps int
 }
 
-// place gives the k-th atom each image that fits the earlier ones, and goes on with the next. It reports whether to stop.
+// place gives the k-th atom each image that fits the earlier ones, and goes on with the next. It
+// reports whether to stop.
 func (s *search) place(k int) bool {
 	n := len(s.order)
 	if k == n {
@@ -195,7 +200,8 @@ func (s *search) place(k int) bool {
 	return false
 }
 
-// fits reports whether the k-th atom may become to: bonds to earlier atoms are kept, and distances to them nearly.
+// fits reports whether the k-th atom may become to: bonds to earlier atoms are kept, and distances
+// to them nearly.
 func (s *search) fits(k, to int) bool {
 	n, atom := len(s.order), s.order[k]
 	for _, earlier := range s.order[:k] {
@@ -208,8 +214,8 @@ func (s *search) fits(k, to int) bool {
 	return true
 }
 
-// overlay is the RMSD for the images found, by Kabsch's method (Acta Cryst. A 1976, 32, 922). With a reflection allowed, all three
-// singular values of the correlation count in full.
+// overlay is the RMSD for the images found, by Kabsch's method (Acta Cryst. A 1976, 32, 922). With
+// a reflection allowed, all three singular values of the correlation count in full.
 func (s *search) overlay() float64 {
 	correlation := mat.NewDense(3, 3, nil)
 	for i, to := range s.image {

@@ -3,7 +3,7 @@ package stages
 import (
 	"errors"
 	"fmt"
-	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +25,8 @@ type smilesAtom struct {
 	rings     uint64 // of the ring closures below it, one hash each, combined by xor: 0 when its bond to parent is in no ring
 }
 
-// smilesReader reads a SMILES as far as its atoms and hydrogens need it. It checks no aromaticity, no stereo and
-// no valence of bracket atoms: RDKit, which builds the molecule, has the last word.
+// smilesReader reads a SMILES as far as its atoms and hydrogens need it. It checks no aromaticity,
+// no stereo and no valence of bracket atoms: RDKit, which builds the molecule, has the last word.
 type smilesReader struct {
 	text     string // what is left to read
 	atoms    []smilesAtom
@@ -45,7 +45,8 @@ type smilesRing struct{ atom, order int }
 
 var errSMILES = errors.New("not a SMILES that can be read here")
 
-// organic are the atoms that may stand without brackets: atomic number and valences (OpenSMILES), with those that RDKit adds for P and I.
+// organic are the atoms that may stand without brackets: atomic number and valences (OpenSMILES),
+// with those that RDKit adds for P and I.
 var organic = map[string]struct {
 	number   int
 	valences []int
@@ -80,9 +81,10 @@ func parseSMILES(smiles string) ([]smilesAtom, error) {
 	return r.atoms, nil
 }
 
-// alternates reports whether single and double bonds may be drawn for the aromatic atoms: in each group of them that hangs together an
-// even number takes part in a double bond. Where not, as in c1cccn1, an atom lacks its hydrogen, and the count of electrons is one off:
-// RDKit says so. An atom with fewer than two aromatic neighbours is in no aromatic ring.
+// alternates reports whether single and double bonds may be drawn for the aromatic atoms: in each
+// group of them that hangs together an even number takes part in a double bond. Where not, as in
+// c1cccn1, an atom lacks its hydrogen, and the count of electrons is one off: RDKit says so. An
+// atom with fewer than two aromatic neighbours is in no aromatic ring.
 func (r *smilesReader) alternates() bool {
 	group := make([]int, len(r.atoms)) // an earlier atom of the same group, the first one's own number
 	first := func(i int) int {
@@ -110,8 +112,8 @@ func (r *smilesReader) alternates() bool {
 	return !slices.Contains(odd, true)
 }
 
-// takesDouble reports whether an aromatic atom has a double bond when the ring is drawn with single and double bonds: where its
-// valence has room for one.
+// takesDouble reports whether an aromatic atom has a double bond when the ring is drawn with single
+// and double bonds: where its valence has room for one.
 func (a *smilesAtom) takesDouble() bool {
 	bonds, charge := a.order+a.hydrogens, a.charge
 	switch a.element.Symbol {
@@ -262,66 +264,46 @@ func (r *smilesReader) atom() bool {
 	return true
 }
 
-// bracketAtom reads what stands in brackets: isotope, symbol, chirality, hydrogens, charge, class.
+// bracketForm is what stands in brackets: isotope, symbol, chirality, hydrogens, charge, class.
+var bracketForm = regexp.MustCompile(`^\d*([A-Za-z][a-z]?)@*(?:(?:TH|AL|SP|TB|OH)[1-9]\d*)?` +
+	`(?:H(\d{0,2}))?(?:(\++|-+)|([+-]\d{1,2}))?(?::\d+)?$`)
+
+// aromatic are the symbols of atoms in aromatic rings.
+var aromatic = regexp.MustCompile(`^(?:b|c|n|o|p|s|se|as|te|si)$`)
+
 func bracketAtom(body string) (smilesAtom, bool) {
-	atom := smilesAtom{bracket: true}
-	body = strings.TrimLeft(body, "0123456789")
-	for length := 2; length > 0 && atom.element.Number == 0; length-- {
-		if len(body) < length {
-			continue
+	m := bracketForm.FindStringSubmatchIndex(body)
+	if m == nil {
+		return smilesAtom{}, false
+	}
+	part := func(i int) string {
+		if m[2*i] < 0 {
+			return ""
 		}
-		symbol := body[:length]
-		atom.aromatic = slices.Contains([]string{"b", "c", "n", "o", "p", "s", "se", "as", "te", "si"}, symbol)
-		if element, ok := ElementBySymbol(symbol); ok && (atom.aromatic || symbol == element.Symbol) {
-			atom.element, body = element, body[length:]
+		return body[m[2*i]:m[2*i+1]]
+	}
+	symbol := part(1)
+	element, ok := ElementBySymbol(symbol)
+	atom := smilesAtom{bracket: true, element: element, aromatic: aromatic.MatchString(symbol)}
+	if m[4] >= 0 {
+		atom.hydrogens = 1
+		if n, err := strconv.Atoi(part(2)); err == nil {
+			atom.hydrogens = n
 		}
 	}
-	if atom.element.Number == 0 {
-		return atom, false
-	}
-	body = strings.TrimLeft(body, "@")
-	if len(body) >= 3 && slices.Contains([]string{"TH", "AL", "SP", "TB", "OH"}, body[:2]) && body[2] >= '1' && body[2] <= '9' {
-		body = strings.TrimLeft(body[2:], "0123456789")
-	}
-	if rest, ok := strings.CutPrefix(body, "H"); ok {
-		atom.hydrogens, body = count(rest, 1)
-	}
-	for _, sign := range []struct {
-		text  string
-		value int
-	}{{"+", 1}, {"-", -1}} {
-		if !strings.HasPrefix(body, sign.text) {
-			continue
+	if signs := part(3); signs != "" {
+		atom.charge = len(signs)
+		if signs[0] == '-' {
+			atom.charge = -len(signs)
 		}
-		rest := strings.TrimLeft(body, sign.text)
-		signs := len(body) - len(rest)
-		var size int
-		if size, body = count(rest, signs); signs > 1 && body != rest { // "++2"
-			return atom, false
-		}
-		atom.charge = sign.value * size
-		break
+	} else if charge := part(4); charge != "" {
+		atom.charge, _ = strconv.Atoi(charge)
 	}
-	if class, ok := strings.CutPrefix(body, ":"); ok && class != "" {
-		body = strings.TrimLeft(class, "0123456789")
-	}
-	return atom, body == ""
+	return atom, ok && (atom.aromatic || symbol == element.Symbol)
 }
 
-// count reads a number of at most two digits, or gives the one that stands for none.
-func count(text string, otherwise int) (int, string) {
-	digits := 0
-	for digits < len(text) && digits < 2 && text[digits] >= '0' && text[digits] <= '9' {
-		digits++
-	}
-	if digits == 0 {
-		return otherwise, text
-	}
-	n, _ := strconv.Atoi(text[:digits])
-	return n, text[digits:]
-}
-
-// imply gives an atom without brackets its hydrogens: those up to the next valence, one bond more for an aromatic atom.
+// imply gives an atom without brackets its hydrogens: those up to the next valence, one bond more
+// for an aromatic atom.
 func (a *smilesAtom) imply() bool {
 	if a.bracket {
 		return true
@@ -340,48 +322,27 @@ func (a *smilesAtom) imply() bool {
 	return false
 }
 
-// Electrons counts the electrons, cores included, of a SMILES's atoms at a given charge: the table's, whatever the SMILES's own.
-// It is nil when the SMILES can't be read here.
-func Electrons(smiles string, charge int) *int {
-	atoms, err := parseSMILES(smiles)
+// PossibleState is true, or an error that says why a molecule can't have a charge and a
+// multiplicity, or that its SMILES has another charge. It is true for a SMILES that can't be read
+// here. embed.py says the same in the same words.
+func PossibleState(smiles string, charge, multiplicity int) (bool, error) {
+	m, err := ReadSMILES(smiles)
 	if err != nil {
-		return nil
+		return true, nil
 	}
-	electrons := -charge
-	for _, a := range atoms {
-		electrons += a.element.Number + a.hydrogens
-	}
-	return &electrons
-}
-
-// SpinFits reports whether a charge and a multiplicity are possible for a SMILES's number of electrons. It is true when the
-// SMILES can't be read here.
-func SpinFits(smiles string, charge, multiplicity int) bool {
-	electrons := Electrons(smiles, charge)
-	if electrons == nil {
-		return true
-	}
-	paired := *electrons - (multiplicity - 1)
-	return multiplicity >= 1 && paired >= 0 && paired%2 == 0
-}
-
-// StateProblem says in a sentence why a molecule can't have a charge and a multiplicity, or that its SMILES has another charge; "" where
-// nothing is wrong, or the SMILES can't be read here. embed.py says it in the same words.
-func StateProblem(smiles string, charge, multiplicity int) string {
-	electrons, written := Electrons(smiles, charge), SMILESCharge(smiles)
-	if electrons == nil || written == nil {
-		return ""
-	}
-	differs := fmt.Sprintf("he SMILES has charge %s; the row says %s", signed(*written), signed(charge))
-	switch fits := SpinFits(smiles, charge, multiplicity); {
-	case fits && *written == charge:
-		return ""
+	electrons, unpaired := m.electrons(charge), multiplicity-1
+	fits := unpaired >= 0 && unpaired <= electrons && (electrons-unpaired)%2 == 0
+	differs := fmt.Sprintf("he SMILES has charge %s; the row says %s", signed(m.Charge()), signed(charge))
+	state := fmt.Sprintf("%d electrons can't form %s", electrons, stateName(multiplicity))
+	switch {
+	case fits && m.Charge() == charge:
+		return true, nil
 	case fits:
-		return "t" + differs
-	case *written == charge:
-		return fmt.Sprintf("%d electrons can't form %s", *electrons, stateName(multiplicity))
+		return false, errors.New("t" + differs)
+	case m.Charge() == charge:
+		return false, errors.New(state)
 	}
-	return fmt.Sprintf("%d electrons can't form %s. T%s", *electrons, stateName(multiplicity), differs)
+	return false, errors.New(state + ". T" + differs)
 }
 
 // signed is a charge as a chemist writes it: 0, +1, -2.
@@ -403,18 +364,9 @@ func stateName(multiplicity int) string {
 	return "a " + name
 }
 
-// SMILESCharge is the sum of the charges in a SMILES, nil when it can't be read here.
-func SMILESCharge(smiles string) *int {
-	m, err := ReadSMILES(smiles)
-	if err != nil {
-		return nil
-	}
-	charge := m.Charge()
-	return &charge
-}
-
-// RotatableBonds counts the single bonds of a SMILES outside of rings whose two atoms have further neighbours and no triple bond (RDKit's
-// definition NonStrict); nil when the SMILES can't be read here.
+// RotatableBonds counts the single bonds of a SMILES outside of rings whose two atoms have further
+// neighbours and no triple bond (RDKit's definition NonStrict); nil when the SMILES can't be read
+// here.
 func RotatableBonds(smiles string) *int {
 	atoms, err := parseSMILES(smiles)
 	if err != nil {
@@ -436,34 +388,4 @@ func RotatableBonds(smiles string) *int {
 		}
 	}
 	return &n
-}
-
-// Formula is the molecular formula of a SMILES in Hill's order (carbon, hydrogen, the rest by name), without charge or isotopes;
-// nil when the SMILES can't be read here.
-func Formula(smiles string) *string {
-	atoms, err := parseSMILES(smiles)
-	if err != nil {
-		return nil
-	}
-	counts := map[string]int{}
-	for _, a := range atoms {
-		counts[a.element.Symbol]++
-		counts["H"] += a.hydrogens
-	}
-	symbols := slices.Sorted(maps.Keys(counts))
-	if counts["C"] > 0 {
-		symbols = slices.DeleteFunc(symbols, func(s string) bool { return s == "C" || s == "H" })
-		symbols = append([]string{"C", "H"}, symbols...)
-	}
-	var formula strings.Builder
-	for _, symbol := range symbols {
-		switch n := counts[symbol]; {
-		case n > 1:
-			formula.WriteString(symbol + strconv.Itoa(n))
-		case n == 1:
-			formula.WriteString(symbol)
-		}
-	}
-	text := formula.String()
-	return &text
 }

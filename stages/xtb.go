@@ -10,17 +10,17 @@ import (
 
 // XTB is what an xTB run printed.
 type XTB struct {
-	Energy               float64  `json:"energy"`                // total energy, hartree
-	GradientNorm         *float64 `json:"gradient_norm"`         // hartree/bohr
-	Gap                  *float64 `json:"homo_lumo_gap"`         // eV; nil for a force field, and with one orbital alone (H⁻)
-	Converged            bool     `json:"converged"`             // a geometry optimisation ran and met its criteria; false for a single point
-	Version              string   `json:"version"`               // as "6.5.1"
-	ZeroPointEnergy      *float64 `json:"zero_point_energy"`     // hartree; nil without a Hessian
-	ImaginaryFrequencies *int     `json:"imaginary_frequencies"` // their number; nil without a Hessian
+	Energy               float64  `cty:"energy"`                // total energy, hartree
+	GradientNorm         *float64 `cty:"gradient_norm"`         // hartree/bohr
+	Gap                  *float64 `cty:"homo_lumo_gap"`         // eV; nil for a force field, and with one orbital alone (H⁻)
+	Converged            bool     `cty:"converged"`             // a geometry optimisation ran and met its criteria; false for a single point
+	Version              string   `cty:"version"`               // as "6.5.1"
+	ZeroPointEnergy      *float64 `cty:"zero_point_energy"`     // hartree; nil without a Hessian
+	ImaginaryFrequencies *int     `cty:"imaginary_frequencies"` // their number; nil without a Hessian
 }
 
-// xtbFailures are the words of a run that is no result; it may still end with exit status 0, "normal termination" and an
-// xtbopt.xyz.
+// xtbFailures are the words of a run that is no result; it may still end with exit status 0,
+// "normal termination" and an xtbopt.xyz.
 var xtbFailures = [...]struct{ text, meaning string }{
 	{"Program received signal", "xTB crashed"}, // in gfortran's words and in Intel's
 	{"forrtl: severe", "xTB crashed"},
@@ -32,8 +32,9 @@ var xtbFailures = [...]struct{ text, meaning string }{
 	{"ERROR STOP", "xTB failed"},
 }
 
-// The totals stand in a box at the end, "| TOTAL ENERGY -11.39 Eh |"; a Hessian's in one of colons. Each expression begins with a text
-// that is searched for as such: one that begins with a sign of the frame tries every line.
+// The totals stand in a box at the end, "| TOTAL ENERGY -11.39 Eh |"; a Hessian's in one of colons.
+// Each expression begins with a text that is searched for as such: one that begins with a sign of
+// the frame tries every line.
 var (
 	xtbVersion   = regexp.MustCompile(`\* xtb version (\S+)`)
 	xtbEnergy    = regexp.MustCompile(`\| TOTAL ENERGY\s+(\S+) Eh`)
@@ -44,8 +45,8 @@ var (
 	xtbStarted   = regexp.MustCompile(`program call\s+: .*(?:--opt|--ohess)`)
 )
 
-// ReadXTB reads what an xTB run (a single point, --opt, --ohess or --hess) wrote to its standard output. Its error says why the
-// run is no result: the exit status and "normal termination" don't.
+// ReadXTB reads what an xTB run (a single point, --opt, --ohess or --hess) wrote to its standard
+// output. Its error says why the run is no result: the exit status and "normal termination" don't.
 func ReadXTB(stdoutPath string) (XTB, error) {
 	data, err := readFile(stdoutPath)
 	if err != nil {
@@ -125,7 +126,8 @@ func lastMatch(out string, pattern *regexp.Regexp, to **float64) error {
 	return nil
 }
 
-// xtbReason is the line of a failure's words and, of xTB's numbered list of causes, the innermost, which is the last: "-1- …".
+// xtbReason is the line of a failure's words and, of xTB's numbered list of causes, the innermost,
+// which is the last: "-1- …".
 func xtbReason(out string, at int) string {
 	reason := lineAt(out, at)
 	_, list, found := strings.Cut(out[at:], "[ERROR]")

@@ -3,9 +3,8 @@
 # Append this file to pipeline.hcl; the next `mage batch` merges the rows again, and runs no program.
 
 merge {
-  conformers_unique = stage.final.conformers_unique                       # that differ by more than 0.02 kcal/mol
-  hof_spread        = round(stage.final.spread, 5)                        # kcal/mol
-  conformer_rank    = stage.final.rank                                    # of the most stable by PM7, in GFN2-xTB's order
-  search_method     = coalesce(stage.crest.method, stage.search.method)   # etkdg or crest; rigid molecules need no CREST
-  search_program    = coalesce(stage.crest.program, stage.search.program) # as "xtb 6.5.1" or "CREST 3.0.2"
+  conformers_unique = stage.final.conformers_unique                  # that differ by more than 0.02 kcal/mol
+  hof_spread        = round(stage.final.spread, 5)                   # kcal/mol
+  conformer_rank    = stage.final.rank                               # of the most stable by PM7, in GFN2-xTB's order
+  search_method     = status(stage.crest) == "OK" ? "crest" : "etkdg" # rigid molecules need no CREST
 }

@@ -4,10 +4,8 @@
 stage "frequencies" {
   title = "GFN2 frequencies"
 
-  file "start.xyz" { # the most stable by GFN2-xTB, of the isomer that counts
-    content = xyz_text(of_isomer(ensemble(stage.search.ensemble), stage.isomer.smiles)[0])
-  }
-  command = ["xtb", "start.xyz", "--hess", "--gfn", 2, "--chrg", mol.charge, "--uhf", mol.multiplicity - 1]
+  file "start.xyz" { content = xyz_text(local.conformers[0]) } # the most stable by GFN2-xTB
+  command = concat(["xtb", "start.xyz", "--hess", "--gfn", 2], local.state)
   timeout = "30m"
   outputs = { log = "stdout", spectrum = "vibspectrum" }
   values = {

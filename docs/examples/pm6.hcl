@@ -3,22 +3,22 @@
 
 stage "pm6" {
   title    = "PM6 single point"
-  for_each = concat(stage.pm7[*].aux, stage.minimum.aux == null ? [] : [stage.minimum.aux])
+  for_each = local.results[*].aux # null for a conformer that PM7 left out, which is left out here too
   timeout  = "5m"
 
   file "pm6.mop" {
     content = <<-EOT
       PM6 1SCF PRECISE THREADS=1 AUX ${mopac_state(mol.charge, mol.multiplicity)}
-      ${mol.mol_id}, result ${each.key + 1} at PM7's geometry
+      ${mol.mol_id}, conformer ${each.key + 1} at PM7's geometry
 
       ${mopac_cartesian(mopac_geometry(each.value))}
     EOT
   }
   command = ["mopac", "pm6.mop"]
   outputs = { out = "pm6.out", aux = "pm6.aux" }
-  values  = { hof = mopac(output.out, output.aux).hof } # kcal/mol at 298.15 K
+  values  = { hof = mopac(output.out, output.aux, local.gradient).hof } # kcal/mol at 298.15 K
 }
 
 merge {
-  hof_pm6 = round(min([for h in stage.pm6[*].hof : h if h != null]...), 5) # null: a conformer that PM7 left out
+  hof_pm6 = round(stage.pm6[lowest(stage.pm6[*].hof)].hof, 5)
 }

@@ -44,50 +44,22 @@ func TestSummarise(t *testing.T) {
 	}
 }
 
-func carbons(distances ...float64) Frame {
-	f := Frame{Symbols: []string{"C"}, Coords: []float64{0, 0, 0}}
-	x := 0.0
-	for _, d := range distances {
-		x += d
-		f.Symbols, f.Coords = append(f.Symbols, "C"), append(f.Coords, x, 0, 0)
-	}
-	return f
-}
-
-func TestTripleBonds(t *testing.T) {
-	nitrile := carbons(1.16)
-	nitrile.Symbols[1] = "N"
+func TestRefined(t *testing.T) {
+	aux := func(name string) *string { return &name }
+	first := []Result{{HOF: hofs(-1)[0], Aux: aux("a")}, {}, {HOF: hofs(-3)[0], Aux: aux("c")}}
 	for _, test := range []struct {
-		name  string
-		frame Frame
-		want  int
+		again Result
+		want  string
 	}{
-		{"2-butyne", carbons(1.43, 1.21, 1.43), 1},
-		{"butadiyne", carbons(1.21, 1.36, 1.21), 2},
-		{"butatriene", carbons(1.31, 1.265, 1.31), 1},
-		{"allene", carbons(1.31, 1.31), 0},
-		{"a nitrile", nitrile, 0},
-		{"one atom", carbons(), 0},
+		{Result{}, "c"},
+		{Result{HOF: hofs(-2.9)[0], Aux: aux("again")}, "c"},
+		{Result{HOF: hofs(-3.1)[0], Aux: aux("again")}, "again"},
 	} {
-		if got, err := TripleBonds(test.frame); err != nil || got != test.want {
-			t.Errorf("%s: %d, %v, want %d", test.name, got, err, test.want)
+		got, err := Refined(first, test.again)
+		if err != nil || *got[2].Aux != test.want || *got[0].Aux != "a" || got[1].Aux != nil || *first[2].Aux != "c" {
+			t.Errorf("%v: %v, %v", test, got, err)
 		}
 	}
-	if _, err := TripleBonds(Frame{}); err == nil {
-		t.Error("a geometry without atoms is taken")
-	}
-}
-
-func TestScaled(t *testing.T) {
-	energy, start := -5.0, carbons(1.2)
-	start.Energy = &energy
-	got, err := Scaled(start, 1.5)
-	if err != nil || math.Abs(got.distance(0, 1)-1.8) > 1e-12 || got.Energy != nil || start.Coords[3] != 1.2 {
-		t.Errorf("%v, %v", got, err)
-	}
-	for _, factor := range []float64{0, -1, math.NaN(), math.Inf(1)} {
-		if _, err := Scaled(start, factor); err == nil {
-			t.Errorf("the factor %g is taken", factor)
-		}
-	}
+	_, err := Refined([]Result{{}}, first[0])
+	wantError(t, err, "there is no number")
 }

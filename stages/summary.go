@@ -1,0 +1,84 @@
+package stages
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Result is what is needed of one result of MOPAC. The fields are nil if the run failed.
+type Result struct {
+	HOF    *float64 `cty:"hof"`    // kcal/mol at 298.15 K
+	Aux    *string  `cty:"aux"`    // the path of the .aux file, which has the geometry
+	Method *string  `cty:"method"` // as "PM7"
+}
+
+// Lowest is the place of the lowest number, from 0; of equal ones the first. Nil is passed over.
+func Lowest(numbers []*float64) (int, error) {
+	lowest := -1
+	for i, x := range numbers {
+		if x != nil && (lowest < 0 || *x < *numbers[lowest]) {
+			lowest = i
+		}
+	}
+	if lowest < 0 {
+		return 0, errors.New("there is no number")
+	}
+	return lowest, nil
+}
+
+// Refined is the results of several conformers. If a second result of the lowest one is lower, it
+// takes its place.
+func Refined(results []Result, again Result) ([]Result, error) {
+	hofs := make([]*float64, len(results))
+	for i, r := range results {
+		hofs[i] = r.HOF
+	}
+	at, err := Lowest(hofs)
+	if err != nil || again.HOF == nil || *again.HOF >= *hofs[at] {
+		return results, err
+	}
+	results = slices.Clone(results)
+	results[at] = again
+	return results, nil
+}
+
+// Summary is what a molecule's heats of formation come to; all in kcal/mol at 298.15 K.
+type Summary struct {
+	// HOF has that of each conformer, in the order given, nil for one that was left out.
+	HOF           []*float64 `cty:"hof"`
+	MostStableHOF float64    `cty:"most_stable_hof"`   // the lowest
+	Spread        float64    `cty:"spread"`            // the highest less the lowest
+	Rank          int        `cty:"rank"`              // place of the lowest, from 1
+	Unique        int        `cty:"conformers_unique"` // how many differ
+}
+
+// Summarise takes the heats of formation of a molecule's conformers (kcal/mol), in the order of
+// their GFN2 energies; nil for one that was left out. Those within tolerance (kcal/mol) of the
+// lowest of a group are one conformer: different starts fall into the same minimum.
+func Summarise(hofs []*float64, tolerance float64) (Summary, error) {
+	lowest, err := Lowest(hofs)
+	if err != nil {
+		return Summary{}, errors.New("no heat of formation: no conformer was computed")
+	}
+	if !(tolerance >= 0) {
+		return Summary{}, fmt.Errorf("the tolerance is %g kcal/mol, want 0 or more", tolerance)
+	}
+	var sorted []float64
+	for _, h := range hofs {
+		if h != nil {
+			sorted = append(sorted, *h)
+		}
+	}
+	slices.Sort(sorted)
+	s := Summary{HOF: hofs, MostStableHOF: sorted[0], Spread: sorted[len(sorted)-1] - sorted[0],
+		Rank: lowest + 1}
+	group := math.Inf(-1)
+	for _, h := range sorted {
+		if h-group > tolerance {
+			s.Unique, group = s.Unique+1, h
+		}
+	}
+	return s, nil
+}

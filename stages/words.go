@@ -1,0 +1,166 @@
+package stages
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The words of the commands in pipeline.hcl: numbers with units, criteria, levels.
+
+// quantity reads a positive number with its unit, as "6kcal/mol".
+func quantity(text, unit string) (float64, error) {
+	number, ok := strings.CutSuffix(text, unit)
+	x, err := parseFloat(number)
+	if !ok || err != nil || !(x > 0 && x <= 1000) {
+		return 0, fmt.Errorf("%q is no positive number with the unit %s", text, unit)
+	}
+	return x, nil
+}
+
+// criteria say how near two geometries must be to count as one conformer.
+type criteria struct {
+	rmsd     float64 // Å
+	energy   float64 // kcal/mol
+	rotation float64 // relative, of each rotational constant
+}
+
+// parseCriteria reads "0.125Å 0.05kcal/mol 1%".
+func parseCriteria(text string) (c criteria, err error) {
+	words := strings.Fields(text)
+	if len(words) != 3 {
+		return c, fmt.Errorf("%q must be an RMSD, an energy and a part of the rotational constants, "+
+			"as \"0.125Å 0.05kcal/mol 1%%\"", text)
+	}
+	var errs [3]error
+	c.rmsd, errs[0] = quantity(words[0], "Å")
+	c.energy, errs[1] = quantity(words[1], "kcal/mol")
+	c.rotation, errs[2] = quantity(words[2], "%")
+	c.rotation /= 100
+	return c, errors.Join(errs[:]...)
+}
+
+// level is one round of optimisations. Each round works on what the earlier one left.
+type level struct {
+	name    string    // xTB's name of the convergence criteria
+	limit   float64   // kcal/mol above the lowest: higher members stay as they are
+	twins   *criteria // only members that are so near to another: perhaps one flat minimum
+	isomers int       // only so many of each stereoisomer, to drop isomers above keep
+	keep    float64   // kcal/mol: the window of an isomer level; of others, what --window gets more
+	same    criteria  // which members count as one afterwards
+}
+
+const levelForm = `want METHOD:CRITERIA, then what it needs of <LIMIT, same, twins, window and isomers: ` +
+	`"gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", "gfn2:normal <3kcal/mol", ` +
+	`"gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%", "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol"`
+
+var levelPattern = regexp.MustCompile(`^gfn2:(crude|sloppy|loose|lax|normal|tight|vtight|extreme)` +
+	`(?: <([^ ,]+))?(?:, same ([^,]+))?(?:, twins ([^,]+))?(?:, window \+([^ ,]+))?` +
+	`(?:, isomers ([1-9]) <([^ ,]+))?$`)
+
+// parseLevel reads a level. Its same is nought where the text says nothing of it.
+func parseLevel(text string) (level, error) {
+	m := levelPattern.FindStringSubmatch(text)
+	if m == nil || m[6] != "" && (m[2] == "" || m[3]+m[4]+m[5] != "") {
+		return level{}, errors.New(levelForm)
+	}
+	l, errs := level{name: m[1], limit: math.Inf(1)}, []error{}
+	energy := func(text string, to *float64) {
+		if text != "" {
+			x, err := quantity(text, "kcal/mol")
+			*to, errs = x, append(errs, err)
+		}
+	}
+	energy(m[2], &l.limit)
+	energy(m[5]+m[7], &l.keep)
+	likeness := func(text string) (c criteria) {
+		c, err := parseCriteria(text)
+		errs = append(errs, err)
+		return c
+	}
+	if m[3] != "" {
+		l.same = likeness(m[3])
+	}
+	if m[4] != "" {
+		l.twins = new(criteria)
+		*l.twins = likeness(m[4])
+	}
+	l.isomers, _ = strconv.Atoi(m[6])
+	return l, errors.Join(errs...)
+}
+
+// searchWords are the words behind the files of a conformer command.
+type searchWords struct {
+	molecule string
+	isomer   string // SMILES of the only one that counts, "" for all
+	state    []string
+	reach    Reach
+	window   float64 // kcal/mol
+	first    int     // so many of the lowest take part in each level, however high they lie
+	levels   []level
+}
+
+const searchForm = `--molecule MOLECULE --bonds REACH --chrg Q --uhf N [--alpb SOLVENT] ` +
+	`--window KCAL --first N --same CRITERIA --level LEVEL ...`
+
+// parseSearch reads the words behind the files: --name and its value. Each must be there, but for
+// --alpb and --isomer.
+func parseSearch(words []string) (s searchWords, err error) {
+	var charge, unpaired int
+	var solvent string
+	var same criteria
+	readers := map[string]func(string) error{
+		"molecule": func(text string) error { s.molecule = text; return nil },
+		"isomer":   func(text string) error { s.isomer = text; return nil },
+		"alpb":     func(text string) error { solvent = text; return nil },
+		"chrg":     func(text string) (err error) { charge, err = wholeNumber(text, -100); return err },
+		"uhf":      func(text string) (err error) { unpaired, err = wholeNumber(text, 0); return err },
+		"first":    func(text string) (err error) { s.first, err = wholeNumber(text, 1); return err },
+		"bonds":    func(text string) (err error) { s.reach, err = ParseReach(text); return err },
+		"window":   func(text string) (err error) { s.window, err = quantity(text, "kcal/mol"); return err },
+		"same":     func(text string) (err error) { same, err = parseCriteria(text); return err },
+		"level": func(text string) error {
+			l, err := parseLevel(text)
+			s.levels = append(s.levels, l)
+			return err
+		},
+	}
+	given := map[string]bool{"alpb": true, "isomer": true}
+	for ; len(words) > 0; words = words[2:] {
+		name, named := strings.CutPrefix(words[0], "--")
+		if read := readers[name]; !named || read == nil || len(words) == 1 {
+			return s, fmt.Errorf("%q is not known here, or has no value; want %s", words[0], searchForm)
+		} else if err := read(words[1]); err != nil {
+			return s, fmt.Errorf("%s %q: %w", words[0], words[1], err)
+		}
+		given[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(readers)) {
+		if !given[name] {
+			return s, fmt.Errorf("--%s is missing; want %s", name, searchForm)
+		}
+	}
+	s.state = []string{"--gfn", "2", "--chrg", strconv.Itoa(charge), "--uhf", strconv.Itoa(unpaired)}
+	if solvent != "" {
+		s.state = append(s.state, "--alpb", solvent)
+	}
+	for i := range s.levels {
+		if s.levels[i].same == (criteria{}) {
+			s.levels[i].same = same
+		}
+	}
+	return s, nil
+}
+
+func wholeNumber(text string, least int) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least {
+		return 0, fmt.Errorf("want a whole number from %d on", least)
+	}
+	return n, nil
+}
