@@ -1,7 +1,11 @@
 package batch
 
 import (
-	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,43 +48,65 @@ func TestAlarm(t *testing.T) {
 		every    int // molecule fails
 		finished int
 		rings    int // after so many molecules; 0: not while it runs
-		atEnd    bool
 	}{
-		"none is set":                {pipeline.Alarms{}, 1, 300, 0, false},
-		"more than five fail":        {pipeline.Alarms{Failures: 0.05}, 2, 300, 12, true},
-		"five in a hundred may":      {pipeline.Alarms{Failures: 0.05}, 20, 300, 0, false},
-		"six in a hundred are more":  {pipeline.Alarms{Failures: 0.05}, 16, 300, 96, true},
-		"a small batch, at its end":  {pipeline.Alarms{Failures: 0.05}, 2, 5, 0, true},
-		"one failure in three is no": {pipeline.Alarms{Failures: 0.05}, 3, 3, 0, false},
+		"none is set":               {pipeline.Alarms{}, 1, 300, 0},
+		"more than five fail":       {pipeline.Alarms{Failures: 0.05}, 2, 300, 12},
+		"five in a hundred may":     {pipeline.Alarms{Failures: 0.05}, 20, 300, 0},
+		"six in a hundred are more": {pipeline.Alarms{Failures: 0.05}, 16, 300, 96},
+		"so are six in a few":       {pipeline.Alarms{Failures: 0.05}, 1, 6, 6},
+		"five in a few may":         {pipeline.Alarms{Failures: 0.05}, 1, 5, 0},
 	} {
 		sum, rang := newSummary(0), 0
 		for n := range test.finished {
-			o := Outcome{Ran: true}
+			o := Outcome{Ran: true, Row: Row{ID: fmt.Sprint(n)}}
 			if (n+1)%test.every == 0 {
 				o.Failure = &TargetError{}
 			}
 			sum.add(o)
-			if _, raised := sum.tooMany(test.alarms.Failures); raised {
+			if sum.tooMany(test.alarms.Failures) != "" {
 				rang = n + 1
 			}
 		}
-		sum.tooManyInAll(test.alarms.Failures)
-		if rang != test.rings || (len(sum.Alarms) == 1) != test.atEnd {
+		if rang != test.rings || len(sum.Alarms) != min(rang, 1) {
 			t.Errorf("%s: after %d molecules %q, want after %d", name, rang, sum.Alarms, test.rings)
 		}
 	}
 }
 
-func TestTooManyInvalid(t *testing.T) {
-	alarms := pipeline.Alarms{Invalid: 0.05, Stop: true}
-	sum := newSummary(40)
-	sum.leaveOut([]csvmerge.Finding{{Line: 2}, {Line: 2}, {Line: 3}})
-	if err := sum.tooManyInvalid(alarms); err != nil || sum.Invalid != 2 {
-		t.Errorf("2 of 40 rows: %v; %d", err, sum.Invalid)
+func TestRefused(t *testing.T) {
+	for findings, want := range map[string]int{"323": 2, "3": 1, "": 0} {
+		b := &Batch{Config: Config{Table: new(csvmerge.Table), Permissive: true, Warn: io.Discard}, sum: newSummary(40)}
+		var found []csvmerge.Finding
+		for _, line := range findings {
+			found = append(found, csvmerge.Finding{Line: int(line)})
+		}
+		check(t, b.refuse(found))
+		if b.sum.Invalid != want || len(b.sum.Findings) != len(findings) {
+			t.Errorf("findings on lines %s: %d rows", findings, b.sum.Invalid)
+		}
 	}
-	sum.leaveOut([]csvmerge.Finding{{Line: 9}})
-	if err := sum.tooManyInvalid(alarms); !errors.Is(err, ErrAlarm) {
-		t.Errorf("3 of 40 rows: %v", err)
+}
+
+// However molecules finish, they are named in the order of the table.
+func TestTableOrder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "table.csv")
+	check(t, os.WriteFile(path, []byte("mol_id,smiles,status\nm3,C,\nm1,C,\nm2,C,\nm9,C,\n"), 0o644))
+	table, err := csvmerge.Read(path)
+	check(t, err)
+	sum := newSummary(4)
+	for _, id := range []string{"m2", "m9", "gone", "m1", "m3"} {
+		o := Outcome{Ran: true, Row: Row{ID: id}, Warnings: []string{"odd", "odd"}}
+		if id != "m9" {
+			o.Failure = &TargetError{Message: id + "/a: bad luck"}
+		}
+		sum.add(o)
+	}
+	sum.finish(table)
+	if got, want := sum.warnings(), []string{"5 molecules: odd (m3, m1, m2, ...)"}; !slices.Equal(got, want) {
+		t.Errorf("warnings %q, want %q", got, want)
+	}
+	if got := strings.Join(sum.Failures, "; "); got != "m3/a: bad luck; m1/a: bad luck; m2/a: bad luck; gone/a: bad luck" {
+		t.Errorf("failures %q", got)
 	}
 }
 

@@ -13,14 +13,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/durable"
@@ -57,79 +60,68 @@ type Config struct {
 // Batch is one run over the table.
 type Batch struct {
 	Config
-	id      string
-	started time.Time
-	journal *journal.Writer
-	visitor *Visitor
-	first   journal.Event
-	begun   func() error // writes the first event into the journal, once
-	died    map[string]string
-	sum     *Summary
-	plan    *plan
-	open    atomic.Bool // the journal has the first event
-	stop    atomic.Bool // no new target starts
-	warning sync.Mutex  // of Warn
+	id       string
+	started  time.Time
+	journal  *journal.Writer
+	visitor  *Visitor
+	died     map[string]string
+	sum      *Summary
+	plan     *plan
+	stop     atomic.Bool // no new target starts
+	warnings *log.Logger // on Warn
 }
 
 // New prepares a batch. Nothing is written or run, but the programs are asked for their versions.
 func New(ctx context.Context, c Config) (*Batch, error) {
-	if err := c.check(); err != nil {
-		return nil, err
+	var names []string
+	unknown := maps.Clone(c.Timeouts)
+	for _, s := range c.Pipeline.Stages {
+		names = append(names, s.Name)
+		delete(unknown, s.Name)
 	}
-	b := &Batch{Config: c, started: time.Now(), sum: newSummary(c.Table.Len())}
-	b.id = b.started.UTC().Format("20060102-150405") + fmt.Sprintf("-%d", os.Getpid())
+	for name := range unknown {
+		return nil, fmt.Errorf("-timeout: there is no stage %q; the stages are %s", name,
+			strings.Join(names, ", "))
+	}
+	if c.Limit < 0 {
+		return nil, fmt.Errorf("-limit=%d: at least 0, which is no limit", c.Limit)
+	}
+	if c.Limit == 0 {
+		c.Limit = math.MaxInt
+	}
 	found, err := findPrograms(ctx, c)
 	if err != nil {
 		return nil, err
 	}
+	b := &Batch{Config: c, started: time.Now(), sum: newSummary(c.Table.Len()),
+		warnings: log.New(c.Warn, "Warning: ", 0)}
+	b.id = strings.Replace(b.started.UTC().Format("20060102-150405.000000"), ".", "-", 1)
 	host, _ := os.Hostname()
 	b.journal = &journal.Writer{Path: c.Store.Path(store.JournalName), Batch: b.id, Host: host}
-	b.begun = sync.OnceValue(b.begin)
 	var admitted atomic.Int64
 	b.visitor = &Visitor{Pipeline: c.Pipeline, Store: c.Store, Builtins: c.Builtins, Programs: found,
-		Timeouts: c.Timeouts, Batch: b.id, Log: b.log, Warn: b.warn, Stopping: b.stop.Load,
-		Admit: func() bool { return c.Limit == 0 || admitted.Add(1) <= int64(c.Limit) },
-		cores: newCores(b.jobs())}
+		Timeouts: c.Timeouts, Batch: b.id, Log: b.journal.Write, Warn: b.warn, Stopping: b.stop.Load,
+		Admit: func() bool { return admitted.Add(1) <= int64(c.Limit) },
+		Jobs:  int64(b.jobs()), cores: semaphore.NewWeighted(int64(b.jobs()))}
 	return b, nil
-}
-
-// check refuses a negative limit, and timeouts of stages that are not there.
-func (c Config) check() error {
-	var names []string
-	for _, s := range c.Pipeline.Stages {
-		names = append(names, s.Name)
-	}
-	for name := range c.Timeouts {
-		if !slices.Contains(names, name) {
-			return fmt.Errorf("-timeout: there is no stage %q; the stages are %s", name,
-				strings.Join(names, ", "))
-		}
-	}
-	if c.Limit < 0 {
-		return fmt.Errorf("-limit=%d: at least 0, which is no limit", c.Limit)
-	}
-	return nil
 }
 
 // jobs is how many cores the batch may use, and how many molecules are under way at most.
 func (b *Batch) jobs() int { return max(1, b.Pipeline.Jobs) }
 
-func (b *Batch) warn(text string) {
-	b.warning.Lock()
-	defer b.warning.Unlock()
-	fmt.Fprintf(b.Warn, "Warning: %s\n", text)
-}
+func (b *Batch) warn(text string) { b.warnings.Print(text) }
+
+func (b *Batch) shownTable() string { return ShownPath(b.Table.Path()) }
 
 // Claims are the locks on a table and its artefacts.
 type Claims []*store.Lock
 
 // Claim takes the table and the artefacts for this process, or says who has them.
-func Claim(table string, st *store.Store) (Claims, error) {
+func Claim(table string, st *store.Store) (claims Claims, err error) {
 	target := table
 	if real, err := filepath.EvalSymlinks(table); err == nil {
 		target = real
 	}
-	var claims Claims
 	lock := filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".lock")
 	for _, c := range [][2]string{{lock, table}, {st.Path(store.LockName), st.Root()}} {
 		l, err := store.TakeLock(c[0], ShownPath(c[1]))
@@ -139,8 +131,7 @@ func Claim(table string, st *store.Store) (Claims, error) {
 		}
 		claims = append(claims, l)
 	}
-	err := st.OursAlone()
-	if err != nil {
+	if err = st.OursAlone(); err != nil {
 		claims.Release()
 	}
 	return claims, err
@@ -153,25 +144,19 @@ func (c Claims) Release() {
 	}
 }
 
-// each deals with the locks up to the first error.
-func (c Claims) each(deal func(*store.Lock) error) error {
-	for _, l := range c {
-		if err := deal(l); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // lost is an error if one of the lock files was removed: another batch may have begun since.
-func (c Claims) lost() error { return c.each((*store.Lock).Lost) }
+func (c Claims) lost() (err error) {
+	for _, l := range c {
+		err = cmp.Or(err, l.Lost())
+	}
+	return err
+}
 
 // ShownPath is a path as a user reads it: relative to the working folder where it lies below that.
 func ShownPath(path string) string {
-	if wd, err := os.Getwd(); err == nil {
-		if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
-			return rel
-		}
+	wd, _ := os.Getwd()
+	if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
+		return rel
 	}
 	return path
 }
@@ -183,39 +168,41 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = b.all(ctx); err != nil {
+	if b.sum.Scheduled > 0 {
+		err = b.all(ctx)
+	}
+	if err != nil {
 		err = cmp.Or(b.Claims.lost(), err) // the cause of all that went wrong since
 	}
 	b.visitor.workers.close()
-	b.sum.Interrupted = ctx.Err() != nil
-	b.sum.Elapsed = time.Since(b.started)
-	b.sum.tooManyInAll(b.Pipeline.Alarms.Failures)
-	err = cmp.Or(err, b.Index.Close(), b.Store.Sweep(), b.clearStop())
-	if b.sum.Batch != "" {
-		end := journal.Event{Event: journal.BatchEnd, Outcome: journal.Done,
-			Seconds: b.sum.Elapsed.Seconds(), Counts: b.sum.Counts}
-		switch {
-		case ctx.Err() != nil:
-			end.Outcome = journal.Interrupted
-		case err != nil:
-			end.Outcome, end.Error = journal.Failed, err.Error()
-		}
-		err = cmp.Or(err, b.journal.Write(end))
+	if b.sum.Interrupted = ctx.Err() != nil; b.sum.Interrupted {
+		b.sum.Stopped = "Interrupted"
 	}
-	return b.sum, err
+	b.sum.Elapsed = time.Since(b.started)
+	b.sum.finish(b.Table)
+	err = cmp.Or(err, b.Index.Close(), b.sweep())
+	if b.sum.Batch == "" {
+		return b.sum, err
+	}
+	end := journal.Event{Event: journal.BatchEnd, Outcome: journal.Done,
+		Seconds: b.sum.Elapsed.Seconds(), Counts: b.sum.Counts}
+	switch {
+	case ctx.Err() != nil:
+		end.Outcome = journal.Interrupted
+	case err != nil:
+		end.Outcome, end.Error = journal.Failed, err.Error()
+	}
+	return b.sum, cmp.Or(err, b.journal.Write(end))
 }
 
 // prepare finds what there is to do, and makes sure that it can be done and is meant.
 func (b *Batch) prepare(ctx context.Context) (err error) {
-	err = cmp.Or(b.Table.Writable(), b.Store.Sweep(), b.clearStop(), csvmerge.Sweep(b.Pipeline.Table))
-	if err != nil {
+	if err := b.sweep(); err != nil {
 		return err
 	}
-	for _, l := range b.Claims {
-		if l.Note != "" {
-			b.warn(l.Note)
-			break // once is enough
-		}
+	lockless := func(l *store.Lock) bool { return l.Note != "" }
+	if n := slices.IndexFunc(b.Claims, lockless); n >= 0 { // once is enough
+		b.warn(b.Claims[n].Note)
 	}
 	if err := b.countDeaths(); err != nil {
 		return err
@@ -223,35 +210,57 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	if b.plan, err = b.schedule(ctx); err != nil {
 		return err
 	}
-	err = cmp.Or(b.needed(ctx, b.plan.now), b.sum.tooManyInvalid(b.Pipeline.Alarms))
-	if err != nil {
+	if err := b.needed(ctx, b.plan.now); err != nil {
 		return err
 	}
-	b.sum.Scheduled = b.limited(len(b.plan.now), 0)
-	b.first = b.batchStart()
-	if len(b.plan.now) == 0 {
+	invalid := b.sum.alarm(b.sum.Invalid, b.sum.Total, b.Pipeline.Alarms.Invalid,
+		Count(b.sum.Total, "row")+" can't be used; max_invalid")
+	if invalid != "" && b.Pipeline.Alarms.Stop {
+		return fmt.Errorf("%s: %w", invalid, ErrAlarm)
+	}
+	if b.sum.Scheduled = min(len(b.plan.now), b.Limit); b.sum.Scheduled == 0 {
 		if _, err := os.Stat(b.journal.Path); err != nil {
 			return nil
 		}
 		return b.Store.AddTable(b.Pipeline.Table) // prune must know who refers to the results
 	}
-	b.warnCores()
+	for _, s := range b.Pipeline.Stages {
+		if s.Cores > b.jobs() && !s.Off() {
+			b.warn(fmt.Sprintf("the stage %s takes %d cores, and the batch may use %d. Start it with "+
+				"-jobs=%d, or with fewer cores for the stage.", s.Name, s.Cores, b.jobs(), s.Cores))
+		}
+	}
 	return b.confirm(ctx)
 }
 
-// limited is how many of n further molecules may be taken up beside those that are scheduled.
-func (b *Batch) limited(n, scheduled int) int {
-	if b.Limit > 0 {
-		return min(n, max(b.Limit-scheduled, 0))
-	}
-	return n
+// sweep removes what a batch left that was killed or stopped.
+func (b *Batch) sweep() error {
+	return cmp.Or(b.Store.Sweep(), durable.Remove(b.Store.Path(store.StopName)),
+		csvmerge.Sweep(b.Pipeline.Table))
 }
 
-// batchStart is the batch's first line in the journal.
-func (b *Batch) batchStart() journal.Event {
+// begin opens the journal's account of this batch. A batch with nothing to do has none.
+func (b *Batch) begin() error {
+	for _, l := range b.Claims {
+		if err := l.Announce(); err != nil {
+			return err
+		}
+	}
+	b.sum.Batch = b.id
+	err := cmp.Or(b.Store.AddTable(b.Pipeline.Table), b.journal.Write(b.start()))
+	if err == nil && b.Begin != nil {
+		b.Begin(b.journal.Path)
+	}
+	return err
+}
+
+// start is the batch's first line in the journal.
+func (b *Batch) start() journal.Event {
 	e := journal.Event{Event: journal.BatchStart, PID: os.Getpid(), Table: b.Pipeline.Table,
-		Total: b.sum.Scheduled, Work: b.plan.work(b.plan.now[:b.sum.Scheduled]), Jobs: b.jobs(),
-		Settings: b.settings()}
+		Total: b.sum.Scheduled, Jobs: b.jobs(), Settings: b.settings()}
+	for _, id := range b.plan.now[:b.sum.Scheduled] {
+		e.Work += journal.Weight(b.plan.sizes[id])
+	}
 	titled := slices.ContainsFunc(b.Pipeline.Stages, func(s *pipeline.Stage) bool { return s.Titled })
 	for _, s := range b.Pipeline.Stages {
 		if !s.Off() && (s.Titled || !titled) { // small steps have neither a title nor a part of the bar
@@ -261,35 +270,6 @@ func (b *Batch) batchStart() journal.Event {
 	return e
 }
 
-func (b *Batch) clearStop() error {
-	if _, err := os.Lstat(b.Store.Path(store.StopName)); err != nil {
-		return nil
-	}
-	return durable.Remove(b.Store.Path(store.StopName))
-}
-
-// begin opens the journal's account of this batch, with the first thing that happens in it.
-func (b *Batch) begin() error {
-	b.sum.Batch = b.id
-	if err := b.Claims.each((*store.Lock).Announce); err != nil {
-		return err
-	}
-	if err := b.Store.Make(); err != nil {
-		return err
-	}
-	if err := b.Store.AddTable(b.Pipeline.Table); err != nil {
-		return err
-	}
-	if err := b.journal.Write(b.first); err != nil {
-		return err
-	}
-	b.open.Store(true)
-	if b.Begin != nil {
-		b.Begin(b.journal.Path)
-	}
-	return nil
-}
-
 // settings are the values of the pipeline's variables.
 func (b *Batch) settings() map[string]string {
 	out := map[string]string{}
@@ -297,26 +277,6 @@ func (b *Batch) settings() map[string]string {
 		out[v.Name] = v.Text()
 	}
 	return out
-}
-
-func (b *Batch) log(events ...journal.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	if err := b.begun(); err != nil {
-		return err
-	}
-	return b.journal.Write(events...)
-}
-
-// warnCores tells of programs with more threads than the batch may use cores.
-func (b *Batch) warnCores() {
-	for _, s := range b.Pipeline.Stages {
-		if s.Cores > b.jobs() && !s.Off() {
-			b.warn(fmt.Sprintf("the stage %s takes %d cores, and the batch may use %d. Start it with "+
-				"-jobs=%d, or with fewer cores for the stage.", s.Name, s.Cores, b.jobs(), s.Cores))
-		}
-	}
 }
 
 const diedMessage = "the batch itself died while this ran (out of memory, or a power cut?)"
@@ -335,11 +295,7 @@ func (b *Batch) countDeaths() error {
 	var changes []csvmerge.Change
 	for id, target := range b.died {
 		i, ok := b.Table.Lookup(id)
-		if !ok {
-			continue
-		}
-		wrote := b.Table.Cell(i, "batch_id").Text
-		if wrote == last.ID || b.Table.Status(i) == csvmerge.OK && second(wrote) > second(last.ID) {
+		if !ok || b.Table.Cell(i, "batch_id").Text >= last.ID { // ids are in the order of time
 			continue // counted or finished, by a batch that died before the journal said so
 		}
 		row := store.Row{Status: csvmerge.Rerun.String(), Reruns: b.reruns(i) + 1, Batch: last.ID,
@@ -347,29 +303,19 @@ func (b *Batch) countDeaths() error {
 		if row.Reruns >= b.Pipeline.MaxReruns {
 			row.Status = csvmerge.Skip.String()
 		}
-		row.Cells = map[string]string{"status": row.Status, "reruns": strconv.Itoa(row.Reruns),
+		row.Cells = map[string]string{"status": row.Status, "reruns": fmt.Sprint(row.Reruns),
 			"error_message": row.Error, "batch_id": row.Batch}
-		if err := b.logDeath(id, row); err != nil {
-			return err
+		if m, err := b.Store.Molecule(id); err == nil { // else the visit says what is wrong
+			if err := cmp.Or(m.PutRow(row), m.Flush()); err != nil {
+				return err
+			}
 		}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: row.Cells})
 	}
-	if _, err := b.merge(changes); err != nil {
+	if _, err := b.merge(changes, busyLimit); err != nil {
 		return err
 	}
 	// This closes the account of the batch that died: its deaths are not counted again.
 	return b.journal.Write(journal.Event{Event: journal.BatchEnd, Batch: last.ID,
 		Outcome: journal.Failed, Error: diedMessage})
 }
-
-// logDeath notes in a molecule's log what its row is about to say.
-func (b *Batch) logDeath(id string, row store.Row) error {
-	m, err := b.Store.Molecule(id)
-	if err != nil || m.Row() != nil && m.Row().Batch == row.Batch {
-		return nil // the visit says what is wrong with the folder
-	}
-	return cmp.Or(m.PutRow(row), m.Flush())
-}
-
-// second is the second in which a batch began, by its id.
-func second(batch string) string { return batch[:min(len(batch), len("20060102-150405"))] }

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -18,9 +19,9 @@ import (
 //
 // Timeouts, titles, limits, the names of stages and this program's own version are not in it.
 func (v *Visitor) describe(s *pipeline.Stage, t *pipeline.Task, last *store.Record) []string {
-	lines := []string{"target = 2"}
+	lines := []string{"target = 3"}
 	add := func(label, value string) { lines = append(lines, fmt.Sprintf("%s = %q", label, value)) }
-	for i, w := range t.HashedWords {
+	for i, w := range t.HashedArgv {
 		if i == 0 {
 			add("program", path.Base(w))
 		} else {
@@ -34,16 +35,16 @@ func (v *Visitor) describe(s *pipeline.Stage, t *pipeline.Task, last *store.Reco
 		name, value, _ := strings.Cut(kv, "=")
 		add("environment "+name, value)
 	}
-	for n, in := range t.Inputs {
-		add(fmt.Sprintf("input %d", n+1), in.SHA256)
+	for _, in := range slices.Concat(t.Inputs, t.Watched) {
+		add("input "+cmp.Or(in.Local, in.Name), in.SHA256)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Outputs)) {
 		add("output "+name, s.Outputs[name])
 	}
 	if s.Builtin {
-		add("version of "+s.Program, v.Builtins[s.Program].Version)
+		add("version of "+s.Program, v.Programs.identity[s.Program])
 	}
-	for _, name := range t.Programs {
+	for _, name := range s.Programs {
 		version := v.Programs.identity[name]
 		if last != nil && v.Programs.missing[name] != nil {
 			version = last.Programs[name]
@@ -61,26 +62,26 @@ func fingerprint(lines []string) string {
 // description's. A word of a command is shown with the option before it.
 func difference(old, new []string, inputs []pipeline.Input) (out []string) {
 	was, is := labelled(old), labelled(new)
-	for _, l := range new {
-		label, v, _ := strings.Cut(l, " = ")
-		o, ok := was[label]
+	for _, line := range slices.Concat(new, old) {
+		label, _, _ := strings.Cut(line, " = ")
+		o, before := was[label]
+		v, now := is[label]
 		name := labelName(label, was, is, inputs)
+		text := fmt.Sprintf("%s: %s → %s", name, o, v)
 		switch {
-		case !ok:
-			out = append(out, fmt.Sprintf("%s is new: %s", name, v))
 		case o == v:
+			continue
+		case !before:
+			text = fmt.Sprintf("%s is new: %s", name, v)
+		case !now:
+			text = fmt.Sprintf("%s is gone: %s", name, o)
 		case strings.HasPrefix(label, "file ") || strings.HasPrefix(label, "input "):
-			out = append(out, name+" changed")
+			text = name + " changed"
 		case strings.HasPrefix(name, "-"):
-			out = append(out, fmt.Sprintf("%s %s → %s", name, bare(o), bare(v)))
-		default:
-			out = append(out, fmt.Sprintf("%s: %s → %s", name, o, v))
+			text = fmt.Sprintf("%s %s → %s", name, bare(o), bare(v))
 		}
-	}
-	for _, l := range old {
-		label, v, _ := strings.Cut(l, " = ")
-		if _, ok := is[label]; !ok {
-			out = append(out, fmt.Sprintf("%s is gone: %s", labelName(label, was, is, nil), v))
+		if !slices.Contains(out, text) {
+			out = append(out, text)
 		}
 	}
 	return out
@@ -99,8 +100,10 @@ func labelled(lines []string) map[string]string {
 // that stands before it in both commands.
 func labelName(label string, was, is map[string]string, inputs []pipeline.Input) string {
 	var n int
-	if _, err := fmt.Sscanf(label, "input %d", &n); err == nil && n <= len(inputs) {
-		return "input " + inputs[n-1].Name
+	for _, in := range inputs {
+		if label == "input "+in.Local {
+			return "input " + in.Name
+		}
 	}
 	if _, err := fmt.Sscanf(label, "word %d", &n); err == nil {
 		before := fmt.Sprintf("word %d", n-1)

@@ -11,11 +11,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
@@ -43,10 +42,12 @@ type Work struct {
 
 // execution is a target's command in its scratch folder.
 type execution struct {
-	stage *pipeline.Stage
-	task  *pipeline.Task
-	dir   string
-	env   []string // whole, "NAME=value"
+	stage   *pipeline.Stage
+	task    *pipeline.Task
+	dir     string
+	env     []string // "NAME=value", of the pipeline
+	timeout time.Duration
+	reply   reply // of a worker
 }
 
 // writeFile writes a file of a scratch folder.
@@ -62,39 +63,33 @@ func writeFile(dir, name string, content []byte) error {
 // failed; any other error is the machine's. Of the result, exit code, times and memory count.
 func (v *Visitor) execute(ctx context.Context, x *execution) (runner.Result, error) {
 	switch {
-	case len(x.task.Argv) == 0:
-		return runner.Result{}, nil
 	case x.stage.Builtin:
 		return v.builtin(ctx, x)
 	case x.stage.Worker != nil:
 		return v.serve(ctx, x)
 	}
-	return v.program(ctx, x)
-}
-
-// command is how a program runs in the target's folder.
-func (v *Visitor) command(x *execution, path string, args []string) runner.Command {
-	return runner.Command{Path: path, Args: args, Dir: x.dir, Env: x.env, Timeout: x.task.Timeout,
-		MaxBytes: x.stage.Limits.Bytes, MaxFiles: x.stage.Limits.Files,
-		Stdout: filepath.Join(x.dir, stdoutName), Stderr: filepath.Join(x.dir, stderrName)}
-}
-
-func (v *Visitor) program(ctx context.Context, x *execution) (runner.Result, error) {
-	c := v.command(x, v.Programs.path[x.stage.Program], x.task.Argv[1:])
-	res, err := runner.Run(ctx, c)
+	name := x.stage.Program
+	res, err := runner.Run(ctx, x.command(v.Programs.path[name], x.task.Argv[1:]...))
 	if err != nil {
-		return runner.Result{}, startFailure(x.stage.Program, err)
+		return runner.Result{}, startFailure(name, err)
 	}
 	if res.OK() || res.Interrupted {
 		return res, nil
 	}
 	f := inWords(x.stage, res, x.dir)
 	noProgram := res.ExitCode == 126 || res.ExitCode == 127 // a shell could not start one
-	if noProgram && x.stage.ExitCodes[res.ExitCode] == "" && script(c.Path) {
+	if noProgram && x.stage.ExitCodes[res.ExitCode] == "" && v.Programs.script[name] {
 		return res, fmt.Errorf("%s could not start the program behind it: %s (%s); install that again",
-			x.stage.Program, f.Message, res)
+			name, f.Message, res)
 	}
 	return res, f
+}
+
+// command is how a program runs in the target's folder.
+func (x *execution) command(path string, args ...string) runner.Command {
+	return runner.Command{Path: path, Args: args, Dir: x.dir, Env: environment(x.env, x.stage.Cores),
+		Timeout: x.timeout, MaxBytes: x.stage.Limits.Bytes, MaxFiles: x.stage.Limits.Files,
+		Stdout: filepath.Join(x.dir, stdoutName), Stderr: filepath.Join(x.dir, stderrName)}
 }
 
 // startFailure is the target's if another command could be started, else the machine's: it would be
@@ -109,23 +104,21 @@ func startFailure(program string, err error) error {
 // inWords says why a program failed: what the pipeline says of its exit code, its own words, or how
 // it ended. A signal stands first.
 func inWords(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
-	ended := fmt.Sprintf("%s %s", s.Program, res)
+	ended := s.Program + " " + res.String()
+	f := &TargetError{timedOut: res.TimedOut, Message: ended}
 	if res.TimedOut || res.TooLarge || res.Signal == "KILL" { // by another's hand: it gives no reason
-		return &TargetError{timedOut: res.TimedOut, Message: ended}
+		return f
 	}
-	words, crashed := ownWords(dir, true)
-	parts := []string{s.ExitCodes[res.ExitCode], words}
+	parts := []string{s.ExitCodes[res.ExitCode], ""}
 	if res.Signal != "" {
 		parts[0] = ended
 	}
-	parts = slices.DeleteFunc(parts, func(text string) bool { return text == "" })
-	f := &TargetError{Message: strings.Join(parts, ": "), crashed: crashed}
-	switch hint := s.Signals[res.Signal]; {
-	case hint != "":
-		f.Message = strings.TrimSuffix(f.Message, ".") + "; " + hint
-	case f.Message == "":
-		f.Message = ended
-	case res.Signal == "":
+	parts[1], f.crashed = ownWords(dir, true)
+	text := strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ": ")
+	if hint := s.Signals[res.Signal]; hint != "" {
+		text = strings.TrimSuffix(text, ".") + "; " + hint
+	}
+	if f.Message = cmp.Or(text, ended); text != "" && res.Signal == "" {
 		f.how = ended + "; "
 	}
 	return f
@@ -138,7 +131,7 @@ func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result
 		return used, err
 	}
 	defer log.Close()
-	ctx, stop := v.command(x, "", nil).Watch(ctx)
+	ctx, stop := x.command("").Watch(ctx)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	began := runner.ThreadCPU()
@@ -150,7 +143,7 @@ func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result
 			return fmt.Errorf("the stage %s must name %q in programs = [...], because its command starts it",
 				x.stage.Name, argv[0])
 		}
-		c := v.command(x, path, argv[1:])
+		c := x.command(path, argv[1:]...)
 		c.Dir, c.Stdout, c.Timeout = sub, filepath.Join(sub, logName), 0 // ctx has the target's
 		c.Stderr = c.Stdout
 		res, err := runner.Run(ctx, c)
@@ -179,17 +172,16 @@ func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result
 	case notStarted != nil && !ended.Interrupted:
 		return used, notStarted
 	case ended.TooLarge || ended.TimedOut:
-		text := x.stage.Program + " " + ended.String()
-		return used, &TargetError{timedOut: ended.TimedOut, Message: text}
+		err = fmt.Errorf("%s %s", x.stage.Program, ended)
 	}
-	return used, &TargetError{Message: err.Error()}
+	return used, &TargetError{timedOut: ended.TimedOut, Message: err.Error()}
 }
 
 // workers are the programs of stages with a worker attribute. One is started with the first target
 // that wants it, and used again by the next; there is one for each job at most.
 type workers struct {
 	mu      sync.Mutex
-	idle    map[string][]*runner.Worker // by stage and environment
+	idle    map[*runner.Worker]string // the stage and environment that it is for
 	started int
 }
 
@@ -197,10 +189,11 @@ type workers struct {
 func (w *workers) take(key string) (*runner.Worker, int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if list := w.idle[key]; len(list) > 0 {
-		last := list[len(list)-1]
-		w.idle[key] = list[:len(list)-1]
-		return last, 0
+	for worker, k := range w.idle {
+		if k == key {
+			delete(w.idle, worker)
+			return worker, 0
+		}
 	}
 	w.started++
 	return nil, w.started
@@ -210,17 +203,15 @@ func (w *workers) put(key string, worker *runner.Worker) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.idle == nil {
-		w.idle = map[string][]*runner.Worker{}
+		w.idle = map[*runner.Worker]string{}
 	}
-	w.idle[key] = append(w.idle[key], worker)
+	w.idle[worker] = key
 }
 
 // close ends all workers.
 func (w *workers) close() {
-	for _, list := range w.idle {
-		for _, worker := range list {
-			worker.Close()
-		}
+	for worker := range w.idle {
+		worker.Close()
 	}
 }
 
@@ -240,29 +231,16 @@ type reply struct {
 	Molecule string   `json:"molecule"`
 }
 
-// failure is a *TargetError if the command would have failed.
-func (r reply) failure(program string) error {
-	ended := fmt.Sprintf("%s ended with exit code %d", program, r.Exit)
-	switch {
-	case r.Exit == 0:
-		return nil
-	case r.Error == "":
-		return &TargetError{Message: ended}
-	}
-	return &TargetError{Message: r.Error, how: ended + "; "}
-}
-
 // serve has a target done by a worker. One that dies, hangs or talks nonsense fails this target and
 // is replaced for the next.
 func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error) {
-	key := x.stage.Name + "\x00" + strings.Join(x.task.Env, "\x00")
+	key := x.stage.Name + "\x00" + strings.Join(x.env, "\x00")
 	w, n := v.workers.take(key)
 	if w == nil {
 		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", x.stage.Name, n))
-		if err != nil {
-			return runner.Result{}, err
+		if err == nil {
+			w, err = startWorker(ctx, v.Programs.path[x.stage.Program], dir, x)
 		}
-		w, err = startWorker(ctx, v.Programs.path[x.stage.Program], dir, x)
 		if ctx.Err() != nil {
 			return runner.Result{}, nil
 		}
@@ -270,8 +248,8 @@ func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error
 			return runner.Result{}, startFailure(x.stage.Program, err)
 		}
 	}
-	var r reply
-	res, err := w.Call(ctx, v.command(x, "", nil), request{x.dir, x.task.Argv[1:]}, &r)
+	r := &x.reply
+	res, err := w.Call(ctx, x.command(""), request{x.dir, x.task.Argv[1:]}, r)
 	switch {
 	case res.Interrupted:
 		return runner.Result{}, nil
@@ -280,10 +258,15 @@ func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error
 	}
 	v.workers.put(key, w)
 	used := runner.Result{ExitCode: r.Exit, User: time.Duration(r.CPU * float64(time.Second))}
-	if err = r.failure(x.stage.Program); err != nil && r.Error != "" {
-		err = cmp.Or(writeFile(x.dir, stderrName, []byte(r.Error+"\n")), err)
+	if used.OK() {
+		return used, nil
 	}
-	return used, err
+	f := &TargetError{Message: x.stage.Program + " " + used.String()}
+	if r.Error != "" {
+		f.Message, f.how = r.Error, f.Message+"; "
+		err = writeFile(x.dir, stderrName, []byte(r.Error+"\n"))
+	}
+	return used, cmp.Or(err, error(f))
 }
 
 // startWorker starts a worker in a folder of its own that has the stage's source files.
@@ -295,37 +278,33 @@ func startWorker(ctx context.Context, path, dir string, x *execution) (*runner.W
 			}
 		}
 	}
-	env := append(slices.Clone(x.env), "TMPDIR="+dir)
 	return runner.StartWorker(ctx, runner.Command{Path: path, Args: x.stage.Worker[1:], Dir: dir,
-		Env: environment(env), Stderr: filepath.Join(dir, stderrName)})
+		Env: environment(x.env, x.stage.Cores), Stderr: filepath.Join(dir, stderrName)})
 }
 
-// cores makes a target wait until as many cores as its stage takes are free. A stage that takes
-// more than there are has them all.
-type cores struct {
-	free *semaphore.Weighted
-	all  int64
-}
-
-func newCores(jobs int) cores { return cores{semaphore.NewWeighted(int64(jobs)), int64(jobs)} }
-
-func (c cores) take(ctx context.Context, n int) (release func(), err error) {
-	want := min(int64(max(n, 1)), c.all)
-	if err := c.free.Acquire(ctx, want); err != nil {
-		return nil, err
-	}
-	return func() { c.free.Release(want) }, nil
-}
-
-// environment is the batch's own with one thread for every library that starts threads, unless set
-// says otherwise: what the user's shell happens to hold must not change a result.
-func environment(set []string) (out []string) {
+// environment is the batch's own, changed so that what the user's shell happens to hold changes no
+// result: libraries start as many threads as the stage has cores, TMPDIR is left to the runner, and
+// LC_ALL does not overrule what the pipeline says of the locale. What is set here, by the pipeline,
+// comes before all that.
+func environment(set []string, cores int) (out []string) {
 	own := map[string]string{}
-	oneThread := []string{"OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"}
-	for _, kv := range slices.Concat(os.Environ(), oneThread, set) {
-		name, value, _ := strings.Cut(kv, "=")
-		own[name] = value
+	add := func(pairs []string) {
+		for _, kv := range pairs {
+			name, value, _ := strings.Cut(kv, "=")
+			own[name] = value
+		}
 	}
+	add(os.Environ())
+	delete(own, "TMPDIR")
+	if slices.ContainsFunc(set, func(kv string) bool {
+		return strings.HasPrefix(kv, "LC_") || strings.HasPrefix(kv, "LANG=")
+	}) {
+		delete(own, "LC_ALL")
+	}
+	for _, library := range []string{"OMP", "MKL", "OPENBLAS"} {
+		own[library+"_NUM_THREADS"] = strconv.Itoa(max(cores, 1))
+	}
+	add(set)
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		out = append(out, name+"="+own[name])
 	}

@@ -20,123 +20,271 @@ const (
 	restore        // an earlier result, or that of a stage with another name, is brought back
 	run            // it is computed
 	skip           // it failed before, would do the same again, and its reruns are used up
-	leave          // it failed before, and the stage may go on without it
-	broken         // what it does can't be evaluated
+	leave          // it failed, and the stage goes on without it
+	broken         // it fails before it runs: what it does can't be evaluated
 	none           // what it would be made from was left out
-	off            // its stage is turned off for this molecule
+	off            // its stage is turned off for this molecule, or an earlier one failed
 	wait           // it can't be judged before an earlier stage has run
 )
 
-// verdict says what is to be done about a target, and why.
-type verdict struct {
+// target is one stage for one molecule, or for one element of its for_each, and the judgement on it.
+type target struct {
+	stage       *pipeline.Stage
+	i, n        int    // the i-th of n
+	name        string // "pm7/2"
 	action      action
-	reason      string
+	reason      string         // for the action
+	last        *store.Record  // before this visit, nil: none
 	task        *pipeline.Task // at attempt 0
-	description []string
+	description []string       // of the task
 	fingerprint string
 	reading     string
 	attempt     int           // how often the target, as it is now, failed before
 	earlier     *store.Record // to be restored
+	rec         *store.Record // its result, or failure, by now
+	failure     *TargetError
 }
 
-// target is one stage for one molecule, or for one element of its for_each.
-type target struct {
-	verdict
-	stage   *pipeline.Stage
-	i, n    int    // the i-th of n
-	name    string // "pm7/2"
-	rec     *store.Record
-	failure *TargetError
+// undecided reports whether nothing is known yet of what the target gives.
+func (g *target) undecided() bool {
+	return g.rec == nil && g.failure == nil && !slices.Contains([]action{none, leave, off}, g.action)
 }
 
-// judge compares a target with its record. It changes nothing.
-func (t *visit) judge(g *target) (d verdict) {
-	last := t.log.Record(g.name)
-	task, err := t.task(g.stage, g.i, 0)
-	if err != nil {
-		return t.cannotEvaluate(g, err)
+// walk judges the targets of a molecule in the order in which they run, and has act deal with each,
+// which says by rec and failure what became of the target. No target after a failure is reached.
+func (t *visit) walk(act func(*target) error) error {
+	waits := map[string]bool{} // by stage: its results are not known
+	for _, s := range t.Pipeline.Stages {
+		all := []*target{{stage: s, n: 1, name: s.Name, action: off, reason: "turned off"}}
+		if t.Failure != nil {
+			all[0].reason = "not reached, because an earlier stage failed"
+		} else if on, err := t.m.Enabled(s); err != nil || on {
+			if all, err = t.targetsOf(s, err, waits, act); err != nil {
+				return err
+			}
+		}
+		t.targets = append(t.targets, all...)
+		waits[s.Name] = slices.ContainsFunc(all, (*target).undecided)
 	}
-	d = verdict{task: task, description: t.describe(g.stage, task, last)}
-	d.fingerprint, d.reading = fingerprint(d.description), t.m.Reading(g.stage, g.i)
+	return nil
+}
+
+// targetsOf deals with the targets of a stage: up to the first failure, or, where the stage has
+// at_least or is optional, with all of them. If too few succeed then, those that failed before are tried again. A
+// stage of which the targets are not known (broke, or an error of for_each) counts as one target.
+func (t *visit) targetsOf(s *pipeline.Stage, broke error, waits map[string]bool,
+	act func(*target) error) ([]*target, error) {
+	if up := slices.IndexFunc(s.DependsOn, func(d string) bool { return waits[d] }); up >= 0 {
+		return t.waiting(s, s.DependsOn[up]), nil
+	}
+	n := 1
+	if broke == nil {
+		n, broke = t.m.Instances(s)
+	}
+	if broke != nil {
+		n = 1
+	}
+	all := make([]*target, n)
+	take := func(i int) error {
+		all[i] = &target{stage: s, i: i, n: n, name: s.Instance(i)}
+		if broke != nil {
+			all[i].name = s.Name
+		}
+		t.judge(all[i], broke)
+		return act(all[i])
+	}
+	t.insist = false
+	for i := range all {
+		if err := take(i); err != nil {
+			return nil, err
+		}
+		if all[i].failure != nil && !s.Spares() {
+			all = all[:i+1]
+			break
+		}
+	}
+	t.insist = good(all) < s.AtLeast
+	for i := range all {
+		if t.insist && all[i].action == leave {
+			if err := take(i); err != nil {
+				return nil, err
+			}
+		}
+	}
+	t.settle(s, all)
+	if slices.ContainsFunc(all, (*target).undecided) {
+		return all, nil
+	}
+	t.m.Set(s, t.results(all))
+	if !t.writes || t.Failure != nil {
+		return all, nil
+	}
+	return all, t.dropOthers(s, all)
+}
+
+// waiting are the targets of a stage that comes after another that has to run.
+func (t *visit) waiting(s *pipeline.Stage, after string) (all []*target) {
+	for _, name := range append(t.log.Instances(s.Name), s.Name) {
+		if last := t.log.Record(name); last != nil {
+			all = append(all, &target{stage: s, name: name, action: wait, last: last,
+				reason: "not decided yet: runs only if the result of " + after + " changes"})
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, &target{stage: s, name: s.Name, action: wait,
+			reason: "never computed; runs after " + after})
+	}
+	return all
+}
+
+// good counts the targets that have a result, or will have one.
+func good(all []*target) (n int) {
+	for _, g := range all {
+		if g.failure == nil && g.action != none && g.action != leave {
+			n++
+		}
+	}
+	return n
+}
+
+// settle decides on the failures of a stage. They end the visit, except in a stage that is optional,
+// or of whose targets enough succeeded for at_least, and of which no target has an attempt left: those
+// are left out.
+func (t *visit) settle(s *pipeline.Stage, all []*target) {
+	failed := slices.DeleteFunc(slices.Clone(all), func(g *target) bool { return g.failure == nil })
+	if len(failed) == 0 {
+		return
+	}
+	first, reruns := failed[0].failure, 0 // the one to be told of: with another attempt, or tried
+	for _, g := range failed {
+		reruns = max(reruns, g.failure.Reruns)
+		if g.failure.Again && !first.Again || first.Skipped && !g.failure.Skipped {
+			first = g.failure
+		}
+	}
+	if !s.Spares() || good(all) < s.AtLeast || first.Again {
+		t.Failure, first.Reruns = first, reruns
+		return
+	}
+	var messages []string
+	for _, g := range failed {
+		g.action = leave
+		_, reason := Reason(g.failure.Message)
+		messages = append(messages, g.failure.Message)
+		t.Warnings = append(t.Warnings,
+			fmt.Sprintf("a target of %s failed and was left out: %s", s.Name, reason))
+	}
+	rest := fmt.Sprintf("of the other %d of %s", good(all), s.Name)
+	if s.Optional {
+		rest = "without it"
+	}
+	t.leftOut = append(t.leftOut, strings.Join(messages, "; ")+"; the result is "+rest)
+}
+
+// results are the targets of a stage as expressions see them.
+func (t *visit) results(all []*target) []pipeline.Result {
+	out := make([]pipeline.Result, len(all))
+	for i, g := range all {
+		r := &out[i]
+		*r = pipeline.Result{Status: pipeline.StatusFailed, Outputs: map[string]pipeline.Input{}}
+		if g.rec != nil {
+			r.Seconds = g.rec.Seconds
+		}
+		switch {
+		case g.action == none || g.action == leave:
+			r.Status = pipeline.StatusLeftOut
+		case g.rec != nil && g.rec.Outcome == store.OK:
+			r.Status, r.Values = pipeline.StatusOK, g.rec.Values
+			for name, o := range g.rec.Outputs {
+				path := t.Store.TargetDir(t.Row.ID, g.name) + "/" + o.File
+				r.Outputs[name] = pipeline.Input{Path: path, SHA256: o.SHA256, Size: o.Size}
+			}
+			t.Warnings = append(t.Warnings, g.rec.Warnings...)
+		}
+	}
+	return out
+}
+
+// judge compares a target with its record. It changes nothing. broke says that the stage can't be
+// evaluated.
+func (t *visit) judge(g *target, broke error) {
+	g.last, g.action = t.log.Record(g.name), run
+	if broke == nil && t.m.LeftOut(g.stage, g.i) {
+		g.action, g.reason = none, "what it would be made from was left out"
+		return
+	}
+	if broke == nil {
+		g.task, broke = t.m.Task(g.stage, g.i, 0)
+	}
+	if broke == nil {
+		g.description, g.reading = t.describe(g.stage, g.task, g.last), t.m.Reading(g.stage, g.i)
+	} else {
+		g.action, g.reason, g.task = broken, broke.Error(), &pipeline.Task{}
+		g.description = []string{"error = " + g.reason}
+	}
+	g.fingerprint = fingerprint(g.description)
+	last, failed := g.last, false
 	switch {
+	case last != nil && last.Fingerprint == g.fingerprint && last.Outcome != store.OK:
+		failed = true
+		t.judgeFailed(g)
+	case g.action == broken:
 	case last == nil:
-		d.action, d.reason = run, "never computed"
-	case last.Fingerprint != d.fingerprint:
-		d.action = run
-		d.reason = strings.Join(difference(last.Description, d.description, task.Inputs), "; ")
-	case last.Outcome != store.OK:
-		t.judgeFailed(g, &d, last)
-		return d
+		g.reason = "never computed"
+	case last.Fingerprint != g.fingerprint:
+		g.reason = strings.Join(difference(last.Description, g.description, g.task.Inputs), "; ")
 	default:
-		if d.reason = t.log.Verify(g.name, last); d.reason != "" {
-			d.action = run
-		} else if last.Reading != d.reading {
-			d.action, d.reason = read, "its values are read in another way, or compared with others"
+		if g.reason = t.log.Verify(g.name, last); g.reason == "" && last.Reading == g.reading {
+			g.action, g.rec = fresh, last
+		} else if g.reason == "" {
+			g.action, g.reason = read, "its values are read in another way, or compared with others"
 		}
 	}
-	if d.action == run {
-		if d.earlier = t.earlier(g, d.fingerprint); d.earlier != nil {
-			d.action = restore
+	switch gone := func(stage string) bool { return t.Pipeline.Stage(stage) == nil }; {
+	case g.action != run:
+	case t.Row.Died == g.name && t.Row.Status == csvmerge.Skip: // counted when this batch began
+		g.action, g.reason, g.attempt = broken, diedMessage, t.Row.Reruns-1
+	case !failed && g.stage.Program != "":
+		if g.earlier = t.log.Find(g.name, g.fingerprint, t.Began, gone); g.earlier != nil {
+			g.action = restore
 		}
 	}
-	return d
-}
-
-// cannotEvaluate is the verdict on a target of which an expression has an error.
-func (t *visit) cannotEvaluate(g *target, err error) verdict {
-	d := verdict{action: broken, reason: err.Error(), description: []string{"error = " + err.Error()}}
-	d.fingerprint = fingerprint(d.description)
-	if last := t.log.Record(g.name); last != nil && last.Fingerprint == d.fingerprint {
-		if d.attempt = t.attempt(last); t.leaves(g, last) {
-			d.action, d.reason = leave, last.Error
-		}
-	}
-	return d
-}
-
-// earlier finds a finished result with this fingerprint: one of the target's own, or of another, as
-// after a stage got another name or two changed their names.
-func (t *visit) earlier(g *target, fingerprint string) *store.Record {
-	if g.stage.Program == "" {
-		return nil
-	}
-	gone := func(stage string) bool { return t.Pipeline.Stage(stage) == nil }
-	return t.log.Find(g.name, fingerprint, t.Began, gone)
 }
 
 // judgeFailed decides on a target that failed and would do the same again.
-func (t *visit) judgeFailed(g *target, d *verdict, last *store.Record) {
-	if last.Reading != d.reading {
-		d.action, d.reason = run, "failed last time, and its values are read in another way now"
+func (t *visit) judgeFailed(g *target) {
+	last := g.last
+	if last.Reading != g.reading {
+		g.reason = "failed last time, and its values are read in another way now"
 		if last.Outputs != nil && t.log.Verify(g.name, last) == "" {
-			d.action = read // the program had succeeded
+			g.action = read // the program had succeeded
 		}
 		return
 	}
-	d.action, d.reason, d.attempt = run, "failed last time: "+last.Error, t.attempt(last)
-	skipped := t.Row.Status == csvmerge.Skip
+	if g.attempt = t.attempt(last); g.action == run {
+		g.reason = failedBefore + last.Error
+	}
+	limit, skipped := t.timeout(g.stage, g.task), t.Row.Status == csvmerge.Skip
 	switch {
-	case last.Outcome == store.TimedOut && moreTime(d.task, last):
-		limit := "no limit"
-		if d.task.Timeout > 0 {
-			limit = d.task.Timeout.String()
-		}
-		d.reason = fmt.Sprintf("ran out of time last time (%s), and has more now (%s)",
-			time.Duration(last.Timeout*float64(time.Second)), limit)
-	case t.leaves(g, last):
-		d.action, d.reason = leave, last.Error
+	case last.Outcome == store.TimedOut && (limit == 0 || limit.Seconds() > last.Timeout):
+		g.reason += "; it has more time now"
+	case t.leaves(g):
+		g.action, g.reason = leave, last.Error
 	case skipped && t.reruns() > 0 && final(g.stage, last): // with 0 the row was edited by hand
-		d.action, d.reason = skip, last.Error
+		g.action, g.reason = skip, last.Error
 	case skipped && t.reruns() >= t.Pipeline.MaxReruns:
-		d.action = skip
-		d.reason = fmt.Sprintf("failed %d times and would do the same again: %s",
+		g.action = skip
+		g.reason = fmt.Sprintf("failed %d times and would do the same again: %s",
 			t.reruns(), last.Error)
 	}
 }
 
-// moreTime reports whether a task may take longer than the recorded attempt.
-func moreTime(task *pipeline.Task, last *store.Record) bool {
-	return task.Timeout == 0 || task.Timeout.Seconds() > last.Timeout
+// timeout is the time of an attempt that does not follow a time-out; 0 is no limit.
+func (t *visit) timeout(s *pipeline.Stage, task *pipeline.Task) time.Duration {
+	if limit, ok := t.Timeouts[s.Name]; ok {
+		return limit
+	}
+	return task.Timeout
 }
 
 // reruns is how often the molecule failed. A row that was set back by hand is tried from the start.
@@ -158,38 +306,24 @@ func (t *visit) attempt(failed *store.Record) int {
 	return min(failed.Attempt+1, t.reruns())
 }
 
-// task is a target's task at an attempt, with the time that it has in this batch. After a time-out
-// the salvaged files of the last attempt are at hand.
-func (t *visit) task(s *pipeline.Stage, i, attempt int, salvaged ...string) (
-	*pipeline.Task, error) {
-	task, err := t.m.Task(s, i, attempt, salvaged...)
-	if limit, ok := t.Timeouts[s.Name]; ok && err == nil {
-		task.Timeout = limit
-	}
-	return task, err
-}
-
 // leaves reports whether a failed target is left out, if enough others of its stage succeed.
-func (t *visit) leaves(g *target, last *store.Record) bool {
-	return g.stage.AtLeast > 0 && !t.insist && !t.Row.Retry && !t.another(g, last)
+func (t *visit) leaves(g *target) bool {
+	return g.stage.Spares() && !t.insist && !t.Row.Retry && !t.another(g, g.last)
 }
 
-// another reports whether a failed target has an attempt left that does something else.
-func (t *visit) another(g *target, last *store.Record) bool {
+// another reports whether a failed target has an attempt left that does something else. After a
+// time-out it has more time.
+func (t *visit) another(g *target, failed *store.Record) bool {
 	s := g.stage
-	if last.Attempt+1 >= t.Pipeline.MaxReruns || s.Program == "" || final(s, last) {
+	if failed.Attempt+1 >= t.Pipeline.MaxReruns || s.Program == "" || final(s, failed) {
 		return false
 	}
-	if len(t.salvaged(g, last.Fingerprint, last.Attempt+1)) > 0 {
-		return true
-	}
-	before, err := t.task(s, g.i, last.Attempt)
-	next, nextErr := t.task(s, g.i, last.Attempt+1)
-	return err == nil && nextErr == nil &&
-		(last.Outcome == store.TimedOut && moreTime(next, last) || !next.Same(before))
+	before, err := t.m.Task(s, g.i, failed.Attempt)
+	next, nextErr := t.m.Task(s, g.i, failed.Attempt+1)
+	return failed.Outcome == store.TimedOut || err == nil && nextErr == nil && !next.Same(before)
 }
 
 // final reports whether a target failed with an exit code that no_retry has.
-func final(s *pipeline.Stage, last *store.Record) bool {
-	return last.Outcome == store.Failed && slices.Contains(s.NoRetry, last.ExitCode)
+func final(s *pipeline.Stage, failed *store.Record) bool {
+	return failed.Outcome == store.Failed && slices.Contains(s.NoRetry, failed.ExitCode)
 }

@@ -19,8 +19,8 @@ func TestOrder(t *testing.T) {
 		{nil, []string{"d", "a"}, false, 2, "[d a]"}, // all are under way at once
 		{nil, nil, false, 4, "[]"},
 	} {
-		p := &plan{sizes: sizes}
-		if p.order(test.failed, test.others, test.smallestFirst, test.jobs); fmt.Sprint(p.now) != test.want {
+		p := &plan{now: append(test.failed, test.others...), sizes: sizes}
+		if p.order(len(test.failed), test.smallestFirst, test.jobs); fmt.Sprint(p.now) != test.want {
 			t.Errorf("%+v: %v", test, p.now)
 		}
 	}

@@ -8,87 +8,50 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/durable"
 	"grimperium/internal/journal"
 	"grimperium/internal/store"
 )
 
 const (
-	maxGroup    = 5000                   // rows in one write
-	quick       = time.Second            // the row of a molecule that took longer is written at once
-	longestWait = 250 * time.Millisecond // for the row of a molecule that was quick
-	busyWait    = 200 * time.Millisecond // before a table that is being edited is tried again
-	busyLimit   = 10 * time.Second       // then the batch gives up, if nothing else is left to do
-	stopCheck   = 500 * time.Millisecond // between looks for mage stop
+	tick      = 250 * time.Millisecond // rows of finished molecules wait so long for each other
+	maxGroup  = 5000                   // rows that wait longer, because programs are scripts
+	busyLimit = 10 * time.Second       // for a table that somebody edits, at the end
 )
 
 // owner is the one goroutine that has the table, the index and the summary while a batch runs.
 type owner struct {
 	*Batch
-	cancel   context.CancelCauseFunc // of the visits
-	failed   error                   // of the batch as a whole
-	queue    []string                // molecules to be visited
-	later    []Outcome               // molecules to be tried again after all others
-	visiting int                     // molecules under way
-	found    chan []string           // molecules with touched files; nil: all files were looked at
-	enough   bool                    // no more molecules are started
-	waiting  []Outcome               // for the table
-	due      time.Time               // when it is to be written
-	busy     time.Time               // since when somebody edits the table; zero: nobody does
-	broken   bool                    // the table can't be written
-	rows     map[string]before       // of the molecules whose rows this batch wrote
+	cancel  context.CancelCauseFunc // of the visits
+	failed  error                   // of the batch as a whole
+	queue   []string                // molecules to be visited
+	again   map[string]Row          // those of them that failed, for their next attempt
+	waiting []Outcome               // for the table
+	written time.Time               // when the table was
 }
 
-// before is what a row said when its molecule was taken up.
-type before struct {
-	key    [16]byte
-	status csvmerge.Status
-}
-
-// all has visitors bring the molecules up to date, as many at once as there are jobs, and merges
-// their rows. The first error about the batch as a whole ends it.
+// all has the molecules brought up to date, as many at once as there are jobs, and merges their
+// rows. The first error about the batch as a whole ends it.
 func (b *Batch) all(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() {
-		if b.open.Load() { // at once: a person may kill the batch after the first signal
-			_ = b.journal.Write(journal.Event{Event: journal.Interrupted})
-		}
+	if err := b.begin(); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { // at once: a person may kill the batch after the signal
+		_ = b.journal.Write(journal.Event{Event: journal.Interrupted})
 	})()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	o := &owner{Batch: b, cancel: cancel, queue: b.plan.now, found: make(chan []string, 1),
-		rows: map[string]before{}}
-	rows, results := make(chan Row), make(chan func() error, b.jobs())
-	var visitors sync.WaitGroup
-	for range b.jobs() {
-		visitors.Go(func() {
-			for row := range rows {
-				out, err := b.visitor.Visit(ctx, row)
-				results <- func() error { // what the owner does with it
-					if err == nil {
-						err = o.take(out)
-					}
-					return err
-				}
-			}
-		})
+	o := &owner{Batch: b, cancel: cancel, queue: b.plan.now, again: map[string]Row{}}
+	o.loop(ctx)
+	o.fail(o.write(busyLimit))
+	o.fail(b.visitor.Programs.retract(ctx, b.Store))
+	if o.failed == nil {
+		o.fail(o.restoreRows())
 	}
-	found := o.found // the loop drops its own
-	go func() { found <- b.touched(ctx, b.plan.maybe) }()
-	o.loop(ctx, rows, results)
-	close(rows)
-	visitors.Wait()
-	err := cmp.Or(o.failed, b.visitor.Programs.retract(ctx, b.Store))
-	for _, out := range o.later { // not tried again after all
-		out.Failure.Again, out.Targets = false, nil
-		b.sum.add(out)
-	}
-	if err == nil && len(o.rows) > 0 {
-		err = o.restoreRows()
-	}
-	return err
+	return o.failed
 }
 
 // fail takes in an error about the batch as a whole: the first one ends it.
@@ -99,292 +62,206 @@ func (o *owner) fail(err error) {
 	}
 }
 
-// loop is the life of the owner.
-func (o *owner) loop(ctx context.Context, rows chan<- Row, results <-chan func() error) {
-	check := time.NewTicker(stopCheck)
-	defer check.Stop()
-	for {
-		next, ready := o.next(ctx)
-		if !ready && o.visiting == 0 && o.found == nil {
-			if o.broken || len(o.waiting) == 0 {
-				return
+// loop has the molecules visited, and takes in what becomes of them, until none is left.
+func (o *owner) loop(ctx context.Context) {
+	results := make(chan func() error, o.jobs())
+	clock := time.NewTicker(tick)
+	defer clock.Stop()
+	for visiting := 0; ; {
+		for visiting < o.jobs() {
+			row, ok := o.next(ctx)
+			if !ok {
+				break
 			}
-			if o.busy.IsZero() {
-				o.due = time.Now() // nothing else is left to do
-			}
+			visiting++
+			go func() {
+				out, err := o.visitor.Visit(ctx, row)
+				results <- func() error { return o.take(out, err) }
+			}()
 		}
-		var to chan<- Row
-		if ready {
-			to = rows
-		}
-		var due <-chan time.Time
-		if len(o.waiting) > 0 && !o.broken {
-			due = time.After(time.Until(o.due))
+		if visiting == 0 {
+			return
 		}
 		select {
-		case to <- next:
-			o.visiting++
-			if next.Again {
-				o.later = o.later[1:]
-			} else {
-				o.queue = o.queue[1:]
-			}
 		case take := <-results:
-			o.visiting--
+			visiting--
 			o.fail(take())
-		case ids := <-o.found:
-			o.found = nil
-			o.fail(o.add(ids))
-		case <-due:
-			o.fail(o.write())
-		case <-check.C:
-			o.checkStop()
+		case <-clock.C:
+			stop := o.Store.Path(store.StopName) // made by mage stop
+			if _, err := os.Lstat(stop); err == nil && !o.stop.Swap(true) {
+				o.queue, o.sum.Stopped = nil, "Stopped by mage stop"
+				_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
+			}
+			// A write flushes, which holds up the programs, and asks scripts for their versions.
+			pause := o.visitor.Programs.pause()
+			if time.Since(o.written) > pause || len(o.waiting) > maxGroup {
+				o.fail(o.write(0))
+			}
 		}
 	}
 }
 
-// next is the molecule that is to be visited next. Those that are tried again come after all
-// others, and after the row of their failed attempt: who watches is told of the two in this order.
+// next takes the next molecule from the queue, as its row is now.
 func (o *owner) next(ctx context.Context) (Row, bool) {
-	if ctx.Err() != nil || o.enough || o.stop.Load() {
-		return Row{}, false
-	}
-	for len(o.queue) > 0 {
+	for ctx.Err() == nil && len(o.queue) > 0 {
 		id := o.queue[0]
-		if i, ok := o.Table.Lookup(id); ok && !o.byHand(i) {
+		o.queue = o.queue[1:]
+		if row, ok := o.again[id]; ok {
+			// Who watches is told of the failure before the next attempt.
+			if slices.ContainsFunc(o.waiting, func(w Outcome) bool { return w.Row.ID == id }) {
+				o.fail(o.write(0))
+			}
+			return row, true
+		}
+		if i, ok := o.Table.Lookup(id); ok && !o.byHand(i) { // a person may have edited the row
 			return o.row(i, o.plan.sizes[id]), true
 		}
-		o.queue = o.queue[1:] // a person has deleted the row meanwhile, or written Skip into it
 	}
-	if len(o.later) == 0 || o.found != nil {
-		return Row{}, false
-	}
-	row := o.later[0].Row
-	row.Status, row.Reruns, row.Again = csvmerge.Rerun, o.later[0].Failure.Reruns, true
-	row.Known, row.Retry = store.Entry{}, false
-	failed := func(out Outcome) bool { return out.Row.ID == row.ID }
-	if o.busy.IsZero() && slices.ContainsFunc(o.waiting, failed) {
-		o.fail(o.write())
-	}
-	return row, true
-}
-
-// add takes in molecules whose files turned out to be touched.
-func (o *owner) add(ids []string) error {
-	for _, id := range ids {
-		i, _ := o.Table.Lookup(id)
-		_, m := Precheck(o.Pipeline, o.Table, i)
-		o.plan.sizes[id] = m.Size()
-	}
-	o.queue = append(o.queue, ids...)
-	o.countUpToDate(o.plan.maybe, ids)
-	n := o.limited(len(ids), o.sum.Scheduled)
-	if o.sum.Scheduled += n; n == 0 {
-		return nil
-	}
-	return o.log(journal.Event{Event: journal.Scheduled, Total: o.sum.Scheduled,
-		Work: o.plan.work(ids[:n])})
+	return Row{}, false
 }
 
 // take takes in what became of a molecule.
-func (o *owner) take(out Outcome) error {
+func (o *owner) take(out Outcome, err error) error {
+	if err != nil {
+		return err
+	}
 	o.sum.add(out)
-	failure := out.Failure
-	switch {
-	case out.Ended == Interrupted:
+	switch f := out.Failure; {
+	case out.Ended != "":
+		o.queue = slices.DeleteFunc(o.queue, func(id string) bool {
+			_, again := o.again[id]
+			return !again
+		})
 		return nil
-	case out.Ended == Stopped:
-		o.queue = nil
-		return nil
-	case failure != nil && failure.Again:
-		o.later = append(o.later, out)
-	case failure != nil && !failure.Skipped && o.FailFast:
-		o.enough, o.sum.Stopped = true, "at the first failure, as -failFast says"
+	case f != nil && f.Again && o.sum.Stopped == "":
+		row := out.Row
+		row.Status, row.Reruns, row.Again, row.Retry = csvmerge.Rerun, f.Reruns, true, false
+		o.queue, o.again[row.ID] = append(o.queue, row.ID), row
+	case f != nil && !f.Skipped && o.FailFast:
+		o.queue, o.sum.Stopped = nil, "Stopped at the first failure, as -failFast says"
 	}
-	// Each write of the table flushes, and a flush holds up the programs at work on the same disk.
-	wait := o.visitor.Programs.pause()
-	if time.Since(out.Began) < quick {
-		wait = max(wait, longestWait)
-	}
-	if o.waiting = append(o.waiting, out); len(o.waiting) >= maxGroup {
-		wait = 0
-	}
-	due := time.Now().Add(wait)
-	if len(o.waiting) == 1 || o.busy.IsZero() && due.Before(o.due) {
-		o.due = due
-	}
-	text, raised := o.sum.tooMany(o.Pipeline.Alarms.Failures)
-	if !raised {
-		return nil
-	}
-	err := o.log(journal.Event{Event: journal.Note, Error: text})
-	if err == nil && o.Pipeline.Alarms.Stop {
-		err = ErrAlarm
+	o.waiting = append(o.waiting, out)
+	if text := o.sum.tooMany(o.Pipeline.Alarms.Failures); text != "" {
+		err = o.journal.Write(journal.Event{Event: journal.Note, Error: text})
+		if err == nil && o.Pipeline.Alarms.Stop {
+			err = ErrAlarm
+		}
 	}
 	return err
 }
 
-// checkStop looks whether mage stop was called.
-func (o *owner) checkStop() {
-	if _, err := os.Lstat(o.Store.Path(store.StopName)); err != nil || o.stop.Load() {
-		return
-	}
-	o.stop.Store(true)
-	o.sum.Stopped = "by mage stop"
-	if o.visiting > 0 {
-		_ = o.log(journal.Event{Event: journal.Stopping}) // only those who watch miss it
-	}
-}
-
-// write puts the files of finished molecules onto the disk, then merges their rows by one
-// replacement of the table. While somebody edits the table the rows wait.
-func (o *owner) write() (err error) {
-	defer func() { o.broken = o.broken || err != nil }()
+// write flushes the files of finished molecules, then merges their rows by one replacement of the
+// table. While somebody edits the table, it tries for limit; with limit 0 the rows go on waiting.
+func (o *owner) write(limit time.Duration) error {
 	group := o.waiting
+	if len(group) == 0 {
+		return nil
+	}
+	o.waiting, o.written = nil, time.Now()
 	var paths []string
 	for _, out := range group {
 		paths = append(paths, out.Unflushed...)
 	}
 	slices.Sort(paths)
-	if err := cmp.Or(o.Store.Flush(slices.Compact(paths), len(group)), o.Claims.lost()); err != nil {
+	err := cmp.Or(durable.Sync(slices.Compact(paths)...), o.Claims.lost(),
+		o.visitor.Programs.confirm(context.Background()))
+	if err != nil {
 		return err
 	}
-	if err := o.visitor.Programs.confirm(context.Background()); err != nil {
-		return err
-	}
-	changed, err := o.Table.Merge(o.changes(group))
-	if _, busy := errors.AsType[*csvmerge.BusyError](err); busy {
-		o.due = time.Now().Add(busyWait)
-		if o.busy.IsZero() {
-			o.busy = time.Now()
-		}
-		if time.Since(o.busy) > busyLimit && o.visiting == 0 {
-			return err
-		}
+	changed, err := o.merge(o.changes(group), limit)
+	if _, busy := errors.AsType[*csvmerge.BusyError](err); busy && limit == 0 {
+		o.waiting = group
 		return nil
 	}
-	if lost, ok := errors.AsType[*csvmerge.LostError](err); ok { // rows that were deleted meanwhile
-		o.warn(lost.Error())
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
-	o.waiting, o.busy = nil, time.Time{}
-	if err := o.logRows(group, changed); err != nil {
-		return err
-	}
-	return o.note(group)
+	return o.settle(group, changed)
 }
 
-// changes are what the rows of finished molecules are to say. A row whose molecule became another
-// while it was computed gets nothing: the next batch computes that one.
+// changes are what the rows of finished molecules are to say.
 func (o *owner) changes(group []Outcome) (changes []csvmerge.Change) {
 	for _, out := range group {
-		if out.Cells == nil {
+		id, cells := out.Row.ID, maps.Clone(out.Cells)
+		if cells == nil {
 			continue
 		}
-		cells := maps.Clone(out.Cells)
 		for name, text := range out.Gone {
-			if i, ok := o.Table.Lookup(out.Row.ID); ok && o.hasText(i, name, text) {
+			if i, ok := o.Table.Lookup(id); ok && o.Table.Says(i, name, text) {
 				cells[name] = ""
 				o.sum.Blanked[name] = true
 			}
 		}
-		row := before{out.Row.Key, out.Row.Status}
-		if first, again := o.rows[out.Row.ID]; again {
-			row.status = first.status
+		// A row whose molecule is another now, or into which a person wrote Skip, stays as it is.
+		valid := func(i int) bool {
+			skip := o.Table.Status(i) == csvmerge.Skip && out.Row.Status != csvmerge.Skip
+			return o.key(i) == out.Row.Key && !skip
 		}
-		o.rows[out.Row.ID] = row
-		changes = append(changes, csvmerge.Change{ID: out.Row.ID, Cells: cells, Valid: o.valid(row)})
+		changes = append(changes, csvmerge.Change{ID: id, Cells: cells, Valid: valid})
 	}
 	return changes
 }
 
-// valid tells of a row whether it is still that of the molecule that was computed, and nobody has
-// written Skip into it since.
-func (o *owner) valid(was before) func(i int) bool {
-	return func(i int) bool {
-		skip := o.Table.Status(i) == csvmerge.Skip && was.status != csvmerge.Skip
-		return o.key(i) == was.key && !skip
-	}
-}
-
-// logRows tells the journal of rows that were written, and of molecules in which something ran.
-func (o *owner) logRows(group []Outcome, changed map[string]bool) error {
+// settle tells the journal of rows that were written and of molecules in which something ran, and
+// the index of molecules that are up to date now.
+func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 	var events []journal.Event
 	for _, out := range group {
-		switch {
-		case !out.Ran && !changed[out.Row.ID]:
-			continue
-		case !out.Ran:
-			o.sum.Rewritten++
-		}
-		e := journal.Event{Event: journal.Row, Mol: out.Row.ID, Outcome: out.Status.String(),
-			Seconds: time.Since(out.Began).Seconds(), Size: out.Row.Size, Values: out.Cells}
+		row := out.Row
+		e := journal.Event{Event: journal.Row, Mol: row.ID, Outcome: out.Status.String(),
+			Seconds: time.Since(out.Began).Seconds(), Size: row.Size, Values: out.Cells}
 		if out.Failure != nil {
 			e.Error, e.Retry = out.Failure.Message, out.Failure.Again
 		}
-		events = append(events, e)
-	}
-	return o.log(events...)
-}
-
-// note tells the index of molecules that are up to date now.
-func (o *owner) note(group []Outcome) error {
-	youngest := slices.MaxFunc(group, func(a, b Outcome) int {
-		return a.Seen.Newest.Compare(b.Seen.Newest)
-	}).Seen.Newest
-	o.Index.Wait(youngest)
-	for _, out := range group {
-		i, ok := o.Table.Lookup(out.Row.ID)
+		if out.Ran || changed[row.ID] {
+			events = append(events, e)
+		}
+		if !out.Ran && changed[row.ID] {
+			o.sum.Rewritten++
+		}
+		i, ok := o.Table.Lookup(row.ID)
 		if !ok || out.Failure != nil && o.Table.Status(i) != csvmerge.Skip ||
-			o.mayHaveTime(i) || o.key(i) != out.Row.Key {
+			len(o.Timeouts) > 0 && o.gaveUp(i) || o.key(i) != row.Key {
 			continue
 		}
-		if out.Recalled {
-			out.Seen = store.Seen{Files: out.Row.Known.Files, Digest: out.Row.Known.Digest}
-		}
-		if err := o.Index.Note(out.Row.ID, out.Row.Key, o.rowHash(i), out.Seen); err != nil {
-			return err
-		}
+		err = cmp.Or(err, o.Index.Note(row.ID, row.Key, o.rowHash(i), out.Seen))
 	}
-	return nil
+	if err == nil && len(events) > 0 {
+		err = o.journal.Write(events...)
+	}
+	return err
 }
 
-// restoreRows merges results once more where somebody's copy of the table, saved in the meantime,
-// has undone them: those of this batch where the status is again what it was, and those of earlier
-// batches where it is Pending. Another status is a person's edit.
+// restoreRows writes results again that somebody's copy of the table, saved in the meantime, has
+// undone: those of this batch where the status is again what it was, and those of earlier batches
+// where it is Pending. Another status is a person's edit.
 func (o *owner) restoreRows() error {
-	if _, err := o.merge(nil); err != nil || o.Table.Edited() == 0 {
+	if _, err := o.merge(nil, busyLimit); err != nil || o.Table.Edited() == 0 {
 		return err
 	}
 	var changes []csvmerge.Change
 	var edited []string
 	for i := range o.Table.Len() {
 		id := o.Table.ID(i)
-		was, mine := o.rows[id]
-		e, known := o.Index.Entry(id)
+		was, mine := o.sum.outcomes[id]
+		if e, ok := o.Index.Entry(id); ok && !mine && e.Row != o.rowHash(i) {
+			was.key, was.before = e.Key, csvmerge.Pending
+		}
 		switch {
 		case mine && was.key != o.key(i):
 			edited = append(edited, id)
-			continue
-		case !mine && known && e.Key == o.key(i) && e.Row != o.rowHash(i):
-			was = before{e.Key, csvmerge.Pending}
-		case !mine:
-			continue
-		}
-		if o.Table.Status(i) != was.status {
-			continue
-		}
-		m, err := o.Store.Molecule(id)
-		if err == nil && m.Row() != nil && (!mine || m.Row().Batch == o.id) {
-			changes = append(changes, csvmerge.Change{ID: id, Cells: m.Row().Cells, Valid: o.valid(was)})
+		case was.key == o.key(i) && was.before == o.Table.Status(i):
+			if m, err := o.Store.Molecule(id); err == nil && m.Row() != nil {
+				valid := func(i int) bool { return was.key == o.key(i) && was.before == o.Table.Status(i) }
+				changes = append(changes, csvmerge.Change{ID: id, Cells: m.Row().Cells, Valid: valid})
+			}
 		}
 	}
 	if len(edited) > 0 {
 		o.warn(fmt.Sprintf("%s became another molecule by an edit while the batch ran (%s); "+
-			"the next batch computes that", Count(len(edited), "row"), some(edited, len(edited))))
+			"the next batch computes that", Count(len(edited), "row"), some(edited)))
 	}
-	changed, err := o.merge(changes)
+	changed, err := o.merge(changes, busyLimit)
 	if len(changed) > 0 {
 		o.warn(fmt.Sprintf("another program saved the table while the batch ran; "+
 			"the results of %s were written again", Count(len(changed), "molecule")))
@@ -392,15 +269,18 @@ func (o *owner) restoreRows() error {
 	return err
 }
 
-// merge merges changes as soon as nobody else writes the table. Rows that are gone are passed over.
-func (b *Batch) merge(changes []csvmerge.Change) (changed map[string]bool, err error) {
-	for begin := time.Now(); ; time.Sleep(busyWait) {
+// merge merges changes, and tries for so long as limit if somebody else writes the table. It warns
+// of rows that are gone.
+func (b *Batch) merge(changes []csvmerge.Change, limit time.Duration) (
+	changed map[string]bool, err error) {
+	for begin := time.Now(); ; time.Sleep(tick) {
 		changed, err = b.Table.Merge(changes)
-		if _, lost := errors.AsType[*csvmerge.LostError](err); lost {
+		if lost, ok := errors.AsType[*csvmerge.LostError](err); ok {
+			b.warn(lost.Error())
 			return changed, nil
 		}
 		_, busy := errors.AsType[*csvmerge.BusyError](err)
-		if !busy || time.Since(begin) > busyLimit {
+		if !busy || time.Since(begin) >= limit {
 			return changed, err
 		}
 	}

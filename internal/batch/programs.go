@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -20,92 +19,85 @@ import (
 	"grimperium/internal/store"
 )
 
-// programs are the executables that the stages run, and what identifies them.
+// programs are the executables that the stages run, and what identifies them. A script is asked for
+// its version by each batch, and again before a row says OK: what the script starts may be replaced
+// without a change of the script.
 type programs struct {
 	index    *store.Index
 	declared map[string]*pipeline.Program
-	key      string
-	mu       sync.Mutex // of the rest, while the programs are found, and of took and trials
+	key      string        // changes with what identifies them
+	took     time.Duration // to confirm, last time
+	mu       sync.Mutex    // of the rest, while the programs are found, and of trials
 	path     map[string]string
-	identity map[string]string
+	script   map[string]bool
+	identity map[string]string // of built-ins, too
 	missing  map[string]error
 	warnings []string
-	took     time.Duration // to answer, last time
-	trials   []trial       // by scripts, since they were asked for their versions last
+	trials   []trial
 }
+
+// trial is a target that was computed by a script since the scripts were asked last.
+type trial struct{ mol, target, fingerprint string }
 
 func newPrograms(p *pipeline.Pipeline, index *store.Index) *programs {
 	return &programs{index: index, declared: p.Programs, path: map[string]string{},
-		identity: map[string]string{}, missing: map[string]error{}}
+		script: map[string]bool{}, identity: map[string]string{}, missing: map[string]error{}}
 }
 
 // findPrograms finds every program of the pipeline and its version. The error is the end of ctx.
 func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	p := newPrograms(c.Pipeline, c.Index)
-	var needed []string
+	for name, b := range c.Builtins {
+		p.identity[name] = b.Version
+	}
+	needed := map[string]bool{}
+	var all sync.WaitGroup // those that have to be asked take up to a second each
 	for _, s := range c.Pipeline.Stages {
-		if !s.Off() {
-			needed = append(needed, s.Programs...)
+		for _, name := range s.Programs {
+			if !s.Off() && !needed[name] {
+				all.Go(func() { p.find(ctx, p.declared[name]) })
+				needed[name] = true
+			}
 		}
 	}
-	slices.Sort(needed)
-	needed = slices.Compact(needed)
-	var all sync.WaitGroup // those that have to be asked take up to a second each
-	for _, name := range needed {
-		all.Go(func() { p.find(ctx, p.declared[name]) })
-	}
 	all.Wait()
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
 	for _, text := range slices.Sorted(slices.Values(p.warnings)) {
 		fmt.Fprintln(c.Warn, text)
 	}
-	var key []string
-	for _, name := range needed {
-		key = append(key, name, p.identity[name])
-	}
-	if len(p.missing) > 0 {
-		key = append(key, "missing") // what is up to date without them was not compared with them
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Builtins)) {
-		key = append(key, name, c.Builtins[name].Version)
-	}
-	p.key = strings.Join(key, "\x00")
-	return p, nil
+	// What is up to date without the missing ones was not compared with them.
+	p.key = fmt.Sprint(p.identity, len(p.missing) > 0)
+	return p, ctx.Err()
 }
 
 // find takes the first candidate that can be used, or notes why none can.
 func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
-	var asked, tried []string
+	var tried []string
 	for _, candidate := range prog.Candidates {
 		path := runner.Find(candidate)
 		if path == "" {
 			tried = append(tried, candidate+" is not there")
 			continue
 		}
-		if slices.Contains(asked, path) { // "python3" may be /usr/bin/python3
-			continue
-		}
-		asked = append(asked, path)
 		text, known := p.index.Program(cacheName(prog), path)
-		if !known || text == "" || script(path) {
+		script := isScript(path)
+		if !known || text == "" || script {
 			var err error
 			if text, err = p.ask(ctx, prog, path); err != nil {
 				tried = append(tried, err.Error())
 				continue
 			}
 		}
-		id, matched := versionOf(prog, text)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.path[prog.Name], p.identity[prog.Name] = path, id
+		id, matched := versionOf(prog, text)
+		p.path[prog.Name], p.identity[prog.Name], p.script[prog.Name] = path, id, script
 		if !matched {
 			p.warnings = append(p.warnings, fmt.Sprintf("Warning: the version of %s is not what its "+
 				"version_pattern %q expects. All of %q counts.", prog.Name, prog.Pattern, id))
 		}
 		return
 	}
+	tried = slices.Compact(tried) // "python3" may be /usr/bin/python3
 	text := fmt.Sprintf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
 	if prog.Debian != "" {
 		text += "\nTo get it on Debian or Ubuntu: mage setup"
@@ -120,30 +112,24 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 
 // ask asks an executable for its version. The index gets the answer, "" if it can't be used.
 func (p *programs) ask(ctx context.Context, prog *pipeline.Program, path string) (string, error) {
-	begin := time.Now()
-	text, watched, why := identify(ctx, prog, path)
-	p.mu.Lock()
-	p.took = time.Since(begin)
-	p.mu.Unlock()
-	switch {
-	case ctx.Err() != nil:
-		return "", ctx.Err()
-	case why != nil:
-		text, why = "", fmt.Errorf("%s %w", path, why)
+	text, watched, err := identify(ctx, prog, path)
+	if err != nil {
+		text, err = "", fmt.Errorf("%s %w", path, err)
 	}
-	return text, cmp.Or(why, p.index.SetProgram(cacheName(prog), path, text, watched))
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	return text, cmp.Or(err, p.index.SetProgram(cacheName(prog), path, text, watched))
 }
 
-// script reports whether an executable is a script. The file of a wrapper tells nothing of the
-// program behind it.
-func script(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
+// isScript reports whether an executable is a script.
+func isScript(path string) bool {
 	head := make([]byte, 2)
-	_, err = io.ReadFull(f, head)
+	f, err := os.Open(path)
+	if err == nil {
+		defer f.Close()
+		_, err = f.Read(head)
+	}
 	return err == nil && string(head) == "#!"
 }
 
@@ -186,30 +172,107 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "version")
 	res, err := runner.Run(ctx, runner.Command{Path: path, Args: prog.Version, Dir: dir,
-		Env: environment([]string{"TMPDIR=" + dir}), Stdout: out, Stderr: out,
-		Timeout: time.Minute, MaxBytes: 1 << 20})
+		Env: environment(nil, 1), Stdout: out, Stderr: out, Timeout: time.Minute, MaxBytes: 1 << 20})
 	data, readErr := os.ReadFile(out)
 	if err = cmp.Or(err, readErr); err != nil {
 		return "", nil, err
 	}
-	var lines []string
-	for l := range bytes.Lines(data) {
-		l := strings.ToValidUTF8(strings.Trim(string(l), " \t\r\n*|-="), "?")
+	lines, last := []string{}, ""
+	for l := range strings.Lines(strings.ToValidUTF8(string(data), "?")) {
+		l = strings.Trim(l, " \t\r\n*|-=")
 		if info, err := os.Stat(l); err == nil && info.Mode().IsRegular() && filepath.IsAbs(l) {
 			watched = append(watched, l)
 		} else if l != "" {
-			lines = append(lines, l)
+			lines, last = append(lines, l), ": "+l
 		}
 	}
 	switch {
-	case !res.OK() && len(lines) > 0:
-		return "", nil, fmt.Errorf("%s when asked for its version: %s", res, lines[len(lines)-1])
 	case !res.OK():
-		return "", nil, fmt.Errorf("%s when asked for its version", res)
+		err = fmt.Errorf("%s when asked for its version%s", res, last)
 	case len(lines) == 0:
-		return "", nil, errors.New("prints nothing when asked for its version")
+		err = errors.New("prints nothing when asked for its version")
 	}
-	return strings.Join(lines[:min(len(lines), 1000)], "\n"), watched, nil
+	return strings.Join(lines[:min(len(lines), 1000)], "\n"), watched, err
+}
+
+// askAgain is an error if a program has another version now (replaced), or gives no answer.
+func (p *programs) askAgain(ctx context.Context, name string) (replaced bool, err error) {
+	text, err := p.ask(ctx, p.declared[name], p.path[name])
+	if err != nil {
+		return false, fmt.Errorf("the program %q can't be used any more: %w; install it again, "+
+			"then run again", name, err)
+	}
+	if is, _ := versionOf(p.declared[name], text); is != p.identity[name] {
+		return true, fmt.Errorf("the program %q was replaced while the batch ran: %q is %q now; "+
+			"the results under way were dropped, run again", name, p.identity[name], is)
+	}
+	return false, nil
+}
+
+// unchanged is an error if one of a target's programs was replaced by another version since the
+// batch began: the result at hand may be of the new one. Scripts are asked by confirm, for many
+// targets at once, but at once if the target failed: what they start may be gone.
+func (p *programs) unchanged(ctx context.Context, mol string, g *target, failed bool) error {
+	scripts := false
+	for _, name := range g.stage.Programs {
+		scripts = scripts || p.script[name]
+		_, same := p.index.Program(cacheName(p.declared[name]), p.path[name])
+		if same && !(failed && p.script[name]) {
+			continue
+		}
+		if _, err := p.askAgain(ctx, name); err != nil {
+			return err
+		}
+	}
+	if scripts {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.trials = append(p.trials, trial{mol, g.name, g.fingerprint})
+	}
+	return nil
+}
+
+// pause is how long rows wait for each other, so that asking scripts takes a twentieth of the time.
+func (p *programs) pause() time.Duration { return 20 * p.took }
+
+// confirm asks the scripts for their versions again, if they computed something since the last
+// confirm, before a row says OK. A script that gives no answer in five seconds has been removed, not
+// replaced. One goroutine calls confirm and pause.
+func (p *programs) confirm(ctx context.Context) error {
+	begin := time.Now()
+	p.mu.Lock()
+	trials := len(p.trials)
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for name, script := range p.script {
+		if !script || trials == 0 {
+			continue
+		}
+		if replaced, err := p.askAgain(ctx, name); replaced {
+			return err
+		}
+	}
+	p.took = time.Since(begin)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trials = p.trials[trials:]
+	return nil
+}
+
+// retract ends the trials: if a script was replaced, their results are removed. No visitor is at
+// work.
+func (p *programs) retract(ctx context.Context, s *store.Store) error {
+	err := p.confirm(ctx)
+	if err == nil {
+		return nil
+	}
+	for _, t := range p.trials {
+		if m, openErr := s.Molecule(t.mol); openErr == nil { // else the next visit says so
+			err = errors.Join(err, m.Void(t.target, t.fingerprint))
+		}
+	}
+	return err
 }
 
 // Missing returns the programs of a pipeline that can't be used on this machine.

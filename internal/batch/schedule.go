@@ -6,13 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"grimperium/csvmerge"
-	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
@@ -20,122 +18,128 @@ import (
 // plan is what a batch has to do.
 type plan struct {
 	now   []string // molecules to be visited, in this order
-	maybe []string // molecules that are up to date if nobody has touched their files
 	sizes map[string][]float64
 }
 
-// lookFirst is of how many molecules the files are looked at before anything starts: 1 ms of work.
-const lookFirst = 200
-
 // schedule finds the molecules that have something to do. It changes nothing.
 func (b *Batch) schedule(ctx context.Context) (*plan, error) {
-	bad, err := b.unusable()
-	if err != nil {
-		return nil, err
-	}
-	only := map[string]bool{}
+	only, bad := map[string]bool{}, map[string]bool{}
 	for _, id := range b.Only {
-		if _, ok := b.Table.Lookup(id); !ok {
-			return nil, fmt.Errorf("-only: the table %s has no molecule %q", b.shownTable(), id)
-		}
 		only[id] = true
 	}
-	p := &plan{sizes: map[string][]float64{}}
-	var rows []int // of the molecules that have something to do
-	for i := range b.Table.Len() {
+	var found []csvmerge.Finding
+	for _, f := range b.Table.Check() {
+		if f.Swallow { // rows that nobody else would miss
+			b.warn(b.shownTable() + ":" + f.String())
+		}
+		if !f.Warning {
+			found = append(found, f)
+			bad[f.ID] = true
+		}
+	}
+	rows := make([]int, b.Table.Len())
+	for i := range rows {
+		rows[i] = i
+	}
+	todo, sizes := make([]bool, len(rows)), make([][]float64, len(rows))
+	var skipped, byHand atomic.Int64
+	found = append(found, csvmerge.CheckRows(rows, func(i int) (problems []csvmerge.Finding) {
 		switch id := b.Table.ID(i); {
-		case bad[id] || len(only) > 0 && !only[id]:
+		case bad[id] || len(only) > 0 && !only[id] || ctx.Err() != nil:
 		case b.upToDate(i):
-			p.maybe = append(p.maybe, id)
+			if b.Table.Status(i) == csvmerge.Skip {
+				skipped.Add(1)
+			}
 		case b.byHand(i):
-			b.sum.ByHand++
+			byHand.Add(1)
 		default:
-			rows = append(rows, i)
+			var m *pipeline.Molecule
+			problems, m = Precheck(b.Pipeline, b.Table, i)
+			todo[i], sizes[i] = len(problems) == 0, m.Size()
 		}
-	}
-	if len(p.maybe) <= lookFirst || len(b.visitor.Programs.missing) > 0 {
-		touched := b.touched(ctx, p.maybe)
-		for _, id := range touched {
-			i, _ := b.Table.Lookup(id)
-			rows = append(rows, i)
-		}
-		b.countUpToDate(p.maybe, touched)
-		p.maybe = nil
-		slices.Sort(rows)
-	}
-	sizes := make([][]float64, b.Table.Len())
-	problems := csvmerge.CheckRows(rows, func(i int) []csvmerge.Finding {
-		found, m := Precheck(b.Pipeline, b.Table, i)
-		sizes[i] = m.Size()
-		return found
-	})
-	if err := b.refuse(problems); err != nil {
+		return problems
+	})...)
+	b.sum.Skipped, b.sum.ByHand = int(skipped.Load()), int(byHand.Load())
+	if err := b.refuse(found); err != nil {
 		return nil, err
 	}
-	for _, f := range problems {
-		bad[f.ID] = true
-	}
-	var failed, others []string
-	for _, i := range rows {
-		id := b.Table.ID(i)
-		switch p.sizes[id] = sizes[i]; {
-		case bad[id]:
-		case b.Table.Status(i) == csvmerge.Rerun:
-			failed = append(failed, id)
-		default:
-			others = append(others, id)
+	p, failed := &plan{sizes: map[string][]float64{}}, 0
+	for _, first := range []bool{true, false} { // the molecules that failed, then the others
+		for i := range rows {
+			if todo[i] && first == (b.Table.Status(i) == csvmerge.Rerun) {
+				p.now = append(p.now, b.Table.ID(i))
+				p.sizes[b.Table.ID(i)] = sizes[i]
+			}
+		}
+		if first {
+			failed = len(p.now)
 		}
 	}
-	p.order(failed, others, b.Pipeline.SmallestFirst, b.jobs())
+	p.order(failed, b.Pipeline.SmallestFirst, b.jobs())
 	return p, nil
+}
+
+// refuse prints what is wrong with rows that can't be used, and leaves them out. They end a batch
+// that is not permissive; a bad mol_id ends every batch.
+func (b *Batch) refuse(found []csvmerge.Finding) error {
+	const most = 20
+	slices.SortStableFunc(found, func(x, y csvmerge.Finding) int { return x.Line - y.Line })
+	lines, fatal := map[int]bool{}, false
+	for n, f := range found {
+		lines[f.Line], fatal = true, fatal || f.Fatal
+		if n < most {
+			fmt.Fprintf(b.Warn, "%s:%s\n", b.shownTable(), f)
+		}
+	}
+	if n := len(found) - most; n > 0 {
+		fmt.Fprintf(b.Warn, "... and %d more\n", n)
+	}
+	b.sum.Findings, b.sum.Invalid = found, len(lines)
+	switch {
+	case fatal:
+		return fmt.Errorf("%s: nothing was run, because every molecule needs a mol_id of its own "+
+			"that can be the name of a folder", b.shownTable())
+	case len(found) > 0 && !b.Permissive:
+		return errors.New("nothing was run, because rows of the table can't be used: " +
+			"mend them, or leave them out with -permissive")
+	}
+	return nil
 }
 
 // atEnd is how many molecules for each job are taken by size at the end of a batch.
 const atEnd = 8
 
-// order puts the failed molecules first. With several jobs the largest of the last molecules are
-// taken first, so that none of them keeps the batch waiting when all others are done.
-func (p *plan) order(failed, others []string, smallestFirst bool, jobs int) {
-	bySize := func(ids []string, sign int) {
+// order sorts the molecules by size if that is asked for, those that failed among themselves. With
+// several jobs the largest of the last are taken first, so that none keeps the batch waiting.
+func (p *plan) order(failed int, smallestFirst bool, jobs int) {
+	others := p.now[failed:]
+	bySize := func(ids []string, sign int) { // those of unknown size last
 		slices.SortStableFunc(ids, func(x, y string) int {
 			s, t := p.sizes[x], p.sizes[y]
 			return cmp.Or(cmp.Compare(min(len(t), 1), min(len(s), 1)), sign*slices.Compare(s, t))
 		})
 	}
 	if smallestFirst {
-		bySize(failed, 1)
+		bySize(p.now[:failed], 1)
 		bySize(others, 1)
 	}
-	if last := min(atEnd*jobs, len(others)); jobs > 1 && len(failed)+len(others) > jobs {
+	if last := min(atEnd*jobs, len(others)); jobs > 1 && len(p.now) > jobs {
 		bySize(others[len(others)-last:], -1)
 	}
-	p.now = append(failed, others...)
 }
 
-// work is the sum of the weights of the scheduled molecules, for the estimate of the time.
-func (p *plan) work(ids []string) (sum float64) {
-	for _, id := range ids {
-		sum += journal.Weight(p.sizes[id])
-	}
-	return sum
-}
-
-// upToDate reports whether the index has nothing else of the molecule of a row than the row and the
-// pipeline have now. Its files may have been touched. A target that failed is looked at if it is to
-// be tried again, or may have more time.
+// upToDate reports whether a row, its pipeline and its molecule's files are as the index has them.
 func (b *Batch) upToDate(i int) bool {
-	if status := b.Table.Status(i); status != csvmerge.OK && status != csvmerge.Skip ||
-		b.retried(i) || b.mayHaveTime(i) {
+	if b.Table.Status(i) != csvmerge.OK && !b.gaveUp(i) || b.retried(i) ||
+		len(b.Timeouts) > 0 && b.gaveUp(i) { // a target may have more time now
 		return false
 	}
-	e, ok := b.Index.Entry(b.Table.ID(i))
-	return ok && e.Key == b.key(i) && e.Row == b.rowHash(i)
+	id := b.Table.ID(i)
+	e, ok := b.Index.Entry(id)
+	return ok && e.Key == b.key(i) && e.Row == b.rowHash(i) && b.Store.Untouched(id, e)
 }
 
-// mayHaveTime reports whether a target of a row's molecule gave up, and may have more time now.
-func (b *Batch) mayHaveTime(i int) bool { return len(b.Timeouts) > 0 && b.gaveUp(i) }
-
-// byHand reports whether a person wrote Skip into a row: the molecule's log knows of no such failure.
+// byHand reports whether a person wrote Skip into a row: the molecule's log has no such failure.
 func (b *Batch) byHand(i int) bool {
 	if b.Table.Status(i) != csvmerge.Skip || b.retried(i) {
 		return false
@@ -149,108 +153,20 @@ func (b *Batch) byHand(i int) bool {
 func (b *Batch) gaveUp(i int) bool {
 	status := b.Table.Status(i)
 	return status == csvmerge.Skip ||
-		(status == csvmerge.OK && b.Table.Cell(i, "error_message").Text != "")
+		status == csvmerge.OK && b.Table.Cell(i, "error_message").Text != ""
 }
 
-// retried reports whether a row is one that Config.Retry means: of those that gave up a target,
-// all, the ones that failed in a stage, or the ones with a text in their message, in any case.
+// retried reports whether a row gave up a target, and is one that Config.Retry means.
 func (b *Batch) retried(i int) bool {
 	if b.Retry == "" || !b.gaveUp(i) {
 		return false
 	}
 	message := b.Table.Cell(i, "error_message").Text
+	stage, _ := Reason(message)
 	if b.Pipeline.Stage(b.Retry) != nil {
-		stage, _ := Reason(message)
 		return stage == b.Retry
 	}
 	return b.Retry == "all" || strings.Contains(strings.ToLower(message), strings.ToLower(b.Retry))
-}
-
-// countUpToDate counts molecules that turned out to be up to date, all but the touched ones.
-func (b *Batch) countUpToDate(ids, touched []string) {
-	b.sum.Fresh += len(ids) - len(touched)
-	for _, id := range ids {
-		i, ok := b.Table.Lookup(id)
-		if ok && b.Table.Status(i) == csvmerge.Skip && !slices.Contains(touched, id) {
-			b.sum.Skipped++
-		}
-	}
-}
-
-// touched looks at the files of molecules that are up to date otherwise, on all cores, and returns
-// those whose files are others.
-func (b *Batch) touched(ctx context.Context, ids []string) (out []string) {
-	entries, other := make([]store.Entry, len(ids)), make([]bool, len(ids))
-	for n, id := range ids {
-		entries[n], _ = b.Index.Entry(id)
-	}
-	var lookers sync.WaitGroup
-	cores := runtime.GOMAXPROCS(0)
-	for first := range min(cores, len(ids)) {
-		lookers.Go(func() {
-			for n := first; n < len(ids) && ctx.Err() == nil; n += cores {
-				other[n] = !b.Store.Untouched(ids[n], entries[n])
-			}
-		})
-	}
-	lookers.Wait()
-	for n, id := range ids {
-		if other[n] {
-			out = append(out, id)
-		}
-	}
-	return out
-}
-
-// unusable reports the rows that can't be used; under permissive they are returned to be left out.
-func (b *Batch) unusable() (map[string]bool, error) {
-	bad := map[string]bool{}
-	var severe []csvmerge.Finding
-	fatal := false
-	for _, f := range b.Table.Check() {
-		if f.Swallow { // rows that nobody else would miss
-			b.warn(b.findingText(f))
-		}
-		if !f.Warning {
-			fatal = fatal || f.Fatal
-			bad[f.ID] = true
-			severe = append(severe, f)
-		}
-	}
-	err := b.refuse(severe)
-	if fatal { // -permissive is no way out
-		err = fmt.Errorf("%s: nothing was run, because every molecule needs a mol_id of its own "+
-			"that can be the name of a folder", b.shownTable())
-	}
-	return bad, err
-}
-
-func (b *Batch) refuse(found []csvmerge.Finding) error {
-	const most = 20
-	for _, f := range found[:min(len(found), most)] {
-		fmt.Fprintln(b.Warn, b.findingText(f))
-	}
-	if len(found) > most {
-		fmt.Fprintf(b.Warn, "... and %d more\n", len(found)-most)
-	}
-	b.sum.leaveOut(found)
-	if len(found) > 0 && !b.Permissive {
-		return errors.New("nothing was run, because rows of the table can't be used: " +
-			"mend them, or leave them out with -permissive")
-	}
-	return nil
-}
-
-func (b *Batch) shownTable() string { return ShownPath(b.Table.Path()) }
-
-func (b *Batch) findingText(f csvmerge.Finding) string {
-	parts := []string{fmt.Sprintf("%s:%d", b.shownTable(), f.Line), f.ID, f.Column, f.Problem}
-	parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
-	text := strings.Join(parts, ": ")
-	if f.Want != "" {
-		text += " (" + f.Want + ")"
-	}
-	return text
 }
 
 // Precheck says what is wrong with a row, by the molecule block, and gives its molecule as
@@ -275,17 +191,11 @@ func cells(t *csvmerge.Table, i int, columns []string) map[string]any {
 
 // row is the molecule of a row of the table, for a visit.
 func (b *Batch) row(i int, size []float64) Row {
-	id := b.Table.ID(i)
-	r := Row{ID: id, Cells: cells(b.Table, i, b.Pipeline.Columns), Status: b.Table.Status(i),
-		Retry: b.retried(i), Died: b.died[id], Size: size, Key: b.key(i)}
-	r.Reruns = b.reruns(i)
-	r.Known, _ = b.Index.Entry(id)
+	r := Row{ID: b.Table.ID(i), Cells: cells(b.Table, i, b.Pipeline.Columns), Size: size,
+		Status: b.Table.Status(i), Reruns: b.reruns(i), Retry: b.retried(i), Key: b.key(i)}
+	r.Died = b.died[r.ID]
+	r.Known, _ = b.Index.Entry(r.ID)
 	return r
-}
-
-// hasText reports whether a cell has a text, spaces around it aside.
-func (b *Batch) hasText(i int, column, text string) bool {
-	return strings.TrimSpace(b.Table.Cell(i, column).Text) == text
 }
 
 func (b *Batch) reruns(i int) int {
@@ -304,16 +214,11 @@ func (b *Batch) key(i int) [16]byte {
 
 // rowHash stands for what the table says of a molecule's results.
 func (b *Batch) rowHash(i int) uint64 {
-	parts := []string{b.Table.Status(i).String(), b.Table.Cell(i, "error_message").Text, ""}
-	if b.gaveUp(i) { // looked at again with another max_reruns
-		parts[2] = fmt.Sprint(b.Pipeline.MaxReruns)
+	parts := append(b.Table.Texts(i, "error_message"), b.Table.Status(i).String())
+	if b.gaveUp(i) { // another max_reruns, or reruns that a person set back, has it looked at again
+		parts = append(parts, fmt.Sprint(b.Pipeline.MaxReruns), b.Table.Texts(i, "reruns")[0])
 	}
-	if b.Table.Status(i) == csvmerge.Skip { // a person may have set its reruns back
-		parts[2] += " " + b.Table.Cell(i, "reruns").Text
-	}
-	for _, c := range b.Pipeline.Merged {
-		parts = append(parts, b.Table.Cell(i, c).Text)
-	}
+	parts = append(parts, b.Table.Texts(i, b.Pipeline.Merged...)...)
 	sum := store.Key(parts...)
 	return binary.LittleEndian.Uint64(sum[:])
 }

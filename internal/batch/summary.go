@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/journal"
@@ -22,8 +24,7 @@ type Summary struct {
 	Batch       string // the batch's id, "" when it had nothing to do and wrote nothing
 	Total       int    // rows
 	Scheduled   int
-	Finished    int // molecules in which something ran
-	Fresh       int
+	Finished    int                // molecules in which something ran
 	Skipped     int                // after too many failures
 	ByHand      int                // rows in which a person wrote Skip
 	Invalid     int                // rows that are left out
@@ -33,151 +34,181 @@ type Summary struct {
 	Counts      map[string]int     // molecules of this batch by the status that they have now
 	Targets     map[string]int     // "stage outcome" to how many
 	Seconds     map[string]float64 // wall time by stage
-	Failures    []string           // messages
+	Failures    []string           // messages, in the order of the table
 	Alarms      []string           // what a person should look at
 	Elapsed     time.Duration
 	Interrupted bool
-	Stopped     string // why no more molecules were started, "" if all were
-	warned      groups
-	last        []bool // of the last molecules of the batch: failed
+	Stopped     string              // "Stopped by mage stop", "" if all molecules were started
+	outcomes    map[string]fate     // by mol_id
+	warned      map[string][]string // mol_ids by the text of a warning
+	last        []bool              // of the last molecules of the batch: failed
 	alarmed     bool
 }
 
-func newSummary(rows int) *Summary {
-	return &Summary{Total: rows, Counts: map[string]int{}, Targets: map[string]int{},
-		Seconds: map[string]float64{}, Blanked: map[string]bool{}, warned: groups{}}
+// fate is what a batch keeps of a molecule's last outcome.
+type fate struct {
+	key      [16]byte        // of the row
+	before   csvmerge.Status // of the row when the molecule was taken up first
+	status   csvmerge.Status
+	failure  *TargetError
+	ran      bool
+	warnings []string
 }
 
-// add counts an outcome. A failure that is tried again is counted with its last attempt.
+const (
+	shownWarnings = 20  // different texts that a summary prints
+	alarmWindow   = 100 // molecules: max_failures is a share of the last so many of a batch
+)
+
+func newSummary(rows int) *Summary {
+	return &Summary{Total: rows, Counts: map[string]int{}, Targets: map[string]int{},
+		Seconds: map[string]float64{}, Blanked: map[string]bool{}, outcomes: map[string]fate{},
+		warned: map[string][]string{}}
+}
+
+// add takes in an outcome. The last one of a molecule counts.
 func (s *Summary) add(o Outcome) {
 	for _, d := range o.Targets {
 		s.Targets[d.Stage+" "+d.Outcome]++
 		s.Seconds[d.Stage] += d.Seconds
 	}
-	if o.Failure != nil && o.Failure.Again || o.Ended != "" {
+	if o.Ended != "" {
 		return
 	}
-	s.Counts[o.Status.String()]++
-	switch {
-	case o.Failure != nil && o.Failure.Skipped:
-		s.Skipped++
-	case o.Failure == nil && !o.Ran:
-		s.Fresh++
+	before := o.Row.Status
+	if first, again := s.outcomes[o.Row.ID]; again {
+		before = first.before
 	}
-	if o.Ran {
-		s.Finished++
-		s.warn(o.Row.ID, o.Warnings)
-		if s.last = append(s.last, o.Failure != nil); len(s.last) > alarmWindow {
-			s.last = s.last[1:]
-		}
-	}
-	if f := o.Failure; f != nil && !f.Skipped {
-		s.Failures = append(s.Failures, f.Message)
+	s.outcomes[o.Row.ID] = fate{o.Row.Key, before, o.Status, o.Failure, o.Ran, o.Warnings}
+	if o.Ran && (o.Failure == nil || !o.Failure.Again) {
+		s.last = append(s.last, o.Failure != nil)
+		s.last = s.last[max(0, len(s.last)-alarmWindow):]
 	}
 }
 
-// leaveOut notes rows that can't be used.
-func (s *Summary) leaveOut(found []csvmerge.Finding) {
-	s.Findings = append(s.Findings, found...)
-	lines := map[int]bool{}
-	for _, f := range s.Findings {
-		lines[f.Line] = true
+// finish counts the outcomes in the order of the table, in whatever order the molecules finished.
+func (s *Summary) finish(t *csvmerge.Table) {
+	var ids []string
+	for i := range t.Len() {
+		ids = append(ids, t.ID(i))
 	}
-	s.Invalid = len(lines)
+	for _, id := range append(ids, slices.Sorted(maps.Keys(s.outcomes))...) { // rows may be gone
+		o, ok := s.outcomes[id]
+		if !ok {
+			continue
+		}
+		delete(s.outcomes, id)
+		s.Counts[o.status.String()]++
+		if o.failure != nil && o.failure.Skipped {
+			s.Skipped++
+		} else if o.failure != nil {
+			s.Failures = append(s.Failures, o.failure.Message)
+		}
+		if !o.ran {
+			continue
+		}
+		s.Finished++
+		slices.Sort(o.warnings)
+		for _, text := range slices.Compact(o.warnings) {
+			s.warned[text] = append(s.warned[text], id)
+		}
+	}
 }
 
 // Print writes the summary for a person, with the alarms last.
 func (s *Summary) Print(w io.Writer, stages []*pipeline.Stage) {
-	s.print(w, stages)
+	if len(s.Blanked) > 0 {
+		fmt.Fprintf(w, "Blanked, because pipeline.hcl no longer merges them: %s\n",
+			strings.Join(slices.Sorted(maps.Keys(s.Blanked)), ", "))
+	}
+	if len(s.Targets) > 0 || len(s.Failures) > 0 || s.Stopped != "" {
+		s.print(w, stages)
+	} else {
+		l := list{Count(s.Total, "molecule")}
+		l.add(s.Skipped, "of them skipped after too many failures")
+		fmt.Fprintf(w, "Everything is up to date: %s.\n", l.end(s))
+	}
 	for _, text := range s.Alarms {
 		fmt.Fprintf(w, "\nALARM: %s.\n", text)
 	}
 }
 
+// list is numbers of things, without those of which there are none: "12 ok, 1 failed".
+type list []string
+
+func (l *list) add(n int, what string) {
+	if n > 0 {
+		*l = append(*l, fmt.Sprintf("%d %s", n, what))
+	}
+}
+
+// end adds the rows that were left out, and those that were only written again.
+func (l *list) end(s *Summary) string {
+	l.add(s.ByHand, "left out by a Skip of yours")
+	l.add(s.Invalid, "left out as unusable")
+	l.add(s.Rewritten, "written again")
+	return strings.Join(*l, ", ")
+}
+
+// print writes what was computed, and what came of it.
 func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
-	if len(s.Blanked) > 0 {
-		fmt.Fprintf(w, "Blanked, because pipeline.hcl no longer merges them: %s\n",
-			strings.Join(slices.Sorted(maps.Keys(s.Blanked)), ", "))
+	var all list
+	for _, status := range []string{"OK", "Rerun", "Skip"} {
+		all.add(s.Counts[status], status)
 	}
-	if len(s.Targets) == 0 && len(s.Failures) == 0 && !s.Interrupted && s.Stopped == "" {
-		text := Count(s.Total, "molecule")
-		if s.Skipped > 0 {
-			text += fmt.Sprintf(", %d of them skipped after too many failures", s.Skipped)
-		}
-		fmt.Fprintf(w, "Everything is up to date: %s%s.\n", text, s.besides())
-		return
+	if len(all) == 0 {
+		all = list{"none finished"}
 	}
-	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), round(s.Elapsed), s.outcomes())
+	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "others up to date or not asked for")
+	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), round(s.Elapsed), all.end(s))
 	for _, st := range stages {
-		if text := counts(s.Targets, st.Name+" ", store.OK, Read, journal.Restored, store.Failed,
-			store.TimedOut, store.Interrupted); text != "" {
-			fmt.Fprintf(w, "  %-10s %s\n", st.Name, text)
+		var l list
+		for _, outcome := range []string{store.OK, Read, journal.Restored, store.Failed, store.TimedOut,
+			store.Interrupted} {
+			l.add(s.Targets[st.Name+" "+outcome], outcome)
+		}
+		if len(l) > 0 {
+			fmt.Fprintf(w, "  %-10s %s\n", st.Name, strings.Join(l, ", "))
 		}
 	}
 	if stage, percent := s.slowest(); stage != "" {
 		fmt.Fprintf(w, "  slowest stage: %s, %.0f %% of the time\n", stage, percent)
 	}
 	for _, g := range Groups(s.Failures) { // a cause of ten thousand failures is said once
-		if g.Count > 1 {
+		if len(g.Members) > 1 {
 			fmt.Fprintf(w, "  failed: %s\n", g)
 		}
-		for _, message := range g.First {
+		for _, message := range g.Members[:min(3, len(g.Members))] {
 			fmt.Fprintf(w, "  %s\n", message)
 		}
-		if more := g.Count - len(g.First); more > 0 {
+		if more := len(g.Members) - 3; more > 0 {
 			fmt.Fprintf(w, "  ... and %d more like these\n", more)
 		}
 	}
-	for _, line := range s.warningLines() {
+	for _, line := range s.warnings() {
 		fmt.Fprintf(w, "  warning: %s\n", line)
 	}
 	if s.Stopped != "" {
-		fmt.Fprintf(w, "Stopped %s; the next batch goes on from here.\n", s.Stopped)
-	}
-	if s.Interrupted {
-		fmt.Fprintln(w, "Interrupted; the next batch goes on from here.")
+		fmt.Fprintf(w, "%s; the next batch goes on from here.\n", s.Stopped)
 	}
 }
 
-// besides tells of the rows that were not computed, and of those that were only written again.
-func (s *Summary) besides() (text string) {
-	if s.ByHand > 0 {
-		text += fmt.Sprintf(", %d left out by a Skip of yours", s.ByHand)
-	}
-	if s.Invalid > 0 {
-		text += ", " + Count(s.Invalid, "row") + " left out"
-	}
-	if s.Rewritten > 0 {
-		text += ", " + Count(s.Rewritten, "row") + " written again"
-	}
-	return text
-}
-
-// counts lists these names with their numbers, which are found with a prefix: "12 ok, 1 failed".
-func counts(numbers map[string]int, prefix string, names ...string) string {
-	var parts []string
-	for _, name := range names {
-		if n := numbers[prefix+name]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, name))
+// warnings are the warnings that are printed.
+func (s *Summary) warnings() (out []string) {
+	for n, g := range mostFirst(s.warned) {
+		if n == shownWarnings {
+			return append(out, fmt.Sprintf("... and %d more texts", len(s.warned)-n))
 		}
+		out = append(out, g.molecules())
 	}
-	return strings.Join(parts, ", ")
+	return out
 }
 
-func (s *Summary) outcomes() string {
-	text := cmp.Or(counts(s.Counts, "", "OK", "Rerun", "Skip"), "none finished") + s.besides()
-	if n := s.Total - s.Scheduled; n > 0 {
-		text += fmt.Sprintf(", %d others up to date or not asked for", n)
-	}
-	return text
-}
-
-// slowest is the stage that took most of the batch's time, and the percentage that it took; "" for
-// none.
+// slowest is the stage that took most of the time, "" for none, with its share in percent.
 func (s *Summary) slowest() (stage string, percent float64) {
 	total := 0.0
-	for _, name := range slices.Sorted(maps.Keys(s.Seconds)) {
-		if total += s.Seconds[name]; s.Seconds[name] > s.Seconds[stage] {
+	for name, seconds := range s.Seconds {
+		if total += seconds; seconds > s.Seconds[stage] {
 			stage = name
 		}
 	}
@@ -195,67 +226,113 @@ func (s *Summary) Line() string {
 	if s.Interrupted {
 		text += " interrupted"
 	}
+	add := func(name string, texts []string) {
+		if len(texts) > 0 {
+			text += fmt.Sprintf(" %s=%q", name, strings.Join(texts, "; "))
+		}
+	}
 	var failures []string
 	for _, g := range Groups(s.Failures) {
 		failures = append(failures, g.String())
 	}
-	for n, texts := range [][]string{failures, s.warningLines(), s.Alarms} {
-		if len(texts) > 0 {
-			name := [...]string{"failures", "warnings", "alarm"}[n]
-			text += fmt.Sprintf(" %s=%q", name, strings.Join(texts, "; "))
-		}
-	}
+	add("failures", failures)
+	add("warnings", s.warnings())
+	add("alarm", s.Alarms)
 	return text
 }
-
-const (
-	alarmWindow = 100 // molecules: max_failures is a share of the last so many of a batch
-	alarmLeast  = 20  // molecules: a smaller batch counts as one of so many at its end
-)
 
 // ErrAlarm says that the batch ended itself, because when_exceeded is "stop".
 var ErrAlarm = errors.New(`the batch stopped itself, because when_exceeded is "stop" in ` +
 	`pipeline.hcl; find the cause, then run again`)
 
-// tooMany raises an alarm once, when more of the last hundred molecules failed than a hundred may.
-func (s *Summary) tooMany(share float64) (text string, raised bool) {
+// tooMany raises an alarm, once, if more of the last hundred molecules failed than a hundred may.
+// The text is "" for no alarm.
+func (s *Summary) tooMany(share float64) (text string) {
 	failed := 0
 	for _, f := range s.last {
 		if f {
 			failed++
 		}
 	}
-	if s.alarmed || share == 0 || float64(failed) <= share*alarmWindow {
-		return "", false
+	if !s.alarmed {
+		text = s.alarm(failed, alarmWindow, share,
+			"the last "+Count(len(s.last), "molecule")+" failed; max_failures")
+		s.alarmed = text != ""
 	}
-	s.alarmed = true
-	text = fmt.Sprintf("%d of the last %s failed; max_failures is %g%% of a hundred",
-		failed, Count(len(s.last), "molecule"), 100*share)
-	s.Alarms = append(s.Alarms, text)
-	return text, true
+	return text
 }
 
-// tooManyInAll looks at the whole of a batch that may have been too small for tooMany.
-func (s *Summary) tooManyInAll(share float64) {
-	failed := len(s.Failures)
-	if !s.alarmed && share > 0 && float64(failed) > share*float64(max(s.Finished, alarmLeast)) {
-		s.Alarms = append(s.Alarms, fmt.Sprintf("%d of %s failed; max_failures is %g%%",
-			failed, Count(s.Finished, "molecule"), 100*share))
+// alarm raises an alarm if more of so many than a share are what the text says. A share of 0 is no
+// limit.
+func (s *Summary) alarm(n, of int, share float64, text string) string {
+	if share == 0 || float64(n) <= share*float64(of) {
+		return ""
 	}
+	text = fmt.Sprintf("%d of %s is %g%%", n, text, 100*share)
+	s.Alarms = append(s.Alarms, text)
+	return text
 }
 
-// tooManyInvalid looks at the rows that are left out, before anything runs.
-func (s *Summary) tooManyInvalid(a pipeline.Alarms) error {
-	if a.Invalid == 0 || float64(s.Invalid) <= a.Invalid*float64(s.Total) {
-		return nil
+// round leaves of a duration what a person reads.
+func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
+
+// Group is what several molecules have in common: the reason for which they failed, a warning, or
+// what they have to do.
+type Group struct {
+	Text    string
+	Members []string // messages, or mol_ids
+}
+
+// String is the group as "3 pm7: the SCF did not converge".
+func (g Group) String() string { return fmt.Sprintf("%d %s", len(g.Members), g.Text) }
+
+// molecules is the group as "12 molecules: a warning (m1, m2, m3, ...)".
+func (g Group) molecules() string {
+	return fmt.Sprintf("%s: %s (%s)", Count(len(g.Members), "molecule"), g.Text, some(g.Members))
+}
+
+// Groups sorts error messages by stage and reason, the most frequent first.
+func Groups(messages []string) []Group {
+	members := map[string][]string{}
+	for _, m := range messages {
+		stage, reason := Reason(m)
+		members[stage+": "+reason] = append(members[stage+": "+reason], m)
 	}
-	text := fmt.Sprintf("%d of %s can't be used; max_invalid is %g%%",
-		s.Invalid, Count(s.Total, "row"), 100*a.Invalid)
-	s.Alarms = append(s.Alarms, text)
-	if a.Stop {
-		return fmt.Errorf("%s: %w", text, ErrAlarm)
+	return mostFirst(members)
+}
+
+// mostFirst are groups by their texts: those with the most members first, then by text.
+func mostFirst(members map[string][]string) (out []Group) {
+	for text, all := range members {
+		out = append(out, Group{text, all})
 	}
-	return nil
+	slices.SortFunc(out, func(a, b Group) int {
+		return cmp.Or(len(b.Members)-len(a.Members), cmp.Compare(a.Text, b.Text))
+	})
+	return out
+}
+
+var (
+	place  = regexp.MustCompile(`^(?:[^/:]*/([A-Za-z_][\w-]*)(?:/\d+)?: )?(?:[^ :]+\.hcl:\d+: )?`)
+	quoted = regexp.MustCompile(`(^|[ (=])(?:'[^']*'|"[^"]*")`)
+	detail = regexp.MustCompile(`(?s)(?:: |; | \().*`)
+)
+
+// Reason takes a failure's message, a cell of the table, apart: the stage that failed, and why,
+// without what differs from one molecule to the next (where to look, what is quoted, which atoms)
+// and without the line of pipeline.hcl. The stage is "?" for a text of another origin.
+func Reason(text string) (stage, reason string) {
+	m := place.FindStringSubmatch(text)
+	reason = quoted.ReplaceAllString(text[len(m[0]):], "$1…")
+	return cmp.Or(m[1], "?"), detail.ReplaceAllString(reason, "")
+}
+
+// some lists the first three names.
+func some(names []string) string {
+	if len(names) > 3 {
+		return strings.Join(names[:3], ", ") + ", ..."
+	}
+	return strings.Join(names, ", ")
 }
 
 // Count is a number of things for a person, as "1 molecule" or "29,568 molecules".
@@ -268,19 +345,25 @@ func Count(n int, what string) string {
 
 // thousands writes a number as 29,568.
 func thousands(n int) string {
-	text := strconv.Itoa(n)
+	text := fmt.Sprint(n)
 	for at := len(text) - 3; at > 0; at -= 3 {
 		text = text[:at] + "," + text[at:]
 	}
 	return text
 }
 
-func round(d time.Duration) time.Duration {
-	switch {
-	case d < 10*time.Second:
-		return d.Round(10 * time.Millisecond)
-	case d < 10*time.Minute:
-		return d.Round(100 * time.Millisecond)
+// oneLine makes a text fit for a cell and a terminal: one line of printable characters, of 500 at
+// most, whatever a program wrote.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != utf8.RuneError {
+			return r
+		}
+		return ' '
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > 500 {
+		text = string(r[:500]) + "..."
 	}
-	return d.Round(time.Second)
+	return text
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"grimperium/csvmerge"
 	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
@@ -38,10 +40,9 @@ type Outcome struct {
 	Gone      map[string]string // columns that the pipeline no longer merges, with what it wrote there
 	Failure   *TargetError      // nil: the molecule is up to date
 	Ran       bool              // a target was computed, restored or read again
-	Recalled  bool              // nothing was evaluated: the row alone had changed
 	Ended     Ended
 	Warnings  []string
-	Targets   []Done
+	Targets   []journal.Event // the ends of those about which something was done
 	Began     time.Time
 	Seen      store.Seen // the molecule's files, for the index
 	Unflushed []string   // files and folders that a power cut could take
@@ -51,24 +52,15 @@ type Outcome struct {
 type Ended string
 
 const (
-	// Interrupted is by a signal: the target under way never happened.
-	Interrupted Ended = "interrupted"
-	// Stopped is by mage stop, or because enough molecules were taken up.
-	Stopped Ended = "no new target starts"
+	Interrupted Ended = "interrupted"          // by a signal: the target under way never happened
+	Stopped     Ended = "no new target starts" // by mage stop, or enough molecules were taken up
 )
 
 func (e Ended) Error() string { return string(e) }
 
-// Done is a target that something was done about.
-type Done struct {
-	Stage, Outcome string
-	Seconds        float64
-}
-
 // TargetError is a failure of a target: the molecule's, not the batch's. It counts a rerun. Every
 // other error of a visit ends the batch.
 type TargetError struct {
-	Target   string
 	Message  string // for the row and for people
 	Reruns   int    // how often the target failed by now
 	Skipped  bool   // nothing was tried: it failed before and would fail the same way
@@ -94,7 +86,8 @@ type Visitor struct {
 	Warn     func(text string)
 	Admit    func() bool // whether one more molecule may be computed
 	Stopping func() bool // whether no new target may start
-	cores    cores
+	Jobs     int64       // cores that all targets may take at once
+	cores    *semaphore.Weighted
 	workers  workers
 }
 
@@ -104,9 +97,10 @@ type visit struct {
 	Outcome
 	m       *pipeline.Molecule
 	log     *store.Molecule
-	writes  bool     // results may be dropped
-	insist  bool     // too few targets of the stage succeeded: at_least leaves none out
-	leftOut []string // what the result is without
+	targets []*target // judged so far, in the order in which they run
+	writes  bool      // results may be dropped
+	insist  bool      // too few targets of the stage succeeded: at_least leaves none out
+	leftOut []string  // what the result is without
 }
 
 // Visit brings a molecule up to date. The error is about the batch as a whole.
@@ -115,20 +109,14 @@ func (v *Visitor) Visit(ctx context.Context, row Row) (Outcome, error) {
 	if _, ok := errors.AsType[*store.FolderError](err); ok { // nothing of it is touched
 		text := strings.ReplaceAll(err.Error(), v.Store.Root(), ShownPath(v.Store.Root()))
 		t.Failure = &TargetError{Message: row.ID + ": " + oneLine(text), Reruns: row.Reruns}
-		t.setCells(map[string]string{})
+		t.setCells(map[string]string{}, nil)
 		return t.Outcome, nil
 	}
-	if err != nil {
-		return Outcome{}, err
+	if err == nil {
+		t.writes = true
+		err = t.walk(func(g *target) error { return t.perform(ctx, g) })
 	}
-	if t.known() {
-		return t.Outcome, nil
-	}
-	if t.m, err = v.Pipeline.Molecule(row.Cells); err != nil {
-		return Outcome{}, err
-	}
-	t.writes = true
-	switch err = t.walk(t.perform(ctx)); {
+	switch {
 	case err == nil:
 		err = t.end()
 	case errors.As(err, &t.Ended):
@@ -137,199 +125,21 @@ func (v *Visitor) Visit(ctx context.Context, row Row) (Outcome, error) {
 	return t.Outcome, err
 }
 
-// begin reads the molecule's log.
-func (v *Visitor) begin(row Row) (*visit, error) {
-	t := &visit{Visitor: v, Outcome: Outcome{Row: row, Status: row.Status, Began: time.Now()}}
-	log, err := v.Store.Molecule(row.ID)
-	t.log = log
+// begin reads the molecule's log and its row.
+func (v *Visitor) begin(row Row) (t *visit, err error) {
+	t = &visit{Visitor: v, Outcome: Outcome{Row: row, Status: row.Status, Began: time.Now()}}
+	t.log, err = v.Store.Molecule(row.ID)
 	if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
 		v.Warn(err.Error())
-		err = nil
+	} else if err != nil {
+		return t, err
 	}
-	if err == nil && log.Damage() != "" {
-		v.Warn(log.Damage())
+	if text := t.log.Damage(); text != "" {
+		v.Warn(text)
 	}
+	t.log.Vouch(row.Known)
+	t.m, err = v.Pipeline.Molecule(row.Cells)
 	return t, err
-}
-
-// known finds the outcome of a molecule of which nothing has to be evaluated: the results in the row
-// alone were changed, as in an old copy of the table.
-func (t *visit) known() bool {
-	last := t.log.Row()
-	t.Recalled = t.log.Vouch(t.Row.Known) && t.Row.Known.Key == t.Row.Key && !t.Row.Retry &&
-		t.Row.Died == "" && last != nil && last.Status == csvmerge.OK.String() && last.Error == ""
-	if t.Recalled {
-		t.Status, t.Cells = csvmerge.OK, maps.Clone(last.Cells)
-	}
-	return t.Recalled
-}
-
-// walk judges the targets of a molecule in the order in which they run, and has act deal with each,
-// which says by rec and failure what became of the target. walk ends at the first failure.
-func (t *visit) walk(act func(*target) error) error {
-	undecided := map[string]bool{}
-	for _, s := range t.Pipeline.Stages {
-		g := &target{stage: s, n: 1, name: s.Name}
-		on, err := t.m.Enabled(s)
-		up := slices.IndexFunc(s.DependsOn, func(d string) bool { return undecided[d] })
-		switch {
-		case err == nil && !on:
-			g.action = off
-		case up >= 0:
-			g.action, g.reason = wait, "never computed; runs after "+s.DependsOn[up]
-			if t.log.Record(s.Name) != nil || len(t.log.Instances(s.Name)) > 0 {
-				g.reason = "not decided yet: runs only if the result of " + s.DependsOn[up] + " changes"
-			}
-		case err == nil:
-			g.n, err = t.m.Instances(s)
-		}
-		all := []*target{g}
-		if err == nil && g.action == fresh {
-			all, err = t.stage(s, g.n, act)
-		} else {
-			err = t.whole(g, err, act)
-		}
-		if err != nil || t.Failure != nil {
-			return err
-		}
-		undecided[s.Name] = slices.ContainsFunc(all, (*target).undecided)
-		if undecided[s.Name] || g.action == off {
-			continue
-		}
-		t.m.Set(s, t.results(all))
-		if t.writes {
-			if err := t.dropOthers(s, all); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// whole deals with a stage whose targets are not known: it is off, has to wait, or its enabled or
-// for_each has an error.
-func (t *visit) whole(g *target, broke error, act func(*target) error) error {
-	if t.insist = true; broke != nil && g.action != wait {
-		g.verdict = t.cannotEvaluate(g, broke)
-	}
-	err := act(g)
-	t.Failure = g.failure
-	return err
-}
-
-// undecided reports whether nothing is known yet of what the target gives.
-func (g *target) undecided() bool {
-	return g.rec == nil && g.failure == nil && !slices.Contains([]action{none, leave, off}, g.action)
-}
-
-// stage deals with the targets of a stage: up to the first failure, or, where the stage has
-// at_least, with all of them. If too few succeed then, those that failed before are tried again.
-func (t *visit) stage(s *pipeline.Stage, n int, act func(*target) error) ([]*target, error) {
-	all := make([]*target, n)
-	t.insist = false
-	take := func(i int) error {
-		g := &target{stage: s, i: i, n: n, name: s.Instance(i)}
-		if t.m.LeftOut(s, i) {
-			g.action, g.reason = none, "what it would be made from was left out"
-		} else {
-			g.verdict = t.judge(g)
-		}
-		all[i] = g
-		return act(g)
-	}
-	for i := range n {
-		if err := take(i); err != nil {
-			return nil, err
-		}
-		if f := all[i].failure; f != nil && s.AtLeast == 0 {
-			t.Failure = f
-			t.m.Set(s, t.results(all[:i+1]))
-			return nil, nil
-		}
-	}
-	t.insist = good(all) < s.AtLeast
-	for i := range n {
-		if t.insist && all[i].action == leave {
-			if err := take(i); err != nil {
-				return nil, err
-			}
-		}
-	}
-	t.settle(s, all)
-	return all, nil
-}
-
-// good counts the targets that have a result, or will have one.
-func good(all []*target) (n int) {
-	for _, g := range all {
-		if g.failure == nil && g.action != none && g.action != leave {
-			n++
-		}
-	}
-	return n
-}
-
-// settle decides on the failures of a stage with at_least: they end the visit if too few targets
-// succeeded, or if one of them has another attempt; else those targets are left out.
-func (t *visit) settle(s *pipeline.Stage, all []*target) {
-	tooFew := good(all) < s.AtLeast
-	var messages []string
-	reruns := 0
-	for _, g := range all {
-		f := g.failure
-		if f == nil {
-			continue
-		}
-		messages = append(messages, f.Message)
-		if !tooFew && !f.Again {
-			continue
-		}
-		reruns = max(reruns, f.Reruns)
-		if t.Failure == nil || t.Failure.Skipped && !f.Skipped || f.Again && !t.Failure.Again {
-			t.Failure = f
-		}
-	}
-	if t.Failure != nil {
-		t.Failure.Reruns = reruns
-		t.m.Set(s, t.results(all))
-		return
-	}
-	for _, g := range all {
-		if g.failure != nil {
-			g.action = none
-			_, reason := Reason(g.failure.Message)
-			t.Warnings = append(t.Warnings,
-				fmt.Sprintf("a target of %s failed and was left out: %s", s.Name, reason))
-		}
-	}
-	if len(messages) > 0 {
-		t.leftOut = append(t.leftOut, fmt.Sprintf("%s; the result is of the other %d of %s",
-			strings.Join(messages, "; "), good(all), s.Name))
-	}
-}
-
-// results are the targets of a stage as expressions see them.
-func (t *visit) results(all []*target) []pipeline.Result {
-	out := make([]pipeline.Result, len(all))
-	for i, g := range all {
-		r := pipeline.Result{Status: pipeline.StatusFailed, Outputs: map[string]pipeline.Input{}}
-		if g.rec != nil {
-			r.Seconds = g.rec.Seconds
-		}
-		switch {
-		case g.action == none || g.action == leave && g.failure == nil:
-			r.Status = pipeline.StatusLeftOut
-		case g.rec != nil && g.rec.Outcome == store.OK:
-			r.Status, r.Values = pipeline.StatusOK, g.rec.Values
-			for name, o := range g.rec.Outputs {
-				path := t.Store.TargetDir(t.Row.ID, g.name) + "/" + o.File
-				r.Outputs[name] = pipeline.Input{Path: path, SHA256: o.SHA256, Size: o.Size}
-			}
-			t.Warnings = append(t.Warnings, g.rec.Warnings...)
-		}
-		out[i] = r
-	}
-	return out
 }
 
 // end ends a visit: the row's cells, by the pipeline's merge block, and the molecule's log say what
@@ -337,7 +147,7 @@ func (t *visit) results(all []*target) []pipeline.Result {
 func (t *visit) end() error {
 	merged, err := t.m.Merge(t.Failure != nil)
 	if err != nil {
-		t.Failure = &TargetError{Target: "merge", Reruns: t.reruns() + 1,
+		t.Failure = &TargetError{Reruns: t.reruns() + 1,
 			Message: fmt.Sprintf("%s/merge: %s", t.Row.ID, oneLine(err.Error()))}
 		merged, err = t.m.Merge(true) // without what can't be computed
 	}
@@ -345,15 +155,8 @@ func (t *visit) end() error {
 		t.Status, t.Seen = csvmerge.Skip, t.seen()
 		return nil
 	}
-	t.setCells(merged)
 	last := t.log.Row()
-	if !t.Ran && t.Status == t.Row.Status && last != nil {
-		for _, name := range []string{"timestamp_started", "timestamp_completed", "batch_id"} {
-			if text, ok := last.Cells[name]; ok {
-				t.Cells[name] = text
-			}
-		}
-	}
+	t.setCells(merged, last)
 	t.Gone = t.gone()
 	if t.Ran || last == nil || !maps.Equal(last.Cells, t.Cells) || !maps.Equal(last.Gone, t.Gone) {
 		err = t.log.PutRow(store.Row{Status: t.Status.String(), Reruns: t.Row.Reruns, Cells: t.Cells,
@@ -378,8 +181,9 @@ func (t *visit) gone() map[string]string {
 	return cells
 }
 
-// setCells decides on the status, and sets it, the reruns and the message beside the merged cells.
-func (t *visit) setCells(cells map[string]string) {
+// setCells decides on the status, and sets it, the reruns and the message beside the merged cells. The
+// time stamps are the last ones if nothing ran.
+func (t *visit) setCells(cells map[string]string, last *store.Row) {
 	t.Status, t.Cells = csvmerge.OK, cells
 	cells["error_message"] = strings.Join(t.leftOut, "; ")
 	reruns := 0
@@ -394,19 +198,22 @@ func (t *visit) setCells(cells map[string]string) {
 		cells["reruns"], t.Row.Reruns = strconv.Itoa(reruns), reruns
 	}
 	cells["status"] = t.Status.String()
-	if t.Ran || t.Status != t.Row.Status {
-		cells["timestamp_started"], cells["timestamp_completed"] = stamp(t.Began), stamp(time.Now())
-		cells["batch_id"] = t.Batch
+	const form = "2006-01-02T15:04:05-07:00"
+	stamps := map[string]string{"timestamp_started": t.Began.UTC().Format(form),
+		"timestamp_completed": time.Now().UTC().Format(form), "batch_id": t.Batch}
+	for name, text := range stamps {
+		if t.Ran || t.Status != t.Row.Status {
+			cells[name] = text
+		} else if last != nil && last.Cells[name] != "" {
+			cells[name] = last.Cells[name]
+		}
 	}
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05-07:00") }
-
 // seen looks at the files of the molecule's results, for the index.
 func (t *visit) seen() store.Seen {
-	var targets []string
-	for _, s := range t.Pipeline.Stages {
-		targets = append(append(targets, s.Name), t.log.Instances(s.Name)...)
-	}
-	return t.log.Seen(targets)
+	return t.log.Seen(slices.DeleteFunc(t.log.Targets(), func(target string) bool {
+		stage, _, _ := strings.Cut(target, "/")
+		return t.Pipeline.Stage(stage) == nil
+	}))
 }

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	wordsBytes   = 32 << 10 // read at each end of a stream
-	wordsLine    = 200      // characters that are shown of a line
-	wordsFurther = 2        // lines of a reason after its first
+	wordsBytes = 32 << 10 // read at each end of a stream
+	wordsLine  = 200      // characters that are shown of a line
+	wordsLines = 3        // that are shown of a reason
 )
 
 var (
@@ -25,7 +25,6 @@ var (
 	// crash are the first words of a crash, whatever else stands there.
 	crash = regexp.MustCompile(`(?i)^program received signal|^fortran runtime error|^forrtl: |` +
 		`^terminate called|^\*\*\* .* \*\*\*:? terminated|^panic: |^segmentation fault`)
-	errorStop = regexp.MustCompile(`(?i)^error stop\b`)
 	// strong are words of a program that gives up, weak are those of its reasons.
 	strong = regexp.MustCompile(`(?i)\b(error|fatal|stop|abort(ed|ing)?|exception)\b`)
 	weak   = regexp.MustCompile(`(?i)\b(fail(ed|s|ure)?|cannot|can't|could not|unable|not|` +
@@ -42,8 +41,13 @@ var (
 // warning. all says that any line of stderr counts, as of a program that ended badly; else it must
 // sound like a reason. crashed says that the program's runtime says so.
 func ownWords(dir string, all bool) (words string, crashed bool) {
-	words, crashed = stderrWords(ends(filepath.Join(dir, stderrName)), all)
-	output := stdoutWords(ends(filepath.Join(dir, stdoutName)))
+	words, crashed = stderrWords(lines(filepath.Join(dir, stderrName)), all)
+	output, said := "", lines(filepath.Join(dir, stdoutName))
+	for at, l := range said {
+		if announced.MatchString(l) { // the last such line counts
+			output = paragraph(said[at:])
+		}
+	}
 	switch {
 	case words == "":
 		return output, crashed
@@ -54,48 +58,32 @@ func ownWords(dir string, all bool) (words string, crashed bool) {
 }
 
 // stderrWords finds the reason on a program's standard error: at the best of the signs.
-func stderrWords(text string, all bool) (words string, crashed bool) {
-	if at := strings.LastIndex(text, traceback); at >= 0 { // the last line is the exception
-		lines := strings.Split(strings.TrimSpace(text[at:]), "\n")
-		return clipped(lines[len(lines)-1]), false
+func stderrWords(lines []string, all bool) (words string, crashed bool) {
+	if at := slices.Index(lines, traceback); at >= 0 { // the last line is the exception
+		return lines[len(lines)-1], false
 	}
-	lines := lines(text)
 	says := func(l string, sign *regexp.Regexp) bool {
 		return sign.MatchString(l) && !mild.MatchString(l)
 	}
-	at := -1
-	for _, sign := range []*regexp.Regexp{crash, errorStop, strong, weak} {
-		if at = slices.IndexFunc(lines, func(l string) bool { return says(l, sign) }); at >= 0 {
-			crashed = sign == crash
-			break
+	for _, sign := range []*regexp.Regexp{crash, strong, weak} {
+		at := slices.IndexFunc(lines, func(l string) bool { return says(l, sign) })
+		if at > 0 && says(lines[at-1], weak) {
+			at--
+		}
+		if at >= 0 {
+			return paragraph(lines[at:]), sign == crash
 		}
 	}
-	if at < 0 && all {
-		at = slices.IndexFunc(lines, func(l string) bool { return l != "" })
-	}
-	if at < 0 {
+	at := slices.IndexFunc(lines, func(l string) bool { return l != "" })
+	if at < 0 || !all {
 		return "", false
 	}
-	if at > 0 && says(lines[at-1], weak) {
-		at--
-	}
-	return paragraph(lines[at:]), crashed
+	return paragraph(lines[at:]), false
 }
 
-// stdoutWords finds the last paragraph of a program's output that begins as an error or a warning.
-func stdoutWords(text string) string {
-	lines := lines(text)
-	for at, l := range slices.Backward(lines) {
-		if announced.MatchString(l) {
-			return paragraph(lines[at:])
-		}
-	}
-	return ""
-}
-
-// paragraph is the first of some lines and the few that follow it, up to a blank one.
+// paragraph is the first few of some lines, up to a blank one.
 func paragraph(lines []string) (out string) {
-	for _, l := range lines[:min(1+wordsFurther, len(lines))] {
+	for _, l := range lines[:min(wordsLines, len(lines))] {
 		switch {
 		case l == "":
 			return out
@@ -104,47 +92,36 @@ func paragraph(lines []string) (out string) {
 		case out != "":
 			out += " "
 		}
-		out += clipped(l)
+		out += l
 	}
 	return out
 }
 
-// lines are the lines of a text. Noise is blank.
-func lines(text string) []string {
-	out := strings.Split(text, "\n")
-	for i, l := range out {
-		if out[i] = strings.TrimSpace(l); noise.MatchString(out[i]) {
-			out[i] = ""
-		}
-	}
-	return out
-}
-
-func clipped(line string) string {
-	line = strings.Join(strings.Fields(line), " ")
-	if r := []rune(line); len(r) > wordsLine {
-		line = string(r[:wordsLine]) + "..."
-	}
-	return line
-}
-
-// ends is the beginning and the end of a regular file, "" of any other.
-func ends(name string) string {
+// lines are the lines of the beginning and the end of a regular file, with single spaces and clipped.
+// Noise is blank. Another kind of file has none.
+func lines(name string) (out []string) {
 	info, err := os.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() {
-		return ""
+		return nil
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return ""
+		return nil
 	}
 	defer f.Close()
-	data, _ := io.ReadAll(io.LimitReader(f, wordsBytes))
-	if info.Size() > 2*wordsBytes {
-		_, _ = f.Seek(-wordsBytes, io.SeekEnd)
-		data = append(data, "\n\n"...)
+	tail := max(wordsBytes, info.Size()-wordsBytes)
+	data, _ := io.ReadAll(io.MultiReader(io.NewSectionReader(f, 0, wordsBytes),
+		strings.NewReader("\n\n"), io.NewSectionReader(f, tail, wordsBytes)))
+	text := strings.ReplaceAll(strings.ToValidUTF8(string(data), "?"), "\r", "\n")
+	for l := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		l = strings.Join(strings.Fields(l), " ")
+		if r := []rune(l); len(r) > wordsLine {
+			l = string(r[:wordsLine]) + "..."
+		}
+		if noise.MatchString(l) {
+			l = ""
+		}
+		out = append(out, l)
 	}
-	tail, _ := io.ReadAll(io.LimitReader(f, wordsBytes))
-	text := strings.ReplaceAll(string(append(data, tail...)), "\r", "\n")
-	return strings.ToValidUTF8(text, "?")
+	return out
 }
