@@ -1,101 +1,102 @@
 package cli
 
 import (
-	"bufio"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/agext/levenshtein"
+	"github.com/magefile/mage/mg"
 	"golang.org/x/term"
 
+	"grimperium/csvmerge"
 	"grimperium/internal/batch"
-	"grimperium/internal/pipeline"
+	"grimperium/internal/durable"
 	"grimperium/internal/progress"
-	"grimperium/stages"
 )
 
 // Batch runs the pipeline over the table. If molecules stand behind the command, it ends the
 // process itself: mage would take them for commands.
-func Batch(ctx context.Context, o Options) (err error) {
+func Batch(ctx context.Context, o Options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200) // half as many collections: the programs need the cores
 	}
-	ctx, end := begin(ctx)
-	defer end(&err)
-	if o.words, err = words(os.Args); err == nil {
-		err = runBatch(ctx, o)
+	molecules, err := words(os.Args)
+	if len(molecules) > 0 {
+		if o.Only != nil {
+			molecules = append(molecules, *o.Only)
+		}
+		only := strings.Join(molecules, ",")
+		o.Only = &only
 	}
-	if err == nil && len(o.words) > 0 {
+	if err == nil {
+		err = run(ctx, func(ctx context.Context) error { return runBatch(ctx, o) })
+	}
+	if err == nil && len(molecules) > 0 {
 		os.Exit(0)
 	}
-	return err
+	return ended(err)
 }
 
 func runBatch(ctx context.Context, o Options) error {
-	timeouts, err := parseTimeouts(o.Timeout)
-	if err != nil {
+	return with(o, !o.DryRun, func(pr *project) (err error) {
+		if pr.Timeouts, err = parseTimeouts(o.Timeout); err != nil {
+			return err
+		}
+		if o.Only != nil {
+			if pr.Only, err = selection(*o.Only, pr.Table); err != nil {
+				return fmt.Errorf("-only=%s: %w", *o.Only, err)
+			}
+		}
+		pr.Permissive, pr.FailFast, pr.Limit, pr.Retry = o.Permissive, o.FailFast, o.Limit, o.Retry
+		if !o.Yes {
+			pr.Confirm = func(what string) error { return confirm(ctx, what) }
+		}
+		var display sync.WaitGroup
+		shown, hide := context.WithCancel(context.Background())
+		defer hide()
+		pr.Begin = func(journal string) {
+			display.Go(func() { progress.Watch(shown, os.Stderr, journal) })
+		}
+		b, err := batch.New(ctx, pr.Config)
+		if err != nil {
+			return err
+		}
+		if o.DryRun {
+			return b.DryRun(ctx, os.Stdout, o.Verbose)
+		}
+		sum, err := b.Run(ctx)
+		hide()
+		display.Wait()
+		if sum == nil {
+			return err
+		}
+		if !o.unlogged {
+			keepLogs(os.Stderr, sum, pr.Pipeline.Table)
+		}
+		if err == nil || len(sum.Targets)+len(sum.Failures) > 0 { // else nothing was done
+			sum.Print(os.Stderr, pr.Pipeline.Stages)
+		}
+		switch {
+		case errors.Is(err, batch.ErrAlarm):
+			return mg.Fatal(exitFailed, err)
+		case err == nil && sum.Interrupted:
+			return context.Canceled
+		case err == nil && len(sum.Failures) > 0:
+			return mg.Fatalf(exitFailed, "%d of %d molecules failed", len(sum.Failures), sum.Scheduled)
+		}
 		return err
-	}
-	pr, err := open(o, !o.DryRun)
-	if err != nil {
-		return err
-	}
-	c := pr.Config
-	defer c.Claims.Release()
-	if c.Only, err = o.chosen(pr.Table); err != nil {
-		return err
-	}
-	c.Permissive, c.FailFast, c.Limit = o.Permissive, o.FailFast, o.Limit
-	c.Retry, c.Timeouts = o.Retry, timeouts
-	if !o.Yes {
-		c.Confirm = func(what string) error { return confirm(ctx, what) }
-	}
-	var display sync.WaitGroup
-	shown, hide := context.WithCancel(context.Background())
-	defer hide()
-	c.Begin = func(journal string) {
-		display.Go(func() { progress.Watch(shown, os.Stderr, journal) })
-	}
-	b, err := batch.New(ctx, c)
-	if err != nil {
-		return err
-	}
-	if o.DryRun {
-		return b.DryRun(ctx, os.Stdout, o.Verbose)
-	}
-	sum, err := b.Run(ctx)
-	hide()
-	display.Wait()
-	if sum == nil {
-		return err
-	}
-	if !o.unlogged {
-		keepLogs(os.Stderr, sum, pr.Pipeline.Table)
-	}
-	printSummary(os.Stderr, sum, pr.Pipeline.Stages, err)
-	return outcome(sum, err)
-}
-
-// outcome is the error that a batch ends with.
-func outcome(sum *batch.Summary, err error) error {
-	switch {
-	case errors.Is(err, batch.ErrAlarm):
-		return &exit{exitFailed, err}
-	case err != nil:
-		return err
-	case sum.Interrupted:
-		return &exit{exitInterrupted, errors.New("interrupted")}
-	case len(sum.Failures) > 0:
-		return &exit{exitFailed,
-			fmt.Errorf("%d of %d molecules failed", len(sum.Failures), sum.Scheduled)}
-	}
-	return nil
+	})
 }
 
 // confirm asks whether finished results may be computed again. Without a terminal -yes must say so.
@@ -105,57 +106,159 @@ func confirm(ctx context.Context, what string) error {
 			"or allow it by max_recompute in pipeline.hcl", what)
 	}
 	fmt.Fprintf(os.Stderr, "%s\nGo on? [y/N] ", what)
-	answer := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case text := <-answer:
-		if text == "y" || text == "yes" {
-			return nil
-		}
-		return errors.New("nothing was run; mage batch -dryRun shows more")
+	defer context.AfterFunc(ctx, func() { os.Exit(exitInterrupted) })() // reading can't be interrupted
+	var answer string
+	_, _ = fmt.Scanln(&answer) // a blank line is no
+	if answer = strings.ToLower(answer); answer == "y" || answer == "yes" {
+		return nil
 	}
-}
-
-// printSummary prints what a batch did. A batch that an error ended before it did anything did not
-// find everything up to date: then only the alarms are printed.
-func printSummary(w io.Writer, sum *batch.Summary, stages []*pipeline.Stage, err error) {
-	if err == nil || len(sum.Targets) > 0 || len(sum.Failures) > 0 {
-		sum.Print(w, stages)
-		return
-	}
-	for _, text := range sum.Alarms {
-		fmt.Fprintf(w, "ALARM: %s.\n", text)
-	}
-}
-
-func builtins() map[string]batch.Builtin {
-	out := map[string]batch.Builtin{}
-	for _, b := range stages.Builtins() {
-		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
-		out[b.Name] = batch.Builtin{Version: b.Version, Run: run}
-	}
-	return out
+	return errors.New("nothing was run; mage batch -dryRun shows more")
 }
 
 // parseTimeouts reads "search=60m, pm7=5m".
 func parseTimeouts(text string) (map[string]time.Duration, error) {
 	out := map[string]time.Duration{}
-	for part := range strings.SplitSeq(text, ",") {
-		if part = strings.TrimSpace(part); part == "" {
-			continue
-		}
-		stage, limit, ok := strings.Cut(part, "=")
-		d, err := time.ParseDuration(strings.TrimSpace(limit))
-		if !ok || err != nil || d <= 0 {
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		stage, limit, _ := strings.Cut(part, "=")
+		d, err := time.ParseDuration(limit)
+		if err != nil || d <= 0 {
 			return nil, fmt.Errorf("-timeout=%q: %q is not a stage and its time; "+
 				"write -timeout='search=60m, pm7=5m'", text, part)
 		}
-		out[strings.TrimSpace(stage)] = d
+		out[stage] = d
 	}
 	return out, nil
+}
+
+// The logs that outlive a project, in the folder of home.
+const summaryLog, invalidLog = "batch_summary.log", "validation_errors.log"
+
+// home returns the folder of the logs and what sets it: ~/.grimperium, or GRIMPERIUM_HOME.
+func home() (dir, source string, err error) {
+	if dir := os.Getenv("GRIMPERIUM_HOME"); dir != "" {
+		return dir, "environment GRIMPERIUM_HOME", nil
+	}
+	dir, err = os.UserHomeDir()
+	return filepath.Join(dir, ".grimperium"), "default", err
+}
+
+// keepLogs appends a batch to each log, by one write, so that batches on two tables don't mix their
+// lines. A batch that had nothing to do leaves no trace. An error is a warning, no failed batch.
+func keepLogs(w io.Writer, sum *batch.Summary, table string) {
+	if sum.Batch == "" {
+		return
+	}
+	stamp := fmt.Sprintf("%s batch=%s", time.Now().UTC().Format(time.RFC3339), sum.Batch)
+	line := fmt.Appendf(nil, "%s table=%q %s\n", stamp, table, sum.Line())
+	logs := map[string][]byte{summaryLog: line}
+	for _, f := range sum.Findings {
+		finding := strings.Join(strings.Fields(table+":"+f.String()), " ")
+		logs[invalidLog] = fmt.Appendf(logs[invalidLog], "%s %s\n", stamp, finding)
+	}
+	dir, _, err := home()
+	if err == nil {
+		err = os.MkdirAll(dir, 0o777)
+	}
+	for name, lines := range logs {
+		if err == nil {
+			err = durable.Append(filepath.Join(dir, name), lines)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(w, "Warning: the batch is not in the logs:", err)
+	}
+}
+
+// commands are the targets of the magefile, in small letters.
+var commands = []string{"batch", "bench", "check", "export", "fmt", "graph", "info", "prune",
+	"reproduce", "settings", "setup", "stop", "test", "torture", "validate", "why"}
+
+// words returns the molecules behind the command batch and its flags, which mage itself would take
+// for its next commands. If the first word is a command, they are left to mage.
+func words(args []string) (words []string, err error) {
+	at := slices.IndexFunc(args, func(a string) bool { return strings.EqualFold(a, "batch") })
+	for _, word := range args[max(at+1, 1):] {
+		switch flag := strings.HasPrefix(word, "-"); {
+		case at < 1 || len(words) == 0 && slices.Contains(commands, strings.ToLower(word)):
+			return nil, nil
+		case flag && len(words) > 0:
+			return nil, fmt.Errorf("%s must stand before the molecules: mage batch %[1]s %s", word, words[0])
+		case !flag:
+			words = append(words, word)
+		}
+	}
+	return words, nil
+}
+
+// selection returns the mol_ids of a table that a text names: a list with commas, quoted as in CSV,
+// of mol_ids, patterns of path.Match, @FILE (a file with such a list, or one mol_id a line), and
+// failed. A name that no molecule has is an error.
+func selection(text string, t *csvmerge.Table) (ids []string, err error) {
+	var names []string
+	for _, name := range list(text) {
+		file, ok := strings.CutPrefix(name, "@")
+		if !ok || has(t, name) {
+			names = append(names, name)
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, list(strings.TrimPrefix(string(data), "\ufeff"))...)
+	}
+	for n := 0; n < len(names); n++ {
+		name := names[n]
+		for last := n + 1; last < min(n+9, len(names)) && !has(t, name); last++ { // a mol_id with commas
+			if joined := strings.Join(names[n:last+1], ","); has(t, joined) {
+				name, n = joined, last
+			}
+		}
+		if has(t, name) {
+			ids = append(ids, name)
+			continue
+		}
+		before := len(ids)
+		for i := range t.Len() {
+			failed := t.Status(i) >= csvmerge.Rerun && t.Cell(i, "error_message").Value != nil
+			// A pattern without its closing bracket matches nothing.
+			if ok, _ := path.Match(name, t.ID(i)); ok || failed && name == "failed" {
+				ids = append(ids, t.ID(i))
+			}
+		}
+		if len(ids) == before {
+			return nil, unknown(name, t)
+		}
+	}
+	if ids == nil {
+		return nil, errors.New("names no molecule")
+	}
+	return ids, nil
+}
+
+// list returns the cells of a text of CSV, but for blank ones.
+func list(text string) []string {
+	r := csv.NewReader(strings.NewReader(text))
+	r.FieldsPerRecord, r.LazyQuotes, r.TrimLeadingSpace = -1, true, true
+	records, _ := r.ReadAll() // with LazyQuotes every text is CSV
+	cells := slices.Concat(records...)
+	for n, cell := range cells {
+		cells[n] = strings.TrimSpace(cell)
+	}
+	return slices.DeleteFunc(cells, func(cell string) bool { return cell == "" })
+}
+
+// unknown is the error for a name that no molecule has, with the mol_id that is most like it.
+func unknown(name string, t *csvmerge.Table) error {
+	if name == "failed" {
+		return errors.New("no molecule of the table has failed")
+	}
+	hint, distance := "", len(name)/3+2
+	for i := range t.Len() {
+		d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(t.ID(i)), nil)
+		if d < distance {
+			hint, distance = "; did you mean -only="+t.ID(i)+"?", d
+		}
+	}
+	return fmt.Errorf("the table has no molecule %q%s", name, hint)
 }

@@ -11,13 +11,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/magefile/mage/mg"
 	"golang.org/x/term"
 
 	"grimperium/csvmerge"
@@ -28,46 +29,27 @@ import (
 	"grimperium/stages"
 )
 
-// Exit codes.
-const (
-	exitFailed      = 1  // some molecules failed
-	exitMistake     = 2  // in the call, the pipeline, the table, or a program is missing
-	exitLocked      = 11 // another batch has the table
-	exitInterrupted = 130
-)
+// The exit codes of the package comment.
+const exitFailed, exitMistake, exitLocked, exitInterrupted = 1, 2, 11, 130
 
-// exit is an error with the exit code that mage ends with. It must reach mage bare, not wrapped.
-type exit struct {
-	code int
-	err  error
-}
-
-func (e *exit) Error() string   { return e.err.Error() }
-func (e *exit) ExitStatus() int { return e.code }
-func (e *exit) Unwrap() error   { return e.err }
-
-// ended gives an error its exit code; an *exit keeps its own.
+// ended gives an error its exit code, unless it has one.
 func ended(err error) error {
-	var e *exit
-	var locked *store.LockedError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &e):
-		return e
-	case errors.As(err, &locked):
-		return &exit{exitLocked, err}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return &exit{exitInterrupted, errors.New("interrupted")}
+	if _, ok := err.(interface{ ExitStatus() int }); ok || err == nil {
+		return err
 	}
-	var start *runner.StartError // has its own way out
+	if _, ok := errors.AsType[*store.LockedError](err); ok {
+		return mg.Fatal(exitLocked, err)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return mg.Fatal(exitInterrupted, "interrupted")
+	}
+	_, start := errors.AsType[*runner.StartError](err) // has its own way out
 	for cause, advice := range diskAdvice {
-		if errors.Is(err, cause) && !errors.As(err, &start) {
+		if errors.Is(err, cause) && !start {
 			err = fmt.Errorf("%w (%s; nothing that was finished is lost: then run again)", err, advice)
-			break
 		}
 	}
-	return &exit{exitMistake, err}
+	return mg.Fatal(exitMistake, err)
 }
 
 // diskAdvice is the way out of an error of the disk.
@@ -78,31 +60,77 @@ var diskAdvice = map[error]string{
 	syscall.EIO:    "the disk failed; look into the system's log",
 	syscall.EROFS:  "the disk is mounted read-only; remount it",
 	syscall.EMFILE: "raise the limit of open files (ulimit -n)",
-	syscall.ENFILE: "end other programs, or raise the machine's limit of files (fs.file-max)",
-	syscall.EACCES: "this user may not write there; change the permissions",
+	syscall.EBUSY:  "a mount point can't be replaced or removed; mount the folder above it instead",
 }
 
-// Options are the flags of the commands; the zero value is the pipeline and the table of the
-// checkout.
+const onePress = 100 * time.Millisecond // timeout(1) and go tool send one signal twice, at once
+
+// run gives a command a context that ends with the first SIGINT, SIGTERM or SIGHUP, with the mage
+// that started this process, and just before a deadline of ctx. A second SIGINT or SIGTERM ends the
+// process at once. The error has its exit code.
+func run(ctx context.Context, command func(context.Context) error) error {
+	deadline, limited := ctx.Deadline()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if limited { // mage -t gives no warning
+		left := time.Until(deadline)
+		time.AfterFunc(left-min(3*time.Second, left/2), cancel)
+	}
+	received := make(chan os.Signal, 2)
+	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(received)
+	if !signal.Ignored(syscall.SIGHUP) { // under nohup the batch outlives its terminal
+		signal.Notify(received, syscall.SIGHUP)
+	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // mage batch | head must not end it
+	// mage sets a handler of its own at about this time, which would end the process with exit code 1
+	// at the second Ctrl-C, and after five seconds.
+	defer time.AfterFunc(onePress, func() {
+		signal.Reset(syscall.SIGINT)
+		signal.Notify(received, syscall.SIGINT)
+	}).Stop()
+	go func() {
+		<-received
+		cancel()
+		first := time.Now()
+		for s := range received { // some shells send SIGHUP twice when their terminal closes
+			if s != syscall.SIGHUP && time.Since(first) > onePress {
+				fmt.Fprintln(os.Stderr, "Error: interrupted twice; ended at once")
+				os.Exit(exitInterrupted)
+			}
+		}
+	}()
+	go watchParent(cancel)
+	return ended(command(ctx))
+}
+
+// watchParent calls cancel when the mage that started this process is gone: a mage that is killed
+// passes no signal on. The end of a shell that started the compiled program is no reason to stop.
+func watchParent(cancel func()) {
+	parent := os.Getppid()
+	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", parent))
+	if filepath.Base(exe) != "mage" {
+		return
+	}
+	for os.Getppid() == parent {
+		time.Sleep(500 * time.Millisecond)
+	}
+	cancel()
+}
+
+// Options are the flags of the commands, as the magefile describes them; the zero value is the
+// pipeline and the table of the checkout.
 type Options struct {
-	Pipeline, Table, Artefacts string
-	Set, VarFile               string
-	Only                       *string // molecules, as selection reads them; nil: all
-	MaxReruns, Jobs            *int
-	DryRun, Permissive         bool
-	Verbose                    bool   // DryRun lists every target
-	Yes                        bool   // computes finished results again without asking
-	FailFast                   bool   // no molecule is started after one has failed
-	Limit                      int    // molecules; 0: all
-	Retry                      string // skipped molecules: "all", of a stage, with a text in the error
-	Timeout                    string // of stages, for this batch only: "search=60m, pm7=5m"
+	Pipeline, Table, Artefacts, Set, VarFile string
+	Only                                     *string // molecules, as selection reads them; nil: all
+	MaxReruns, Jobs                          *int
+	DryRun, Verbose, Yes                     bool
+	Permissive, FailFast                     bool
+	Limit                                    int
+	Retry, Timeout                           string
 
-	words    []string // molecules behind the command batch
-	unlogged bool     // nothing is written to the logs in the user's home
+	unlogged bool // nothing is written to the logs in the user's home
 }
-
-// project is an opened pipeline with its table and artefacts: a batch without its flags.
-type project struct{ batch.Config }
 
 // load reads the pipeline and prints its mistakes.
 func load(o Options) (*pipeline.Pipeline, error) {
@@ -110,7 +138,8 @@ func load(o Options) (*pipeline.Pipeline, error) {
 		return nil, fmt.Errorf("-jobs=%d: a batch uses at least one core", *o.Jobs)
 	}
 	po := pipeline.Options{Set: o.Set, VarFile: o.VarFile, Environ: os.Environ(), Jobs: o.Jobs,
-		Reruns: o.MaxReruns, Reserved: batch.Columns, Columns: columns}
+		Reruns: o.MaxReruns, Reserved: batch.Columns, Columns: columns,
+		Export: stages.Export{}}
 	var err error
 	if o.Table != "" {
 		if po.Table, err = filepath.Abs(o.Table); err != nil {
@@ -118,18 +147,17 @@ func load(o Options) (*pipeline.Pipeline, error) {
 		}
 	}
 	for _, f := range stages.Functions() {
-		po.Functions = append(po.Functions, pipeline.Function(f))
+		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Description: f.Description,
+			Example: f.Example, Fn: f.Fn, Version: f.Version})
 	}
 	for _, b := range stages.Builtins() {
 		po.Builtins = append(po.Builtins, b.Name)
 	}
 	p, err := pipeline.Load(cmp.Or(o.Pipeline, "pipeline.hcl"), po)
-	var mistakes *pipeline.Errors
-	if errors.As(err, &mistakes) {
-		width, colour := screen(os.Stderr)
-		if err := mistakes.Print(os.Stderr, width, colour); err != nil {
-			return nil, err
-		}
+	if mistakes, ok := errors.AsType[*pipeline.Errors](err); ok {
+		width, _, noTerminal := term.GetSize(int(os.Stderr.Fd()))
+		colour := noTerminal == nil && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""
+		return nil, cmp.Or(mistakes.Print(os.Stderr, uint(width), colour), err)
 	}
 	if err == nil && o.Artefacts != "" {
 		p.Artefacts = o.Artefacts
@@ -137,23 +165,12 @@ func load(o Options) (*pipeline.Pipeline, error) {
 	return p, err
 }
 
-// screen returns the width of a terminal and whether it shows colours; 0 and false for a file and a
-// terminal that moves no cursor.
-func screen(f *os.File) (width uint, colour bool) {
-	if !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
-		return 0, false
-	}
-	w, _, _ := term.GetSize(int(f.Fd()))
-	return uint(w), os.Getenv("NO_COLOR") == ""
-}
-
 // columns are what expressions may name: the columns of the table and those of the format.
-func columns(table string) ([]pipeline.Column, error) {
+func columns(table string) (out []pipeline.Column, err error) {
 	names, err := csvmerge.ReadHeader(table)
 	if err != nil {
 		return nil, err
 	}
-	var out []pipeline.Column
 	for _, name := range append(names, csvmerge.Known()...) {
 		typ := csvmerge.Types(name)
 		number := typ == csvmerge.Integer || typ == csvmerge.Number
@@ -162,53 +179,67 @@ func columns(table string) ([]pipeline.Column, error) {
 	return out, nil
 }
 
-// open opens everything that a batch needs. With write it claims the table before it reads it.
-func open(o Options, write bool) (*project, error) {
+// project is an opened pipeline with its table and artefacts: a batch without its flags.
+type project struct{ batch.Config }
+
+// with opens the project for a command. With write it claims the table before it reads it. It
+// refuses an artefacts folder with the results of another table, unless pipeline.hcl names the
+// folder: then tables share it on purpose.
+func with(o Options, write bool, command func(*project) error) error {
 	p, err := load(o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := csvmerge.ReadHeader(p.Table); err != nil {
-		return nil, err
+		return err
 	}
 	st, err := store.Open(p.Artefacts)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := ownFolder(o, p, st); err != nil {
-		return nil, err
+	others, err := st.OthersThan(p.Table)
+	if err != nil {
+		return err
 	}
-	pr := &project{batch.Config{Pipeline: p, Store: st, Builtins: builtins(), Warn: os.Stderr}}
-	if write {
-		if pr.Claims, err = batch.Claim(p.Table, st); err != nil {
-			return nil, err
+	_, shared := p.Given["artefacts"]
+	for _, other := range others {
+		if _, err := os.Stat(other); err == nil && (!shared || o.Artefacts != "") {
+			return fmt.Errorf("%s: holds the results of another table, %s; give this one a folder of "+
+				"its own, -artefacts=%s, or let them share one by artefacts = \"...\" in pipeline.hcl",
+				batch.ShownPath(st.Root()), batch.ShownPath(other),
+				batch.ShownPath(strings.TrimSuffix(p.Table, ".csv")+".artefacts"))
 		}
 	}
+	pr := &project{batch.Config{Pipeline: p, Store: st, Builtins: map[string]batch.Builtin{},
+		Warn: os.Stderr}}
+	for _, b := range stages.Builtins() {
+		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
+		pr.Builtins[b.Name] = batch.Builtin{Version: b.Version, Run: run}
+	}
+	if write {
+		if pr.Claims, err = batch.Claim(p.Table, st); err != nil {
+			return err
+		}
+		defer pr.Claims.Release()
+	}
 	if pr.Table, err = csvmerge.Read(p.Table); err != nil {
-		pr.Claims.Release()
-		return nil, err
+		return err
 	}
 	pr.Index = st.Index()
 	pr.Index.ReadOnly = !write
-	return pr, nil
+	return command(pr)
 }
 
-// ownFolder refuses an artefacts folder with the results of another table, unless pipeline.hcl
-// names the folder: then tables share it on purpose.
-func ownFolder(o Options, p *pipeline.Pipeline, st *store.Store) error {
-	if _, named := p.Given["artefacts"]; named && o.Artefacts == "" {
-		return nil
-	}
-	others, err := st.OthersThan(p.Table)
-	others = slices.DeleteFunc(others, func(t string) bool { _, err := os.Stat(t); return err != nil })
-	if err != nil || len(others) == 0 {
-		return err
-	}
-	own := batch.ShownPath(strings.TrimSuffix(p.Table, ".csv") + ".artefacts")
-	return fmt.Errorf("%s: holds the results of another table, %s; give this one a folder of "+
-		"its own, -artefacts=%s, or let them share one by artefacts = \"...\" in pipeline.hcl",
-		batch.ShownPath(st.Root()), batch.ShownPath(others[0]), own)
+// has says whether a table has a mol_id.
+func has(t *csvmerge.Table, id string) bool {
+	_, ok := t.Lookup(id)
+	return ok
 }
 
-// fprintln writes a line. Nothing can be done about an error.
-func fprintln(w io.Writer, a ...any) { _, _ = fmt.Fprintln(w, a...) }
+// pointer is nil for a cell without a value.
+func pointer[T any](value any) *T {
+	if v, ok := value.(T); ok {
+		return &v
+	}
+	return nil
+}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -22,12 +21,8 @@ func exported(t *testing.T, format, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write, err := (&project{batch.Config{Table: table}}).exporter(context.Background(), format)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out strings.Builder
-	if err := write(&out); err != nil {
+	if err := (&project{batch.Config{Table: table}}).export(t.Context(), &out, format); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -53,7 +48,7 @@ func TestExportRows(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant:\n%s", format, got, want)
 		}
 	}
-	for format, want := range map[string]string{"json": "[]\n", "jsonl": "", "csv": "mol_id,smiles,status\n"} {
+	for format, want := range map[string]string{"json": "[\n]\n", "jsonl": "", "csv": "mol_id,smiles,status\n"} {
 		if got := exported(t, format, "mol_id,smiles,status\n"); got != want {
 			t.Errorf("%s of no rows: %q, want %q", format, got, want)
 		}

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/magefile/mage/mg"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
@@ -21,19 +24,17 @@ import (
 
 // Why shows which results of a molecule ("mol_00001") or of one target ("mol_00001/pm7/2") are up
 // to date, and what changed for the others.
-func Why(ctx context.Context, what string, o Options) (err error) {
-	ctx, end := begin(ctx)
-	defer end(&err)
-	pr, err := open(o, false)
-	if err != nil {
-		return err
-	}
-	b, err := batch.New(ctx, pr.Config)
-	if err != nil {
-		return err
-	}
-	id, target, _ := strings.Cut(strings.TrimPrefix(what, "-mol="), "/")
-	return b.Why(os.Stdout, id, target)
+func Why(ctx context.Context, what string, o Options) error {
+	return run(ctx, func(ctx context.Context) error {
+		return with(o, false, func(pr *project) error {
+			b, err := batch.New(ctx, pr.Config)
+			if err != nil {
+				return err
+			}
+			id, target, _ := strings.Cut(what, "/")
+			return b.Why(os.Stdout, id, target)
+		})
+	})
 }
 
 // Check checks the whole pipeline against the header of the table, and prints what each stage takes
@@ -41,7 +42,7 @@ func Why(ctx context.Context, what string, o Options) (err error) {
 func Check(o Options) error {
 	p, err := load(o)
 	if err == nil {
-		_, err = columns(p.Table)
+		_, err = csvmerge.ReadHeader(p.Table)
 	}
 	if err == nil {
 		fmt.Printf("%s%s is in order.\n", p.Describe(), p.Path)
@@ -53,15 +54,12 @@ func Check(o Options) error {
 func Fmt(path string, check bool) error {
 	path = cmp.Or(path, "pipeline.hcl")
 	src, err := os.ReadFile(path)
-	if err != nil {
-		return ended(err)
-	}
 	out := pipeline.Format(src)
-	if bytes.Equal(src, out) {
-		return nil
-	}
-	if check {
-		return &exit{exitFailed, fmt.Errorf("%s: mage fmt would change its layout", path)}
+	switch {
+	case err != nil || bytes.Equal(src, out):
+		return ended(err)
+	case check:
+		return mg.Fatalf(exitFailed, "%s: mage fmt would change its layout", path)
 	}
 	return ended(replaceFile(path, func(w io.Writer) error {
 		_, err := w.Write(out)
@@ -80,60 +78,69 @@ func Graph(o Options) error {
 
 // Stop asks the batch that has the artefacts to start no more targets and to end. Where the folder
 // is named, pipeline.hcl is not read: it may be in the middle of an edit.
-func Stop(o Options) error { return ended(stopBatch(os.Stdout, o)) }
+func Stop(o Options) error { return ended(stop(os.Stdout, o)) }
 
-func stopBatch(w io.Writer, o Options) error {
-	root := o.Artefacts
-	if root == "" {
+func stop(w io.Writer, o Options) error {
+	if o.Artefacts == "" {
 		p, err := load(o)
 		if err != nil {
 			return err
 		}
-		root = p.Artefacts
+		o.Artefacts = p.Artefacts
 	}
-	st, err := store.Open(root)
+	st, err := store.Open(o.Artefacts)
 	if err != nil {
 		return err
 	}
-	if _, err = os.Stat(st.Path(store.LockName)); err == nil {
+	name, path := batch.ShownPath(st.Root()), st.Path(store.LockName)
+	if _, missing := os.Stat(path); missing == nil {
 		var l *store.Lock
-		if l, err = store.TakeLock(st.Path(store.LockName), batch.ShownPath(st.Root())); err == nil {
+		if l, err = store.TakeLock(path, name); err == nil {
 			err = l.Release()
 		}
 	}
-	var locked *store.LockedError
-	switch {
-	case err == nil, errors.Is(err, os.ErrNotExist):
-		fmt.Fprintf(w, "No batch runs on %s.\n", batch.ShownPath(st.Root()))
+	if err == nil {
+		fmt.Fprintf(w, "No batch runs on %s.\n", name)
 		return nil
-	case !errors.As(err, &locked) || locked.Holder.PID == 0:
+	}
+	locked, ok := errors.AsType[*store.LockedError](err)
+	if !ok || locked.Holder.PID == 0 {
 		return err // a batch that is just starting would not see the request
 	}
-	err = durable.WriteFile(durable.File{Path: st.Path(store.StopName),
+	h := locked.Holder
+	fmt.Fprintf(w, "Process %d on %s (%s) starts no more targets and ends after those under way.\n",
+		h.PID, h.Host, h.Command)
+	return durable.WriteFile(durable.File{Path: st.Path(store.StopName),
 		Write: func(io.Writer) error { return nil }})
-	if err == nil {
-		h := locked.Holder
-		fmt.Fprintf(w, "Process %d on %s (%s) starts no more targets and ends after those under way.\n",
-			h.PID, h.Host, h.Command)
-	}
-	return err
 }
 
 // Prune lists what nothing refers to in the artefacts folder, and removes it if told to.
-func Prune(remove bool, o Options) error { return ended(prune(o, remove)) }
+func Prune(remove bool, o Options) error {
+	return ended(with(o, remove, func(pr *project) error { return pr.prune(remove) }))
+}
 
-func prune(o Options, remove bool) error {
-	pr, err := open(o, remove)
+func (pr *project) prune(remove bool) error {
+	tables := []*csvmerge.Table{pr.Table} // whose results the folder has
+	others, err := pr.Store.OthersThan(pr.Pipeline.Table)
 	if err != nil {
 		return err
 	}
-	defer pr.Claims.Release()
+	for _, path := range others {
+		t, err := csvmerge.Read(path)
+		if err != nil {
+			return fmt.Errorf("%w; the artefacts folder has results of that table, too: if the table is "+
+				"gone for good, delete its line in %s", err, batch.ShownPath(pr.Store.Path(store.TablesName)))
+		}
+		tables = append(tables, t)
+	}
+	molecule := func(id string) bool {
+		return slices.ContainsFunc(tables, func(t *csvmerge.Table) bool { return has(t, id) })
+	}
 	stage := func(name string) bool { return pr.Pipeline.Stage(name) != nil }
-	molecule, err := pr.molecules()
-	if err != nil {
-		return err
-	}
 	unused, err := pr.Store.Unused(molecule, stage)
+	if err == nil && remove {
+		err = pr.Store.Sweep()
+	}
 	if err != nil {
 		return err
 	}
@@ -145,15 +152,12 @@ func prune(o Options, remove bool) error {
 		if !remove {
 			continue
 		}
-		if err := pr.Store.Remove(u); err != nil {
-			return err
+		err := durable.Remove(u.Path)
+		id, _, _ := strings.Cut(rel, string(filepath.Separator))
+		if m, damaged := pr.Store.Molecule(id); err == nil && damaged == nil {
+			err = cmp.Or(m.Forget(stage), m.Flush())
 		}
-		if err := forget(pr, strings.Split(rel, string(filepath.Separator))[0], stage); err != nil {
-			return err
-		}
-	}
-	if remove {
-		if err := pr.Store.Sweep(); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -168,50 +172,78 @@ func prune(o Options, remove bool) error {
 	return nil
 }
 
-// molecules tells of a mol_id whether a table has it whose results the artefacts folder holds.
-func (pr *project) molecules() (func(id string) bool, error) {
-	tables := []*csvmerge.Table{pr.Table}
-	others, err := pr.Store.OthersThan(pr.Pipeline.Table)
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range others {
-		t, err := csvmerge.Read(path)
-		if err != nil {
-			return nil, fmt.Errorf("%w\n%s has results of that table, too: "+
-				"prune can't tell what belongs to it; "+
-				"if it is gone for good, delete its line in %s",
-				err, batch.ShownPath(pr.Store.Root()), batch.ShownPath(pr.Store.Path(store.TablesName)))
-		}
-		tables = append(tables, t)
-	}
-	return func(id string) bool {
-		return slices.ContainsFunc(tables, func(t *csvmerge.Table) bool {
-			_, ok := t.Lookup(id)
-			return ok
-		})
-	}, nil
-}
-
-// forget drops the records of removed stages from the manifest of a molecule.
-func forget(pr *project, id string, stage func(string) bool) error {
-	m, err := pr.Store.Molecule(id)
-	var damaged *store.DamagedError
-	if errors.As(err, &damaged) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return cmp.Or(m.Forget(stage), m.Flush())
-}
-
 // size is a number of bytes for a person.
 func size(n int64) string {
-	units := []string{"B", "kB", "MB", "GB"}
-	u := 0
-	for n >= 10_000 && u < len(units)-1 {
-		n, u = n/1000, u+1
+	for _, unit := range []string{"B", "kB", "MB"} {
+		if n < 10_000 {
+			return fmt.Sprintf("%d %s", n, unit)
+		}
+		n /= 1000
 	}
-	return fmt.Sprintf("%d %s", n, units[u])
+	return fmt.Sprintf("%d GB", n)
+}
+
+// Setup installs the programs that the pipeline runs and that are missing. It installs Debian
+// packages where apt-get and root are at hand; elsewhere the error says what to install.
+func Setup(ctx context.Context, o Options) error {
+	return run(ctx, func(ctx context.Context) error {
+		p, err := load(o)
+		if err != nil {
+			return err
+		}
+		missing, err := batch.Missing(ctx, p)
+		if err != nil {
+			return err
+		}
+		var debian []string
+		conda := "conda install -c conda-forge"
+		for _, program := range missing {
+			if program.Debian == "" {
+				err = fmt.Errorf("no package of Debian has %s", program.Name)
+			}
+			debian = append(debian, program.Debian)
+			conda += " " + program.Conda
+		}
+		if err == nil {
+			err = Tools(ctx, debian...)
+		}
+		if err != nil {
+			return fmt.Errorf("%w. Install what is missing with conda, then try again:\n  %s", err, conda)
+		}
+		missing, err = batch.Missing(ctx, p)
+		switch {
+		case err != nil:
+			return err
+		case len(missing) > 0:
+			return errors.New("installed, but still not usable: " + missing[0].Name)
+		}
+		fmt.Fprintln(os.Stderr, "Every program that the pipeline runs is there.")
+		return nil
+	})
+}
+
+// Tools installs the Debian packages that are missing. The error names them where it can't.
+func Tools(ctx context.Context, packages ...string) error {
+	missing := slices.DeleteFunc(packages, func(name string) bool {
+		_, err := exec.LookPath(name)
+		return err == nil || exec.CommandContext(ctx, "dpkg", "-s", name).Run() == nil
+	})
+	if len(missing) == 0 {
+		return nil
+	}
+	names := strings.Join(missing, " ")
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+		return fmt.Errorf("missing: %s. This needs apt-get and root, which are not at hand", names)
+	}
+	fmt.Fprintln(os.Stderr, "Installing Debian packages:", names)
+	flags := []string{"install", "-y", "-q", "--no-install-recommends"}
+	for _, args := range [][]string{{"update", "-q"}, append(flags, missing...)} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("apt-get %s: %w", args[0], err)
+		}
+	}
+	return nil
 }

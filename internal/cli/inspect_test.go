@@ -48,14 +48,14 @@ func TestStop(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stop := func() string {
+	answer := func() string {
 		var out strings.Builder
-		if err := stopBatch(&out, Options{}); err != nil {
+		if err := stop(&out, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()
 	}
-	if got := stop(); got != "No batch runs on a.\n" {
+	if got := answer(); got != "No batch runs on a.\n" {
 		t.Error(got)
 	}
 	if _, err := os.Stat("a"); err == nil {
@@ -72,7 +72,7 @@ func TestStop(t *testing.T) {
 	if err := l.Announce(); err != nil {
 		t.Fatal(err)
 	}
-	if got := stop(); !strings.HasPrefix(got, "Process ") {
+	if got := answer(); !strings.HasPrefix(got, "Process ") {
 		t.Error(got)
 	}
 	if _, err := os.Stat(st.Path(store.StopName)); err != nil {
@@ -81,7 +81,7 @@ func TestStop(t *testing.T) {
 	if err := l.Release(); err != nil {
 		t.Fatal(err)
 	}
-	if got := stop(); got != "No batch runs on a.\n" {
+	if got := answer(); got != "No batch runs on a.\n" {
 		t.Error(got)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"grimperium/csvmerge"
 )
 
 func TestWords(t *testing.T) {
@@ -22,7 +24,7 @@ func TestWords(t *testing.T) {
 		{"mage batch validate", "", ""},
 		{"mage validate batch Info m1", "", ""},
 		{"mage batch m1 -dryRun", "", "-dryRun must stand before the molecules: mage batch -dryRun m1"},
-		{"mage batch m1 validate", "", "validate is a command and can't follow molecules"},
+		{"mage batch m1 validate", "m1 validate", ""}, // no molecule, as the table tells
 	} {
 		got, err := words(strings.Fields(test.args))
 		if strings.Join(got, " ") != test.words || (err == nil) != (test.err == "") ||
@@ -51,29 +53,41 @@ func TestCommands(t *testing.T) {
 }
 
 func TestSelection(t *testing.T) {
-	all := []string{"mol_01", "mol_02", "mol_11", "2,4-dimethylpentane", "x[1]", "@home"}
+	const rows = "mol_id,status,error_message,smiles\nmol_01,OK,a warning,C\nmol_02,Rerun,bad luck,C\nmol_11,Skip,,C\n" +
+		"\"2,4-dimethylpentane\",,old,C\nx[1],,,C\n@home,,,C\n"
+	read := func(rows string) *csvmerge.Table {
+		path := filepath.Join(t.TempDir(), "t.csv")
+		if err := os.WriteFile(path, []byte(rows), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		table, err := csvmerge.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return table
+	}
+	table := read(rows)
 	file := filepath.Join(t.TempDir(), "list.txt")
-	text := "\ufeffmol_11\r\n\n\"2,4-dimethylpentane\"\r\n"
+	text := "\ufeffmol_11\r\n\n\"2,4-dimethylpentane\"\r\n2,4-dimethylpentane\r\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	failed := func(id string) bool { return id == "mol_02" }
 	for text, want := range map[string]string{
 		"mol_01":                         "mol_01",
-		" mol_11 ,mol_01,mol_11,":        "mol_01 mol_11",
+		" mol_11 ,mol_01,mol_11,":        "mol_11 mol_01 mol_11",
 		"2,4-dimethylpentane":            "2,4-dimethylpentane",
-		`"2,4-dimethylpentane", mol_02`:  "mol_02 2,4-dimethylpentane",
+		`"2,4-dimethylpentane", mol_02`:  "2,4-dimethylpentane mol_02",
 		"mol_01,2,4-dimethylpentane":     "mol_01 2,4-dimethylpentane",
 		"mol_0*":                         "mol_01 mol_02",
 		"mol_?1,x[1]":                    "mol_01 mol_11 x[1]",
-		"@" + file:                       "mol_11 2,4-dimethylpentane",
-		"mol_01,@" + file:                "mol_01 mol_11 2,4-dimethylpentane",
+		"@" + file:                       "mol_11 2,4-dimethylpentane 2,4-dimethylpentane",
+		"mol_01,@" + file:                "mol_01 mol_11 2,4-dimethylpentane 2,4-dimethylpentane",
 		"@home":                          "@home",
 		"failed":                         "mol_02",
-		"failed,mol_01":                  "mol_01 mol_02",
+		"failed,mol_01":                  "mol_02 mol_01",
 		"mol_1":                          `!the table has no molecule "mol_1"; did you mean -only=mol_01?`,
 		"MOL_02":                         `!the table has no molecule "MOL_02"; did you mean -only=mol_02?`,
-		`"2,4-dimethylpentan"`:           `!the table has no molecule "2,4-dimethylpentan"; did you mean -only='"2,4-dimethylpentane"'?`,
+		`"2,4-dimethylpentan"`:           `!the table has no molecule "2,4-dimethylpentan"; did you mean -only=2,4-dimethylpentane?`,
 		"entirely different":             `!the table has no molecule "entirely different"`,
 		"z*":                             `!the table has no molecule "z*"`,
 		"[":                              `!the table has no molecule "["`,
@@ -81,7 +95,7 @@ func TestSelection(t *testing.T) {
 		"":                               "!names no molecule", // -only=$NONE
 		"@" + filepath.Dir(file) + "/no": "!open ",
 	} {
-		got, err := selection(text, all, failed)
+		got, err := selection(text, table)
 		shown := strings.Join(got, " ")
 		if err != nil {
 			shown = "!" + err.Error()
@@ -90,8 +104,7 @@ func TestSelection(t *testing.T) {
 			t.Errorf("%s: %s, want %s", text, shown, want)
 		}
 	}
-	none := func(string) bool { return false }
-	if _, err := selection("failed", all, none); err == nil {
+	if _, err := selection("failed", read("mol_id,status,error_message,smiles\na,Skip,,C\n")); err == nil {
 		t.Error("failed without a failure: no error")
 	}
 }

@@ -1,0 +1,322 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/batch"
+	"grimperium/internal/journal"
+	"grimperium/internal/pipeline"
+	"grimperium/internal/store"
+	"grimperium/stages"
+)
+
+// Settings prints every setting with its value and where that comes from.
+func Settings(o Options) error {
+	p, err := load(o)
+	logs, logsSource, homeless := home()
+	if err := cmp.Or(err, homeless); err != nil {
+		return ended(err)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	row := func(name string, value any, source string) {
+		fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, source)
+	}
+	line := func(n int) string { return fmt.Sprintf("%s line %d", p.Path, n) }
+	given := func(name string, value any, flag string) { // flag is "" if it is not given
+		if n, ok := p.Given[name]; ok && flag == "" {
+			flag = line(n)
+		}
+		row(name, value, cmp.Or(flag, "default"))
+	}
+	flag := func(name string, used bool) string { return map[bool]string{true: name}[used] }
+	row("SETTING", "VALUE", "FROM")
+	given("pipeline", p.Path, flag("-pipeline", o.Pipeline != ""))
+	given("table", batch.ShownPath(p.Table), flag("-table", o.Table != ""))
+	given("artefacts", batch.ShownPath(p.Artefacts), flag("-artefacts", o.Artefacts != ""))
+	given("max_reruns", p.MaxReruns, flag("-maxReruns", o.MaxReruns != nil))
+	given("jobs", p.Jobs, flag("-jobs", o.Jobs != nil))
+	given("order", map[bool]string{true: "smallest_first", false: "table"}[p.SmallestFirst], "")
+	given("max_failures", percent(p.Alarms.Failures), "")
+	given("max_invalid", percent(p.Alarms.Invalid), "")
+	given("when_exceeded", map[bool]string{true: "stop", false: "warn"}[p.Alarms.Stop], "")
+	row("logs", logs, logsSource)
+	for _, v := range p.Variables {
+		source := v.Source
+		if strings.HasPrefix(source, pipeline.EnvPrefix) {
+			source = "environment " + source
+		}
+		row("var."+v.Name, v.Text(), source)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Programs)) {
+		program := p.Programs[name]
+		row("program."+name, strings.Join(program.Candidates, ", "), line(program.Line))
+	}
+	return ended(w.Flush())
+}
+
+func percent(share float64) string {
+	if share == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%g%%", 100*share)
+}
+
+// Info tells where the table stands: statuses, failures, times, and how long the rest will take.
+// With count it prints the number of molecules instead, with sizes what the artefacts take on the
+// disk.
+func Info(count, sizes bool, o Options) error {
+	return ended(with(o, false, func(pr *project) error {
+		var names []string
+		for _, s := range pr.Pipeline.Stages {
+			if !s.Off() {
+				names = append(names, s.Name)
+			}
+		}
+		switch {
+		case count:
+			_, err := fmt.Println(pr.Table.Len())
+			return err
+		case sizes:
+			return printSizes(os.Stdout, names, pr.Store)
+		}
+		left := printStatuses(os.Stdout, pr.Table)
+		estimate, err := printSeconds(os.Stdout, names, journal.Open(pr.Store.Path(store.JournalName)))
+		if err != nil {
+			return err
+		}
+		var computing time.Duration
+		for _, i := range left {
+			_, m := batch.Precheck(pr.Pipeline, pr.Table, i)
+			computing += estimate.Molecule(m.Size(), names...)
+		}
+		printRest(os.Stdout, len(left), computing, max(1, pr.Pipeline.Jobs))
+		return nil
+	}))
+}
+
+// inOrder returns the keys that are stages in the pipeline's order, then the others.
+func inOrder[V any](m map[string]V, stages []string) []string {
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int { // -1 is the largest uint
+		i, j := uint(slices.Index(stages, a)), uint(slices.Index(stages, b))
+		return cmp.Or(cmp.Compare(i, j), cmp.Compare(a, b))
+	})
+}
+
+// printSizes prints what the results of each stage take, then what else there is.
+func printSizes(w io.Writer, stages []string, st *store.Store) error {
+	sizes, err := st.Sizes()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%-16s %10s %10s %10s\n", batch.ShownPath(st.Root()), "files", "size", "on disk")
+	line := func(name string, z store.Size) {
+		fmt.Fprintf(w, "  %-14s %10d %10s %10s\n", name, z.Files, size(z.Bytes), size(z.Disk))
+	}
+	var all store.Size
+	for _, name := range inOrder(sizes, stages) {
+		z := *sizes[name]
+		line(name, z)
+		all = store.Size{Files: all.Files + z.Files, Bytes: all.Bytes + z.Bytes, Disk: all.Disk + z.Disk}
+	}
+	line("all", all)
+	return nil
+}
+
+// printStatuses prints how many molecules have which status and why some failed. left are the rows
+// that are to be computed.
+func printStatuses(w io.Writer, t *csvmerge.Table) (left []int) {
+	counts := map[csvmerge.Status]int{}
+	var messages []string
+	for i := range t.Len() {
+		s := t.Status(i)
+		counts[s]++
+		if s != csvmerge.OK && s != csvmerge.Skip && s != csvmerge.Unknown {
+			left = append(left, i)
+		}
+		if s >= csvmerge.Rerun {
+			messages = append(messages, t.Cell(i, "error_message").Text)
+		}
+	}
+	fmt.Fprintf(w, "%s: %s\n", batch.ShownPath(t.Path()), batch.Count(t.Len(), "molecule"))
+	for _, s := range slices.Sorted(maps.Keys(counts)) {
+		share := 100 * float64(counts[s]) / float64(t.Len())
+		fmt.Fprintf(w, "  %-9s %7d  %5.1f %%\n", s, counts[s], share)
+	}
+	for n, g := range batch.Groups(messages) {
+		if n == 0 {
+			fmt.Fprintln(w, "Failures by stage and reason:")
+		}
+		fmt.Fprintf(w, "  %7d  %s\n", len(g.Members), g.Text)
+	}
+	return left
+}
+
+// printSeconds prints the wall times of the successful targets of each stage that ran.
+func printSeconds(w io.Writer, stages []string, r *journal.Reader) (journal.Estimate, error) {
+	estimate, seconds := journal.Estimate{}, map[string][]float64{}
+	err := r.Each(func(e journal.Event) {
+		estimate.Add(e)
+		if e.Event == journal.TargetEnd && e.Outcome == journal.OK {
+			seconds[e.Stage] = append(seconds[e.Stage], e.Seconds)
+		}
+	})
+	if len(seconds) > 0 {
+		fmt.Fprintln(w, "Seconds a target:    runs    median       p95")
+	}
+	for _, name := range inOrder(seconds, stages) {
+		s := seconds[name]
+		slices.Sort(s)
+		fmt.Fprintf(w, "  %-14s %8d %9.2f %9.2f\n", name, len(s), s[len(s)/2], s[len(s)*95/100])
+	}
+	return estimate, err
+}
+
+// printRest prints how many molecules are to be computed, and how long that takes.
+func printRest(w io.Writer, left int, computing time.Duration, jobs int) {
+	molecules := batch.Count(left, "molecule")
+	switch {
+	case left == 0:
+		fmt.Fprintln(w, "Nothing is left to compute but what changed since (mage batch -dryRun tells).")
+	case computing == 0:
+		fmt.Fprintf(w, "To be computed: %s; how long that takes is known when some are done.\n", molecules)
+	default:
+		fmt.Fprintf(w, "To be computed: %s, about %s with %s, at %.2f s a molecule.\n", molecules,
+			journal.Wall(computing, left, jobs), batch.Count(jobs, "job"), computing.Seconds()/float64(left))
+	}
+}
+
+// Validate lists every row that can't be used and warns of the others. It fails when a row can't be
+// used, with Permissive only when no batch can run on the table.
+func Validate(ctx context.Context, format string, o Options) error {
+	return run(ctx, func(ctx context.Context) error {
+		if !slices.Contains([]string{"", "text", "json"}, format) {
+			return fmt.Errorf("-format=%s: text or json", format)
+		}
+		return with(o, false, func(pr *project) error { return pr.validate(ctx, format, o.Permissive) })
+	})
+}
+
+func (pr *project) validate(ctx context.Context, format string, permissive bool) error {
+	found, err := findings(ctx, pr.Pipeline, pr.Table)
+	if err != nil {
+		return err
+	}
+	type finding struct {
+		csvmerge.Finding
+		Severity string `json:"severity"` // fatal: of the whole table; error: of the row; warning
+	}
+	shown, path, rows := []finding{}, batch.ShownPath(pr.Table.Path()), pr.Table.Len()
+	last, unusable, warnings, fatal := 0, 0, 0, false
+	out := bufio.NewWriter(os.Stdout)
+	for _, f := range found {
+		severity, label := "error", ""
+		if f.Warning {
+			severity, label = "warning", "warning: "
+			warnings++
+		} else if f.Line != last {
+			unusable, last = unusable+1, f.Line
+		}
+		if f.Fatal {
+			severity, fatal = "fatal", true
+		}
+		if shown = append(shown, finding{f, severity}); format != "json" {
+			fmt.Fprintf(out, "%s%s:%s\n", label, path, f)
+		}
+	}
+	if format == "json" {
+		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", " ")
+		err = enc.Encode(map[string]any{"table": pr.Table.Path(), "rows": rows, "unusable": unusable,
+			"warnings": warnings, "fatal": fatal, "findings": shown})
+	}
+	if err := errors.Join(err, out.Flush()); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%d rows: %d can't be used, %d warnings.\n", rows, unusable, warnings)
+	if fatal || unusable > 0 && !permissive {
+		return fmt.Errorf("%s: %d of %d rows can't be used", path, unusable, rows)
+	}
+	return nil
+}
+
+// findings are the errors and warnings of a table in the order of its rows: of the table's format,
+// of the molecule block, of the workers, and of numbers that can't be right. Why a worker could not
+// be asked goes to standard error.
+func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table) (
+	out []csvmerge.Finding, err error) {
+	out = t.Check()
+	broken := map[int]bool{}
+	for _, f := range out {
+		broken[f.Line] = broken[f.Line] || !f.Warning
+	}
+	var rows []int // a broken cell would lead to more findings that say nothing new
+	for i := range t.Len() {
+		if !broken[t.Line(i)] {
+			rows = append(rows, i)
+		}
+	}
+	answers, unasked, err := batch.Ask(ctx, p, t, rows)
+	for _, why := range unasked {
+		fmt.Fprintln(os.Stderr, "warning:", why)
+	}
+	seen := map[[3]any]int{}
+	for n, answer := range answers {
+		i := rows[n]
+		f := csvmerge.Finding{Line: t.Line(i), ID: t.ID(i), Problem: answer.Problem}
+		problems := []csvmerge.Finding{f}
+		if f.Problem == "" { // else the molecule block can only count electrons
+			problems, _ = batch.Precheck(p, t, i)
+		}
+		if out = append(out, problems...); len(problems) > 0 {
+			continue
+		}
+		for _, d := range doubts(t, i, answer, seen) {
+			f.Column, f.Cell, f.Warning = d.Column, t.Cell(i, d.Column).Text, true
+			f.Problem, f.Want = d.Problem, d.Want
+			out = append(out, f)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b csvmerge.Finding) int { return a.Line - b.Line })
+	return out, err
+}
+
+// doubts are what is odd about a row that can be used. seen has the rows of earlier molecules. If no
+// worker says which molecule a row is, two spellings of one molecule count as two.
+func doubts(t *csvmerge.Table, i int, answer batch.Answer, seen map[[3]any]int) []stages.Doubt {
+	row := stages.Row{Heavy: pointer[int64](t.Value(i, "nheavy")),
+		Reference: pointer[float64](t.Value(i, "H298_cbs")),
+		HOF:       pointer[float64](t.Value(i, "most_stable_hof"))}
+	row.SMILES, _ = t.Value(i, "smiles").(string)
+	row.Charge, _ = t.Value(i, "charge").(int64)
+	out := row.Doubts()
+	for _, text := range answer.Warnings {
+		out = append(out, stages.Doubt{Problem: text})
+	}
+	molecule := [3]any{cmp.Or(answer.Molecule, row.SMILES), row.Charge, t.Value(i, "multiplicity")}
+	first, again := seen[molecule]
+	if !again {
+		seen[molecule] = i
+		return out
+	}
+	same := "has the same SMILES, charge and multiplicity"
+	if other := t.Value(first, "smiles"); other != row.SMILES {
+		same = fmt.Sprintf("is the same molecule, written as %v, with the same charge and multiplicity",
+			other)
+	}
+	return append(out, stages.Doubt{Column: "smiles", Want: "one row for a molecule",
+		Problem: fmt.Sprintf("%s on line %d %s", t.ID(first), t.Line(first), same)})
+}
