@@ -78,8 +78,8 @@ func TestImports(t *testing.T) {
 var scratchOnly = map[string][]string{
 	"csvmerge":         {"replace"}, // the time stamp of a file that has no name yet
 	"internal/journal": {},
-	"internal/store":   {"hashFile", "TakeLock", "takeAlive", "other", "peek"},     // lock files; reading
-	"internal/batch":   {"keepFailed", "some", "writeFile", "builtin", "identify"}, // scratch folders
+	"internal/store":   {"TakeLock", "Close"},                                                   // lock files, the index
+	"internal/batch":   {"keepFailed", "Ask", "writeFile", "linkInputs", "builtin", "identify"}, // scratch folders
 }
 
 // TestDurable looks for calls that change files in the packages that have artefacts and the table:

@@ -33,6 +33,20 @@ import (
 
 const recorded = "stages/testdata/crest"
 
+// The criteria, as the shipped pipeline.hcl has them.
+const reach = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50"
+
+var (
+	embedWords = []string{"--seed", "61453", "--open-stereo", "lowest", "--isomers", "16",
+		"--embeddings", "300", "--all-embeddings", "1200", "--window", "18kcal/mol", "--same", "0.06Å",
+		"--few", "20 0.20Å 100kcal/mol", "--displace", "0.05Å", "--time", "300s"}
+	searchWords = []string{"--bonds", reach, "--window", "6kcal/mol", "--first", "3",
+		"--same", "0.125Å 0.05kcal/mol 1%",
+		"--level", "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol",
+		"--level", "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol", "--level", "gfn2:normal <3kcal/mol",
+		"--level", "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"}
+)
+
 var (
 	only   = flag.String("only", "", "names of molecules, with commas")
 	all    = flag.Bool("all", false, "also PM7 of every conformer, to see the rank of the lowest")
@@ -111,8 +125,9 @@ func (r *result) measure(dir string) {
 	ctx := context.Background()
 	measure.Check(os.MkdirAll(dir, 0o755))
 	embed := measure.Must(filepath.Abs("stages/embed.py"))
-	r.cost.rdkit = measure.Must(run(ctx, dir, "embed.out", *python, "-I", embed, "--smiles", r.smiles,
-		"--charge", strconv.Itoa(r.charge), "--multiplicity", strconv.Itoa(r.multiplicity)))
+	words := slices.Concat([]string{*python, "-I", embed, "--smiles", r.smiles,
+		"--charge", strconv.Itoa(r.charge), "--multiplicity", strconv.Itoa(r.multiplicity)}, embedWords)
+	r.cost.rdkit = measure.Must(run(ctx, dir, "embed.out", words...))
 	r.search(ctx, dir)
 	conformers := measure.Must(stages.ReadXYZ(filepath.Join(dir, "conformers.xyz")))
 	r.count = len(conformers)
@@ -136,8 +151,8 @@ func (r *result) search(ctx context.Context, dir string) {
 	w := stages.Work{
 		Dir: dir,
 		Log: account,
-		Args: []string{starts, "--molecule", filepath.Join(dir, "molecule.mol"),
-			"--charge", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1), "--window", "6"},
+		Args: slices.Concat([]string{starts, "--molecule", filepath.Join(dir, "molecule.json"),
+			"--chrg", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1)}, searchWords),
 		Run: func(ctx context.Context, dir, log string, argv ...string) error {
 			cpu, err := run(ctx, dir, log, argv...)
 			switch {
@@ -168,7 +183,7 @@ func (r *result) pm7(ctx context.Context, dir string, f stages.Frame) (hof, cpu 
 	measure.Check(os.RemoveAll(dir))
 	measure.Write(filepath.Join(dir, "pm7.mop"), text)
 	cpu = measure.Must(run(ctx, dir, "mopac.out", "mopac", "pm7.mop"))
-	found, err := stages.ReadMOPAC(filepath.Join(dir, "pm7.out"), filepath.Join(dir, "pm7.aux"))
+	found, err := stages.ReadMOPAC(filepath.Join(dir, "pm7.out"), filepath.Join(dir, "pm7.aux"), 0.5)
 	if err == nil {
 		return found.HOF, cpu
 	}
@@ -191,14 +206,13 @@ func (r *result) compare(dir string) {
 		data = measure.Must(io.ReadAll(measure.Must(gzip.NewReader(bytes.NewReader(packed)))))
 	}
 	theirs := measure.Must(stages.ParseXYZ(data))
-	mol := measure.Must(os.ReadFile(filepath.Join(dir, "molecule.mol")))
-	symbols, bonds, err := stages.ParseMolfile(mol)
-	measure.Check(err)
-	if !slices.Equal(theirs[0].Bonds(), bonds) {
-		log.Fatal("the recorded run has its atoms in another order")
+	molecule := measure.Must(stages.ReadMolecule(filepath.Join(dir, "molecule.json")))
+	reach := measure.Must(stages.ParseReach(reach))
+	if changes := measure.Must(molecule.BondChanges(theirs[0], theirs[0], reach)); changes != "" {
+		log.Fatalf("the recorded run has its atoms in another order: %s", changes)
 	}
 	ours := measure.Must(stages.ReadXYZ(filepath.Join(dir, "conformers.xyz")))
-	matcher := stages.NewMatcher(symbols, bonds)
+	matcher := stages.NewMatcher(molecule.Symbols, molecule.Bonds)
 	lowest := math.Inf(1)
 	for _, t := range theirs {
 		if t.Energy != nil {

@@ -69,16 +69,14 @@ func (b *bench) edit(i int) {
 // firstStart is when the last batch started its first program.
 func (b *bench) firstStart() (at time.Time) {
 	r := journal.Open(b.path("ours/artefacts/journal.jsonl"))
-	for events := measure.Must(r.Next()); len(events) > 0; events = measure.Must(r.Next()) {
-		for _, e := range events {
-			switch {
-			case e.Event == journal.BatchStart:
-				at = time.Time{}
-			case e.Event == journal.TargetStart && at.IsZero():
-				at = e.Time
-			}
+	measure.Check(r.Each(func(e journal.Event) {
+		switch {
+		case e.Event == journal.BatchStart:
+			at = time.Time{}
+		case e.Event == journal.TargetStart && at.IsZero():
+			at = e.Time
 		}
-	}
+	}))
 	return at
 }
 

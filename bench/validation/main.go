@@ -168,7 +168,7 @@ func (s *set) Cost() string {
 		total += x
 	}
 	text := fmt.Sprintf("%.0f s", total)
-	for _, stage := range []string{"rdkit", "search", "isomers", "pm7", "minimum", "pm7_check"} {
+	for _, stage := range []string{"rdkit", "search", "isomers", "pm7", "minimum"} {
 		text += fmt.Sprintf("; %s %.0f %%", stage, math.Round(100*seconds[stage]/total))
 	}
 	return text

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"grimperium/bench/internal/measure"
 	"grimperium/internal/store"
@@ -50,15 +52,16 @@ func lowest(st *store.Store, r *result) (geometry stages.Frame, ok bool) {
 		return geometry, false
 	}
 	m := measure.Must(st.Molecule(r.ID))
-	rank, _ := m.Record("lowest").Values["rank"].(float64)
-	value := func(target, name string) any {
-		if rec := m.Record(target); rec != nil {
-			return rec.Values[name]
+	least, aux := math.Inf(1), ""
+	for _, target := range m.Targets() {
+		rec := m.Record(target)
+		var values struct{ HOF *float64 }
+		_ = json.Unmarshal(rec.Values, &values)
+		of := strings.HasPrefix(target, "pm7/") || target == "minimum"
+		if of && values.HOF != nil && *values.HOF < least {
+			least, aux = *values.HOF, filepath.Join(st.TargetDir(r.ID, target), rec.Outputs["aux"].File)
 		}
-		return nil
 	}
-	target := stages.Results{Value: value}.Final(int(rank))
-	aux := filepath.Join(st.TargetDir(r.ID, target), m.Record(target).Outputs["aux"].File)
 	return measure.Must(stages.MOPACGeometry(aux)), true
 }
 
@@ -84,6 +87,6 @@ func optimised(f stages.Frame, r *result) (float64, error) {
 	cmd := exec.Command("mopac", "again.mop")
 	cmd.Dir = dir
 	_ = cmd.Run() // its exit status says nothing
-	run, err := stages.ReadMOPAC(filepath.Join(dir, "again.out"), filepath.Join(dir, "again.aux"))
+	run, err := stages.ReadMOPAC(filepath.Join(dir, "again.out"), filepath.Join(dir, "again.aux"), 0.5)
 	return run.HOF, err
 }

@@ -129,7 +129,6 @@ func (x *indexed) settle(s *state, c *cutter, artefacts string) error {
 			}
 		}
 		x.settled++
-		in.Forget(id)
 		if err := in.Note(id, e.Key, e.Row, m.Seen(m.Targets())); err != nil {
 			return err
 		}

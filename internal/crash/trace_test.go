@@ -24,7 +24,7 @@ type recorder struct {
 	root    string            // the project's folder
 	begun   map[string]begun  // by thread: a call that is under way
 	late    []call            // calls whose folder or file is not there yet
-	written func(path string) // told after each write
+	written func(path string) // told after each write and rename
 }
 
 type begun struct {
@@ -65,7 +65,7 @@ func (r *recorder) load(path string) error {
 			continue
 		}
 		var data []byte
-		if !unmodelled(name) {
+		if !unmodelled(name) && e.Type().IsRegular() {
 			var e error
 			data, e = os.ReadFile(name)
 			err = errors.Join(err, e)
@@ -152,6 +152,8 @@ func (r *recorder) call(c call) error {
 		return r.open(r.at(args[0], args[1]), args[2])
 	case "mkdirat":
 		return r.make(r.at(args[0], args[1]), node{kids: map[string]int{}})
+	case "symlinkat": // of an input, in a scratch folder
+		return r.make(r.at(args[1], args[2]), node{})
 	case "renameat", "renameat2":
 		return r.rename(r.at(args[0], args[1]), r.at(args[2], args[3]))
 	case "unlinkat":
@@ -220,6 +222,7 @@ func (r *recorder) rename(from, to string) error {
 		return errors.Join(err, &missingError{from})
 	}
 	r.add(op{kind: move, node: n, from: source, to: target})
+	r.written(to)
 	return nil
 }
 
