@@ -225,6 +225,40 @@ func Export(ctx context.Context,
 		Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
+// Report [table] writes a page about the table: how good the results are, outliers, conformers,
+// failures, cost, all molecules, and a paragraph for a paper.
+//
+// It reads pipeline.hcl, the table and artefacts/, and writes report.html, one file that needs no
+// network. With -format=json it prints the numbers. Drawings of the molecules need RDKit.
+func Report(ctx context.Context,
+	out *string, // the file, which is replaced, instead of report.html
+	format *string, // html (the default) or json
+	against *string, // another table, such as an earlier copy, to compare with
+	table *string, // as for batch
+	artefacts *string, // as for batch
+	pipeline *string, // as for batch
+	set *string, // as for batch
+) error {
+	return cli.Report(ctx, value(format), value(out), value(against), cli.Options{
+		Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
+}
+
+// Serve [run] shows the batch that runs, live, and the report of the table, in a browser.
+//
+// It reads pipeline.hcl, the table and artefacts/, and writes nothing. Ctrl-C ends it. It listens
+// on this machine alone, unless -addr names another address: then every request needs the token
+// that is printed.
+func Serve(ctx context.Context,
+	addr *string, // address and port, instead of 127.0.0.1:8457
+	table *string, // as for batch
+	artefacts *string, // as for batch
+	pipeline *string, // as for batch
+	set *string, // as for batch
+) error {
+	return cli.Serve(ctx, value(addr), cli.Options{Table: value(table),
+		Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
+}
+
 // Settings [run] prints every setting with its value and where that comes from.
 //
 // It reads pipeline.hcl, the table's header and the environment, and writes nothing. The flags are

@@ -90,6 +90,33 @@ func molfileAtoms(lines []string) (symbols []string, err error) {
 	return symbols, nil
 }
 
+// MolfileBonds reads the bonds of a molfile (V2000), in its order.
+func MolfileBonds(molfile []byte) (bonds []Bond, err error) {
+	lines := strings.Split(strings.ReplaceAll(string(molfile), "\r\n", "\n"), "\n")
+	symbols, err := molfileAtoms(lines)
+	if err != nil {
+		return nil, err
+	}
+	atoms := len(symbols)
+	count, err := strconv.Atoi(strings.TrimSpace(lines[3][3:6]))
+	if err != nil || count < 0 || len(lines) < 4+atoms+count {
+		return nil, fmt.Errorf("line 4: %.40q has no number of bonds", lines[3])
+	}
+	for i, line := range lines[4+atoms : 4+atoms+count] {
+		bond := Bond{}
+		for end := range bond { // two atoms in columns of three, counted from 1
+			text := fmt.Sprintf("%-6s", line)[3*end : 3*end+3]
+			n, err := strconv.Atoi(strings.TrimSpace(text))
+			if err != nil || n < 1 || n > atoms {
+				return nil, fmt.Errorf("line %d: %.40q is not a bond", 5+atoms+i, line)
+			}
+			bond[end] = n - 1
+		}
+		bonds = append(bonds, bond)
+	}
+	return bonds, nil
+}
+
 func sameAtoms(symbols []string, frame Frame) error {
 	if err := frame.check(); err != nil {
 		return err

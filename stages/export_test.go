@@ -93,6 +93,25 @@ func TestSDF(t *testing.T) {
 	}
 }
 
+func TestMolfileBonds(t *testing.T) {
+	mol := string(read(t, "testdata/mol/ethanol.mol"))
+	bonds, err := MolfileBonds([]byte(strings.ReplaceAll(mol, "\n", "\r\n")))
+	want := "[[0 1] [1 2] [0 3] [0 4] [0 5] [1 6] [1 7] [2 8]]"
+	if fmt.Sprint(bonds) != want || err != nil {
+		t.Errorf("%v, %v, want %s", bonds, err, want)
+	}
+	if bonds, err := MolfileBonds(read(t, "testdata/mol/helium.mol")); len(bonds) > 0 || err != nil {
+		t.Errorf("helium: %v, %v", bonds, err)
+	}
+	for old, now := range map[string]string{"  9  8  0": "  9 99  0", "  3  9  1": "  3 10  1",
+		"  1  4  1": "  0  4  1", "  1  5  1  0": "  1"} {
+		_, err := MolfileBonds([]byte(strings.Replace(mol, old, now, 1)))
+		if err == nil {
+			t.Errorf("%q is taken for a bond", now)
+		}
+	}
+}
+
 func TestSDFRefuses(t *testing.T) {
 	mol := read(t, "testdata/mol/ethanol.mol")
 	symbols, _ := molfileAtoms(strings.Split(string(mol), "\n"))

@@ -389,3 +389,20 @@ func RotatableBonds(smiles string) *int {
 	}
 	return &n
 }
+
+// ElementsOf returns the elements of a SMILES by atomic number, without hydrogen; none when the
+// SMILES can't be read here.
+func ElementsOf(smiles string) (out []Element) {
+	atoms, err := parseSMILES(smiles)
+	if err != nil {
+		return nil
+	}
+	for _, a := range atoms {
+		same := func(e Element) bool { return e.Number == a.element.Number }
+		if a.element.Number > 1 && !slices.ContainsFunc(out, same) {
+			out = append(out, a.element)
+		}
+	}
+	slices.SortFunc(out, func(a, b Element) int { return a.Number - b.Number })
+	return out
+}

@@ -87,6 +87,9 @@ func runBatch(ctx context.Context, o Options) error {
 		if err == nil || len(sum.Targets)+len(sum.Failures) > 0 { // else nothing was done
 			sum.Print(os.Stderr, pr.Pipeline.Stages)
 		}
+		if len(sum.Targets) > 0 {
+			pr.printDeviation(os.Stderr)
+		}
 		switch {
 		case errors.Is(err, batch.ErrAlarm):
 			return mg.Fatal(exitFailed, err)
@@ -171,7 +174,7 @@ func keepLogs(w io.Writer, sum *batch.Summary, table string) {
 
 // commands are the targets of the magefile, in small letters.
 var commands = []string{"batch", "bench", "check", "export", "fmt", "graph", "info", "prune",
-	"reproduce", "settings", "setup", "stop", "test", "torture", "validate", "why"}
+	"report", "reproduce", "serve", "settings", "setup", "stop", "test", "torture", "validate", "why"}
 
 // words returns the molecules behind the command batch and its flags, which mage itself would take
 // for its next commands. If the first word is a command, they are left to mage.

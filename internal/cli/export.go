@@ -201,22 +201,30 @@ func (pr *project) writeConformers(ctx context.Context, w io.Writer,
 	return nil
 }
 
-// conformers are those that the export block of pipeline.hcl gives for a row, none if there is no
-// such block. current is false where the results are not those of the row any more.
-func (pr *project) conformers(b *batch.Batch, row int) (out []stages.Conformer, current bool, err error) {
+// exported is what the export block of pipeline.hcl says of a row, nothing if there is no such
+// block. current is false where the results are not those of the row any more.
+func (pr *project) exported(b *batch.Batch, row int) (e stages.Export, current bool, err error) {
 	t, id := pr.Table, pr.Table.ID(row)
 	if err := csvmerge.SafeID(id); err != nil {
-		return nil, false, fmt.Errorf("%s: %q: %w", t.Path(), id, err)
+		return e, false, fmt.Errorf("%s: %q: %w", t.Path(), id, err)
 	}
 	m, current, err := b.Results(row)
 	if err != nil || !current {
-		return nil, false, err
+		return e, false, err
 	}
-	var e stages.Export
-	if given, err := m.Export(&e); err != nil || !given {
-		return nil, true, err
+	_, err = m.Export(&e)
+	return e, true, err
+}
+
+// conformers are those that exported gives, with their files read.
+func (pr *project) conformers(
+	b *batch.Batch, row int) (out []stages.Conformer, current bool, err error) {
+	e, current, err := pr.exported(b, row)
+	if err != nil || !current {
+		return nil, current, err
 	}
-	c := stages.Conformer{Molecule: id, Status: t.Status(row).String(),
+	t := pr.Table
+	c := stages.Conformer{Molecule: t.ID(row), Status: t.Status(row).String(),
 		Reference: pointer[float64](t.Value(row, "H298_cbs"))}
 	c.SMILES, _ = t.Value(row, "smiles").(string)
 	c.Charge, _ = t.Value(row, "charge").(int64)

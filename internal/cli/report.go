@@ -1,0 +1,439 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/batch"
+	"grimperium/internal/journal"
+	"grimperium/internal/store"
+	"grimperium/internal/web"
+	"grimperium/stages"
+)
+
+// The columns that the report is about.
+const (
+	referenceColumn = "H298_cbs"
+	resultColumn    = "most_stable_hof"
+	resultMethod    = "PM7"
+)
+
+// Report writes the report of the table: a page, by default report.html, or with the format json
+// its numbers to standard output. against is another table to compare with.
+func Report(ctx context.Context, format, out, against string, o Options) error {
+	return run(ctx, func(ctx context.Context) error {
+		format := cmp.Or(format, "html")
+		if format != "html" && format != "json" {
+			return fmt.Errorf("-format=%s: html or json", format)
+		}
+		if out == "" && format == "html" {
+			out = "report.html"
+		}
+		return with(o, false, func(pr *project) error { return pr.report(ctx, format, out, against) })
+	})
+}
+
+func (pr *project) report(ctx context.Context, format, out, against string) error {
+	if err := otherThan(out, pr.Pipeline.Table, against); err != nil {
+		return err
+	}
+	g, err := newGatherer(ctx, pr)
+	if err != nil {
+		return err
+	}
+	d, err := g.data(ctx, out, against)
+	if err != nil {
+		return err
+	}
+	if format == "html" {
+		if err := g.pictures(ctx, d); err != nil {
+			return err
+		}
+	}
+	n := web.Compute(d)
+	write := func(w io.Writer) error { return web.WritePage(w, d, n) }
+	if format == "json" {
+		write = func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", "  ")
+			return enc.Encode(n)
+		}
+	}
+	if out == "" {
+		return write(os.Stdout)
+	}
+	if err := replaceFile(out, write); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, n.Sentence)
+	fmt.Fprintln(os.Stderr, "Written:", out)
+	return nil
+}
+
+// printDeviation prints how far the results are from the reference, in two lines; nothing where no
+// row has both.
+func (pr *project) printDeviation(w io.Writer) {
+	molecules := make([]web.Molecule, pr.Table.Len())
+	for i := range molecules {
+		molecules[i] = pr.measured(i)
+	}
+	for _, line := range web.Deviations(molecules, resultColumn, referenceColumn) {
+		fmt.Fprintln(w, line)
+	}
+}
+
+// otherThan refuses to write over a table.
+func otherThan(out string, tables ...string) error {
+	a, err := os.Stat(out)
+	if err != nil {
+		return nil
+	}
+	for _, table := range tables {
+		if b, err := os.Stat(table); err == nil && os.SameFile(a, b) {
+			return fmt.Errorf("-out=%s: that is a table; give another name", out)
+		}
+	}
+	return nil
+}
+
+// gatherer collects the plain data of a report.
+type gatherer struct {
+	*project
+	batch   *batch.Batch
+	classes map[string]*web.Class
+
+	mu       sync.Mutex
+	programs map[string]map[string]int // program to version to how many results
+}
+
+func newGatherer(ctx context.Context, pr *project) (*gatherer, error) {
+	b, err := batch.New(ctx, pr.Config)
+	return &gatherer{project: pr, batch: b, classes: map[string]*web.Class{},
+		programs: map[string]map[string]int{}}, err
+}
+
+func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, error) {
+	d := &web.Data{Title: batch.ShownPath(g.Table.Path()), Made: time.Now(), Method: resultMethod,
+		Reference: referenceColumn, Result: resultColumn, Against: against,
+		Tolerance: stages.Tolerance(resultColumn), Folders: folderURL(out, g.Store.Root()),
+		Molecules: make([]web.Molecule, g.Table.Len()), Columns: tableColumns(g.Table)}
+	for i := range d.Molecules {
+		d.Molecules[i] = g.molecule(i)
+	}
+	if err := g.addAllResults(ctx, d.Molecules); err != nil {
+		return nil, err
+	}
+	if against != "" {
+		if err := addOther(d.Molecules, against); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range g.Pipeline.Stages {
+		d.Stages = append(d.Stages, web.Stage{Name: s.Name, Title: s.Title, DependsOn: s.DependsOn,
+			Runs: s.Program, Off: s.Off()})
+	}
+	d.Failures = g.failures()
+	var err error
+	if d.Batch, err = g.lastBatch(); err != nil {
+		return nil, err
+	}
+	g.methods(d)
+	return d, nil
+}
+
+// measured is the reference and the result of a row.
+func (pr *project) measured(i int) web.Molecule {
+	t := pr.Table
+	m := web.Molecule{ID: t.ID(i), Status: t.Status(i).String(), Other: math.NaN(),
+		Reference: number(t.Value(i, referenceColumn)), Result: math.NaN()}
+	if t.Status(i) == csvmerge.OK {
+		m.Result = number(t.Value(i, resultColumn))
+	}
+	return m
+}
+
+// molecule is what the table says of a row.
+func (g *gatherer) molecule(i int) web.Molecule {
+	t, m := g.Table, g.measured(i)
+	m.SMILES, _ = t.Value(i, "smiles").(string)
+	charge, _ := t.Value(i, "charge").(int64)
+	multiplicity, _ := t.Value(i, "multiplicity").(int64)
+	g.classify(&m, int(charge), int(multiplicity))
+	return m
+}
+
+// number is a number of the table, NaN if there is none.
+func number(value any) float64 {
+	switch v := value.(type) {
+	case float64:
+		return v
+	case int64:
+		return float64(v)
+	}
+	return math.NaN()
+}
+
+// classify puts a molecule into its classes.
+func (g *gatherer) classify(m *web.Molecule, charge, multiplicity int) {
+	put := func(place int, kind, name string) {
+		c := g.classes[kind+name]
+		if c == nil {
+			c = &web.Class{Kind: kind, Name: name, Place: place}
+			g.classes[kind+name] = c
+		}
+		m.Classes = append(m.Classes, c)
+	}
+	sign := map[bool]string{true: "+"}[charge > 0]
+	put(100+charge, "charge", strings.Replace(sign+fmt.Sprint(charge), "-", "−", 1))
+	put(200+multiplicity, "multiplicity", fmt.Sprint(multiplicity))
+	for _, e := range stages.ElementsOf(m.SMILES) {
+		put(300+e.Number, "element", e.Symbol)
+	}
+	if n := stages.HeavyAtoms(m.SMILES); n != nil {
+		m.Size = *n
+		place, name := span(*n, []int{1, 4, 7, 10, 13, 16, 21, 31})
+		put(500+place, "heavy atoms", name)
+	}
+	if n := stages.RotatableBonds(m.SMILES); n != nil {
+		place, name := span(*n, []int{0, 1, 2, 3, 5, 8})
+		put(600+place, "rotatable bonds", name)
+	}
+}
+
+// span names the range that a number is in, by the first number of each range.
+func span(n int, starts []int) (place int, name string) {
+	at, found := slices.BinarySearch(starts, n)
+	if !found {
+		at--
+	}
+	switch {
+	case at < 0:
+		return 0, fmt.Sprint(n)
+	case at == len(starts)-1:
+		return at, fmt.Sprintf("%d and more", starts[at])
+	case starts[at+1] == starts[at]+1:
+		return at, fmt.Sprint(starts[at])
+	}
+	return at, fmt.Sprintf("%d–%d", starts[at], starts[at+1]-1)
+}
+
+// addAllResults adds what the artefacts know of the molecules. A molecule without results, or with
+// a log that can't be read, stays as it is: the report is of the table.
+func (g *gatherer) addAllResults(ctx context.Context, molecules []web.Molecule) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range molecules {
+		if csvmerge.SafeID(molecules[i].ID) != nil {
+			continue
+		}
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if log, err := g.Store.Molecule(molecules[i].ID); err == nil {
+				g.addResults(&molecules[i], log)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// hofs are the results of the conformers in the order of the search, if a target's values list them
+// by the name hof. The block export has them, too, but to evaluate it takes 5 ms a molecule.
+func hofs(values json.RawMessage) (out []float64) {
+	var list struct {
+		HOF []*float64 `json:"hof"`
+	}
+	if json.Unmarshal(values, &list) != nil { // one number is a geometry's
+		return nil
+	}
+	for _, v := range list.HOF {
+		out = append(out, math.NaN())
+		if v != nil {
+			out[len(out)-1] = *v
+		}
+	}
+	return out
+}
+
+// addResults adds the results of a molecule.
+func (g *gatherer) addResults(m *web.Molecule, log *store.Molecule) {
+	for _, target := range log.Targets() {
+		name, _, _ := strings.Cut(target, "/")
+		rec, s := log.Record(target), g.Pipeline.Stage(name)
+		if s == nil || s.Off() || rec.Outcome != store.OK {
+			continue
+		}
+		m.Targets = append(m.Targets, web.Target{Stage: s.Name, Seconds: rec.Seconds, CPU: rec.CPU})
+		g.count(rec.Programs)
+		if list := hofs(rec.Values); list != nil && m.Status == csvmerge.OK.String() {
+			m.Conformers = list
+		}
+	}
+}
+
+// count notes the versions of programs.
+func (g *gatherer) count(programs map[string]string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for name, version := range programs {
+		if g.programs[name] == nil {
+			g.programs[name] = map[string]int{}
+		}
+		g.programs[name][version]++
+	}
+}
+
+// tableColumns are the columns of the table for the page.
+func tableColumns(t *csvmerge.Table) []web.Column {
+	names, row := typed(t)
+	columns := make([]web.Column, len(names))
+	for k, name := range names {
+		columns[k] = web.Column{Name: name, Number: true, Cells: make([]string, t.Len())}
+	}
+	for i := range t.Len() {
+		for k, value := range row(i) {
+			_, text := value.(string)
+			columns[k].Number = columns[k].Number && !text
+		}
+	}
+	for i := range t.Len() {
+		for k, c := range t.Row(i) {
+			switch {
+			case names[k] == "status":
+				columns[k].Cells[i] = t.Status(i).String()
+			case c.Value != nil || !columns[k].Number:
+				columns[k].Cells[i] = c.Text
+			}
+		}
+	}
+	return columns
+}
+
+// addOther adds the results of another table.
+func addOther(molecules []web.Molecule, path string) error {
+	t, err := csvmerge.Read(path)
+	if err != nil {
+		return fmt.Errorf("-against: %w", err)
+	}
+	for i := range molecules {
+		if row, ok := t.Lookup(molecules[i].ID); ok && t.Status(row) == csvmerge.OK {
+			molecules[i].Other = number(t.Value(row, resultColumn))
+		}
+	}
+	return nil
+}
+
+// folderURL is the way from a file to the artefacts as a relative URL, "" if there is none.
+func folderURL(out, root string) string {
+	dir, err := filepath.Abs(filepath.Dir(out))
+	if err != nil {
+		return ""
+	}
+	rel, err := filepath.Rel(dir, root)
+	if err != nil {
+		return ""
+	}
+	var words []string
+	for word := range strings.SplitSeq(filepath.ToSlash(rel), "/") {
+		words = append(words, url.PathEscape(word))
+	}
+	return "./" + strings.Join(words, "/") + "/"
+}
+
+// failures are the reasons for which molecules have no result, with commands to try.
+func (g *gatherer) failures() (out []web.Failure) {
+	var messages []string
+	skipped := map[string]bool{} // stages
+	for i := range g.Table.Len() {
+		status := g.Table.Status(i)
+		text := g.Table.Cell(i, "error_message").Text
+		if text == "" || status != csvmerge.Rerun && status != csvmerge.Skip {
+			continue
+		}
+		messages = append(messages, text)
+		if stage, _ := batch.Reason(text); status == csvmerge.Skip {
+			skipped[stage] = true
+		}
+	}
+	for _, group := range batch.Groups(messages) {
+		stage, reason := batch.Reason(group.Members[0])
+		f := web.Failure{Stage: stage, Reason: reason, Count: len(group.Members),
+			Examples: group.Members[:min(3, len(group.Members))]}
+		target, _, _ := strings.Cut(group.Members[0], ": ")
+		id, rest, ok := strings.Cut(target, "/")
+		if _, known := g.Table.Lookup(id); ok && known {
+			note := filepath.Join(g.Store.FailedDir(id, rest), "failure.txt")
+			if _, err := os.Stat(note); err == nil {
+				f.Commands = append(f.Commands, "cat "+quoted(batch.ShownPath(note)))
+			}
+			f.Commands = append(f.Commands, "mage why "+quoted(id))
+		}
+		again := "mage batch -only=failed"
+		if skipped[stage] && stage != "?" {
+			again = "mage batch -retry=" + quoted(stage)
+		}
+		f.Commands = append(f.Commands, again)
+		out = append(out, f)
+	}
+	return out
+}
+
+// quoted is a word as a shell reads it.
+func quoted(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:+@%"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// lastBatch is the last batch of the table in the journal that ran a target.
+func (g *gatherer) lastBatch() (last web.Batch, err error) {
+	cores := map[string]int{}
+	for _, s := range g.Pipeline.Stages {
+		cores[s.Name] = s.Cores
+	}
+	var b *web.Batch
+	err = journal.Open(g.Store.Path(store.JournalName)).Each(func(e journal.Event) {
+		if e.Event == journal.BatchStart {
+			b = nil
+			if e.Table == g.Pipeline.Table {
+				b = &web.Batch{ID: e.Batch, Host: e.Host, Jobs: e.Jobs, Started: e.Time}
+			}
+		}
+		if b == nil || e.Batch != b.ID {
+			return
+		}
+		at := e.Time.Sub(b.Started).Seconds()
+		b.Seconds = max(b.Seconds, at)
+		switch {
+		case e.Event == journal.BatchEnd:
+			b.Ended = true
+		case e.Final():
+			b.Rows++
+		case e.Event == journal.TargetEnd && e.Seconds > 0.001:
+			b.Spans = append(b.Spans, web.Span{From: at - e.Seconds, To: at, Cores: cores[e.Stage]})
+		}
+		if len(b.Spans) > 0 {
+			last = *b
+		}
+	})
+	return last, err
+}

@@ -1,0 +1,151 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"grimperium/internal/batch"
+	"grimperium/internal/web"
+	"grimperium/stages"
+)
+
+// methods adds versions, settings, the text for a paper and the works to be cited.
+func (g *gatherer) methods(d *web.Data) {
+	ran := stages.Ran{Programs: map[string]string{}, Variables: map[string]string{},
+		Keywords: g.keywords(d.Molecules)}
+	for _, name := range inOrder(g.programs, nil) {
+		versions := inOrder(g.programs[name], nil)
+		slices.SortStableFunc(versions, func(a, b string) int {
+			return g.programs[name][b] - g.programs[name][a]
+		})
+		ran.Programs[name] = versions[0]
+		for _, v := range versions {
+			note := ""
+			if len(versions) > 1 {
+				note = batch.Count(g.programs[name][v], "result")
+			}
+			d.Settings = append(d.Settings,
+				web.Setting{Name: name, Value: v, Note: note, Program: true})
+		}
+	}
+	for _, v := range g.Pipeline.Variables {
+		ran.Variables[v.Name] = v.Text()
+		if v.Source != "default" {
+			d.Settings = append(d.Settings,
+				web.Setting{Name: "var." + v.Name, Value: v.Text(), Note: v.Source})
+		}
+	}
+	sentences, works := ran.Methods()
+	d.Methods = sentences
+	for _, w := range works {
+		d.Works = append(d.Works, web.Work(w))
+	}
+}
+
+// keywords is the first line of the MOPAC input file beside the first geometry, "" for none.
+func (g *gatherer) keywords(molecules []web.Molecule) string {
+	row := slices.IndexFunc(molecules, func(m web.Molecule) bool { return len(m.Conformers) > 0 })
+	if row < 0 {
+		return ""
+	}
+	e, _, _ := g.exported(g.batch, row) // nothing, where there is an error
+	for _, c := range e.Conformers {
+		if c.Geometry == nil {
+			continue
+		}
+		dir := filepath.Dir(*c.Geometry)
+		entries, _ := os.ReadDir(dir)
+		for _, entry := range entries {
+			if filepath.Ext(entry.Name()) == ".mop" {
+				text, _ := os.ReadFile(filepath.Join(dir, entry.Name()))
+				line, _, _ := strings.Cut(string(text), "\n")
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return ""
+}
+
+// pictures adds drawings to the molecules with the largest deviations, and geometries to those that
+// the report shows one by one.
+func (g *gatherer) pictures(ctx context.Context, d *web.Data) error {
+	rows := web.Worst(d.Molecules, web.MostDrawings)
+	smiles := make([]string, len(rows))
+	for k, i := range rows {
+		m := &d.Molecules[i]
+		smiles[k] = m.SMILES
+		if k >= web.MostOutliers {
+			continue
+		}
+		m.Geometries = g.geometries(i)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	drawings, err := g.draw(ctx, smiles)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		d.Undrawn = err.Error()
+	}
+	for k, svg := range drawings {
+		if svg != nil {
+			d.Molecules[rows[k]].Drawing = *svg
+		}
+	}
+	return nil
+}
+
+// geometries are the conformers of a row; none if they can't be read.
+func (g *gatherer) geometries(row int) (out []web.Geometry) {
+	conformers, _, err := g.conformers(g.batch, row)
+	if err != nil {
+		return nil
+	}
+	for _, c := range conformers {
+		bonds, err := stages.MolfileBonds(c.Molfile)
+		if err != nil {
+			return nil
+		}
+		geometry := web.Geometry{Symbols: c.Frame.Symbols, Result: c.HOF, Bonds: [][2]int{}}
+		for _, x := range c.Frame.Coords {
+			geometry.Coords = append(geometry.Coords, math.Round(x*1000)/1000)
+		}
+		for _, b := range bonds {
+			geometry.Bonds = append(geometry.Bonds, b)
+		}
+		out = append(out, geometry)
+	}
+	return out
+}
+
+// draw has one RDKit draw all molecules.
+func (g *gatherer) draw(ctx context.Context, smiles []string) (drawings []*string, err error) {
+	program := g.Pipeline.Programs["python3"]
+	if program == nil {
+		return nil, errors.New("the pipeline runs no python3, whose RDKit would draw them")
+	}
+	in, err := json.Marshal(smiles)
+	if err != nil {
+		return nil, err
+	}
+	for _, python := range program.Candidates {
+		cmd := exec.CommandContext(ctx, python, "-c", stages.DrawScript)
+		cmd.Stdin = bytes.NewReader(in)
+		text, err := cmd.Output()
+		if err == nil && json.Unmarshal(text, &drawings) == nil && len(drawings) == len(smiles) {
+			return drawings, nil
+		}
+	}
+	return nil, fmt.Errorf("no RDKit was found by %s", strings.Join(program.Candidates, " and "))
+}

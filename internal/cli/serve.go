@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/store"
+	"grimperium/internal/web"
+)
+
+// serveAddress is where mage serve listens unless -addr says otherwise.
+const serveAddress = "127.0.0.1:8457"
+
+// Serve serves the live page and the report until it is interrupted. On another address than a
+// loopback one a token is required; it is printed.
+func Serve(ctx context.Context, addr string, o Options) error {
+	return run(ctx, func(ctx context.Context) error {
+		return with(o, false, func(pr *project) error { return pr.serve(ctx, addr, o) })
+	})
+}
+
+func (pr *project) serve(ctx context.Context, addr string, o Options) error {
+	listener, err := net.Listen("tcp", cmp.Or(addr, serveAddress))
+	if err != nil {
+		return fmt.Errorf("%w; give another address by -addr=127.0.0.1:PORT", err)
+	}
+	live := &web.Live{Journal: pr.Store.Path(store.JournalName), Artefacts: pr.Store.Root(),
+		Report: func(ctx context.Context) (*web.Data, error) { return served(ctx, o) },
+		Detail: func(id string) (*web.Detail, error) { return detail(id, o) }}
+	address := "http://" + listener.Addr().String() + "/"
+	if ip := listener.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
+		live.Token = rand.Text()
+		address += "?token=" + live.Token
+	}
+	fmt.Fprintln(os.Stderr, "Open", address, "(Ctrl-C ends it)")
+	err = live.Serve(ctx, listener)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// served gathers the report of the table as it is now.
+func served(ctx context.Context, o Options) (d *web.Data, err error) {
+	err = with(o, false, func(pr *project) error {
+		g, err := newGatherer(ctx, pr)
+		if err != nil {
+			return err
+		}
+		if d, err = g.data(ctx, "", ""); err != nil {
+			return err
+		}
+		d.Folders = "/artefacts/"
+		return g.pictures(ctx, d)
+	})
+	return d, err
+}
+
+// detail is a molecule of the table as it is now.
+func detail(id string, o Options) (d *web.Detail, err error) {
+	err = with(o, false, func(pr *project) (err error) {
+		d, err = pr.detail(id)
+		return err
+	})
+	return d, err
+}
+
+func (pr *project) detail(id string) (*web.Detail, error) {
+	row, ok := pr.Table.Lookup(id)
+	if !ok || csvmerge.SafeID(id) != nil {
+		return nil, fs.ErrNotExist
+	}
+	d := &web.Detail{ID: id, Cells: map[string]string{}}
+	columns := pr.Table.Columns()
+	for k, c := range pr.Table.Row(row) {
+		d.Cells[columns[k]] = c.Text
+	}
+	log, err := pr.Store.Molecule(id)
+	if err != nil {
+		return nil, err
+	}
+	stages := make([]string, 0, len(pr.Pipeline.Stages))
+	for _, s := range pr.Pipeline.Stages {
+		stages = append(stages, s.Name)
+	}
+	byStage := map[string][]string{}
+	for _, target := range log.Targets() {
+		stage, _, _ := strings.Cut(target, "/")
+		byStage[stage] = append(byStage[stage], target)
+	}
+	for _, stage := range inOrder(byStage, stages) {
+		for _, target := range byStage[stage] {
+			d.Targets = append(d.Targets, targetDetail(pr.Store.Root(), id, log.Record(target)))
+		}
+	}
+	return d, nil
+}
+
+// targetDetail is a record as the page shows it. A file may be stored compressed.
+func targetDetail(root, id string, rec *store.Record) web.TargetDetail {
+	t := web.TargetDetail{Name: rec.Target, Outcome: rec.Outcome, Error: rec.Error,
+		Started: rec.Started, Seconds: rec.Seconds, CPU: rec.CPU, Programs: rec.Programs,
+		Command: strings.Join(rec.Command, " "), Files: map[string]string{}}
+	_ = json.Unmarshal(rec.Values, &t.Values) // a target may have none
+	for name, out := range rec.Outputs {
+		file := path.Join(id, rec.Target, out.File)
+		for _, suffix := range []string{"", ".zst"} {
+			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(file+suffix))); err == nil {
+				t.Files[name] = file + suffix
+			}
+		}
+	}
+	return t
+}

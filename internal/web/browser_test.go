@@ -1,0 +1,320 @@
+package web
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+var (
+	pictures = flag.String("pictures", "", "write pictures of the report into this folder")
+	pageFile = flag.String("page", "", "the report for -pictures, or the address of a server; else made rows")
+)
+
+// browser is one Chromium for a test. It notes requests that leave the page, and errors of scripts.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+
+	local string // the server of the test, "" for none
+
+	mu       sync.Mutex
+	problems []string
+}
+
+// open starts Chromium, or skips the test where there is none.
+func open(t *testing.T) *browser {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("Chromium is not installed: apt-get install chromium")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1400, 900), chromedp.UserDataDir(t.TempDir()))
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	b := &browser{t: t, ctx: ctx}
+	if err := chromedp.Listen(ctx, b.see); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// see notes what a page must not do.
+func (b *browser) see(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		address := e.Request.URL
+		if !strings.HasPrefix(address, "file://") && !strings.HasPrefix(address, "data:") &&
+			!strings.HasPrefix(address, "blob:") &&
+			(b.local == "" || !strings.HasPrefix(address, b.local+"/")) {
+			b.problems = append(b.problems, "request of "+address)
+		}
+	case *runtime.EventExceptionThrown:
+		b.problems = append(b.problems, fmt.Sprintf("%+v", *e.ExceptionDetails))
+	}
+}
+
+func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// value evaluates an expression.
+func (b *browser) value(expression string) any {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[any](expression))
+	if err != nil {
+		b.t.Fatal(expression, err)
+	}
+	return v
+}
+
+// show writes a report and opens it. usable is the time from the navigation to the first usable
+// view.
+func (b *browser) show(d *Data) (usable time.Duration) {
+	b.t.Helper()
+	path := filepath.Join(b.t.TempDir(), "report.html")
+	if err := os.WriteFile(path, []byte(text(b.t, d)), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	return b.openFile(path)
+}
+
+// openFile opens a report.
+func (b *browser) openFile(path string) (usable time.Duration) {
+	b.t.Helper()
+	address := url.URL{Scheme: "file", Path: path}
+	b.do(chromedp.Navigate(address.String()), chromedp.WaitReady(chromedp.CSS("html[data-usable]")))
+	ms, _ := b.value(`performance.getEntriesByName("usable")[0].startTime`).(float64)
+	return time.Duration(ms * float64(time.Millisecond))
+}
+
+// is asserts the value of an expression.
+func (b *browser) is(expression, want string) {
+	b.t.Helper()
+	got := b.value(expression)
+	if fmt.Sprint(got) != want {
+		b.t.Errorf("%s is %q, want %q", expression, fmt.Sprint(got), want)
+	}
+}
+
+// becomes waits until an expression has a value.
+func (b *browser) becomes(expression, want string) {
+	b.t.Helper()
+	var got any
+	for range 300 {
+		if got = b.value(expression); fmt.Sprint(got) == want {
+			return
+		}
+		time.Sleep(30 * time.Millisecond)
+	}
+	b.t.Errorf("%s is %q, want %q", expression, fmt.Sprint(got), want)
+}
+
+// quiet asserts that nothing was requested and no script failed.
+func (b *browser) quiet() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.problems {
+		b.t.Error(p)
+	}
+}
+
+// firstCell is the text of a cell of the first row in the table.
+func firstCell(column int) string {
+	return fmt.Sprintf(`document.querySelector("#grid tr[data-row]").cells[%d].textContent`, column)
+}
+
+const setFilter = `(() => { const f = document.getElementById("filter"); f.value = %q;
+	f.dispatchEvent(new Event("input")); })()`
+
+func TestBrowser(t *testing.T) {
+	b := open(t)
+	d := made(500)
+	d.Molecules[0].Geometries = []Geometry{
+		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 1, 0, 0, 0, 1, 0}, [][2]int{{0, 1}, {0, 2}}, -1},
+		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 0, 1, 0, 0, 0, 1}, [][2]int{{0, 1}, {0, 2}}, 0}}
+	b.show(d)
+	b.is(`document.getElementById("shown").textContent`, "500 of 500 molecules")
+	b.is(firstCell(0), "mol_000001")
+
+	b.value(fmt.Sprintf(setFilter, "status=skip"))
+	b.becomes(`document.getElementById("shown").textContent`, "6 of 500 molecules")
+	b.value(fmt.Sprintf(setFilter, "|deviation|>6 charge=1"))
+	b.becomes(`data.keys.deviation.get(document.querySelector("#grid tr[data-row]").dataset.row) > 6`,
+		"true")
+	b.value(fmt.Sprintf(setFilter, "charge>x"))
+	b.becomes(`document.getElementById("shown").textContent`, "Write a number behind >.")
+	b.value(fmt.Sprintf(setFilter, ""))
+	b.becomes(`document.getElementById("shown").textContent`, "500 of 500 molecules")
+
+	click := `[...document.querySelectorAll("#grid thead button")]
+		.find(b => b.textContent === "deviation").click()`
+	b.value(click)
+	b.value(click)
+	largest := `Math.max(...Array.from({ length: 500 },
+		(_, i) => data.keys.deviation.get(i) ?? -1e9)) ===
+		Number(document.querySelector("#grid tr[data-row]").cells[5].textContent)`
+	b.is(largest, "true")
+	b.is(`csv([0]).split("\n")[1].split(",")[0]`, "mol_000001")
+	b.is(`(() => { const g = document.getElementById("grid"); g.scrollTop = 1e6; return 1; })()`, "1")
+	b.becomes(`[...document.querySelectorAll("#grid tr[data-row]")].pop().getAttribute("aria-rowindex")`,
+		"501")
+
+	hover := `(() => { const s = plots[0], frame = s.box.getBoundingClientRect();
+		const x = frame.left + s.at[0], y = frame.top + s.at[1];
+		s.box.dispatchEvent(new PointerEvent("pointermove", { clientX: x, clientY: y }));
+		return s.near === null; })()`
+	b.is(hover, "false")
+	b.is(`document.getElementById("tip").hidden`, "false")
+	b.do(chromedp.Click(chromedp.CSS("#parity")))
+	b.value(`openMolecule(0)`)
+	b.is(`document.querySelectorAll("dialog[open] canvas").length`, "1")
+	b.is(`document.querySelector("#molecule a").getAttribute("href")`, "./artefacts/mol_000001/")
+	b.is(`document.getElementById("molecule-name").textContent`, "mol_000001")
+	b.value(`document.getElementById("molecule").close()`)
+	b.quiet()
+}
+
+// TestBrowserLayout looks for what is wider than the page, and at the printed page.
+func TestBrowserLayout(t *testing.T) {
+	b := open(t)
+	b.show(made(60))
+	for _, width := range []int64{1400, 800, 400} {
+		b.do(chromedp.EmulateViewport(width, 900), chromedp.Sleep(100*time.Millisecond))
+		b.is(`document.documentElement.scrollWidth <= innerWidth`, "true")
+	}
+	media := emulation.SetEmulatedMediaParams{Media: "print"}
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
+		t.Fatal(err)
+	}
+	for part, display := range map[string]string{"nav": "none", ".screen": "none", ".print": "block"} {
+		b.is(fmt.Sprintf(`getComputedStyle(document.querySelector(%q)).display`, part), display)
+	}
+	b.quiet()
+}
+
+// TestBrowserHostile opens a report in which every text is hostile: nothing of it runs.
+func TestBrowserHostile(t *testing.T) {
+	b := open(t)
+	b.show(evil())
+	b.becomes(`Object.keys(drawings).length`, "1")
+	b.value(`for (let i = 0; i < data.rows; i++) openMolecule(i)`)
+	b.value(fmt.Sprintf(setFilter, `<script> ( [ \ "`))
+	b.do(chromedp.Sleep(300 * time.Millisecond))
+	b.is(`document.title`, "Report: "+hostile[0])
+	b.is(`document.scripts.length`, "2")
+	b.is(`document.querySelectorAll("img[onerror], svg[onload], b b").length`, "0")
+	b.quiet()
+}
+
+// TestBrowserLarge measures how soon the report of 100,000 molecules can be used.
+func TestBrowserLarge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes 100,000 rows")
+	}
+	b := open(t)
+	usable := b.show(made(100_000))
+	filter := b.value(`(() => { const t = performance.now();
+		grid.filter(parseFilter("c1cc |deviation|>4")); return Math.round(performance.now() - t); })()`)
+	sort := b.value(`(() => { grid.filter(null); const t = performance.now();
+		grid.sort(data.keys.deviation); return Math.round(performance.now() - t); })()`)
+	t.Logf("usable after %v, a filter takes %v ms, a sort %v ms", usable, filter, sort)
+	if usable > 10*time.Second { // 2 s on a machine that does nothing else
+		t.Errorf("usable after %v", usable)
+	}
+	b.quiet()
+}
+
+// TestPictures writes pictures of a report into the folder that -pictures names.
+func TestPictures(t *testing.T) {
+	if *pictures == "" {
+		t.Skip("-pictures names no folder")
+	}
+	b := open(t)
+	switch {
+	case *pageFile == "":
+		b.show(made(500))
+	case strings.HasPrefix(*pageFile, "http"):
+		b.do(chromedp.Navigate(*pageFile), chromedp.WaitReady(chromedp.CSS("html[data-connected]")))
+		b.picture("live", "light", 1400, chromedp.CaptureScreenshot())
+		return
+	default:
+		b.openFile(*pageFile)
+	}
+	for _, scheme := range []string{"dark", "light"} {
+		media := emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
+		if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
+			t.Fatal(err)
+		}
+		for _, width := range []int64{1400, 800, 400} {
+			b.do(chromedp.EmulateViewport(width, 900), chromedp.Sleep(500*time.Millisecond))
+			b.picture("top", scheme, width, chromedp.CaptureScreenshot())
+			for _, part := range strings.Fields("good outliers conformers failures cost all methods") {
+				b.picture(part, scheme, width, chromedp.Screenshot(chromedp.CSS("#"+part)))
+			}
+		}
+	}
+	b.pictureDialogs()
+}
+
+// pictureDialogs writes pictures of a point under the pointer and of an open molecule.
+func (b *browser) pictureDialogs() {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(1400, 900))
+	b.value(`(() => { scrollTo(0, 0);
+		const s = plots[0], row = document.querySelector(".cards button.open").dataset.row;
+		const frame = s.box.getBoundingClientRect(), k = s.rows.indexOf(Number(row));
+		s.box.dispatchEvent(new PointerEvent("pointermove",
+			{ clientX: frame.left + s.at[2 * k], clientY: frame.top + s.at[2 * k + 1] })); })()`)
+	b.picture("hover", "light", 1400, chromedp.CaptureScreenshot())
+	b.value(`openMolecule(Object.keys(data.geometry).find(r => data.geometry[r].length > 1) || 0)`)
+	b.picture("molecule", "light", 1400, chromedp.CaptureScreenshot())
+}
+
+// picture writes a picture of a part of the page.
+func (b *browser) picture(part, scheme string, width int64, take chromedp.Action[[]byte]) {
+	b.t.Helper()
+	png, err := chromedp.Run(b.ctx, take)
+	if err == nil {
+		name := fmt.Sprintf("report-%s-%s-%d.png", part, scheme, width)
+		err = os.WriteFile(filepath.Join(*pictures, name), png, 0o644)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}

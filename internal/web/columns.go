@@ -1,0 +1,147 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of the page. A column that would make the table longer than mostBytes is left out, and the
+// page says so. A longer cell is cut.
+const (
+	mostBytes = 6_500_000 // in base64
+	mostRunes = 300
+	mostWords = 5000 // different texts of a column that is stored as numbers of words
+)
+
+// packed is a column as the page gets it. Data is gzip in base64 of JSON: a list of numbers, of
+// texts or, with Words, of numbers of words.
+type packed struct {
+	Name   string   `json:"name"`
+	Number bool     `json:"number"`
+	Words  []string `json:"words,omitempty"`
+	Data   []byte   `json:"data"`
+}
+
+// table is what the script of the page reads.
+type table struct {
+	Rows     int                `json:"rows"`
+	Keys     map[string]string  `json:"keys"` // columns by role: id, smiles, reference
+	Method   string             `json:"method"`
+	Columns  []packed           `json:"columns"`
+	Folders  string             `json:"folders"`  // the artefacts, as a relative URL
+	Drawings packed             `json:"drawings"` // SVG by row
+	Geometry map[int][]Geometry `json:"geometry"`
+}
+
+// pack compresses the columns. left are the names of the columns that have no room.
+func pack(d *Data) (columns []packed, left []string, err error) {
+	size := 0
+	for _, c := range d.Columns {
+		if empty(c.Cells) {
+			continue
+		}
+		p, err := packColumn(c)
+		if err != nil {
+			return nil, nil, fmt.Errorf("column %q: %w", c.Name, err)
+		}
+		bytes := len(p.Data)*4/3 + len(strings.Join(p.Words, ""))
+		if size+bytes > mostBytes {
+			left = append(left, c.Name)
+			continue
+		}
+		size += bytes
+		columns = append(columns, p)
+	}
+	return columns, left, nil
+}
+
+func empty(cells []string) bool {
+	for _, c := range cells {
+		if c != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func packColumn(c Column) (p packed, err error) {
+	p.Name, p.Number = c.Name, c.Number
+	var list any
+	if c.Number {
+		list = numbersOf(c.Cells)
+	} else {
+		texts := make([]string, len(c.Cells))
+		for i, cell := range c.Cells {
+			texts[i] = cut(cell)
+		}
+		list = texts
+		if words, at := wordsOf(texts); words != nil {
+			p.Words, list = words, at
+		}
+	}
+	return compress(p, list)
+}
+
+// compress fills in the data of a column.
+func compress(p packed, list any) (packed, error) {
+	var out bytes.Buffer
+	z, err := gzip.NewWriterLevel(&out, gzip.DefaultCompression)
+	if err != nil {
+		return p, err
+	}
+	if err := json.NewEncoder(z).Encode(list); err != nil {
+		return p, err
+	}
+	err = z.Close()
+	p.Data = out.Bytes()
+	return p, err
+}
+
+// numbersOf returns numbers with the digits of their cells where JSON allows them, else null.
+func numbersOf(cells []string) []json.RawMessage {
+	out := make([]json.RawMessage, len(cells))
+	for i, c := range cells {
+		c = strings.TrimSpace(c)
+		v, err := strconv.ParseFloat(c, 64)
+		switch {
+		case err != nil || math.IsNaN(v) || math.IsInf(v, 0):
+			out[i] = json.RawMessage("null")
+		case json.Valid([]byte(c)):
+			out[i] = json.RawMessage(c)
+		default:
+			out[i] = strconv.AppendFloat(nil, v, 'g', -1, 64)
+		}
+	}
+	return out
+}
+
+// wordsOf returns the different texts and the number of each text; nil where most texts differ.
+func wordsOf(texts []string) (words []string, at []int) {
+	place := map[string]int{}
+	for _, t := range texts {
+		k, ok := place[t]
+		if !ok {
+			if k = len(words); k == mostWords || k > 100 && k > len(texts)/4 {
+				return nil, nil
+			}
+			place[t], words = k, append(words, t)
+		}
+		at = append(at, k)
+	}
+	return words, at
+}
+
+// cut makes a text short and valid.
+func cut(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if utf8.RuneCountInString(text) <= mostRunes {
+		return text
+	}
+	return string([]rune(text)[:mostRunes]) + "…"
+}

@@ -1,0 +1,82 @@
+// The table: columns by name, unpacked from the page. A column has get(row), number and name.
+const $ = id => document.getElementById(id);
+const data = JSON.parse($("data").textContent);
+const columns = [];
+const byName = new Map();
+let drawings = {}; // of molecules that are no outliers, by row
+
+async function inflate(packed) {
+  const text = atob(packed.data);
+  packed.data = "";
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).json();
+}
+
+// unpack reads a column: base64 of gzip of a JSON list.
+async function unpack(packed) {
+  const list = await inflate(packed);
+  const words = packed.words;
+  const get = words ? row => words[list[row]] : row => list[row];
+  return { name: packed.name, number: packed.number, get };
+}
+
+async function load() {
+  columns.push(...await Promise.all(data.columns.map(unpack)));
+  for (const c of columns) byName.set(c.name, c);
+  for (const [role, name] of Object.entries(data.keys)) {
+    data.keys[role] = byName.get(name) || { name, number: false, get: () => null };
+  }
+  const { reference, result } = data.keys;
+  const deviation = row => {
+    const a = result.get(row), b = reference.get(row);
+    return typeof a === "number" && typeof b === "number" ? Math.round((a - b) * 1e6) / 1e6 : null;
+  };
+  if (byName.has(reference.name) && byName.has(result.name)) {
+    const c = { name: "deviation", number: true, get: deviation };
+    data.keys.deviation = c;
+    if (!byName.has(c.name)) {
+      columns.splice(columns.indexOf(result) + 1, 0, c);
+      byName.set(c.name, c);
+    }
+  }
+  order();
+}
+
+// order puts the columns that say most in front.
+function order() {
+  const { id, status, smiles, reference, result, deviation, other } = data.keys;
+  const first = [id, smiles, status, result, reference, deviation, other].filter(c => columns.includes(c));
+  const rest = columns.filter(c => !first.includes(c));
+  columns.splice(0, columns.length, ...first, ...rest);
+}
+
+// show is a cell for a person.
+function show(column, row) {
+  const v = column.get(row);
+  if (v === null || v === undefined) return "";
+  return typeof v === "number" ? String(v).replace("-", "\u2212") : v;
+}
+
+function element(name, text, className) {
+  const e = document.createElement(name);
+  if (text !== undefined) e.textContent = text;
+  if (className) e.className = className;
+  return e;
+}
+
+// drawing is the picture of a molecule, null if the page has none.
+function drawing(row) {
+  const img = $("drawing-" + row);
+  if (img) {
+    const copy = img.cloneNode();
+    copy.removeAttribute("id");
+    return copy;
+  }
+  if (!drawings[row]) return null;
+  const picture = element("img");
+  picture.alt = "Structure of " + show(data.keys.id, row);
+  picture.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(drawings[row]);
+  return picture;
+}

@@ -1,0 +1,227 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"grimperium/internal/journal"
+)
+
+// Status is what a batch does now, for the live page and for programs. Times are in seconds.
+type Status struct {
+	Batch     string    `json:"batch"` // "" before the first batch
+	Running   bool      `json:"running"`
+	Stopping  bool      `json:"stopping"`
+	Started   time.Time `json:"started,omitzero"`
+	Ended     time.Time `json:"ended,omitzero"`
+	LastEvent time.Time `json:"last_event,omitzero"`
+	Jobs      int       `json:"jobs"`
+	Total     int       `json:"total"` // molecules of the batch
+	Done      int       `json:"done"`
+	Failed    int       `json:"failed"`
+	Rest      float64   `json:"rest_seconds"` // 0 if not known
+	Stages    []string  `json:"stages"`
+	UnderWay  []Active  `json:"under_way"`
+	Failures  []Ended   `json:"failures"` // the last ones, the newest first
+	Results   []Ended   `json:"results"`  // the same of molecules with the status OK
+}
+
+// Active is a molecule under way.
+type Active struct {
+	ID        string    `json:"mol_id"`
+	Stage     string    `json:"stage"`
+	Since     time.Time `json:"since"`
+	Targets   int       `json:"targets"` // of that stage
+	Finished  int       `json:"finished"`
+	StageFrom time.Time `json:"stage_since"`
+}
+
+// Ended is a molecule whose row was written.
+type Ended struct {
+	Time    time.Time         `json:"time"`
+	ID      string            `json:"mol_id"`
+	Status  string            `json:"status"`
+	Seconds float64           `json:"seconds"`
+	Error   string            `json:"error,omitempty"`
+	Values  map[string]string `json:"values,omitempty"`
+}
+
+const (
+	lastEnded   = 20
+	lookEvery   = 500 * time.Millisecond
+	mostWaiting = 64 // watchers
+)
+
+// watcher follows a journal and tells all who listen.
+type watcher struct {
+	reader *journal.Reader
+	host   string // this machine
+
+	mu        sync.Mutex
+	state     journal.State
+	start     journal.Event        // of the batch
+	since     map[string]time.Time // first target of the molecules under way
+	status    Status
+	text      []byte // the status as JSON
+	metrics   *metrics
+	listeners map[chan []byte]bool
+}
+
+// newWatcher begins with the last batch, whether it runs or not. It reads more and more of the end
+// of the journal, until it finds the start of a batch.
+func newWatcher(path string) (*watcher, error) {
+	w := &watcher{metrics: newMetrics(), listeners: map[chan []byte]bool{},
+		status: Status{Failures: []Ended{}, Results: []Ended{}}}
+	w.host, _ = os.Hostname()
+	for size := int64(64 << 10); w.state.Batch == "" && size < 1<<50; size *= 32 {
+		w.reader = journal.OpenTail(path, size)
+		if err := w.look(time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// follow looks at the journal until the context ends. The error is the journal's.
+func (w *watcher) follow(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if err := w.look(now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// look takes in the events that are new, and tells the listeners if something changed.
+func (w *watcher) look(now time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := false
+	err := w.reader.Each(func(e journal.Event) {
+		seen = true
+		w.add(e)
+	})
+	if err != nil || !seen && w.text != nil && !w.status.Running {
+		return err
+	}
+	w.fill(now)
+	text, err := json.Marshal(w.status)
+	if err != nil || string(text) == string(w.text) {
+		return err
+	}
+	w.text = text
+	for c := range w.listeners {
+		select { // a listener that is slow gets the newest status only
+		case <-c:
+		default:
+		}
+		c <- text
+	}
+	return nil
+}
+
+// add takes in an event.
+func (w *watcher) add(e journal.Event) {
+	w.state.Add(e)
+	if e.Batch != w.state.Batch || w.state.Batch == "" {
+		return
+	}
+	w.status.LastEvent = e.Time
+	if w.state.UnderWay[e.Mol] == nil {
+		delete(w.since, e.Mol)
+	} else if _, known := w.since[e.Mol]; !known {
+		w.since[e.Mol] = e.Time
+	}
+	switch {
+	case e.Event == journal.BatchStart:
+		w.start, w.since, w.metrics = e, map[string]time.Time{}, newMetrics()
+		w.status.Failures, w.status.Results = []Ended{}, []Ended{}
+	case e.Event == journal.TargetEnd:
+		w.metrics.add(e)
+	case e.Final():
+		w.metrics.add(e)
+		ended := Ended{Time: e.Time, ID: e.Mol, Status: e.Outcome, Seconds: e.Seconds, Error: e.Error,
+			Values: e.Values}
+		list := &w.status.Failures
+		if e.Outcome == "OK" {
+			list = &w.status.Results
+		} else if ended.Error == "" {
+			ended.Error = e.Values["error_message"]
+		}
+		*list = slices.Insert(*list, 0, ended)
+		*list = (*list)[:min(len(*list), lastEnded)]
+	}
+}
+
+// fill brings the status up to the state.
+func (w *watcher) fill(now time.Time) {
+	s, st := &w.status, &w.state
+	s.Batch, s.Started, s.Ended, s.Jobs = st.Batch, st.Started, st.Ended, w.start.Jobs
+	s.Running, s.Stopping = st.Batch != "" && st.Ended.IsZero(), st.Stopping || st.Interrupted
+	s.Total, s.Done, s.Failed = st.Total, st.Done, st.Failed
+	s.Rest, s.Stages, s.UnderWay = 0, []string{}, []Active{}
+	for _, stage := range st.Stages {
+		s.Stages = append(s.Stages, stage.Name)
+	}
+	if s.Running && w.died() {
+		s.Running, s.Ended = false, s.LastEvent
+	}
+	if !s.Running {
+		return
+	}
+	s.Rest = st.Rest(now).Seconds()
+	for id, m := range st.UnderWay {
+		finished := max(m.Instance, 1)
+		if !m.Running.IsZero() {
+			finished--
+		}
+		s.UnderWay = append(s.UnderWay, Active{ID: id, Stage: m.Stage, Since: w.since[id],
+			Targets: max(m.Instances, 1), Finished: finished, StageFrom: m.StageSince})
+	}
+	slices.SortFunc(s.UnderWay, func(a, b Active) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// died says whether the batch's process is gone. It is not known of another host's.
+func (w *watcher) died() bool {
+	return w.start.Host == w.host && w.start.PID > 0 &&
+		syscall.Kill(w.start.PID, 0) == syscall.ESRCH
+}
+
+// listen returns a channel that gets each new status, and the function that ends that.
+func (w *watcher) listen() (<-chan []byte, func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.listeners) >= mostWaiting {
+		return nil, nil, fmt.Errorf("%d pages watch already", mostWaiting)
+	}
+	c := make(chan []byte, 1)
+	c <- w.text
+	w.listeners[c] = true
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.listeners, c)
+	}, nil
+}
+
+// now returns the status as JSON.
+func (w *watcher) now() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text
+}

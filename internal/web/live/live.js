@@ -1,0 +1,72 @@
+"use strict";
+// The live page: it shows each status that the server pushes. EventSource connects again by itself.
+const $ = id => document.getElementById(id);
+let now = null;
+
+function duration(s) {
+  if (s < 90) return Math.max(0, Math.round(s)) + " s";
+  if (s < 5400) return Math.round(s / 60) + " min";
+  return (s / 3600).toFixed(1) + " h";
+}
+
+const since = time => duration((Date.now() - new Date(time)) / 1000);
+const count = (n, what) => n.toLocaleString("en") + " " + what + (n === 1 ? "" : "s");
+
+function row(cells) {
+  const line = document.createElement("tr");
+  cells.forEach((cell, i) => {
+    const e = document.createElement(i ? "td" : "th");
+    if (i === 0) {
+      const link = document.createElement("a");
+      link.href = "/molecule/" + encodeURIComponent(cell);
+      link.textContent = cell;
+      e.scope = "row";
+      e.append(link);
+    } else {
+      e.textContent = cell;
+    }
+    line.append(e);
+  });
+  return line;
+}
+
+function sentence(s) {
+  if (!s.batch) return "No batch has run yet. This page shows the next one.";
+  const done = s.done.toLocaleString("en") + " of " + count(s.total, "molecule") + " done";
+  const failed = s.failed ? ", " + s.failed.toLocaleString("en") + " failed" : "";
+  if (!s.running) return done + failed + ". The batch has ended.";
+  if (s.stopping) return done + failed + ". The batch is stopping.";
+  return done + failed + (s.rest_seconds ? "; about " + duration(s.rest_seconds) + " left." : ".");
+}
+
+function draw() {
+  const s = now;
+  if (!s) return;
+  $("title").textContent = s.batch ? "Batch " + s.batch : "No batch";
+  document.title = s.total ? Math.floor(100 * s.done / s.total) + " % of the batch" : "No batch";
+  $("sentence").textContent = sentence(s);
+  $("facts").textContent = s.batch ? count(s.jobs, "job") + (s.running ? " · running for " + since(s.started)
+    : " · ended " + since(s.ended) + " ago") + " · last event " + since(s.last_event) + " ago" : "";
+  const ok = s.total ? 1000 * (s.done - s.failed) / s.total : 0, failed = s.total ? 1000 * s.failed / s.total : 0;
+  $("bar-ok").setAttribute("width", ok);
+  $("bar-failed").setAttribute("x", ok);
+  $("bar-failed").setAttribute("width", failed);
+  $("active").replaceChildren(...s.under_way.map(m => row([m.mol_id,
+    m.stage + (m.targets > 1 ? " " + m.finished + "/" + m.targets : ""), since(m.stage_since), since(m.since)])));
+  $("failures").replaceChildren(...(s.failures || []).map(e => row([e.mol_id, e.status, e.error || ""])));
+  for (const id of ["active", "failures", "results"]) $(id).closest("section").hidden = !(s[id === "active" ? "under_way" : id] || []).length;
+  $("results").replaceChildren(...(s.results || []).map(e => row([e.mol_id, duration(e.seconds),
+    ((e.values && e.values.most_stable_hof) || "").replace("-", "\u2212"), new Date(e.time).toLocaleTimeString()])));
+}
+
+const source = new EventSource("/events");
+source.onmessage = e => {
+  now = JSON.parse(e.data);
+  document.documentElement.dataset.connected = "yes";
+  draw();
+};
+source.onerror = () => {
+  document.documentElement.dataset.connected = "no";
+  $("sentence").textContent = "The server does not answer. The page connects again by itself.";
+};
+setInterval(() => { if (document.documentElement.dataset.connected === "yes") draw(); }, 1000);

@@ -1,0 +1,223 @@
+package web
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+//go:embed page.html page.css js live live.html
+var files embed.FS
+
+// scripts are the parts of the script of the page, in their order.
+var scripts = []string{"js/data.js", "js/plot.js", "js/space.js", "js/molecule.js", "js/table.js",
+	"js/main.js"}
+
+// page is what the template gets.
+type page struct {
+	*Numbers
+	Data      *Data
+	Policy    string
+	Style     template.CSS
+	Script    template.JS
+	Table     template.JS // JSON; encoding/json escapes < and >
+	Left      []string    // columns that have no room
+	Bar       []Bar
+	Histogram *Chart
+	Number    *Chart // of conformers
+	Rank      *Chart
+	Cores     *Chart
+	Kinds     []kind
+	Graph     *Graph
+}
+
+// kind is the classes of one kind.
+type kind struct {
+	Name string
+	Rows []ClassRow
+}
+
+// WritePage writes the report as one HTML page.
+func WritePage(w io.Writer, d *Data, n *Numbers) error {
+	p := page{Numbers: n, Data: d}
+	if err := p.embed(); err != nil {
+		return err
+	}
+	if err := p.addTable(); err != nil {
+		return err
+	}
+	var signed []float64
+	for i := range d.Molecules {
+		if v := d.Molecules[i].Deviation(); !math.IsNaN(v) {
+			signed = append(signed, v)
+		}
+	}
+	slices.Sort(signed)
+	p.Bar = statusBar(n.Statuses, n.Molecules)
+	p.Histogram = histogram(signed)
+	p.Number = countChart(n.Conformers.Number, "number of conformers")
+	p.Rank = countChart(n.Conformers.Rank, "place of the lowest in the order of the search")
+	p.Cores = coresChart(n.Cost.Batch)
+	p.Graph = drawGraph(d.Stages)
+	for _, row := range n.Classes {
+		if last := len(p.Kinds) - 1; last < 0 || p.Kinds[last].Name != row.Kind {
+			p.Kinds = append(p.Kinds, kind{Name: row.Kind})
+		}
+		last := &p.Kinds[len(p.Kinds)-1]
+		last.Rows = append(last.Rows, row)
+	}
+	t, err := template.New("page.html").Funcs(functions(d)).ParseFS(files, "page.html")
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, p)
+}
+
+// embed puts style and script into the page, and their hashes into its policy.
+func (p *page) embed() error {
+	style, err := files.ReadFile("page.css")
+	if err != nil {
+		return err
+	}
+	script := strings.Builder{}
+	script.WriteString("\"use strict\";\n")
+	for _, name := range scripts {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		script.Write(text)
+	}
+	p.Style, p.Script = template.CSS(style), template.JS(script.String())
+	hash := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	p.Policy = fmt.Sprintf("default-src 'none'; script-src %s; style-src %s; img-src data:; "+
+		"form-action 'none'; base-uri 'none'", hash(string(p.Script)), hash(string(p.Style)))
+	return nil
+}
+
+// addTable packs the table for the script.
+func (p *page) addTable() error {
+	columns, left, err := pack(p.Data)
+	if err != nil {
+		return err
+	}
+	t := table{Rows: len(p.Data.Molecules), Method: p.Data.Method, Columns: columns,
+		Folders: p.Data.Folders, Geometry: map[int][]Geometry{}, Keys: map[string]string{
+			"id": "mol_id", "smiles": "smiles", "status": "status", "error": "error_message",
+			"reference": p.Data.Reference, "result": p.Data.Result}}
+	for i := range p.Data.Molecules {
+		if g := p.Data.Molecules[i].Geometries; len(g) > 0 {
+			t.Geometry[i] = g
+		}
+	}
+	if p.Against != nil {
+		other := Column{Name: otherColumn, Number: true}
+		for i := range p.Data.Molecules {
+			cell := ""
+			if v := p.Data.Molecules[i].Other; !math.IsNaN(v) {
+				cell = fmt.Sprint(v)
+			}
+			other.Cells = append(other.Cells, cell)
+		}
+		packedOther, err := packColumn(other)
+		if err != nil {
+			return err
+		}
+		t.Columns, t.Keys["other"] = append(t.Columns, packedOther), otherColumn
+	}
+	if t.Drawings, err = packDrawings(p.Data.Molecules, p.Outliers); err != nil {
+		return err
+	}
+	text, err := json.Marshal(t)
+	p.Table, p.Left = template.JS(text), left
+	return err
+}
+
+// packDrawings packs the drawings of the molecules that are no outliers: those stand in the page.
+func packDrawings(molecules []Molecule, outliers []Outlier) (packed, error) {
+	drawings := map[int]string{}
+	for i := range molecules {
+		if svg := molecules[i].Drawing; svg != "" {
+			drawings[i] = svg
+		}
+	}
+	for _, o := range outliers {
+		delete(drawings, o.Row)
+	}
+	return compress(packed{Name: "drawings"}, drawings)
+}
+
+// otherColumn is the name of the column with the results of the other table.
+const otherColumn = "result of the other table"
+
+// functions are what the template calls.
+func functions(d *Data) template.FuncMap {
+	return template.FuncMap{
+		"grouped": grouped,
+		"signed":  func(v float64) string { return minus(fmt.Sprintf("%+.2f", cents(v))) },
+		"two":     func(v float64) string { return minus(fmt.Sprintf("%.2f", cents(v))) },
+		"percent": func(part, whole int) string { return fmt.Sprintf("%.1f %%", 100*ratio(part, whole)) },
+		"share":   func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
+		"seconds": seconds,
+		"whole":   func(v float64) string { return grouped(int(math.Round(v))) },
+		"hours":   func(h float64) string { return seconds(3600 * h) },
+		"folder": func(id string) string {
+			if d.Folders == "" {
+				return ""
+			}
+			return d.Folders + url.PathEscape(id) + "/"
+		},
+		"picture": func(svg string) template.URL { // as an image no script of it runs
+			return template.URL("data:image/svg+xml;base64," +
+				base64.StdEncoding.EncodeToString([]byte(svg)))
+		},
+		"width": func(v, most float64) float64 {
+			if most <= 0 {
+				return 0
+			}
+			return 100 * min(1, v/most)
+		},
+		"add":    func(a, b float64) float64 { return a + b },
+		"status": statusClass,
+	}
+}
+
+func ratio(part, whole int) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+// cents rounds to two decimals, never to -0.
+func cents(v float64) float64 { return math.Round(v*100)/100 + 0 }
+
+func minus(text string) string { return strings.Replace(text, "-", "\u2212", 1) }
+
+// seconds is a time for a person.
+func seconds(s float64) string {
+	switch {
+	case s < 0.0001:
+		return "< 0.1 ms"
+	case s < 0.01:
+		return fmt.Sprintf("%.1f ms", 1000*s)
+	case s < 10:
+		return fmt.Sprintf("%.2f s", s)
+	case s < 120:
+		return fmt.Sprintf("%.0f s", s)
+	case s < 7200:
+		return fmt.Sprintf("%.0f min", s/60)
+	}
+	return fmt.Sprintf("%.1f h", s/3600)
+}

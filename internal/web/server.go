@@ -1,0 +1,357 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Live serves the report and the live page of a batch. It only reads. Serve ends with its context.
+type Live struct {
+	Journal   string // path
+	Artefacts string // folder
+	Token     string // that every request must have; "" for none
+	// Report gathers the report anew.
+	Report func(ctx context.Context) (*Data, error)
+	// Detail is what is known of a molecule; an error that is fs.ErrNotExist if nothing is.
+	Detail func(id string) (*Detail, error)
+
+	watch *watcher
+
+	mu      sync.Mutex // of the report
+	made    time.Time
+	data    *Data
+	numbers *Numbers
+}
+
+// Detail is a molecule with its targets.
+type Detail struct {
+	ID      string            `json:"mol_id"`
+	Cells   map[string]string `json:"cells"` // of the table
+	Targets []TargetDetail    `json:"targets"`
+}
+
+// TargetDetail is the newest record of a target.
+type TargetDetail struct {
+	Name     string            `json:"target"`
+	Outcome  string            `json:"outcome"`
+	Error    string            `json:"error,omitempty"`
+	Started  time.Time         `json:"started,omitzero"`
+	Seconds  float64           `json:"seconds"`
+	CPU      float64           `json:"cpu_seconds"`
+	Command  string            `json:"command,omitempty"`
+	Programs map[string]string `json:"programs,omitempty"`
+	Values   map[string]any    `json:"values,omitempty"`
+	Files    map[string]string `json:"files,omitempty"` // by output, below the artefacts
+}
+
+// reportAge is how old a report may be that is shown again: a batch merges rows all the time.
+const reportAge = 15 * time.Second
+
+// Serve answers requests until the context ends.
+func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
+	if l.watch, err = newWatcher(l.Journal); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	server := &http.Server{Handler: l.handler(), ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
+	ended := make(chan error, 2)
+	go func() { ended <- l.watch.follow(ctx) }()
+	go func() { ended <- server.Serve(listener) }()
+	err = <-ended
+	stop()
+	return errors.Join(err, server.Close())
+}
+
+// handler routes the requests.
+func (l *Live) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", asset("live.html", "text/html; charset=utf-8"))
+	mux.HandleFunc("GET /live.js", asset("live/live.js", "text/javascript; charset=utf-8"))
+	mux.HandleFunc("GET /page.css", asset("page.css", "text/css; charset=utf-8"))
+	mux.HandleFunc("GET /report", l.page)
+	mux.HandleFunc("GET /molecule/{id}", l.molecule)
+	mux.HandleFunc("GET /events", l.events)
+	mux.HandleFunc("GET /metrics", l.metrics)
+	mux.HandleFunc("GET /api/v1/status", l.status)
+	mux.HandleFunc("GET /api/v1/batch/{id}/status", l.status)
+	mux.HandleFunc("GET /api/v1/molecules", l.molecules)
+	mux.HandleFunc("GET /api/v1/molecules/{id}", l.detail)
+	mux.HandleFunc("GET /api/v1/openapi.json", asset("live/openapi.json", "application/json"))
+	mux.Handle("GET /artefacts/", http.StripPrefix("/artefacts/", http.HandlerFunc(l.file)))
+	return l.guard(mux)
+}
+
+// guard refuses what is not for this server, and sets the headers of every answer. The host of a
+// request must be the server's own: else a page elsewhere could give its name to this address.
+func (l *Live) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
+			"connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; "+
+			"frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if l.Token == "" && !loopback(r.Host) {
+			http.Error(w, "This server answers as localhost and 127.0.0.1 only.",
+				http.StatusMisdirectedRequest)
+			return
+		}
+		if l.Token != "" && !l.admits(w, r) {
+			http.Error(w, "Open the address with its token, as mage serve printed it.",
+				http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// loopback says whether a host, perhaps with a port, is this machine.
+func loopback(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	ip := net.ParseIP(name)
+	return name == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// admits says whether a request has the token: in its address, in a cookie, or as a bearer. The
+// address gives the browser the cookie.
+func (l *Live) admits(w http.ResponseWriter, r *http.Request) bool {
+	same := func(text string) bool {
+		return subtle.ConstantTimeCompare([]byte(text), []byte(l.Token)) == 1
+	}
+	const name = "grimperium"
+	if same(r.URL.Query().Get("token")) {
+		http.SetCookie(w, &http.Cookie{Name: name, Value: l.Token, Path: "/", HttpOnly: true,
+			SameSite: http.SameSiteStrictMode})
+		return true
+	}
+	if cookie, err := r.Cookie(name); err == nil && same(cookie.Value) {
+		return true
+	}
+	bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return ok && same(bearer)
+}
+
+func asset(name, kind string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", kind)
+		_, _ = w.Write(text)
+	}
+}
+
+// file answers with a file or a folder of the artefacts, as text or as what a browser saves, never
+// as a page that may run something. The folder is not there before the first batch.
+func (l *Live) file(w http.ResponseWriter, r *http.Request) {
+	root, err := os.OpenRoot(l.Artefacts)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	defer root.Close()
+	w.Header().Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	switch path := r.URL.Path; {
+	case path == "" || strings.HasSuffix(path, "/"):
+	case strings.HasSuffix(path, ".zst"):
+		w.Header().Set("Content-Type", "application/zstd")
+	default:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	http.FileServerFS(root.FS()).ServeHTTP(w, r)
+}
+
+// report returns the report, gathered anew if it is old.
+func (l *Live) report(ctx context.Context) (*Data, *Numbers, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.data != nil && time.Since(l.made) < reportAge {
+		return l.data, l.numbers, nil
+	}
+	d, err := l.Report(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.data, l.numbers, l.made = d, Compute(d), time.Now()
+	return l.data, l.numbers, nil
+}
+
+// page answers with the report. Its own policy allows its script and its style by their hash.
+func (l *Live) page(w http.ResponseWriter, r *http.Request) {
+	d, n, err := l.report(r.Context())
+	var b bytes.Buffer
+	if err == nil {
+		err = WritePage(&b, d, n)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = b.WriteTo(w)
+}
+
+// molecule answers with the page of a molecule.
+func (l *Live) molecule(w http.ResponseWriter, r *http.Request) {
+	d, ok := l.find(w, r)
+	if !ok {
+		return
+	}
+	t, err := template.New("molecule.html").Funcs(template.FuncMap{"seconds": seconds}).
+		ParseFS(files, "live/molecule.html")
+	var b bytes.Buffer
+	if err == nil {
+		err = t.Execute(&b, d)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = b.WriteTo(w)
+}
+
+// find returns the molecule of a request, or answers that there is none.
+func (l *Live) find(w http.ResponseWriter, r *http.Request) (*Detail, bool) {
+	d, err := l.Detail(r.PathValue("id"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		http.Error(w, "The table has no such molecule.", http.StatusNotFound)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+	return d, err == nil
+}
+
+func (l *Live) detail(w http.ResponseWriter, r *http.Request) {
+	if d, ok := l.find(w, r); ok {
+		answer(w, d)
+	}
+}
+
+// answer answers with JSON.
+func answer(w http.ResponseWriter, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(text)
+}
+
+func (l *Live) status(w http.ResponseWriter, r *http.Request) {
+	text := l.watch.now()
+	var s struct{ Batch string }
+	if id := r.PathValue("id"); id != "" {
+		if err := json.Unmarshal(text, &s); err != nil || s.Batch != id {
+			http.Error(w, "That batch is not the last one.", http.StatusNotFound)
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(text)
+}
+
+// Listed is a molecule in the list of all. Numbers that are not known are null.
+type Listed struct {
+	ID        string   `json:"mol_id"`
+	SMILES    string   `json:"smiles"`
+	Status    string   `json:"status"`
+	Reference *float64 `json:"reference"`
+	Result    *float64 `json:"result"`
+	Deviation *float64 `json:"deviation"`
+}
+
+// molecules answers with the rows from offset, at most limit.
+func (l *Live) molecules(w http.ResponseWriter, r *http.Request) {
+	d, _, err := l.report(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	limit, offset := 1000, 0
+	for name, into := range map[string]*int{"limit": &limit, "offset": &offset} {
+		if text := r.URL.Query().Get(name); text != "" {
+			if *into, err = strconv.Atoi(text); err != nil || *into < 0 {
+				http.Error(w, name+" is a number from 0", http.StatusBadRequest)
+				return
+			}
+		}
+	}
+	known := func(v float64) *float64 {
+		if math.IsNaN(v) {
+			return nil
+		}
+		return &v
+	}
+	offset = min(offset, len(d.Molecules))
+	list := []Listed{}
+	for _, m := range d.Molecules[offset:min(len(d.Molecules), offset+min(limit, 100_000))] {
+		list = append(list, Listed{m.ID, m.SMILES, m.Status, known(m.Reference), known(m.Result),
+			known(m.Deviation())})
+	}
+	answer(w, map[string]any{"total": len(d.Molecules), "offset": offset, "molecules": list})
+}
+
+func (l *Live) metrics(w http.ResponseWriter, r *http.Request) {
+	l.watch.mu.Lock()
+	defer l.watch.mu.Unlock()
+	var b bytes.Buffer
+	l.watch.metrics.write(&b, l.watch.status)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = b.WriteTo(w)
+}
+
+// events pushes each new status, and a comment now and then that keeps the connection open.
+func (l *Live) events(w http.ResponseWriter, r *http.Request) {
+	c, end, err := l.watch.listen()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer end()
+	w.Header().Set("Content-Type", "text/event-stream")
+	out := http.NewResponseController(w)
+	alive := time.NewTicker(15 * time.Second)
+	defer alive.Stop()
+	for {
+		text := ": alive\n\n"
+		select {
+		case <-r.Context().Done():
+			return
+		case status := <-c:
+			text = fmt.Sprintf("data: %s\n\n", status)
+		case <-alive.C:
+		}
+		_ = out.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		if _, err := w.Write([]byte(text)); err != nil || out.Flush() != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,336 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"grimperium/internal/journal"
+)
+
+// served is a Live of a test with its journal.
+type served struct {
+	t       *testing.T
+	address string
+	journal journal.Writer
+	live    *Live
+	stop    func()
+}
+
+// serve starts a server on a free port, with an artefacts folder of its own.
+func serve(t *testing.T, token, addr string) *served {
+	t.Helper()
+	root := t.TempDir()
+	dir := filepath.Join(root, "artefacts")
+	for path, text := range map[string]string{"artefacts/mol_1/pm7/pm7.out": "<script>", "secret": "secret"} {
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../secret", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	s := &served{t: t, journal: journal.Writer{Path: filepath.Join(dir, "journal.jsonl"), Batch: "b1"}}
+	s.live = &Live{Journal: s.journal.Path, Artefacts: dir, Token: token,
+		Report: func(context.Context) (*Data, error) { return made(30), nil },
+		Detail: func(id string) (*Detail, error) {
+			if id != "mol_1" {
+				return nil, fs.ErrNotExist
+			}
+			return &Detail{ID: id, Cells: map[string]string{"smiles": hostile[1]},
+				Targets: []TargetDetail{{Name: "pm7", Outcome: "failed", Error: hostile[0]}}}, nil
+		}}
+	s.start(addr)
+	return s
+}
+
+// start listens at an address until the test ends or stop is called.
+func (s *served) start(addr string) {
+	s.t.Helper()
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.address = "http://" + listener.Addr().String()
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.live.Serve(ctx, listener)
+	}()
+	s.stop = func() { cancel(); <-done }
+	s.t.Cleanup(s.stop)
+}
+
+// get returns the status and the text of an answer.
+func (s *served) get(path string, change func(*http.Request)) (int, string, http.Header) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.address+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if change != nil {
+		change(r)
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return answer.StatusCode, string(text), answer.Header
+}
+
+func (s *served) write(events ...journal.Event) {
+	s.t.Helper()
+	if err := s.journal.Write(events...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+var batchEvents = []journal.Event{
+	{Event: journal.BatchStart, Total: 2, Jobs: 2, PID: os.Getpid(), Stages: []journal.Stage{{Name: "pm7"}}},
+	{Event: journal.TargetStart, Mol: "mol_1", Stage: "pm7", Size: []float64{2}},
+	{Event: journal.TargetEnd, Mol: "mol_1", Stage: "pm7", Outcome: journal.OK, Seconds: 2},
+	{Event: journal.Row, Mol: "mol_1", Outcome: "OK", Seconds: 2, Values: map[string]string{"most_stable_hof": "-5"}},
+	{Event: journal.TargetStart, Mol: "mol_2", Stage: "pm7"},
+	{Event: journal.TargetEnd, Mol: "mol_2", Stage: "pm7", Outcome: journal.Failed, Seconds: 1},
+	{Event: journal.Row, Mol: "mol_2", Outcome: "Skip", Values: map[string]string{"error_message": hostile[1]}},
+	{Event: journal.BatchEnd, Outcome: journal.Done},
+}
+
+// TestServer asks for everything that a server answers.
+func TestServer(t *testing.T) {
+	s := serve(t, "", "127.0.0.1:0")
+	for path, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"/": {200, "Under way"}, "/live.js": {200, "EventSource"}, "/page.css": {200, "color-scheme"},
+		"/report": {200, "29 of 30 molecules"}, "/molecule/mol_1": {200, "&lt;script&gt;"},
+		"/molecule/none": {404, "no such molecule"}, "/api/v1/molecules/mol_1": {200, `"outcome":"failed"`},
+		"/api/v1/molecules/none": {404, ""}, "/api/v1/molecules?limit=2&offset=28": {200, `"mol_000030"`},
+		"/api/v1/molecules?limit=x": {400, "limit is a number"}, "/api/v1/status": {200, `"batch":""`},
+		"/api/v1/batch/none/status": {404, "not the last"}, "/api/v1/openapi.json": {200, "3.1.0"},
+		"/metrics": {200, "grimperium_queue 0"}, "/artefacts/mol_1/pm7/pm7.out": {200, "<script>"},
+		"/artefacts/link": {500, ""}, "/artefacts/%2e%2e/secret": {404, ""}, "/secret": {404, ""},
+	} {
+		code, text, head := s.get(path, nil)
+		if code != want.code || !strings.Contains(text, want.text) || strings.Contains(text, "secret\n") {
+			t.Errorf("%s: %d %.200q, want %d with %q", path, code, text, want.code, want.text)
+		}
+		if head.Get("X-Content-Type-Options") != "nosniff" || head.Get("Content-Security-Policy") == "" {
+			t.Errorf("%s: headers %v", path, head)
+		}
+		if strings.HasSuffix(path, ".out") && !strings.HasPrefix(head.Get("Content-Type"), "text/plain") {
+			t.Errorf("%s is served as %s", path, head.Get("Content-Type"))
+		}
+	}
+	if code, _, _ := s.get("/", func(r *http.Request) { r.Host = "evil.example" }); code != 421 {
+		t.Errorf("another host: %d", code)
+	}
+	if code, _, _ := s.get("/", func(r *http.Request) { r.Method = http.MethodPost }); code != 405 {
+		t.Errorf("POST: %d", code)
+	}
+}
+
+func TestToken(t *testing.T) {
+	s := serve(t, "word", "127.0.0.1:0")
+	for name, test := range map[string]struct {
+		change func(*http.Request)
+		code   int
+	}{
+		"none":   {nil, 401},
+		"wrong":  {func(r *http.Request) { r.URL.RawQuery = "token=wor" }, 401},
+		"query":  {func(r *http.Request) { r.URL.RawQuery = "token=word" }, 200},
+		"bearer": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer word") }, 200},
+		"cookie": {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "grimperium", Value: "word"}) }, 200},
+	} {
+		if code, _, _ := s.get("/api/v1/status", test.change); code != test.code {
+			t.Errorf("%s: %d", name, code)
+		}
+	}
+}
+
+// TestEvents follows a batch by server-sent events from the first to the last molecule.
+func TestEvents(t *testing.T) {
+	s := serve(t, "", "127.0.0.1:0")
+	answer, err := http.Get(s.address + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	next := func() (status Status) {
+		t.Helper()
+		for lines.Scan() {
+			if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				if err := json.Unmarshal([]byte(text), &status); err != nil {
+					t.Fatal(err)
+				}
+				return status
+			}
+		}
+		t.Fatal("the stream ended", lines.Err())
+		return status
+	}
+	if status := next(); status.Running || status.Batch != "" {
+		t.Errorf("before the batch: %+v", status)
+	}
+	s.write(batchEvents[:2]...)
+	if status := next(); !status.Running || status.Total != 2 || status.UnderWay[0].ID != "mol_1" {
+		t.Errorf("the first target: %+v", status)
+	}
+	s.write(batchEvents[2:]...)
+	status := next()
+	for status.Running {
+		status = next()
+	}
+	if status.Done != 2 || status.Failed != 1 || status.Failures[0].Error != hostile[1] ||
+		status.Results[0].Values["most_stable_hof"] != "-5" {
+		t.Errorf("the end: %+v", status)
+	}
+	_, text, _ := s.get("/metrics", nil)
+	for _, want := range []string{`targets_total{stage="pm7",outcome="failed"} 1`, `rows_total{status="OK"} 1`,
+		`target_seconds_bucket{stage="pm7",le="3"} 2`, `target_seconds_sum{stage="pm7"} 3`, "queue 0"} {
+		if !strings.Contains(text, "grimperium_"+want) {
+			t.Errorf("%s is not in\n%s", want, text)
+		}
+	}
+}
+
+// TestLastBatch starts a server after a batch, and after one whose process died.
+func TestLastBatch(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := journal.Writer{Path: path, Batch: "b1", Host: host}
+	for _, events := range [][]journal.Event{batchEvents, batchEvents[:3]} {
+		events[0].PID = 1 << 30
+		if err := w.Write(events...); err != nil {
+			t.Fatal(err)
+		}
+		watcher, err := newWatcher(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := watcher.status; s.Batch != w.Batch || s.Running || s.Ended.IsZero() || len(s.UnderWay) > 0 {
+			t.Errorf("%+v", s)
+		}
+		w.Batch = "b2"
+	}
+}
+
+// TestMiddle starts a server in the middle of a batch whose start is far from the journal's end. The
+// batch's process dies meanwhile.
+func TestMiddle(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := journal.Writer{Path: path, Batch: "b1", Host: host}
+	target := journal.Event{Event: journal.TargetStart, Mol: "mol_1", Stage: "pm7", Instances: 3}
+	events := []journal.Event{{Event: journal.BatchStart, Total: 900, Jobs: 2, PID: os.Getpid()}}
+	for n := range 800 {
+		events = append(events, journal.Event{Event: journal.Row, Mol: fmt.Sprint("before_", n),
+			Outcome: "OK", Error: strings.Repeat("x", 100)})
+	}
+	for target.Instance = range 3 {
+		events = append(events, target)
+	}
+	if err := w.Write(events...); err != nil {
+		t.Fatal(err)
+	}
+	watcher, err := newWatcher(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := watcher.status
+	if !s.Running || s.Done != 800 || s.Jobs != 2 || len(s.Results) != lastEnded || len(s.UnderWay) != 1 {
+		t.Fatalf("%+v", s)
+	}
+	if m := s.UnderWay[0]; m.ID != "mol_1" || m.Targets != 3 || m.Finished != 1 || m.Since.IsZero() {
+		t.Errorf("%+v", m)
+	}
+	watcher.start.PID = 1 << 30
+	if err := watcher.look(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if s := watcher.status; s.Running || !s.Ended.Equal(s.LastEvent) || len(s.UnderWay) > 0 {
+		t.Errorf("after its death: %+v", s)
+	}
+}
+
+// TestBrowserLive watches a batch in Chromium. The server is ended and started meanwhile.
+func TestBrowserLive(t *testing.T) {
+	b := open(t)
+	s := serve(t, "", "127.0.0.1:0")
+	b.local = s.address
+	b.do(chromedp.Navigate(s.address + "/"))
+	sentence := `document.getElementById("sentence").textContent`
+	b.becomes(sentence, "No batch has run yet. This page shows the next one.")
+	events := batchEvents
+	events[0].PID = os.Getpid()
+	s.write(events[:2]...)
+	b.becomes(`document.querySelector("#active a")?.textContent`, "mol_1")
+	s.write(events[2:]...)
+	ended := "2 of 2 molecules done, 1 failed. The batch has ended."
+	b.becomes(sentence, ended)
+	s.stop()
+	b.becomes(sentence, "The server does not answer. The page connects again by itself.")
+	s.start(strings.TrimPrefix(s.address, "http://"))
+	b.becomes(sentence, ended)
+	b.is(`document.querySelector("#failures td:last-child").textContent`, hostile[1])
+	b.do(chromedp.Click(chromedp.CSS("#failures a")), chromedp.Sleep(200*time.Millisecond))
+	b.do(chromedp.Navigate(s.address+"/report"), chromedp.WaitReady(chromedp.CSS("html[data-usable]")))
+	b.is(`document.getElementById("shown").textContent`, "30 of 30 molecules")
+	b.quiet()
+}
+
+// BenchmarkWatch is what the server does for a molecule of a batch, with ten pages that watch.
+func BenchmarkWatch(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "journal.jsonl")
+	w := journal.Writer{Path: path, Batch: "b1"}
+	if err := w.Write(journal.Event{Event: journal.BatchStart, Total: 1 << 20, PID: os.Getpid()}); err != nil {
+		b.Fatal(err)
+	}
+	watch, err := newWatcher(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 10 {
+		if _, _, err := watch.listen(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if err := w.Write(batchEvents[1:4]...); err != nil {
+			b.Fatal(err)
+		}
+		if err := watch.look(time.Now()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

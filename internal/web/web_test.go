@@ -1,0 +1,184 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"math"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func text(t *testing.T, d *Data) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := WritePage(&b, d, Compute(d)); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestPage(t *testing.T) {
+	page := text(t, made(300))
+	for _, want := range []string{"297 of 300 molecules have a result", "<h2>How good</h2>",
+		"<h2>Outliers</h2>", "<h2>Conformers</h2>", "<h2>Failures</h2>", "<h2>Cost</h2>",
+		"<h2>All molecules</h2>", "<h2>Methods</h2>", "Content-Security-Policy"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, address := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		if !regexp.MustCompile(`^(#|\./|data:image/svg|https://doi\.org/)`).MatchString(address[1]) {
+			t.Errorf("the page refers to %q", address[1])
+		}
+	}
+}
+
+// TestHostile looks for foreign texts outside of the places where they are escaped.
+func TestHostile(t *testing.T) {
+	page := text(t, evil())
+	for _, h := range []string{"<img src=x", "<svg onload", "<b>\"", `document.title = "ran"</script>`} {
+		if strings.Contains(page, h) {
+			t.Errorf("the page has %q as it is", h)
+		}
+	}
+	if n := strings.Count(page, "<script"); n != 2 {
+		t.Errorf("the page has %d script elements", n)
+	}
+	if len(page) > 2_000_000 {
+		t.Errorf("the page has %d bytes", len(page))
+	}
+}
+
+func TestEmpty(t *testing.T) {
+	d := &Data{Title: "data/none.csv", Method: "PM7", Reference: "H298_cbs", Result: "most_stable_hof"}
+	if page := text(t, d); !strings.Contains(page, "No molecule has both a result and a reference") {
+		t.Error("the page of an empty table")
+	}
+	if _, err := json.Marshal(Compute(d)); err != nil {
+		t.Error(err)
+	}
+	d = made(3)
+	for i := range d.Molecules {
+		d.Molecules[i].Reference = math.NaN()
+	}
+	n := Compute(d)
+	if n.Sentence != "3 of 3 molecules have a result; none has a reference beside it." || Deviations(d.Molecules, "a", "b") != nil {
+		t.Errorf("%q", n.Sentence)
+	}
+}
+
+func TestClasses(t *testing.T) {
+	n := Compute(made(4000))
+	var worse []string
+	for _, c := range n.Classes {
+		if c.Worse {
+			worse = append(worse, c.Kind+" "+c.Name)
+		}
+	}
+	if strings.Join(worse, ", ") != "charge +1" {
+		t.Errorf("worse than the rest: %q", worse)
+	}
+	if len(n.Outliers) != MostOutliers || n.Outliers[0].Deviation == 0 {
+		t.Errorf("%d outliers", len(n.Outliers))
+	}
+	for i := 1; i < len(n.Outliers); i++ {
+		if math.Abs(n.Outliers[i].Deviation) > math.Abs(n.Outliers[i-1].Deviation) {
+			t.Error("the outliers are not in order")
+		}
+	}
+}
+
+func TestConformers(t *testing.T) {
+	nan := math.NaN()
+	molecules := []Molecule{
+		{Result: -5, Reference: -4, Conformers: []float64{-5}},
+		{Result: -5, Reference: -4, Conformers: []float64{-3, nan, -5}},
+		{Result: -5, Reference: nan, Conformers: []float64{-4.98, -5, -1}}, // the same within 0.05
+		{Result: nan, Conformers: []float64{-1, -2}},
+	}
+	c := conformers(molecules, 0.05)
+	if c.Molecules != 3 || c.Several != 2 || c.Differ != 1 || c.DifferMax != 2 || c.SpreadMax != 4 ||
+		c.First.N != 2 || c.First.MAE.Value != 1 || c.Lowest.Mean.Value != -1 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	d := &Data{Against: "other.csv", Tolerance: 0.05, Molecules: []Molecule{
+		{ID: "a", Result: 1, Other: 1.01, Reference: 0}, {ID: "b", Result: 2, Other: 5, Reference: 0},
+		{ID: "c", Result: 3, Other: math.NaN()}, {ID: "d", Result: math.NaN(), Other: 1}}}
+	c := compare(d)
+	if c.Common != 2 || c.Changed != 1 || c.OnlyOwn != 1 || c.Max != 3 || c.Rows[0].ID != "b" ||
+		!near(c.Mean, -1.505) || !near(c.Own.MAE.Value, 1.5) || !near(c.Other.MAE.Value, 3.005) {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestCost(t *testing.T) {
+	d := &Data{Stages: []Stage{{Name: "a"}, {Name: "b"}},
+		Molecules: []Molecule{{ID: "x", Size: 2, Targets: []Target{{"a", 1, 0.5}, {"b", 3, 3}, {"b", 5, 4}}},
+			{ID: "y", Size: 40, Targets: []Target{{"a", 3600, 3600}}}},
+		Batch: Batch{ID: "1", Jobs: 2, Seconds: 120, Rows: 2,
+			Spans: []Span{{0, 60, 1}, {30, 90, 2}, {119.5, 120, 1}}}}
+	c := cost(d)
+	if a, b := c.Stages[0], c.Stages[1]; a.Runs != 2 || b.Runs != 2 || b.Median != 4 || b.Seconds != 8 || a.Max != 3600 {
+		t.Errorf("%+v", c.Stages)
+	}
+	if len(c.Sizes) != 2 || c.Sizes[0].Seconds != 9 || c.Sizes[1].From != 40 || c.Longest[0].ID != "y" ||
+		c.Longest[1].Stage != "b" {
+		t.Errorf("%+v %+v", c.Sizes, c.Longest)
+	}
+	b := c.Batch
+	for step, want := range map[int]float64{0: 1, 45: 3, 75: 2, 100: 0, 119: 0.5} {
+		if !near(b.Cores[step], want) {
+			t.Errorf("step %d: %v cores, want %v", step, b.Cores[step], want)
+		}
+	}
+	if b.PerHour != 60 {
+		t.Errorf("%v molecules an hour", b.PerHour)
+	}
+}
+
+// TestPack reads a column as the page does.
+func TestPack(t *testing.T) {
+	for _, c := range []Column{
+		{"n", true, []string{"1.50", "", "-3", " 7 ", "+4", "1e400"}},
+		{"t", false, []string{"a", "b", "a", "\xff", strings.Repeat("ä", 400), ""}},
+	} {
+		p, err := packColumn(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := gzip.NewReader(bytes.NewReader(p.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []any
+		if err := json.NewDecoder(z).Decode(&list); err != nil || len(list) != len(c.Cells) {
+			t.Fatal(list, err)
+		}
+		if c.Number && (list[0] != 1.5 || list[1] != nil || list[3] != 7.0 || list[4] != 4.0 || list[5] != nil) {
+			t.Errorf("%v", list)
+		}
+		if !c.Number && (p.Words[int(list[2].(float64))] != "a" || p.Words[2] != "\uFFFD" || len(p.Words[3]) != 603) {
+			t.Errorf("%v %q", list, p.Words)
+		}
+	}
+}
+
+// TestSize keeps the page of a large table below 8 MB.
+func TestSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes 100,000 rows")
+	}
+	page := text(t, made(100_000))
+	t.Logf("%d bytes", len(page))
+	if len(page) > 8_000_000 {
+		t.Errorf("the page has %d bytes", len(page))
+	}
+	if strings.Contains(page, "These columns have no room") {
+		t.Error("columns of a usual table have no room")
+	}
+}
