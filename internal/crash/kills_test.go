@@ -22,7 +22,7 @@ type torture struct {
 	back    bool            // to earlier settings: a row may be OK from then, with something to do
 	ok      map[string]bool // molecules whose row said OK in this phase
 	damaged map[string]bool // molecules that have lost a result, until their row is written
-	died    bool            // the last batch was killed
+	died    bool            // a batch was killed, and none has ended well since
 	landed  int             // kills that hit a running batch
 	span    time.Duration   // signals come within it; it follows the time that batches take
 	count   map[string]int
@@ -159,7 +159,8 @@ func (v *torture) disturb() {
 	if now := v.reruns(); !v.died && how != "programs killed" && code > 0 && now > before {
 		v.t.Fatalf("after %s the table has %d reruns, %d before: %s", how, now, before, v.said())
 	}
-	v.died = code < 0 // the next batch counts a rerun of the molecules in which this one died
+	// The next batch that comes so far counts a rerun of the molecules in which this one died.
+	v.died = code < 0 || v.died && err != nil
 	v.count[how]++
 }
 

@@ -63,7 +63,7 @@ type Record struct {
 	Warnings    []string          `json:"warnings,omitempty"`
 
 	found  string // the folder in which Find saw the files
-	shared bool   // found is the place of another target that may need it
+	shared bool   // found is a folder of another target that may need it
 }
 
 // Output is a file that a target produced. Hash and size are of the content, unpacked.

@@ -154,9 +154,9 @@ func (m *Molecule) Find(
 			continue
 		}
 		stage, _, _ := strings.Cut(other, "/")
-		present := r.found == m.place(other) && m.Record(other) != nil
-		r.shared = present && other != target && !gone(stage)
-		if !r.shared || m.Record(target) != nil && r.Started.Before(since) {
+		r.shared = other != target && !gone(stage) && m.Record(other) != nil // it may need it again
+		present := r.shared && r.found == m.place(other)
+		if !present || m.Record(target) != nil && r.Started.Before(since) {
 			return r
 		}
 	}
