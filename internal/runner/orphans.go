@@ -41,7 +41,7 @@ func (s *state) fork(p *program) error {
 		for _, pid := range children() {
 			s.known[pid] = true
 		}
-		time.AfterFunc(5*time.Millisecond, s.startGuard) // the first program does not wait for it
+		s.startGuard() // before the first program: one that outlives a kill -9 has nobody else
 	}
 	p.mark = s.prefix + rand.Text()
 	p.cmd.Env = append(p.cmd.Env, p.mark)
@@ -114,8 +114,6 @@ func environ(pid int) string {
 // startGuard starts this executable again as a guard. Only this process has the other end of its
 // standard input: the end of the input means that this process is gone, as by kill -9.
 func (s *state) startGuard() {
-	s.Lock()
-	defer s.Unlock()
 	guard := exec.Command("/proc/self/exe") // this executable even if its file has been replaced
 	guard.Args, guard.Dir = []string{"grimperium-guard"}, "/"
 	guard.Env = []string{guardName + "=" + s.prefix, "GOMAXPROCS=1"}
