@@ -495,21 +495,3 @@ func TestOursAlone(t *testing.T) {
 		}
 	}
 }
-
-// TestEarlierOfOther takes an earlier result of a target that is still there for another one: the
-// first keeps it.
-func TestEarlierOfOther(t *testing.T) {
-	m := molecule(t, open(t), "m1")
-	build(t, m, "c/2", printN("0"), "zero")
-	build(t, m, "c/1", print1, "one")
-	build(t, m, "c/1", printN("2"), "two")
-	gone := func(string) bool { return false }
-	r := *m.Find("c/2", print1, time.Now(), gone)
-	r.Target = "c/2"
-	check(t, m.Restore(&r))
-	for _, target := range []string{"c/1", "c/2"} {
-		if r := m.newest(target, print1); r == nil {
-			t.Errorf("%s has lost its result", target)
-		}
-	}
-}
