@@ -210,7 +210,7 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	if b.plan, err = b.schedule(ctx); err != nil {
 		return err
 	}
-	if err := b.needed(ctx, b.plan.now); err != nil {
+	if err := b.needed(ctx); err != nil {
 		return err
 	}
 	invalid := b.sum.alarm(b.sum.Invalid, b.sum.Total, b.Pipeline.Alarms.Invalid,

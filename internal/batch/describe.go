@@ -66,11 +66,12 @@ func difference(old, new []string, inputs []pipeline.Input) (out []string) {
 		label, _, _ := strings.Cut(line, " = ")
 		o, before := was[label]
 		v, now := is[label]
+		if o == v {
+			continue
+		}
 		name := labelName(label, was, is, inputs)
 		text := fmt.Sprintf("%s: %s → %s", name, o, v)
 		switch {
-		case o == v:
-			continue
 		case !before:
 			text = fmt.Sprintf("%s is new: %s", name, v)
 		case !now:

@@ -45,7 +45,6 @@ type execution struct {
 	stage   *pipeline.Stage
 	task    *pipeline.Task
 	dir     string
-	env     []string // "NAME=value", of the pipeline
 	timeout time.Duration
 	reply   reply // of a worker
 }
@@ -87,8 +86,9 @@ func (v *Visitor) execute(ctx context.Context, x *execution) (runner.Result, err
 
 // command is how a program runs in the target's folder.
 func (x *execution) command(path string, args ...string) runner.Command {
-	return runner.Command{Path: path, Args: args, Dir: x.dir, Env: environment(x.env, x.stage.Cores),
-		Timeout: x.timeout, MaxBytes: x.stage.Limits.Bytes, MaxFiles: x.stage.Limits.Files,
+	return runner.Command{Path: path, Args: args, Dir: x.dir, Timeout: x.timeout,
+		Env:      environment(x.task.Env, x.stage.Cores),
+		MaxBytes: x.stage.Limits.Bytes, MaxFiles: x.stage.Limits.Files,
 		Stdout: filepath.Join(x.dir, stdoutName), Stderr: filepath.Join(x.dir, stderrName)}
 }
 
@@ -234,7 +234,7 @@ type reply struct {
 // serve has a target done by a worker. One that dies, hangs or talks nonsense fails this target and
 // is replaced for the next.
 func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error) {
-	key := x.stage.Name + "\x00" + strings.Join(x.env, "\x00")
+	key := x.stage.Name + "\x00" + strings.Join(x.task.Env, "\x00")
 	w, n := v.workers.take(key)
 	if w == nil {
 		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", x.stage.Name, n))
@@ -279,7 +279,7 @@ func startWorker(ctx context.Context, path, dir string, x *execution) (*runner.W
 		}
 	}
 	return runner.StartWorker(ctx, runner.Command{Path: path, Args: x.stage.Worker[1:], Dir: dir,
-		Env: environment(x.env, x.stage.Cores), Stderr: filepath.Join(dir, stderrName)})
+		Env: environment(x.task.Env, x.stage.Cores), Stderr: filepath.Join(dir, stderrName)})
 }
 
 // environment is the batch's own, changed so that what the user's shell happens to hold changes no

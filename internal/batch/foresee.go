@@ -140,7 +140,8 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		steps, again := t.steps(), f.again
 		if len(steps) > 0 {
 			f.molecules++
-			f.groups[t.text()] = append(f.groups[t.text()], id)
+			text := t.text()
+			f.groups[text] = append(f.groups[text], id)
 			fmt.Fprintln(&f.list, id)
 		}
 		for _, g := range steps {
@@ -175,18 +176,23 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 }
 
 // needed is an error if a molecule needs a program that is missing. Else it warns of the program.
-func (b *Batch) needed(ctx context.Context, ids []string) error {
-	missing := b.visitor.Programs.missing
-	if len(missing) == 0 {
+func (b *Batch) needed(ctx context.Context) error {
+	if len(b.visitor.Programs.missing) == 0 {
 		return nil
 	}
-	if _, err := b.forecast(ctx, ids); err != nil {
-		return err
+	_, err := b.forecast(ctx, b.plan.now)
+	if err == nil {
+		b.warnUnneeded()
 	}
+	return err
+}
+
+// warnUnneeded warns of the missing programs, after a forecast that needs none of them.
+func (b *Batch) warnUnneeded() {
+	missing := b.visitor.Programs.missing
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		b.warn(fmt.Sprintf("%v. Nothing needs it now.", missing[name]))
 	}
-	return nil
 }
 
 const (
@@ -238,13 +244,11 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 	if b.plan, err = b.schedule(ctx); err != nil {
 		return err
 	}
-	if err := b.needed(ctx, b.plan.now); err != nil {
-		return err
-	}
 	f, err := b.forecast(ctx, b.plan.now)
 	if err != nil {
 		return err
 	}
+	b.warnUnneeded()
 	say := func(n int, form string, args ...any) {
 		if n > 0 {
 			fmt.Fprintf(w, form+"\n", args...)

@@ -247,12 +247,12 @@ func (o *owner) restoreRows() error {
 		if e, ok := o.Index.Entry(id); ok && !mine && e.Row != o.rowHash(i) {
 			was.key, was.before = e.Key, csvmerge.Pending
 		}
+		valid := func(i int) bool { return was.key == o.key(i) && was.before == o.Table.Status(i) }
 		switch {
 		case mine && was.key != o.key(i):
 			edited = append(edited, id)
-		case was.key == o.key(i) && was.before == o.Table.Status(i):
+		case valid(i):
 			if m, err := o.Store.Molecule(id); err == nil && m.Row() != nil {
-				valid := func(i int) bool { return was.key == o.key(i) && was.before == o.Table.Status(i) }
 				changes = append(changes, csvmerge.Change{ID: id, Cells: m.Row().Cells, Valid: valid})
 			}
 		}

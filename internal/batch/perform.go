@@ -188,7 +188,6 @@ func (t *visit) prepare(g *target, x *execution, salvaged []string) (err error) 
 		data, readErr := os.ReadFile(filepath.Join(t.Store.FailedDir(t.Row.ID, g.name), f))
 		err = cmp.Or(err, readErr, writeFile(filepath.Join(x.dir, salvageName), f, data))
 	}
-	x.env = x.task.Env
 	err = cmp.Or(err, x.linkInputs())
 	for _, f := range x.task.Files {
 		err = cmp.Or(err, writeFile(x.dir, f.Name, f.Content))

@@ -63,19 +63,19 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 	if err := b.refuse(found); err != nil {
 		return nil, err
 	}
-	p, failed := &plan{sizes: map[string][]float64{}}, 0
-	for _, first := range []bool{true, false} { // the molecules that failed, then the others
-		for i := range rows {
-			if todo[i] && first == (b.Table.Status(i) == csvmerge.Rerun) {
-				p.now = append(p.now, b.Table.ID(i))
-				p.sizes[b.Table.ID(i)] = sizes[i]
-			}
-		}
-		if first {
-			failed = len(p.now)
+	p := &plan{sizes: map[string][]float64{}}
+	var failed, others []string
+	for i := range rows {
+		switch id := b.Table.ID(i); {
+		case !todo[i]:
+		case b.Table.Status(i) == csvmerge.Rerun:
+			failed, p.sizes[id] = append(failed, id), sizes[i]
+		default:
+			others, p.sizes[id] = append(others, id), sizes[i]
 		}
 	}
-	p.order(failed, b.Pipeline.SmallestFirst, b.jobs())
+	p.now = append(failed, others...)
+	p.order(len(failed), b.Pipeline.SmallestFirst, b.jobs())
 	return p, nil
 }
 

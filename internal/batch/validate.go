@@ -126,7 +126,7 @@ func (a *asker) ask(ctx context.Context, i int, dir string) (r reply, err error)
 	if err != nil {
 		return r, err
 	}
-	x := &execution{stage: a.s, task: task, dir: dir, env: task.Env, timeout: answerTimeout}
+	x := &execution{stage: a.s, task: task, dir: dir, timeout: answerTimeout}
 	_, err = a.serve(ctx, x)
 	if err == nil || x.reply.Exit != 0 {
 		a.silent.Store(-int64(len(a.rows)))

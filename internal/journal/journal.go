@@ -53,7 +53,7 @@ type Event struct {
 	Batch string    `json:"batch,omitempty"` // the batch's id
 	Host  string    `json:"host,omitempty"`  // of the process that wrote the event
 
-	// Of batch_start. Total and Work are also of scheduled.
+	// Of batch_start.
 	PID      int               `json:"pid,omitempty"`
 	Table    string            `json:"table,omitempty"`
 	Total    int               `json:"total,omitempty"`    // scheduled molecules
