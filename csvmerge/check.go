@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -70,8 +72,11 @@ func (t *Table) Check() (found []Finding) {
 		}
 		add(t.checkID(i, folders))
 		for k, c := range t.columns {
+			if c.typ == Text {
+				continue
+			}
 			cell := text(cells, k)
-			if c.typ == Text || strings.TrimSpace(cell) == "" && c.typ != SMILES {
+			if strings.TrimSpace(cell) == "" && c.typ != SMILES {
 				continue
 			}
 			if cell != above[k].Cell || i == 0 {
@@ -91,9 +96,9 @@ func (t *Table) Check() (found []Finding) {
 		short = short || len(cells) < width
 		line := r.line
 		for k, cell := range cells[:min(width, len(cells))] {
-			begin, commas := line, bytes.Count(cell, []byte{','})
-			line += bytes.Count(cell, newline)
-			if breaks := line - begin; breaks > 0 && (breaks >= manyBreaks || commas >= breaks*(width-1)) {
+			begin, breaks := line, bytes.Count(cell, newline)
+			line += breaks
+			if breaks > 0 && (breaks >= manyBreaks || bytes.Count(cell, []byte{','}) >= breaks*(width-1)) {
 				add(Finding{Column: t.columns[k].name, Cell: text(cells, k), Warning: true, Swallow: true,
 					Problem: fmt.Sprintf("the cell begins on line %d and ends on line %d", begin, line),
 					Want:    "a cell on one line; a stray quote swallows the rows up to the next quote"})
@@ -117,7 +122,10 @@ var wants = [...]string{
 // check says what is wrong with a cell of a column, if anything is.
 func (c column) check(text string) (f Finding) {
 	cell, text := c.typ.Read(text), strings.TrimSpace(text)
-	smiles, name, problem := splitSMILES(text) // no name is in a value of another type
+	var smiles, name, problem string
+	if c.typ == SMILES {
+		smiles, name, problem = splitSMILES(text)
+	}
 	f = Finding{Column: c.name, Cell: cell.Text, Want: wants[c.typ], Warning: c.added || name != ""}
 	n, isInteger := cell.Value.(int64)
 	switch {
@@ -166,18 +174,22 @@ func (t *Table) checkID(i int, folders map[string]int) Finding {
 var reserved = regexp.MustCompile(`^(?i:journal\.jsonl|readme\.md|` +
 	`(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?)$`)
 
-// forbidden is a character that can't be printed or that Windows refuses.
-var forbidden = regexp.MustCompile(`[^\pL\pM\pN\pP\pS ]|[/\\:*?"<>|\x{fffd}]`)
+// forbidden reports whether a character can't be printed or is one that Windows refuses.
+func forbidden(r rune) bool {
+	return !unicode.IsPrint(r) || strings.ContainsRune("/\\:*?\"<>|\ufffd", r)
+}
 
 // SafeID reports why a mol_id can't be a folder's name on Linux, macOS and Windows; nil if it can.
 func SafeID(id string) error {
-	switch bad := forbidden.FindString(id); {
+	switch bad := strings.IndexFunc(id, forbidden); {
 	case id == "" || isNA(id):
 		return errors.New("the mol_id is blank, or a marker for no value")
 	case len(id) > 100: // file systems take 255, and files are named after it with something added
 		return errors.New("the mol_id is longer than 100 bytes")
-	case bad != "":
-		return fmt.Errorf("the mol_id has %q in it, which a folder name can't have everywhere", bad)
+	case bad >= 0:
+		_, size := utf8.DecodeRuneInString(id[bad:])
+		return fmt.Errorf("the mol_id has %q in it, which a folder name can't have everywhere",
+			id[bad:bad+size])
 	case strings.ContainsAny(id[:1], "-. ") || strings.ContainsAny(id[len(id)-1:], ". "):
 		return errors.New(`the mol_id starts with " ", "." or "-", or ends with " " or "."`)
 	case reserved.MatchString(id):

@@ -191,6 +191,21 @@ func TestManyRows(t *testing.T) {
 	}
 }
 
+// A cell that is not of its column's type is no warning, even if it looks like a SMILES and a name.
+func TestNoNameInOtherTypes(t *testing.T) {
+	table := mustParse(t, "mol_id,smiles,status,charge,multiplicity,H298_cbs\n"+
+		"a,C,No idea,No value,C x,NO data\n")
+	found := table.Check()
+	if len(found) != 4 {
+		t.Errorf("%d findings, want 4", len(found))
+	}
+	for _, f := range found {
+		if f.Warning || !strings.HasPrefix(f.Problem, "not a") {
+			t.Errorf("warning %t: %s", f.Warning, f)
+		}
+	}
+}
+
 func TestSafeID(t *testing.T) {
 	good := []string{"mol_00001", "a", "A.b-c_d", "1,3-butadiene", "2-methyl propane", "(R)-x",
 		"éthanol", "水", "com", "CON1", "console", "COM10", "a..b", strings.Repeat("x", 100)}
