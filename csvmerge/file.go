@@ -111,8 +111,7 @@ func (t *Table) replace(next *Table) error {
 	}
 	ready := func(temp *os.File) error {
 		// The kernel's clock is coarse: an edit soon after our write would have the time of our write.
-		now := time.Now()
-		_ = os.Chtimes(temp.Name(), now, now) // some file systems let nobody set it
+		durable.Touch(temp.Name())
 		old, err := os.Stat(t.path)
 		if err != nil || !sameFile(old, t.info) {
 			return busy(t.path)

@@ -34,15 +34,15 @@ func (t *Table) Merge(changes []Change) (changed map[string]bool, err error) {
 	}
 	texts, lost := map[int]map[string]string{}, []string(nil)
 	for _, c := range changes {
-		rows := t.rowsOf[c.ID]
+		row, ok := t.rowOf[c.ID]
 		switch {
-		case len(rows) != 1:
+		case !ok || t.twice[c.ID]:
 			lost = append(lost, c.ID)
-		case c.Valid == nil || c.Valid(rows[0]):
-			if texts[rows[0]] == nil {
-				texts[rows[0]] = map[string]string{}
+		case c.Valid == nil || c.Valid(row):
+			if texts[row] == nil {
+				texts[row] = map[string]string{}
 			}
-			maps.Copy(texts[rows[0]], c.Cells)
+			maps.Copy(texts[row], c.Cells)
 		}
 	}
 	next, changed := t.merged(texts)
@@ -133,7 +133,7 @@ func (t *Table) missing(texts map[int]map[string]string) (names []string) {
 
 // Says reports whether a cell means the same as a text: Merge would leave it alone.
 func (t *Table) Says(row int, column, text string) bool {
-	return same(t.Cell(row, column).Text, text)
+	return same(t.Texts(row, column)[0], text)
 }
 
 // same reports whether two texts are the same or the same number.

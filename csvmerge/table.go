@@ -24,8 +24,9 @@ type Table struct {
 	header  []byte // as a row's text
 	columns []column
 	rows    []row
-	rowsOf  map[string][]int // by mol_id
-	info    fs.FileInfo      // the file as it was read or last written
+	rowOf   map[string]int  // the first row of each mol_id
+	twice   map[string]bool // the mol_ids of several rows
+	info    fs.FileInfo     // the file as it was read or last written
 	edited  int
 }
 
@@ -100,7 +101,8 @@ func isBlank(record []byte) bool {
 func parse(path string, buf []byte, most int) (*Table, error) {
 	at := len(buf) - len(bytes.TrimPrefix(buf, []byte("\ufeff")))
 	n := min(most, bytes.Count(buf, newline))
-	t := &Table{path: path, top: buf[:at], rowsOf: make(map[string][]int, n), rows: make([]row, 0, n)}
+	t := &Table{path: path, top: buf[:at], rows: make([]row, 0, n),
+		rowOf: make(map[string]int, n), twice: map[string]bool{}}
 	start, above := 0, &t.top // the text to which blank records belong
 	var reuse [][]byte
 	for line := 1; at < len(buf) && (t.columns == nil || len(t.rows) < most); {
@@ -123,7 +125,11 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 			}
 		default:
 			id := strings.TrimSpace(text(cells, t.column("mol_id")))
-			t.rowsOf[id] = append(t.rowsOf[id], len(t.rows))
+			if _, taken := t.rowOf[id]; taken {
+				t.twice[id] = true
+			} else {
+				t.rowOf[id] = len(t.rows)
+			}
 			t.rows = append(t.rows, row{line, id, nil})
 			start, above = at, &t.rows[len(t.rows)-1].text
 		}
@@ -185,8 +191,8 @@ func (t *Table) Edited() int { return t.edited }
 
 // Lookup returns the row of a mol_id: the first one where several have it.
 func (t *Table) Lookup(id string) (i int, ok bool) {
-	if rows := t.rowsOf[id]; len(rows) > 0 && id != "" {
-		return rows[0], true
+	if i, ok = t.rowOf[id]; ok && id != "" {
+		return i, true
 	}
 	return -1, false
 }

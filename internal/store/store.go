@@ -86,7 +86,7 @@ func (s *Store) FailedDir(mol, target string) string {
 // Scratch makes a fresh empty folder of this process. The name may have slashes.
 func (s *Store) Scratch(name string) (string, error) {
 	err := os.MkdirAll(s.own, 0o777)
-	path := filepath.Join(s.own, strings.ReplaceAll(name, "/", "."))
+	path := filepath.Join(s.own, flat(name))
 	dir := path
 	for n := 2; err == nil; n++ {
 		if err = os.Mkdir(dir, 0o777); !errors.Is(err, fs.ErrExist) {
