@@ -142,10 +142,8 @@ func (e *ensemble) chooseIsomers(
 		if x.dropped == "" && !near[x.isomer] {
 			x.dropped = "is of a stereoisomer of higher energy"
 		}
-		if x.dropped == "" {
-			out = append(out, x)
-		}
 	}
+	out = undropped(members)
 	byEnergy(out)
 	fmt.Fprintf(e.Log, "%d stereoisomers; kcal/mol by GFN2-xTB of the lowest conformers:\n%s",
 		len(count), account)

@@ -32,19 +32,15 @@ func runMerge(ctx context.Context, w Work) error {
 	}
 	fmt.Fprintf(w.Log, "members 1 to %d are of %s, the others of %s\n",
 		len(members), w.Args[0], w.Args[1])
-	all := members
 	reference := members[0].Frame
 	for i, f := range others {
-		x := &member{Frame: f, start: reference, number: len(all) + 1, isomer: members[0].isomer}
-		if all = append(all, x); x.Energy == nil { // CREST 2.12 on one and two atoms
+		x := &member{Frame: f, start: reference, number: len(members) + 1, isomer: members[0].isomer}
+		if members = append(members, x); x.Energy == nil { // CREST 2.12 on one and two atoms
 			x.Energy = reference.Energy
 		}
 		if x.dropped, err = e.changed(x, "is another molecule"); err != nil {
 			return fmt.Errorf("%s: geometry %d does not fit the molecule: %w", w.Args[1], i+1, err)
 		}
-		if x.dropped == "" {
-			members = append(members, x)
-		}
 	}
-	return e.refine(ctx, all, e.fold(members, e.levels[0].same, math.Inf(1)))
+	return e.refine(ctx, members, e.fold(undropped(members), e.levels[0].same, math.Inf(1)))
 }

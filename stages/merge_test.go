@@ -61,6 +61,8 @@ func TestMergeConformers(t *testing.T) {
 		{"the other is worse", frames[:2], frames[2:3], 3, *frames[0].Energy, ""},
 		{"a mirror image of the start", frames[:1], []Frame{mirrored, frames[1]}, 2, *frames[0].Energy, "member 2 of the pool: is another stereoisomer: "},
 		{"a broken bond", frames[:1], []Frame{broken, frames[1]}, 2, *frames[0].Energy, "member 2 of the pool: is another molecule: "},
+		{"a broken bond after several", slices.Repeat(frames[:1], 5), []Frame{broken, frames[1]}, 2,
+			*frames[0].Energy, "member 6 of the pool: is another molecule: "},
 		{"one without an energy", frames[:1], []Frame{silent}, 2, *frames[0].Energy, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
