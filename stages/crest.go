@@ -18,7 +18,7 @@ func Ensemble(path string) ([]Frame, error) {
 		return nil, noEnsemble(path + ": no conformers were left: the output of the search says why")
 	}
 	if err != nil {
-		return nil, readError(err)
+		return nil, err
 	}
 	frames, err := parseCREST(data)
 	if err != nil {

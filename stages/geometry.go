@@ -177,7 +177,7 @@ func FormatXYZ(frames []Frame) []byte {
 func ReadXYZ(path string) ([]Frame, error) {
 	data, err := readFile(path)
 	if err != nil {
-		return nil, readError(err)
+		return nil, err
 	}
 	frames, err := ParseXYZ(data)
 	if err != nil {
@@ -189,16 +189,14 @@ func ReadXYZ(path string) ([]Frame, error) {
 // maxFile is how large a file the parsers unpack, bytes: a damaged one may say anything.
 const maxFile = 1 << 30
 
-// readFile reads an output of a program, which may be stored compressed.
-func readFile(path string) ([]byte, error) { return packed.ReadFile(path, maxFile) }
-
-// readError says of a file that could not be read its name and why, without the name of the system
-// call.
-func readError(err error) error {
+// readFile reads an output of a program, which may be stored compressed. Its error names the file
+// and says why, without the name of the system call.
+func readFile(path string) ([]byte, error) {
+	data, err := packed.ReadFile(path, maxFile)
 	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
-		return fmt.Errorf("%s: %w", pathErr.Path, pathErr.Err)
+		err = fmt.Errorf("%s: %w", pathErr.Path, pathErr.Err)
 	}
-	return err
+	return data, err
 }
 
 // distance is that of two atoms of a frame, Å, counted from 0.

@@ -41,7 +41,7 @@ const (
 func ReadMolecule(path string) (Molecule, error) {
 	data, err := readFile(path)
 	if err != nil {
-		return Molecule{}, readError(err)
+		return Molecule{}, err
 	}
 	m, err := parseMolecule(data)
 	if err != nil {

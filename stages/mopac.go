@@ -95,7 +95,7 @@ func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 		return MOPAC{}, fmt.Errorf("%s: MOPAC wrote no output", outPath)
 	}
 	if err != nil {
-		return MOPAC{}, readError(err)
+		return MOPAC{}, err
 	}
 	run, hof, err := parseMOPACOut(string(out), gradient)
 	if err != nil {
@@ -107,7 +107,7 @@ func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 			"%s: MOPAC wrote no .aux file: its input file needs the keyword AUX", auxPath)
 	}
 	if err != nil {
-		return MOPAC{}, readError(err)
+		return MOPAC{}, err
 	}
 	if err := run.addAux(string(aux), hof); err != nil {
 		return MOPAC{}, fmt.Errorf("%s: %w", auxPath, err)

@@ -87,7 +87,7 @@ func withoutNoise(x float64) float64 {
 func MOPACGeometry(auxPath string) (Frame, error) {
 	aux, err := readFile(auxPath)
 	if err != nil {
-		return Frame{}, readError(err)
+		return Frame{}, err
 	}
 	frame, err := parseAuxGeometry(string(aux))
 	if err != nil {

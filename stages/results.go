@@ -29,7 +29,7 @@ func Conformers(e Export, c Conformer) (out []Conformer, err error) {
 		return nil, nil
 	}
 	if c.Molfile, err = readFile(*e.Molfile); err != nil {
-		return nil, readError(err)
+		return nil, err
 	}
 	c.Isomer, c.InChIKey = orNone(e.Isomer), orNone(e.InChIKey)
 	for i, x := range e.Conformers {

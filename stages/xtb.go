@@ -50,7 +50,7 @@ var (
 func ReadXTB(stdoutPath string) (XTB, error) {
 	data, err := readFile(stdoutPath)
 	if err != nil {
-		return XTB{}, readError(err)
+		return XTB{}, err
 	}
 	run, err := parseXTB(string(data))
 	if err != nil {
