@@ -366,7 +366,7 @@ func (p *Pipeline) checkWord(s *Stage, word string) string {
 	if globWord.MatchString(word) {
 		return fmt.Sprintf("is %s, but no shell fills in the *: name the files themselves", word)
 	}
-	made := slices.ContainsFunc(s.FileNames(), func(name string) bool { return name == word })
+	made := slices.Contains(s.FileNames(), word)
 	info, err := os.Stat(p.rooted(word))
 	if err != nil || !info.Mode().IsRegular() || made || !pathWord.MatchString(word) {
 		return ""

@@ -166,8 +166,8 @@ func (p *Pipeline) bounded(name string, f function.Function) function.Function {
 			return cty.NilVal, err
 		}
 		v, err := f.Call(args)
-		if err == nil && v.Type() == cty.Number && v.IsKnown() && !v.IsNull() && !finite(v) {
-			err = errInfinite
+		if err == nil {
+			err = tooLarge(v)
 		}
 		return v, err
 	}

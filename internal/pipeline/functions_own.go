@@ -186,6 +186,11 @@ func isStage(t cty.Type) bool {
 		return !slices.ContainsFunc(t.TupleElementTypes(),
 			func(e cty.Type) bool { return !isStage(e) })
 	}
+	return isTarget(t)
+}
+
+// isTarget reports whether a type is that of one target of a stage.
+func isTarget(t cty.Type) bool {
 	return t.IsObjectType() && t.HasAttribute("status") && t.HasAttribute("seconds")
 }
 
@@ -276,7 +281,7 @@ func (p *Pipeline) templateFunc(table map[string]function.Function) function.Fun
 			if err != nil {
 				return cty.NilVal, err
 			}
-			if t := args[1].Type(); !t.IsObjectType() && !t.IsMapType() {
+			if !isObject(args[1].Type()) {
 				return cty.NilVal, function.NewArgErrorf(1, "must be an object of names and values")
 			}
 			e, diags := p.template(data, name)

@@ -53,7 +53,8 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 		variables: map[string]*Variable{}, stages: map[string]*Stage{},
 		columns: map[string]column{},
 		files:   map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
-		texts: map[string]*hcl.File{}, claimed: map[string]int{}, watch: newWatch()}
+		texts: map[string]*hcl.File{}, claimed: map[string]int{}, exports: cty.EmptyObject,
+		watch: newWatch()}
 	p.addFunctions(o.Functions)
 	p.src = plainText(src)
 	diags := p.watch.over(func() hcl.Diagnostics { return p.load(o) })
@@ -395,13 +396,9 @@ func (p *Pipeline) checkMerge(e *expression, m *Molecule) hcl.Diagnostics {
 // checkExport checks the names and the types of the export block.
 func (p *Pipeline) checkExport(m *Molecule) (diags hcl.Diagnostics) {
 	for _, e := range p.export {
-		if !p.exports.IsObjectType() || !p.exports.HasAttribute(e.name) {
-			var known []string
-			if p.exports.IsObjectType() {
-				known = names(p.exports.AttributeTypes())
-			}
-			diags = append(diags, wrongf(e.at, "Unknown attribute",
-				"Nothing called %q is exported.%s", e.name, didYouMean(e.name, known)))
+		if !p.exports.HasAttribute(e.name) {
+			diags = append(diags, wrongf(e.at, "Unknown attribute", "Nothing called %q is exported.%s",
+				e.name, didYouMean(e.name, names(p.exports.AttributeTypes()))))
 			continue
 		}
 		e.want = p.exports.AttributeType(e.name)

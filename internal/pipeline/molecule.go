@@ -187,9 +187,8 @@ func (m *Molecule) evaluate(e *expression, extra map[string]cty.Value) (cty.Valu
 		return cty.DynamicVal, diags
 	}
 	v, diags := e.Value(ctx)
-	if !diags.HasErrors() && v.Type() == cty.Number && v.IsKnown() && !v.IsNull() && !finite(v) {
-		diags = append(diags, wrong(e.Range(), "Number out of range",
-			sentence(errInfinite.Error())))
+	if err := tooLarge(v); err != nil && !diags.HasErrors() {
+		diags = append(diags, wrong(e.Range(), "Number out of range", sentence(err.Error())))
 	}
 	return v, diags
 }
@@ -254,14 +253,8 @@ func (m *Molecule) LeftOut(s *Stage, i int) bool {
 		return false
 	}
 	v := m.each[s.Name][i]
-	if v.IsNull() {
-		return true
-	}
-	t := v.Type()
-	if !t.IsObjectType() || !t.HasAttribute("status") || !t.HasAttribute("seconds") {
-		return false
-	}
-	return v.GetAttr("status").RawEquals(cty.StringVal(StatusLeftOut))
+	return v.IsNull() ||
+		isTarget(v.Type()) && v.GetAttr("status").RawEquals(cty.StringVal(StatusLeftOut))
 }
 
 // without reports whether an expression names a stage, or a target of one, that the molecule goes
@@ -296,11 +289,12 @@ func (m *Molecule) Merge(failed bool) (map[string]string, error) {
 // Export evaluates the export block into a struct of the type of Options.Export. ok is false where
 // the file has no such block.
 func (m *Molecule) Export(into any) (ok bool, err error) {
+	if len(m.p.export) == 0 {
+		return false, nil
+	}
 	attrs := map[string]cty.Value{}
-	if m.p.exports.IsObjectType() {
-		for name, t := range m.p.exports.AttributeTypes() {
-			attrs[name] = cty.NullVal(t)
-		}
+	for name, t := range m.p.exports.AttributeTypes() {
+		attrs[name] = cty.NullVal(t)
 	}
 	for _, e := range m.p.export {
 		v, diags := m.evaluate(e, nil)
@@ -313,9 +307,6 @@ func (m *Molecule) Export(into any) (ok bool, err error) {
 		if err != nil {
 			return true, m.p.at(e, err)
 		}
-	}
-	if len(m.p.export) == 0 {
-		return false, nil
 	}
 	return true, gocty.FromCtyValue(cty.ObjectVal(attrs), into)
 }

@@ -177,7 +177,7 @@ func (m *Molecule) portable(v cty.Value) cty.Value {
 		case t == cty.String && strings.Contains(v.AsString(), "/"):
 			return cty.StringVal(m.replaceInputs(v.AsString(),
 				func(in Input) string { return in.SHA256 })), nil
-		case t.IsObjectType() && t.HasAttribute("status") && t.HasAttribute("seconds"):
+		case isTarget(t):
 			attrs := v.AsValueMap()
 			attrs["seconds"] = cty.NullVal(t.AttributeType("seconds"))
 			return cty.ObjectVal(attrs), nil
@@ -202,8 +202,8 @@ func cellText(v cty.Value) (string, error) {
 		valid := strings.ToValidUTF8(text.AsString(), "\uFFFD")
 		return strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(valid), nil
 	}
-	if !finite(v) {
-		return "", errInfinite
+	if err := tooLarge(v); err != nil {
+		return "", err
 	}
 	if whole(v) {
 		return v.AsBigFloat().Text('f', 0), nil

@@ -77,9 +77,6 @@ func constant[T any](a *hcl.Attribute, into *T, form string, valid func(T) bool)
 	return nil
 }
 
-// allDiagnostics joins what several checks found.
-func allDiagnostics(all ...hcl.Diagnostics) hcl.Diagnostics { return slices.Concat(all...) }
-
 func within[N int | int64](least, most N) func(N) bool {
 	return func(n N) bool { return n >= least && n <= most }
 }
@@ -152,7 +149,7 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 	one := func(of ...string) func(string) bool {
 		return func(word string) bool { return slices.Contains(of, word) }
 	}
-	diags = allDiagnostics(diags,
+	diags = slices.Concat(diags,
 		constant(a["table"], &p.Table, "table is the name of a file.", nil),
 		constant(a["artefacts"], &p.Artefacts, "artefacts is the name of a folder.", nil),
 		constant(a["max_reruns"], &p.MaxReruns, "max_reruns is how often a failed molecule is "+
@@ -277,7 +274,7 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) hcl.Diagnostics {
 	if word := ""; path.HasErrors() && constant(a["path"], &word, "", nil) == nil {
 		path, prog.Candidates = nil, []string{word}
 	}
-	diags = allDiagnostics(diags, path,
+	diags = slices.Concat(diags, path,
 		constant(a["version"], &version, fmt.Sprintf("version is a command that starts with the "+
 			"program itself, "+
 			"like [%q, \"--version\"].", name), func(words []string) bool {
@@ -311,7 +308,7 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 		valueType: cty.EmptyObject, Limits: Limits{Bytes: 2 << 30, Files: 10_000}}
 	p.stages[s.Name] = s
 	p.Stages = append(p.Stages, s)
-	diags = allDiagnostics(diags, s.decodeFiles(content.Blocks.OfType("file")),
+	diags = slices.Concat(diags, s.decodeFiles(content.Blocks.OfType("file")),
 		constant(a["title"], &s.Title, "title is a text.", nil),
 		constant(a["max_bytes"], &s.Limits.Bytes, "max_bytes is a whole number, 1 or more.",
 			within[int64](1, 1<<62)),

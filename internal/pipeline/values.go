@@ -45,10 +45,15 @@ func toFloat(v cty.Value) float64 {
 
 var errInfinite = errors.New("the number is infinite (a division by zero?), or larger than 1e308")
 
-// finite tells whether a number is one that a double can hold.
-func finite(v cty.Value) bool {
-	f := v.AsBigFloat()
-	return !f.IsInf() && f.MantExp(nil) <= 1024
+// tooLarge is errInfinite for a number that no double can hold, nil for every other value.
+func tooLarge(v cty.Value) error {
+	if v.Type() != cty.Number || !v.IsKnown() || v.IsNull() {
+		return nil
+	}
+	if f := v.AsBigFloat(); f.IsInf() || f.MantExp(nil) > 1024 {
+		return errInfinite
+	}
+	return nil
 }
 
 // asDouble makes a number the decimal number that its double is written as: computed with 512 bits,
@@ -57,7 +62,7 @@ func asDouble(v cty.Value) (cty.Value, error) {
 	switch {
 	case v.Type() != cty.Number || !v.IsKnown() || v.IsNull():
 		return v, nil
-	case !finite(v):
+	case tooLarge(v) != nil:
 		return v, errInfinite
 	case v.AsBigFloat().IsInt():
 		return v, nil

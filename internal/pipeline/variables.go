@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -45,7 +46,7 @@ func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
 	p.Variables = append(p.Variables, v)
 	var more hcl.Diagnostics
 	v.checks, more = conditions(content, "validation", "a validation", varRoot)
-	diags = allDiagnostics(diags, more, constant(a["description"], &v.Description,
+	diags = slices.Concat(diags, more, constant(a["description"], &v.Description,
 		"description is a text.", nil))
 	if a["type"] != nil {
 		t, d := typeexpr.TypeConstraint(a["type"].Expr)
