@@ -346,10 +346,10 @@ func (t *visit) keepFailed(g *target, x *execution, rec *store.Record, f *Target
 	}
 	words := slices.Clone(x.task.Env) // as a shell reads them: a person may copy the line
 	for _, w := range x.task.Argv {
-		words = append(words, quote(w))
+		words = append(words, Quoted(w))
 	}
 	if path := t.Programs.path[g.stage.Program]; path != "" {
-		words[len(x.task.Env)] = quote(path)
+		words[len(x.task.Env)] = Quoted(path)
 	}
 	text := fmt.Sprintf("%s/%s, attempt %d\n%s\n\nThe command, to be tried in this folder:\n%s\n",
 		t.Row.ID, g.name, rec.Attempt+1, message, strings.Join(words, " "))
@@ -366,8 +366,8 @@ func (t *visit) keepFailed(g *target, x *execution, rec *store.Record, f *Target
 	return t.fail(g, rec, fmt.Sprintf("%s (%s%s)", message, f.how, where))
 }
 
-// quote is a word as a shell reads it.
-func quote(w string) string {
+// Quoted is a word as a shell reads it.
+func Quoted(w string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:+@%"
 	if w != "" && strings.Trim(w, plain) == "" {
 		return w

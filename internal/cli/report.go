@@ -179,11 +179,8 @@ func (g *gatherer) molecule(i int) web.Molecule {
 
 // number is a number of the table, NaN if there is none.
 func number(value any) float64 {
-	switch v := value.(type) {
-	case float64:
+	if v, ok := value.(float64); ok {
 		return v
-	case int64:
-		return float64(v)
 	}
 	return math.NaN()
 }
@@ -223,7 +220,7 @@ func span(n int, starts []int) (place int, name string) {
 	}
 	switch {
 	case at < 0:
-		return 0, fmt.Sprint(n)
+		return at, fmt.Sprint(n) // before the first range
 	case at == len(starts)-1:
 		return at, fmt.Sprintf("%d and more", starts[at])
 	case starts[at+1] == starts[at]+1:
@@ -381,27 +378,18 @@ func (g *gatherer) failures() (out []web.Failure) {
 		if _, known := g.Table.Lookup(id); ok && known {
 			note := filepath.Join(g.Store.FailedDir(id, rest), "failure.txt")
 			if _, err := os.Stat(note); err == nil {
-				f.Commands = append(f.Commands, "cat "+quoted(batch.ShownPath(note)))
+				f.Commands = append(f.Commands, "cat "+batch.Quoted(batch.ShownPath(note)))
 			}
-			f.Commands = append(f.Commands, "mage why "+quoted(id))
+			f.Commands = append(f.Commands, "mage why "+batch.Quoted(id))
 		}
 		again := "mage batch -only=failed"
 		if skipped[stage] && stage != "?" {
-			again = "mage batch -retry=" + quoted(stage)
+			again = "mage batch -retry=" + batch.Quoted(stage)
 		}
 		f.Commands = append(f.Commands, again)
 		out = append(out, f)
 	}
 	return out
-}
-
-// quoted is a word as a shell reads it.
-func quoted(word string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:+@%"
-	if word != "" && strings.Trim(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // lastBatch is the last batch of the table in the journal that ran a target.
@@ -424,8 +412,6 @@ func (g *gatherer) lastBatch() (last web.Batch, err error) {
 		at := e.Time.Sub(b.Started).Seconds()
 		b.Seconds = max(b.Seconds, at)
 		switch {
-		case e.Event == journal.BatchEnd:
-			b.Ended = true
 		case e.Final():
 			b.Rows++
 		case e.Event == journal.TargetEnd && e.Seconds > 0.001:

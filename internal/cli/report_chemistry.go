@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -22,8 +23,8 @@ import (
 func (g *gatherer) methods(d *web.Data) {
 	ran := stages.Ran{Programs: map[string]string{}, Variables: map[string]string{},
 		Keywords: g.keywords(d.Molecules)}
-	for _, name := range inOrder(g.programs, nil) {
-		versions := inOrder(g.programs[name], nil)
+	for _, name := range slices.Sorted(maps.Keys(g.programs)) {
+		versions := slices.Sorted(maps.Keys(g.programs[name]))
 		slices.SortStableFunc(versions, func(a, b string) int {
 			return g.programs[name][b] - g.programs[name][a]
 		})

@@ -200,6 +200,13 @@ func (r *Reader) lines(see func(line []byte)) error {
 	return nil
 }
 
+// OpenBatch returns a reader that begins at the last batch_start, or at the beginning of the journal
+// if there is none.
+func OpenBatch(path string) (*Reader, error) {
+	_, at, err := find(path, BatchStart)
+	return &Reader{path: path, offset: at}, err
+}
+
 // find returns the last event that begins with kind, or zero, and the offset of its line. More and
 // more of the end of the file is searched.
 func find(path, kind string) (e Event, at int64, err error) {

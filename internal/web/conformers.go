@@ -1,6 +1,8 @@
 package web
 
 import (
+	"cmp"
+	"maps"
 	"math"
 	"slices"
 )
@@ -72,12 +74,7 @@ func conformers(molecules []Molecule, tolerance float64) (c Conformers) {
 
 // counted lists counts by number.
 func counted(counts map[int]int) (out []Count) {
-	keys := make([]int, 0, len(counts))
-	for k := range counts {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
 		out = append(out, Count{grouped(k), counts[k]})
 	}
 	return out
@@ -137,13 +134,7 @@ func compare(d *Data) *Comparison {
 	}
 	c.Own, c.Other = Summarise(own), Summarise(other)
 	slices.SortStableFunc(c.Rows, func(a, b Changed) int {
-		switch x, y := math.Abs(a.Change), math.Abs(b.Change); {
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return 0
+		return cmp.Compare(math.Abs(b.Change), math.Abs(a.Change))
 	})
 	c.Rows = c.Rows[:min(len(c.Rows), MostOutliers)]
 	return c

@@ -74,19 +74,16 @@ type watcher struct {
 	listeners map[chan []byte]bool
 }
 
-// newWatcher begins with the last batch, whether it runs or not. It reads more and more of the end
-// of the journal, until it finds the start of a batch.
+// newWatcher begins with the last batch, whether it runs or not.
 func newWatcher(path string) (*watcher, error) {
-	w := &watcher{metrics: newMetrics(), listeners: map[chan []byte]bool{},
+	reader, err := journal.OpenBatch(path)
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{reader: reader, metrics: newMetrics(), listeners: map[chan []byte]bool{},
 		status: Status{Failures: []Ended{}, Results: []Ended{}}}
 	w.host, _ = os.Hostname()
-	for size := int64(64 << 10); w.state.Batch == "" && size < 1<<50; size *= 32 {
-		w.reader = journal.OpenTail(path, size)
-		if err := w.look(time.Now()); err != nil {
-			return nil, err
-		}
-	}
-	return w, nil
+	return w, w.look(time.Now())
 }
 
 // follow looks at the journal until the context ends. The error is the journal's.

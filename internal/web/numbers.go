@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -75,16 +76,12 @@ func Compute(d *Data) *Numbers {
 	n := &Numbers{Format: "grimperium report 1", Table: d.Title, Batch: d.Batch.ID, Made: d.Made,
 		Reference: d.Reference, Result: d.Result, Method: d.Method, Molecules: len(d.Molecules),
 		Failures: d.Failures, Settings: d.Settings, Methods: d.Methods, Works: d.Works}
-	var signed []float64
 	for i := range d.Molecules {
-		m := &d.Molecules[i]
-		if !math.IsNaN(m.Result) {
+		if !math.IsNaN(d.Molecules[i].Result) {
 			n.Results++
 		}
-		if v := m.Deviation(); !math.IsNaN(v) {
-			signed = append(signed, v)
-		}
 	}
+	signed := deviations(d.Molecules)
 	n.Deviation, n.Rounds = Summarise(signed), Rounds(len(signed))
 	n.Statuses = statuses(d.Molecules)
 	n.Classes = classRows(d.Molecules)
@@ -96,6 +93,16 @@ func Compute(d *Data) *Numbers {
 	}
 	n.Sentence = n.sentence()
 	return n
+}
+
+// deviations are those that are known, in the order of the table.
+func deviations(molecules []Molecule) (signed []float64) {
+	for i := range molecules {
+		if v := molecules[i].Deviation(); !math.IsNaN(v) {
+			signed = append(signed, v)
+		}
+	}
+	return signed
 }
 
 // sentence says the most important in words.
@@ -133,12 +140,7 @@ func Deviations(molecules []Molecule, result, reference string) []string {
 	if len(signed) == 0 {
 		return nil
 	}
-	s := newSample(signed)
-	all := make([]int32, len(signed))
-	for i := range all {
-		all[i] = 1
-	}
-	v := s.statistics(all)
+	v := newSample(signed).whole()
 	return []string{
 		fmt.Sprintf("%s less %s, kcal/mol: N %s, mean %+.2f, MAE %.2f, RMSE %.2f, P95 %.2f",
 			result, reference, grouped(len(signed)), v[0], v[1], v[2], v[3]),
@@ -185,12 +187,8 @@ func classRows(molecules []Molecule) (out []ClassRow) {
 			members[c] = append(members[c], v)
 		}
 	}
-	classes := make([]*Class, 0, len(members))
-	for c := range members {
-		classes = append(classes, c)
-	}
-	slices.SortFunc(classes, func(a, b *Class) int { return a.Place - b.Place })
-	for _, c := range classes {
+	byPlace := func(a, b *Class) int { return a.Place - b.Place }
+	for _, c := range slices.SortedFunc(maps.Keys(members), byPlace) {
 		row := ClassRow{Kind: c.Kind, Name: c.Name, Deviation: Summarise(members[c])}
 		sum, squares := 0.0, 0.0
 		for _, v := range members[c] {
@@ -232,10 +230,9 @@ func outliers(molecules []Molecule) (out []Outlier) {
 		for _, c := range m.Classes {
 			o.Classes = append(o.Classes, c.Kind+" "+c.Name)
 		}
-		for _, v := range m.Conformers {
-			if !math.IsNaN(v) {
-				o.Conformers = append(o.Conformers, v-slices.Min(numbers(m.Conformers)))
-			}
+		known := numbers(m.Conformers)
+		for _, v := range known {
+			o.Conformers = append(o.Conformers, v-slices.Min(known))
 		}
 		out = append(out, o)
 	}

@@ -54,12 +54,7 @@ func WritePage(w io.Writer, d *Data, n *Numbers) error {
 	if err := p.addTable(); err != nil {
 		return err
 	}
-	var signed []float64
-	for i := range d.Molecules {
-		if v := d.Molecules[i].Deviation(); !math.IsNaN(v) {
-			signed = append(signed, v)
-		}
-	}
+	signed := deviations(d.Molecules)
 	slices.Sort(signed)
 	p.Bar = statusBar(n.Statuses, n.Molecules)
 	p.Histogram = histogram(signed)

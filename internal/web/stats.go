@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -48,12 +49,8 @@ func Summarise(signed []float64) Deviation {
 		return d
 	}
 	s := newSample(signed)
-	all := make([]int32, d.N)
-	for i := range all {
-		all[i] = 1
-	}
 	estimates := []*Estimate{&d.Mean, &d.MAE, &d.RMSE, &d.P95}
-	for i, v := range s.statistics(all) {
+	for i, v := range s.whole() {
 		estimates[i].Value = v
 	}
 	d.Max = math.Abs(s.values[d.N-1])
@@ -71,15 +68,14 @@ type sample struct{ values []float64 }
 func newSample(signed []float64) sample {
 	values := slices.Clone(signed)
 	slices.SortFunc(values, func(a, b float64) int {
-		switch a, b = math.Abs(a), math.Abs(b); {
-		case a < b:
-			return -1
-		case a > b:
-			return 1
-		}
-		return 0
+		return cmp.Compare(math.Abs(a), math.Abs(b))
 	})
 	return sample{values}
+}
+
+// whole are the statistics of the sample itself.
+func (s sample) whole() [4]float64 {
+	return s.statistics(slices.Repeat([]int32{1}, len(s.values)))
 }
 
 // statistics are mean, MAE, RMSE and P95 of a sample in which value i is there counts[i] times.

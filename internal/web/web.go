@@ -106,7 +106,6 @@ type Batch struct {
 	Seconds  float64 // to the last event
 	Spans    []Span  // of its targets
 	Rows     int     // molecules that it finished
-	Ended    bool
 }
 
 // Span is the time in which a target ran, in seconds since the batch started.

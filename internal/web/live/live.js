@@ -51,12 +51,15 @@ function draw() {
   $("bar-ok").setAttribute("width", ok);
   $("bar-failed").setAttribute("x", ok);
   $("bar-failed").setAttribute("width", failed);
-  $("active").replaceChildren(...s.under_way.map(m => row([m.mol_id,
-    m.stage + (m.targets > 1 ? " " + m.finished + "/" + m.targets : ""), since(m.stage_since), since(m.since)])));
-  $("failures").replaceChildren(...(s.failures || []).map(e => row([e.mol_id, e.status, e.error || ""])));
-  for (const id of ["active", "failures", "results"]) $(id).closest("section").hidden = !(s[id === "active" ? "under_way" : id] || []).length;
-  $("results").replaceChildren(...(s.results || []).map(e => row([e.mol_id, duration(e.seconds),
-    ((e.values && e.values.most_stable_hof) || "").replace("-", "\u2212"), new Date(e.time).toLocaleTimeString()])));
+  const fill = (id, rows) => {
+    $(id).replaceChildren(...rows.map(row));
+    $(id).closest("section").hidden = rows.length === 0;
+  };
+  fill("active", s.under_way.map(m => [m.mol_id,
+    m.stage + (m.targets > 1 ? " " + m.finished + "/" + m.targets : ""), since(m.stage_since), since(m.since)]));
+  fill("failures", s.failures.map(e => [e.mol_id, e.status, e.error || ""]));
+  fill("results", s.results.map(e => [e.mol_id, duration(e.seconds),
+    ((e.values && e.values.most_stable_hof) || "").replace("-", "\u2212"), new Date(e.time).toLocaleTimeString()]));
 }
 
 const source = new EventSource("/events");
