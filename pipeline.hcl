@@ -1,6 +1,5 @@
 # What is computed for every molecule of the table: each block is a step, in the order of the chemistry.
 # `mage batch -dryRun` shows what an edit would run again, and why. docs/conformers.md says more about each step.
-
 pipeline { table = "data/thermo_pm7.csv" }
 variable "search" { # etkdg: RDKit and xTB, seconds a molecule. crest: CREST too, minutes; the conformers of both count
   default = "etkdg"
@@ -30,24 +29,23 @@ program "crest" { # needed with search = "crest" only
   version_pattern = "Version [0-9.]*[0-9]"
   debian          = "" # has no package of it
 }
-
 molecule { # checked for every row before anything runs
   require = possible_state(mol.smiles, mol.charge, mol.multiplicity)
   size    = [heavy_atoms(mol.smiles), rotatable_bonds(mol.smiles)] # by which the expected times are learnt
 }
 locals { # what several steps share: the row as words of embed.py, of xTB and CREST, and as keywords; criteria
   row   = ["--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
-  alpb  = var.solvent == "" ? [] : ["--alpb", var.solvent]
-  state = concat(["--chrg", mol.charge, "--uhf", mol.multiplicity - 1], local.alpb)
+  state = concat(["--chrg", mol.charge, "--uhf", mol.multiplicity - 1], var.solvent == "" ? [] : ["--alpb", var.solvent])
   pm7   = "PM7 PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)}"
   bonds = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50" # the longest, in sums of covalent radii
   sorting = ["--molecule", stage.rdkit.molecule, "--bonds", local.bonds, "--window", "${var.window}kcal/mol",
     "--first", var.conformers,          # so many take part in each level, however high they lie
-    "--same", "0.125Å 0.05kcal/mol 1%", # RMSD, energy, rotational constants, as in CREST's CREGEN
-  "--level", "gfn2:normal <3kcal/mol", "--level", "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"]
-  # The first attempt at PM7, the second, and all others: MOPAC's optimiser, since EF stops short now and then on flat
-  # surfaces; and how far a coordinate is moved, a rotor and all rotors are turned, and how long bonds start, since from
-  # a symmetric geometry PM7 may end at a saddle point.
+  "--same", "0.125Å 0.05kcal/mol 1%"] # RMSD, energy, rotational constants: CREST's
+  of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol" # of each the lowest 2
+  last_levels = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
+  many        = json(stage.rdkit.properties).pool > 60 && stage.rdkit.nheavy > 8 # then GFN-FF goes first
+  # Of the first, second and all other attempts: MOPAC's optimiser (EF stops short on some flat surfaces); how far a
+  # coordinate is moved, a rotor and all are turned, how long bonds start: a symmetric start may end on a saddle.
   optimiser = ["EF", "LBFGS", "EF RECALC=1 ITRY=1000"]
   shift     = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
   gradient  = 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
@@ -66,6 +64,8 @@ locals { # what several steps share: the row as words of embed.py, of xTB and CR
   isomer     = lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)
   searched   = of_isomer(ensemble(stage.search.ensemble), local.isomer)
   conformers = of_isomer(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), local.isomer)
+  places     = promising(length(local.conformers), coalesce(stage.single_points.hof, []), var.conformers)
+  optimised  = [for place in local.places : local.conformers[place]]
   lowest     = mopac_geometry(stage.pm7[lowest(stage.pm7[*].hof)].aux)
   results    = refined(stage.pm7[*], stage.minimum)
 }
@@ -92,9 +92,11 @@ stage "rdkit" {
 # 2. GFN2-xTB: the conformers of each stereoisomer within 3 kcal/mol of the lowest, the most stable first.
 stage "search" {
   title = "Conformer search"
-  command = concat(["conformers", stage.rdkit.pool,
-    "--level", "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol",
-  "--level", "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol"], local.state, local.sorting)
+  command = concat(["conformers", stage.rdkit.pool], local.state, local.sorting, ["--levels", local.many ? join("; ", [
+    "gfnff:normal, window +8kcal/mol", "gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol", local.of_isomers,
+    "gfn2:normal <5kcal/mol, batches 10 <1kcal/mol", # while one ends so little above the last of the first conformers
+    "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"]) : join("; ", [
+  "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", local.of_isomers, local.last_levels])])
   programs = ["xtb"]
   timeout  = "1h"
   outputs  = { ensemble = "conformers.xyz", log = "stdout" }
@@ -135,17 +137,28 @@ stage "crest" {
 stage "conformers" {
   enabled = var.search == "crest" && !stage.rdkit.rigid
   command = concat(["merge_conformers", stage.search.ensemble, stage.crest.ensemble, "--isomer", local.isomer],
-  local.state, local.sorting)
+  local.state, local.sorting, ["--levels", local.last_levels])
   programs = ["xtb"]
   timeout  = "1h"
   outputs  = { ensemble = "conformers.xyz" }
 }
 
-# 5. PM7 of the most stable conformers by GFN2-xTB. Is the lowest a minimum? It is perturbed and optimised once more, to
-# a fifth of the gradient that PRECISE asks for, since some surfaces are flat (isopropyl). The lower result counts.
+# 5. PM7 of the most stable conformers by GFN2-xTB, and of those with a lower single point. Is the lowest a minimum? It
+# is optimised again, to a fifth of the gradient that PRECISE asks for (isopropyl is flat). The lower result counts.
+stage "single_points" {
+  enabled  = length(local.conformers) > var.conformers
+  optional = true
+  timeout  = "10m"
+  file "pm7.mop" { content = join("", [for i, geometry in first(30, local.conformers) : join("\n", [
+    "PM7 PRECISE THREADS=1 1SCF ${mopac_state(mol.charge, mol.multiplicity)}", "single point ${i + 1}", "",
+  mopac_cartesian(geometry), "", ""])]) }
+  command = ["mopac", "pm7.mop"]
+  outputs = { out = "pm7.out" }
+  values  = { hof = single_points(output.out) }
+}
 stage "pm7" {
   title    = "MOPAC PM7 calculation"
-  for_each = first(var.conformers, local.conformers)
+  for_each = local.optimised
   at_least = 1 # the result of the others counts, and the row says which conformer is missing
   timeout  = "10m"
   file "pm7.mop" { content = format(local.input, step(local.optimiser, attempt), "${mol.mol_id}/${each.key + 1}",
@@ -183,18 +196,17 @@ merge {
   crest_status               = status(stage.search, stage.crest, stage.conformers, "SUCCESS")
   mopac_status               = status(stage.pm7, stage.isomers, stage.minimum)
   crest_time                 = round(seconds(stage.search, stage.crest, stage.conformers), 2)
-  mopac_time                 = round(seconds(stage.pm7, stage.isomers, stage.minimum), 2)
+  mopac_time                 = round(seconds(stage.single_points, stage.pm7, stage.isomers, stage.minimum), 2)
   crest_conformers_generated = coalesce(stage.crest.count, length(local.searched))
   delta_1                    = try(round(abs(mol.H298_cbs - stage.final.hof[0]), 5), null)
   delta_2                    = try(round(abs(mol.H298_cbs - stage.final.hof[1]), 5), null)
   delta_3                    = try(round(abs(mol.H298_cbs - stage.final.hof[2]), 5), null)
   most_stable_hof            = round(stage.final.most_stable_hof, 5)
 }
-
 export { # each conformer with its geometry, for mage export
   molfile  = stage.rdkit.molfile
   isomer   = local.isomer
   inchikey = try(json(stage.rdkit.properties).inchikeys[local.isomer], null)
   conformers = [for i, r in local.results :
-  { geometry = r.aux, hof = r.hof, method = r.method, energy = local.conformers[i].energy }]
+  { geometry = r.aux, hof = r.hof, method = r.method, rank = local.places[i] + 1, energy = local.optimised[i].energy }]
 }

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,12 @@ type Work struct {
 	// started, timed out, or ended with a non-zero exit status.
 	Run func(ctx context.Context, dir, log string, argv ...string) error
 	Log io.Writer // a readable account of the work
+	// Each calls do for 0 to n-1, at once for as many as there are idle cores.
+	Each func(n int, do func(int))
+	// Keep records a part of the work for a later attempt, which finds it by Kept. The key says what
+	// the part is made of. Both may be called at once.
+	Keep func(key string, part []byte) error
+	Kept func(key string) []byte
 }
 
 func (w Work) path(name string) string {
@@ -45,14 +52,14 @@ func Builtins() []Builtin {
 		Name: "conformers",
 		Description: "conformers POOL " + searchForm + ": optimises a pool of geometries with GFN2-xTB, " +
 			"level by level, and writes the different ones to conformers.xyz, the most stable first",
-		Version: "3",
+		Version: "4",
 		Run:     runConformers,
 	}, {
 		Name: "merge_conformers",
 		Description: "merge_conformers ENSEMBLE OTHER " + searchForm + " --isomer SMILES: optimises the " +
 			"conformers of two searches level by level to the same criteria of GFN2-xTB, and writes the " +
 			"different ones to conformers.xyz, the most stable first",
-		Version: "2",
+		Version: "3",
 		Run:     runMerge,
 	}}
 }
@@ -73,9 +80,10 @@ func runConformers(ctx context.Context, w Work) error {
 	if err != nil {
 		return err
 	}
-	if e.levels[0].limit < math.Inf(1) && len(members) > 1 {
-		return errors.New("conformers: the first --level can't have a limit, since the energies of " +
-			"the pool are not of xTB")
+	first := slices.IndexFunc(e.levels, func(l level) bool { return l.method == "gfn2" })
+	if e.levels[first].limit < math.Inf(1) && len(members) > 1 {
+		return errors.New("conformers: the first level of gfn2 can't have a limit, since the energies " +
+			"of the pool are not of GFN2-xTB")
 	}
 	for len(members) == 1 && len(e.levels) > 1 && e.levels[0].limit == math.Inf(1) {
 		e.levels = e.levels[1:]
@@ -87,21 +95,26 @@ func runConformers(ctx context.Context, w Work) error {
 func (e *ensemble) refine(ctx context.Context, all, members []*member) (err error) {
 	for _, l := range e.levels {
 		tried := members
-		if l.isomers > 0 {
+		switch {
+		case l.isomers > 0:
 			members, err = e.chooseIsomers(ctx, l, tried)
-		} else if _, err = e.optimise(ctx, l, e.picked(l, tried)); err == nil {
+		case l.batch > 0:
+			members, err = e.inBatches(ctx, l, tried)
+		default:
+			_, err = e.optimise(ctx, l, e.picked(l, tried))
 			members = undropped(tried)
 		}
 		if err != nil {
 			return err
 		}
 		if len(members) == 0 {
-			return fmt.Errorf("none of %d geometries is left after the %s optimisation with GFN2-xTB: "+
-				"the first %s", len(tried), l.name, tried[0].dropped)
+			return fmt.Errorf("none of %d geometries is left after the %s optimisation: "+
+				"the first %s", len(tried), l, tried[0].dropped)
 		}
 		if l.isomers == 0 {
-			members = e.fold(members, l.same, e.window+l.keep)
-			fmt.Fprintf(e.Log, "after the %s optimisation: %d different\n", l.name, len(members))
+			ranked, unranked := parted(members)
+			members = append(e.fold(ranked, l.same, e.window+l.keep), unranked...)
+			fmt.Fprintf(e.Log, "after the %s optimisation: %d different\n", l, len(members))
 		}
 	}
 	e.account(all, members)
@@ -114,6 +127,38 @@ func (e *ensemble) refine(ctx context.Context, all, members []*member) (err erro
 		}
 	}
 	return os.WriteFile(filepath.Join(e.Dir, "conformers.xyz"), FormatXYZ(frames), 0o644)
+}
+
+// parted parts members that have an energy from those that GFN-FF could not optimise.
+func parted(members []*member) (ranked, unranked []*member) {
+	for _, x := range members {
+		if x.Energy != nil {
+			ranked = append(ranked, x)
+		} else {
+			unranked = append(unranked, x)
+		}
+	}
+	return ranked, unranked
+}
+
+// inBatches optimises members in batches by energy. It ends with the first batch that brings
+// nothing near the last of the conformers that are asked for.
+func (e *ensemble) inBatches(ctx context.Context, l level, members []*member) ([]*member, error) {
+	var found []*member
+	for batch := range slices.Chunk(e.picked(l, members), l.batch) {
+		done, err := e.optimise(ctx, l, batch)
+		if err != nil {
+			return nil, err
+		}
+		found = e.fold(append(found, done...), l.same, e.window)
+		isNear := func(x *member) bool {
+			return len(found) <= e.first || e.above(x, found[e.first-1]) < l.near
+		}
+		if !slices.ContainsFunc(done, isNear) {
+			break
+		}
+	}
+	return undropped(members), nil
 }
 
 // chooseIsomers drops the stereoisomers that PM7 would not find the lowest: of each the lowest few
@@ -186,34 +231,43 @@ func readEnsemble(w Work, files int, form string) (*ensemble, []*member, error) 
 }
 
 // optimise optimises members. It drops those that failed, reacted or turned over, and returns the
-// others.
+// others. GFN-FF drops none: its errors are not GFN2-xTB's, and the member stays as it was.
 func (e *ensemble) optimise(ctx context.Context, l level, members []*member) ([]*member, error) {
-	oneByOne := len(members) == 1 || len(e.Symbols) == 1
-	if !oneByOne && len(members) > 0 {
-		if err := e.together(ctx, l, members); err != nil {
-			fmt.Fprintf(e.Log, "%s, all in one run of xTB: %v; so one by one\n", l.name, err)
-			oneByOne = true
-		}
+	parts := slices.Collect(slices.Chunk(members, e.partSize()))
+	results, errs := make([]part, len(parts)), make([]error, len(parts))
+	e.Each(len(parts), func(i int) { results[i], errs[i] = e.part(ctx, l, parts[i]) })
+	if err := cmp.Or(ctx.Err(), errors.Join(errs...)); err != nil {
+		return nil, err
 	}
-	for _, x := range members {
-		if oneByOne && ctx.Err() == nil {
-			x.dropped = e.alone(ctx, l, x)
+	for i, p := range results {
+		if p.Note != "" {
+			fmt.Fprintf(e.Log, "%s, all in one run of xTB: %s; so one by one\n", l, p.Note)
 		}
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	for _, x := range members {
-		x.level = l.name
-		if x.dropped != "" {
-			continue
-		}
-		var err error
-		if x.dropped, err = e.changed(x, "reacted"); err != nil {
-			return nil, fmt.Errorf("xTB gave another molecule for member %d of the pool: %w", x.number, err)
+		e.xtb = cmp.Or(p.Version, e.xtb)
+		for k, x := range parts[i] {
+			if err := e.take(l, x, p.Frames[k], p.Failures[k]); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return undropped(members), nil
+}
+
+// take gives a member what xTB made of it.
+func (e *ensemble) take(l level, x *member, optimised Frame, failure string) (err error) {
+	before := x.Frame
+	if x.level = l.String(); failure == "" {
+		x.Frame = optimised
+		if failure, err = e.changed(x, "reacted"); err != nil {
+			return fmt.Errorf("xTB gave another molecule for member %d of the pool: %w", x.number, err)
+		}
+	}
+	if failure != "" && l.method == "gfnff" {
+		x.Frame, failure = before, ""
+		x.Energy = nil // the pool's is of another force field
+	}
+	x.dropped = failure
+	return nil
 }
 
 func undropped(members []*member) []*member {
@@ -259,78 +313,6 @@ func (e *ensemble) picked(l level, members []*member) (out []*member) {
 		}
 	}
 	return out
-}
-
-// together optimises all members in one start of xTB, which costs as much as the optimisation of a
-// small molecule. xTB's --mdopt optimises each frame of the file xtb.trj, and leaves out of
-// xtb_ensemble.xyz what did not converge. Nobody can tell which, so that the caller does it one by
-// one after any failure.
-func (e *ensemble) together(ctx context.Context, l level, members []*member) error {
-	dir := filepath.Join(e.Dir, "xtb."+l.name)
-	frames := make([]Frame, len(members))
-	for i, x := range members {
-		frames[i] = x.Frame
-	}
-	if err := writeFiles(dir, map[string]string{
-		"in.xyz":  frames[0].XYZ(),
-		"xtb.trj": string(FormatXYZ(frames)),
-		"xtb.inp": "$md\n skip=1\n$opt\n optlevel=" + l.name + "\n$end\n",
-	}); err != nil {
-		return err
-	}
-	argv := append([]string{"xtb", "in.xyz", "--input", "xtb.inp", "--mdopt"}, e.state...)
-	if err := e.Run(ctx, dir, "xtb.out", argv...); err != nil {
-		return err
-	}
-	run, err := ReadXTB(filepath.Join(dir, "xtb.out"))
-	if err != nil {
-		return err
-	}
-	e.xtb = run.Version
-	done, err := ReadXYZ(filepath.Join(dir, "xtb_ensemble.xyz"))
-	if err != nil {
-		return err
-	}
-	if len(done) != len(members) {
-		return fmt.Errorf("%d of %d converged", len(done), len(members))
-	}
-	for i, f := range done {
-		if f.Energy == nil || len(f.Symbols) != len(e.Symbols) {
-			return fmt.Errorf("frame %d of xtb_ensemble.xyz has no energy or not all atoms", i+1)
-		}
-	}
-	for i, f := range done {
-		members[i].Frame = f
-	}
-	return os.RemoveAll(dir)
-}
-
-// alone optimises one member, and says why it could not. A single atom has only an energy.
-func (e *ensemble) alone(ctx context.Context, l level, x *member) (failure string) {
-	dir := filepath.Join(e.Dir, fmt.Sprintf("xtb.%s.%d", l.name, x.number))
-	if err := writeFiles(dir, map[string]string{"in.xyz": x.XYZ()}); err != nil {
-		return err.Error()
-	}
-	argv, result := append([]string{"xtb", "in.xyz"}, e.state...), "in.xyz"
-	if len(e.Symbols) > 1 {
-		argv, result = append(argv, "--opt", l.name), "xtbopt.xyz"
-	}
-	runErr := e.Run(ctx, dir, "xtb.out", argv...)
-	run, err := ReadXTB(filepath.Join(dir, "xtb.out")) // knows better than the exit status what went wrong
-	if err == nil {
-		err = runErr
-	}
-	if err != nil {
-		return "failed: " + err.Error()
-	}
-	done, err := ReadXYZ(filepath.Join(dir, result))
-	if err != nil {
-		return "failed: " + err.Error()
-	}
-	x.Frame, e.xtb = done[0], run.Version
-	x.Energy = &run.Energy
-	os.RemoveAll(dir) // a folder left over is swept away with the scratch folder
-	return ""
 }
 
 func writeFiles(dir string, files map[string]string) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,22 +31,38 @@ func realRun(ctx context.Context, dir, log string, argv ...string) error {
 }
 
 // shippedWords are those of pipeline.hcl for the criteria.
-func shippedWords(molecule, charge, uhf string) []string {
+func shippedWords(molecule, charge, uhf, levels string) []string {
 	return []string{"--molecule", molecule, "--chrg", charge, "--uhf", uhf, "--bonds", bonds, "--window", "6kcal/mol", "--first", "3",
-		"--same", "0.125Å 0.05kcal/mol 1%"}
+		"--same", "0.125Å 0.05kcal/mol 1%", "--levels", levels}
+}
+
+// work is one call of a built-in that records nothing.
+func work(t *testing.T, log io.Writer, run func(context.Context, string, string, ...string) error, args ...string) Work {
+	return Work{Dir: t.TempDir(), Log: log, Run: run, Args: args,
+		Each: func(n int, do func(int)) {
+			for i := range n {
+				do(i)
+			}
+		},
+		Keep: func(string, []byte) error { return nil },
+		Kept: func(string) []byte { return nil },
+	}
 }
 
 var (
-	looseLevels = []string{"--level", "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", "--level", "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol"}
-	lastLevels  = []string{"--level", "gfn2:normal <3kcal/mol", "--level", "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"}
+	lastLevels  = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
+	looseLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " +
+		"gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol; " + lastLevels
+	gfnffLevels = "gfnff:normal, window +8kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " +
+		"gfn2:normal <5kcal/mol, batches 10 <1kcal/mol"
 )
 
 // searchIn runs the built-in command on what embed.py left in dir, in another folder, and returns the conformers and the account.
 func searchIn(t *testing.T, dir, charge, uhf string, run func(context.Context, string, string, ...string) error) ([]Frame, string, error) {
 	t.Helper()
 	var account bytes.Buffer
-	w := Work{Dir: t.TempDir(), Log: &account, Run: run, Args: slices.Concat([]string{filepath.Join(dir, "pool.xyz")},
-		shippedWords(filepath.Join(dir, "molecule.json"), charge, uhf), looseLevels, lastLevels)}
+	w := work(t, &account, run, filepath.Join(dir, "pool.xyz"))
+	w.Args = append(w.Args, shippedWords(filepath.Join(dir, "molecule.json"), charge, uhf, looseLevels)...)
 	if err := Builtins()[0].Run(context.Background(), w); err != nil {
 		return nil, account.String(), err
 	}
@@ -200,7 +217,7 @@ func TestOneByOne(t *testing.T) {
 func TestFailures(t *testing.T) {
 	dir := embedded(t, "CCO")
 	_, _, err := searchIn(t, dir, "0", "0", func(context.Context, string, string, ...string) error { return errors.New("xtb is not installed") })
-	if err == nil || !strings.Contains(err.Error(), "none of 2 geometries is left after the loose optimisation with GFN2-xTB: the first failed:") {
+	if err == nil || !strings.Contains(err.Error(), "none of 2 geometries is left after the gfn2:loose optimisation: the first failed:") {
 		t.Errorf("error %v", err)
 	}
 	// xTB's words count, not its exit status.
@@ -215,8 +232,8 @@ func TestFailures(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	w := Work{Dir: t.TempDir(), Log: &bytes.Buffer{}, Run: realRun, Args: slices.Concat([]string{filepath.Join(dir, "pool.xyz")},
-		shippedWords(filepath.Join(dir, "molecule.json"), "0", "0"), looseLevels)}
+	w := work(t, io.Discard, realRun, filepath.Join(dir, "pool.xyz"))
+	w.Args = append(w.Args, shippedWords(filepath.Join(dir, "molecule.json"), "0", "0", looseLevels)...)
 	if err := Builtins()[0].Run(ctx, w); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
@@ -225,7 +242,7 @@ func TestFailures(t *testing.T) {
 func TestArguments(t *testing.T) {
 	dir := embedded(t, "CCO")
 	pool, mol := filepath.Join(dir, "pool.xyz"), filepath.Join(dir, "molecule.json")
-	good := append(shippedWords(mol, "0", "0"), looseLevels...)
+	good := shippedWords(mol, "0", "0", looseLevels)
 	with := func(word, value string) []string { // another value of one word, or none
 		words := slices.Clone(good)
 		at := slices.Index(words, word)
@@ -252,14 +269,14 @@ func TestArguments(t *testing.T) {
 		{pool, "the reach of bonds is \"1.3\"; want \"bond 1.30,", with("--bonds", "1.3")},
 		{pool, "\"0.1Å\" must be an RMSD, an energy and a part", with("--same", "0.1Å")},
 		{pool, "\"0.1\" is no positive number with the unit Å", with("--same", "0.1 0.05kcal/mol 1%")},
-		{pool, "--level \"gfn9:loose\": want METHOD:CRITERIA", with("--level", "gfn9:loose")},
-		{pool, "--level \"gfn2:loose, folded 3\": want METHOD:CRITERIA", with("--level", "gfn2:loose, folded 3")},
-		{pool, "want METHOD:CRITERIA", with("--level", "gfn2:loose, window 1kcal/mol")},
-		{pool, "want METHOD:CRITERIA", with("--level", "gfn2:loose, isomers two <3kcal/mol")},
-		{pool, "want METHOD:CRITERIA", with("--level", "gfn2:loose, isomers 2 <3kcal/mol")},
-		{pool, "\"3kcal\" is no positive number with the unit kcal/mol", with("--level", "gfn2:loose <3kcal")},
-		{pool, "\"0.6Å\" must be an RMSD", with("--level", "gfn2:loose, twins 0.6Å")},
-		{pool, "the first --level can't have a limit", with("--level", "gfn2:loose <3kcal/mol")},
+		{pool, "--levels \"gfn9:loose\": \"gfn9:loose\": want METHOD:CRITERIA", with("--levels", "gfn9:loose")},
+		{pool, "\"gfn2:loose, folded 3\": want METHOD:CRITERIA", with("--levels", "gfn2:loose, folded 3")},
+		{pool, "want METHOD:CRITERIA", with("--levels", "gfn2:loose, window 1kcal/mol")},
+		{pool, "want METHOD:CRITERIA", with("--levels", "gfn2:loose, isomers two <3kcal/mol")},
+		{pool, "want METHOD:CRITERIA", with("--levels", "gfn2:loose, isomers 2 <3kcal/mol")},
+		{pool, "\"3kcal\" is no positive number with the unit kcal/mol", with("--levels", "gfn2:loose <3kcal")},
+		{pool, "\"0.6Å\" must be an RMSD", with("--levels", "gfn2:loose, twins 0.6Å")},
+		{pool, "the first level of gfn2 can't have a limit", with("--levels", "gfn2:loose <3kcal/mol")},
 		{pool, "\"more\" is not known here", append(slices.Clone(good), "more")},
 		{pool, "\"--levles\" is not known here", append(slices.Clone(good), "--levles", "more")},
 		{mol, "molecule.json: line 1", good},

@@ -40,6 +40,7 @@ TRIES = 50           # for one embedding, of a molecule for which that is all
 CHUNK = 25           # embeddings between two looks at the clock
 MIRROR = np.array([-1.0, 1.0, 1.0])
 MOST_SHARED = 4      # atoms that rings share, whose sides are tried in all ways
+LONG_CHAIN = 7       # bonds about which a chain turns: embeddings hardly ever have all of more of them anti
 SECOND = 7919        # added to the seed when the first one gives no geometry at all
 LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
 OPEN_STEREO = {
@@ -443,6 +444,41 @@ def soft_rotors(mol):
     return found
 
 
+def chain_torsions(mol):
+    """The torsions along open chains of saturated atoms: of each bond the four atoms of the longest chain through it."""
+    away, found = Chem.GetDistanceMatrix(mol), []
+
+    def longest(atom, other):
+        """The heavy neighbour of an atom behind which the longest chain lies, away from the other atom."""
+        rest = [n.GetIdx() for n in mol.GetAtomWithIdx(atom).GetNeighbors()
+                if n.GetIdx() != other and n.GetAtomicNum() > 1]
+        reach = {n: max(d for i, d in enumerate(away[atom]) if away[n][i] < d) for n in rest}
+        return max(rest, key=lambda n: (reach[n], -n), default=None)
+
+    for bond in mol.GetBonds():
+        b, c = bond.GetBeginAtom(), bond.GetEndAtom()
+        if (bond.IsInRing() or bond.GetBondType() != Chem.BondType.SINGLE
+                or {b.GetHybridization(), c.GetHybridization()} != {Chem.HybridizationType.SP3}):
+            continue
+        a, d = longest(b.GetIdx(), c.GetIdx()), longest(c.GetIdx(), b.GetIdx())
+        if a is not None and d is not None:
+            found.append((a, b.GetIdx(), c.GetIdx(), d))
+    return found
+
+
+def extended(mol, xyz, torsions):
+    """The molecule with the conformers that random embeddings of a long chain miss: all torsions anti, and one gauche."""
+    base = with_coords(mol, xyz)
+    for torsion in torsions:
+        rdMolTransforms.SetDihedralDeg(base.GetConformer(), *torsion, 180.0)
+    out = Chem.Mol(base)
+    for torsion, angle in itertools.product(torsions, (60.0, -60.0)):
+        turned = Chem.Mol(base)
+        rdMolTransforms.SetDihedralDeg(turned.GetConformer(), *torsion, angle)
+        out.AddConformer(turned.GetConformer(), assignId=True)
+    return out
+
+
 def turn_acids(mol):
     """Turns a third of the acids and esters about C-O: RDKit's distance bounds allow X-O-C=O only as cis.
 
@@ -605,6 +641,12 @@ def embed(mol, stereo, count, seed, limit):
             if coords:
                 print(f"stopped after {tries} of {count} embeddings: {limit:.0f} s are over", file=sys.stderr)
             break
+    chain = chain_torsions(mol)
+    if coords and len(chain) >= LONG_CHAIN:
+        part = extended(mol, coords[0], chain)
+        field, found = relax(part)
+        coords += [c.GetPositions() for c in part.GetConformers()]
+        energies += found
     good = [i for i, x in enumerate(coords) if np.isfinite(x).all() and np.isfinite(energies[i])]
     good.sort(key=lambda i: energies[i])
     return [coords[i] for i in good], [energies[i] for i in good], field, raw

@@ -61,6 +61,14 @@ var programFunctions = []Function{{
 	Description: "The result of a MOPAC run; an error if it has none, or a soft stop left a higher gradient.",
 	Example:     "mopac(output.out, output.aux, 0.5)",
 }, {
+	Name: "single_points", Params: []string{"out"}, Fn: SinglePoints, Version: 1,
+	Description: "The heats of formation (kcal/mol) of many jobs titled \"single point 1\" and on; null for a failure.",
+	Example:     "single_points(output.out)",
+}, {
+	Name: "promising", Params: []string{"conformers", "singles in kcal/mol", "first"}, Fn: Promising, Version: 1,
+	Description: "Places, from 0: the first ones, and up to as many others with a lower single point than these.",
+	Example:     "promising(length(local.conformers), coalesce(stage.single_points.hof, []), var.conformers)",
+}, {
 	Name: "mopac_geometry", Params: []string{"aux"}, Fn: MOPACGeometry, Version: 1,
 	Description: "The final geometry of a MOPAC run; AUX(PRECISION=9) gives it more than four decimals.",
 	Example:     "mopac_geometry(output.aux)",

@@ -151,6 +151,8 @@ func goldenInputs(t *testing.T) map[string][][]any {
 		"perturbed":       {{ethanol, opt, "0.15Å 20° 80° 100%", 7}, {mol + "rotors.json", opt, "0.15Å 20° 80° 100%", 1}, {ethanol, opt, "0.15Å 20° 80° 102%", 7}, {ethanol, opt, "0.15 20", 1}},
 		"mopac":           runs,
 		"mopac_geometry":  {{mopac + "water_precise_aux.aux"}, {mopac + "butyne_two_jobs.aux"}, {mopac + "itry.aux"}},
+		"single_points":   {{mopac + "single_points.out"}, {mopac + "itry.aux"}},
+		"promising":       {{4, h, 3}, {2, []*float64(nil), 3}},
 		"mopac_state":     {{-1, 2}, {0, 1}, {0, 10}},
 		"mopac_cartesian": {{opt}},
 		"xtb":             outputs,
@@ -201,16 +203,13 @@ func TestGoldenCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	words := func(levels ...string) []string {
-		return slices.Concat(shippedWords("molecule.json", "0", "0"), levels)
-	}
 	for _, b := range Builtins() {
-		args := slices.Concat([]string{"pool.xyz"}, words(looseLevels...), lastLevels)
+		args := append([]string{"pool.xyz"}, shippedWords("molecule.json", "0", "0", looseLevels)...)
 		if b.Name == "merge_conformers" {
-			args = slices.Concat([]string{"pool.xyz", "other.xyz"}, words(lastLevels...))
+			args = append([]string{"pool.xyz", "other.xyz"}, shippedWords("molecule.json", "0", "0", lastLevels)...)
 		}
 		var account bytes.Buffer
-		w := Work{Dir: t.TempDir(), Args: args, Log: &account, Run: contacts}
+		w := work(t, &account, contacts, args...)
 		if err := writeFiles(w.Dir, map[string]string{"molecule.json": string(molecule),
 			"pool.xyz": string(FormatXYZ(frames[:8])), "other.xyz": string(FormatXYZ(frames[5:]))}); err != nil {
 			t.Fatal(err)

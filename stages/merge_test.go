@@ -34,7 +34,7 @@ func TestMergeConformers(t *testing.T) {
 
 	merge := func(t *testing.T, one, other []Frame, words ...string) ([]Frame, string, error) {
 		var account bytes.Buffer
-		w := Work{Dir: t.TempDir(), Log: &account, Run: realRun}
+		w := work(t, &account, realRun)
 		for i, some := range [][]Frame{one, other} {
 			path := filepath.Join(w.Dir, []string{"one.xyz", "other.xyz"}[i])
 			if err := os.WriteFile(path, FormatXYZ(some), 0o644); err != nil {
@@ -42,7 +42,7 @@ func TestMergeConformers(t *testing.T) {
 			}
 			w.Args = append(w.Args, path)
 		}
-		w.Args = slices.Concat(w.Args, shippedWords(filepath.Join(dir, "molecule.json"), "0", "0"), lastLevels, []string{"--isomer", frames[0].Isomer})
+		w.Args = slices.Concat(w.Args, shippedWords(filepath.Join(dir, "molecule.json"), "0", "0", lastLevels), []string{"--isomer", frames[0].Isomer})
 		if err := runMerge(context.Background(), w); err != nil {
 			return nil, account.String(), err
 		}

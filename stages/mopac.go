@@ -115,6 +115,41 @@ func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 	return run, nil
 }
 
+// singlePoint is the title of a job of SinglePoints, which MOPAC prints above its result.
+var singlePoint = regexp.MustCompile(`(?m)^ single point ([0-9]{1,4})\s*$`)
+
+// SinglePoints are the heats of formation, kcal/mol, of an .out file with many jobs, whose titles
+// are "single point 1" and so on: in their order, nil for a job without a result. Each may be too
+// high by 12 for each C≡C (see ReadMOPAC), as all conformers of a molecule are.
+func SinglePoints(outPath string) ([]*float64, error) {
+	data, err := readFile(outPath)
+	if err != nil {
+		return nil, err
+	}
+	out := string(data)
+	var hofs []*float64
+	titles := singlePoint.FindAllStringSubmatchIndex(out, -1)
+	for i, at := range titles {
+		number, _ := strconv.Atoi(out[at[2]:at[3]])
+		job := out[at[1]:]
+		if i+1 < len(titles) {
+			job = out[at[1]:titles[i+1][0]]
+		}
+		m := mopacHOF.FindStringSubmatch(job)
+		if number == 0 || m == nil || !strings.Contains(job, "SCF FIELD WAS ACHIEVED") {
+			continue
+		}
+		if hof, err := parseFloat(m[2]); err == nil {
+			hofs = append(hofs, make([]*float64, max(0, number-len(hofs)))...)
+			hofs[number-1] = &hof
+		}
+	}
+	if hofs == nil {
+		return nil, fmt.Errorf("%s: MOPAC gave no result of any single point", outPath)
+	}
+	return hofs, nil
+}
+
 // secondJob is the line of an .out file by which a job begins that has the keyword OLDGEO.
 const secondJob = "*  OLDGEO "
 

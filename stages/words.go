@@ -47,50 +47,86 @@ func parseCriteria(text string) (c criteria, err error) {
 
 // level is one round of optimisations. Each round works on what the earlier one left.
 type level struct {
+	method  string    // gfn2, or gfnff, which prepares members and drops none but equal ones
 	name    string    // xTB's name of the convergence criteria
 	limit   float64   // kcal/mol above the lowest: higher members stay as they are
 	twins   *criteria // only members that are so near to another: perhaps one flat minimum
 	isomers int       // only so many of each stereoisomer, to drop isomers above keep
 	keep    float64   // kcal/mol: the window of an isomer level; of others, what --window gets more
+	batch   int       // so many members at a time, while they end near the lowest
+	near    float64   // kcal/mol above the last of --first: what a batch must end below
 	same    criteria  // which members count as one afterwards
 }
 
-const levelForm = `want METHOD:CRITERIA, then what it needs of <LIMIT, same, twins, window and isomers: ` +
-	`"gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", "gfn2:normal <3kcal/mol", ` +
+func (l level) String() string { return l.method + ":" + l.name }
+
+const levelForm = `want METHOD:CRITERIA, then what it needs of <LIMIT, same, twins, window, isomers and ` +
+	`batches: "gfnff:normal, window +8kcal/mol", "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", ` +
+	`"gfn2:normal <3kcal/mol", "gfn2:normal <5kcal/mol, batches 10 <1kcal/mol", ` +
 	`"gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%", "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol"`
 
-var levelPattern = regexp.MustCompile(`^gfn2:(crude|sloppy|loose|lax|normal|tight|vtight|extreme)` +
-	`(?: <([^ ,]+))?(?:, same ([^,]+))?(?:, twins ([^,]+))?(?:, window \+([^ ,]+))?` +
-	`(?:, isomers ([1-9]) <([^ ,]+))?$`)
+var levelPattern = regexp.MustCompile(
+	`^(gfn2|gfnff):(crude|sloppy|loose|lax|normal|tight|vtight|extreme)` +
+		`(?: <([^ ,]+))?(?:, same ([^,]+))?(?:, twins ([^,]+))?(?:, window \+([^ ,]+))?` +
+		`(?:, (isomers|batches) ([1-9][0-9]?) <([^ ,]+))?$`)
+
+// parseLevels reads levels with semicolons between them.
+func parseLevels(text string) (levels []level, err error) {
+	for one := range strings.SplitSeq(text, ";") {
+		l, wrong := parseLevel(strings.TrimSpace(one))
+		if wrong != nil {
+			err = errors.Join(err, fmt.Errorf("%q: %w", strings.TrimSpace(one), wrong))
+		}
+		levels = append(levels, l)
+	}
+	if err == nil && levels[len(levels)-1].method != "gfn2" {
+		err = errors.New("the last level must be of gfn2, whose energies sort the conformers")
+	}
+	return levels, err
+}
 
 // parseLevel reads a level. Its same is nought where the text says nothing of it.
 func parseLevel(text string) (level, error) {
 	m := levelPattern.FindStringSubmatch(text)
-	if m == nil || m[6] != "" && (m[2] == "" || m[3]+m[4]+m[5] != "") {
+	if m == nil {
 		return level{}, errors.New(levelForm)
 	}
-	l, errs := level{name: m[1], limit: math.Inf(1)}, []error{}
+	limit, same, twins, window, counted := m[3], m[4], m[5], m[6], m[7]
+	if counted != "" && limit == "" || counted == "isomers" && same+twins+window != "" ||
+		counted == "batches" && twins+window != "" || m[1] == "gfnff" && limit+twins != "" {
+		return level{}, errors.New(levelForm)
+	}
+	l, errs := level{method: m[1], name: m[2], limit: math.Inf(1)}, []error{}
 	energy := func(text string, to *float64) {
 		if text != "" {
 			x, err := quantity(text, "kcal/mol")
 			*to, errs = x, append(errs, err)
 		}
 	}
-	energy(m[2], &l.limit)
-	energy(m[5]+m[7], &l.keep)
 	likeness := func(text string) (c criteria) {
-		c, err := parseCriteria(text)
-		errs = append(errs, err)
+		if text != "" {
+			var err error
+			c, err = parseCriteria(text)
+			errs = append(errs, err)
+		}
 		return c
 	}
-	if m[3] != "" {
-		l.same = likeness(m[3])
-	}
-	if m[4] != "" {
+	energy(limit, &l.limit)
+	energy(window, &l.keep)
+	l.same = likeness(same)
+	if twins != "" {
 		l.twins = new(criteria)
-		*l.twins = likeness(m[4])
+		*l.twins = likeness(twins)
 	}
-	l.isomers, _ = strconv.Atoi(m[6])
+	count, _ := strconv.Atoi(m[8])
+	switch counted {
+	case "isomers":
+		l.isomers = count
+		energy(m[9], &l.keep)
+	case "batches":
+		l.batch = count
+		energy(m[9], &l.near)
+	}
 	return l, errors.Join(errs...)
 }
 
@@ -106,7 +142,7 @@ type searchWords struct {
 }
 
 const searchForm = `--molecule MOLECULE --bonds REACH --chrg Q --uhf N [--alpb SOLVENT] ` +
-	`--window KCAL --first N --same CRITERIA --level LEVEL ...`
+	`--window KCAL --first N --same CRITERIA --levels "LEVEL; LEVEL; ..."`
 
 // parseSearch reads the words behind the files: --name and its value. Each must be there, but for
 // --alpb and --isomer.
@@ -124,11 +160,7 @@ func parseSearch(words []string) (s searchWords, err error) {
 		"bonds":    func(text string) (err error) { s.reach, err = ParseReach(text); return err },
 		"window":   func(text string) (err error) { s.window, err = quantity(text, "kcal/mol"); return err },
 		"same":     func(text string) (err error) { same, err = parseCriteria(text); return err },
-		"level": func(text string) error {
-			l, err := parseLevel(text)
-			s.levels = append(s.levels, l)
-			return err
-		},
+		"levels":   func(text string) (err error) { s.levels, err = parseLevels(text); return err },
 	}
 	given := map[string]bool{"alpb": true, "isomer": true}
 	for ; len(words) > 0; words = words[2:] {
@@ -145,7 +177,7 @@ func parseSearch(words []string) (s searchWords, err error) {
 			return s, fmt.Errorf("--%s is missing; want %s", name, searchForm)
 		}
 	}
-	s.state = []string{"--gfn", "2", "--chrg", strconv.Itoa(charge), "--uhf", strconv.Itoa(unpaired)}
+	s.state = []string{"--chrg", strconv.Itoa(charge), "--uhf", strconv.Itoa(unpaired)}
 	if solvent != "" {
 		s.state = append(s.state, "--alpb", solvent)
 	}

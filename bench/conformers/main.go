@@ -1,7 +1,7 @@
-// Conformers measures the conformer search against recorded runs of CREST, and prints the tables of
-// docs/conformers.md.
+// Conformers measures the conformer search, and prints the tables of docs/evidence/conformers.md:
+// against recorded runs of CREST, or of the molecules of a file of SMILES and names.
 //
-//	go run ./bench/conformers [-only=serine,glycerol] [-all]
+//	go run ./bench/conformers [-only=serine,glycerol] [-all] [-smi=testdata/druglike.smi]
 //
 // It needs xtb, mopac and a Python with RDKit, and runs everything one after the other, on one
 // thread.
@@ -41,22 +41,44 @@ var (
 		"--embeddings", "300", "--all-embeddings", "1200", "--window", "18kcal/mol", "--same", "0.06Å",
 		"--few", "20 0.20Å 100kcal/mol", "--displace", "0.05Å", "--time", "300s"}
 	searchWords = []string{"--bonds", reach, "--window", "6kcal/mol", "--first", "3",
-		"--same", "0.125Å 0.05kcal/mol 1%",
-		"--level", "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol",
-		"--level", "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol", "--level", "gfn2:normal <3kcal/mol",
-		"--level", "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"}
+		"--same", "0.125Å 0.05kcal/mol 1%", "--levels"}
+)
+
+const (
+	ofIsomers = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol; "
+	tight     = "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
+	fewLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " + ofIsomers +
+		"gfn2:normal <3kcal/mol; " + tight
+	manyLevels = "gfnff:normal, window +8kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, " +
+		"window +2kcal/mol; " + ofIsomers + "gfn2:normal <5kcal/mol, batches 10 <1kcal/mol; " + tight
+	many, large = 60, 8 // starting conformers, heavy atoms: beyond both it is manyLevels
 )
 
 var (
 	only   = flag.String("only", "", "names of molecules, with commas")
 	all    = flag.Bool("all", false, "also PM7 of every conformer, to see the rank of the lowest")
+	smi    = flag.String("smi", "", "measure the molecules of this file, not those of CREST's runs")
 	python = flag.String("python", "/usr/bin/python3", "a Python with RDKit")
 )
 
-// cost is CPU seconds, user and system.
-type cost struct{ rdkit, loose, normal, tight, sorting, pm7 float64 }
+// cost is CPU seconds, user and system, of each of columns.
+type cost [7]float64
 
-func (c cost) search() float64 { return c.rdkit + c.loose + c.normal + c.tight + c.sorting }
+const (
+	rdkit = iota
+	gfnff
+	first // gfn2:loose, or gfn2:crude after GFN-FF
+	normal
+	last
+	sorting
+	pm7
+)
+
+const columns = "RDKit | GFN-FF | loose or crude | normal | tight | sorting | PM7"
+
+func (c cost) search() float64 {
+	return c[rdkit] + c[gfnff] + c[first] + c[normal] + c[last] + c[sorting]
+}
 
 // result is one molecule's line of the table. crestLow are CREST's conformers within 3 kcal/mol,
 // recall those of them that our search finds.
@@ -86,10 +108,20 @@ func main() {
 			done = append(done, r)
 		}
 	}
-	report(done)
+	if *smi == "" {
+		report(done)
+	}
+	costs(done)
 }
 
 func readReference() (out []*result) {
+	if *smi != "" {
+		for line := range strings.Lines(string(measure.Must(os.ReadFile(*smi)))) {
+			words := strings.Fields(line)
+			out = append(out, &result{name: words[1], smiles: words[0], multiplicity: 1})
+		}
+		return out
+	}
 	rows := measure.Must(csv.NewReader(measure.Must(os.Open(recorded + "/reference.csv"))).ReadAll())
 	for _, row := range rows[1:] {
 		r := &result{name: strings.ReplaceAll(row[0], ",", "_"), smiles: row[1]}
@@ -127,7 +159,7 @@ func (r *result) measure(dir string) {
 	embed := measure.Must(filepath.Abs("stages/embed.py"))
 	words := slices.Concat([]string{*python, "-I", embed, "--smiles", r.smiles,
 		"--charge", strconv.Itoa(r.charge), "--multiplicity", strconv.Itoa(r.multiplicity)}, embedWords)
-	r.cost.rdkit = measure.Must(run(ctx, dir, "embed.out", words...))
+	r.cost[rdkit] = measure.Must(run(ctx, dir, "embed.out", words...))
 	r.search(ctx, dir)
 	conformers := measure.Must(stages.ReadXYZ(filepath.Join(dir, "conformers.xyz")))
 	r.count = len(conformers)
@@ -137,9 +169,11 @@ func (r *result) measure(dir string) {
 	for i, f := range conformers {
 		hof, cpu := r.pm7(ctx, filepath.Join(dir, "pm7."+strconv.Itoa(i+1)), f)
 		r.hofs = append(r.hofs, hof)
-		r.cost.pm7 += cpu
+		r.cost[pm7] += cpu
 	}
-	r.compare(dir)
+	if *smi == "" {
+		r.compare(dir)
+	}
 }
 
 // search runs the built-in command and notes where its time goes.
@@ -148,31 +182,46 @@ func (r *result) search(ctx context.Context, dir string) {
 	defer account.Close()
 	before := own()
 	starts := filepath.Join(dir, "pool.xyz")
+	pool := measure.Must(stages.ReadXYZ(starts))
+	r.starts = len(pool)
+	levels := fewLevels
+	heavy := slices.DeleteFunc(slices.Clone(pool[0].Symbols), func(s string) bool { return s == "H" })
+	if r.starts > many && len(heavy) > large {
+		levels = manyLevels
+	}
 	w := stages.Work{
 		Dir: dir,
 		Log: account,
 		Args: slices.Concat([]string{starts, "--molecule", filepath.Join(dir, "molecule.json"),
-			"--chrg", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1)}, searchWords),
+			"--chrg", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1)}, searchWords, []string{levels}),
 		Run: func(ctx context.Context, dir, log string, argv ...string) error {
 			cpu, err := run(ctx, dir, log, argv...)
 			switch {
-			case strings.Contains(dir, "xtb.loose"):
-				r.cost.loose += cpu
-			case strings.Contains(dir, "xtb.normal"):
-				r.cost.normal += cpu
+			case strings.Contains(dir, "gfnff"):
+				r.cost[gfnff] += cpu
+			case strings.Contains(dir, "normal"):
+				r.cost[normal] += cpu
+			case strings.Contains(dir, "tight"):
+				r.cost[last] += cpu
 			default:
-				r.cost.tight += cpu
+				r.cost[first] += cpu
 			}
 			return err
 		},
+		Each: func(n int, do func(int)) {
+			for i := range n {
+				do(i)
+			}
+		},
+		Keep: func(string, []byte) error { return nil },
+		Kept: func(string) []byte { return nil },
 	}
 	for _, b := range stages.Builtins() {
 		if b.Name == "conformers" {
 			measure.Check(b.Run(ctx, w))
 		}
 	}
-	r.cost.sorting = own() - before
-	r.starts = len(measure.Must(stages.ReadXYZ(starts)))
+	r.cost[sorting] = own() - before
 }
 
 // pm7 returns MOPAC's heat of formation, kcal/mol, and its CPU seconds.
@@ -261,19 +310,26 @@ func report(done []*result) {
 		fmt.Printf("\nMedian ratio %.1f, least %.1f, where CREST took any time. Recall %d of %d.\n",
 			ratios[len(ratios)/2], ratios[0], have, low)
 	}
-	fmt.Println("\n| molecule | to start from | RDKit | xTB loose | normal | tight | sorting | PM7 |")
-	fmt.Println("|---|---|---|---|---|---|---|---|")
+}
+
+// costs prints where the time goes, and the lowest PM7 value of the first three conformers.
+func costs(done []*result) {
+	fmt.Printf("\n| molecule | to start from | conformers | %s | lowest PM7 |\n|---|---|---%s|---|\n",
+		columns, strings.Repeat("|---", len(cost{})))
 	var sum cost
 	for _, r := range done {
-		c := r.cost
-		fmt.Printf("| %s | %d | %s |\n", r.name, r.starts, c)
-		sum.rdkit, sum.loose, sum.normal = sum.rdkit+c.rdkit, sum.loose+c.loose, sum.normal+c.normal
-		sum.tight, sum.sorting, sum.pm7 = sum.tight+c.tight, sum.sorting+c.sorting, sum.pm7+c.pm7
+		fmt.Printf("| %s | %d | %d | %s | %.3f |\n", r.name, r.starts, r.count, r.cost, slices.Min(r.hofs))
+		for i, x := range r.cost {
+			sum[i] += x
+		}
 	}
-	fmt.Printf("| all | | %s |\n", sum)
+	fmt.Printf("| all | | | %s | |\n", sum)
 }
 
 func (c cost) String() string {
-	return fmt.Sprintf("%.2f | %.2f | %.2f | %.2f | %.2f | %.2f", c.rdkit, c.loose, c.normal, c.tight,
-		c.sorting, c.pm7)
+	words := make([]string, len(c))
+	for i, x := range c {
+		words[i] = strconv.FormatFloat(x, 'f', 2, 64)
+	}
+	return strings.Join(words, " | ")
 }

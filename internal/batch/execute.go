@@ -14,10 +14,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
+	"grimperium/internal/store"
 )
 
 const (
@@ -38,12 +40,18 @@ type Work struct {
 	Args []string
 	Run  func(ctx context.Context, dir, log string, argv ...string) error
 	Log  io.Writer
+	Each func(n int, do func(int)) // calls do for 0 to n-1, at once on idle cores
+
+	// What Keep was given, a later attempt with the same fingerprint and words gets by Kept.
+	Keep func(key string, part []byte) error
+	Kept func(key string) []byte
 }
 
 // execution is a target's command in its scratch folder.
 type execution struct {
 	stage   *pipeline.Stage
 	task    *pipeline.Task
+	parts   *store.Parts
 	dir     string
 	timeout time.Duration
 	reply   reply // of a worker
@@ -136,7 +144,7 @@ func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result
 	defer runtime.UnlockOSThread()
 	began := runner.ThreadCPU()
 	var mu sync.Mutex // the built-in may run several programs at once
-	var notStarted error
+	var machine error // a failure that is not the molecule's
 	run := func(ctx context.Context, sub, logName string, argv ...string) error {
 		path := v.Programs.path[argv[0]]
 		if path == "" {
@@ -153,8 +161,8 @@ func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result
 		used.MaxRSS = max(used.MaxRSS, res.MaxRSS)
 		switch {
 		case err != nil:
-			notStarted = startFailure(argv[0], err)
-			return notStarted
+			machine = startFailure(argv[0], err)
+			return machine
 		case res.Interrupted:
 			return context.Cause(ctx)
 		case !res.OK():
@@ -162,19 +170,48 @@ func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result
 		}
 		return nil
 	}
-	work := Work{Dir: x.dir, Args: x.task.Argv[1:], Run: run, Log: log}
+	keep := func(key string, part []byte) error {
+		err := x.parts.Keep(key, part)
+		mu.Lock()
+		defer mu.Unlock()
+		machine = cmp.Or(machine, err)
+		return err
+	}
+	work := Work{Dir: x.dir, Args: x.task.Argv[1:], Run: run, Log: log, Each: v.each, Keep: keep,
+		Kept: x.parts.Kept}
 	err = v.Builtins[x.stage.Program].Run(ctx, work)
 	ended := stop()
 	used.User += runner.ThreadCPU() - began // what it computes itself
 	switch {
 	case err == nil:
 		return used, nil
-	case notStarted != nil && !ended.Interrupted:
-		return used, notStarted
+	case machine != nil && !ended.Interrupted:
+		return used, machine
 	case ended.TooLarge || ended.TimedOut:
 		err = fmt.Errorf("%s %s", x.stage.Program, ended)
 	}
 	return used, &TargetError{timedOut: ended.TimedOut, Message: err.Error()}
+}
+
+// each calls do for 0 to n-1: on the target's own core, and at once on cores of the batch that are
+// idle when a call begins.
+func (v *Visitor) each(n int, do func(int)) {
+	var next atomic.Int64
+	var others sync.WaitGroup
+	var work func()
+	work = func() {
+		for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
+			if i < n && v.cores.TryAcquire(1) {
+				others.Go(func() {
+					defer v.cores.Release(1)
+					work()
+				})
+			}
+			do(i - 1)
+		}
+	}
+	work()
+	others.Wait()
 }
 
 // workers are the programs of stages with a worker attribute. One is started with the first target

@@ -156,6 +156,7 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	if err := t.prepare(g, x, salvaged); err != nil {
 		return err
 	}
+	x.parts = t.Store.Parts(t.Row.ID, g.name, g.fingerprint, x.task.Argv)
 	used, err := t.execute(ctx, x)
 	ending, failed := errors.AsType[*TargetError](err)
 	switch {

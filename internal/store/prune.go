@@ -28,6 +28,8 @@ func (s *Store) Unused(table, stage func(name string) bool) (out []Unused, err e
 			u.Path, u.Why = s.Path(mol), "the molecule is not in the table"
 		case name == historyName:
 			u.Why = "earlier results"
+		case name == partsName:
+			u.Why = "parts of unfinished results"
 		case strings.Contains(name, ".edited-"):
 			u.Why = "edited by hand and put aside"
 		case (kind == failedSize || kind == name) && !stage(strings.TrimSuffix(name, failedMark)):
@@ -92,6 +94,8 @@ func (s *Store) walk(see func(mol, name, kind string, z Size)) error {
 			kind = "manifests"
 		case name == historyName:
 			kind = "earlier results"
+		case name == partsName:
+			kind = "unfinished results"
 		case folder && strings.HasSuffix(name, failedMark):
 			kind = failedSize
 		case folder:

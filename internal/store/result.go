@@ -53,6 +53,7 @@ func (m *Molecule) Put(r *Record, scratch string, c *Collected, keep, compress [
 		return err
 	}
 	m.arrive(r, scratch)
+	m.clearParts(r.Target)
 	m.clearFailed(r.Target)
 	if r.Seconds > flushAfter {
 		return m.Flush()

@@ -38,6 +38,7 @@ const (
 	TablesName  = ".tables" // the tables whose results the folder has: a path a line
 	scratchName = ".scratch"
 	historyName = ".history"
+	partsName   = ".parts"
 	failedMark  = ".failed"
 
 	// interruptedName is a file that says which fingerprint an interrupted attempt had.

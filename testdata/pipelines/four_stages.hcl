@@ -49,8 +49,8 @@ stage "search" {
   title = "Conformer search"
   command = ["conformers", stage.rdkit.pool, "--molecule", stage.rdkit.molecule, "--window", "${var.window}kcal/mol", "--chrg", mol.charge,
     "--uhf", mol.multiplicity - 1, "--bonds", "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50", "--first", 3,
-    "--same", "0.125Å 0.05kcal/mol 1%", "--level", "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol",
-  "--level", "gfn2:normal <3kcal/mol", "--level", "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"]
+    "--same", "0.125Å 0.05kcal/mol 1%", "--levels",
+  "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"]
   programs = ["xtb"]
   timeout  = "1h"
   outputs  = { ensemble = "conformers.xyz" }
