@@ -23,11 +23,11 @@ var allowed = map[string][]string{
 	"internal/pipeline": {"internal/packed"},
 	"internal/store":    {"internal/durable", "internal/packed"},
 	"internal/progress": {"internal/journal"},
-	"internal/web":      {"internal/journal"},
+	"internal/web":      {"internal/journal", "internal/packed"},
 	"internal/batch": {"csvmerge", "internal/durable", "internal/journal", "internal/packed",
 		"internal/pipeline", "internal/runner", "internal/store"},
 	"internal/cli": {"csvmerge", "stages", "internal/batch", "internal/durable", "internal/journal",
-		"internal/pipeline", "internal/progress", "internal/runner", "internal/store", "internal/web"},
+		"internal/packed", "internal/pipeline", "internal/progress", "internal/runner", "internal/store", "internal/web"},
 	"internal/crash": {}, // tests only
 	"bench": {"bench/internal/measure", "csvmerge", "internal/journal", "internal/store",
 		"stages"},

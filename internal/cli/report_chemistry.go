@@ -38,6 +38,11 @@ func (g *gatherer) methods(d *web.Data) {
 				web.Setting{Name: name, Value: v, Note: note, Program: true})
 		}
 	}
+	for _, s := range batchSettings(g.Pipeline) {
+		if _, given := g.Pipeline.Given[s[0]]; given {
+			d.Settings = append(d.Settings, web.Setting{Name: s[0], Value: s[1], Note: g.Pipeline.Path})
+		}
+	}
 	for _, v := range g.Pipeline.Variables {
 		ran.Variables[v.Name] = v.Text()
 		if v.Source != "default" {

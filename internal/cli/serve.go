@@ -11,9 +11,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/packed"
 	"grimperium/internal/store"
 	"grimperium/internal/web"
 )
@@ -99,14 +101,16 @@ func (pr *project) detail(id string) (*web.Detail, error) {
 		byStage[stage] = append(byStage[stage], target)
 	}
 	for _, stage := range inOrder(byStage, stages) {
-		for _, target := range byStage[stage] {
+		targets := byStage[stage]
+		slices.SortStableFunc(targets, func(a, b string) int { return len(a) - len(b) }) // pm7/2, pm7/10
+		for _, target := range targets {
 			d.Targets = append(d.Targets, targetDetail(pr.Store.Root(), id, log.Record(target)))
 		}
 	}
 	return d, nil
 }
 
-// targetDetail is a record as the page shows it. A file may be stored compressed.
+// targetDetail is a record as the page shows it. The server unpacks a file that is stored compressed.
 func targetDetail(root, id string, rec *store.Record) web.TargetDetail {
 	t := web.TargetDetail{Name: rec.Target, Outcome: rec.Outcome, Error: rec.Error,
 		Started: rec.Started, Seconds: rec.Seconds, CPU: rec.CPU, Programs: rec.Programs,
@@ -114,10 +118,9 @@ func targetDetail(root, id string, rec *store.Record) web.TargetDetail {
 	_ = json.Unmarshal(rec.Values, &t.Values) // a target may have none
 	for name, out := range rec.Outputs {
 		file := path.Join(id, rec.Target, out.File)
-		for _, suffix := range []string{"", ".zst"} {
-			if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(file+suffix))); err == nil {
-				t.Files[name] = file + suffix
-			}
+		stored := packed.Stored(filepath.Join(root, filepath.FromSlash(file)))
+		if _, err := os.Stat(stored); err == nil {
+			t.Files[name] = file
 		}
 	}
 	return t

@@ -46,12 +46,11 @@ func Settings(o Options) error {
 	given("pipeline", p.Path, flag("-pipeline", o.Pipeline != ""))
 	given("table", batch.ShownPath(p.Table), flag("-table", o.Table != ""))
 	given("artefacts", batch.ShownPath(p.Artefacts), flag("-artefacts", o.Artefacts != ""))
-	given("max_reruns", p.MaxReruns, flag("-maxReruns", o.MaxReruns != nil))
-	given("jobs", p.Jobs, flag("-jobs", o.Jobs != nil))
-	given("order", map[bool]string{true: "smallest_first", false: "table"}[p.SmallestFirst], "")
-	given("max_failures", percent(p.Alarms.Failures), "")
-	given("max_invalid", percent(p.Alarms.Invalid), "")
-	given("when_exceeded", map[bool]string{true: "stop", false: "warn"}[p.Alarms.Stop], "")
+	used := map[string]string{"max_reruns": flag("-maxReruns", o.MaxReruns != nil),
+		"jobs": flag("-jobs", o.Jobs != nil)}
+	for _, s := range batchSettings(p) {
+		given(s[0], s[1], used[s[0]])
+	}
 	row("logs", logs, logsSource)
 	for _, v := range p.Variables {
 		source := v.Source
@@ -65,6 +64,20 @@ func Settings(o Options) error {
 		row("program."+name, strings.Join(program.Candidates, ", "), line(program.Line))
 	}
 	return ended(w.Flush())
+}
+
+// batchSettings are the attributes of the pipeline block that say how a batch works, each with its
+// value.
+func batchSettings(p *pipeline.Pipeline) [][2]string {
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
+		env = append(env, name+"="+p.Env[name])
+	}
+	return [][2]string{{"max_reruns", fmt.Sprint(p.MaxReruns)}, {"jobs", fmt.Sprint(p.Jobs)},
+		{"order", map[bool]string{true: "smallest_first", false: "table"}[p.SmallestFirst]},
+		{"max_failures", percent(p.Alarms.Failures)}, {"max_invalid", percent(p.Alarms.Invalid)},
+		{"when_exceeded", map[bool]string{true: "stop", false: "warn"}[p.Alarms.Stop]},
+		{"max_recompute", percent(p.MaxRecompute)}, {"env", strings.Join(env, " ")}}
 }
 
 func percent(share float64) string {

@@ -59,6 +59,7 @@ type Pipeline struct {
 	Checked   []string    // those of them that decide whether a row can be used
 	Merged    []string    // the columns that the merge block writes, in its order
 	Alarms    Alarms
+	Env       map[string]string // what the pipeline block sets for every program
 	// MaxRecompute is the share of the finished results, from 0 to 1, that a batch computes again
 	// without being told to.
 	MaxRecompute float64
@@ -72,7 +73,6 @@ type Pipeline struct {
 	// evaluated.
 	Key string
 
-	env       map[string]string
 	molecule  []*condition // of the molecule block
 	size      *expression  // of the molecule block, nil where it has none
 	merge     []*expression

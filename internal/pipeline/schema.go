@@ -157,7 +157,7 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 			"a whole number from 0 to 1000.", within(0, 1000)),
 		constant(a["jobs"], &p.Jobs, "jobs is how many processor cores a batch may use: "+
 			"a whole number from 1 to 4096.", within(1, 4096)),
-		constant(a["env"], &p.env, "env is an object of names and texts, like { LANG = \"C\" }.",
+		constant(a["env"], &p.Env, "env is an object of names and texts, like { LANG = \"C\" }.",
 			func(env map[string]string) bool {
 				return !slices.ContainsFunc(names(env), func(name string) bool {
 					return !variableName(name) || strings.Contains(env[name], "\x00")

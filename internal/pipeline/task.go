@@ -95,7 +95,7 @@ func (m *Molecule) words(e *expression, extra map[string]cty.Value) (out []strin
 
 // setEnv sets the environment: the pipeline's, and over it the stage's.
 func (m *Molecule) setEnv(t *Task, s *Stage, extra map[string]cty.Value) error {
-	env := maps.Clone(m.p.env)
+	env := maps.Clone(m.p.Env)
 	if s.env != nil {
 		v, err := m.value(s.env, extra)
 		if err != nil {

@@ -19,9 +19,9 @@ const (
 	mostWords = 5000 // different texts of a column that is stored as numbers of words
 )
 
-// packed is a column as the page gets it. Data is gzip in base64 of JSON: a list of numbers, of
-// texts or, with Words, of numbers of words.
-type packed struct {
+// packedColumn is a column as the page gets it. Data is gzip in base64 of JSON: a list of numbers,
+// of texts or, with Words, of numbers of words.
+type packedColumn struct {
 	Name   string   `json:"name"`
 	Number bool     `json:"number"`
 	Words  []string `json:"words,omitempty"`
@@ -33,14 +33,14 @@ type table struct {
 	Rows     int                `json:"rows"`
 	Keys     map[string]string  `json:"keys"` // columns by role: id, smiles, reference
 	Method   string             `json:"method"`
-	Columns  []packed           `json:"columns"`
+	Columns  []packedColumn     `json:"columns"`
 	Folders  string             `json:"folders"`  // the artefacts, as a relative URL
-	Drawings packed             `json:"drawings"` // SVG by row
+	Drawings packedColumn       `json:"drawings"` // SVG by row
 	Geometry map[int][]Geometry `json:"geometry"`
 }
 
 // pack compresses the columns. left are the names of the columns that have no room.
-func pack(d *Data) (columns []packed, left []string, err error) {
+func pack(d *Data) (columns []packedColumn, left []string, err error) {
 	size := 0
 	for _, c := range d.Columns {
 		if empty(c.Cells) {
@@ -70,7 +70,7 @@ func empty(cells []string) bool {
 	return true
 }
 
-func packColumn(c Column) (p packed, err error) {
+func packColumn(c Column) (p packedColumn, err error) {
 	p.Name, p.Number = c.Name, c.Number
 	var list any
 	if c.Number {
@@ -89,7 +89,7 @@ func packColumn(c Column) (p packed, err error) {
 }
 
 // compress fills in the data of a column.
-func compress(p packed, list any) (packed, error) {
+func compress(p packedColumn, list any) (packedColumn, error) {
 	var out bytes.Buffer
 	z, err := gzip.NewWriterLevel(&out, gzip.DefaultCompression)
 	if err != nil {

@@ -140,7 +140,7 @@ func (p *page) addTable() error {
 }
 
 // packDrawings packs the drawings of the molecules that are no outliers: those stand in the page.
-func packDrawings(molecules []Molecule, outliers []Outlier) (packed, error) {
+func packDrawings(molecules []Molecule, outliers []Outlier) (packedColumn, error) {
 	drawings := map[int]string{}
 	for i := range molecules {
 		if svg := molecules[i].Drawing; svg != "" {
@@ -150,7 +150,7 @@ func packDrawings(molecules []Molecule, outliers []Outlier) (packed, error) {
 	for _, o := range outliers {
 		delete(drawings, o.Row)
 	}
-	return compress(packed{Name: "drawings"}, drawings)
+	return compress(packedColumn{Name: "drawings"}, drawings)
 }
 
 // otherColumn is the name of the column with the results of the other table.

@@ -13,10 +13,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"grimperium/internal/packed"
 )
 
 // Live serves the report and the live page of a batch. It only reads. Serve ends with its context.
@@ -165,8 +168,12 @@ func asset(name, kind string) http.HandlerFunc {
 	}
 }
 
-// file answers with a file or a folder of the artefacts, as text or as what a browser saves, never
-// as a page that may run something. The folder is not there before the first batch.
+// mostUnpacked is the largest file that is stored compressed and still shown, in bytes.
+const mostUnpacked = 64 << 20
+
+// file answers with a file or a folder of the artefacts as text, never as a page that may run
+// something. A file that is stored compressed is unpacked. The folder is not there before the first
+// batch.
 func (l *Live) file(w http.ResponseWriter, r *http.Request) {
 	root, err := os.OpenRoot(l.Artefacts)
 	if err != nil {
@@ -175,12 +182,21 @@ func (l *Live) file(w http.ResponseWriter, r *http.Request) {
 	}
 	defer root.Close()
 	w.Header().Set("Content-Security-Policy", "sandbox; default-src 'none'")
-	switch path := r.URL.Path; {
-	case path == "" || strings.HasSuffix(path, "/"):
-	case strings.HasSuffix(path, ".zst"):
-		w.Header().Set("Content-Type", "application/zstd")
-	default:
+	path := r.URL.Path
+	if path != "" && !strings.HasSuffix(path, "/") {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	name := strings.TrimSuffix(path, packed.Suffix)
+	_, plain := root.Stat(name)
+	info, err := root.Stat(name + packed.Suffix) // nothing outside of the folder
+	if errors.Is(plain, fs.ErrNotExist) && err == nil && info.Mode().IsRegular() {
+		text, err := packed.ReadFile(filepath.Join(l.Artefacts, name), mostUnpacked)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(text)
+		return
 	}
 	http.FileServerFS(root.FS()).ServeHTTP(w, r)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"grimperium/internal/journal"
+	"grimperium/internal/packed"
 )
 
 // served is a Live of a test with its journal.
@@ -34,7 +35,8 @@ func serve(t *testing.T, token, addr string) *served {
 	t.Helper()
 	root := t.TempDir()
 	dir := filepath.Join(root, "artefacts")
-	for path, text := range map[string]string{"artefacts/mol_1/pm7/pm7.out": "<script>", "secret": "secret"} {
+	for path, text := range map[string]string{"artefacts/mol_1/pm7/pm7.out": "<script>",
+		"artefacts/mol_1/pm7/pm7.aux": "unpacked", "out.aux": "secret", "secret": "secret"} {
 		path = filepath.Join(root, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -42,9 +44,16 @@ func serve(t *testing.T, token, addr string) *served {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
+		if strings.HasSuffix(path, ".aux") {
+			if err := packed.Pack(path); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	if err := os.Symlink("../secret", filepath.Join(dir, "link")); err != nil {
-		t.Fatal(err)
+	for name, to := range map[string]string{"link": "../secret", "out.aux.zst": "../out.aux.zst"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := &served{t: t, journal: journal.Writer{Path: filepath.Join(dir, "journal.jsonl"), Batch: "b1"}}
 	s.live = &Live{Journal: s.journal.Path, Artefacts: dir, Token: token,
@@ -132,6 +141,8 @@ func TestServer(t *testing.T) {
 		"/api/v1/molecules?limit=x": {400, "limit is a number"}, "/api/v1/status": {200, `"batch":""`},
 		"/api/v1/batch/none/status": {404, "not the last"}, "/api/v1/openapi.json": {200, "3.1.0"},
 		"/metrics": {200, "grimperium_queue 0"}, "/artefacts/mol_1/pm7/pm7.out": {200, "<script>"},
+		"/artefacts/mol_1/pm7/pm7.aux": {200, "unpacked"}, "/artefacts/mol_1/pm7/pm7.aux.zst": {200, "unpacked"},
+		"/artefacts/mol_1/pm7/": {200, "pm7.aux.zst"}, "/artefacts/out.aux": {404, ""},
 		"/artefacts/link": {500, ""}, "/artefacts/%2e%2e/secret": {404, ""}, "/secret": {404, ""},
 	} {
 		code, text, head := s.get(path, nil)
