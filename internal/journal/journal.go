@@ -179,7 +179,9 @@ func (r *Reader) lines(see func(line []byte)) error {
 		return nil
 	}
 	defer f.Close()
-	if info, _ := f.Stat(); info != nil && info.Size() < r.offset {
+	if info, err := f.Stat(); err == nil && info.Size() == r.offset {
+		return nil // the usual case of a reader that looks twice a second
+	} else if err == nil && info.Size() < r.offset {
 		r.offset = 0
 	}
 	lines := bufio.NewReaderSize(io.NewSectionReader(f, r.offset, 1<<62), maxLine)

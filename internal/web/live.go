@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -14,7 +15,8 @@ import (
 	"grimperium/internal/journal"
 )
 
-// Status is what a batch does now, for the live page and for programs. Times are in seconds.
+// Status is what a batch does, as of the last event, for the live page and for programs. Times are
+// in seconds.
 type Status struct {
 	Batch     string    `json:"batch"` // "" before the first batch
 	Running   bool      `json:"running"`
@@ -62,48 +64,79 @@ const (
 // watcher follows a journal and tells all who listen.
 type watcher struct {
 	reader *journal.Reader
-	host   string // this machine
+	host   string         // this machine
+	begun  sync.WaitGroup // the first look, which takes 5 s for a batch of 100,000 molecules
 
 	mu        sync.Mutex
 	state     journal.State
 	start     journal.Event        // of the batch
 	since     map[string]time.Time // first target of the molecules under way
 	status    Status
-	text      []byte // the status as JSON
+	fields    fields
 	metrics   *metrics
-	listeners map[chan []byte]bool
+	listeners map[chan fields]bool
 }
 
-// newWatcher begins with the last batch, whether it runs or not.
+// fields are a status in JSON, by the names of its fields. They never change.
+type fields map[string]json.RawMessage
+
+// since returns those that differ from older ones. A field that is gone is null.
+func (f fields) since(old fields) fields {
+	news := fields{}
+	for name, value := range f {
+		if !bytes.Equal(value, old[name]) {
+			news[name] = value
+		}
+	}
+	for name := range old {
+		if f[name] == nil {
+			news[name] = json.RawMessage("null")
+		}
+	}
+	return news
+}
+
+// newWatcher finds the last batch, whether it runs or not. Nothing is known of it before begin.
 func newWatcher(path string) (*watcher, error) {
 	reader, err := journal.OpenBatch(path)
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{reader: reader, metrics: newMetrics(), listeners: map[chan []byte]bool{},
+	w := &watcher{reader: reader, metrics: newMetrics(), listeners: map[chan fields]bool{},
 		status: Status{Failures: []Ended{}, Results: []Ended{}}}
 	w.host, _ = os.Hostname()
-	return w, w.look(time.Now())
+	w.begun.Add(1)
+	return w, nil
+}
+
+// begin looks for the first time. Who asks meanwhile waits.
+func (w *watcher) begin() error {
+	defer w.begun.Done()
+	return w.look()
 }
 
 // follow looks at the journal until the context ends. The error is the journal's.
 func (w *watcher) follow(ctx context.Context) error {
+	if err := w.begin(); err != nil {
+		return err
+	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-tick.C:
-			if err := w.look(now); err != nil {
+		case <-tick.C:
+			if err := w.look(); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// look takes in the events that are new, and tells the listeners if something changed.
-func (w *watcher) look(now time.Time) error {
+// look takes in the events that are new, and tells the listeners if there are some, or if the batch
+// died.
+func (w *watcher) look() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seen := false
@@ -111,21 +144,24 @@ func (w *watcher) look(now time.Time) error {
 		seen = true
 		w.add(e)
 	})
-	if err != nil || !seen && w.text != nil && !w.status.Running {
+	if err != nil || !seen && w.fields != nil && !(w.status.Running && w.died()) {
 		return err
 	}
-	w.fill(now)
+	w.fill()
 	text, err := json.Marshal(w.status)
-	if err != nil || string(text) == string(w.text) {
+	if err != nil {
 		return err
 	}
-	w.text = text
+	w.fields = nil
+	if err := json.Unmarshal(text, &w.fields); err != nil {
+		return err
+	}
 	for c := range w.listeners {
 		select { // a listener that is slow gets the newest status only
 		case <-c:
 		default:
 		}
-		c <- text
+		c <- w.fields
 	}
 	return nil
 }
@@ -164,7 +200,7 @@ func (w *watcher) add(e journal.Event) {
 }
 
 // fill brings the status up to the state.
-func (w *watcher) fill(now time.Time) {
+func (w *watcher) fill() {
 	s, st := &w.status, &w.state
 	s.Batch, s.Started, s.Ended, s.Jobs = st.Batch, st.Started, st.Ended, w.start.Jobs
 	s.Running, s.Stopping = st.Batch != "" && st.Ended.IsZero(), st.Stopping || st.Interrupted
@@ -179,7 +215,7 @@ func (w *watcher) fill(now time.Time) {
 	if !s.Running {
 		return
 	}
-	s.Rest = st.Rest(now).Seconds()
+	s.Rest = st.Rest(s.LastEvent).Seconds()
 	for id, m := range st.UnderWay {
 		finished := max(m.Instance, 1)
 		if !m.Running.IsZero() {
@@ -200,14 +236,15 @@ func (w *watcher) died() bool {
 }
 
 // listen returns a channel that gets each new status, and the function that ends that.
-func (w *watcher) listen() (<-chan []byte, func(), error) {
+func (w *watcher) listen() (<-chan fields, func(), error) {
+	w.begun.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.listeners) >= mostWaiting {
 		return nil, nil, fmt.Errorf("%d pages watch already", mostWaiting)
 	}
-	c := make(chan []byte, 1)
-	c <- w.text
+	c := make(chan fields, 1)
+	c <- w.fields
 	w.listeners[c] = true
 	return c, func() {
 		w.mu.Lock()
@@ -216,9 +253,12 @@ func (w *watcher) listen() (<-chan []byte, func(), error) {
 	}, nil
 }
 
-// now returns the status as JSON.
-func (w *watcher) now() []byte {
+// now returns the status.
+func (w *watcher) now() Status {
+	w.begun.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.text
+	s := w.status
+	s.Failures, s.Results = slices.Clone(s.Failures), slices.Clone(s.Results) // the next look changes them
+	return s
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,28 +193,40 @@ func TestEvents(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	lines := bufio.NewScanner(answer.Body)
+	all, news := fields{}, fields{}
 	next := func() (status Status) {
 		t.Helper()
 		for lines.Scan() {
-			if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-				if err := json.Unmarshal([]byte(text), &status); err != nil {
-					t.Fatal(err)
-				}
-				return status
+			text, ok := strings.CutPrefix(lines.Text(), "data: ")
+			if !ok {
+				continue
 			}
+			clear(news)
+			if err := json.Unmarshal([]byte(text), &news); err != nil {
+				t.Fatal(err)
+			}
+			maps.Copy(all, news)
+			whole, err := json.Marshal(all)
+			if err == nil {
+				err = json.Unmarshal(whole, &status)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return status
 		}
 		t.Fatal("the stream ended", lines.Err())
 		return status
 	}
-	if status := next(); status.Running || status.Batch != "" {
+	if status := next(); status.Running || status.Batch != "" || news["results"] == nil {
 		t.Errorf("before the batch: %+v", status)
 	}
 	s.write(batchEvents[:2]...)
-	if status := next(); !status.Running || status.Total != 2 || status.UnderWay[0].ID != "mol_1" {
+	status := next()
+	if !status.Running || status.Total != 2 || status.UnderWay[0].ID != "mol_1" || news["results"] != nil {
 		t.Errorf("the first target: %+v", status)
 	}
 	s.write(batchEvents[2:]...)
-	status := next()
 	for status.Running {
 		status = next()
 	}
@@ -226,6 +240,50 @@ func TestEvents(t *testing.T) {
 		if !strings.Contains(text, "grimperium_"+want) {
 			t.Errorf("%s is not in\n%s", want, text)
 		}
+	}
+}
+
+// TestQuiet looks at a journal without new events: there is nothing to tell. What is told are the
+// fields that differ.
+func TestQuiet(t *testing.T) {
+	w := journal.Writer{Path: filepath.Join(t.TempDir(), "journal.jsonl"), Batch: "b1"}
+	if err := w.Write(batchEvents[:2]...); err != nil {
+		t.Fatal(err)
+	}
+	watcher, err := newWatcher(w.Path)
+	if err == nil {
+		err = watcher.begin()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := watcher.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := <-c
+	for range 3 {
+		if err := watcher.look(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c) != 0 {
+		t.Errorf("told without an event: %s", (<-c).since(first))
+	}
+	if err := w.Write(batchEvents[2:4]...); err != nil {
+		t.Fatal(err)
+	}
+	if err := watcher.look(); err != nil {
+		t.Fatal(err)
+	}
+	news := slices.Sorted(maps.Keys((<-c).since(first)))
+	if got := strings.Join(news, " "); got != "done last_event rest_seconds results under_way" &&
+		got != "done last_event results under_way" { // the first molecule took no time
+		t.Errorf("told: %s", got)
+	}
+	old, now := fields{"ended": []byte("1"), "done": []byte("2")}, fields{"done": []byte("2")}
+	if got := now.since(old); len(got) != 1 || string(got["ended"]) != "null" {
+		t.Errorf("a field that is gone: %s", got)
 	}
 }
 
@@ -243,6 +301,9 @@ func TestLastBatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		watcher, err := newWatcher(path)
+		if err == nil {
+			err = watcher.begin()
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,6 +336,9 @@ func TestMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	watcher, err := newWatcher(path)
+	if err == nil {
+		err = watcher.begin()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +350,7 @@ func TestMiddle(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	watcher.start.PID = 1 << 30
-	if err := watcher.look(time.Now()); err != nil {
+	if err := watcher.look(); err != nil {
 		t.Fatal(err)
 	}
 	if s := watcher.status; s.Running || !s.Ended.Equal(s.LastEvent) || len(s.UnderWay) > 0 {
@@ -328,6 +392,9 @@ func BenchmarkWatch(b *testing.B) {
 		b.Fatal(err)
 	}
 	watch, err := newWatcher(path)
+	if err == nil {
+		err = watch.begin()
+	}
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -340,7 +407,7 @@ func BenchmarkWatch(b *testing.B) {
 		if err := w.Write(batchEvents[1:4]...); err != nil {
 			b.Fatal(err)
 		}
-		if err := watch.look(time.Now()); err != nil {
+		if err := watch.look(); err != nil {
 			b.Fatal(err)
 		}
 	}

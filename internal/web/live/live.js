@@ -1,5 +1,5 @@
 "use strict";
-// The live page: it shows each status that the server pushes. EventSource connects again by itself.
+// The live page: it shows the status that the server pushes. EventSource connects again by itself.
 const $ = id => document.getElementById(id);
 let now = null;
 
@@ -23,7 +23,7 @@ function row(cells) {
       e.scope = "row";
       e.append(link);
     } else {
-      e.textContent = cell;
+      e.append(cell);
     }
     line.append(e);
   });
@@ -36,7 +36,18 @@ function sentence(s) {
   const failed = s.failed ? ", " + s.failed.toLocaleString("en") + " failed" : "";
   if (!s.running) return done + failed + ". The batch has ended.";
   if (s.stopping) return done + failed + ". The batch is stopping.";
-  return done + failed + (s.rest_seconds ? "; about " + duration(s.rest_seconds) + " left." : ".");
+  const rest = s.rest_seconds - (Date.now() - new Date(s.last_event)) / 1000;
+  return done + failed + (rest > 0 ? "; about " + duration(rest) + " left." : ".");
+}
+
+// progress shows where a molecule under way is among the stages.
+function progress(m) {
+  const cell = document.createElement("span"), bar = document.createElement("progress");
+  bar.max = now.stages.length;
+  bar.value = now.stages.indexOf(m.stage) + m.finished / m.targets;
+  bar.setAttribute("aria-label", "Stages of " + m.mol_id);
+  cell.append(bar, " " + m.stage + (m.targets > 1 ? " " + m.finished + "/" + m.targets : ""));
+  return cell;
 }
 
 function draw() {
@@ -55,16 +66,16 @@ function draw() {
     $(id).replaceChildren(...rows.map(row));
     $(id).closest("section").hidden = rows.length === 0;
   };
-  fill("active", s.under_way.map(m => [m.mol_id,
-    m.stage + (m.targets > 1 ? " " + m.finished + "/" + m.targets : ""), since(m.stage_since), since(m.since)]));
+  fill("active", s.under_way.map(m => [m.mol_id, progress(m), since(m.stage_since), since(m.since)]));
   fill("failures", s.failures.map(e => [e.mol_id, e.status, e.error || ""]));
   fill("results", s.results.map(e => [e.mol_id, duration(e.seconds),
     ((e.values && e.values.most_stable_hof) || "").replace("-", "\u2212"), new Date(e.time).toLocaleTimeString()]));
 }
 
 const source = new EventSource("/events");
-source.onmessage = e => {
-  now = JSON.parse(e.data);
+source.onopen = () => { now = null; };
+source.onmessage = e => { // the first has the whole status, each further one what changed
+  now = { ...now, ...JSON.parse(e.data) };
   document.documentElement.dataset.connected = "yes";
   draw();
 };
