@@ -81,18 +81,13 @@ func (g *gatherer) keywords(molecules []web.Molecule) string {
 	return ""
 }
 
-// pictures adds drawings to the molecules with the largest deviations, and geometries to those that
-// the report shows one by one.
+// pictures adds drawings and geometries to the molecules that the report shows one by one.
 func (g *gatherer) pictures(ctx context.Context, d *web.Data) error {
-	rows := web.Worst(d.Molecules, web.MostDrawings)
+	rows := web.Worst(d.Molecules)
 	smiles := make([]string, len(rows))
 	for k, i := range rows {
-		m := &d.Molecules[i]
-		smiles[k] = m.SMILES
-		if k >= web.MostOutliers {
-			continue
-		}
-		m.Geometries = g.geometries(i)
+		smiles[k] = d.Molecules[i].SMILES
+		d.Molecules[i].Geometries = g.geometries(i)
 	}
 	if len(rows) == 0 {
 		return nil

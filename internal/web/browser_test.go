@@ -164,6 +164,11 @@ const setFilter = `(() => { const f = document.getElementById("filter"); f.value
 func TestBrowser(t *testing.T) {
 	b := open(t)
 	d := made(500)
+	for i, smiles := range []string{"CC(=O)Oc1ccccc1C(=O)O", "C[CH]C", "c1c[nH]cn1"} {
+		row := 5 + i // far from the others in the plot
+		d.Molecules[row].SMILES, d.Columns[3].Cells[row] = smiles, smiles
+		d.Columns[8].Cells[row], d.Columns[20].Cells[row] = fmt.Sprint(400+20*i), fmt.Sprint(400+20*i)
+	}
 	d.Molecules[0].Geometries = []Geometry{
 		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 1, 0, 0, 0, 1, 0}, [][2]int{{0, 1}, {0, 2}}, -1},
 		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 0, 1, 0, 0, 0, 1}, [][2]int{{0, 1}, {0, 2}}, 0}}
@@ -194,12 +199,17 @@ func TestBrowser(t *testing.T) {
 	b.becomes(`[...document.querySelectorAll("#grid tr[data-row]")].pop().getAttribute("aria-rowindex")`,
 		"501")
 
-	hover := `(() => { const s = plots[0], frame = s.box.getBoundingClientRect();
-		const x = frame.left + s.at[0], y = frame.top + s.at[1];
+	hover := `(() => { const s = plots[0], frame = s.box.getBoundingClientRect(), k = s.rows.indexOf(%d);
+		const x = frame.left + s.at[2 * k], y = frame.top + s.at[2 * k + 1];
 		s.box.dispatchEvent(new PointerEvent("pointermove", { clientX: x, clientY: y }));
-		return s.near === null; })()`
-	b.is(hover, "false")
-	b.is(`document.getElementById("tip").hidden`, "false")
+		return s.near; })()`
+	b.value(`document.addEventListener("securitypolicyviolation", e => { throw new Error(e.violatedDirective); })`)
+	for row, note := range map[int]string{5: "0", 6: "1", 7: "0"} { // no outlier
+		b.is(fmt.Sprintf(hover, row), fmt.Sprint(row))
+		b.is(`document.getElementById("tip").hidden`, "false")
+		b.becomes(`document.querySelector("#tip img").naturalWidth`, "190")
+		b.is(`[...document.querySelectorAll("#tip p")].filter(p => /unpaired/.test(p.textContent)).length`, note)
+	}
 	b.do(chromedp.Click(chromedp.CSS("#parity")))
 	b.value(`openMolecule(0)`)
 	b.is(`document.querySelectorAll("dialog[open] canvas").length`, "1")
@@ -231,7 +241,6 @@ func TestBrowserLayout(t *testing.T) {
 func TestBrowserHostile(t *testing.T) {
 	b := open(t)
 	b.show(evil())
-	b.becomes(`Object.keys(drawings).length`, "1")
 	b.value(`for (let i = 0; i < data.rows; i++) openMolecule(i)`)
 	b.value(fmt.Sprintf(setFilter, `<script> ( [ \ "`))
 	b.do(chromedp.Sleep(300 * time.Millisecond))

@@ -34,8 +34,7 @@ type table struct {
 	Keys     map[string]string  `json:"keys"` // columns by role: id, smiles, reference
 	Method   string             `json:"method"`
 	Columns  []packedColumn     `json:"columns"`
-	Folders  string             `json:"folders"`  // the artefacts, as a relative URL
-	Drawings packedColumn       `json:"drawings"` // SVG by row
+	Folders  string             `json:"folders"` // the artefacts, as a relative URL
 	Geometry map[int][]Geometry `json:"geometry"`
 }
 

@@ -64,12 +64,8 @@ type Outlier struct {
 	Conformers []float64 `json:"conformers"` // less the lowest, kcal/mol
 }
 
-// A report shows MostOutliers one by one. MostDrawings have a drawing that a pointer over their
-// point shows.
-const (
-	MostOutliers = 50
-	MostDrawings = 1000
-)
+// MostOutliers is how many molecules a report shows one by one.
+const MostOutliers = 50
 
 // Compute makes the numbers of a report.
 func Compute(d *Data) *Numbers {
@@ -207,8 +203,8 @@ func classRows(molecules []Molecule) (out []ClassRow) {
 }
 
 // Worst returns the rows of the molecules with the largest deviations, the largest first, at most
-// most. The first 50 are those that Compute makes outliers of.
-func Worst(molecules []Molecule, most int) []int {
+// MostOutliers. Compute makes outliers of them.
+func Worst(molecules []Molecule) []int {
 	rows := make([]int, 0, len(molecules))
 	for i := range molecules {
 		if !math.IsNaN(molecules[i].Deviation()) {
@@ -218,12 +214,12 @@ func Worst(molecules []Molecule, most int) []int {
 	slices.SortStableFunc(rows, func(a, b int) int {
 		return cmp.Compare(math.Abs(molecules[b].Deviation()), math.Abs(molecules[a].Deviation()))
 	})
-	return rows[:min(len(rows), most)]
+	return rows[:min(len(rows), MostOutliers)]
 }
 
 // outliers returns the molecules with the largest deviations, the largest first.
 func outliers(molecules []Molecule) (out []Outlier) {
-	for _, i := range Worst(molecules, MostOutliers) {
+	for _, i := range Worst(molecules) {
 		m := &molecules[i]
 		o := Outlier{Molecule: m, Row: i, ID: m.ID, SMILES: m.SMILES, Reference: m.Reference,
 			Result: m.Result, Deviation: m.Deviation()}

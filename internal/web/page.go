@@ -10,16 +10,18 @@ import (
 	"io"
 	"math"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 )
 
-//go:embed page.html page.css js live live.html
+//go:embed page.html page.css js live live.html smilesdrawer
 var files embed.FS
 
-// scripts are the parts of the script of the page, in their order.
-var scripts = []string{"js/data.js", "js/plot.js", "js/space.js", "js/molecule.js", "js/table.js",
-	"js/main.js"}
+// scripts are the parts of the script of the page, in their order. SmilesDrawer draws a molecule
+// from its SMILES. Its licence wants to be in each copy.
+var scripts = []string{"smilesdrawer/LICENSE", "smilesdrawer/smiles-drawer.min.js", "js/data.js",
+	"js/plot.js", "js/space.js", "js/molecule.js", "js/table.js", "js/main.js"}
 
 // page is what the template gets.
 type page struct {
@@ -89,6 +91,9 @@ func (p *page) embed() error {
 		if err != nil {
 			return err
 		}
+		if path.Base(name) == "LICENSE" {
+			text = fmt.Appendf(nil, "/*! SmilesDrawer\n%s*/\n", text)
+		}
 		script.Write(text)
 	}
 	p.Style, p.Script = template.CSS(style), template.JS(script.String())
@@ -96,8 +101,9 @@ func (p *page) embed() error {
 		sum := sha256.Sum256([]byte(text))
 		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
+	// SmilesDrawer gives style attributes to what it draws.
 	p.Policy = fmt.Sprintf("default-src 'none'; script-src %s; style-src %s; img-src data:; "+
-		"form-action 'none'; base-uri 'none'", hash(string(p.Script)), hash(string(p.Style)))
+		"style-src-attr 'unsafe-inline'; form-action 'none'; base-uri 'none'", hash(string(p.Script)), hash(string(p.Style)))
 	return nil
 }
 
@@ -131,26 +137,9 @@ func (p *page) addTable() error {
 		}
 		t.Columns, t.Keys["other"] = append(t.Columns, packedOther), otherColumn
 	}
-	if t.Drawings, err = packDrawings(p.Data.Molecules, p.Outliers); err != nil {
-		return err
-	}
 	text, err := json.Marshal(t)
 	p.Table, p.Left = template.JS(text), left
 	return err
-}
-
-// packDrawings packs the drawings of the molecules that are no outliers: those stand in the page.
-func packDrawings(molecules []Molecule, outliers []Outlier) (packedColumn, error) {
-	drawings := map[int]string{}
-	for i := range molecules {
-		if svg := molecules[i].Drawing; svg != "" {
-			drawings[i] = svg
-		}
-	}
-	for _, o := range outliers {
-		delete(drawings, o.Row)
-	}
-	return compress(packedColumn{Name: "drawings"}, drawings)
 }
 
 // otherColumn is the name of the column with the results of the other table.

@@ -31,7 +31,7 @@ type Data struct {
 	Methods   []string  // sentences for a paper; [1] is the first of Works
 	Works     []Work    // to be cited
 	Against   string    // the other table, "" for none
-	Undrawn   string    // why there are no drawings, "" if there are
+	Undrawn   string    // why the browser draws the outliers, "" if they have drawings
 	Folders   string    // the folder of artefacts as a relative URL with a slash at its end
 	Tolerance float64   // results of two runs that differ by less are the same
 }
@@ -47,7 +47,7 @@ type Molecule struct {
 	Classes    []*Class
 	Conformers []float64 // the result of each conformer, in the order of the search
 	Targets    []Target  // the results that are in use
-	Drawing    string    // SVG
+	Drawing    string    // SVG; "" for one that the browser makes
 	Geometries []Geometry
 }
 

@@ -3,7 +3,9 @@ package web
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"math"
 	"regexp"
 	"strings"
@@ -48,6 +50,21 @@ func TestHostile(t *testing.T) {
 	}
 	if len(page) > 2_000_000 {
 		t.Errorf("the page has %d bytes", len(page))
+	}
+}
+
+// TestLibrary holds the library to smiles-drawer 2.4.1 of npm, dist/smiles-drawer.min.js.
+func TestLibrary(t *testing.T) {
+	library, err := files.ReadFile("smilesdrawer/smiles-drawer.min.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "6b0397cd52a708eeafb995f191d6d972449377e5603ae603cb210f537666fddc"
+	if got := fmt.Sprintf("%x", sha256.Sum256(library)); got != want {
+		t.Errorf("the library has the SHA-256 %s, want %s", got, want)
+	}
+	if !strings.Contains(text(t, made(3)), "Copyright (c) 2017 GDB / Reymond Research Group") {
+		t.Error("the page lacks the licence of the library")
 	}
 }
 

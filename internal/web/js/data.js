@@ -3,7 +3,6 @@ const $ = id => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const columns = [];
 const byName = new Map();
-let drawings = {}; // of molecules that are no outliers, by row
 
 async function inflate(packed) {
   const text = atob(packed.data);
@@ -66,7 +65,11 @@ function element(name, text, className) {
   return e;
 }
 
-// drawing is the picture of a molecule, null if the page has none.
+// SmilesDrawer needs seconds for some SMILES with more characters or more digits, which are rings.
+const MOST_CHARACTERS = 200, MOST_DIGITS = 24;
+
+// drawing is the picture of a molecule: RDKit's of an outlier, else one made from the SMILES. It is
+// null of what is no SMILES.
 function drawing(row) {
   const img = $("drawing-" + row);
   if (img) {
@@ -74,9 +77,16 @@ function drawing(row) {
     copy.removeAttribute("id");
     return copy;
   }
-  if (!drawings[row]) return null;
-  const picture = element("img");
+  const smiles = show(data.keys.smiles, row), picture = element("img");
+  if (smiles.length > MOST_CHARACTERS || (smiles.match(/\d/g) || []).length > MOST_DIGITS) return null;
   picture.alt = "Structure of " + show(data.keys.id, row);
-  picture.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(drawings[row]);
-  return picture;
+  const options = { width: 190, height: 130, explicitHydrogens: true, kkMaxIteration: 100, kkMaxInnerIteration: 20 };
+  try {
+    SmilesDrawer.parse(smiles, tree => {
+      const svg = new SmilesDrawer.SvgDrawer(options).draw(tree, "svg", "light");
+      const text = new XMLSerializer().serializeToString(svg); // as an image no script of it runs
+      picture.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(text);
+    }, () => {});
+  } catch { } // a text that SmilesDrawer does not expect
+  return picture.src ? picture : null;
 }

@@ -47,7 +47,10 @@ async function start() {
     performance.mark("usable");
     document.documentElement.dataset.usable = Math.round(performance.now());
   }));
-  drawings = await inflate(data.drawings);
+  for (const button of document.querySelectorAll(".cards button.open")) {
+    const card = button.closest("article"), img = card.querySelector("img") ? null : drawing(Number(button.dataset.row));
+    if (img) card.prepend(img);
+  }
 }
 
 start();

@@ -163,6 +163,8 @@ function showTip(row, event) {
   const img = drawing(row);
   if (img) tip.append(img);
   tip.append(element("b", show(k.id, row)), element("p", show(k.smiles, row), "smiles"));
+  const open = /\[((B|C|N|O|P|S|F|Cl|Br|I)(H\d?)?|[bcnops])\]/; // an atom without a charge that lacks hydrogens
+  if (img && !$("drawing-" + row) && open.test(show(k.smiles, row))) tip.append(element("p", "drawn without unpaired electrons"));
   tip.append(element("p", data.method + " " + show(k.result, row) + ", reference " + show(k.reference, row)));
   if (k.deviation) tip.append(element("p", "deviation " + show(k.deviation, row) + " kcal/mol"));
   if (k.other) tip.append(element("p", "other table " + show(k.other, row)));
