@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -15,6 +16,7 @@ import (
 	"strings"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/batch"
 	"grimperium/internal/packed"
 	"grimperium/internal/store"
 	"grimperium/internal/web"
@@ -38,7 +40,13 @@ func (pr *project) serve(ctx context.Context, addr string, o Options) error {
 	}
 	live := &web.Live{Journal: pr.Store.Path(store.JournalName), Artefacts: pr.Store.Root(),
 		Report: func(ctx context.Context) (*web.Data, error) { return served(ctx, o) },
-		Detail: func(id string) (*web.Detail, error) { return detail(id, o) }}
+		Detail: func(ctx context.Context, id string) (d *web.Detail, err error) {
+			err = with(o, false, func(pr *project) (err error) {
+				d, err = pr.detail(ctx, id)
+				return err
+			})
+			return d, err
+		}}
 	address := "http://" + listener.Addr().String() + "/"
 	if ip := listener.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
 		live.Token = rand.Text()
@@ -69,15 +77,7 @@ func served(ctx context.Context, o Options) (d *web.Data, err error) {
 }
 
 // detail is a molecule of the table as it is now.
-func detail(id string, o Options) (d *web.Detail, err error) {
-	err = with(o, false, func(pr *project) (err error) {
-		d, err = pr.detail(id)
-		return err
-	})
-	return d, err
-}
-
-func (pr *project) detail(id string) (*web.Detail, error) {
+func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	row, ok := pr.Table.Lookup(id)
 	if !ok || csvmerge.SafeID(id) != nil {
 		return nil, fs.ErrNotExist
@@ -104,23 +104,57 @@ func (pr *project) detail(id string) (*web.Detail, error) {
 		targets := byStage[stage]
 		slices.SortStableFunc(targets, func(a, b string) int { return len(a) - len(b) }) // pm7/2, pm7/10
 		for _, target := range targets {
-			d.Targets = append(d.Targets, targetDetail(pr.Store.Root(), id, log.Record(target)))
+			d.Targets = append(d.Targets, pr.targetDetail(id, log.Record(target)))
 		}
 	}
+	var why strings.Builder
+	g, err := newGatherer(ctx, pr)
+	if err == nil {
+		err = g.batch.Why(&why, id, "")
+		d.Geometries = g.geometries(row)
+	}
+	if err != nil { // as a missing program: the results are there all the same
+		fmt.Fprintln(&why, err)
+	}
+	d.Why = why.String()
 	return d, nil
 }
 
-// targetDetail is a record as the page shows it. The server unpacks a file that is stored compressed.
-func targetDetail(root, id string, rec *store.Record) web.TargetDetail {
+// mostLog is how much of each log of a failed attempt a page shows, in bytes from its end.
+const mostLog = 4 << 10
+
+// targetDetail is a record as the page shows it. The server unpacks a file that is stored
+// compressed.
+func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
 	t := web.TargetDetail{Name: rec.Target, Outcome: rec.Outcome, Error: rec.Error,
 		Started: rec.Started, Seconds: rec.Seconds, CPU: rec.CPU, Programs: rec.Programs,
-		Command: strings.Join(rec.Command, " "), Files: map[string]string{}}
+		Files: map[string]string{}}
+	for _, word := range rec.Command {
+		t.Command += batch.Quoted(word) + " "
+	}
 	_ = json.Unmarshal(rec.Values, &t.Values) // a target may have none
 	for name, out := range rec.Outputs {
 		file := path.Join(id, rec.Target, out.File)
-		stored := packed.Stored(filepath.Join(root, filepath.FromSlash(file)))
+		stored := packed.Stored(filepath.Join(pr.Store.Root(), filepath.FromSlash(file)))
 		if _, err := os.Stat(stored); err == nil {
 			t.Files[name] = file
+		}
+	}
+	if rec.Outcome == store.OK {
+		return t
+	}
+	dir := pr.Store.FailedDir(id, rec.Target)
+	entries, _ := os.ReadDir(dir) // none of what never started
+	for _, entry := range entries {
+		rel, err := filepath.Rel(pr.Store.Root(), filepath.Join(dir, entry.Name()))
+		if err == nil && !entry.IsDir() {
+			t.Files[entry.Name()] = filepath.ToSlash(rel)
+		}
+	}
+	for _, name := range []string{"failure.txt", "stderr", "stdout"} {
+		text, _ := os.ReadFile(filepath.Join(dir, name)) // there need not be one
+		if text = bytes.TrimSpace(text[max(0, len(text)-mostLog):]); len(text) > 0 {
+			t.Log += name + ":\n" + strings.ToValidUTF8(string(text), "\uFFFD") + "\n\n"
 		}
 	}
 	return t

@@ -259,6 +259,6 @@ func (w *watcher) now() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.status
-	s.Failures, s.Results = slices.Clone(s.Failures), slices.Clone(s.Results) // the next look changes them
+	s.Failures, s.Results = slices.Clone(s.Failures), slices.Clone(s.Results) // look changes them
 	return s
 }

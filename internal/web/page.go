@@ -103,7 +103,8 @@ func (p *page) embed() error {
 	}
 	// SmilesDrawer gives style attributes to what it draws.
 	p.Policy = fmt.Sprintf("default-src 'none'; script-src %s; style-src %s; img-src data:; "+
-		"style-src-attr 'unsafe-inline'; form-action 'none'; base-uri 'none'", hash(string(p.Script)), hash(string(p.Style)))
+		"style-src-attr 'unsafe-inline'; form-action 'none'; base-uri 'none'",
+		hash(string(p.Script)), hash(string(p.Style)))
 	return nil
 }
 

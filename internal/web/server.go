@@ -30,7 +30,7 @@ type Live struct {
 	// Report gathers the report anew.
 	Report func(ctx context.Context) (*Data, error)
 	// Detail is what is known of a molecule; an error that is fs.ErrNotExist if nothing is.
-	Detail func(id string) (*Detail, error)
+	Detail func(ctx context.Context, id string) (*Detail, error)
 
 	watch *watcher
 
@@ -45,6 +45,9 @@ type Detail struct {
 	ID      string            `json:"mol_id"`
 	Cells   map[string]string `json:"cells"` // of the table
 	Targets []TargetDetail    `json:"targets"`
+	Why     string            `json:"why"` // lines: which targets are up to date, and why not
+	// Geometries are those of the conformers, if the results are up to date.
+	Geometries []Geometry `json:"geometries,omitempty"`
 }
 
 // TargetDetail is the newest record of a target.
@@ -59,6 +62,7 @@ type TargetDetail struct {
 	Programs map[string]string `json:"programs,omitempty"`
 	Values   map[string]any    `json:"values,omitempty"`
 	Files    map[string]string `json:"files,omitempty"` // by output, below the artefacts
+	Log      string            `json:"log,omitempty"`   // the end of what a failed attempt left
 }
 
 // reportAge is how old a report may be that is shown again: a batch merges rows all the time.
@@ -85,7 +89,10 @@ func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
 func (l *Live) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", asset("live.html", "text/html; charset=utf-8"))
-	mux.HandleFunc("GET /live.js", asset("live/live.js", "text/javascript; charset=utf-8"))
+	for name, file := range map[string]string{"live.js": "live/live.js", "space.js": "js/space.js",
+		"molecule.js": "live/molecule.js"} {
+		mux.HandleFunc("GET /"+name, asset(file, "text/javascript; charset=utf-8"))
+	}
 	mux.HandleFunc("GET /page.css", asset("page.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /report", l.page)
 	mux.HandleFunc("GET /molecule/{id}", l.molecule)
@@ -255,7 +262,7 @@ func (l *Live) molecule(w http.ResponseWriter, r *http.Request) {
 
 // find returns the molecule of a request, or answers that there is none.
 func (l *Live) find(w http.ResponseWriter, r *http.Request) (*Detail, bool) {
-	d, err := l.Detail(r.PathValue("id"))
+	d, err := l.Detail(r.Context(), r.PathValue("id"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		http.Error(w, "The table has no such molecule.", http.StatusNotFound)

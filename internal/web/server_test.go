@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -60,11 +59,13 @@ func serve(t *testing.T, token, addr string) *served {
 	s := &served{t: t, journal: journal.Writer{Path: filepath.Join(dir, "journal.jsonl"), Batch: "b1"}}
 	s.live = &Live{Journal: s.journal.Path, Artefacts: dir, Token: token,
 		Report: func(context.Context) (*Data, error) { return made(30), nil },
-		Detail: func(id string) (*Detail, error) {
+		Detail: func(_ context.Context, id string) (*Detail, error) {
 			if id != "mol_1" {
 				return nil, fs.ErrNotExist
 			}
-			return &Detail{ID: id, Cells: map[string]string{"smiles": hostile[1]},
+			return &Detail{ID: id, Cells: map[string]string{"smiles": hostile[1]}, Why: hostile[2],
+				Geometries: []Geometry{{Symbols: []string{hostile[0], "C"}, Coords: []float64{0, 0, 0, 1, 0, 0},
+					Bonds: [][2]int{{0, 1}}}},
 				Targets: []TargetDetail{{Name: "pm7", Outcome: "failed", Error: hostile[0]}}}, nil
 		}}
 	s.start(addr)
@@ -378,7 +379,9 @@ func TestBrowserLive(t *testing.T) {
 	s.start(strings.TrimPrefix(s.address, "http://"))
 	b.becomes(sentence, ended)
 	b.is(`document.querySelector("#failures td:last-child").textContent`, hostile[1])
-	b.do(chromedp.Click(chromedp.CSS("#failures a")), chromedp.Sleep(200*time.Millisecond))
+	b.do(chromedp.Navigate(s.address + "/molecule/mol_1"))
+	b.becomes(`document.querySelectorAll("#space canvas").length`, "1")
+	b.is(`document.querySelector("pre").textContent`, hostile[2])
 	b.do(chromedp.Navigate(s.address+"/report"), chromedp.WaitReady(chromedp.CSS("html[data-usable]")))
 	b.is(`document.getElementById("shown").textContent`, "30 of 30 molecules")
 	b.quiet()

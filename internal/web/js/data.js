@@ -58,13 +58,6 @@ function show(column, row) {
   return typeof v === "number" ? String(v).replace("-", "\u2212") : v;
 }
 
-function element(name, text, className) {
-  const e = document.createElement(name);
-  if (text !== undefined) e.textContent = text;
-  if (className) e.className = className;
-  return e;
-}
-
 // SmilesDrawer needs seconds for some SMILES with more characters or more digits, which are rings.
 const MOST_CHARACTERS = 200, MOST_DIGITS = 24;
 

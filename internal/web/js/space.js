@@ -4,6 +4,13 @@ const ELEMENTS = { H: "#b8b8b8", C: "#555555", N: "#3050f8", O: "#e0200d", F: "#
   Cl: "#1f9a1f", P: "#e07000", Br: "#a62929", I: "#940094", B: "#d08080", Si: "#a08050" };
 const SHADES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
 
+function element(name, text, className) {
+  const e = document.createElement(name);
+  if (text !== undefined) e.textContent = text;
+  if (className) e.className = className;
+  return e;
+}
+
 class Space {
   constructor(box, conformers) {
     this.conformers = conformers.map(c => ({ ...c, coords: centred(c.coords), shown: true }));

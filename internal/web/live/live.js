@@ -40,11 +40,13 @@ function sentence(s) {
   return done + failed + (rest > 0 ? "; about " + duration(rest) + " left." : ".");
 }
 
-// progress shows where a molecule under way is among the stages.
+// progress shows where a molecule under way is among the stages that have a title. Of another stage
+// the bar is without a value.
 function progress(m) {
   const cell = document.createElement("span"), bar = document.createElement("progress");
   bar.max = now.stages.length;
-  bar.value = now.stages.indexOf(m.stage) + m.finished / m.targets;
+  const at = now.stages.indexOf(m.stage);
+  if (at >= 0) bar.value = at + m.finished / m.targets;
   bar.setAttribute("aria-label", "Stages of " + m.mol_id);
   cell.append(bar, " " + m.stage + (m.targets > 1 ? " " + m.finished + "/" + m.targets : ""));
   return cell;
