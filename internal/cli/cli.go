@@ -180,7 +180,21 @@ func columns(table string) (out []pipeline.Column, err error) {
 }
 
 // project is an opened pipeline with its table and artefacts: a batch without its flags.
-type project struct{ batch.Config }
+type project struct {
+	batch.Config
+	flags string // with which another command opens the same project, each after a blank
+}
+
+// flags are those that name a project.
+func (o Options) flags() (flags string) {
+	for _, flag := range [][2]string{{"pipeline", o.Pipeline}, {"table", o.Table},
+		{"artefacts", o.Artefacts}, {"set", o.Set}} {
+		if flag[1] != "" {
+			flags += " -" + flag[0] + "=" + batch.Quoted(flag[1])
+		}
+	}
+	return flags
+}
 
 // with opens the project for a command. With write it claims the table before it reads it. It
 // refuses an artefacts folder with the results of another table, unless pipeline.hcl names the
@@ -210,8 +224,8 @@ func with(o Options, write bool, command func(*project) error) error {
 				batch.ShownPath(strings.TrimSuffix(p.Table, ".csv")+".artefacts"))
 		}
 	}
-	pr := &project{batch.Config{Pipeline: p, Store: st, Builtins: map[string]batch.Builtin{},
-		Warn: os.Stderr}}
+	pr := &project{Config: batch.Config{Pipeline: p, Store: st, Builtins: map[string]batch.Builtin{},
+		Warn: os.Stderr}, flags: o.flags()}
 	for _, b := range stages.Builtins() {
 		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
 		pr.Builtins[b.Name] = batch.Builtin{Version: b.Version, Run: run}

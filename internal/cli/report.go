@@ -380,13 +380,13 @@ func (g *gatherer) failures() (out []web.Failure) {
 			if _, err := os.Stat(note); err == nil {
 				f.Commands = append(f.Commands, "cat "+batch.Quoted(batch.ShownPath(note)))
 			}
-			f.Commands = append(f.Commands, "mage why "+batch.Quoted(id))
+			f.Commands = append(f.Commands, "mage why "+batch.Quoted(id)+g.flags)
 		}
 		again := "mage batch -only=failed"
 		if skipped[stage] && stage != "?" {
 			again = "mage batch -retry=" + batch.Quoted(stage)
 		}
-		f.Commands = append(f.Commands, again)
+		f.Commands = append(f.Commands, again+g.flags)
 		out = append(out, f)
 	}
 	return out
