@@ -222,7 +222,14 @@ func TestBrowser(t *testing.T) {
 // TestBrowserLayout looks for what is wider than the page, and at the printed page.
 func TestBrowserLayout(t *testing.T) {
 	b := open(t)
-	b.show(made(60))
+	d := made(60)
+	long := strings.Repeat("x", 400)
+	d.Failures = []Failure{{"pm7", long, 3, []string{long}, []string{"mage why " + long[:60]}}}
+	for i := range d.Molecules {
+		d.Molecules[i].ID = fmt.Sprintf("%.56s_%03d", long, i)
+	}
+	b.show(d)
+	b.is(`document.querySelector(".words").offsetWidth <= document.getElementById("failures").offsetWidth`, "true")
 	for _, width := range []int64{1400, 800, 400} {
 		b.do(chromedp.EmulateViewport(width, 900), chromedp.Sleep(100*time.Millisecond))
 		b.is(`document.documentElement.scrollWidth <= innerWidth`, "true")
@@ -231,6 +238,7 @@ func TestBrowserLayout(t *testing.T) {
 	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
 		t.Fatal(err)
 	}
+	b.becomes(`plots[0].width === plots[0].box.clientWidth && plots[0].height === 300`, "true")
 	for part, display := range map[string]string{"nav": "none", ".screen": "none", ".print": "block"} {
 		b.is(fmt.Sprintf(`getComputedStyle(document.querySelector(%q)).display`, part), display)
 	}
@@ -304,15 +312,15 @@ func TestPictures(t *testing.T) {
 // pictureDialogs writes pictures of a point under the pointer and of an open molecule.
 func (b *browser) pictureDialogs() {
 	b.t.Helper()
-	b.do(chromedp.EmulateViewport(1400, 900))
+	b.do(chromedp.EmulateViewport(1000, 760), chromedp.Sleep(500*time.Millisecond))
 	b.value(`(() => { scrollTo(0, 0);
 		const s = plots[0], row = document.querySelector(".cards button.open").dataset.row;
 		const frame = s.box.getBoundingClientRect(), k = s.rows.indexOf(Number(row));
 		s.box.dispatchEvent(new PointerEvent("pointermove",
 			{ clientX: frame.left + s.at[2 * k], clientY: frame.top + s.at[2 * k + 1] })); })()`)
-	b.picture("hover", "light", 1400, chromedp.CaptureScreenshot())
+	b.picture("hover", "light", 1000, chromedp.CaptureScreenshot())
 	b.value(`openMolecule(Object.keys(data.geometry).find(r => data.geometry[r].length > 1) || 0)`)
-	b.picture("molecule", "light", 1400, chromedp.CaptureScreenshot())
+	b.picture("molecule", "light", 1000, chromedp.CaptureScreenshot())
 }
 
 // picture writes a picture of a part of the page.

@@ -34,7 +34,9 @@ class Scatter {
     box.addEventListener("pointerleave", () => this.leave());
     box.addEventListener("click", e => { this.point(e); if (this.near !== null) openMolecule(this.near); });
     new ResizeObserver(() => this.draw()).observe(box);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    for (const media of ["print", "(prefers-color-scheme: dark)"]) { // each has other colours and sizes
+      matchMedia(media).addEventListener("change", () => this.draw());
+    }
   }
 
   scale(v, along) {
@@ -167,7 +169,7 @@ function showTip(row, event) {
   if (img && !$("drawing-" + row) && open.test(show(k.smiles, row))) tip.append(element("p", "drawn without unpaired electrons"));
   tip.append(element("p", data.method + " " + show(k.result, row) + ", reference " + show(k.reference, row)));
   if (k.deviation) tip.append(element("p", "deviation " + show(k.deviation, row) + " kcal/mol"));
-  if (k.other) tip.append(element("p", "other table " + show(k.other, row)));
+  if (k.other && show(k.other, row)) tip.append(element("p", "other table " + show(k.other, row)));
   tip.hidden = false;
 }
 
