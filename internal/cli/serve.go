@@ -129,9 +129,11 @@ func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
 	t := web.TargetDetail{Name: rec.Target, Outcome: rec.Outcome, Error: rec.Error,
 		Started: rec.Started, Seconds: rec.Seconds, CPU: rec.CPU, Programs: rec.Programs,
 		Files: map[string]string{}}
+	var words []string
 	for _, word := range rec.Command {
-		t.Command += batch.Quoted(word) + " "
+		words = append(words, batch.Quoted(word))
 	}
+	t.Command = strings.Join(words, " ")
 	_ = json.Unmarshal(rec.Values, &t.Values) // a target may have none
 	for name, out := range rec.Outputs {
 		file := path.Join(id, rec.Target, out.File)

@@ -175,6 +175,7 @@ func TestBrowser(t *testing.T) {
 	b.show(d)
 	b.is(`document.getElementById("shown").textContent`, "500 of 500 molecules")
 	b.is(firstCell(0), "mol_000001")
+	b.becomes(`document.querySelectorAll(".cards img").length > 40`, "true") // RDKit drew none
 
 	b.value(fmt.Sprintf(setFilter, "status=skip"))
 	b.becomes(`document.getElementById("shown").textContent`, "6 of 500 molecules")
