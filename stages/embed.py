@@ -41,6 +41,7 @@ CHUNK = 25           # embeddings between two looks at the clock
 MIRROR = np.array([-1.0, 1.0, 1.0])
 MOST_SHARED = 4      # atoms that rings share, whose sides are tried in all ways
 LONG_CHAIN = 7       # bonds about which a chain turns: embeddings hardly ever have all of more of them anti
+MOST_ONCE = 1 / 3    # of the embeddings may give a conformer that no other gives
 SECOND = 7919        # added to the seed when the first one gives no geometry at all
 LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
 OPEN_STEREO = {
@@ -781,6 +782,7 @@ class Pool:
 
     def __init__(self, isomer, mol):
         self.isomer, self.members, self.distinct = isomer, [], Distinct(mol)
+        self.once, self.tries = 0, 0  # conformers that one embedding alone gave; embeddings
 
     def add(self, xyz, energy, same, window):
         """Adds a geometry that is no more than window above the first and none of those that are there."""
@@ -817,6 +819,8 @@ def make_pools(mol, count, flexible, given):
             if pool := pool_of(xyz):
                 near[pool.isomer] = pool
                 pool.add(xyz, energy, given.same, given.window)
+        for pool in near.values():
+            pool.once, pool.tries = pool.distinct.times.count(1), sum(pool.distinct.times)
         if flexible and field == "MMFF94s" and any(len(pool.members) < few for pool in near.values()):
             for xyz, energy in zip(*relax_bonded(variant, raw)):
                 pool = pool_of(xyz)
@@ -852,17 +856,19 @@ class Distinct:
         maps = np.array(core.GetSubstructMatches(core, uniquify=False, maxMatches=MAX_SYMMETRY)).reshape(-1, len(self.keep))
         self.upper = np.triu_indices(len(self.keep), 1)
         self.pairs = maps[:, self.upper[0]], maps[:, self.upper[1]]
-        self.known = []
+        self.known, self.times = [], []
 
     def new(self, xyz, same):
         """Whether the geometry is none of the known ones, from now on known; same is the RMS difference of distances allowed, Å."""
         x = xyz[self.keep]
         d = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))
-        for k in self.known:
+        for i, k in enumerate(self.known):
             diff = np.abs(k - d[self.upper])
             if diff.shape[1] == 0 or ((diff.max(1) < 4 * same) & (np.sqrt((diff ** 2).mean(1)) < same)).any():
+                self.times[i] += 1
                 return False
         self.known.append(d[self.pairs])
+        self.times.append(1)
         return True
 
 
@@ -890,6 +896,10 @@ def build(given):
         warnings.append(OPEN_STEREO[given.open_stereo].format(which))
     if given.open_stereo == "first":
         pools = pools[:1]
+    once, tries = sum(p.once for p in pools), sum(p.tries for p in pools)
+    if once > MOST_ONCE * tries:  # as likely is it that another embedding gives a new one (Good, Biometrika 1953, 40, 237)
+        warnings.append(f"conformers are missing: {once} of {tries} embeddings gave one that no other gave; "
+                        "more embeddings find more (--embeddings in pipeline.hcl)")
 
     members = [(xyz, energy, pool.isomer) for pool in pools for xyz, energy in pool.members]
     mol, soft = with_coords(mol, members[0][0]), soft_rotors(mol)

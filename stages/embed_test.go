@@ -277,3 +277,33 @@ func TestEmbedCheck(t *testing.T) {
 		}
 	}
 }
+
+// Random embeddings of a long chain are all curled up. The extended conformer is the lowest by PM7: of n-dodecane by 0.4
+// kcal/mol, of hexadecane by 1.3.
+func TestLongChain(t *testing.T) {
+	for smiles, extended := range map[string]float64{"CCCCCCCCCCCC": 13.9, "CCCCCCOCCCCCO": 13.9} {
+		dir, longest := embedded(t, smiles), 0.0
+		pool, err := ReadXYZ(filepath.Join(dir, "pool.xyz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		heavy := strings.Count(smiles, "C") + strings.Count(smiles, "O")
+		for _, f := range pool {
+			longest = max(longest, f.distance(0, heavy-1))
+		}
+		if longest < extended {
+			t.Errorf("%s: the longest of %d starting conformers measures %.1f Å, want %.1f", smiles, len(pool), longest, extended)
+		}
+	}
+}
+
+// A pool that is not exhausted says so.
+func TestExhausted(t *testing.T) {
+	const missing = "conformers are missing: "
+	for smiles, want := range map[string]bool{"CCCCCCCCCCCC": true, "CCCCCC": false, "OCC(O)CO": false, "C": false} {
+		text := string(read(t, filepath.Join(embedded(t, smiles), "properties.json")))
+		if strings.Contains(text, missing) != want {
+			t.Errorf("%s: warned %t, want %t\n%s", smiles, !want, want, text)
+		}
+	}
+}
