@@ -233,7 +233,7 @@ func readEnsemble(w Work, files int, form string) (*ensemble, []*member, error) 
 // optimise optimises members. It drops those that failed, reacted or turned over, and returns the
 // others. GFN-FF drops none: its errors are not GFN2-xTB's, and the member stays as it was.
 func (e *ensemble) optimise(ctx context.Context, l level, members []*member) ([]*member, error) {
-	parts := slices.Collect(slices.Chunk(members, e.partSize()))
+	parts := slices.Collect(slices.Chunk(members, e.partSize(l)))
 	results, errs := make([]part, len(parts)), make([]error, len(parts))
 	e.Each(len(parts), func(i int) { results[i], errs[i] = e.part(ctx, l, parts[i]) })
 	if err := cmp.Or(ctx.Err(), errors.Join(errs...)); err != nil {

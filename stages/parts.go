@@ -24,17 +24,20 @@ type part struct {
 	Version  string   // of xTB
 }
 
-// Members of a molecule of 40 atoms that make a part. GFN2-xTB takes 0.3 to 1.3 s for each, which
-// grows by the third power of the atoms at least. A start of xTB takes 17 ms.
-const partAtoms, partMembers = 40, 8
+// Members of a molecule of 40 atoms that make a part. GFN2-xTB takes 0.1 to 1.3 s for each, which
+// grows by the third power of the atoms at least. GFN-FF takes 0.02 s. A start of xTB takes 17 ms.
+const partAtoms, partMembers, partGFNFF = 40, 8, 10
 
 // recordedAfter is how long a part takes that is recorded. A search that is stopped loses what was
 // not.
 var recordedAfter = time.Second // a test records all
 
-func (e *ensemble) partSize() int {
-	n := len(e.Symbols)
-	return max(1, partMembers*partAtoms*partAtoms*partAtoms/(n*n*n))
+func (e *ensemble) partSize(l level) int {
+	n, members := len(e.Symbols), partMembers
+	if l.method == "gfnff" {
+		members *= partGFNFF
+	}
+	return max(1, members*partAtoms*partAtoms*partAtoms/(n*n*n))
 }
 
 // part optimises members, or finds that an earlier attempt did.

@@ -37,7 +37,7 @@ func TestStoppedSearch(t *testing.T) {
 			return contacts(ctx, d, log, argv...)
 		}
 		want, err := ensembleBy(t, work(t, io.Discard, count), dir, levels)
-		if err != nil || whole < 4 {
+		if err != nil || whole < 3 {
 			t.Fatalf("%v after %d starts of xTB", err, whole)
 		}
 		for stop := range whole {
