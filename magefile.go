@@ -10,12 +10,18 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
 
 	"grimperium/internal/cli"
 )
+
+//go:embed magefile.go
+var source string
+
+func init() { cli.Arguments(source) }
 
 // Batch [run] computes what is new, changed or failed, and merges it into the table.
 //
@@ -48,6 +54,21 @@ func Batch(ctx context.Context,
 		MaxReruns: maxReruns, Jobs: jobs, DryRun: value(dryRun), Verbose: value(v), Yes: value(yes),
 		Permissive: value(permissive), FailFast: value(failFast), Limit: value(limit),
 		Retry: value(retry), Timeout: value(timeout)})
+}
+
+// Rerun [run] computes a molecule again from nothing, although its results are up to date.
+//
+// mage rerun mol_00001, or several with commas between them. It removes their results and computes
+// them as batch does. It reads and writes what batch does, and has its exit codes.
+func Rerun(ctx context.Context,
+	molecules string,
+	table *string, // as for batch
+	artefacts *string, // as for batch
+	pipeline *string, // as for batch
+	set *string, // as for batch
+) error {
+	return cli.Rerun(ctx, molecules, cli.Options{Table: value(table), Artefacts: value(artefacts),
+		Pipeline: value(pipeline), Set: value(set)})
 }
 
 // Stop [run] asks the running batch to end: no new target starts, those under way finish.

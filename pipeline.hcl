@@ -34,13 +34,14 @@ molecule { # checked for every row before anything runs
   size    = [heavy_atoms(mol.smiles), rotatable_bonds(mol.smiles)] # by which the expected times are learnt
 }
 locals { # what several steps share: the row as words of embed.py, of xTB and CREST, and as keywords; criteria
-  row   = ["--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
-  state = concat(["--chrg", mol.charge, "--uhf", mol.multiplicity - 1], var.solvent == "" ? [] : ["--alpb", var.solvent])
+  row = ["--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
+  state = concat(["--chrg", mol.charge, "--uhf", mol.multiplicity - 1],
+  var.solvent == "" ? [] : ["--alpb", var.solvent])
   pm7   = "PM7 PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)}"
   bonds = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50" # the longest, in sums of covalent radii
   sorting = ["--molecule", stage.rdkit.molecule, "--bonds", local.bonds, "--window", "${var.window}kcal/mol",
-    "--first", var.conformers,          # so many take part in each level, however high they lie
-  "--same", "0.125Å 0.05kcal/mol 1%"] # RMSD, energy, rotational constants: CREST's
+    "--first", var.conformers,                                 # so many take part in each level, however high they lie
+  "--same", "0.125Å 0.05kcal/mol 1%"]                          # RMSD, energy, rotational constants: CREST's
   of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol" # of each the lowest 2
   last_levels = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
   many        = json(stage.rdkit.properties).pool > 60 && stage.rdkit.nheavy > 8 # then GFN-FF goes first

@@ -337,7 +337,11 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 		fmt.Fprintf(w, "%-10s the row is written again: %s\n", "merge", strings.Join(rewritten, ", "))
 	}
 	if !shown {
-		err = fmt.Errorf("%s has no target %q", id, only)
+		var names []string
+		for _, g := range t.targets {
+			names = append(names, g.name)
+		}
+		err = fmt.Errorf("%s has no target %q%s", id, only, Like(only, names, id+"/"))
 	}
 	return err
 }

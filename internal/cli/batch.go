@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/agext/levenshtein"
 	"github.com/magefile/mage/mg"
 	"golang.org/x/term"
 
@@ -31,7 +30,7 @@ func Batch(ctx context.Context, o Options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200) // half as many collections: the programs need the cores
 	}
-	molecules, err := words(os.Args)
+	molecules := words(os.Args)
 	if len(molecules) > 0 {
 		if o.Only != nil {
 			molecules = append(molecules, *o.Only)
@@ -39,13 +38,38 @@ func Batch(ctx context.Context, o Options) error {
 		only := strings.Join(molecules, ",")
 		o.Only = &only
 	}
-	if err == nil {
-		err = run(ctx, func(ctx context.Context) error { return runBatch(ctx, o) })
-	}
+	err := run(ctx, func(ctx context.Context) error { return runBatch(ctx, o) })
 	if err == nil && len(molecules) > 0 {
 		os.Exit(0)
 	}
 	return ended(err)
+}
+
+// Rerun computes molecules again from nothing: a list as that of -only.
+func Rerun(ctx context.Context, molecules string, o Options) error {
+	o.Only, o.Retry = &molecules, "all"
+	return run(ctx, func(ctx context.Context) error {
+		err := with(o, true, func(pr *project) error {
+			ids, err := selection(molecules, pr.Table)
+			if err != nil {
+				return err
+			}
+			for _, id := range ids {
+				log, err := pr.Store.Molecule(id)
+				if err != nil {
+					return err
+				}
+				if err := log.Clear(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return runBatch(ctx, o)
+	})
 }
 
 func runBatch(ctx context.Context, o Options) error {
@@ -174,23 +198,21 @@ func keepLogs(w io.Writer, sum *batch.Summary, table string) {
 
 // commands are the targets of the magefile, in small letters.
 var commands = []string{"batch", "bench", "check", "export", "fmt", "graph", "info", "prune",
-	"report", "reproduce", "serve", "settings", "setup", "stop", "test", "torture", "validate", "why"}
+	"report", "reproduce", "rerun", "serve", "settings", "setup", "stop", "test", "torture", "validate", "why"}
 
 // words returns the molecules behind the command batch and its flags, which mage itself would take
 // for its next commands. If the first word is a command, they are left to mage.
-func words(args []string) (words []string, err error) {
+func words(args []string) (words []string) {
 	at := slices.IndexFunc(args, func(a string) bool { return strings.EqualFold(a, "batch") })
 	for _, word := range args[max(at+1, 1):] {
-		switch flag := strings.HasPrefix(word, "-"); {
+		switch {
 		case at < 1 || len(words) == 0 && slices.Contains(commands, strings.ToLower(word)):
-			return nil, nil
-		case flag && len(words) > 0:
-			return nil, fmt.Errorf("%s must stand before the molecules: mage batch %[1]s %s", word, words[0])
-		case !flag:
+			return nil
+		case !strings.HasPrefix(word, "-"): // Arguments puts flags first
 			words = append(words, word)
 		}
 	}
-	return words, nil
+	return words
 }
 
 // selection returns the mol_ids of a table that a text names: a list with commas, quoted as in CSV,
@@ -256,12 +278,9 @@ func unknown(name string, t *csvmerge.Table) error {
 	if name == "failed" {
 		return errors.New("no molecule of the table has failed")
 	}
-	hint, distance := "", len(name)/3+2
-	for i := range t.Len() {
-		d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(t.ID(i)), nil)
-		if d < distance {
-			hint, distance = "; did you mean -only="+t.ID(i)+"?", d
-		}
+	ids := make([]string, t.Len())
+	for i := range ids {
+		ids[i] = t.ID(i)
 	}
-	return fmt.Errorf("the table has no molecule %q%s", name, hint)
+	return fmt.Errorf("the table has no molecule %q%s", name, batch.Like(name, ids, ""))
 }

@@ -171,7 +171,7 @@ func (p *Pipeline) readSet(set string) (diags hcl.Diagnostics) {
 	}
 	if !ok || d.HasErrors() {
 		return hcl.Diagnostics{nowheref("Unreadable -set",
-			"-set=%q can't be read. Write -set='name=value, name=\"a text\"'.", set)}
+			"-set=%q can't be read. Write -set='name=value, name=\"a text\"'%s.", set, insteadOfColon(set))}
 	}
 	return diags
 }
@@ -245,4 +245,13 @@ func (p *Pipeline) checkVariables() (diags hcl.Diagnostics) {
 		}
 	}
 	return diags
+}
+
+// insteadOfColon is how a variable is set by -set where somebody wrote name:value, or "".
+func insteadOfColon(set string) string {
+	name, value, found := strings.Cut(set, ":")
+	if name = strings.TrimSpace(name); !found || !hclsyntax.ValidIdentifier(name) {
+		return ""
+	}
+	return fmt.Sprintf(", here -set=%s=%s", name, strings.TrimSpace(value))
 }

@@ -233,6 +233,19 @@ func (m *Molecule) Void(target, fingerprint string) error {
 	return m.Flush()
 }
 
+// Clear removes all results of the molecule, earlier ones and parts of unfinished ones too.
+func (m *Molecule) Clear() error {
+	for _, target := range m.Targets() {
+		m.record(&Record{Target: target, Outcome: dropped})
+		m.remove(m.place(target))
+		m.clearFailed(target)
+		durable.RemoveEmpty(filepath.Dir(m.place(target)))
+	}
+	m.remove(m.path(historyName))
+	m.remove(m.path(partsName))
+	return m.Flush()
+}
+
 // Forget drops the records of targets whose stage is not in the pipeline.
 func (m *Molecule) Forget(stage func(name string) bool) error {
 	for _, target := range m.Targets() {
