@@ -325,16 +325,16 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 		return err
 	}
 	b.printSettings(w)
-	shown := false
+	shown, width := false, nameWidth(b.Pipeline.Stages)
 	for _, g := range t.targets {
 		if only == "" || g.name == only || strings.HasPrefix(g.name, only+"/") ||
 			strings.HasPrefix(only, g.name+"/") {
 			shown = true
-			fmt.Fprintf(w, "%-10s %s\n", g.name, judgements[g.action]+g.reason+t.details(g))
+			fmt.Fprintf(w, "%-*s %s\n", width, g.name, judgements[g.action]+g.reason+t.details(g))
 		}
 	}
 	if len(rewritten) > 0 && only == "" {
-		fmt.Fprintf(w, "%-10s the row is written again: %s\n", "merge", strings.Join(rewritten, ", "))
+		fmt.Fprintf(w, "%-*s the row is written again: %s\n", width, "merge", strings.Join(rewritten, ", "))
 	}
 	if !shown {
 		var names []string

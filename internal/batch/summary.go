@@ -150,6 +150,15 @@ func (l *list) end(s *Summary) string {
 	return strings.Join(*l, ", ")
 }
 
+// nameWidth is the width of a column of stages.
+func nameWidth(stages []*pipeline.Stage) int {
+	width := 10
+	for _, s := range stages {
+		width = max(width, len(s.Name))
+	}
+	return width
+}
+
 // print writes what was computed, and what came of it.
 func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	var all list
@@ -159,8 +168,9 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	if len(all) == 0 {
 		all = list{"none finished"}
 	}
-	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "others up to date or not asked for")
+	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "up to date or not asked for")
 	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), round(s.Elapsed), all.end(s))
+	width := nameWidth(stages)
 	for _, st := range stages {
 		var l list
 		for _, outcome := range []string{store.OK, Read, journal.Restored, store.Failed, store.TimedOut,
@@ -168,7 +178,7 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 			l.add(s.Targets[st.Name+" "+outcome], outcome)
 		}
 		if len(l) > 0 {
-			fmt.Fprintf(w, "  %-10s %s\n", st.Name, strings.Join(l, ", "))
+			fmt.Fprintf(w, "  %-*s %s\n", width, st.Name, strings.Join(l, ", "))
 		}
 	}
 	if stage, percent := s.slowest(); stage != "" {
