@@ -24,10 +24,12 @@ var allowed = map[string][]string{
 	"internal/store":    {"internal/durable", "internal/packed"},
 	"internal/progress": {"internal/journal"},
 	"internal/web":      {"internal/journal", "internal/packed"},
+	"internal/formats":  {},
 	"internal/batch": {"csvmerge", "internal/durable", "internal/journal", "internal/packed",
 		"internal/pipeline", "internal/runner", "internal/store"},
-	"internal/cli": {"csvmerge", "stages", "internal/batch", "internal/durable", "internal/journal",
-		"internal/packed", "internal/pipeline", "internal/progress", "internal/runner", "internal/store", "internal/web"},
+	"internal/cli": {"csvmerge", "stages", "internal/batch", "internal/durable", "internal/formats",
+		"internal/journal", "internal/packed", "internal/pipeline", "internal/progress", "internal/runner",
+		"internal/store", "internal/web"},
 	"internal/crash": {}, // tests only
 	"bench": {"bench/internal/measure", "csvmerge", "internal/journal", "internal/store",
 		"stages"},
@@ -40,6 +42,8 @@ var only = map[string][]string{
 	"github.com/klauspost/":     {"internal/packed"},
 	"github.com/cheggaaa/pb":    {"internal/progress"},
 	"gonum.org/":                {"stages"},
+	"github.com/parquet-go/":    {"internal/formats"},
+	"modernc.org/":              {"internal/formats"},
 	"os/exec":                   {"internal/runner", "internal/cli", "bench"},
 }
 

@@ -183,12 +183,12 @@ func Prune(
 
 // Test [project] runs all tests, the ones with the real programs among them.
 //
-// It needs what setup installs, and strace and zstd, which it installs itself where it can. It
-// works in temporary folders.
+// It needs what setup installs, and strace, zstd and g++ (for DuckDB, which reads the exports),
+// which it installs itself where it can. It works in temporary folders.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
-	if err := cli.Tools(ctx, "strace", "zstd"); err != nil {
+	if err := cli.Tools(ctx, "strace", "zstd", "g++"); err != nil {
 		return err
 	}
 	args := []string{"test", "-timeout=25m", "./..."}
@@ -230,19 +230,21 @@ func Info(
 		Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
-// Export [table] writes the table as json, jsonl or csv, or its PM7 conformers as sdf or xyz.
+// Export [table] writes the table as json, jsonl, csv, parquet or sqlite, or its PM7 conformers as
+// sdf or xyz.
 //
 // It reads pipeline.hcl, the table and, for conformers, artefacts/. It writes to standard output
-// or to a file. Enthalpies are in kcal/mol (gas, 298.15 K), coordinates in Å. A blank cell and a
-// marker such as nan are null in json and blank in csv.
+// or to a file. docs/columns.md describes the columns. Enthalpies are in kcal/mol (gas, 298.15 K),
+// coordinates in Å. A blank cell and a marker such as nan are null, and blank in csv.
 func Export(ctx context.Context,
-	format *string, // json (the default), jsonl, csv, sdf or xyz
+	format *string, // json (the default), jsonl, csv, parquet, sqlite, sdf or xyz
+	conformers *bool, // with the energies and the geometry of every conformer; not for csv
 	out *string, // the file, which is replaced
 	table *string, // as for batch
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
 ) error {
-	return cli.Export(ctx, value(format), value(out), cli.Options{Table: value(table),
+	return cli.Export(ctx, value(format), value(out), value(conformers), cli.Options{Table: value(table),
 		Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 

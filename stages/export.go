@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Tag is one fact of an exported conformer: a string, an int64 or a float64. A nil value means that
-// there is none, and the tag is left out.
+// Tag is one fact of an exported conformer or of its row: a string, a number or a *float64. A nil
+// value means that there is none, and the tag is left out.
 type Tag struct {
 	Name  string
 	Value any
@@ -21,6 +21,11 @@ func (t Tag) text() string {
 	switch v := t.Value.(type) {
 	case nil:
 		return ""
+	case *float64:
+		if v == nil {
+			return ""
+		}
+		return strconv.FormatFloat(*v, 'f', -1, 64)
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	default:
@@ -179,57 +184,52 @@ func ExtXYZ(frame Frame, tags []Tag) (string, error) {
 }
 
 // Conformer is an exported conformer: a geometry and its facts. Enthalpies are heats of formation
-// in kcal/mol at 298.15 K in the gas.
+// in kcal/mol at 298.15 K in the gas. A nil pointer is a number that is not known.
 type Conformer struct {
-	Molecule     string // the mol_id
-	Rank         int    // place in the order of GFN2-xTB, from 1
-	Frame        Frame
-	Molfile      []byte   // the bonds, as RDKit wrote them
-	HOF          float64  // by PM7
-	Reference    *float64 // H298_cbs; nil if the row has none
-	GFN2         *float64 // total energy by xTB, hartree; nil if it is not known
-	SMILES       string   // of the row
-	Isomer       string   // the SMILES of the stereoisomer
-	InChIKey     string   // of the stereoisomer; "" if it is not known
-	Charge       int64
-	Multiplicity int64
-	Status       string
-	Method       string
+	Molecule  string // the mol_id
+	Rank      int    // place in the order of GFN2-xTB, from 1
+	Frame     Frame
+	Molfile   []byte   // the bonds, as RDKit wrote them
+	HOF       float64  // by PM7
+	Reference *float64 // H298_cbs
+	GFN2      *float64 // total energy by xTB, hartree
+	HOMO      *float64 // by PM7, eV, as LUMO
+	LUMO      *float64
+	Dipole    *float64 // by PM7, debye
+	Gradient  *float64 // norm at the end of the optimisation, kcal/mol/Å
+	Isomer    string   // the SMILES of the stereoisomer
+	InChIKey  string   // of the stereoisomer; "" if it is not known
+	Method    string
+	Row       []Tag // the cells of the molecule's row, its mol_id first
 }
 
-func (c Conformer) tags() []Tag {
-	tags := []Tag{{"mol_id", c.Molecule}, {"conformer_rank", int64(c.Rank)}, {"HOF_kcal_mol", Round9(c.HOF)}}
+// Tags are the facts of a conformer that its row does not have. Their names and types are the same
+// for every conformer.
+func (c Conformer) Tags() []Tag {
+	var delta *float64
 	if c.Reference != nil {
-		tags = append(tags, Tag{"delta_kcal_mol", Round9(math.Abs(*c.Reference - c.HOF))})
+		x := Round9(math.Abs(*c.Reference - c.HOF))
+		delta = &x
 	}
-	if c.GFN2 != nil {
-		tags = append(tags, Tag{"E_GFN2_hartree", *c.GFN2})
-	}
-	return append(tags, Tag{"SMILES", c.SMILES}, Tag{"stereo_SMILES", c.Isomer},
-		Tag{"InChIKey", c.InChIKey}, Tag{"charge", c.Charge}, Tag{"multiplicity", c.Multiplicity},
-		Tag{"status", c.Status}, Tag{"method", c.Method})
+	return []Tag{{"conformer_rank", int64(c.Rank)}, {"hof_kcal_mol", Round9(c.HOF)},
+		{"delta_kcal_mol", delta}, {"e_gfn2_hartree", c.GFN2}, {"homo_ev", c.HOMO},
+		{"lumo_ev", c.LUMO}, {"dipole_debye", c.Dipole}, {"gradient_kcal_mol_angstrom", c.Gradient},
+		{"isomer_smiles", c.Isomer}, {"isomer_inchikey", c.InChIKey}, {"hof_method", c.Method}}
 }
 
-// SDF is the conformer as a record of an SD file.
+// SDF is the conformer as a record of an SD file, with all cells of its row.
 func (c Conformer) SDF() (string, error) {
-	return SDF(c.Molfile, c.Frame, fmt.Sprintf("%s %d", c.Molecule, c.Rank), c.tags())
+	return SDF(c.Molfile, c.Frame, fmt.Sprintf("%s %d", c.Molecule, c.Rank),
+		slices.Concat(c.Row, c.Tags()))
 }
 
-// ExtXYZ is the conformer as a frame of an extended xyz file. The names are those of such files:
-// smiles in small letters, and energy for the energy of the frame, which readers expect. It is the
-// heat of formation, as energy_unit says.
+// ExtXYZ is the conformer as a frame of an extended xyz file. There is no energy: readers take that
+// for a number in eV.
 func (c Conformer) ExtXYZ() (string, error) {
-	var tags []Tag
-	for _, t := range c.tags() {
-		switch t.Name {
-		case "HOF_kcal_mol":
-			tags = append(tags, Tag{"energy", t.Value}, Tag{"energy_unit", "kcal/mol"})
-		case "SMILES", "stereo_SMILES":
-			t.Name = strings.ToLower(t.Name)
-		}
-		tags = append(tags, t)
-	}
-	return ExtXYZ(c.Frame, tags)
+	row := slices.DeleteFunc(slices.Clone(c.Row), func(t Tag) bool {
+		return !slices.Contains([]string{"mol_id", "status", "smiles", "charge", "multiplicity"}, t.Name)
+	})
+	return ExtXYZ(c.Frame, append(row, c.Tags()...))
 }
 
 // Round9 takes off the last bits of a number, which differ from one machine to the next.

@@ -89,7 +89,7 @@ var programFunctions = []Function{{
 	Description: "The place of the lowest number in a list, from 0. Nulls are passed over.",
 	Example:     "stage.pm7[lowest(stage.pm7[*].hof)]",
 }, {
-	Name: "refined", Params: []string{"results", "again"}, Fn: Refined, Version: 1,
+	Name: "refined", Params: []string{"results", "again"}, Fn: Refined, Version: 2,
 	Description: "Results of MOPAC, the lowest of them replaced by a second result of it if that is lower.",
 	Example:     "refined(stage.pm7[*], stage.minimum)",
 }, {

@@ -20,6 +20,10 @@ type ExportConformer struct {
 	HOF      *float64 `cty:"hof"`      // heat of formation at 298.15 K, kcal/mol; nil if PM7 failed
 	Method   *string  `cty:"method"`   // as "PM7"
 	Energy   *float64 `cty:"energy"`   // total energy by GFN2-xTB, hartree
+	HOMO     *float64 `cty:"homo"`     // eV
+	LUMO     *float64 `cty:"lumo"`     // eV
+	Dipole   *float64 `cty:"dipole"`   // debye
+	Gradient *float64 `cty:"gradient"` // norm, kcal/mol/Å
 }
 
 // Conformers are those of a block export that PM7 has finished, in its order. c has what the table
@@ -37,6 +41,7 @@ func Conformers(e Export, c Conformer) (out []Conformer, err error) {
 			continue
 		}
 		c.Rank, c.HOF, c.Method, c.GFN2 = i+1, *x.HOF, orNone(x.Method), x.Energy
+		c.HOMO, c.LUMO, c.Dipole, c.Gradient = x.HOMO, x.LUMO, x.Dipole, x.Gradient
 		if c.Frame, err = MOPACGeometry(*x.Geometry); err != nil {
 			return nil, fmt.Errorf("%s, conformer %d: %w", c.Molecule, c.Rank, err)
 		}

@@ -10,9 +10,13 @@ import (
 
 // Result is what is needed of one result of MOPAC. The fields are nil if the run failed.
 type Result struct {
-	HOF    *float64 `cty:"hof"`    // kcal/mol at 298.15 K
-	Aux    *string  `cty:"aux"`    // the path of the .aux file, which has the geometry
-	Method *string  `cty:"method"` // as "PM7"
+	HOF      *float64 `cty:"hof"`           // kcal/mol at 298.15 K
+	Aux      *string  `cty:"aux"`           // the path of the .aux file, which has the geometry
+	Method   *string  `cty:"method"`        // as "PM7"
+	HOMO     *float64 `cty:"homo"`          // eV
+	LUMO     *float64 `cty:"lumo"`          // eV
+	Dipole   *float64 `cty:"dipole"`        // debye
+	Gradient *float64 `cty:"gradient_norm"` // kcal/mol/Å
 }
 
 // Lowest is the place of the lowest number, from 0; of equal ones the first. Nil is passed over.

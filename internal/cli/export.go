@@ -15,22 +15,31 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/magefile/mage/mg"
+	"golang.org/x/term"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
 	"grimperium/internal/durable"
+	"grimperium/internal/formats"
 	"grimperium/stages"
 )
 
-// Export writes the table in another format: json, jsonl or csv with one entry a row, sdf or xyz
-// with one record a PM7 conformer. It goes to standard output, or as a whole to the file out.
-func Export(ctx context.Context, format, out string, o Options) error {
+// Export writes the table in another format: json, jsonl, csv, parquet or sqlite with one entry a
+// row and, if asked for, its conformers; sdf or xyz with one record a PM7 conformer. It goes to
+// standard output, or as a whole to the file out.
+func Export(ctx context.Context, format, out string, conformers bool, o Options) error {
 	return run(ctx, func(ctx context.Context) error {
 		return with(o, false, func(pr *project) error {
-			write := func(w io.Writer) error { return pr.export(ctx, w, cmp.Or(format, "json")) }
-			if out == "" {
+			format := cmp.Or(format, "json")
+			write := func(w io.Writer) error { return pr.export(ctx, w, format, conformers) }
+			binary := format == "parquet" || format == "sqlite"
+			switch {
+			case out == "" && binary && term.IsTerminal(int(os.Stdout.Fd())):
+				return fmt.Errorf("-format=%s is no text for a terminal; name a file with -out=", format)
+			case out == "":
 				return write(os.Stdout)
 			}
 			a, _ := os.Stat(out) // nil, if there is no file, is not the same as any
@@ -66,79 +75,201 @@ func replaceFile(path string, write func(io.Writer) error) error {
 	return durable.WriteFile(durable.File{Path: path, Write: write})
 }
 
-func (pr *project) export(ctx context.Context, to io.Writer, format string) (err error) {
+func (pr *project) export(ctx context.Context, to io.Writer, format string, conformers bool) error {
+	records := map[string]func(stages.Conformer) (string, error){
+		"sdf": stages.Conformer.SDF, "xyz": stages.Conformer.ExtXYZ}
+	var e *ensembles
+	if conformers || records[format] != nil {
+		b, err := batch.New(ctx, pr.Config)
+		if err != nil {
+			return err
+		}
+		e = &ensembles{project: pr, batch: b}
+	}
+	x := newExport(ctx, pr.Table, e)
 	w := bufio.NewWriter(to) // keeps its first error for Flush
+	var err error
 	switch format {
 	case "json":
-		writeJSON(w, pr.Table, "[\n", ",", "]\n")
+		err = writeJSON(w, x, "[\n", ",", "]\n")
 	case "jsonl":
-		writeJSON(w, pr.Table, "", "", "")
+		err = writeJSON(w, x, "", "", "")
 	case "csv":
-		err = writeCSV(w, pr.Table)
-	case "sdf":
-		err = pr.writeConformers(ctx, w, stages.Conformer.SDF)
-	case "xyz":
-		err = pr.writeConformers(ctx, w, stages.Conformer.ExtXYZ)
+		if err = writeCSV(w, x); conformers {
+			err = errors.New("-conformers: a row of csv has no place for them; take json, jsonl, " +
+				"parquet or sqlite")
+		}
+	case "parquet":
+		err = formats.WriteParquet(w, doubles(x))
+	case "sqlite":
+		err = formats.WriteSQLite(ctx, w, doubles(x))
+	case "sdf", "xyz":
+		err = e.write(ctx, w, x, records[format])
 	default:
-		err = fmt.Errorf("-format=%s: json, jsonl, csv, sdf or xyz", format)
+		err = fmt.Errorf("-format=%s: json, jsonl, csv, parquet, sqlite, sdf or xyz", format)
 	}
-	return cmp.Or(err, w.Flush())
+	if err = cmp.Or(err, w.Flush()); err == nil && e != nil {
+		e.report(os.Stderr)
+	}
+	return err
 }
 
-// typed returns the names of a table's columns and what the cells of a row mean: nil, a string, an
-// int64, a float64, or a json.Number with the digits of the table. A name that is there twice gets
-// _2, _3. A column that the format does not know has numbers if all of its cells are such of JSON.
-func typed(t *csvmerge.Table) (names []string, row func(i int) []any) {
-	texts := map[int]bool{} // columns without a json.Number
-	for k, column := range t.Columns() {
-		names = append(names, column)
-		for n := 2; slices.Contains(names[:k], names[k]); n++ {
-			names[k] = fmt.Sprintf("%s_%d", column, n)
+// newExport is a table to be exported, with conformers if e is not nil. The values of a row are nil,
+// a string, an int64, or a json.Number with the digits of the table. A name that is there twice gets
+// _2, _3.
+func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles) formats.Export {
+	x := formats.Export{Rows: t.Len()}
+	x.Columns = kinds(t)
+	if e != nil {
+		for _, tag := range conformerTags(stages.Conformer{}) {
+			c := formats.Column{Name: tag.Name, Unit: stages.Unit(tag.Name)}
+			switch tag.Value.(type) {
+			case int64:
+				c.Kind = formats.Integer
+			case float64, *float64:
+				c.Kind = formats.Number
+			}
+			x.Conformers = append(x.Conformers, c)
 		}
-		texts[k] = slices.Contains(csvmerge.Known(), column) && csvmerge.Types(column) != csvmerge.Number
 	}
-	for i := range t.Len() {
+	x.Row = func(i int) (values []any, conformers [][]any, err error) {
 		for k, c := range t.Row(i) {
-			number := csvmerge.Number.Read(c.Text).Value != nil && json.Valid([]byte(c.Text))
-			texts[k] = texts[k] || c.Value != nil && !number
-		}
-	}
-	return names, func(i int) (values []any) {
-		for k, c := range t.Row(i) {
-			if values = append(values, c.Value); !texts[k] && c.Value != nil {
+			if values = append(values, c.Value); x.Columns[k].Kind == formats.Number && c.Value != nil {
 				values[k] = json.Number(strings.TrimSpace(c.Text))
 			}
 		}
-		return values
+		if e == nil {
+			return values, nil, ctx.Err()
+		}
+		all, err := e.of(i)
+		for _, c := range all {
+			var list []any
+			for _, tag := range conformerTags(c) {
+				if p, ok := tag.Value.(*float64); ok && p != nil {
+					tag.Value = *p
+				} else if ok || tag.Value == "" {
+					tag.Value = nil
+				}
+				list = append(list, tag.Value)
+			}
+			conformers = append(conformers, list)
+		}
+		return values, conformers, cmp.Or(err, ctx.Err())
 	}
+	return x
+}
+
+// conformerTags are what an entry of a row's conformers has: the facts and the geometry.
+func conformerTags(c stages.Conformer) []stages.Tag {
+	return append(c.Tags(), stages.Tag{Name: "geometry_xyz", Value: c.Frame.XYZ()})
+}
+
+// kinds are the columns of a table. A column that the format does not know has numbers if all of
+// its cells are such of JSON. Time stamps are times if all of them have a zone.
+func kinds(t *csvmerge.Table) (columns []formats.Column) {
+	for _, name := range t.Columns() {
+		c := formats.Column{Name: name, Kind: formats.Number, Unit: stages.Unit(name)}
+		for n := 2; slices.ContainsFunc(columns, func(above formats.Column) bool {
+			return above.Name == c.Name
+		}); n++ {
+			c.Name = fmt.Sprintf("%s_%d", name, n)
+		}
+		switch typ := csvmerge.Types(name); {
+		case typ == csvmerge.Integer:
+			c.Kind = formats.Integer
+		case typ == csvmerge.Timestamp:
+			c.Kind = formats.Time
+		case typ != csvmerge.Number && slices.Contains(csvmerge.Known(), name):
+			c.Kind = formats.Text
+		}
+		columns = append(columns, c)
+	}
+	for i := range t.Len() {
+		for k, c := range t.Row(i) {
+			switch kind := columns[k].Kind; {
+			case c.Value == nil:
+			case kind == formats.Number:
+				number := csvmerge.Number.Read(c.Text).Value != nil
+				if !number || !json.Valid([]byte(strings.TrimSpace(c.Text))) {
+					columns[k].Kind = formats.Text
+				}
+			case kind == formats.Time:
+				if _, err := time.Parse(time.RFC3339, c.Value.(string)); err != nil {
+					columns[k].Kind = formats.Text
+				}
+			}
+		}
+	}
+	return columns
+}
+
+// doubles has the numbers of an export as float64 and the times as time.Time.
+func doubles(x formats.Export) formats.Export {
+	row := x.Row
+	x.Row = func(i int) ([]any, [][]any, error) {
+		values, conformers, err := row(i)
+		for k, v := range values {
+			switch v := v.(type) {
+			case json.Number:
+				values[k], _ = v.Float64() // Read has parsed it
+			case string:
+				if x.Columns[k].Kind == formats.Time {
+					values[k], _ = time.Parse(time.RFC3339, v) // kinds has parsed it
+				}
+			}
+		}
+		return values, conformers, err
+	}
+	return x
 }
 
 // writeJSON writes an object a row, on a line of its own, with its keys in the order of the table.
-func writeJSON(w io.Writer, t *csvmerge.Table, start, comma, end string) {
-	names, row := typed(t)
-	fmt.Fprint(w, start)
-	for i := range t.Len() {
-		pairs := make([]string, len(names))
-		for k, v := range row(i) {
-			pairs[k] = encode(names[k]) + ":" + encode(v)
+func writeJSON(w io.Writer, x formats.Export, start, comma, end string) error {
+	object := func(columns []formats.Column, values []any) (pairs []string) {
+		for k, v := range values {
+			pairs = append(pairs, encode(columns[k].Name)+":"+encode(v))
 		}
-		if i == t.Len()-1 {
+		return pairs
+	}
+	fmt.Fprint(w, start)
+	for i := range x.Rows {
+		values, conformers, err := x.Row(i)
+		if err != nil {
+			return err
+		}
+		pairs := object(x.Columns, values)
+		if x.Conformers != nil {
+			var list []string
+			for _, c := range conformers {
+				list = append(list, "{"+strings.Join(object(x.Conformers, c), ",")+"}")
+			}
+			pairs = append(pairs, `"conformers":[`+strings.Join(list, ",")+"]")
+		}
+		if i == x.Rows-1 {
 			comma = ""
 		}
 		fmt.Fprintf(w, "{%s}%s\n", strings.Join(pairs, ","), comma)
 	}
 	fmt.Fprint(w, end)
+	return nil
 }
 
 // writeCSV writes the table tidied: LF, quotes only where they are needed, no markers such as nan,
 // statuses by their present names.
-func writeCSV(w io.Writer, t *csvmerge.Table) error {
-	names, row := typed(t)
+func writeCSV(w io.Writer, x formats.Export) error {
 	out := csv.NewWriter(w) // keeps its first error
+	var names []string
+	for _, c := range x.Columns {
+		names = append(names, c.Name)
+	}
 	_ = out.Write(names)
-	for i := range t.Len() {
+	for i := range x.Rows {
+		values, _, err := x.Row(i)
+		if err != nil {
+			return err
+		}
 		cells := make([]string, len(names))
-		for k, v := range row(i) {
+		for k, v := range values {
 			if v != nil {
 				cells[k] = fmt.Sprint(v)
 			}
@@ -158,47 +289,60 @@ func encode(v any) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// writeConformers writes a record for each PM7 conformer of the molecules with the status OK. A
-// molecule whose results are not those of its row is left out.
-func (pr *project) writeConformers(ctx context.Context, w io.Writer,
-	record func(stages.Conformer) (string, error)) error {
-	b, err := batch.New(ctx, pr.Config)
-	if err != nil {
-		return err
+// ensembles gives the PM7 conformers of rows, and counts what it gave.
+type ensembles struct {
+	*project
+	batch            *batch.Batch
+	written, without int      // conformers, and molecules without one
+	outdated         []string // mol_ids whose results are not those of their rows any more
+}
+
+// of are the conformers of a row with the status OK whose results are up to date.
+func (e *ensembles) of(i int) (conformers []stages.Conformer, err error) {
+	current := true
+	if e.Table.Status(i) == csvmerge.OK {
+		conformers, current, err = e.conformers(e.batch, i)
 	}
-	written, without := 0, 0
-	var outdated []string
-	for i := range pr.Table.Len() {
-		if pr.Table.Status(i) != csvmerge.OK {
-			without++
-			continue
-		}
-		id := pr.Table.ID(i)
-		conformers, current, err := pr.conformers(b, i)
-		switch {
-		case err != nil:
+	switch {
+	case !current:
+		e.outdated = append(e.outdated, e.Table.ID(i))
+	case len(conformers) == 0:
+		e.without++
+	}
+	e.written += len(conformers)
+	return conformers, err
+}
+
+// write writes a record for each conformer, with what the table says of its molecule.
+func (e *ensembles) write(ctx context.Context, w io.Writer, x formats.Export,
+	record func(stages.Conformer) (string, error)) error {
+	for i := range x.Rows {
+		conformers, err := e.of(i)
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
-		case !current:
-			outdated = append(outdated, id)
-			continue
-		case len(conformers) == 0:
-			without++
+		}
+		var row []stages.Tag
+		for k, c := range e.Table.Row(i) {
+			row = append(row, stages.Tag{Name: x.Columns[k].Name, Value: c.Value})
 		}
 		for _, c := range conformers {
+			c.Row = row
 			text, err := record(c)
 			if err != nil {
-				return fmt.Errorf("%s, conformer %d: %w", id, c.Rank, err)
+				return fmt.Errorf("%s, conformer %d: %w", c.Molecule, c.Rank, err)
 			}
-			written++
 			fmt.Fprint(w, text)
 		}
 	}
-	fmt.Fprintf(os.Stderr, "%d conformers written; %d molecules have none.\n", written, without)
-	if len(outdated) > 0 {
-		fmt.Fprintf(os.Stderr, "%d molecules were left out: their results are not those of the rows "+
-			"any more; mage why %s tells.\n", len(outdated), outdated[0])
-	}
 	return nil
+}
+
+func (e *ensembles) report(w io.Writer) {
+	fmt.Fprintf(w, "%d conformers written; %d molecules have none.\n", e.written, e.without)
+	if len(e.outdated) > 0 {
+		fmt.Fprintf(w, "%d molecules were left out: their results are not those of the rows "+
+			"any more; mage why %s tells.\n", len(e.outdated), e.outdated[0])
+	}
 }
 
 // exported is what the export block of pipeline.hcl says of a row, nothing if there is no such
@@ -224,12 +368,8 @@ func (pr *project) conformers(
 		return nil, current, err
 	}
 	t := pr.Table
-	c := stages.Conformer{Molecule: t.ID(row), Status: t.Status(row).String(),
-		Reference: pointer[float64](t.Value(row, "H298_cbs"))}
-	c.SMILES, _ = t.Value(row, "smiles").(string)
-	c.Charge, _ = t.Value(row, "charge").(int64)
-	c.Multiplicity, _ = t.Value(row, "multiplicity").(int64)
-	out, err = stages.Conformers(e, c)
+	out, err = stages.Conformers(e, stages.Conformer{Molecule: t.ID(row),
+		Reference: pointer[float64](t.Value(row, "H298_cbs"))})
 	return out, true, err
 }
 

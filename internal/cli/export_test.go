@@ -22,7 +22,7 @@ func exported(t *testing.T, format, text string) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := (&project{Config: batch.Config{Table: table}}).export(t.Context(), &out, format); err != nil {
+	if err := (&project{Config: batch.Config{Table: table}}).export(t.Context(), &out, format, false); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

@@ -20,6 +20,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/formats"
 	"grimperium/internal/journal"
 	"grimperium/internal/store"
 	"grimperium/internal/web"
@@ -299,21 +300,16 @@ func (g *gatherer) count(programs map[string]string) {
 
 // tableColumns are the columns of the table for the page.
 func tableColumns(t *csvmerge.Table) []web.Column {
-	names, row := typed(t)
-	columns := make([]web.Column, len(names))
-	for k, name := range names {
-		columns[k] = web.Column{Name: name, Number: true, Cells: make([]string, t.Len())}
-	}
-	for i := range t.Len() {
-		for k, value := range row(i) {
-			_, text := value.(string)
-			columns[k].Number = columns[k].Number && !text
-		}
+	var columns []web.Column
+	for _, c := range kinds(t) {
+		number := c.Kind == formats.Integer || c.Kind == formats.Number
+		columns = append(columns,
+			web.Column{Name: c.Name, Number: number, Cells: make([]string, t.Len())})
 	}
 	for i := range t.Len() {
 		for k, c := range t.Row(i) {
 			switch {
-			case names[k] == "status":
+			case columns[k].Name == "status":
 				columns[k].Cells[i] = t.Status(i).String()
 			case c.Value != nil || !columns[k].Number:
 				columns[k].Cells[i] = c.Text

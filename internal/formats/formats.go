@@ -1,0 +1,33 @@
+// Package formats writes tables as Parquet and SQLite files, and reads the tables and structure
+// files of others into rows of texts. It knows no chemistry: the caller says which column has a
+// SMILES, and what a unit is.
+//
+// Its main types are Export, what is to be written, and Table, what was read. A reader returns an
+// error that names the line for any file that it can't read. It never panics and reads at most
+// MostBytes. Nothing here replaces a file: the caller writes what comes out in one step.
+package formats
+
+// Kind says what the values of an exported column are. Every value may be nil.
+type Kind uint8
+
+// The kinds of columns, with the Go types of their values.
+const (
+	Text    Kind = iota // string
+	Integer             // int64
+	Number              // float64
+	Time                // time.Time
+)
+
+// Column is a column of an exported table.
+type Column struct {
+	Name string
+	Kind Kind
+	Unit string // as "kcal/mol"; "" where there is none
+}
+
+// Export is a table of molecules and, if Conformers are named, a list of conformers for each row.
+type Export struct {
+	Columns, Conformers []Column
+	Rows                int
+	Row                 func(i int) (values []any, conformers [][]any, err error)
+}

@@ -1,0 +1,17 @@
+package stages
+
+// units are the units of the columns of the table and of an exported conformer. docs/columns.md
+// describes them.
+var units = map[string]string{
+	"H298_cbs": "kcal/mol", "most_stable_hof": "kcal/mol",
+	"delta_1": "kcal/mol", "delta_2": "kcal/mol", "delta_3": "kcal/mol",
+	"crest_time": "s", "mopac_time": "s", "charge": "e",
+
+	"hof_kcal_mol": "kcal/mol", "delta_kcal_mol": "kcal/mol", "e_gfn2_hartree": "hartree",
+	"homo_ev": "eV", "lumo_ev": "eV", "dipole_debye": "debye",
+	"gradient_kcal_mol_angstrom": "kcal/mol/Å", "geometry_xyz": "Å",
+}
+
+// Unit is the unit of a column of the table or of an exported conformer; "" if it has none, or if
+// the column is not known here.
+func Unit(column string) string { return units[column] }
