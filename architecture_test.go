@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"internal/durable":  {},
 	"internal/packed":   {"internal/durable"},
 	"internal/runner":   {},
-	"internal/journal":  {"internal/durable"},
+	"internal/journal":  {"internal/durable", "internal/packed"},
 	"internal/pipeline": {"internal/packed"},
 	"internal/store":    {"internal/durable", "internal/packed"},
 	"internal/progress": {"internal/journal"},

@@ -248,6 +248,23 @@ func Export(ctx context.Context,
 		Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
+// History [table] tells what happened to a molecule, batch by batch, or writes the table as it was.
+//
+// mage history mol_00001 shows what each batch ran and changed, with which versions, who ran it and
+// where. mage history -at=2026-11-01 writes the rows as they were at the end of that day. It reads
+// pipeline.hcl, the table and the journal in artefacts/, and writes nothing without -out. Rows that
+// no batch had written by then are not among them, nor columns that the pipeline does not use.
+func History(ctx context.Context,
+	at *string, // a day, or a time such as 2026-11-01T15:04, of this machine's zone
+	out *string, // with -at: the file, which is replaced, instead of standard output
+	table *string, // as for batch
+	artefacts *string, // as for batch
+	pipeline *string, // as for batch
+) error {
+	return cli.History(ctx, value(at), value(out), cli.Options{Table: value(table),
+		Artefacts: value(artefacts), Pipeline: value(pipeline)})
+}
+
 // Report [table] writes a page about the table: how good the results are, outliers, conformers,
 // failures, cost, all molecules, and a paragraph for a paper.
 //

@@ -17,6 +17,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -247,7 +248,8 @@ func (b *Batch) begin() error {
 		}
 	}
 	b.sum.Batch = b.id
-	err := cmp.Or(b.Store.AddTable(b.Pipeline.Table), b.journal.Write(b.start()))
+	err := cmp.Or(b.Store.AddTable(b.Pipeline.Table), journal.Rotate(b.journal.Path),
+		b.journal.Write(b.start()))
 	if err == nil && b.Begin != nil {
 		b.Begin(b.journal.Path)
 	}
@@ -257,7 +259,14 @@ func (b *Batch) begin() error {
 // start is the batch's first line in the journal.
 func (b *Batch) start() journal.Event {
 	e := journal.Event{Event: journal.BatchStart, PID: os.Getpid(), Table: b.Pipeline.Table,
-		Total: b.sum.Scheduled, Jobs: b.jobs(), Settings: b.settings()}
+		Total: b.sum.Scheduled, Jobs: b.jobs(), Settings: b.settings(),
+		Programs: maps.Clone(b.visitor.Programs.identity)}
+	for name := range b.Builtins { // whose version tells nobody anything
+		delete(e.Programs, name)
+	}
+	if who, err := user.Current(); err == nil {
+		e.User = who.Username
+	}
 	for _, id := range b.plan.now[:b.sum.Scheduled] {
 		e.Work += journal.Weight(b.plan.sizes[id])
 	}
@@ -286,7 +295,14 @@ const diedMessage = "the batch itself died while this ran (out of memory, or a p
 // that was interrupted by hand counts none.
 func (b *Batch) countDeaths() error {
 	last, err := journal.Last(b.journal.Path)
-	if err != nil || last.Ended || len(last.Open) == 0 {
+	if err != nil || last.Ended {
+		return err
+	}
+	events := b.unjournaled(last)
+	if len(last.Open) == 0 {
+		if len(events) > 0 {
+			err = b.journal.Write(events...)
+		}
 		return err
 	}
 	if !last.Interrupted {
@@ -311,11 +327,34 @@ func (b *Batch) countDeaths() error {
 			}
 		}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: row.Cells})
+		events = append(events, journal.Event{Event: journal.Row, Batch: last.ID, Mol: id,
+			Outcome: row.Status, Error: row.Error, Values: row.Cells,
+			Inputs: b.inputs(id, cells(b.Table, i, b.Pipeline.Columns))})
 	}
 	if _, err := b.merge(changes, busyLimit); err != nil {
 		return err
 	}
 	// This closes the account of the batch that died: its deaths are not counted again.
-	return b.journal.Write(journal.Event{Event: journal.BatchEnd, Batch: last.ID,
-		Outcome: journal.Failed, Error: diedMessage})
+	return b.journal.Write(append(events, journal.Event{Event: journal.BatchEnd, Batch: last.ID,
+		Outcome: journal.Failed, Error: diedMessage})...)
+}
+
+// unjournaled are the events of rows that the last batch wrote into the table and, since it died, not
+// into the journal.
+func (b *Batch) unjournaled(last journal.LastBatch) (events []journal.Event) {
+	for i := range b.Table.Len() {
+		id := b.Table.ID(i)
+		if last.Rows[id] || b.Table.Texts(i, "batch_id")[0] != last.ID {
+			continue
+		}
+		m, err := b.Store.Molecule(id)
+		if err != nil || m.Row() == nil || m.Row().Batch != last.ID {
+			continue // the visit says what is wrong
+		}
+		row := m.Row()
+		events = append(events, journal.Event{Time: row.Time, Event: journal.Row, Batch: last.ID, Mol: id,
+			Outcome: row.Status, Error: row.Error, Values: row.Cells,
+			Inputs: b.inputs(id, cells(b.Table, i, b.Pipeline.Columns))})
+	}
+	return events
 }

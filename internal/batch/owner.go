@@ -181,11 +181,12 @@ func (o *owner) write(limit time.Duration) error {
 
 // changes are what the rows of finished molecules are to say.
 func (o *owner) changes(group []Outcome) (changes []csvmerge.Change) {
-	for _, out := range group {
+	for n, out := range group {
 		id, cells := out.Row.ID, maps.Clone(out.Cells)
 		if cells == nil {
 			continue
 		}
+		group[n].Cells = cells // the journal is told of blanked cells, too
 		for name, text := range out.Gone {
 			if i, ok := o.Table.Lookup(id); ok && o.Table.Says(i, name, text) {
 				cells[name] = ""
@@ -209,7 +210,8 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 	for _, out := range group {
 		row := out.Row
 		e := journal.Event{Event: journal.Row, Mol: row.ID, Outcome: out.Status.String(),
-			Seconds: time.Since(out.Began).Seconds(), Size: row.Size, Values: out.Cells}
+			Seconds: time.Since(out.Began).Seconds(), Size: row.Size, Values: out.Cells,
+			Inputs: o.inputs(row.ID, row.Cells)}
 		if out.Failure != nil {
 			e.Error, e.Retry = out.Failure.Message, out.Failure.Again
 		}
@@ -230,6 +232,20 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 		err = o.journal.Write(events...)
 	}
 	return err
+}
+
+// inputs are the SMILES of a molecule and the cells that the pipeline reads, for the journal.
+func (b *Batch) inputs(id string, cells map[string]any) map[string]string {
+	out := map[string]string{}
+	if i, ok := b.Table.Lookup(id); ok {
+		out["smiles"] = b.Table.Texts(i, "smiles")[0]
+	}
+	for name, value := range cells {
+		if value != nil {
+			out[name] = fmt.Sprint(value)
+		}
+	}
+	return out
 }
 
 // restoreRows writes results again that somebody's copy of the table, saved in the meantime, has

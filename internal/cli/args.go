@@ -20,13 +20,16 @@ type target struct {
 	flags map[string]flag // by their names in small letters, without hyphens
 }
 
+// free says whether molecules may stand behind the command, as many as there are.
+func (t target) free() bool { return t.name == "batch" || t.name == "history" }
+
 type flag struct {
 	name    string
 	noValue bool // takes no value
 }
 
 // Arguments brings the command line into the form that mage reads, before mage reads it: flags as
-// -name=value, behind the words of other commands than batch and before the molecules of batch.
+// -name=value, behind the words of a command, but before the molecules of batch and history.
 // -jobs 2, --jobs=2 and -dry-run are understood. source is the text of the magefile. A command or
 // flag that it has not ends the process with a suggestion.
 func Arguments(source string) {
@@ -66,7 +69,7 @@ func arguments(args []string, source string) (out []string, err error) {
 			return nil, err
 		}
 		out, args = append(out, args[0]), rest
-		if t.name == "batch" {
+		if t.free() {
 			words, flags = flags, words
 		}
 		out = slices.Concat(out, words, flags)
@@ -80,7 +83,7 @@ func (t target) split(args []string, targets map[string]target) (words, flags, r
 		text, isFlag := strings.CutPrefix(args[i], "-")
 		_, command := targets[strings.ToLower(args[i])]
 		switch {
-		case !isFlag && (t.name == "batch" && (len(words) > 0 || !command) || len(words) < t.words):
+		case !isFlag && (t.free() && (len(words) > 0 || !command) || len(words) < t.words):
 			words = append(words, args[i])
 			continue
 		case !isFlag:

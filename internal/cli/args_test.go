@@ -23,6 +23,7 @@ func TestArguments(t *testing.T) {
 		{"batch m1 validate", "batch m1 validate"},
 		{"setup batch -jobs 2", "setup batch -jobs=2"},
 		{"why -set=x=1 m1", "why m1 -set=x=1"},
+		{"history m1 m2 -table t.csv", "history -table=t.csv m1 m2"},
 		{"why m1 info -count", "why m1 info -count"},
 		{"export -format jsonl -out -", "export -format=jsonl -out=-"},
 		{"batch -jobs 2 --help", "-h batch"},

@@ -30,7 +30,7 @@ func Batch(ctx context.Context, o Options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200) // half as many collections: the programs need the cores
 	}
-	molecules := words(os.Args)
+	molecules := words("batch", os.Args)
 	if len(molecules) > 0 {
 		if o.Only != nil {
 			molecules = append(molecules, *o.Only)
@@ -197,13 +197,14 @@ func keepLogs(w io.Writer, sum *batch.Summary, table string) {
 }
 
 // commands are the targets of the magefile, in small letters.
-var commands = []string{"batch", "bench", "check", "export", "fmt", "graph", "info", "prune",
-	"report", "reproduce", "rerun", "serve", "settings", "setup", "stop", "test", "torture", "validate", "why"}
+var commands = []string{"batch", "bench", "check", "export", "fmt", "graph", "history", "info",
+	"prune", "report", "reproduce", "rerun", "serve", "settings", "setup", "stop", "test", "torture",
+	"validate", "why"}
 
-// words returns the molecules behind the command batch and its flags, which mage itself would take
-// for its next commands. If the first word is a command, they are left to mage.
-func words(args []string) (words []string) {
-	at := slices.IndexFunc(args, func(a string) bool { return strings.EqualFold(a, "batch") })
+// words returns the molecules behind a command and its flags, which mage itself would take for its
+// next commands. If the first word is a command, they are left to mage.
+func words(command string, args []string) (words []string) {
+	at := slices.IndexFunc(args, func(a string) bool { return strings.EqualFold(a, command) })
 	for _, word := range args[max(at+1, 1):] {
 		switch {
 		case at < 1 || len(words) == 0 && slices.Contains(commands, strings.ToLower(word)):

@@ -21,7 +21,7 @@ func TestSeconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if _, err := printSeconds(&out, []string{"one", "two", "three"}, journal.Open(path)); err != nil {
+	if _, err := printSeconds(&out, []string{"one", "two", "three"}, path); err != nil {
 		t.Fatal(err)
 	}
 	printRest(&out, 10, 80*time.Second, 4)
@@ -41,7 +41,7 @@ Nothing is left to compute but what changed since (mage batch -dryRun tells).
 		t.Errorf("%s\nwant:\n%s", out.String(), want)
 	}
 	out.Reset()
-	_, err = printSeconds(&out, nil, journal.Open(filepath.Join(t.TempDir(), "none")))
+	_, err = printSeconds(&out, nil, filepath.Join(t.TempDir(), "none"))
 	if err != nil || out.Len() > 0 {
 		t.Errorf("%q, %v", out.String(), err)
 	}

@@ -395,7 +395,7 @@ func (g *gatherer) lastBatch() (last web.Batch, err error) {
 		cores[s.Name] = s.Cores
 	}
 	var b *web.Batch
-	err = journal.Open(g.Store.Path(store.JournalName)).Each(func(e journal.Event) {
+	err = journal.Each(g.Store.Path(store.JournalName), func(e journal.Event) {
 		if e.Event == journal.BatchStart {
 			b = nil
 			if e.Table == g.Pipeline.Table {

@@ -106,7 +106,7 @@ func Info(count, sizes bool, o Options) error {
 			return printSizes(os.Stdout, names, pr.Store)
 		}
 		left := printStatuses(os.Stdout, pr.Table)
-		estimate, err := printSeconds(os.Stdout, names, journal.Open(pr.Store.Path(store.JournalName)))
+		estimate, err := printSeconds(os.Stdout, names, pr.Store.Path(store.JournalName))
 		if err != nil {
 			return err
 		}
@@ -178,9 +178,9 @@ func printStatuses(w io.Writer, t *csvmerge.Table) (left []int) {
 }
 
 // printSeconds prints the wall times of the successful targets of each stage that ran.
-func printSeconds(w io.Writer, stages []string, r *journal.Reader) (journal.Estimate, error) {
+func printSeconds(w io.Writer, stages []string, path string) (journal.Estimate, error) {
 	estimate, seconds := journal.Estimate{}, map[string][]float64{}
-	err := r.Each(func(e journal.Event) {
+	err := journal.Each(path, func(e journal.Event) {
 		estimate.Add(e)
 		if e.Event == journal.TargetEnd && e.Outcome == journal.OK {
 			seconds[e.Stage] = append(seconds[e.Stage], e.Seconds)

@@ -25,7 +25,7 @@ func TestWords(t *testing.T) {
 		{"mage validate batch Info m1", ""},
 		{"mage batch m1 validate", "m1 validate"}, // no molecule, as the table tells
 	} {
-		if got := words(strings.Fields(test.args)); strings.Join(got, " ") != test.words {
+		if got := words("batch", strings.Fields(test.args)); strings.Join(got, " ") != test.words {
 			t.Errorf("%s: %q", test.args, got)
 		}
 	}

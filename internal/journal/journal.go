@@ -1,5 +1,6 @@
-// Package journal is the append-only history of batches: one line of JSON per event, in one file.
-// The batch writes it; what watches a batch reads the journal and nothing else.
+// Package journal is the append-only history of batches: one line of JSON per event. The batch
+// writes it; what watches a batch reads the journal and nothing else. Rotate moves a long file into
+// the folder .journal beside it, and Each reads all files.
 //
 // A Writer adds events. A Reader follows the file. State is what the events of a batch add up to,
 // and Estimate says how long something takes. Last says how the last batch ended. Errors name the
@@ -61,6 +62,8 @@ type Event struct {
 	Jobs     int               `json:"jobs,omitempty"`     // cores that the batch may use
 	Stages   []Stage           `json:"stages,omitempty"`   // in the order in which they run
 	Settings map[string]string `json:"settings,omitempty"` // the values of the variables
+	Programs map[string]string `json:"programs,omitempty"` // their versions
+	User     string            `json:"user,omitempty"`     // who started the batch
 
 	// Of target_start, target_end and row.
 	Mol       string    `json:"mol,omitempty"`
@@ -74,7 +77,8 @@ type Event struct {
 	Seconds float64 `json:"seconds,omitempty"` // wall time of the target, the molecule or the batch
 	Error   string  `json:"error,omitempty"`
 
-	Values map[string]string `json:"values,omitempty"` // of row: the merged cells
+	Values map[string]string `json:"values,omitempty"` // of row: the merged cells, "" where blanked
+	Inputs map[string]string `json:"inputs,omitempty"` // of row: the cells that the pipeline reads
 	Retry  bool              `json:"retry,omitempty"`  // of row: it is tried again in this batch
 	Counts map[string]int    `json:"counts,omitempty"` // of batch_end: rows, by status
 }
@@ -184,7 +188,15 @@ func (r *Reader) lines(see func(line []byte)) error {
 	} else if err == nil && info.Size() < r.offset {
 		r.offset = 0
 	}
-	lines := bufio.NewReaderSize(io.NewSectionReader(f, r.offset, 1<<62), maxLine)
+	return lines(io.NewSectionReader(f, r.offset, 1<<62), func(line []byte) {
+		see(line)
+		r.offset += int64(len(line))
+	})
+}
+
+// lines gives the complete lines of a file.
+func lines(from io.Reader, see func(line []byte)) (err error) {
+	lines := bufio.NewReaderSize(from, maxLine)
 	var line []byte
 	for err == nil {
 		line, err = lines.ReadSlice('\n')
@@ -193,7 +205,6 @@ func (r *Reader) lines(see func(line []byte)) error {
 		}
 		if err == nil {
 			see(line)
-			r.offset += int64(len(line))
 		}
 	}
 	if err != io.EOF {
@@ -240,19 +251,24 @@ type LastBatch struct {
 	Ended       bool              // it wrote batch_end, or there is none; else its process died
 	Interrupted bool              // it had a signal: its open targets are no deaths
 	Open        map[string]string // targets without an end, as "pm7/2", by mol_id; none if it ended
+	Rows        map[string]bool   // mol_ids whose rows it wrote; none if it ended
 }
 
 // Last says how the last batch ended. A target that started more than 64 MB before the end of the
 // journal is not found.
 func Last(path string) (LastBatch, error) {
 	e, at, err := find(path, "batch_")
-	batch := LastBatch{ID: e.Batch, Ended: e.Event != BatchStart, Open: map[string]string{}}
+	batch := LastBatch{ID: e.Batch, Ended: e.Event != BatchStart, Open: map[string]string{},
+		Rows: map[string]bool{}}
 	if err != nil || batch.Ended {
 		return batch, err
 	}
 	r := OpenTail(path, maxTail)
 	r.offset = max(at, r.offset)
 	err = r.Each(func(e Event) {
+		if e.Event == Row {
+			batch.Rows[e.Mol] = true
+		}
 		switch {
 		case e.Event == TargetStart:
 			name := fmt.Sprintf("%s/%d", e.Stage, e.Instance)

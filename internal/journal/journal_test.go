@@ -268,14 +268,17 @@ func TestLast(t *testing.T) {
 		{"just begun", old + begin, LastBatch{ID: "2"}},
 		{"died in a target", old + begin + aStart + many, LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
 		{"between targets", begin + aStart + aEnd, LastBatch{ID: "2"}},
-		{"in the same one again", begin + aStart + aEnd + row + aStart, LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
-		{"a row without an end of its target", begin + aStart + row, LastBatch{ID: "2"}},
+		{"in the same one again", begin + aStart + aEnd + row + aStart, LastBatch{ID: "2", Open: map[string]string{"m": "a"}, Rows: map[string]bool{"m": true}}},
+		{"a row without an end of its target", begin + aStart + row, LastBatch{ID: "2", Rows: map[string]bool{"m": true}}},
 		{"instances", begin + aStart + p1 + p1End + p2, LastBatch{ID: "2", Open: map[string]string{"m": "a", "n": "p/2"}}},
 		{"interrupted", begin + aStart + event("2", Interrupted, "", "", 0), LastBatch{ID: "2", Interrupted: true, Open: map[string]string{"m": "a"}}},
 	} {
 		write(t, path, tt.text)
 		if tt.want.Open == nil {
 			tt.want.Open = map[string]string{}
+		}
+		if tt.want.Rows == nil {
+			tt.want.Rows = map[string]bool{}
 		}
 		if got, err := Last(path); err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, err, tt.want)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"os"
 	"strings"
 	"time"
 )
@@ -92,9 +93,14 @@ func (s *State) Rest(now time.Time) time.Duration {
 // Estimate is the mean time of each stage, by the weight of molecules.
 type Estimate map[string]sums
 
-// Past is what the last two megabytes of a journal tell.
+// Past is what the last two megabytes of a journal tell, and of the file before it if the journal is
+// shorter.
 func Past(path string) Estimate {
 	e := Estimate{}
+	info, err := os.Stat(path)
+	if earlier, _ := earlierFiles(path); len(earlier) > 0 && (err != nil || info.Size() < pastBytes) {
+		_ = OpenTail(earlier[len(earlier)-1], pastBytes).Each(e.Add)
+	}
 	_ = OpenTail(path, pastBytes).Each(e.Add) // without a journal nothing is known
 	return e
 }

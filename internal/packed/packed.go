@@ -91,19 +91,22 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 
 // Pack puts path.zst in the place of a regular file. If there is a path.zst, that is fs.ErrExist.
 func Pack(path string) error {
-	err := create(path+Suffix, func(to io.Writer) error {
-		// For files of ten kilobytes the fastest level is as good as the default level.
-		w, err := zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18))
-		if err != nil {
-			return err
-		}
-		return errors.Join(copyTo(w, path, 0), w.Close())
-	})
+	err := create(path+Suffix, func(to io.Writer) error { return Compress(to, path) })
 	if err == nil {
 		err = durable.Remove(path)
 	}
 	return err
+}
+
+// Compress writes the content of a file as Pack stores it.
+func Compress(to io.Writer, path string) error {
+	// For files of ten kilobytes the fastest level is as good as the default level.
+	w, err := zstd.NewWriter(to, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<18))
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyTo(w, path, 0), w.Close())
 }
 
 // Unpack writes a file's content to a new file. More than limit bytes are an error if the file is

@@ -1,0 +1,282 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/batch"
+	"grimperium/internal/journal"
+	"grimperium/internal/store"
+)
+
+// History prints what happened to the molecules that stand behind the command, batch by batch. With
+// a time at it writes the table as it was then to standard output, or as a whole to the file out.
+// If molecules are named, it ends the process itself, as Batch does.
+func History(ctx context.Context, at, out string, o Options) error {
+	molecules := words("history", os.Args)
+	err := run(ctx, func(ctx context.Context) error { return history(ctx, molecules, at, out, o) })
+	if err == nil && len(molecules) > 0 {
+		os.Exit(0)
+	}
+	return ended(err)
+}
+
+func history(ctx context.Context, molecules []string, at, out string, o Options) error {
+	switch {
+	case at == "" && len(molecules) == 0:
+		return errors.New("name a molecule, as mage history mol_00001, or a time, as -at=2026-11-01")
+	case at != "" && len(molecules) > 0, at == "" && out != "":
+		return errors.New("-at and -out write the whole table; a molecule is named without them")
+	}
+	return with(o, false, func(pr *project) error {
+		h := &past{project: pr, context: ctx, starts: map[string]journal.Event{}}
+		if at == "" {
+			for _, id := range molecules {
+				if err := h.print(os.Stdout, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		then, err := parseTime(at)
+		if err != nil {
+			return err
+		}
+		write, err := h.table(then)
+		switch {
+		case err != nil:
+			return err
+		case out == "":
+			return write(os.Stdout)
+		}
+		if a, err := os.Stat(out); err == nil {
+			if b, _ := os.Stat(pr.Pipeline.Table); os.SameFile(a, b) {
+				return fmt.Errorf("-out=%s: that is the table itself; give another name", out)
+			}
+		}
+		return replaceFile(out, write)
+	})
+}
+
+// parseTime reads a time as a person writes it. A day alone means its end. Without a zone it is of
+// this machine's.
+func parseTime(text string) (time.Time, error) {
+	for layout, rest := range map[string]time.Duration{time.RFC3339: 0, "2006-01-02T15:04:05": 0,
+		"2006-01-02 15:04:05": 0, "2006-01-02T15:04": 0, "2006-01-02 15:04": 0,
+		"2006-01-02": 24*time.Hour - time.Millisecond} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t.Add(rest), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("-at=%q: not a time; write -at=2026-11-01 for the end of that day, "+
+		"or -at=2026-11-01T15:04", text)
+}
+
+// past is what the journal tells of the table.
+type past struct {
+	*project
+	context context.Context
+	starts  map[string]journal.Event // of the batches, by their ids
+	first   time.Time                // of the journal
+}
+
+// each gives the events of the table's batches from the beginning. Batches of other tables that
+// share the artefacts are passed over.
+func (h *past) each(see func(journal.Event)) error {
+	others, err := h.Store.OthersThan(h.Pipeline.Table)
+	if err != nil {
+		return err
+	}
+	err = journal.Each(h.Store.Path(store.JournalName), func(e journal.Event) {
+		if h.first.IsZero() {
+			h.first = e.Time
+		}
+		if e.Event == journal.BatchStart {
+			h.starts[e.Batch] = e
+		}
+		if h.context.Err() == nil && !slices.Contains(others, h.starts[e.Batch].Table) {
+			see(e)
+		}
+	})
+	return cmp.Or(err, h.context.Err())
+}
+
+// table returns a function that writes the table as it was at a time, by the journal alone: the
+// molecules whose rows a batch had written by then, by mol_id, with the cells that the pipeline read
+// and those that it wrote.
+func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
+	rows, used := map[string]map[string]string{}, map[string]bool{}
+	err = h.each(func(e journal.Event) {
+		if e.Event != journal.Row || e.Time.After(at) {
+			return
+		}
+		if rows[e.Mol] == nil {
+			rows[e.Mol] = map[string]string{"mol_id": e.Mol}
+		}
+		maps.Copy(rows[e.Mol], e.Inputs)
+		maps.Copy(rows[e.Mol], e.Values)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("-at: no row was written by %s; the journal begins at %s",
+			at.Format(time.DateTime), h.first.Local().Format(time.DateTime))
+	}
+	bare := 0
+	for _, row := range rows {
+		for name := range row {
+			used[name] = true
+		}
+	}
+	used["status"], used["smiles"] = true, true
+	ours := csvmerge.Known()
+	columns := slices.DeleteFunc(slices.Clone(ours), func(name string) bool { return !used[name] })
+	maps.DeleteFunc(used, func(name string, _ bool) bool { return slices.Contains(ours, name) })
+	columns = append(columns, slices.Sorted(maps.Keys(used))...)
+	records := [][]string{columns}
+	for _, id := range slices.Sorted(maps.Keys(rows)) {
+		var record []string
+		for _, name := range columns {
+			record = append(record, rows[id][name])
+		}
+		records = append(records, record)
+		if rows[id]["smiles"] == "" {
+			bare++
+		}
+	}
+	fmt.Fprintf(os.Stderr, "%s as of %s.\n", batch.Count(len(rows), "molecule"),
+		at.Format("2006-01-02 15:04:05 -07:00"))
+	if bare > 0 {
+		fmt.Fprintf(os.Stderr, "%d of them have no SMILES: the version that wrote their rows did not "+
+			"journal it.\n", bare)
+	}
+	return func(w io.Writer) error { return csv.NewWriter(w).WriteAll(records) }, nil
+}
+
+// visit is the part of a molecule in a batch.
+type visit struct {
+	batch   string
+	targets []journal.Event
+	rows    []journal.Event
+}
+
+// print prints what happened to a molecule, and how its row compares with what the last batch wrote.
+func (h *past) print(w io.Writer, id string) error {
+	var visits []*visit
+	err := h.each(func(e journal.Event) {
+		if e.Mol != id || e.Event != journal.TargetEnd && e.Event != journal.Row {
+			return
+		}
+		n := slices.IndexFunc(visits, func(v *visit) bool { return v.batch == e.Batch })
+		if n < 0 {
+			n, visits = len(visits), append(visits, &visit{batch: e.Batch})
+		}
+		if e.Event == journal.Row {
+			visits[n].rows = append(visits[n].rows, e)
+		} else {
+			visits[n].targets = append(visits[n].targets, e)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	i, there := h.Table.Lookup(id)
+	switch {
+	case len(visits) == 0 && !there:
+		return unknown(id, h.Table)
+	case len(visits) == 0:
+		fmt.Fprintf(w, "%s: no batch has written its row yet, by the journal.\n", id)
+		return nil
+	}
+	fmt.Fprintln(w, id)
+	cells, before := map[string]string{}, journal.Event{}
+	for _, v := range visits {
+		start := h.starts[v.batch]
+		v.print(w, start)
+		printChanges(w, "", before.Programs, start.Programs)
+		printChanges(w, "var.", before.Settings, start.Settings)
+		now := maps.Clone(cells)
+		for _, e := range v.rows {
+			maps.Copy(now, e.Inputs)
+			maps.Copy(now, e.Values)
+		}
+		printChanges(w, "", cells, now)
+		cells, before = now, start
+	}
+	h.printNow(w, i, there, cells)
+	return nil
+}
+
+// printNow says how the row in the table differs from what the batches wrote.
+func (h *past) printNow(w io.Writer, row int, there bool, cells map[string]string) {
+	if !there {
+		fmt.Fprintln(w, "now: the table has no such row any more")
+		return
+	}
+	now := map[string]string{}
+	for name, text := range cells {
+		if now[name] = text; !h.Table.Says(row, name, text) && slices.Contains(h.Table.Columns(), name) {
+			now[name] = h.Table.Texts(row, name)[0]
+		}
+	}
+	if maps.Equal(now, cells) {
+		fmt.Fprintln(w, "now: as the last batch wrote it")
+		return
+	}
+	fmt.Fprintln(w, "now: edited since")
+	printChanges(w, "", cells, now)
+}
+
+// print prints when a batch had the molecule, who ran the batch and where, and what ran.
+func (v *visit) print(w io.Writer, start journal.Event) {
+	last := slices.Concat(v.targets, v.rows)
+	e := last[len(last)-1]
+	outcome := "not finished"
+	if len(v.rows) > 0 {
+		outcome = fmt.Sprintf("%s in %.1f s", e.Outcome, e.Seconds)
+	}
+	fmt.Fprintf(w, "\n%s  %s  batch %s by %s on %s\n", e.Time.Local().Format(time.DateTime), outcome,
+		v.batch, cmp.Or(start.User, "?"), cmp.Or(start.Host, e.Host, "?"))
+	var ran []string
+	for _, t := range v.targets {
+		name := t.Stage
+		if t.Instance > 0 {
+			name = fmt.Sprintf("%s/%d", name, t.Instance)
+		}
+		if t.Outcome != journal.OK {
+			name += " " + t.Outcome
+		}
+		ran = append(ran, name)
+	}
+	if len(ran) > 0 {
+		fmt.Fprintf(w, "  ran  %s\n", strings.Join(ran, ", "))
+	}
+}
+
+// printChanges prints what differs, as "most_stable_hof  -57.86 → -57.91". What every batch changes,
+// such as times, is left out.
+func printChanges(w io.Writer, prefix string, old, now map[string]string) {
+	for _, name := range union(old, now) {
+		a, b := old[name], now[name]
+		every := strings.HasPrefix(name, "timestamp_") || strings.HasSuffix(name, "_time") ||
+			name == "batch_id" || name == "mol_id"
+		switch {
+		case a == b || every:
+		case a == "":
+			fmt.Fprintf(w, "  %-27s %s\n", prefix+name, b)
+		default:
+			fmt.Fprintf(w, "  %-27s %s → %s\n", prefix+name, a, cmp.Or(b, "blank"))
+		}
+	}
+}
