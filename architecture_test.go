@@ -44,7 +44,7 @@ var only = map[string][]string{
 	"gonum.org/":                {"stages"},
 	"github.com/parquet-go/":    {"internal/formats"},
 	"modernc.org/":              {"internal/formats"},
-	"os/exec":                   {"internal/runner", "internal/cli", "bench"},
+	"os/exec":                   {"internal/runner", "internal/cli", "internal/formats", "bench"},
 }
 
 func TestImports(t *testing.T) {

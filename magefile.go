@@ -265,6 +265,28 @@ func History(ctx context.Context,
 		Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
+// Import [table] makes a table out of a file of another program: CSV with any separator, SMILES
+// (.smi), SDF or Parquet.
+//
+// mage import theirs.csv -out=mine.csv finds the columns by their names or their content, says what
+// it chose, and checks the new table as validate does: duplicates, salts and broken structures are
+// listed, and stay. Charge and multiplicity follow from the SMILES where the file has no such
+// columns. All other columns are kept. Exit code: 0 all rows can be used, 1 some can't, 2 nothing
+// was written.
+func Import(ctx context.Context,
+	file string, // the file to read
+	out *string, // the table to write, which must not be there yet
+	id *string, // the column with names of the molecules
+	smiles *string, // the column with SMILES
+	charge *string, // the column with charges, or smiles: those of the SMILES, whatever a column says
+	pipeline *string, // as for batch
+	set *string, // as for batch
+) error {
+	return cli.Import(ctx, file, value(out),
+		cli.From{ID: value(id), SMILES: value(smiles), Charge: value(charge)},
+		cli.Options{Pipeline: value(pipeline), Set: value(set)})
+}
+
 // Report [table] writes a page about the table: how good the results are, outliers, conformers,
 // failures, cost, all molecules, and a paragraph for a paper.
 //

@@ -92,6 +92,17 @@ func (m Atoms) Charge() int {
 	return charge
 }
 
+// Multiplicity is the lowest that the number of electrons allows, 1 or 2. For O=O, S=S and S=O it is
+// 3, the multiplicity of their ground state.
+func (m Atoms) Multiplicity() int {
+	chalcogen := func(a smilesAtom) bool { return a.element.Number == 8 || a.element.Number == 16 }
+	if len(m.atoms) == 2 && m.atoms[1].bond == 2 && m.Charge() == 0 && m.atoms[0].hydrogens == 0 &&
+		m.atoms[1].hydrogens == 0 && chalcogen(m.atoms[0]) && chalcogen(m.atoms[1]) {
+		return 3
+	}
+	return 1 + m.electrons(m.Charge())%2
+}
+
 // electrons counts the electrons, cores included, at a charge: that of the table, whatever the
 // SMILES says.
 func (m Atoms) electrons(charge int) int {

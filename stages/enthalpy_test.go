@@ -72,3 +72,13 @@ func TestShippedMolecules(t *testing.T) {
 		}
 	}
 }
+
+func TestMultiplicity(t *testing.T) {
+	for smiles, want := range map[string]int{"C": 1, "[CH3]": 2, "[NH4+]": 1, "O=O": 3, "S=O": 3, "OO": 1, "C=O": 1,
+		"[O-][N+]=O": 2, "[C-]#N": 1, "O=C=O": 1} {
+		m, err := ReadSMILES(smiles)
+		if err != nil || m.Multiplicity() != want {
+			t.Errorf("%s: %d, %v, want %d", smiles, m.Multiplicity(), err, want)
+		}
+	}
+}

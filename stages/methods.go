@@ -1,7 +1,7 @@
 package stages
 
 import (
-	_ "embed" // draw.py
+	_ "embed" // draw.py, structures.py
 	"fmt"
 	"regexp"
 	"slices"
@@ -13,6 +13,12 @@ import (
 //
 //go:embed draw.py
 var DrawScript string
+
+// StructureScript is a Python program that reads structures with RDKit: a JSON list of molfiles in, a
+// JSON list of SMILES out, null for a molfile that RDKit can't read.
+//
+//go:embed structures.py
+var StructureScript string
 
 // Citation is a work that a paper names. DOI may be "".
 type Citation struct{ Text, DOI string }

@@ -197,7 +197,7 @@ func keepLogs(w io.Writer, sum *batch.Summary, table string) {
 }
 
 // commands are the targets of the magefile, in small letters.
-var commands = []string{"batch", "bench", "check", "export", "fmt", "graph", "history", "info",
+var commands = []string{"batch", "bench", "check", "export", "fmt", "graph", "history", "import", "info",
 	"prune", "report", "reproduce", "rerun", "serve", "settings", "setup", "stop", "test", "torture",
 	"validate", "why"}
 

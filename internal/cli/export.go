@@ -167,13 +167,10 @@ func conformerTags(c stages.Conformer) []stages.Tag {
 // kinds are the columns of a table. A column that the format does not know has numbers if all of
 // its cells are such of JSON. Time stamps are times if all of them have a zone.
 func kinds(t *csvmerge.Table) (columns []formats.Column) {
+	var names []string
 	for _, name := range t.Columns() {
-		c := formats.Column{Name: name, Kind: formats.Number, Unit: stages.Unit(name)}
-		for n := 2; slices.ContainsFunc(columns, func(above formats.Column) bool {
-			return above.Name == c.Name
-		}); n++ {
-			c.Name = fmt.Sprintf("%s_%d", name, n)
-		}
+		names = append(names, formats.Unique(name, names))
+		c := formats.Column{Name: names[len(names)-1], Kind: formats.Number, Unit: stages.Unit(name)}
 		switch typ := csvmerge.Types(name); {
 		case typ == csvmerge.Integer:
 			c.Kind = formats.Integer

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"strings"
 
 	"grimperium/internal/batch"
+	"grimperium/internal/pipeline"
 	"grimperium/internal/web"
 	"grimperium/stages"
 )
@@ -132,21 +134,29 @@ func (g *gatherer) geometries(row int) (out []web.Geometry) {
 
 // draw has one RDKit draw all molecules.
 func (g *gatherer) draw(ctx context.Context, smiles []string) (drawings []*string, err error) {
-	program := g.Pipeline.Programs["python3"]
+	return askRDKit(ctx, g.Pipeline, stages.DrawScript, smiles)
+}
+
+// askRDKit has a Python program of stages answer each of some texts, with the first python3 of the
+// pipeline that has RDKit. An answer is nil where there is none.
+func askRDKit(ctx context.Context, p *pipeline.Pipeline, script string, texts []string) (
+	answers []*string, err error) {
+	program := p.Programs["python3"]
 	if program == nil {
-		return nil, errors.New("the pipeline runs no python3, whose RDKit would draw them")
+		return nil, errors.New("the pipeline declares no python3, whose RDKit is needed")
 	}
-	in, err := json.Marshal(smiles)
+	in, err := json.Marshal(texts)
 	if err != nil {
 		return nil, err
 	}
 	for _, python := range program.Candidates {
-		cmd := exec.CommandContext(ctx, python, "-c", stages.DrawScript)
+		cmd := exec.CommandContext(ctx, python, "-c", script)
 		cmd.Stdin = bytes.NewReader(in)
 		text, err := cmd.Output()
-		if err == nil && json.Unmarshal(text, &drawings) == nil && len(drawings) == len(smiles) {
-			return drawings, nil
+		if err == nil && json.Unmarshal(text, &answers) == nil && len(answers) == len(texts) {
+			return answers, nil
 		}
 	}
-	return nil, fmt.Errorf("no RDKit was found by %s", strings.Join(program.Candidates, " and "))
+	return nil, cmp.Or(ctx.Err(), fmt.Errorf("no RDKit was found by %s; mage setup installs it",
+		strings.Join(program.Candidates, " and ")))
 }

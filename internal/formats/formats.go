@@ -7,6 +7,12 @@
 // MostBytes. Nothing here replaces a file: the caller writes what comes out in one step.
 package formats
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Kind says what the values of an exported column are. Every value may be nil.
 type Kind uint8
 
@@ -18,7 +24,7 @@ const (
 	Time                // time.Time
 )
 
-// Column is a column of an exported table.
+// Column is a column of an exported table. Names differ by more than letter case.
 type Column struct {
 	Name string
 	Kind Kind
@@ -30,4 +36,14 @@ type Export struct {
 	Columns, Conformers []Column
 	Rows                int
 	Row                 func(i int) (values []any, conformers [][]any, err error)
+}
+
+// Unique is a name, or name_2, name_3 where another one is the same but for letter case.
+func Unique(name string, taken []string) string {
+	out := name
+	same := func(t string) bool { return strings.EqualFold(t, out) }
+	for n := 2; slices.ContainsFunc(taken, same); n++ {
+		out = fmt.Sprintf("%s_%d", name, n)
+	}
+	return out
 }

@@ -18,7 +18,7 @@ import (
 // two, no and one conformers.
 var example = Export{
 	Columns: []Column{{"mol_id", Text, ""}, {"n, \"x\"\ny", Integer, ""}, {"hof", Number, "kcal/mol"},
-		{"HOF", Number, ""}, {"at", Time, ""}},
+		{"x", Number, ""}, {"at", Time, ""}},
 	Conformers: []Column{{"rank", Integer, ""}, {"gap", Number, "eV"}},
 	Rows:       3,
 	Row: func(i int) (values []any, conformers [][]any, err error) {
@@ -81,7 +81,7 @@ func TestParquetByDuckDB(t *testing.T) {
 		{"SELECT column_name AS name, column_type AS type FROM (DESCRIBE SELECT * FROM %s)", `{"name":"mol_id","type":"VARCHAR"}
 {"name":"n, \"x\"\ny","type":"BIGINT"}
 {"name":"hof","type":"DOUBLE"}
-{"name":"HOF_1","type":"DOUBLE"}
+{"name":"x","type":"DOUBLE"}
 {"name":"at","type":"TIMESTAMP WITH TIME ZONE"}
 {"name":"conformers","type":"STRUCT(rank BIGINT, gap DOUBLE)[]"}`},
 		{"SELECT mol_id, COLUMNS(c -> c LIKE 'n,%%') AS n, hof, epoch_ms(\"at\") AS ms, conformers FROM %s",
@@ -120,7 +120,7 @@ print(*db.execute("SELECT sql FROM sqlite_master"), *db.execute("PRAGMA integrit
 ('a', 1, 10.5)
 ('a', 2, None)
 ('', 1, 0.0)
-('CREATE TABLE molecules (\n  "mol_id" TEXT,\n  "n, ""x""\ny" INTEGER,\n  "hof" REAL, -- kcal/mol\n  "HOF_2" REAL,\n  "at" TEXT\n)',)
+('CREATE TABLE molecules (\n  "mol_id" TEXT,\n  "n, ""x""\ny" INTEGER,\n  "hof" REAL, -- kcal/mol\n  "x" REAL,\n  "at" TEXT\n)',)
 ('CREATE TABLE conformers (\n  "mol_id" TEXT,\n  "rank" INTEGER,\n  "gap" REAL -- eV\n)',)
 ('ok',)
 `

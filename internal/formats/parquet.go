@@ -8,7 +8,6 @@ import (
 	"io"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -159,16 +158,4 @@ func (e *ending) write(columns []Column) error {
 	size := binary.LittleEndian.AppendUint32(nil, uint32(len(footer)))
 	_, err = e.to.Write(slices.Concat(end[:start], footer, size, []byte("PAR1")))
 	return err
-}
-
-// caseless makes names different that differ in letter case alone, as SQLite wants them.
-func caseless(columns []Column) []Column {
-	out, taken := slices.Clone(columns), map[string]bool{}
-	for k, c := range columns {
-		for n := 2; taken[strings.ToLower(out[k].Name)]; n++ {
-			out[k].Name = fmt.Sprintf("%s_%d", c.Name, n)
-		}
-		taken[strings.ToLower(out[k].Name)] = true
-	}
-	return out
 }

@@ -17,7 +17,7 @@ import (
 
 // WriteSQLite writes a SQLite database with the table molecules and, if conformers are named, the
 // table conformers, whose first column is that of molecules. A comment in a CREATE TABLE has the
-// unit of a column. Columns that differ in letter case alone get _2, _3.
+// unit of a column.
 func WriteSQLite(ctx context.Context, to io.Writer, x Export) (err error) {
 	dir, err := os.MkdirTemp("", "grimperium-sqlite-")
 	if err != nil {
@@ -25,7 +25,8 @@ func WriteSQLite(ctx context.Context, to io.Writer, x Export) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "export.db")
-	name := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=journal_mode(off)&_pragma=synchronous(off)"}
+	name := url.URL{Scheme: "file", Path: path,
+		RawQuery: "_pragma=journal_mode(off)&_pragma=synchronous(off)"} // nobody reads a torn one
 	db, err := sql.Open("sqlite", name.String())
 	if err == nil {
 		err = errors.Join(fill(ctx, db, x), db.Close())
@@ -81,7 +82,7 @@ func fill(ctx context.Context, db *sql.DB, x Export) error {
 // create makes a table and prepares the insertion of a row.
 func create(ctx context.Context, tx *sql.Tx, name string, columns []Column) (*sql.Stmt, error) {
 	var lines []string
-	for k, c := range caseless(columns) {
+	for k, c := range columns {
 		line := `"` + strings.ReplaceAll(c.Name, `"`, `""`) + `" ` +
 			map[Kind]string{Text: "TEXT", Integer: "INTEGER", Number: "REAL", Time: "TEXT"}[c.Kind]
 		if k < len(columns)-1 {

@@ -1,0 +1,487 @@
+package cli
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/magefile/mage/mg"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/batch"
+	"grimperium/internal/formats"
+	"grimperium/internal/pipeline"
+	"grimperium/stages"
+)
+
+// From names the columns of a file that is imported; "" for what is to be found. Charge may be
+// "smiles".
+type From struct{ ID, SMILES, Charge string }
+
+// Import makes the table out of a file of another program, and checks it as Validate does. No row of
+// the file is left out, and what was chosen is printed.
+func Import(ctx context.Context, file, out string, from From, o Options) error {
+	return run(ctx, func(ctx context.Context) error {
+		if out == "" {
+			return errors.New("-out=mine.csv must name the table that is to be made")
+		}
+		if _, err := os.Lstat(out); err == nil {
+			return fmt.Errorf("-out=%s: is there already; give another name, or remove it", out)
+		}
+		src, err := formats.Read(ctx, file)
+		if err != nil {
+			return err
+		}
+		p, err := withoutTable(o)
+		if err != nil {
+			return err
+		}
+		im := &importing{Table: src}
+		for _, step := range []func() error{func() error { return im.readStructures(ctx, p) },
+			im.readHeader, func() error { return im.choose(from) }} {
+			if err := step(); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+		records := im.records()
+		write := func(w io.Writer) error { return csv.NewWriter(w).WriteAll(records) }
+		if err := replaceFile(out, write); err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%s: %s\n", file, strings.Join(
+			append([]string{batch.Count(len(im.Records), "row")}, im.Notes...), "\n  "))
+		return checkImported(ctx, p, out)
+	})
+}
+
+// withoutTable loads the pipeline for a table that does not exist yet.
+func withoutTable(o Options) (*pipeline.Pipeline, error) {
+	dir, err := os.MkdirTemp("", "grimperium-import-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	o.Table = filepath.Join(dir, "table.csv")
+	header := strings.Join(csvmerge.Known(), ",") + "\n"
+	if err := os.WriteFile(o.Table, []byte(header), 0o600); err != nil {
+		return nil, err
+	}
+	return load(o)
+}
+
+// checkImported lists what is wrong with the new table and what is odd, as validate does.
+func checkImported(ctx context.Context, p *pipeline.Pipeline, path string) error {
+	t, err := csvmerge.Read(path)
+	if err != nil {
+		return err
+	}
+	found, err := findings(ctx, p, t)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(os.Stdout)
+	unusable, warnings := map[int]bool{}, 0
+	for _, f := range found {
+		label := ""
+		if f.Warning {
+			label = "warning: "
+			warnings++
+		} else {
+			unusable[f.Line] = true
+		}
+		fmt.Fprintf(out, "%s%s:%s\n", label, path, f)
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%s has %s: %d can't be used, %d warnings.\n", path,
+		batch.Count(t.Len(), "row"), len(unusable), warnings)
+	if len(unusable) > 0 {
+		return mg.Fatalf(exitFailed, "correct these rows, or leave them out with "+
+			"mage batch -table=%s -permissive", path)
+	}
+	return nil
+}
+
+// importing is a file on its way to a table.
+type importing struct {
+	*formats.Table
+	id, smiles int            // columns; id is -1 if there is none
+	known      map[string]int // other columns that a table of ours has, by its name for them
+}
+
+func (im *importing) note(text string, args ...any) {
+	im.Notes = append(im.Notes, fmt.Sprintf(text, args...))
+}
+
+// cell is the text of a cell, "" where the record is shorter.
+func cell(r formats.Record, column int) string {
+	if column < 0 || column >= len(r.Cells) {
+		return ""
+	}
+	return strings.TrimSpace(r.Cells[column])
+}
+
+// readStructures adds the column smiles for molfiles, unless the data items have one.
+func (im *importing) readStructures(ctx context.Context, p *pipeline.Pipeline) error {
+	structures := func(r formats.Record) bool { return r.Structure != "" }
+	if !slices.ContainsFunc(im.Records, structures) || im.find("smiles") >= 0 {
+		return nil
+	}
+	var molfiles []string
+	for _, r := range im.Records {
+		molfiles = append(molfiles, r.Structure)
+	}
+	limit := time.Minute + time.Duration(len(molfiles))*100*time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	answers, err := askRDKit(ctx, p, stages.StructureScript, molfiles)
+	if err != nil {
+		return fmt.Errorf("the structures need RDKit: %w", err)
+	}
+	im.Names = append([]string{"smiles"}, im.Names...)
+	for i, answer := range answers {
+		smiles := ""
+		if answer != nil {
+			smiles = *answer
+		} else {
+			im.note("line %d: RDKit can't read the structure; its SMILES is blank", im.Records[i].Line)
+		}
+		im.Records[i].Cells = append([]string{smiles}, im.Records[i].Cells...)
+	}
+	return nil
+}
+
+// Names of columns in the tables of others, the best first.
+var (
+	idNames = []string{"mol_id", "id", "molecule_id", "compound_id", "name", "title", "molecule",
+		"compound", "identifier", "cid", "cas"}
+	smilesNames = []string{"smiles", "canonical_smiles", "isomeric_smiles", "smiles_string", "smi"}
+)
+
+// readHeader takes the names of the columns from the first record, unless that is a molecule.
+func (im *importing) readHeader() error {
+	if im.Names == nil && len(im.Records) > 0 {
+		first := im.Records[0].Cells
+		word := func(text string) bool {
+			text = strings.ToLower(strings.TrimSpace(text))
+			return slices.Contains(idNames, text) || slices.Contains(smilesNames, text)
+		}
+		if slices.ContainsFunc(first, isSMILES) && !slices.ContainsFunc(first, word) {
+			im.note("no header: the first line is a molecule")
+		} else {
+			im.Names, im.Records = slices.Clone(first), im.Records[1:]
+		}
+	}
+	if len(im.Records) == 0 {
+		return errors.New("has no molecules")
+	}
+	for _, r := range im.Records {
+		for len(im.Names) < len(r.Cells) {
+			im.Names = append(im.Names, "")
+		}
+	}
+	for k, name := range im.Names {
+		name = cmp.Or(strings.Join(strings.Fields(name), " "), fmt.Sprintf("column_%d", k+1))
+		im.Names[k] = formats.Unique(name, im.Names[:k])
+	}
+	return nil
+}
+
+// isSMILES says whether a text is a SMILES by all that can be said without RDKit.
+func isSMILES(text string) bool {
+	_, err := stages.ReadSMILES(text)
+	return err == nil
+}
+
+// find is the first column with one of the names in any letter case, or -1.
+func (im *importing) find(names ...string) int {
+	for _, name := range names {
+		for k, n := range im.Names {
+			if strings.EqualFold(strings.TrimSpace(n), name) {
+				return k
+			}
+		}
+	}
+	return -1
+}
+
+// named is the column that a flag names.
+func (im *importing) named(flag, name string) (int, error) {
+	k := im.find(name)
+	if k < 0 {
+		return k, fmt.Errorf("-%s=%s: there is no such column; there are %s", flag, name,
+			strings.Join(im.Names, ", "))
+	}
+	return k, nil
+}
+
+// choose finds the columns.
+func (im *importing) choose(from From) (err error) {
+	how := "by -smiles"
+	if from.SMILES != "" {
+		im.smiles, err = im.named("smiles", from.SMILES)
+	} else if im.smiles, how = im.find(smilesNames...), "by its name"; im.smiles < 0 {
+		im.smiles, how = im.smilesColumn(), "by its content"
+	}
+	if err == nil && im.smiles < 0 {
+		err = fmt.Errorf("no column has SMILES; name it by -smiles=COLUMN; there are %s",
+			strings.Join(im.Names, ", "))
+	}
+	if err != nil {
+		return err
+	}
+	im.note("smiles from the column %s (%s)", im.Names[im.smiles], how)
+	if im.id = im.idColumn(); from.ID != "" {
+		if im.id, err = im.named("id", from.ID); err != nil {
+			return err
+		}
+	}
+	im.known = map[string]int{}
+	for _, name := range csvmerge.Known()[1:] { // all but mol_id
+		k := im.find(name)
+		if name == "charge" && from.Charge != "" {
+			k = -1
+			if !strings.EqualFold(from.Charge, "smiles") {
+				if k, err = im.named("charge", from.Charge); err != nil {
+					return err
+				}
+			}
+		}
+		other := func(r formats.Record) bool { // another program's status
+			return cell(r, k) != "" && csvmerge.StatusType.Read(cell(r, k)).Value == nil
+		}
+		if k >= 0 && k != im.id && k != im.smiles &&
+			(name != "status" || !slices.ContainsFunc(im.Records, other)) {
+			im.known[name] = k
+		}
+	}
+	im.decimalCommas()
+	return nil
+}
+
+// smilesColumn is the column of which most cells are SMILES, the longest ones if there are several.
+func (im *importing) smilesColumn() int {
+	best, longest := -1, 0
+	for k := range im.Names {
+		cells, smiles, length := 0, 0, 0
+		for _, r := range im.Records[:min(len(im.Records), 1000)] {
+			text, _, _ := strings.Cut(cell(r, k), " ")
+			if text == "" {
+				continue
+			}
+			cells++
+			if isSMILES(text) {
+				smiles, length = smiles+1, length+len(text)
+			}
+		}
+		if smiles*10 > cells*8 && length > longest {
+			best, longest = k, length
+		}
+	}
+	return best
+}
+
+var decimal = regexp.MustCompile(`^[+-]?\d+[.,]\d+`)
+
+// idColumn is the column whose cells are names of molecules as they stand: one with such a name, or else
+// the first one, if all cells differ.
+func (im *importing) idColumn() int {
+	columns := []int{}
+	for _, name := range idNames {
+		columns = append(columns, im.find(name))
+	}
+	for _, k := range append(columns, 0) {
+		if k < 0 || k == im.smiles {
+			continue
+		}
+		seen := map[string]bool{}
+		usable := func(r formats.Record) bool {
+			text := cell(r, k)
+			again := seen[strings.ToLower(text)]
+			seen[strings.ToLower(text)] = true
+			return !again && csvmerge.SafeID(text) == nil && !decimal.MatchString(text)
+		}
+		if !slices.ContainsFunc(im.Records, func(r formats.Record) bool { return !usable(r) }) {
+			return k
+		}
+	}
+	return -1
+}
+
+var (
+	commaNumber = regexp.MustCompile(`^[+-]?\d+(?:,\d+)?(?:[eE][+-]?\d+)?$`)
+	thousands   = regexp.MustCompile(`^[+-]?\d{1,3}(?:,\d{3})+$`)
+)
+
+// decimalCommas writes numbers with a comma with a point, in columns that have no other cells. Where
+// commas separate cells, only H298_cbs is such a column.
+func (im *importing) decimalCommas() {
+	for k, name := range im.Names {
+		if k == im.smiles || k == im.id || im.Commas && k != im.known["H298_cbs"] {
+			continue
+		}
+		example, ambiguous := "", true
+		for _, r := range im.Records {
+			text := cell(r, k)
+			if text != "" && !commaNumber.MatchString(text) {
+				example = ""
+				break
+			}
+			if strings.Contains(text, ",") {
+				example, ambiguous = text, ambiguous && thousands.MatchString(text)
+			}
+		}
+		switch {
+		case example == "":
+			continue
+		case ambiguous:
+			im.note("column %s: %q may be a decimal comma or thousands, and stays", name, example)
+			continue
+		}
+		for _, r := range im.Records {
+			if k < len(r.Cells) {
+				r.Cells[k] = strings.Replace(r.Cells[k], ",", ".", 1)
+			}
+		}
+		im.note("column %s has decimal commas: %s is written as %s", name, example,
+			strings.Replace(example, ",", ".", 1))
+	}
+}
+
+// ids are the mol_ids: those of the column, changed where they can't be the name of a folder or are
+// there twice, or made ones.
+func (im *importing) ids() (ids []string, same bool) {
+	taken, changed, same := map[string]bool{}, []string{}, true
+	for i, r := range im.Records {
+		text := cell(r, im.id)
+		id := folderName(text)
+		if id == "" {
+			id = fmt.Sprintf("mol_%0*d", max(5, len(strconv.Itoa(len(im.Records)))), i+1)
+		}
+		base := id
+		for n := 2; taken[strings.ToLower(id)]; n++ {
+			id = fmt.Sprintf("%s_%d", base, n)
+		}
+		taken[strings.ToLower(id)] = true
+		if ids = append(ids, id); id != text {
+			changed, same = append(changed, fmt.Sprintf("%q → %s", text, id)), false
+		}
+	}
+	switch {
+	case im.id < 0:
+		im.note("mol_id made: %s to %s", ids[0], ids[len(ids)-1])
+	case same:
+		im.note("mol_id from the column %s", im.Names[im.id])
+	default:
+		im.note("mol_id from the column %s, which stays; %d are other ones, since each must name a "+
+			"folder of its own: %s", im.Names[im.id], len(changed),
+			strings.Join(changed[:min(3, len(changed))], ", "))
+	}
+	return ids, same && im.id >= 0
+}
+
+// folderName is a text as the name of a folder, "" if nothing of it can be that.
+func folderName(text string) string {
+	if csvmerge.SafeID(text) == nil && len(text) <= 90 {
+		return text
+	}
+	text = strings.Map(func(r rune) rune {
+		if csvmerge.SafeID("x"+string(r)+"x") != nil {
+			return '_'
+		}
+		return r
+	}, text)
+	for len(text) > 90 { // with a number behind it it must not be longer than 100 bytes
+		_, size := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-size]
+	}
+	text = strings.TrimRight(strings.TrimLeft(text, "-. "), ". ")
+	if text != "" && csvmerge.SafeID(text) != nil {
+		text = "mol_" + text
+	}
+	if csvmerge.SafeID(text) != nil {
+		return ""
+	}
+	return text
+}
+
+// records are the lines of the table: our columns, then those of the file.
+func (im *importing) records() [][]string {
+	ids, same := im.ids()
+	used := append(slices.Collect(maps.Values(im.known)), im.smiles)
+	if same {
+		used = append(used, im.id)
+	}
+	var header []string
+	for k, name := range csvmerge.Known() {
+		if _, there := im.known[name]; there || k < 10 { // those of format v2.0
+			header = append(header, name)
+		}
+	}
+	ours, rest := len(header), []int{}
+	for k, name := range im.Names {
+		if !slices.Contains(used, k) {
+			if slices.ContainsFunc(header, func(h string) bool { return strings.EqualFold(h, name) }) {
+				name += "_source"
+			}
+			header, rest = append(header, formats.Unique(name, header)), append(rest, k)
+		}
+	}
+	out, now := [][]string{header}, time.Now().UTC().Format("2006-01-02T15:04:05-07:00")
+	for i, r := range im.Records {
+		row := fromSMILES(cell(r, im.smiles))
+		row["mol_id"], row["smiles"] = ids[i], cell(r, im.smiles)
+		row["reruns"], row["timestamp_added"] = "0", now
+		for name, k := range im.known {
+			row[name] = cmp.Or(cell(r, k), row[name])
+		}
+		row["status"] = "Pending"
+		if k, there := im.known["status"]; there && cell(r, k) != "" {
+			row["status"] = csvmerge.StatusType.Read(cell(r, k)).Value.(string)
+		}
+		var record []string
+		for _, name := range header[:ours] {
+			record = append(record, row[name])
+		}
+		for _, k := range rest {
+			record = append(record, cell(r, k))
+		}
+		out = append(out, record)
+	}
+	origin := map[string]string{"charge": "the SMILES",
+		"multiplicity": "the SMILES: 1, or 2 for an odd number of electrons"}
+	for name, text := range map[string]string{"charge": "; -charge=smiles takes those of the SMILES",
+		"multiplicity": "; where that is blank, 1, or 2 for an odd number of electrons"} {
+		if k, there := im.known[name]; there {
+			origin[name] = "the column " + im.Names[k] + text
+		}
+	}
+	im.note("charge from %s", origin["charge"])
+	im.note("multiplicity from %s", origin["multiplicity"])
+	return out
+}
+
+// fromSMILES are the cells of a row that follow from its SMILES; none if it can't be read here.
+func fromSMILES(smiles string) map[string]string {
+	smiles, _, _ = strings.Cut(smiles, " ")
+	m, err := stages.ReadSMILES(smiles)
+	if err != nil {
+		return map[string]string{}
+	}
+	return map[string]string{"charge": strconv.Itoa(m.Charge()), "nheavy": strconv.Itoa(m.Heavy()),
+		"multiplicity": strconv.Itoa(m.Multiplicity())}
+}

@@ -1,0 +1,233 @@
+package formats
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
+)
+
+// MostBytes is how long a file may be that is read, and what a Parquet file may unpack to.
+const MostBytes = 1 << 30
+
+// Limits of a table that is read: it fits into memory.
+const mostColumns, mostCells = 2000, 100_000_000
+
+// Table is what was read: every cell is a text.
+type Table struct {
+	Names   []string // of the columns; nil: the first record has them, or there are none
+	Records []Record
+	Notes   []string // what was found out about the form of the file, for a person
+	Commas  bool     // commas separate cells, so that a decimal comma would be odd
+
+	cells int
+}
+
+// add adds a record of so many cells. A table that becomes too large is an error.
+func (t *Table) add(r Record, cells int) error {
+	t.cells += cells
+	if cells > mostColumns || t.cells > mostCells {
+		return fmt.Errorf(":%d: the table has more than %d columns, or than %d cells; split it", r.Line,
+			mostColumns, mostCells)
+	}
+	t.Records = append(t.Records, r)
+	return nil
+}
+
+// Record is a row.
+type Record struct {
+	Line      int // on which it begins, from 1; the number of the row in a Parquet file
+	Cells     []string
+	Structure string // of an SD file: the molfile
+}
+
+// Read reads a table or a structure file: CSV with commas, semicolons or tabs in UTF-8, UTF-16 or
+// Windows-1252, a file of SMILES (.smi), an SD file, or Parquet. The content decides, and the end of
+// the name where it does not.
+func Read(ctx context.Context, path string) (*Table, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: not a file", path)
+	case info.Size() > MostBytes:
+		return nil, fmt.Errorf("%s: has %d MB; at most %d are read at once, so split it", path,
+			info.Size()>>20, MostBytes>>20)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := parse(ctx, data, strings.ToLower(filepath.Ext(path)))
+	if err != nil {
+		return nil, fmt.Errorf("%s%w", path, err)
+	}
+	return t, nil
+}
+
+// parse reads a file of a name with this end. An error begins with ":LINE: " or ": ".
+func parse(ctx context.Context, data []byte, ext string) (*Table, error) {
+	if bytes.HasPrefix(data, []byte("PAR1")) {
+		t, err := readParquet(ctx, data)
+		if err != nil {
+			err = fmt.Errorf(": the Parquet file can't be read: %w", err)
+		}
+		return t, err
+	}
+	for magic, what := range map[string]string{"PK\x03\x04": "an Excel workbook or a zip file; " +
+		"save it as CSV UTF-8", "\x1f\x8b": "compressed; unpack it with gunzip",
+		"SQLite format 3\x00": "a SQLite database; write its table as CSV"} {
+		if bytes.HasPrefix(data, []byte(magic)) {
+			return nil, errors.New(": is " + what)
+		}
+	}
+	text, note := decode(data)
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+	if strings.TrimSpace(text) == "" {
+		return nil, errors.New(": is empty")
+	}
+	t := &Table{}
+	var err error
+	switch {
+	case strings.Contains(text, "\nM  END") && ext != ".csv":
+		t, err = readSDF(text)
+	case slices.Contains([]string{".smi", ".smiles", ".ism", ".can"}, ext):
+		t = readSMI(text)
+	default:
+		t, err = readDelimited(text)
+	}
+	if err == nil && note != "" {
+		t.Notes = slices.Insert(t.Notes, 0, note)
+	}
+	return t, err
+}
+
+// decode returns the text of a file, and its encoding if that is not UTF-8.
+func decode(data []byte) (text, note string) {
+	var form encoding.Encoding = charmap.Windows1252
+	note = "Windows-1252"
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		form, note = unicode.UTF16(unicode.LittleEndian, unicode.ExpectBOM), "UTF-16"
+	case utf8.Valid(data):
+		return strings.TrimPrefix(string(data), "\ufeff"), ""
+	}
+	out, _ := form.NewDecoder().Bytes(data) // what can't be decoded becomes U+FFFD
+	return string(out), note
+}
+
+// readDelimited reads CSV. The separator is the one that the first line has most of.
+func readDelimited(text string) (*Table, error) {
+	first, _, _ := strings.Cut(text, "\n")
+	first = quoted.ReplaceAllString(first, "")
+	separator := ","
+	for _, c := range []string{";", "\t", "|"} {
+		if strings.Count(first, c) > strings.Count(first, separator) {
+			separator = c
+		}
+	}
+	t := &Table{Commas: separator == ","}
+	if separator != "," {
+		t.Notes = append(t.Notes, fmt.Sprintf("separator %q", separator))
+	}
+	r := csv.NewReader(strings.NewReader(text))
+	r.Comma, r.FieldsPerRecord, r.ReuseRecord = rune(separator[0]), -1, true
+	blank := 0
+	for {
+		cells, err := r.Read()
+		if err == io.EOF {
+			break
+		}
+		if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
+			return nil, fmt.Errorf(":%d: a quote stands where none can; a cell with a quote in it is "+
+				`written "1 ""2"" 3"`, wrong.StartLine)
+		} else if err != nil {
+			return nil, fmt.Errorf(": %w", err)
+		}
+		line, _ := r.FieldPos(0)
+		if strings.TrimSpace(strings.Join(cells, "")) == "" {
+			blank++
+			continue
+		}
+		err = t.add(Record{Line: line, Cells: slices.Clone(cells)}, len(cells))
+		if err != nil {
+			return nil, err
+		}
+	}
+	if blank > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("%d blank rows left out", blank))
+	}
+	return t, nil
+}
+
+var quoted = regexp.MustCompile(`"[^"]*"`)
+
+// readSMI reads lines of a SMILES and, behind a blank, a name. The first line may be a header.
+func readSMI(text string) *Table {
+	t, number := &Table{Names: []string{"smiles", "name"}}, 0
+	for line := range strings.Lines(text) {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || number == 1 && strings.HasPrefix(strings.ToLower(line), "smiles") {
+			continue
+		}
+		cells := []string{line, ""}
+		if at := strings.IndexAny(line, " \t"); at >= 0 {
+			cells = []string{line[:at], strings.TrimSpace(line[at:])}
+		}
+		t.Records = append(t.Records, Record{Line: number, Cells: cells})
+	}
+	return t
+}
+
+// dataItem is a data item of an SD file: its name, and the lines up to a blank one.
+var dataItem = regexp.MustCompile(`(?m)^>.*<([^<>\n]+)>.*\n((?:.*\S.*(?:\n|$))*)`)
+
+// readSDF reads an SD file (CTfile formats, BIOVIA): the title of each record, its molfile, and its
+// data items, of which each is a column.
+func readSDF(text string) (*Table, error) {
+	t, line := &Table{Names: []string{"title"}}, 1
+	column := map[string]int{}
+	for record := range strings.SplitSeq(text, "\n$$$$") {
+		at := line
+		line += strings.Count(record, "\n") + 1
+		if at > 1 { // the rest of the line with the dollars
+			_, record, _ = strings.Cut(record, "\n")
+			at++
+		}
+		if strings.TrimSpace(record) == "" {
+			continue
+		}
+		molfile, items, _ := strings.Cut(record, "\nM  END")
+		title, _, _ := strings.Cut(molfile, "\n")
+		r := Record{Line: at, Cells: []string{title}, Structure: molfile + "\nM  END\n"}
+		for _, m := range dataItem.FindAllStringSubmatch(items, -1) {
+			k, known := column[m[1]]
+			if !known {
+				k, t.Names = len(t.Names), append(t.Names, m[1])
+				column[m[1]] = k
+			}
+			for len(r.Cells) <= k {
+				r.Cells = append(r.Cells, "")
+			}
+			r.Cells[k] = strings.Join(strings.Split(strings.TrimSpace(m[2]), "\n"), " ")
+		}
+		if err := t.add(r, len(t.Names)); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
