@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/csv"
@@ -88,32 +87,13 @@ func checkImported(ctx context.Context, p *pipeline.Pipeline, path string) error
 	if err != nil {
 		return err
 	}
-	found, err := findings(ctx, p, t)
-	if err != nil {
+	fmt.Fprintf(os.Stderr, "Written: %s. ", path)
+	err = (&project{batch.Config{Pipeline: p, Table: t}}).validate(ctx, "text", false)
+	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	out := bufio.NewWriter(os.Stdout)
-	unusable, warnings := map[int]bool{}, 0
-	for _, f := range found {
-		label := ""
-		if f.Warning {
-			label = "warning: "
-			warnings++
-		} else {
-			unusable[f.Line] = true
-		}
-		fmt.Fprintf(out, "%s%s:%s\n", label, path, f)
-	}
-	if err := out.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintf(os.Stderr, "%s has %s: %d can't be used, %d warnings.\n", path,
-		batch.Count(t.Len(), "row"), len(unusable), warnings)
-	if len(unusable) > 0 {
-		return mg.Fatalf(exitFailed, "correct these rows, or leave them out with "+
-			"mage batch -table=%s -permissive", path)
-	}
-	return nil
+	return mg.Fatalf(exitFailed, "%v; correct them, or leave them out with mage batch -table=%s "+
+		"-permissive", err, path)
 }
 
 // importing is a file on its way to a table.

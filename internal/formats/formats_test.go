@@ -30,7 +30,7 @@ var example = Export{
 		case 1:
 			return []any{"b", nil, nil, nil, nil}, nil, nil
 		}
-		return []any{"", int64(0), 0.0, -0.0, time.Unix(0, 0)}, [][]any{{int64(1), 0.0}}, nil
+		return []any{"", int64(0), 0.0, 0.0, time.Unix(0, 0)}, [][]any{{int64(1), 0.0}}, nil
 	},
 }
 
