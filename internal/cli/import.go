@@ -87,7 +87,7 @@ func checkImported(ctx context.Context, p *pipeline.Pipeline, path string) error
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "Written: %s. ", path)
+	fmt.Fprintf(os.Stderr, "Written: %s\n", path)
 	err = (&project{batch.Config{Pipeline: p, Table: t}}).validate(ctx, "text", false)
 	if err == nil || ctx.Err() != nil {
 		return err
