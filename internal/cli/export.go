@@ -36,20 +36,26 @@ func Export(ctx context.Context, format, out string, conformers bool, o Options)
 			format := cmp.Or(format, "json")
 			write := func(w io.Writer) error { return pr.export(ctx, w, format, conformers) }
 			binary := format == "parquet" || format == "sqlite"
-			switch {
-			case out == "" && binary && term.IsTerminal(int(os.Stdout.Fd())):
+			if out == "" && binary && term.IsTerminal(int(os.Stdout.Fd())) {
 				return fmt.Errorf("-format=%s is no text for a terminal; name a file with -out=", format)
-			case out == "":
-				return write(os.Stdout)
 			}
-			a, _ := os.Stat(out) // nil, if there is no file, is not the same as any
-			b, _ := os.Stat(pr.Pipeline.Table)
-			if os.SameFile(a, b) {
-				return fmt.Errorf("-out=%s: that is the table itself; give another name", out)
-			}
-			return replaceFile(out, write)
+			return pr.writeTo(out, write)
 		})
 	})
+}
+
+// writeTo writes to a file as replaceFile does, or to standard output if it has no name. The table
+// itself is refused.
+func (pr *project) writeTo(out string, write func(io.Writer) error) error {
+	if out == "" {
+		return write(os.Stdout)
+	}
+	a, _ := os.Stat(out) // nil, if there is no file, is not the same as any
+	b, _ := os.Stat(pr.Pipeline.Table)
+	if os.SameFile(a, b) {
+		return fmt.Errorf("-out=%s: that is the table itself; give another name", out)
+	}
+	return replaceFile(out, write)
 }
 
 // replaceFile writes a file that is new or whole at any instant. Of a symbolic link it writes the

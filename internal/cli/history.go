@@ -53,30 +53,24 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 			return err
 		}
 		write, err := h.table(then)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case out == "":
-			return write(os.Stdout)
 		}
-		if a, err := os.Stat(out); err == nil {
-			if b, _ := os.Stat(pr.Pipeline.Table); os.SameFile(a, b) {
-				return fmt.Errorf("-out=%s: that is the table itself; give another name", out)
-			}
-		}
-		return replaceFile(out, write)
+		return pr.writeTo(out, write)
 	})
 }
 
 // parseTime reads a time as a person writes it. A day alone means its end. Without a zone it is of
 // this machine's.
 func parseTime(text string) (time.Time, error) {
-	for layout, rest := range map[string]time.Duration{time.RFC3339: 0, "2006-01-02T15:04:05": 0,
-		"2006-01-02 15:04:05": 0, "2006-01-02T15:04": 0, "2006-01-02 15:04": 0,
-		"2006-01-02": 24*time.Hour - time.Millisecond} {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateTime,
+		"2006-01-02T15:04", "2006-01-02 15:04"} {
 		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			return t.Add(rest), nil
+			return t, nil
 		}
+	}
+	if t, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil {
+		return t.AddDate(0, 0, 1).Add(-time.Millisecond), nil
 	}
 	return time.Time{}, fmt.Errorf("-at=%q: not a time; write -at=2026-11-01 for the end of that day, "+
 		"or -at=2026-11-01T15:04", text)

@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"testing"
+	"time"
+)
+
+func TestParseTime(t *testing.T) {
+	local := time.Local
+	defer func() { time.Local = local }()
+	time.Local = time.FixedZone("", 3600)
+	for text, want := range map[string]string{
+		"2026-11-01":                "2026-11-01T22:59:59.999Z",
+		"2026-11-01T15:04":          "2026-11-01T14:04:00Z",
+		"2026-11-01 15:04":          "2026-11-01T14:04:00Z",
+		"2026-11-01T15:04:05":       "2026-11-01T14:04:05Z",
+		"2026-11-01 15:04:05":       "2026-11-01T14:04:05Z",
+		"2026-11-01T15:04:05Z":      "2026-11-01T15:04:05Z",
+		"2026-11-01T15:04:05-02:00": "2026-11-01T17:04:05Z",
+		"2026-13-01":                "", "1.11.2026": "", "": "",
+	} {
+		got, err := parseTime(text)
+		if (err != nil) != (want == "") || err == nil && got.UTC().Format(time.RFC3339Nano) != want {
+			t.Errorf("%q: %v, %v, want %s", text, got, err, want)
+		}
+	}
+}
