@@ -19,6 +19,7 @@ type ExportConformer struct {
 	Geometry *string  `cty:"geometry"` // the path of a .aux file of MOPAC; nil if PM7 failed
 	HOF      *float64 `cty:"hof"`      // heat of formation at 298.15 K, kcal/mol; nil if PM7 failed
 	Method   *string  `cty:"method"`   // as "PM7"
+	Rank     *int     `cty:"rank"`     // place in the order of GFN2-xTB, from 1
 	Energy   *float64 `cty:"energy"`   // total energy by GFN2-xTB, hartree
 	HOMO     *float64 `cty:"homo"`     // eV
 	LUMO     *float64 `cty:"lumo"`     // eV
@@ -40,7 +41,10 @@ func Conformers(e Export, c Conformer) (out []Conformer, err error) {
 		if x.Geometry == nil || x.HOF == nil {
 			continue
 		}
-		c.Rank, c.HOF, c.Method, c.GFN2 = i+1, *x.HOF, orNone(x.Method), x.Energy
+		if c.Rank = i + 1; x.Rank != nil {
+			c.Rank = *x.Rank
+		}
+		c.HOF, c.Method, c.GFN2 = *x.HOF, orNone(x.Method), x.Energy
 		c.HOMO, c.LUMO, c.Dipole, c.Gradient = x.HOMO, x.LUMO, x.Dipole, x.Gradient
 		if c.Frame, err = MOPACGeometry(*x.Geometry); err != nil {
 			return nil, fmt.Errorf("%s, conformer %d: %w", c.Molecule, c.Rank, err)

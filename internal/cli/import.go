@@ -88,7 +88,7 @@ func checkImported(ctx context.Context, p *pipeline.Pipeline, path string) error
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "Written: %s\n", path)
-	err = (&project{batch.Config{Pipeline: p, Table: t}}).validate(ctx, "text", false)
+	err = (&project{Config: batch.Config{Pipeline: p, Table: t}}).validate(ctx, "text", false)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -126,10 +126,16 @@ func (im *importing) readStructures(ctx context.Context, p *pipeline.Pipeline) e
 		molfiles = append(molfiles, r.Structure)
 	}
 	limit := time.Minute + time.Duration(len(molfiles))*100*time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	answers, err := askRDKit(ctx, p, stages.StructureScript, molfiles)
-	if err != nil {
+	answers, err := askRDKit(limited, p, stages.StructureScript, molfiles)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case limited.Err() != nil:
+		return fmt.Errorf("RDKit took longer than %s for %s; split the file", limit,
+			batch.Count(len(molfiles), "structure"))
+	case err != nil:
 		return fmt.Errorf("the structures need RDKit: %w", err)
 	}
 	im.Names = append([]string{"smiles"}, im.Names...)
