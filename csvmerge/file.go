@@ -9,17 +9,24 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"grimperium/internal/durable"
 )
 
 // BusyError says that another program is writing the table or has taken it away: try again later.
-type BusyError struct{ error }
+type BusyError struct {
+	Err  error
+	Away bool // the table is on a server that does not answer: it may take minutes
+}
 
-func busy(path string) error {
-	return &BusyError{fmt.Errorf("%s: another program is writing the table; close it there and "+
+func (e *BusyError) Error() string { return e.Err.Error() }
+
+func (e *BusyError) Unwrap() error { return e.Err }
+
+// Busy is the error of a table that another program is writing.
+func Busy(path string) error {
+	return &BusyError{Err: fmt.Errorf("%s: another program is writing the table; close it there and "+
 		"run again", path)}
 }
 
@@ -53,7 +60,7 @@ func read(path string, most, tries int) (*Table, error) {
 	}
 	if !sameFile(before, after) || int64(len(buf)) != after.Size() {
 		if tries == 0 {
-			return nil, busy(path)
+			return nil, Busy(path)
 		}
 		time.Sleep(200 * time.Millisecond)
 		return read(path, most, tries-1)
@@ -78,12 +85,12 @@ func (t *Table) refresh() error {
 	}
 	// An editor may be half way through a young file: the other half would be lost.
 	if err == nil && time.Since(info.ModTime()).Abs() < 2*time.Second {
-		return busy(t.path)
+		return Busy(t.path)
 	}
 	fresh, err := read(t.path, math.MaxInt, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &BusyError{fmt.Errorf("%s: the table is gone; nothing was written; "+
+		return &BusyError{Err: fmt.Errorf("%s: the table is gone; nothing was written; "+
 			"restore it and run again", t.path)}
 	case err != nil:
 		return fmt.Errorf("%w (the table changed during the run; nothing was written)", err)
@@ -93,35 +100,37 @@ func (t *Table) refresh() error {
 	return nil
 }
 
-// replace puts the next table in the place of the file, and of t.
-func (t *Table) replace(next *Table) error {
-	write := func(w io.Writer) error {
-		_, err := w.Write(slices.Concat(next.top, next.header))
-		var run []byte // rows whose texts follow each other in memory
-		for _, r := range next.rows {
-			if n := len(run); n < cap(run) && &run[:n+1][n] == &r.text[0] {
-				run = run[:n+len(r.text)]
-				continue
-			}
-			_, runErr := w.Write(run)
-			err, run = cmp.Or(err, runErr), r.text
+// Write writes the table as the file has it.
+func (t *Table) Write(w io.Writer) error {
+	_, err := w.Write(t.Header())
+	var run []byte // rows whose texts follow each other in memory
+	for _, r := range t.rows {
+		if n := len(run); n < cap(run) && &run[:n+1][n] == &r.text[0] {
+			run = run[:n+len(r.text)]
+			continue
 		}
 		_, runErr := w.Write(run)
-		return cmp.Or(err, runErr)
+		err, run = cmp.Or(err, runErr), r.text
 	}
+	_, runErr := w.Write(run)
+	return cmp.Or(err, runErr)
+}
+
+// replace puts the next table in the place of the file, and of t.
+func (t *Table) replace(next *Table) error {
 	ready := func(temp *os.File) error {
 		// The kernel's clock is coarse: an edit soon after our write would have the time of our write.
 		durable.Touch(temp.Name())
 		old, err := os.Stat(t.path)
 		if err != nil || !sameFile(old, t.info) {
-			return busy(t.path)
+			return Busy(t.path)
 		}
 		next.info, err = temp.Stat()
 		return err
 	}
 	target, err := filepath.EvalSymlinks(t.path) // a link stays a link
 	if err == nil {
-		err = durable.WriteFile(durable.File{Path: target, Write: write, Ready: ready})
+		err = durable.WriteFile(durable.File{Path: target, Write: next.Write, Ready: ready})
 	}
 	if err != nil {
 		return fmt.Errorf("%s: can't write the table: %w", t.path, err)

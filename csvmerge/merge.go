@@ -9,11 +9,13 @@ import (
 	"strings"
 )
 
-// Change is what the row of a molecule is to say.
+// Change is what the row of a molecule is to say. Origin and Hold are for tables of several hosts.
 type Change struct {
-	ID    string
-	Cells map[string]string  // by column, which is not mol_id
-	Valid func(row int) bool // nil, or whether the row as the file has it may be changed
+	ID     string
+	Cells  map[string]string  // by column, which is not mol_id
+	Valid  func(row int) bool // nil, or whether the row as the file has it may be changed
+	Origin string             // with what it was computed, and where; "" if it is not up to date
+	Hold   bool               // the batch goes on with the molecule
 }
 
 // LostError names the mol_ids that no row has any more, or several rows have.
@@ -32,12 +34,26 @@ func (t *Table) Merge(changes []Change) (changed map[string]bool, err error) {
 	if err := t.refresh(); err != nil {
 		return nil, err
 	}
-	texts, lost := map[int]map[string]string{}, []string(nil)
+	texts, lost := t.Valid(changes)
+	next, changed := t.merged(texts)
+	if len(changed) > 0 {
+		if err := t.replace(next); err != nil {
+			return nil, err
+		}
+	}
+	return changed, lost
+}
+
+// Valid returns the texts of the changes that may be made, by row and column. The error is a
+// *LostError, which concerns the other changes, or nil.
+func (t *Table) Valid(changes []Change) (texts map[int]map[string]string, lost error) {
+	texts = map[int]map[string]string{}
+	var ids []string
 	for _, c := range changes {
 		row, ok := t.rowOf[c.ID]
 		switch {
 		case !ok || t.twice[c.ID]:
-			lost = append(lost, c.ID)
+			ids = append(ids, c.ID)
 		case c.Valid == nil || c.Valid(row):
 			if texts[row] == nil {
 				texts[row] = map[string]string{}
@@ -45,30 +61,19 @@ func (t *Table) Merge(changes []Change) (changed map[string]bool, err error) {
 			maps.Copy(texts[row], c.Cells)
 		}
 	}
-	next, changed := t.merged(texts)
-	if len(changed) > 0 {
-		if err := t.replace(next); err != nil {
-			return nil, err
-		}
+	if len(ids) > 0 {
+		lost = &LostError{fmt.Errorf("%s: no row has the mol_id %.200s any more, or several have it; "+
+			"%d results are not in the table", t.path, strings.Join(ids, ", "), len(ids))}
 	}
-	if len(lost) > 0 {
-		err = &LostError{fmt.Errorf("%s: no row has the mol_id %.200s any more, or several have it; "+
-			"%d results are not in the table", t.path, strings.Join(lost, ", "), len(lost))}
-	}
-	return changed, err
+	return texts, lost
 }
+
+// Widened returns the table with the columns that it lacks for these texts. The rows are t's own.
+func (t *Table) Widened(texts map[int]map[string]string) *Table { return t.With(t.missing(texts)) }
 
 // merged returns the table with these texts in its cells, and the mol_ids whose rows differ.
 func (t *Table) merged(texts map[int]map[string]string) (next *Table, changed map[string]bool) {
-	n := *t
-	next, changed = &n, map[string]bool{}
-	_, end, _ := scan(t.header, nil)
-	header := string(t.header[:end])
-	for _, name := range t.missing(texts) {
-		header += "," + quote(name)
-		next.columns = append(slices.Clip(next.columns), own(name))
-	}
-	next.header = append([]byte(header), t.header[end:]...)
+	next, changed = t.Widened(texts), map[string]bool{}
 	next.rows = slices.Clone(t.rows)
 	lines := 0 // by how many next is longer
 	for i, r := range t.rows {
