@@ -27,12 +27,16 @@ var allowed = map[string][]string{
 	"internal/formats":  {},
 	"internal/batch": {"csvmerge", "internal/durable", "internal/journal", "internal/packed",
 		"internal/pipeline", "internal/runner", "internal/store"},
+	"internal/tables":        {"csvmerge", "internal/batch", "internal/durable", "internal/store"},
+	"internal/tables/pgtest": {}, // tests and benchmarks only
 	"internal/cli": {"csvmerge", "stages", "internal/batch", "internal/durable", "internal/formats",
 		"internal/journal", "internal/packed", "internal/pipeline", "internal/progress", "internal/runner",
-		"internal/store", "internal/web"},
+		"internal/store", "internal/tables", "internal/web"},
 	"internal/crash": {}, // tests only
-	"bench": {"bench/internal/measure", "csvmerge", "internal/journal", "internal/store",
-		"stages"},
+	"bench": {"bench/internal/measure", "csvmerge", "internal/batch", "internal/journal",
+		"internal/pipeline", "internal/store",
+		"internal/tables",
+		"internal/tables/pgtest", "stages"},
 }
 
 // only says which packages may import a module of others: hcl and cty end in internal/pipeline.
@@ -43,8 +47,10 @@ var only = map[string][]string{
 	"github.com/cheggaaa/pb":    {"internal/progress"},
 	"gonum.org/":                {"stages"},
 	"github.com/parquet-go/":    {"internal/formats"},
-	"modernc.org/":              {"internal/formats"},
-	"os/exec":                   {"internal/runner", "internal/cli", "internal/formats", "bench"},
+	"modernc.org/":              {"internal/formats", "internal/tables"},
+	"github.com/jackc/":         {"internal/tables"},
+	"os/exec": {"internal/runner", "internal/cli", "internal/formats", "internal/tables/pgtest",
+		"bench"},
 }
 
 func TestImports(t *testing.T) {
@@ -83,6 +89,7 @@ func TestImports(t *testing.T) {
 var scratchOnly = map[string][]string{
 	"csvmerge":         {},
 	"internal/journal": {},
+	"internal/tables":  {},
 	"internal/store":   {"TakeLock", "Close"},                                                   // lock files, the index
 	"internal/batch":   {"keepFailed", "Ask", "writeFile", "linkInputs", "builtin", "identify"}, // scratch folders
 }

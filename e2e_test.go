@@ -16,9 +16,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"grimperium/internal/tables/pgtest"
 
 	// All that the command line is made of. Without this import go test takes an earlier run of the
 	// scripts for this one's although the command line changed.
@@ -37,6 +41,9 @@ func TestMain(m *testing.M) {
 	code := 1
 	if err := compile(); err == nil {
 		code = m.Run()
+	}
+	if server != nil {
+		server.Remove()
 	}
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -82,10 +89,12 @@ func TestScripts(t *testing.T) {
 				}
 			}
 			env.Values["root"] = root
+			env.Values["server"] = new(*pgtest.Server)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"project":   project,
+			"database":  database,
 			"exits":     exits,
 			"ran":       ran,
 			"cell":      cell,
@@ -116,6 +125,36 @@ func copyFile(ts *testscript.TestScript, from, to string) { write(ts, to, ts.Rea
 func write(ts *testscript.TestScript, path, text string) {
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
 	ts.Check(os.WriteFile(path, []byte(text), 0o644))
+}
+
+// server is the PostgreSQL of all scripts.
+var (
+	server     *pgtest.Server
+	startOnce  sync.Once
+	startError error
+)
+
+// database NAME sets NAME to the URL of a table that is not there yet, on a server that the scripts
+// share. database stop and database start take the server of the script alone away, and bring it
+// back; database own sets DATABASE to the URL of a table there.
+func database(ts *testscript.TestScript, neg bool, args []string) {
+	own, _ := ts.Value("server").(**pgtest.Server)
+	switch args[0] {
+	case "own":
+		s, err := pgtest.Start()
+		ts.Check(err)
+		ts.Defer(s.Remove)
+		*own = s
+		ts.Setenv("DATABASE", s.URL("thermo_pm7"))
+	case "stop":
+		(*own).Kill()
+	case "start":
+		ts.Check((*own).Launch())
+	default:
+		startOnce.Do(func() { server, startError = pgtest.Start() })
+		ts.Check(startError)
+		ts.Setenv(args[0], server.URL(fmt.Sprintf("%s_%d", args[0], time.Now().UnixNano())))
+	}
 }
 
 // exits CODE PROGRAM ARG... runs a program that must end with this exit code. Its output is for the

@@ -183,12 +183,12 @@ func Prune(
 
 // Test [project] runs all tests, the ones with the real programs among them.
 //
-// It needs what setup installs, and strace, zstd and g++ (for DuckDB, which reads the exports),
-// which it installs itself where it can. It works in temporary folders.
+// It needs what setup installs, and strace, zstd, PostgreSQL and g++ (for DuckDB, which reads the
+// exports), which it installs itself where it can. It works in temporary folders.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
-	if err := cli.Tools(ctx, "strace", "zstd", "g++"); err != nil {
+	if err := cli.Tools(ctx, "strace", "zstd", "postgresql", "g++"); err != nil {
 		return err
 	}
 	args := []string{"test", "-timeout=25m", "./..."}
@@ -285,6 +285,19 @@ func Import(ctx context.Context,
 	return cli.Import(ctx, file, value(out),
 		cli.From{ID: value(id), SMILES: value(smiles), Charge: value(charge)},
 		cli.Options{Pipeline: value(pipeline), Set: value(set)})
+}
+
+// Convert [table] copies a table to another kind: a CSV file, an SQLite file, a PostgreSQL table.
+//
+// mage convert data/thermo_pm7.csv sqlite:data/thermo.db. A file that ends with .db, .sqlite or
+// .sqlite3 is one of SQLite, too; a PostgreSQL table is postgres://USER@HOST/DATABASE?table=NAME.
+// It reads the first table and makes the second, which must not be there yet. Nothing gets lost: the
+// way back to CSV gives the same bytes. docs/tables.md says when which kind is the right one.
+func Convert(ctx context.Context,
+	from string, // the table
+	to string, // the copy
+) error {
+	return cli.Convert(ctx, from, to)
 }
 
 // Report [table] writes a page about the table: how good the results are, outliers, conformers,

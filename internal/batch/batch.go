@@ -40,7 +40,8 @@ var Columns = []string{"mol_id", "smiles", "status", "reruns", "error_message",
 // Config says what a batch works on.
 type Config struct {
 	Pipeline   *pipeline.Pipeline
-	Table      *csvmerge.Table
+	Source     Table
+	Table      *csvmerge.Table // the rows of Source
 	Store      *store.Store
 	Index      *store.Index
 	Builtins   map[string]Builtin
@@ -117,17 +118,25 @@ func (b *Batch) shownTable() string { return ShownPath(b.Table.Path()) }
 // Claims are the locks on a table and its artefacts.
 type Claims []*store.Lock
 
-// Claim takes the table and the artefacts for this process, or says who has them.
+// Claim takes the table and the artefacts for this process, or says who has them. Of a table on a
+// server several batches may compute rows, each with artefacts of its own.
 func Claim(table string, st *store.Store) (claims Claims, err error) {
 	target := table
 	if real, err := filepath.EvalSymlinks(table); err == nil {
 		target = real
 	}
 	lock := filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".lock")
-	for _, c := range [][2]string{{lock, table}, {st.Path(store.LockName), st.Root()}} {
+	locks := [][2]string{{lock, table}, {st.Path(store.LockName), st.Root()}}
+	if store.IsURL(table) {
+		locks = locks[1:]
+	}
+	for _, c := range locks {
 		l, err := store.TakeLock(c[0], ShownPath(c[1]))
 		if err != nil {
 			claims.Release()
+			if store.IsURL(table) {
+				err = fmt.Errorf("%w; or give this batch artefacts of its own, -artefacts=FOLDER", err)
+			}
 			return nil, err
 		}
 		claims = append(claims, l)
@@ -205,7 +214,7 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	if n := slices.IndexFunc(b.Claims, lockless); n >= 0 { // once is enough
 		b.warn(b.Claims[n].Note)
 	}
-	if err := b.countDeaths(); err != nil {
+	if err := b.countDeaths(ctx); err != nil {
 		return err
 	}
 	if b.plan, err = b.schedule(ctx); err != nil {
@@ -236,8 +245,11 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 
 // sweep removes what a batch left that was killed or stopped.
 func (b *Batch) sweep() error {
-	return cmp.Or(b.Store.Sweep(), durable.Remove(b.Store.Path(store.StopName)),
-		csvmerge.Sweep(b.Pipeline.Table))
+	err := cmp.Or(b.Store.Sweep(), durable.Remove(b.Store.Path(store.StopName)))
+	if err != nil || store.IsURL(b.Pipeline.Table) {
+		return err
+	}
+	return csvmerge.Sweep(b.Pipeline.Table)
 }
 
 // begin opens the journal's account of this batch. A batch with nothing to do has none.
@@ -293,7 +305,7 @@ const diedMessage = "the batch itself died while this ran (out of memory, or a p
 // countDeaths counts a rerun for the molecule in whose target the last batch died, so that it can't
 // hold up every batch for ever. The row is written at once: this batch may die there too. A batch
 // that was interrupted by hand counts none.
-func (b *Batch) countDeaths() error {
+func (b *Batch) countDeaths(ctx context.Context) error {
 	last, err := journal.Last(b.journal.Path)
 	if err != nil || last.Ended {
 		return err
@@ -331,7 +343,7 @@ func (b *Batch) countDeaths() error {
 			Outcome: row.Status, Error: row.Error, Values: row.Cells,
 			Inputs: b.inputs(id, cells(b.Table, i, b.Pipeline.Columns))})
 	}
-	if _, err := b.merge(changes, busyLimit); err != nil {
+	if _, err := b.merge(ctx, changes, busyLimit); err != nil {
 		return err
 	}
 	// This closes the account of the batch that died: its deaths are not counted again.

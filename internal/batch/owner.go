@@ -16,12 +16,6 @@ import (
 	"grimperium/internal/store"
 )
 
-const (
-	tick      = 250 * time.Millisecond // rows of finished molecules wait so long for each other
-	maxGroup  = 5000                   // rows that wait longer, because programs are scripts
-	busyLimit = 10 * time.Second       // for a table that somebody edits, at the end
-)
-
 // owner is the one goroutine that has the table, the index and the summary while a batch runs.
 type owner struct {
 	*Batch
@@ -30,7 +24,7 @@ type owner struct {
 	queue   []string                // molecules to be visited
 	again   map[string]Row          // those of them that failed, for their next attempt
 	waiting []Outcome               // for the table
-	written time.Time               // when the table was
+	tableState
 }
 
 // all has the molecules brought up to date, as many at once as there are jobs, and merges their
@@ -46,10 +40,10 @@ func (b *Batch) all(ctx context.Context) error {
 	defer cancel(nil)
 	o := &owner{Batch: b, cancel: cancel, queue: b.plan.now, again: map[string]Row{}}
 	o.loop(ctx)
-	o.fail(o.write(busyLimit))
+	o.fail(o.write(ctx, busyLimit))
 	o.fail(b.visitor.Programs.retract(ctx, b.Store))
 	if o.failed == nil {
-		o.fail(o.restoreRows())
+		o.fail(o.restoreRows(ctx))
 	}
 	return o.failed
 }
@@ -79,7 +73,7 @@ func (o *owner) loop(ctx context.Context) {
 				results <- func() error { return o.take(out, err) }
 			}()
 		}
-		if visiting == 0 {
+		if visiting == 0 && !o.later {
 			return
 		}
 		select {
@@ -89,13 +83,14 @@ func (o *owner) loop(ctx context.Context) {
 		case <-clock.C:
 			stop := o.Store.Path(store.StopName) // made by mage stop
 			if _, err := os.Lstat(stop); err == nil && !o.stop.Swap(true) {
-				o.queue, o.sum.Stopped = nil, "Stopped by mage stop"
+				o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped by mage stop"
 				_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
 			}
 			// A write flushes, which holds up the programs, and asks scripts for their versions.
-			pause := o.visitor.Programs.pause()
-			if time.Since(o.written) > pause || len(o.waiting) > maxGroup {
-				o.fail(o.write(0))
+			since := time.Since(o.written)
+			enough := since > o.visitor.Programs.pause() || len(o.waiting) > maxGroup
+			if enough && since > share*o.took && !o.waits() {
+				o.fail(o.write(ctx, 0))
 			}
 		}
 	}
@@ -103,13 +98,13 @@ func (o *owner) loop(ctx context.Context) {
 
 // next takes the next molecule from the queue, as its row is now.
 func (o *owner) next(ctx context.Context) (Row, bool) {
-	for ctx.Err() == nil && len(o.queue) > 0 {
-		id := o.queue[0]
-		o.queue = o.queue[1:]
+	for o.claim(ctx) {
+		id := o.claimed[0]
+		o.claimed = o.claimed[1:]
 		if row, ok := o.again[id]; ok {
 			// Who watches is told of the failure before the next attempt.
 			if slices.ContainsFunc(o.waiting, func(w Outcome) bool { return w.Row.ID == id }) {
-				o.fail(o.write(0))
+				o.fail(o.write(ctx, 0))
 			}
 			return row, true
 		}
@@ -128,6 +123,7 @@ func (o *owner) take(out Outcome, err error) error {
 	o.sum.add(out)
 	switch f := out.Failure; {
 	case out.Ended != "":
+		o.claimed = nil
 		o.queue = slices.DeleteFunc(o.queue, func(id string) bool {
 			_, again := o.again[id]
 			return !again
@@ -138,7 +134,7 @@ func (o *owner) take(out Outcome, err error) error {
 		row.Status, row.Reruns, row.Again, row.Retry = csvmerge.Rerun, f.Reruns, true, false
 		o.queue, o.again[row.ID] = append(o.queue, row.ID), row
 	case f != nil && !f.Skipped && o.FailFast:
-		o.queue, o.sum.Stopped = nil, "Stopped at the first failure, as -failFast says"
+		o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped at the first failure, as -failFast says"
 	}
 	o.waiting = append(o.waiting, out)
 	if text := o.sum.tooMany(o.Pipeline.Alarms.Failures); text != "" {
@@ -152,12 +148,12 @@ func (o *owner) take(out Outcome, err error) error {
 
 // write flushes the files of finished molecules, then merges their rows by one replacement of the
 // table. While somebody edits the table, it tries for limit; with limit 0 the rows go on waiting.
-func (o *owner) write(limit time.Duration) error {
+func (o *owner) write(ctx context.Context, limit time.Duration) error {
 	group := o.waiting
 	if len(group) == 0 {
 		return nil
 	}
-	o.waiting, o.written = nil, time.Now()
+	o.waiting, o.written, o.group = nil, time.Now(), len(group)
 	var paths []string
 	for _, out := range group {
 		paths = append(paths, out.Unflushed...)
@@ -168,14 +164,17 @@ func (o *owner) write(limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	changed, err := o.merge(o.changes(group), limit)
-	if _, busy := errors.AsType[*csvmerge.BusyError](err); busy && limit == 0 {
+	begin := time.Now()
+	changed, err := o.merge(ctx, o.changes(group), limit)
+	if o.cantNow(err) && limit == 0 {
 		o.waiting = group
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	o.took = time.Since(begin)
+	o.slowTable()
 	return o.settle(group, changed)
 }
 
@@ -198,7 +197,12 @@ func (o *owner) changes(group []Outcome) (changes []csvmerge.Change) {
 			skip := o.Table.Status(i) == csvmerge.Skip && out.Row.Status != csvmerge.Skip
 			return o.key(i) == out.Row.Key && !skip
 		}
-		changes = append(changes, csvmerge.Change{ID: id, Cells: cells, Valid: valid})
+		c := csvmerge.Change{ID: id, Cells: cells, Valid: valid,
+			Hold: out.Failure != nil && out.Failure.Again}
+		if out.Failure == nil {
+			c.Origin = o.origin(out.Row.Key)
+		}
+		changes = append(changes, c)
 	}
 	return changes
 }
@@ -251,8 +255,8 @@ func (b *Batch) inputs(id string, cells map[string]any) map[string]string {
 // restoreRows writes results again that somebody's copy of the table, saved in the meantime, has
 // undone: those of this batch where the status is again what it was, and those of earlier batches
 // where it is Pending. Another status is a person's edit.
-func (o *owner) restoreRows() error {
-	if _, err := o.merge(nil, busyLimit); err != nil || o.Table.Edited() == 0 {
+func (o *owner) restoreRows(ctx context.Context) error {
+	if _, err := o.merge(ctx, nil, busyLimit); err != nil || o.Table.Edited() == 0 {
 		return err
 	}
 	var changes []csvmerge.Change
@@ -277,7 +281,7 @@ func (o *owner) restoreRows() error {
 		o.warn(fmt.Sprintf("%s became another molecule by an edit while the batch ran (%s); "+
 			"the next batch computes that", Count(len(edited), "row"), some(edited)))
 	}
-	changed, err := o.merge(changes, busyLimit)
+	changed, err := o.merge(ctx, changes, busyLimit)
 	if len(changed) > 0 {
 		o.warn(fmt.Sprintf("another program saved the table while the batch ran; "+
 			"the results of %s were written again", Count(len(changed), "molecule")))
@@ -285,19 +289,29 @@ func (o *owner) restoreRows() error {
 	return err
 }
 
-// merge merges changes, and tries for so long as limit if somebody else writes the table. It warns
+// merge merges changes, and tries for so long as limit if somebody else writes the table. For a
+// server that does not answer it waits until the batch is interrupted, unless limit is 0. It warns
 // of rows that are gone.
-func (b *Batch) merge(changes []csvmerge.Change, limit time.Duration) (
+func (b *Batch) merge(ctx context.Context, changes []csvmerge.Change, limit time.Duration) (
 	changed map[string]bool, err error) {
-	for begin := time.Now(); ; time.Sleep(tick) {
-		changed, err = b.Table.Merge(changes)
+	begin, said := time.Now(), false
+	for {
+		changed, err = b.Source.Merge(changes)
 		if lost, ok := errors.AsType[*csvmerge.LostError](err); ok {
 			b.warn(lost.Error())
 			return changed, nil
 		}
-		_, busy := errors.AsType[*csvmerge.BusyError](err)
-		if !busy || time.Since(begin) >= limit {
+		busy, ok := errors.AsType[*csvmerge.BusyError](err)
+		wait, patient := tick, time.Since(begin) < limit
+		if ok && busy.Away && limit > 0 && ctx.Err() == nil {
+			if wait, patient = awayPause, true; !said {
+				b.warn(busy.Error() + "; the batch waits until the database is back, or for Ctrl-C")
+				said = true
+			}
+		}
+		if !ok || !patient {
 			return changed, err
 		}
+		time.Sleep(wait)
 	}
 }

@@ -138,7 +138,7 @@ func (h *history) run(t *testing.T, dir string, jobs int) *Summary {
 	check(t, err)
 	table, err := csvmerge.Read(p.Table)
 	check(t, err)
-	b, err := New(t.Context(), Config{Pipeline: p, Table: table, Store: st, Index: st.Index(), Warn: io.Discard})
+	b, err := New(t.Context(), Config{Pipeline: p, Source: table, Table: table, Store: st, Index: st.Index(), Warn: io.Discard})
 	check(t, err)
 	sum, err := b.Run(t.Context())
 	check(t, err)

@@ -136,7 +136,24 @@ func (b *Batch) upToDate(i int) bool {
 	}
 	id := b.Table.ID(i)
 	e, ok := b.Index.Entry(id)
+	if !ok && b.Table.Status(i) == csvmerge.OK && b.computedElsewhere(i) {
+		return true
+	}
 	return ok && e.Key == b.key(i) && e.Row == b.rowHash(i) && b.Store.Untouched(id, e)
+}
+
+// origin is what a shared table keeps with an up-to-date row: the row's key, and who has its
+// artefacts.
+func (b *Batch) origin(key [16]byte) string {
+	return fmt.Sprintf("%x %s:%s", key, b.journal.Host, b.Store.Root())
+}
+
+// computedElsewhere reports whether the results of a row are those of this pipeline, and in another
+// artefacts folder.
+func (b *Batch) computedElsewhere(i int) bool {
+	key, _, _ := strings.Cut(b.origin(b.key(i)), " ")
+	origin := b.Source.Origin(b.Table.ID(i))
+	return strings.HasPrefix(origin, key+" ") && origin != b.origin(b.key(i))
 }
 
 // byHand reports whether a person wrote Skip into a row: the molecule's log has no such failure.

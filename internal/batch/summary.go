@@ -29,6 +29,7 @@ type Summary struct {
 	ByHand      int                // rows in which a person wrote Skip
 	Invalid     int                // rows that are left out
 	Findings    []csvmerge.Finding // of these rows
+	Elsewhere   int                // molecules that other batches compute
 	Rewritten   int                // rows whose results alone were written again
 	Blanked     map[string]bool    // columns that the pipeline no longer merges
 	Counts      map[string]int     // molecules of this batch by the status that they have now
@@ -146,6 +147,7 @@ func (l *list) add(n int, what string) {
 func (l *list) end(s *Summary) string {
 	l.add(s.ByHand, "left out by a Skip of yours")
 	l.add(s.Invalid, "left out as unusable")
+	l.add(s.Elsewhere, "left to other batches")
 	l.add(s.Rewritten, "written again")
 	return strings.Join(*l, ", ")
 }

@@ -26,6 +26,7 @@ import (
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
 	"grimperium/internal/store"
+	"grimperium/internal/tables"
 	"grimperium/stages"
 )
 
@@ -140,11 +141,12 @@ func load(o Options) (*pipeline.Pipeline, error) {
 	po := pipeline.Options{Set: o.Set, VarFile: o.VarFile, Environ: os.Environ(), Jobs: o.Jobs,
 		Reruns: o.MaxReruns, Reserved: batch.Columns, Columns: columns,
 		Export: stages.Export{}}
-	var err error
 	if o.Table != "" {
-		if po.Table, err = filepath.Abs(o.Table); err != nil {
+		wd, err := os.Getwd()
+		if err != nil {
 			return nil, err
 		}
+		po.Table = pipeline.TablePath(wd, o.Table)
 	}
 	for _, f := range stages.Functions() {
 		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Description: f.Description,
@@ -167,7 +169,7 @@ func load(o Options) (*pipeline.Pipeline, error) {
 
 // columns are what expressions may name: the columns of the table and those of the format.
 func columns(table string) (out []pipeline.Column, err error) {
-	names, err := csvmerge.ReadHeader(table)
+	names, err := tables.Header(table)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +206,7 @@ func with(o Options, write bool, command func(*project) error) error {
 	if err != nil {
 		return err
 	}
-	if _, err := csvmerge.ReadHeader(p.Table); err != nil {
+	if _, err := tables.Header(p.Table); err != nil {
 		return err
 	}
 	st, err := store.Open(p.Artefacts)
@@ -217,7 +219,9 @@ func with(o Options, write bool, command func(*project) error) error {
 	}
 	_, shared := p.Given["artefacts"]
 	for _, other := range others {
-		if _, err := os.Stat(other); err == nil && (!shared || o.Artefacts != "") {
+		_, err := os.Stat(other)
+		there := err == nil || store.IsURL(other)
+		if there && (!shared || o.Artefacts != "") {
 			return fmt.Errorf("%s: holds the results of another table, %s; give this one a folder of "+
 				"its own, -artefacts=%s, or let them share one by artefacts = \"...\" in pipeline.hcl",
 				batch.ShownPath(st.Root()), batch.ShownPath(other),
@@ -236,9 +240,11 @@ func with(o Options, write bool, command func(*project) error) error {
 		}
 		defer pr.Claims.Release()
 	}
-	if pr.Table, err = csvmerge.Read(p.Table); err != nil {
+	if pr.Source, err = tables.Open(p.Table, write); err != nil {
 		return err
 	}
+	defer pr.Source.Close()
+	pr.Table = pr.Source.Rows()
 	pr.Index = st.Index()
 	pr.Index.ReadOnly = !write
 	return command(pr)

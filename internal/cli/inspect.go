@@ -20,6 +20,7 @@ import (
 	"grimperium/internal/durable"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
+	"grimperium/internal/tables"
 )
 
 // Why shows which results of a molecule ("mol_00001") or of one target ("mol_00001/pm7/2") are up
@@ -42,7 +43,7 @@ func Why(ctx context.Context, what string, o Options) error {
 func Check(o Options) error {
 	p, err := load(o)
 	if err == nil {
-		_, err = csvmerge.ReadHeader(p.Table)
+		_, err = tables.Header(p.Table)
 	}
 	if err == nil {
 		fmt.Printf("%s%s is in order.\n", p.Describe(), p.Path)
@@ -126,7 +127,7 @@ func (pr *project) prune(remove bool) error {
 		return err
 	}
 	for _, path := range others {
-		t, err := csvmerge.Read(path)
+		t, err := readTable(path)
 		if err != nil {
 			return fmt.Errorf("%w; the artefacts folder has results of that table, too: if the table is "+
 				"gone for good, delete its line in %s", err, batch.ShownPath(pr.Store.Path(store.TablesName)))

@@ -22,6 +22,7 @@ import (
 	"grimperium/internal/batch"
 	"grimperium/internal/formats"
 	"grimperium/internal/journal"
+	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 	"grimperium/internal/web"
 	"grimperium/stages"
@@ -321,7 +322,11 @@ func tableColumns(t *csvmerge.Table) []web.Column {
 
 // addOther adds the results of another table.
 func addOther(molecules []web.Molecule, path string) error {
-	t, err := csvmerge.Read(path)
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	t, err := readTable(pipeline.TablePath(wd, path))
 	if err != nil {
 		return fmt.Errorf("-against: %w", err)
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -104,7 +106,7 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 				"A stage is a block: stage \"name\" { command = [...] }."))
 	}
 	if _, given := p.Given["artefacts"]; o.Table != "" && o.Table != p.Table && !given {
-		p.Artefacts = strings.TrimSuffix(o.Table, ".csv") + ".artefacts"
+		p.Artefacts = p.artefactsOf(o.Table)
 	}
 	p.Table = cmp.Or(o.Table, p.Table)
 	if o.Reruns != nil {
@@ -122,6 +124,16 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 		p.exports = t
 	}
 	return append(diags, p.check()...)
+}
+
+// artefactsOf is the folder of a table that is not the pipeline's: beside the table, or in the
+// pipeline's folder for one on a server.
+func (p *Pipeline) artefactsOf(table string) string {
+	if server, err := url.Parse(table); err == nil && strings.Contains(table, "://") {
+		name := cmp.Or(server.Query().Get("table"), path.Base(server.Path))
+		table = p.rooted(filepath.Base(name))
+	}
+	return strings.TrimSuffix(table, ".csv") + ".artefacts"
 }
 
 // readColumns takes the table's columns, and those that the file declares.

@@ -132,6 +132,16 @@ func (p *Pipeline) claim(b *hcl.Block) *hcl.Diagnostic {
 	return nil
 }
 
+// TablePath is where the table is that a text names: an absolute path, or the URL of a server. A
+// file that starts with sqlite: is named without that.
+func TablePath(dir, table string) string {
+	if strings.Contains(table, "://") {
+		return table
+	}
+	p := &Pipeline{Dir: dir}
+	return p.rooted(strings.TrimPrefix(table, "sqlite:"))
+}
+
 func (p *Pipeline) rooted(name string) string {
 	if filepath.IsAbs(name) {
 		return filepath.Clean(name)
@@ -171,7 +181,7 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 		constant(a["order"], &order, `order must be "table" or "smallest_first".`, one("table",
 			"smallest_first")))
 	p.SmallestFirst, p.Alarms.Stop = order == "smallest_first", exceeded == "stop"
-	p.Table, p.Artefacts = p.rooted(p.Table), p.rooted(p.Artefacts)
+	p.Table, p.Artefacts = TablePath(p.Dir, p.Table), p.rooted(p.Artefacts)
 	return diags
 }
 

@@ -153,6 +153,9 @@ func (s *Store) OursAlone() error {
 		"in the place of yours; forbid it: chmod o-w %[1]s", s.root)
 }
 
+// IsURL reports whether a table is on a server. Else it is the path of a file.
+func IsURL(table string) bool { return strings.Contains(table, "://") }
+
 func (s *Store) tables() ([]string, error) {
 	data, err := os.ReadFile(s.Path(TablesName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -160,7 +163,7 @@ func (s *Store) tables() ([]string, error) {
 	}
 	tables := strings.FieldsFunc(string(data), func(r rune) bool { return r == '\n' || r == '\r' })
 	for n, path := range tables {
-		if !filepath.IsAbs(path) {
+		if !filepath.IsAbs(path) && !IsURL(path) {
 			tables[n] = s.Path(path)
 		}
 	}
@@ -170,23 +173,29 @@ func (s *Store) tables() ([]string, error) {
 // OthersThan returns the other tables whose results the folder has, also those that are gone.
 func (s *Store) OthersThan(table string) ([]string, error) {
 	own, statErr := os.Stat(table)
+	if IsURL(table) {
+		statErr = nil
+	}
 	tables, err := s.tables()
 	return slices.DeleteFunc(tables, func(t string) bool {
 		info, err := os.Stat(t)
-		return err == nil && os.SameFile(info, own)
+		return t == table || err == nil && os.SameFile(info, own)
 	}), cmp.Or(statErr, err)
 }
 
 // AddTable notes that the folder has a table's results, and flushes the name of the folder itself.
 func (s *Store) AddTable(table string) error {
-	table, err := filepath.Abs(table)
+	var err error
+	if !IsURL(table) {
+		table, err = filepath.Abs(table)
+	}
 	tables, readErr := s.tables()
 	if err = cmp.Or(err, readErr); err != nil || slices.Contains(tables, table) {
 		return err
 	}
 	var lines []byte
 	for _, path := range append(tables, table) {
-		if rel, err := filepath.Rel(s.root, path); err == nil {
+		if rel, err := filepath.Rel(s.root, path); err == nil { // not of a URL
 			path = rel
 		}
 		lines = fmt.Appendln(lines, path)

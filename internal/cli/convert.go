@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/batch"
+	"grimperium/internal/pipeline"
+	"grimperium/internal/tables"
+)
+
+// Convert copies a table to a place where there is none, of any kind. A CSV file that becomes a
+// database and a CSV file again has the same bytes. The table is not changed.
+func Convert(ctx context.Context, from, to string) error {
+	return run(ctx, func(context.Context) error {
+		wd, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		t, err := readTable(pipeline.TablePath(wd, from))
+		if err != nil {
+			return err
+		}
+		if err := tables.Create(to, t); err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%s has %s now. To go on with that table, write in the block pipeline of "+
+			"pipeline.hcl:\n  table     = %q\n  artefacts = \"artefacts\"\n", to,
+			batch.Count(t.Len(), "row"), to)
+		return nil
+	})
+}
+
+// readTable reads a table of any kind.
+func readTable(place string) (*csvmerge.Table, error) {
+	t, err := tables.Open(place, false)
+	if err != nil {
+		return nil, err
+	}
+	return t.Rows(), t.Close()
+}

@@ -1,0 +1,369 @@
+package tables
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"grimperium/csvmerge"
+)
+
+const (
+	version = 1                // of the form of a table in a database
+	longest = 30 * time.Second // that a transaction may take
+)
+
+// engine is what SQLite and PostgreSQL do differently.
+type engine struct {
+	types   map[csvmerge.Type]string // as a column is declared
+	options *sql.TxOptions           // of a transaction that reads everything
+	fresh   []any                    // arguments of a query that is not prepared: columns may change
+	shared  bool                     // several batches may work on one table: their rows are claimed
+	// among is the condition that a mol_id is in a list, which is the first argument.
+	among  string
+	list   func(ids []string) any
+	lock   string // behind a SELECT: the rows are to be changed
+	write  func(w *write) error
+	define func(d *database, columns []column) (statements []string)
+	add    func(d *database, c column) (statements []string) // a column
+	// explain gives an error of the driver the type and the words that it needs.
+	explain func(d *database, err error) error
+}
+
+// database is a table of molecules in a database. It is a batch.Table.
+type database struct {
+	*engine
+	db         *sql.DB
+	place      string // a path or a URL
+	shown      string // the same, for messages
+	table      string // quoted
+	name       string // of the table in the list of tables
+	schema     string // quoted, with a dot, or ""
+	info       os.FileInfo
+	lease      *lease
+	header     []byte // as the database has it
+	firstWidth int    // columns that the table had when it was made
+	rows       *csvmerge.Table
+	columns    []column
+	origins    map[string]string // by mol_id: the Origin of the last merge and the batch that made it
+}
+
+// column is a column of the table of molecules.
+type column struct {
+	name string // quoted
+	read string // the expression that is read
+	typ  csvmerge.Type
+}
+
+func types(columns []column) (types []csvmerge.Type) {
+	for _, c := range columns {
+		types = append(types, c.typ)
+	}
+	return types
+}
+
+// querier is a *sql.DB or a *sql.Tx.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Rows is the table in memory.
+func (d *database) Rows() *csvmerge.Table { return d.rows }
+
+// Origin says with what a row was computed, and where.
+func (d *database) Origin(id string) string {
+	origin := d.origins[id]
+	return origin[:max(0, strings.LastIndex(origin, " "))]
+}
+
+// Close ends the connections. A batch's claims end with it.
+func (d *database) Close() error {
+	if d.db == nil {
+		return nil
+	}
+	d.lease.end(d)
+	d.lease = nil
+	if d.info != nil { // else another program has the file open, or the disk failed
+		_, _ = d.db.Exec("PRAGMA journal_mode = DELETE")
+	}
+	return d.db.Close()
+}
+
+// transaction does some work whole, or not at all.
+func (d *database) transaction(work func(ctx context.Context, tx *sql.Tx) error) error {
+	if d.info != nil {
+		if now, err := os.Stat(d.place); err != nil || !os.SameFile(now, d.info) {
+			return fmt.Errorf("%s: the file was removed or replaced while the batch ran; nothing more "+
+				"was written, run again", d.shown)
+		}
+	}
+	ctx := context.Background()
+	if d.shared {
+		limited, cancel := context.WithTimeout(ctx, longest)
+		defer cancel()
+		ctx = limited
+	}
+	tx, err := d.db.BeginTx(ctx, nil)
+	if err == nil {
+		if err = work(ctx, tx); err == nil {
+			err = tx.Commit()
+		}
+		_ = tx.Rollback() // nothing after a commit
+	}
+	return d.explained(err)
+}
+
+func (d *database) explained(err error) error {
+	if _, ok := errors.AsType[*csvmerge.BusyError](err); ok || err == nil {
+		return err
+	}
+	return d.explain(d, err)
+}
+
+// load reads the whole table.
+func (d *database) load() error {
+	ctx := context.Background()
+	tx, err := d.db.BeginTx(ctx, d.options)
+	if err == nil {
+		err = d.loadIn(ctx, tx)
+		_ = tx.Rollback()
+	}
+	return d.explained(err)
+}
+
+func (d *database) loadIn(ctx context.Context, tx *sql.Tx) error {
+	text, err := d.describeIn(ctx, tx)
+	if err != nil {
+		return err
+	}
+	n, end, kinds := 0, ending(text), types(d.columns)
+	d.origins = map[string]string{}
+	err = d.fetch(ctx, tx, func(r dbRow) {
+		if text[len(text)-1] != '\n' { // the last row of a file may have none
+			text = append(text, end...)
+		}
+		text = csvmerge.AppendRecord(text, r.form, d.short(), kinds, r.values)
+		if r.origin != "" {
+			d.origins[r.id] = r.origin
+		}
+		n++
+	}, "ORDER BY "+numberColumn)
+	if err != nil {
+		return err
+	}
+	if d.rows, err = csvmerge.Parse(d.shown, text); err == nil && d.rows.Len() != n {
+		err = fmt.Errorf("%s: a %s is not the text of one row; set it to NULL where you changed it",
+			d.shown, textColumn)
+	}
+	return err
+}
+
+// describe finds the header and the columns, without rows.
+func (d *database) describe() (header []byte, err error) {
+	header, err = d.describeIn(context.Background(), d.db)
+	return header, d.explained(err)
+}
+
+func (d *database) describeIn(ctx context.Context, q querier) (header []byte, err error) {
+	if d.header, err = d.recorded(ctx, q, ""); err != nil {
+		return nil, err
+	}
+	t, err := csvmerge.Parse(d.shown, d.header)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.QueryContext(ctx, "SELECT * FROM "+d.table+" LIMIT 0", d.fresh...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	declared, err := rows.ColumnTypes()
+	if err != nil {
+		return nil, err
+	}
+	own := []string{numberColumn, textColumn, claimedColumn, originColumn}
+	names := append(own, sqlNames(t.Columns())...)
+	for _, c := range declared { // those that somebody has added come last
+		if !slices.Contains(names, c.Name()) {
+			t, names = t.With([]string{c.Name()}), append(names, c.Name())
+		}
+	}
+	d.columns = nil
+	for _, name := range names[len(own):] {
+		at := slices.IndexFunc(declared, func(c *sql.ColumnType) bool { return c.Name() == name })
+		if at < 0 {
+			return nil, fmt.Errorf("%s: the table has no column %q any more; add it again, or make the "+
+				"table anew: mage convert", d.shown, name)
+		}
+		d.columns = append(d.columns, d.column(name, declared[at].DatabaseTypeName()))
+	}
+	d.rows = t
+	return t.Header(), nil
+}
+
+// column is a column by its type in the database. Those of foreign types are read as texts.
+func (d *database) column(name, declared string) column {
+	c := column{name: quoted(name), read: quoted(name), typ: csvmerge.Text}
+	switch strings.ToUpper(declared) {
+	case "INTEGER", "INT", "INT8":
+		c.typ = csvmerge.Integer
+	case "REAL", "FLOAT8":
+		c.typ = csvmerge.Number
+	case "TEXT":
+	default:
+		c.read = "CAST(" + c.read + " AS text)"
+	}
+	return c
+}
+
+// recorded reads the header from the list of tables.
+func (d *database) recorded(ctx context.Context, q querier, lock string) (
+	header []byte, err error) {
+	var found int
+	query := "SELECT version, columns, header FROM " + d.schema + "grimperium_tables " +
+		"WHERE name = $1" + lock
+	err = q.QueryRowContext(ctx, query, d.name).Scan(&found, &d.firstWidth, &header)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, noTable(d)
+	case err == nil && found != version:
+		return nil, fmt.Errorf("%s: the table has version %d, and this program reads version %d; "+
+			"convert it to CSV with the program that made it", d.shown, found, version)
+	}
+	return header, err
+}
+
+func noTable(d *database) error {
+	return fmt.Errorf("%s: there is no table of molecules; make one: mage convert TABLE.csv '%[1]s'",
+		d.shown)
+}
+
+// dbRow is a row as the database has it.
+type dbRow struct {
+	id     string
+	form   []byte // the row in CSV, or a line ending
+	mine   bool   // no other batch that lives has claimed it
+	origin string
+	values []any
+}
+
+// fetch reads rows; what follows FROM the table is in tail.
+func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail string,
+	args ...any) error {
+	lists := []string{"mol_id", textColumn}
+	if d.shared {
+		lists = append(lists, originColumn, d.free())
+	}
+	own := len(lists)
+	for _, c := range d.columns {
+		lists = append(lists, c.read)
+	}
+	query := fmt.Sprintf("SELECT %s FROM %s AS t %s", strings.Join(lists, ", "), d.table, tail)
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	values, into := make([]any, len(lists)), make([]any, len(lists))
+	for k := range values {
+		into[k] = &values[k]
+	}
+	end := ending(d.header)
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		r := dbRow{form: end, mine: true, values: values[own:]}
+		r.id, _ = values[0].(string)
+		if text, ok := values[1].(string); ok {
+			r.form = []byte(text)
+		}
+		if d.shared {
+			r.origin, _ = values[2].(string)
+			r.mine, _ = values[3].(bool)
+		}
+		for k, v := range r.values {
+			if v == "" {
+				r.values[k] = nil
+			}
+		}
+		each(r)
+	}
+	return rows.Err()
+}
+
+// short says whether rows may be shorter than the header: until a column is added, as in a file.
+func (d *database) short() bool { return len(d.columns) == d.firstWidth }
+
+// refresh takes a dbRow row into memory.
+func (d *database) refresh(r dbRow) bool {
+	row, ok := d.rows.Lookup(r.id)
+	if ok {
+		d.rows.SetRecord(row, csvmerge.AppendRecord(nil, r.form, d.short(), types(d.columns), r.values))
+		d.origins[r.id] = r.origin
+	}
+	return ok
+}
+
+// follow takes in columns that somebody has added since the header was read, and keeps others from
+// adding more.
+func (d *database) follow(ctx context.Context, tx *sql.Tx) error {
+	now, err := d.recorded(ctx, tx, d.lock)
+	if err != nil || string(now) == string(d.header) {
+		return err
+	}
+	was, old := *d, d.rows.Columns()
+	_, err = d.describeIn(ctx, tx)
+	all := d.rows.Columns()
+	ordered := slices.Equal(all[:min(len(old), len(all))], old)
+	if err == nil && !ordered {
+		err = d.loadIn(ctx, tx)
+	}
+	switch {
+	case err != nil:
+		*d = was
+		return err
+	case ordered:
+		*was.rows = *was.rows.With(all[len(old):])
+	default:
+		*was.rows = *d.rows
+	}
+	d.rows = was.rows // others have the pointer
+	return nil
+}
+
+// Claim reads rows again. Where several batches may work on the table, it takes them for this one.
+func (d *database) Claim(n int, ids []string) (ours []string, asked int, err error) {
+	if d.shared {
+		return d.claim(n, ids)
+	}
+	ids = ids[:min(n, len(ids))]
+	there := map[string]bool{}
+	err = d.explained(d.fetch(context.Background(), d.db, func(r dbRow) {
+		d.refresh(r)
+		there[r.id] = true
+	}, "WHERE "+d.among, d.list(ids)))
+	for _, id := range ids {
+		if err == nil && !there[id] {
+			d.rows.Forget(id)
+		}
+	}
+	return ids, len(ids), err
+}
+
+// open connects for reading, or with write for a batch.
+func (d *database) open(write bool) error {
+	if !d.shared {
+		return d.openSQLite(write)
+	}
+	if write {
+		return d.begin()
+	}
+	return nil
+}

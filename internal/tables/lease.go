@@ -1,0 +1,169 @@
+package tables
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Times of a lease. A test has shorter ones.
+var (
+	leaseTime  = 2 * time.Minute // after its last renewal a batch is dead, and its claims are void
+	renewEvery = 20 * time.Second
+)
+
+// lease says that a batch lives. Its rows are claimed by its id, and free when it is gone.
+type lease struct {
+	id   string
+	host string
+	stop context.CancelFunc
+}
+
+// begin takes a lease, and removes those of dead batches of this host, which need not run out.
+func (d *database) begin() error {
+	host, _ := os.Hostname()
+	beats, stop := context.WithCancel(context.Background())
+	l := &lease{host: host, stop: stop,
+		id: fmt.Sprintf("%s-%d-%d", host, os.Getpid(), time.Now().UnixNano())}
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	defer cancel()
+	rows, err := d.db.QueryContext(ctx, "SELECT id, pid FROM "+d.batches()+" WHERE host = $1", host)
+	if err != nil {
+		return d.explained(err)
+	}
+	var dead []string
+	for rows.Next() {
+		var id string
+		var pid int
+		err = rows.Scan(&id, &pid)
+		if err == nil && unix.Kill(pid, 0) == unix.ESRCH {
+			dead = append(dead, id)
+		}
+	}
+	if err = rows.Err(); err == nil && len(dead) > 0 {
+		_, err = d.db.ExecContext(ctx, "DELETE FROM "+d.batches()+" WHERE id = ANY($1)", dead)
+	}
+	if err == nil {
+		err = d.renew(l)
+	}
+	if err != nil {
+		stop()
+		return d.explained(err)
+	}
+	d.lease = l
+	go d.beat(beats, l)
+	return nil
+}
+
+func (d *database) batches() string { return d.schema + "grimperium_batches" }
+
+func (d *database) renew(l *lease) error {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTime)
+	defer cancel()
+	_, err := d.db.ExecContext(ctx, "INSERT INTO "+d.batches()+" VALUES ($1, $2, $3, "+
+		"now() + $4::interval) ON CONFLICT (id) DO UPDATE SET until = excluded.until", l.id, l.host,
+		os.Getpid(), leaseTime)
+	return err
+}
+
+// beat renews the lease until it ends, more often while the server does not answer.
+func (d *database) beat(ctx context.Context, l *lease) {
+	wait := renewEvery
+	for {
+		select {
+		case <-time.After(wait):
+			if wait = renewEvery; d.renew(l) != nil {
+				wait = renewEvery / 10
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// end gives the lease up, and with it all claims.
+func (l *lease) end(d *database) {
+	if l == nil {
+		return
+	}
+	l.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), connectTime)
+	defer cancel()
+	_, _ = d.db.ExecContext(ctx, "DELETE FROM "+d.batches()+" WHERE id = $1", l.id) // else it runs out
+}
+
+// holder is whose a row is after a merge.
+func (l *lease) holder(hold bool) any {
+	if l == nil || !hold {
+		return nil
+	}
+	return l.id
+}
+
+// free is the condition that this batch may have a row: it is its own, or that of no batch that
+// lives. After a start of the server all batches have the time to renew their leases.
+func (d *database) free() string {
+	own := ""
+	if d.lease != nil {
+		own = d.lease.id
+	}
+	return fmt.Sprintf("(t.claimed_by IS NULL OR t.claimed_by = '%s' OR NOT EXISTS "+
+		"(SELECT 1 FROM %s AS b WHERE b.id = t.claimed_by AND (b.until > now() OR "+
+		"pg_postmaster_start_time() > now() - interval '%f s')))", strings.ReplaceAll(own, "'", "''"),
+		d.batches(), leaseTime.Seconds())
+}
+
+const window = 64 // rows at least that are looked at for a claim
+
+// claim takes n of these rows for this batch: the first ones that no other batch has claimed, or
+// computed since this one read the table.
+func (d *database) claim(n int, ids []string) (ours []string, asked int, err error) {
+	ids = ids[:min(len(ids), max(window, 4*n))]
+	var taken []string
+	err = d.transaction(func(ctx context.Context, tx *sql.Tx) error {
+		taken = nil
+		var candidates []string
+		err := d.fetch(ctx, tx, func(r dbRow) {
+			computed := r.origin != d.origins[r.id]
+			ok := d.refresh(r)
+			taken = append(taken, r.id)
+			if ok && !computed {
+				candidates = append(candidates, r.id)
+			}
+		}, "WHERE mol_id = ANY($1) AND "+d.free()+" ORDER BY array_position($1, t.mol_id) LIMIT $2 "+
+			"FOR UPDATE SKIP LOCKED", ids, n)
+		if err != nil || len(candidates) == 0 {
+			return err
+		}
+		// A second look: another batch may have begun after the first one's snapshot was taken.
+		rows, err := tx.QueryContext(ctx, "UPDATE "+d.table+" AS t SET claimed_by = $1 "+
+			"WHERE mol_id = ANY($2) AND "+d.free()+" RETURNING mol_id", d.lease.id, candidates)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		claimed := map[string]bool{}
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			claimed[id] = true
+		}
+		ours = slices.DeleteFunc(candidates, func(id string) bool { return !claimed[id] })
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	if asked = len(ids); len(taken) == n { // those behind the last one were not looked at
+		asked = slices.Index(ids, taken[n-1]) + 1
+	}
+	return ours, asked, nil
+}

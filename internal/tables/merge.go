@@ -1,0 +1,241 @@
+package tables
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"strings"
+
+	"grimperium/csvmerge"
+)
+
+// Merge writes the changes by one transaction, as csvmerge.Table.Merge does by one replacement.
+func (d *database) Merge(changes []csvmerge.Change) (changed map[string]bool, err error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	var lost error
+	var m *merge
+	err = d.transaction(func(ctx context.Context, tx *sql.Tx) error {
+		m = &merge{database: d, ctx: ctx, tx: tx, changed: map[string]bool{}}
+		if err := m.read(changes); err != nil {
+			return err
+		}
+		var texts map[int]map[string]string
+		if texts, lost = d.rows.Valid(m.changes); len(texts) == 0 {
+			return nil
+		}
+		if err := m.widen(texts); err != nil {
+			return err
+		}
+		return m.write(texts)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if m.next != nil { // it is committed
+		*d.rows, d.columns, d.header = *m.next, m.columns, m.header
+	}
+	for i, record := range m.records {
+		d.rows.SetRecord(i, record)
+		if id := d.rows.ID(i); d.shared {
+			d.origins[id] = m.originOf(id)
+		}
+	}
+	return m.changed, lost
+}
+
+// merge is a transaction of Merge.
+type merge struct {
+	*database
+	ctx     context.Context
+	tx      *sql.Tx
+	changes []csvmerge.Change // of rows that no other batch has claimed
+	byID    map[string]csvmerge.Change
+	next    *csvmerge.Table // with all columns
+	columns []column        // of next
+	header  []byte          // of next
+	records map[int][]byte
+	changed map[string]bool
+}
+
+// read locks the rows and reads them again: somebody may have edited them.
+func (m *merge) read(changes []csvmerge.Change) error {
+	ids, found := make([]string, len(changes)), map[string]bool{}
+	texts := map[int]map[string]string{}
+	for n, c := range changes {
+		ids[n], texts[n] = c.ID, c.Cells
+	}
+	var err error
+	if string(m.rows.Widened(texts).Header()) != string(m.database.header) {
+		err = m.follow(m.ctx, m.tx) // nobody else can add columns until the end
+	}
+	if err == nil {
+		err = m.fetch(m.ctx, m.tx, func(r dbRow) {
+			m.refresh(r)
+			found[r.id] = r.mine
+		}, "WHERE "+m.among+" ORDER BY mol_id"+m.lock, m.list(ids)) // all merges lock in one order
+	}
+	m.byID = map[string]csvmerge.Change{}
+	for _, c := range changes {
+		mine, there := found[c.ID]
+		if !there && err == nil {
+			m.rows.Forget(c.ID)
+		}
+		if mine || !there {
+			m.changes, m.byID[c.ID] = append(m.changes, c), c
+		}
+	}
+	return err
+}
+
+// widen adds the columns that texts need.
+func (m *merge) widen(texts map[int]map[string]string) error {
+	m.next, m.columns = m.rows.Widened(texts), m.database.columns
+	m.header = m.next.Header()
+	if string(m.header) == string(m.database.header) {
+		return nil
+	}
+	have, all := len(m.columns), m.next.Columns()
+	var err error
+	for k, name := range sqlNames(all)[have:] {
+		cells := func(yield func(string) bool) {
+			for _, row := range texts {
+				if !yield(row[all[have+k]]) {
+					return
+				}
+			}
+		}
+		c := column{name: quoted(name), read: quoted(name), typ: columnType(all[have+k], cells)}
+		m.columns = append(slices.Clip(m.columns), c)
+		for _, statement := range m.add(m.database, c) {
+			if err == nil {
+				_, err = m.tx.ExecContext(m.ctx, statement)
+			}
+		}
+	}
+	if err == nil {
+		_, err = m.tx.ExecContext(m.ctx, "UPDATE "+m.schema+"grimperium_tables SET header = $1 "+
+			"WHERE name = $2", string(m.header), m.name)
+	}
+	return err
+}
+
+// write writes the rows: of each the columns that a change names, and those that are the program's.
+func (m *merge) write(texts map[int]map[string]string) error {
+	m.records = map[int][]byte{}
+	names := map[string]bool{}
+	for _, t := range texts {
+		for name := range t {
+			names[name] = true
+		}
+	}
+	var at []int
+	w := &write{ctx: m.ctx, tx: m.tx, table: m.table, types: m.types, update: true}
+	w.columns = []column{{name: "mol_id", typ: csvmerge.Text}, {name: textColumn, typ: csvmerge.Text}}
+	if m.shared {
+		w.columns = append(w.columns, column{name: originColumn}, column{name: claimedColumn})
+	}
+	for k, name := range m.next.Columns() {
+		if names[name] && slices.Index(m.next.Columns(), name) == k { // the first of a name
+			at, w.columns = append(at, k), append(w.columns, m.columns[k])
+		}
+	}
+	kinds := types(m.columns)
+	for i := range texts {
+		id := m.rows.ID(i)
+		record := m.next.EditedRecord(i, texts[i])
+		if m.changed[id] = string(record) != string(m.rows.Record(i)); !m.changed[id] {
+			delete(m.changed, id)
+			if !m.shared {
+				continue
+			}
+		}
+		m.records[i] = record
+		values, form := formed(record, ending(m.header), kinds)
+		row := []any{id, form}
+		if m.shared {
+			row = append(row, m.originOf(id), m.lease.holder(m.byID[id].Hold))
+		}
+		for _, k := range at {
+			row = append(row, values[k])
+		}
+		w.rows = append(w.rows, row)
+	}
+	return m.engine.write(w)
+}
+
+// formed are the values of a record, and the record itself where they don't say all of it.
+func formed(record, end []byte, kinds []csvmerge.Type) (values []any, form any) {
+	values = csvmerge.Values(record, kinds)
+	if string(csvmerge.AppendRecord(nil, end, false, kinds, values)) != string(record) {
+		form = string(record)
+	}
+	return values, form
+}
+
+// originOf is what the row of a molecule keeps of this merge: no other merge has the same.
+func (m *merge) originOf(id string) string {
+	return strings.TrimSpace(m.byID[id].Origin + " " + m.lease.id)
+}
+
+// write is rows that are inserted, or written over the rows with the mol_id in the first column.
+type write struct {
+	ctx     context.Context
+	tx      *sql.Tx
+	table   string
+	types   map[csvmerge.Type]string
+	columns []column
+	rows    [][]any
+	update  bool
+}
+
+// create makes the table in the database, with its rows.
+func (d *database) create(t *csvmerge.Table) error {
+	names := sqlNames(t.Columns())
+	columns := make([]column, len(names))
+	for k, name := range names {
+		cells := func(yield func(string) bool) {
+			for i := range t.Len() {
+				if !yield(t.Row(i)[k].Text) {
+					return
+				}
+			}
+		}
+		columns[k] = column{name: quoted(name), typ: columnType(t.Columns()[k], cells)}
+	}
+	kinds, end := types(columns), ending(t.Header())
+	ctx := context.Background()
+	tx, err := d.db.BeginTx(ctx, nil)
+	if err != nil {
+		return d.explained(err)
+	}
+	defer tx.Rollback()
+	for _, statement := range d.define(d, columns) {
+		if err == nil {
+			_, err = tx.ExecContext(ctx, statement)
+		}
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "INSERT INTO "+d.schema+"grimperium_tables VALUES ($1, $2, $3, $4) "+
+			"ON CONFLICT (name) DO UPDATE SET version = excluded.version, columns = excluded.columns, "+
+			"header = excluded.header", // of a table that was dropped
+			d.name, version, len(columns), string(t.Header()))
+	}
+	w := &write{ctx: ctx, tx: tx, table: d.table, types: d.types,
+		columns: append(slices.Clone(columns), column{name: textColumn})}
+	for i := range t.Len() {
+		values, form := formed(t.Record(i), end, kinds)
+		w.rows = append(w.rows, append(values, form))
+		if err == nil && (len(w.rows) == chunk || i == t.Len()-1) {
+			err = d.write(w)
+			w.rows = w.rows[:0]
+		}
+	}
+	if err == nil {
+		err = tx.Commit()
+	}
+	return d.explained(err)
+}
+
+const chunk = 10_000 // rows that are written by one statement

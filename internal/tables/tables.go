@@ -1,0 +1,228 @@
+// Package tables opens the table of molecules wherever it is kept: in a CSV file (csvmerge), in an
+// SQLite file, or on a PostgreSQL server. Every kind is the same batch.Table: rows of CSV in memory,
+// and Merge.
+//
+// In a database each column of the table is a typed column. A number that a cell does not state in
+// the plainest way, an invalid number, quotes and line endings are kept beside that in the column
+// csv_text, so that every table can become a CSV file again with the same bytes. What somebody
+// writes into a typed column counts; columns that a merge does not change are never written.
+//
+// A merge is one transaction. While another program locks an SQLite file, and while a PostgreSQL
+// server does not answer, the error is a *csvmerge.BusyError. Files: the SQLite file, and SQLite's
+// own files beside it while the table is open.
+package tables
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/batch"
+	"grimperium/internal/durable"
+	"grimperium/internal/store"
+)
+
+// Open reads the table at a place: the path of a CSV or SQLite file, or the URL of a PostgreSQL
+// table, postgres://USER@HOST/DATABASE?table=NAME. With write the table is for a batch, which has
+// the right to write it.
+func Open(place string, write bool) (batch.Table, error) {
+	d, err := find(place)
+	switch {
+	case err != nil:
+		return nil, err
+	case d == nil:
+		return csvmerge.Read(place)
+	}
+	if err = d.open(write); err == nil {
+		err = d.load()
+	}
+	if err != nil {
+		_ = d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// Header returns the names of a table's columns. It reads no rows.
+func Header(place string) ([]string, error) {
+	d, err := find(place)
+	switch {
+	case err != nil:
+		return nil, err
+	case d == nil:
+		return csvmerge.ReadHeader(place)
+	}
+	defer d.Close()
+	if err = d.open(false); err == nil {
+		_, err = d.describe()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.rows.Columns(), nil
+}
+
+// find says in which database a table is, nil for a CSV file.
+func find(place string) (*database, error) {
+	if store.IsURL(place) {
+		return postgres(place)
+	}
+	if isSQLite(place) {
+		return sqliteFile(place), nil
+	}
+	return nil, nil
+}
+
+// isSQLite looks at the first bytes of a file (SQLite, "Database File Format").
+func isSQLite(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	magic := make([]byte, 16)
+	_, err = io.ReadFull(f, magic)
+	return err == nil && string(magic) == "SQLite format 3\x00"
+}
+
+// sqlitePrefix says that a file is to be one of SQLite.
+const sqlitePrefix = "sqlite:"
+
+// Create makes the table at a place where there is none yet: a file of SQLite where the place starts
+// with sqlite: or ends with .db, .sqlite or .sqlite3. The table is there whole, or not at all.
+func Create(place string, t *csvmerge.Table) error {
+	path, isDB := strings.CutPrefix(place, sqlitePrefix)
+	ext := filepath.Ext(path)
+	isDB = isDB || ext == ".db" || ext == ".sqlite" || ext == ".sqlite3"
+	isURL := store.IsURL(place)
+	if _, err := os.Lstat(path); !isURL && err == nil {
+		return fmt.Errorf("%s: is there already, and nothing was written; give another name, or "+
+			"remove it first", path)
+	}
+	if !isURL && !isDB {
+		return durable.WriteFile(durable.File{Path: path, Write: t.Write})
+	}
+	for _, f := range t.Check() {
+		if f.Fatal || f.Column == "" && !f.Warning { // a row that is longer than the header
+			return fmt.Errorf("%s:%s; a database has no place for such a row", t.Path(), f)
+		}
+	}
+	if isURL {
+		d, err := postgres(place)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		if err = d.open(false); err == nil {
+			err = d.create(t)
+		}
+		return err
+	}
+	return createFile(path, t)
+}
+
+// createFile makes an SQLite file under a temporary name, which a killed one leaves to the next.
+func createFile(path string, t *csvmerge.Table) error {
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	err := durable.Remove(temp)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o777)
+	}
+	if err != nil {
+		return err
+	}
+	d := sqliteFile(temp)
+	d.shown = path
+	err = errors.Join(d.openNew(), d.create(t), d.Close())
+	if err == nil {
+		err = durable.Sync(temp)
+	}
+	if err == nil {
+		err = durable.Rename(temp, path)
+	}
+	if err != nil {
+		return errors.Join(err, durable.Remove(temp))
+	}
+	return durable.Sync(filepath.Dir(path))
+}
+
+// Own columns of a database table, beside those of the table of molecules.
+const (
+	numberColumn  = "row_number" // the order of the rows
+	textColumn    = "csv_text"   // the row in CSV, NULL where the other columns say all of it
+	claimedColumn = "claimed_by" // the batch that computes the row
+	originColumn  = "computed"   // with what and where the row was computed
+)
+
+// sqlNames are the names of the columns in a database. None is empty, longer than 63 bytes, or there
+// twice, also in another letter case.
+func sqlNames(columns []string) (names []string) {
+	taken := map[string]bool{"mol_id": true, numberColumn: true, textColumn: true, claimedColumn: true,
+		originColumn: true}
+	for _, c := range columns {
+		base := strings.ToValidUTF8(c[:min(len(c), 55)], "")
+		if base == "" {
+			base = "column"
+		}
+		name := base
+		for n := 2; taken[strings.ToLower(name)] && c != "mol_id"; n++ {
+			name = fmt.Sprintf("%s_%d", base, n)
+		}
+		taken[strings.ToLower(name)] = true
+		names = append(names, name)
+	}
+	return names
+}
+
+// quoted is a name in SQL.
+func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// columnType is the type of a column in a database. A column that the format does not know has
+// numbers if all of its cells are, without leading zeros as of identifiers and without more digits
+// than a float64 has.
+func columnType(name string, cells func(yield func(text string) bool)) csvmerge.Type {
+	switch typ := csvmerge.Types(name); {
+	case typ == csvmerge.Integer || typ == csvmerge.Number:
+		return typ
+	case typ != csvmerge.Text || slices.Contains(csvmerge.Known(), name):
+		return csvmerge.Text
+	}
+	typ := csvmerge.Text
+	for text := range cells {
+		text = strings.TrimSpace(text)
+		if text == "" {
+			continue
+		}
+		if !isNumber(text) {
+			return csvmerge.Text
+		}
+		typ = csvmerge.Number
+	}
+	return typ
+}
+
+func isNumber(text string) bool {
+	digits := strings.TrimLeft(text, "-")
+	if len(digits) > 1 && digits[0] == '0' && digits[1] != '.' || len(digits) > 15 {
+		return false
+	}
+	return csvmerge.Number.Value(text) != nil
+}
+
+// ending is the line ending of a header.
+func ending(header []byte) []byte {
+	if bytes.HasSuffix(header, []byte("\r\n")) {
+		return []byte("\r\n")
+	}
+	return []byte("\n")
+}
