@@ -1,6 +1,7 @@
 // Table measures the table against pandas and against the disk: a row merged, the first read, the
-// validation, and all rows merged anew. Ours and the peer's take turns, and the best of the rounds
-// counts. It needs Debian's pandas: apt-get install python3-pandas.
+// validation, and all rows merged anew; and a CSV table against SQLite and PostgreSQL. Ours and the
+// peer's take turns, and the best of the rounds counts. It needs Debian's pandas, and PostgreSQL for
+// the part kinds: apt-get install python3-pandas postgresql.
 //
 //	go run ./bench/table
 package main
@@ -40,8 +41,8 @@ for line in sys.stdin:
     del table
 `
 
-// pipeline is of one small stage, so that a hundred thousand finished molecules are soon made.
-const pipeline = `
+// quickPipeline is of one small stage, so that a hundred thousand finished molecules are soon made.
+const quickPipeline = `
 stage "s1" {
   command = ["touch", "out"]
   outputs = { f = "out" }
@@ -62,10 +63,12 @@ func main() {
 		return
 	}
 	rounds := flag.Int("rounds", 5, "of each measurement; the best counts")
-	parts := flag.String("parts", "merge,read,anew", "what is measured")
+	parts := flag.String("parts", "merge,read,anew,kinds", "what is measured")
 	molecules := flag.Int("molecules", 100_000, "that are merged anew")
+	rows := flag.Int("rows", 1_000_000, "of the tables of the part kinds")
+	quickOnes := flag.Int("quick", 10_000, "molecules of the batches of the part kinds")
 	flag.Parse()
-	if exec.Command("/usr/bin/python3", "-c", "import pandas").Run() != nil {
+	if *parts != "kinds" && !hasPandas() {
 		log.Fatal("nothing to compare with: apt-get install python3-pandas")
 	}
 	dir, program, remove := measure.Compile()
@@ -80,6 +83,13 @@ func main() {
 	if strings.Contains(*parts, "anew") {
 		anew(filepath.Join(dir, "anew"), program, *molecules, *rounds)
 	}
+	if strings.Contains(*parts, "kinds") {
+		kinds(dir, program, *rounds, *rows, *quickOnes)
+	}
+}
+
+func hasPandas() bool {
+	return exec.Command("/usr/bin/python3", "-c", "import pandas").Run() == nil
 }
 
 // pandas returns a function that has a running Python read a table, and write it with a changed row
@@ -185,7 +195,7 @@ func reads(dir, program string, rounds int) {
 // is computed; the others are copies of it.
 func anew(dir, program string, molecules, rounds int) {
 	table := filepath.Join(dir, "data/thermo_pm7.csv")
-	measure.Write(filepath.Join(dir, "pipeline.hcl"), pipeline)
+	measure.Write(filepath.Join(dir, "pipeline.hcl"), quickPipeline)
 	methane := func(int) string { return "C" }
 	measure.Pending(table, 1, methane)
 	measure.Run(dir, program, "batch")
