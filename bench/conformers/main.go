@@ -49,8 +49,8 @@ const (
 	tight     = "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
 	fewLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " + ofIsomers +
 		"gfn2:normal <3kcal/mol; " + tight
-	manyLevels = "gfnff:normal, window +8kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, " +
-		"window +2kcal/mol; " + ofIsomers + "gfn2:normal <5kcal/mol, batches 10 <0.5kcal/mol; " +
+	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, " +
+		"window +2kcal/mol; " + ofIsomers + "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; " +
 		"gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
 	many, large = 60, 8 // starting conformers, heavy atoms: beyond both it is manyLevels
 )
