@@ -209,6 +209,7 @@ export { # each conformer with its geometry, for mage export
   molfile  = stage.rdkit.molfile
   isomer   = local.isomer
   inchikey = try(json(stage.rdkit.properties).inchikeys[local.isomer], null)
-  conformers = [for i, r in local.results : { geometry = r.aux, hof = r.hof, method = r.method, rank = local.places[i] + 1,
-  energy = local.optimised[i].energy, homo = r.homo, lumo = r.lumo, dipole = r.dipole, gradient = r.gradient_norm }]
+  conformers = [for i, r in local.results : { geometry = r.aux, hof = r.hof, method = r.method, homo = r.homo,
+    lumo = r.lumo, dipole = r.dipole, gradient = r.gradient_norm, rank = local.places[i] + 1,
+  energy = local.optimised[i].energy }]
 }
