@@ -44,7 +44,7 @@ locals { # what several steps share: the row as words of embed.py, of xTB and CR
   "--same", "0.125Å 0.05kcal/mol 1%"]                          # RMSD, energy, rotational constants: CREST's
   of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol" # of each the lowest 2
   last_levels = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
-  many        = json(stage.rdkit.properties).pool > 60 && stage.rdkit.nheavy > 8 # then GFN-FF goes first
+  many        = json(stage.rdkit.properties).pool > (stage.rdkit.nheavy > 10 ? 20 : 100) # then GFN-FF goes first
   # Of the first, second and all other attempts: MOPAC's optimiser (EF stops short on some flat surfaces); how far a
   # coordinate is moved, a rotor and all are turned, how long bonds start: a symmetric start may end on a saddle.
   optimiser = ["EF", "LBFGS", "EF RECALC=1 ITRY=1000"]

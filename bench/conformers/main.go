@@ -52,7 +52,7 @@ const (
 	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, " +
 		"window +2kcal/mol; " + ofIsomers + "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; " +
 		"gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
-	many, large = 60, 8 // starting conformers, heavy atoms: beyond both it is manyLevels
+	many, manySmall, large = 20, 100, 10 // starting conformers; heavy atoms, beyond which many is enough
 )
 
 var (
@@ -187,7 +187,7 @@ func (r *result) search(ctx context.Context, dir string) {
 	r.starts = len(pool)
 	levels := fewLevels
 	heavy := slices.DeleteFunc(slices.Clone(pool[0].Symbols), func(s string) bool { return s == "H" })
-	if r.starts > many && len(heavy) > large {
+	if r.starts > manySmall || r.starts > many && len(heavy) > large {
 		levels = manyLevels
 	}
 	w := stages.Work{
