@@ -29,13 +29,15 @@ var allowed = map[string][]string{
 		"internal/pipeline", "internal/runner", "internal/store"},
 	"internal/tables":        {"csvmerge", "internal/batch", "internal/durable", "internal/store"},
 	"internal/tables/pgtest": {}, // tests and benchmarks only
-	"internal/cli": {"csvmerge", "stages", "internal/batch", "internal/durable", "internal/formats",
-		"internal/journal", "internal/packed", "internal/pipeline", "internal/progress", "internal/runner",
-		"internal/store", "internal/tables", "internal/web"},
+	"internal/cluster": {"csvmerge", "internal/batch", "internal/durable", "internal/journal",
+		"internal/pipeline", "internal/store"},
+	"internal/cluster/slurmtest": {}, // tests only
+	"internal/cli": {"csvmerge", "stages", "internal/batch", "internal/cluster", "internal/durable",
+		"internal/formats", "internal/journal", "internal/packed", "internal/pipeline",
+		"internal/progress", "internal/runner", "internal/store", "internal/tables", "internal/web"},
 	"internal/crash": {}, // tests only
-	"bench": {"bench/internal/measure", "csvmerge", "internal/batch", "internal/journal",
-		"internal/pipeline", "internal/store",
-		"internal/tables",
+	"bench": {"bench/internal/measure", "csvmerge", "internal/batch", "internal/cluster",
+		"internal/journal", "internal/pipeline", "internal/store", "internal/tables",
 		"internal/tables/pgtest", "stages"},
 }
 
@@ -49,7 +51,8 @@ var only = map[string][]string{
 	"github.com/parquet-go/":    {"internal/formats"},
 	"modernc.org/":              {"internal/formats", "internal/tables"},
 	"github.com/jackc/":         {"internal/tables"},
-	"os/exec": {"internal/runner", "internal/cli", "internal/formats", "internal/tables/pgtest",
+	"os/exec": {"internal/runner", "internal/cli", "internal/cluster", "internal/cluster/slurmtest",
+		"internal/formats", "internal/tables/pgtest",
 		"bench"},
 }
 
@@ -90,6 +93,7 @@ var scratchOnly = map[string][]string{
 	"csvmerge":         {},
 	"internal/journal": {},
 	"internal/tables":  {},
+	"internal/cluster": {"begin"},                                                               // the program for the tasks, before its name is there
 	"internal/store":   {"TakeLock", "Close"},                                                   // lock files, the index
 	"internal/batch":   {"keepFailed", "Ask", "writeFile", "linkInputs", "builtin", "identify"}, // scratch folders
 }

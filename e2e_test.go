@@ -22,6 +22,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"grimperium/internal/cluster/slurmtest"
 	"grimperium/internal/tables/pgtest"
 
 	// All that the command line is made of. Without this import go test takes an earlier run of the
@@ -101,6 +102,7 @@ func TestScripts(t *testing.T) {
 			"edit":      edit,
 			"snapshot":  snapshot,
 			"unchanged": unchanged,
+			"slurm":     slurm,
 		},
 	})
 }
@@ -302,4 +304,17 @@ func state(ts *testscript.TestScript) string {
 		return err
 	}))
 	return b.String()
+}
+
+// slurm starts a Slurm of two nodes for this script.
+func slurm(ts *testscript.TestScript, neg bool, args []string) {
+	dir, err := os.MkdirTemp("", "slurm") // the names of sockets must be short
+	ts.Check(err)
+	s, err := slurmtest.Start(dir)
+	ts.Defer(func() {
+		s.Stop()
+		os.RemoveAll(dir)
+	})
+	ts.Check(err)
+	ts.Setenv("SLURM_CONF", s.Config())
 }

@@ -48,12 +48,16 @@ func Batch(ctx context.Context,
 	limit *int, // at most so many molecules
 	retry *string, // try skipped molecules again: all, of a stage, or with a text in their message
 	timeout *string, // the time of stages in this batch only: 'search=60m, pm7=5m'
+	on *string, // have a cluster compute, as its block in pipeline.hcl says: slurm
+	detach *bool, // with -on: submit and return; a last job merges the results
+	cancel *bool, // with -on: end the tasks on the cluster, and merge what they have finished
 ) error {
 	return cli.Batch(ctx, cli.Options{Table: value(table), Artefacts: value(artefacts),
 		Pipeline: value(pipeline), Set: value(set), VarFile: value(varFile), Only: only,
 		MaxReruns: maxReruns, Jobs: jobs, DryRun: value(dryRun), Verbose: value(v), Yes: value(yes),
 		Permissive: value(permissive), FailFast: value(failFast), Limit: value(limit),
-		Retry: value(retry), Timeout: value(timeout)})
+		Retry: value(retry), Timeout: value(timeout), On: value(on), Detach: value(detach),
+		Cancel: value(cancel)})
 }
 
 // Rerun [run] computes a molecule again from nothing, although its results are up to date.
@@ -183,12 +187,13 @@ func Prune(
 
 // Test [project] runs all tests, the ones with the real programs among them.
 //
-// It needs what setup installs, and strace, zstd, PostgreSQL and g++ (for DuckDB, which reads the
-// exports), which it installs itself where it can. It works in temporary folders.
+// It needs what setup installs, and strace, zstd, Slurm, PostgreSQL and g++ (for DuckDB, which reads
+// the exports), which it installs itself where it can. It works in temporary folders.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
-	if err := cli.Tools(ctx, "strace", "zstd", "postgresql", "g++"); err != nil {
+	if err := cli.Tools(ctx, "strace", "zstd", "slurmctld", "slurmd", "slurm-client", "postgresql",
+		"g++"); err != nil {
 		return err
 	}
 	args := []string{"test", "-timeout=25m", "./..."}

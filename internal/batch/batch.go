@@ -24,8 +24,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"grimperium/csvmerge"
 	"grimperium/internal/durable"
 	"grimperium/internal/journal"
@@ -51,6 +49,8 @@ type Config struct {
 	Retry      string                   // skipped molecules to try again: "all", a stage, or a text
 	Timeouts   map[string]time.Duration // by stage, instead of the pipeline's
 	FailFast   bool                     // no molecule is started after one has failed
+	Remote     Remote                   // visits the molecules; nil: this process does
+	Resume     bool                     // Remote has molecules of an earlier batch
 	Claims     Claims
 	Warn       io.Writer
 	// Confirm is asked before most of the finished results are computed again.
@@ -91,7 +91,7 @@ func New(ctx context.Context, c Config) (*Batch, error) {
 	if c.Limit == 0 {
 		c.Limit = math.MaxInt
 	}
-	found, err := findPrograms(ctx, c)
+	v, err := newVisitor(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -101,10 +101,9 @@ func New(ctx context.Context, c Config) (*Batch, error) {
 	host, _ := os.Hostname()
 	b.journal = &journal.Writer{Path: c.Store.Path(store.JournalName), Batch: b.id, Host: host}
 	var admitted atomic.Int64
-	b.visitor = &Visitor{Pipeline: c.Pipeline, Store: c.Store, Builtins: c.Builtins, Programs: found,
-		Timeouts: c.Timeouts, Batch: b.id, Log: b.journal.Write, Warn: b.warn, Stopping: b.stop.Load,
-		Admit: func() bool { return admitted.Add(1) <= int64(c.Limit) },
-		Jobs:  int64(b.jobs()), cores: semaphore.NewWeighted(int64(b.jobs()))}
+	v.Batch, v.Log, v.Warn, v.Stopping = b.id, b.journal.Write, b.warn, b.stop.Load
+	v.Admit = func() bool { return admitted.Add(1) <= int64(c.Limit) }
+	b.visitor = v
 	return b, nil
 }
 
@@ -178,7 +177,7 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.sum.Scheduled > 0 {
+	if b.sum.Scheduled > 0 || b.Resume {
 		err = b.all(ctx)
 	}
 	if err != nil {
@@ -228,14 +227,14 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	if invalid != "" && b.Pipeline.Alarms.Stop {
 		return fmt.Errorf("%s: %w", invalid, ErrAlarm)
 	}
-	if b.sum.Scheduled = min(len(b.plan.now), b.Limit); b.sum.Scheduled == 0 {
+	if b.sum.Scheduled = min(len(b.plan.now), b.Limit); b.sum.Scheduled == 0 && !b.Resume {
 		if _, err := os.Stat(b.journal.Path); err != nil {
 			return nil
 		}
 		return b.Store.AddTable(b.Pipeline.Table) // prune must know who refers to the results
 	}
 	for _, s := range b.Pipeline.Stages {
-		if s.Cores > b.jobs() && !s.Off() {
+		if s.Cores > b.jobs() && !s.Off() && b.Remote == nil {
 			b.warn(fmt.Sprintf("the stage %s takes %d cores, and the batch may use %d. Start it with "+
 				"-jobs=%d, or with fewer cores for the stage.", s.Name, s.Cores, b.jobs(), s.Cores))
 		}

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -243,7 +244,7 @@ func (t *visit) judge(g *target, broke error) {
 	switch gone := func(stage string) bool { return t.Pipeline.Stage(stage) == nil }; {
 	case g.action != run:
 	case t.Row.Died == g.name && t.Row.Status == csvmerge.Skip: // counted when this batch began
-		g.action, g.reason, g.attempt = broken, diedMessage, t.Row.Reruns-1
+		g.action, g.reason, g.attempt = broken, cmp.Or(t.Row.Cause, diedMessage), t.Row.Reruns-1
 	case !failed && g.stage.Program != "":
 		if g.earlier = t.log.Find(g.name, g.fingerprint, t.Began, gone); g.earlier != nil {
 			g.action = restore

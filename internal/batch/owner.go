@@ -58,41 +58,30 @@ func (o *owner) fail(err error) {
 
 // loop has the molecules visited, and takes in what becomes of them, until none is left.
 func (o *owner) loop(ctx context.Context) {
-	results := make(chan func() error, o.jobs())
-	clock := time.NewTicker(tick)
-	defer clock.Stop()
-	for visiting := 0; ; {
-		for visiting < o.jobs() {
-			row, ok := o.next(ctx)
-			if !ok {
-				break
-			}
-			visiting++
-			go func() {
-				out, err := o.visitor.Visit(ctx, row)
-				results <- func() error { return o.take(out, err) }
-			}()
-		}
-		if visiting == 0 && !o.later {
-			return
-		}
-		select {
-		case take := <-results:
-			visiting--
-			o.fail(take())
-		case <-clock.C:
-			stop := o.Store.Path(store.StopName) // made by mage stop
-			if _, err := os.Lstat(stop); err == nil && !o.stop.Swap(true) {
-				o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped by mage stop"
-				_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
-			}
-			// A write flushes, which holds up the programs, and asks scripts for their versions.
-			since := time.Since(o.written)
-			enough := since > o.visitor.Programs.pause() || len(o.waiting) > maxGroup
-			if enough && since > share*o.took && !o.waits() {
-				o.fail(o.write(ctx, 0))
-			}
-		}
+	if o.Remote != nil {
+		o.remote(ctx)
+		return
+	}
+	next := func() (row Row, ok, later bool) {
+		row, ok = o.next(ctx)
+		return row, ok, o.later
+	}
+	take := func(out Outcome, err error) { o.fail(o.take(out, err)) }
+	o.visitor.crew(ctx, next, take, func() { o.tock(ctx) })
+}
+
+// tock looks whether mage stop was called, and writes rows.
+func (o *owner) tock(ctx context.Context) {
+	stop := o.Store.Path(store.StopName) // made by mage stop
+	if _, err := os.Lstat(stop); err == nil && !o.stop.Swap(true) {
+		o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped by mage stop"
+		_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
+	}
+	// A write flushes, which holds up the programs, and asks scripts for their versions.
+	since := time.Since(o.written)
+	enough := since > o.visitor.Programs.pause() || len(o.waiting) > maxGroup
+	if enough && since > share*o.took && !o.waits() {
+		o.fail(o.write(ctx, 0))
 	}
 }
 
@@ -129,9 +118,8 @@ func (o *owner) take(out Outcome, err error) error {
 			return !again
 		})
 		return nil
-	case f != nil && f.Again && o.sum.Stopped == "":
-		row := out.Row
-		row.Status, row.Reruns, row.Again, row.Retry = csvmerge.Rerun, f.Reruns, true, false
+	case f != nil && f.Again && o.sum.Stopped == "" && o.Remote == nil: // else the task does it
+		row, _ := out.Next()
 		o.queue, o.again[row.ID] = append(o.queue, row.ID), row
 	case f != nil && !f.Skipped && o.FailFast:
 		o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped at the first failure, as -failFast says"
@@ -218,6 +206,12 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 			Inputs: o.inputs(row.ID, row.Cells)}
 		if out.Failure != nil {
 			e.Error, e.Retry = out.Failure.Message, out.Failure.Again
+		}
+		if o.Remote != nil { // the task's journal does not stay, and the outcome waited for this process
+			events, e.Seconds = append(events, out.Targets...), 0
+			for _, target := range out.Targets {
+				e.Seconds += target.Seconds
+			}
 		}
 		if out.Ran || changed[row.ID] {
 			events = append(events, e)

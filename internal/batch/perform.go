@@ -89,6 +89,7 @@ func (t *visit) try(ctx context.Context, g *target) (err error) {
 	if g.action == run && g.rec != nil {
 		e.Seconds = g.rec.Seconds
 	}
+	e.Time = time.Now()
 	t.Targets = append(t.Targets, e)
 	return errors.Join(err, t.Log(e))
 }
@@ -159,6 +160,12 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	x.parts = t.Store.Parts(t.Row.ID, g.name, g.fingerprint, x.task.Argv)
 	used, err := t.execute(ctx, x)
 	ending, failed := errors.AsType[*TargetError](err)
+	if failed {
+		select {
+		case <-ctx.Done():
+		case <-time.After(t.Linger):
+		}
+	}
 	switch {
 	case err != nil && !failed:
 		return err

@@ -25,7 +25,8 @@ type Row struct {
 	Status csvmerge.Status
 	Reruns int
 	Retry  bool        // its earlier failures don't count
-	Died   string      // the target in which the batch before died, "" for none
+	Died   string      // the target in which the batch before, or a task, died; "" for none
+	Cause  string      // of that death, "" if nothing is known
 	Again  bool        // it was tried already in this batch
 	Size   []float64   // in the pipeline's numbers, nil where that is not known
 	Key    [16]byte    // of all that decides whether it is up to date, the row's results aside
@@ -87,8 +88,11 @@ type Visitor struct {
 	Admit    func() bool // whether one more molecule may be computed
 	Stopping func() bool // whether no new target may start
 	Jobs     int64       // cores that all targets may take at once
-	cores    *semaphore.Weighted
-	workers  workers
+	// Linger is how long after the failure of a target the visits may still be told to end: a
+	// scheduler sends its signal to this process and to the programs at once.
+	Linger  time.Duration
+	cores   *semaphore.Weighted
+	workers workers
 }
 
 // visit is one molecule under way, with what became of it so far.

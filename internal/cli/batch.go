@@ -20,6 +20,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/cluster"
 	"grimperium/internal/durable"
 	"grimperium/internal/progress"
 )
@@ -83,7 +84,11 @@ func runBatch(ctx context.Context, o Options) error {
 			}
 		}
 		pr.Permissive, pr.FailFast, pr.Limit, pr.Retry = o.Permissive, o.FailFast, o.Limit, o.Retry
-		if !o.Yes {
+		w, err := pr.onCluster(o)
+		if err != nil {
+			return err
+		}
+		if !o.Yes && !pr.Resume {
 			pr.Confirm = func(what string) error { return confirm(ctx, what) }
 		}
 		var display sync.WaitGroup
@@ -97,7 +102,11 @@ func runBatch(ctx context.Context, o Options) error {
 			return err
 		}
 		if o.DryRun {
-			return b.DryRun(ctx, os.Stdout, o.Verbose)
+			err := b.DryRun(ctx, os.Stdout, o.Verbose)
+			if err == nil && w != nil {
+				err = w.Show(os.Stdout, b.Job())
+			}
+			return err
 		}
 		sum, err := b.Run(ctx)
 		hide()
@@ -108,22 +117,30 @@ func runBatch(ctx context.Context, o Options) error {
 		if !o.unlogged {
 			keepLogs(os.Stderr, sum, pr.Pipeline.Table)
 		}
-		if err == nil || len(sum.Targets)+len(sum.Failures) > 0 { // else nothing was done
-			sum.Print(os.Stderr, pr.Pipeline.Stages)
-		}
-		if len(sum.Targets) > 0 {
-			pr.printDeviation(os.Stderr)
-		}
-		switch {
-		case errors.Is(err, batch.ErrAlarm):
-			return mg.Fatal(exitFailed, err)
-		case err == nil && sum.Interrupted:
-			return context.Canceled
-		case err == nil && len(sum.Failures) > 0:
-			return mg.Fatalf(exitFailed, "%d of %d molecules failed", len(sum.Failures), sum.Scheduled)
-		}
-		return err
+		return pr.outcome(sum, w, err)
 	})
+}
+
+// outcome prints what a batch did, and gives its exit code. w is nil for one on this machine.
+func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, err error) error {
+	if err == nil || len(sum.Targets)+len(sum.Failures) > 0 { // else nothing was done
+		sum.Print(os.Stderr, pr.Pipeline.Stages)
+	}
+	if len(sum.Targets) > 0 {
+		pr.printDeviation(os.Stderr)
+	}
+	if w != nil && w.Note != "" {
+		fmt.Fprintln(os.Stderr, w.Note)
+	}
+	switch {
+	case errors.Is(err, batch.ErrAlarm):
+		return mg.Fatal(exitFailed, err)
+	case err == nil && sum.Interrupted:
+		return context.Canceled
+	case err == nil && len(sum.Failures) > 0:
+		return mg.Fatalf(exitFailed, "%d of %d molecules failed", len(sum.Failures), sum.Scheduled)
+	}
+	return err
 }
 
 // confirm asks whether finished results may be computed again. Without a terminal -yes must say so.

@@ -129,6 +129,8 @@ type Options struct {
 	Permissive, FailFast                     bool
 	Limit                                    int
 	Retry, Timeout                           string
+	On                                       string // a cluster's scheduler, "" for this machine
+	Detach, Cancel                           bool
 
 	unlogged bool // nothing is written to the logs in the user's home
 }
@@ -138,22 +140,15 @@ func load(o Options) (*pipeline.Pipeline, error) {
 	if o.Jobs != nil && *o.Jobs < 1 {
 		return nil, fmt.Errorf("-jobs=%d: a batch uses at least one core", *o.Jobs)
 	}
-	po := pipeline.Options{Set: o.Set, VarFile: o.VarFile, Environ: os.Environ(), Jobs: o.Jobs,
-		Reruns: o.MaxReruns, Reserved: batch.Columns, Columns: columns,
-		Export: stages.Export{}}
+	po := loadOptions()
+	po.Set, po.VarFile, po.Environ = o.Set, o.VarFile, os.Environ()
+	po.Jobs, po.Reruns = o.Jobs, o.MaxReruns
 	if o.Table != "" {
 		wd, err := os.Getwd()
 		if err != nil {
 			return nil, err
 		}
 		po.Table = pipeline.TablePath(wd, o.Table)
-	}
-	for _, f := range stages.Functions() {
-		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Description: f.Description,
-			Example: f.Example, Fn: f.Fn, Version: f.Version})
-	}
-	for _, b := range stages.Builtins() {
-		po.Builtins = append(po.Builtins, b.Name)
 	}
 	p, err := pipeline.Load(cmp.Or(o.Pipeline, "pipeline.hcl"), po)
 	if mistakes, ok := errors.AsType[*pipeline.Errors](err); ok {
@@ -165,6 +160,19 @@ func load(o Options) (*pipeline.Pipeline, error) {
 		p.Artefacts = o.Artefacts
 	}
 	return p, err
+}
+
+// loadOptions are what every pipeline is read with.
+func loadOptions() pipeline.Options {
+	po := pipeline.Options{Reserved: batch.Columns, Columns: columns, Export: stages.Export{}}
+	for _, f := range stages.Functions() {
+		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Description: f.Description,
+			Example: f.Example, Fn: f.Fn, Version: f.Version})
+	}
+	for _, b := range stages.Builtins() {
+		po.Builtins = append(po.Builtins, b.Name)
+	}
+	return po
 }
 
 // columns are what expressions may name: the columns of the table and those of the format.
@@ -198,6 +206,16 @@ func (o Options) flags() (flags string) {
 	return flags
 }
 
+func newProject(p *pipeline.Pipeline, st *store.Store) *project {
+	pr := &project{Config: batch.Config{Pipeline: p, Store: st, Builtins: map[string]batch.Builtin{},
+		Warn: os.Stderr}}
+	for _, b := range stages.Builtins() {
+		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
+		pr.Builtins[b.Name] = batch.Builtin{Version: b.Version, Run: run}
+	}
+	return pr
+}
+
 // with opens the project for a command. With write it claims the table before it reads it. It
 // refuses an artefacts folder with the results of another table, unless pipeline.hcl names the
 // folder: then tables share it on purpose.
@@ -228,17 +246,18 @@ func with(o Options, write bool, command func(*project) error) error {
 				batch.ShownPath(strings.TrimSuffix(p.Table, ".csv")+".artefacts"))
 		}
 	}
-	pr := &project{Config: batch.Config{Pipeline: p, Store: st, Builtins: map[string]batch.Builtin{},
-		Warn: os.Stderr}, flags: o.flags()}
-	for _, b := range stages.Builtins() {
-		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
-		pr.Builtins[b.Name] = batch.Builtin{Version: b.Version, Run: run}
-	}
+	pr := newProject(p, st)
+	pr.flags = o.flags()
 	if write {
 		if pr.Claims, err = batch.Claim(p.Table, st); err != nil {
 			return err
 		}
 		defer pr.Claims.Release()
+		if o.On == "" {
+			if err := notOnCluster(st); err != nil {
+				return mg.Fatal(exitLocked, err)
+			}
+		}
 	}
 	if pr.Source, err = tables.Open(p.Table, write); err != nil {
 		return err

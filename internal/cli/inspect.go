@@ -102,7 +102,7 @@ func stop(w io.Writer, o Options) error {
 	}
 	if err == nil {
 		fmt.Fprintf(w, "No batch runs on %s.\n", name)
-		return nil
+		return notOnCluster(st)
 	}
 	locked, ok := errors.AsType[*store.LockedError](err)
 	if !ok || locked.Holder.PID == 0 {

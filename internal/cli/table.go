@@ -17,6 +17,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/cluster"
 	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
@@ -106,6 +107,9 @@ func Info(count, sizes bool, o Options) error {
 			return printSizes(os.Stdout, names, pr.Store)
 		}
 		left := printStatuses(os.Stdout, pr.Table)
+		if err := cluster.Describe(os.Stdout, pr.Store.Root()); err != nil {
+			return err
+		}
 		estimate, err := printSeconds(os.Stdout, names, pr.Store.Path(store.JournalName))
 		if err != nil {
 			return err

@@ -34,6 +34,7 @@ const (
 	Note        = "note"        // a fact for a reader of the history, in Error
 	Stopping    = "stopping"    // mage stop: no new target starts
 	Interrupted = "interrupted" // the first signal: what is under way counts no rerun
+	Cluster     = "cluster"     // how the tasks of a batch on a cluster stand
 	BatchEnd    = "batch_end"
 )
 
@@ -81,12 +82,28 @@ type Event struct {
 	Inputs map[string]string `json:"inputs,omitempty"` // of row: the cells that the pipeline reads
 	Retry  bool              `json:"retry,omitempty"`  // of row: it is tried again in this batch
 	Counts map[string]int    `json:"counts,omitempty"` // of batch_end: rows, by status
+	Tasks  *Tasks            `json:"tasks,omitempty"`  // of cluster
+}
+
+// Tasks are the tasks of a batch on a cluster.
+type Tasks struct {
+	Running int     `json:"running"`
+	Pending int     `json:"pending"`
+	Failed  int     `json:"failed"` // that ended with something left
+	Cores   int     `json:"cores"`  // of the running ones
+	Used    float64 `json:"used"`   // core hours
+	Left    float64 `json:"left"`   // core hours, as expected
 }
 
 // Stage is a stage as a display names it.
 type Stage struct {
 	Name  string `json:"name"`
 	Title string `json:"title,omitempty"`
+}
+
+// Target is the target of an event, as "pm7/2".
+func (e Event) Target() string {
+	return strings.TrimSuffix(fmt.Sprintf("%s/%d", e.Stage, e.Instance), "/0")
 }
 
 // Final says whether e is the row that ends a molecule's part in the batch.
@@ -111,7 +128,7 @@ func (w Writer) Write(events ...Event) error {
 	enc := json.NewEncoder(&lines) // ends each line
 	enc.SetEscapeHTML(false)       // people read messages, which are full of < and >
 	for _, e := range events {
-		e.Batch, e.Host = cmp.Or(e.Batch, w.Batch), w.Host
+		e.Batch, e.Host = cmp.Or(e.Batch, w.Batch), cmp.Or(e.Host, w.Host)
 		if e.Time.IsZero() {
 			e.Time = time.Now()
 		}
@@ -271,8 +288,7 @@ func Last(path string) (LastBatch, error) {
 		}
 		switch {
 		case e.Event == TargetStart:
-			name := fmt.Sprintf("%s/%d", e.Stage, e.Instance)
-			batch.Open[e.Mol] = strings.TrimSuffix(name, "/0")
+			batch.Open[e.Mol] = e.Target()
 		case e.Event == TargetEnd || e.Final():
 			delete(batch.Open, e.Mol)
 		case e.Event == Interrupted:

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"os"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ type State struct {
 	Started, Ended time.Time // zero: not yet
 	Stopping       bool      // no new target starts
 	Interrupted    bool      // programs are being ended
+	Tasks          *Tasks    // of a batch on a cluster, nil of another
 
 	Total, Done, Failed int                  // molecules: scheduled, finished, finished without OK
 	Work, WorkDone      float64              // the weights of the scheduled and the finished ones
@@ -71,6 +73,8 @@ func (s *State) Add(e Event) {
 			s.Failed++
 		}
 		s.WorkDone += Weight(e.Size)
+	case Cluster:
+		s.Tasks = cmp.Or(e.Tasks, s.Tasks)
 	case BatchEnd:
 		s.Ended = e.Time
 		clear(s.UnderWay)
@@ -80,6 +84,9 @@ func (s *State) Add(e Event) {
 // Rest is about how long the batch still takes at the pace so far; 0 until a molecule is finished.
 // A molecule under way counts as half done.
 func (s *State) Rest(now time.Time) time.Duration {
+	if s.Tasks != nil { // by the granted cores
+		return seconds(s.Tasks.Left * 3600 / float64(s.Tasks.Cores))
+	}
 	if s.Done == 0 {
 		return 0
 	}

@@ -297,7 +297,10 @@ func (p *Pipeline) checkSource(e *expression, v cty.Value) hcl.Diagnostics {
 		"molecule."
 	if v.IsKnown() {
 		path := p.rooted(v.AsString())
-		data, err := readBounded(path, maxFileSize)
+		data, err := p.sources[path], error(nil)
+		if data == nil {
+			data, err = readBounded(path, maxFileSize)
+		}
 		if err == nil {
 			p.files[path], p.sources[path] = hashOf(data), data
 			return nil

@@ -35,7 +35,9 @@ func (p *Pipeline) tokens(rng hcl.Range) string {
 
 func (p *Pipeline) key() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "pipeline 3\n%q\n", p.tokens(hcl.Range{End: hcl.Pos{Byte: len(p.src)}}))
+	// Where something is computed decides no result.
+	fmt.Fprintf(h, "pipeline 3\n%q\n", p.tokens(hcl.Range{End: p.clusterAt.Start})+
+		p.tokens(hcl.Range{Start: p.clusterAt.End, End: hcl.Pos{Byte: len(p.src)}}))
 	for _, v := range p.Variables {
 		data, _ := toJSON(v.value) // has been checked
 		fmt.Fprintf(h, "variable %s %s\n", v.Name, data)

@@ -58,6 +58,9 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 		texts: map[string]*hcl.File{}, claimed: map[string]int{}, exports: cty.EmptyObject,
 		watch: newWatch()}
 	p.addFunctions(o.Functions)
+	for path, data := range o.sources {
+		p.files[path], p.sources[path] = hashOf(data), data
+	}
 	p.src = plainText(src)
 	diags := p.watch.over(func() hcl.Diagnostics { return p.load(o) })
 	if diags.HasErrors() {

@@ -41,6 +41,8 @@ type Options struct {
 	Environ []string
 	Reruns  *int // instead of max_reruns
 	Jobs    *int // instead of jobs
+
+	sources map[string][]byte // of a Snapshot: contents of files, by path
 }
 
 // Pipeline is a checked pipeline.hcl. It does not change any more: molecules may be evaluated at
@@ -66,6 +68,7 @@ type Pipeline struct {
 	// SmallestFirst has the smallest molecules computed first, by Molecule.Size; else they are in
 	// table order.
 	SmallestFirst bool
+	Cluster       *Cluster // the cluster block, nil for none
 	// the attributes that the pipeline block has, by name, to their line
 	Given map[string]int
 	// Key changes whenever the text of the file (comments and layout aside), a variable's value, a
@@ -95,6 +98,7 @@ type Pipeline struct {
 	texts     map[string]*hcl.File // by the name that diagnostics have for them
 	claimed   map[string]int       // blocks by their names, to their lines
 	src       []byte               // with LF and without a byte order mark
+	clusterAt hcl.Range            // of the cluster block
 	watch     *watch               // nil once the file is checked
 	vars      cty.Value            // var
 	absent    map[string]cty.Value // stage, before any has run

@@ -20,9 +20,10 @@ import (
 // What the blocks of pipeline.hcl may have.
 var (
 	rootSchema = withBlocks(&hcl.BodySchema{}, "pipeline", "locals", "molecule", "merge", "export",
-		"variable NAME", "column NAME", "program NAME", "stage NAME")
+		"variable NAME", "column NAME", "program NAME", "stage NAME", "cluster NAME")
 	pipelineSchema = attributes("table", "artefacts", "max_reruns", "jobs", "env", "max_failures",
 		"max_invalid", "max_recompute", "when_exceeded", "order")
+	clusterSchema  = attributes("cores", "time", "memory", "tasks", "scratch", "options")
 	variableSchema = withBlocks(attributes("description", "default", "type", "require"),
 		"validation")
 	columnSchema    = attributes("type")
@@ -98,7 +99,8 @@ func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
 	decoders := map[string]func(*hcl.Block) hcl.Diagnostics{
 		"pipeline": p.decodePipeline, "locals": p.decodeLocals, "molecule": p.decodeMolecule,
 		"merge": p.decodeMerge, "export": p.decodeExport, "variable": p.decodeVariable,
-		"column": p.decodeColumn, "program": p.decodeProgram, "stage": p.decodeStage}
+		"column": p.decodeColumn, "program": p.decodeProgram, "stage": p.decodeStage,
+		"cluster": p.decodeCluster}
 	for _, b := range content.Blocks {
 		if d := p.claim(b); d != nil {
 			diags = append(diags, d)

@@ -78,6 +78,8 @@ func (d *display) add(e journal.Event) {
 	case e.Batch != d.Batch:
 	case e.Final():
 		d.lines = append(d.lines, d.text(e))
+	case e.Event == journal.Cluster && e.Error != "":
+		d.lines = append(d.lines, clean(e.Error))
 	case d.size != nil: // the frame has the notice
 	case retries, e.Event == journal.Stopping, e.Event == journal.Interrupted:
 		d.lines = append(d.lines, d.notice())
@@ -140,6 +142,10 @@ func (d *display) frame(width, rows int, now time.Time) (lines []string) {
 	if notice := d.notice(); notice != "" && d.Ended.IsZero() {
 		lines = append(lines, "  "+notice)
 	}
+	if t := d.Tasks; t != nil {
+		lines = append(lines, fmt.Sprintf("  tasks: %d running, %d pending, %d failed; core hours: "+
+			"%.1f used, about %.1f left", t.Running, t.Pending, t.Failed, t.Used, t.Left))
+	}
 	lines = append(lines, d.batchLine(width, now))
 	return lines[max(len(lines)-rows, 0):] // what has left the screen can't be drawn over
 }
@@ -147,6 +153,8 @@ func (d *display) frame(width, rows int, now time.Time) (lines []string) {
 // notice is what the batch does besides the usual, or "".
 func (d *display) notice() string {
 	switch {
+	case d.Interrupted && d.Tasks != nil:
+		return "interrupted, the tasks on the cluster go on"
 	case d.Interrupted:
 		return "interrupted, ending programs"
 	case d.Stopping:

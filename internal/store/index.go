@@ -101,8 +101,7 @@ func digest(stamps []stamp) string {
 			b = binary.LittleEndian.AppendUint64(b, uint64(n))
 		}
 	}
-	key := Key(string(b))
-	return string(key[:])
+	return fmt.Sprintf("%x", Key(string(b)))
 }
 
 // Key makes one key of everything that a molecule depends on.
@@ -117,10 +116,17 @@ func Key(parts ...string) [16]byte {
 
 const saveEvery = 10 * time.Second // at least, while a batch runs
 
+// NoIndex is a cache that knows nothing and is not written.
+func (s *Store) NoIndex() *Index {
+	x := &Index{s: s, next: time.Now().Add(saveEvery), ReadOnly: true}
+	x.content.Molecules, x.content.Programs = map[string]Entry{}, map[string]program{}
+	return x
+}
+
 // Index reads the cache.
 func (s *Store) Index() *Index {
-	x := &Index{s: s, next: time.Now().Add(saveEvery)}
-	x.content.Molecules, x.content.Programs = map[string]Entry{}, map[string]program{}
+	x := s.NoIndex()
+	x.ReadOnly = false
 	s.dir, _ = os.Open(s.root) // nil if the folder is made later
 	data, _ := os.ReadFile(s.Path(IndexName))
 	first, rest, _ := bytes.Cut(data, []byte("\n"))
@@ -131,7 +137,7 @@ func (s *Store) Index() *Index {
 }
 
 func indexHeader(rest []byte) string {
-	return fmt.Sprintf("grimperium index 4 %08x", crc32.ChecksumIEEE(rest))
+	return fmt.Sprintf("grimperium index 5 %08x", crc32.ChecksumIEEE(rest))
 }
 
 // Close writes the file if it has changed.

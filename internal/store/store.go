@@ -49,6 +49,7 @@ const (
 type Store struct {
 	root string
 	own  string   // the scratch folder of this process
+	fast string   // the same, on a disk of this host alone; "": own
 	dir  *os.File // root, opened by Index
 }
 
@@ -84,10 +85,17 @@ func (s *Store) FailedDir(mol, target string) string {
 	return s.Path(mol, stage+failedMark, instance)
 }
 
+// UseScratch has Scratch make its folders below dir, on a disk of this host alone. own is then for
+// small files that take a name in artefacts/.
+func (s *Store) UseScratch(dir string) {
+	s.fast = filepath.Join(dir, "grimperium", filepath.Base(s.own))
+}
+
 // Scratch makes a fresh empty folder of this process. The name may have slashes.
 func (s *Store) Scratch(name string) (string, error) {
-	err := os.MkdirAll(s.own, 0o777)
-	path := filepath.Join(s.own, flat(name))
+	own := cmp.Or(s.fast, s.own)
+	err := os.MkdirAll(own, 0o777)
+	path := filepath.Join(own, flat(name))
 	dir := path
 	for n := 2; err == nil; n++ {
 		if err = os.Mkdir(dir, 0o777); !errors.Is(err, fs.ErrExist) {
@@ -106,16 +114,25 @@ func (s *Store) fresh(name string) string {
 // Sweep removes scratch folders of this process, of those of this host that are gone, and of other
 // hosts after 30 days. What can't be removed stays. The lock must be held.
 func (s *Store) Sweep() error {
-	entries, err := os.ReadDir(s.Path(scratchName))
+	err := s.sweep(s.Path(scratchName))
+	if s.fast != "" {
+		err = cmp.Or(err, s.sweep(filepath.Dir(s.fast)))
+	}
+	return err
+}
+
+func (s *Store) sweep(scratch string) error {
+	entries, err := os.ReadDir(scratch)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, e := range entries {
-		if dir := s.Path(scratchName, e.Name()); dir == s.own || abandoned(dir) {
+		dir := filepath.Join(scratch, e.Name())
+		if dir == s.own || dir == s.fast || abandoned(dir) {
 			_ = durable.Remove(dir)
 		}
 	}
-	durable.RemoveEmpty(s.Path(scratchName))
+	durable.RemoveEmpty(scratch)
 	return err
 }
 

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"grimperium/internal/batch"
+	"grimperium/internal/cluster"
+	"grimperium/internal/journal"
+	"grimperium/internal/pipeline"
+	"grimperium/internal/store"
+)
+
+// init is the main function of a task on a cluster: mage writes that of this executable.
+func init() {
+	if len(os.Args) != 3 || os.Args[1] != cluster.TaskCommand {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	err := cluster.Do(ctx, os.Args[2], func(s pipeline.Snapshot) (batch.Config, error) {
+		p, err := s.Load(loadOptions())
+		if err != nil {
+			return batch.Config{}, err
+		}
+		st, err := store.Open(p.Artefacts)
+		return newProject(p, st).Config, err
+	})
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(exitFailed)
+	}
+	os.Exit(0)
+}
+
+// onCluster has a batch give its molecules to a cluster, if the flags say so.
+func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
+	spec := pr.Pipeline.Cluster
+	switch {
+	case o.On == "" && (o.Detach || o.Cancel):
+		return nil, errors.New("-detach and -cancel are for a batch on a cluster: -on=slurm")
+	case o.On == "":
+		return nil, nil
+	case spec == nil || spec.Scheduler != o.On:
+		return nil, fmt.Errorf("-on=%s: pipeline.hcl has no block cluster %q; docs/cluster.md shows one",
+			o.On, o.On)
+	case o.FailFast:
+		return nil, errors.New("-failFast is for a batch on this machine alone")
+	case o.Detach && o.Cancel:
+		return nil, errors.New("-detach submits, -cancel ends what was submitted: give one of them")
+	}
+	run, err := cluster.Find(pr.Store.Root())
+	if err != nil {
+		return nil, err
+	}
+	if o.Cancel && run == nil {
+		return nil, errors.New("no cluster run is under way: there is nothing to cancel")
+	}
+	w := &cluster.Watcher{Pipeline: pr.Pipeline, Timeouts: pr.Timeouts, Again: os.Args[1:],
+		Estimate: journal.Past(pr.Store.Path(store.JournalName))}
+	if o.Detach {
+		w.Mode = cluster.Detach
+	} else if o.Cancel {
+		w.Mode = cluster.Cancel
+	}
+	pr.Remote, pr.Resume = w.Remote, run != nil
+	return w, nil
+}
+
+// notOnCluster is an error while tasks of a cluster work on the artefacts.
+func notOnCluster(st *store.Store) error {
+	run, err := cluster.Find(st.Root())
+	if err == nil && run != nil {
+		err = fmt.Errorf("%s: tasks of a cluster work on it (%s, submitted on %s). mage batch -on=slurm "+
+			"goes on with them; mage batch -on=slurm -cancel ends them", batch.ShownPath(st.Root()), run.ID,
+			run.Host)
+	}
+	return err
+}

@@ -1,0 +1,225 @@
+package cluster
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"grimperium/internal/store"
+)
+
+const wall = 10 * time.Minute
+
+// Faults while two tasks of two cores run: the molecules are finished by others, nothing is lost, and at
+// most what was under way is computed again.
+func TestFaults(t *testing.T) {
+	for _, f := range []struct {
+		name  string
+		twice int // molecules that may be computed again: those under way
+		fault func(p *project)
+	}{
+		{"none", 0, func(p *project) {}},
+		{"scancel", 2, func(p *project) { p.slurm("scancel", p.job("n2")) }},
+		{"node down", 2, func(p *project) {
+			p.slurm("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+		}},
+		{"preemption with requeue", 4, func(p *project) {
+			p.slurm("sbatch", "-p", "urgent", "-N2", "-n2", "-c2", "-o/dev/null", "--wrap=sleep 1")
+		}},
+		{"slurmd killed, its job lives on", 4, func(p *project) {
+			p.job("n2")
+			p.daemon.Kill("n2")
+		}},
+		{"slurmctld killed", 0, func(p *project) {
+			p.daemon.Kill("slurmctld")
+			time.Sleep(2 * time.Second)
+			check(p.T, p.daemon.StartDaemon("slurmctld"))
+		}},
+		{"slurmctld killed, its state lost", 4, func(p *project) {
+			check(p.T, p.daemon.Forget())
+			check(p.T, p.daemon.StartDaemon("slurmctld"))
+		}},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			p := newProject(t, 16, "sleep 0.5")
+			done := p.start(Follow, wall)
+			p.job("n1")
+			p.begun(5)
+			f.fault(p)
+			p.finish(done)
+			p.twice(f.twice)
+		})
+	}
+}
+
+// Slurm sweeps tasks that are over their time every 30 s.
+func TestTimeout(t *testing.T) {
+	p := newProject(t, 24, "if [ -e $2/over ]; then sleep 0.1; else sleep 5; fi")
+	done := p.start(Follow, wall)
+	p.begun(4)
+	p.slurm("scontrol", "update", "job="+p.job("n1"), "TimeLimit=0")
+	p.said("TIMEOUT")
+	check(t, os.WriteFile(p.path("over"), nil, 0o644))
+	p.finish(done)
+	p.twice(2)
+}
+
+// A program that takes more memory than the task has ends the task. The program is the molecule's, which
+// counts a rerun.
+func TestOutOfMemory(t *testing.T) {
+	p := newProject(t, 8, "if [ $1 = m3 ] && ! [ -e $2/over ]; then touch $2/over\n"+
+		"head -c 900000000 /dev/zero | tail -c 900000000 | sleep 4; fi\nsleep 0.3")
+	p.finish(p.start(Follow, wall))
+	p.twice(2)
+}
+
+// A molecule that kills each task is given up, and the others are finished.
+func TestDeadlyMolecule(t *testing.T) {
+	p := newProject(t, 6, "if [ $1 = m3 ]; then kill -9 $PPID; sleep 5; fi\nsleep 0.2")
+	if out, failed := p.wait(p.start(Follow, wall)); failed {
+		t.Error(out)
+	}
+	for id, cells := range p.rows() {
+		switch {
+		case id == "m3" && (cells["status"] != "Skip" || !strings.Contains(cells["error_message"], "the task died")):
+			t.Error(cells)
+		case id != "m3" && cells["status"] == "Pending":
+			t.Error(id, cells)
+		}
+	}
+}
+
+// A molecule that no task can finish in its wall time is given up.
+func TestWallTime(t *testing.T) {
+	p := newProject(t, 4, "if [ $1 = m3 ]; then sleep 100; fi\nsleep 0.2")
+	if out, failed := p.wait(p.start(Follow, 4*time.Second)); failed {
+		t.Error(out)
+	}
+	for id, cells := range p.rows() {
+		want := "OK"
+		if id == "m3" {
+			want = "Skip"
+		}
+		if cells["status"] != want || want == "Skip" && !strings.Contains(cells["error_message"], "wall time") {
+			t.Error(id, cells)
+		}
+	}
+}
+
+// A batch that is ended, by Ctrl-C or for good, leaves its tasks, and the next one goes on with them.
+func TestGoesOn(t *testing.T) {
+	for _, how := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		t.Run(how.String(), func(t *testing.T) {
+			p := newProject(t, 16, "sleep 0.5")
+			first := p.start(Follow, wall)
+			p.begun(3)
+			check(t, first.Process.Signal(how))
+			if out, _ := p.wait(first); how == syscall.SIGINT && !strings.Contains(out, "The jobs go on") {
+				t.Error(out)
+			}
+			p.begun(6)
+			p.finish(p.start(Follow, wall))
+			p.twice(0)
+			if out := p.slurm("squeue", "-h", "-t", "all", "-o", "%F"); strings.Trim(out, "1 \n") != "" {
+				t.Error("submitted twice: jobs ", out)
+			}
+		})
+	}
+}
+
+func TestCancel(t *testing.T) {
+	p := newProject(t, 16, "sleep 0.5; test $(wc -l < $2/runs) -le 4 || sleep 60")
+	first := p.start(Follow, wall)
+	p.begun(6)
+	check(t, first.Process.Signal(syscall.SIGINT))
+	p.wait(first)
+	if out, failed := p.wait(p.start(Cancel, wall)); failed {
+		t.Error(out)
+	}
+	p.gone()
+	if out := p.slurm("squeue", "-h", "-t", "R,PD"); out != "" {
+		t.Error(out)
+	}
+	finished := 0
+	for _, cells := range p.rows() {
+		if cells["status"] == "OK" {
+			finished++
+		} else if cells["status"] != "Pending" || cells["reruns"] != "0" {
+			t.Error(cells)
+		}
+	}
+	if finished < 2 {
+		t.Error(finished, "rows are merged")
+	}
+}
+
+func TestHeld(t *testing.T) {
+	p := newProject(t, 4, "true")
+	edit(t, p, "tasks  = 2", `options = ["--hold"]`)
+	done := p.start(Follow, wall)
+	p.said("JobHeldUser")
+	p.slurm("scontrol", "release", strings.Fields(p.slurm("squeue", "-h", "-o", "%F"))[0])
+	p.finish(done)
+}
+
+func edit(t *testing.T, p *project, old, new string) {
+	text, err := os.ReadFile(p.path("pipeline.hcl"))
+	check(t, err)
+	changed := strings.Replace(string(text), old, new, 1)
+	check(t, os.WriteFile(p.path("pipeline.hcl"), []byte(changed), 0o644))
+}
+
+func TestNoPartition(t *testing.T) {
+	p := newProject(t, 4, "true")
+	edit(t, p, "tasks  = 2", `options = ["--partition=nowhere"]`)
+	out, failed := p.wait(p.start(Follow, wall))
+	if !failed || !strings.Contains(out, "nothing was submitted. sbatch: error: invalid partition specified: nowhere") {
+		t.Error(out)
+	}
+	p.gone()
+}
+
+// A node with another version refuses its chunk, and the others do the work.
+func TestOtherVersion(t *testing.T) {
+	p := newProject(t, 16, "sleep 0.2")
+	text, err := os.ReadFile(p.path("prog"))
+	check(t, err)
+	other := strings.Replace(string(text), "echo prog 1", `test "$SLURMD_NODENAME" = n2 && echo prog 2 || echo prog 1`, 1)
+	check(t, os.WriteFile(p.path("prog"), []byte(other), 0o755))
+	done := p.start(Follow, wall)
+	p.said(`node n2 has prog \"prog 2\", and the host of the batch has \"prog 1\"`)
+	p.finish(done)
+	p.twice(0)
+}
+
+// If all tasks fail, the batch ends and says why.
+func TestNothingWorks(t *testing.T) {
+	p := newProject(t, 4, "true")
+	text, err := os.ReadFile(p.path("prog"))
+	check(t, err)
+	other := strings.Replace(string(text), "echo prog 1", `test "$SLURMD_NODENAME" && echo prog 2 || echo prog 1`, 1)
+	check(t, os.WriteFile(p.path("prog"), []byte(other), 0o755))
+	out, failed := p.wait(p.start(Follow, wall))
+	if !failed || !strings.Contains(out, "3 submissions in a row finished no molecule") ||
+		!strings.Contains(out, "install one version on all") {
+		t.Error(out)
+	}
+}
+
+// mage stop has the tasks finish what is under way; the next batch goes on at once.
+func TestStop(t *testing.T) {
+	p := newProject(t, 24, "sleep 0.5")
+	first := p.start(Follow, wall)
+	p.begun(5)
+	check(t, os.WriteFile(p.path("artefacts/"+store.StopName), nil, 0o644))
+	if out, failed := p.wait(first); failed {
+		t.Error(out)
+	}
+	if n := len(p.runs()); n == 24 {
+		t.Error("the tasks were not stopped")
+	}
+	p.finish(p.start(Follow, wall))
+	p.twice(0)
+}

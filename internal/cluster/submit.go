@@ -1,0 +1,186 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"grimperium/internal/batch"
+	"grimperium/internal/durable"
+)
+
+// begin makes the folder of a new run.
+func (w *Watcher) begin() error {
+	id := "grimperium-" + strings.ToLower(rand.Text()[:12])
+	host, _ := os.Hostname()
+	w.run = &Run{Format: formatName, ID: id, Batch: w.job.Batch, Created: time.Now(), Host: host,
+		Pipeline: w.Pipeline.Snapshot(), Programs: w.job.Programs, Timeouts: w.Timeouts,
+		Scratch: w.Pipeline.Cluster.Scratch, dir: filepath.Join(w.Pipeline.Artefacts, Folder, id)}
+	sweep(w.Pipeline.Artefacts)
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	program, err := os.Open(exe)
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	path := w.run.path(programName)
+	err = durable.WriteFile(durable.File{Path: path, Write: func(to io.Writer) error {
+		_, err := io.Copy(to, program)
+		return err
+	}, Ready: func(temp *os.File) error { return temp.Chmod(0o755) }})
+	if err == nil {
+		err = writeText(w.run.path(scriptName), w.run.script())
+	}
+	if err == nil { // from here on the run is there
+		err = writeJSON(w.run.path(runName), w.run)
+	}
+	return err
+}
+
+// script is what a task runs. Its argument is the number of the first chunk of its array.
+func (r *Run) script() string {
+	return fmt.Sprintf("#!/bin/sh\n# A task of an array: it works on one chunk.\n"+
+		"chunk=$(printf %%06d $(($1 + SLURM_ARRAY_TASK_ID)))\nexec %s %s %s/$chunk%s\n",
+		batch.Quoted(r.path(programName)), TaskCommand, batch.Quoted(r.dir), chunkSuffix)
+}
+
+// TaskCommand is the first word of a call of the program as a task; the chunk's file follows.
+const TaskCommand = "cluster-task"
+
+// options are the words of sbatch for a submission.
+func (w *Watcher) options(name string, cores int) []string {
+	spec := w.Pipeline.Cluster
+	minutes := (spec.Time + time.Minute - 1) / time.Minute
+	words := append(slices.Clone(spec.Options), "--job-name="+name, "--open-mode=append", "--nodes=1",
+		"--ntasks=1", fmt.Sprintf("--cpus-per-task=%d", cores), fmt.Sprintf("--time=%d", minutes))
+	if spec.Memory != "" {
+		words = append(words, "--mem="+spec.Memory)
+	}
+	if len(w.plan.Excluded) > 0 {
+		words = append(words, "--exclude="+strings.Join(w.plan.Excluded, ","))
+	}
+	return words
+}
+
+// call is the call of sbatch for chunks.
+func (w *Watcher) call(chunks []*Chunk) []string {
+	first := chunks[0].First
+	array := fmt.Sprintf("--array=0-%d%%%d", len(chunks)-1, w.Pipeline.Cluster.Tasks)
+	log := fmt.Sprintf("--output=%s/task-%d.%%a.log", w.run.dir, first)
+	return append(w.options(w.run.submission(first), chunks[0].Cores), array, log,
+		w.run.path(scriptName), fmt.Sprint(first))
+}
+
+// submit writes chunks and submits a task for each.
+func (w *Watcher) submit(ctx context.Context, chunks []*Chunk) error {
+	for _, c := range chunks {
+		if err := writeJSON(w.run.path(chunkName(c.Number)+chunkSuffix), c); err != nil {
+			return err
+		}
+	}
+	job, err := submit(ctx, w.call(chunks))
+	if err != nil {
+		if chunks[0].Number == 0 { // nothing runs
+			return cmp.Or(w.run.remove(), fmt.Errorf("nothing was submitted. %w", err))
+		}
+		w.plan.cause = cmp.Or(w.plan.cause, err.Error())
+		w.note(err.Error() + "; tried again later") // as the chunks of tasks that are gone
+		return nil
+	}
+	text := fmt.Sprintf("submitted %s as Slurm's job %s (%s)", batch.Count(len(chunks), "task"), job,
+		w.run.submission(chunks[0].First))
+	w.Note = "Slurm has the molecules: job " + job + ". " + way
+	w.note(text)
+	return nil
+}
+
+// detach submits a small job that goes on with the run when its tasks have ended.
+func (w *Watcher) detach(ctx context.Context) error {
+	if w.Mode != Detach || w.plan.Done() {
+		return nil
+	}
+	name := w.run.merging()
+	waiting, err := queue(ctx, append(w.submissions(), name))
+	if err != nil {
+		return err
+	}
+	var after []string
+	for _, l := range waiting {
+		state, _, _ := stateOf(l.state)
+		job, _, _ := strings.Cut(l.job, "_")
+		switch {
+		case state == Over:
+		case l.submission == name && state == Waiting:
+			return nil
+		case l.submission != name && !slices.Contains(after, job):
+			after = append(after, job)
+		}
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	script := fmt.Sprintf("#!/bin/sh\n# When the tasks have ended: merge, submit what is left.\n"+
+		"cd %s && exec %s", batch.Quoted(dir), batch.Quoted(w.run.path(programName)))
+	for _, word := range w.Again {
+		script += " " + batch.Quoted(word)
+	}
+	args := append(w.options(name, 1), "--output="+filepath.Dir(w.run.dir)+"/"+mergeLog)
+	if len(after) > 0 {
+		args = append(args, "--dependency=afterany:"+strings.Join(after, ":"))
+	}
+	if err = writeText(w.run.path(mergeName), script+"\n"); err == nil {
+		_, err = submit(ctx, append(args, w.run.path(mergeName)))
+	}
+	return err
+}
+
+// cancel ends all tasks, and waits until none gives a sign of life.
+func (w *Watcher) cancel(ctx context.Context) error {
+	names := append(w.submissions(), w.run.merging())
+	for _, name := range names {
+		if err := cancel(ctx, name); err != nil {
+			return err
+		}
+	}
+	for begin := time.Now(); ; time.Sleep(w.poll() / 30) {
+		all, err := queue(ctx, names)
+		alive := slices.ContainsFunc(all, func(l listed) bool {
+			state, _, _ := stateOf(l.state)
+			return state != Over
+		})
+		if err == nil && !alive {
+			return nil
+		}
+		if time.Since(begin) > max(4*w.poll(), 2*time.Second) {
+			return cmp.Or(err, errors.New("the tasks have not ended yet; try -cancel again"))
+		}
+	}
+}
+
+// close ends a run of which nothing is left. That of a batch which ends before stays.
+func (w *Watcher) close(ctx context.Context) error {
+	switch {
+	case w.Mode == Cancel:
+		w.Note = "The cluster run is cancelled. What was finished is merged."
+		return w.run.remove()
+	case w.plan.Done():
+		w.Note = ""
+		if w.Mode == Follow { // one that waits for the tasks of an earlier -detach
+			_ = cancel(ctx, w.run.merging(), "PENDING")
+		}
+		return w.run.remove()
+	}
+	return nil
+}

@@ -1,0 +1,363 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"grimperium/internal/batch"
+	"grimperium/internal/journal"
+	"grimperium/internal/pipeline"
+)
+
+// Mode says how long a batch stays with its run.
+type Mode int
+
+const (
+	Follow Mode = iota // until all is done
+	Detach             // it takes what there is, submits what is to be submitted, and ends
+	Cancel             // it ends the tasks, takes what there is, and removes the run
+)
+
+// Watcher is the batch's side of a run.
+type Watcher struct {
+	Pipeline *pipeline.Pipeline
+	Timeouts map[string]time.Duration
+	Estimate journal.Estimate
+	Mode     Mode
+	Again    []string      // the words of the command that goes on with the run
+	Poll     time.Duration // between two questions to Slurm; 0: 30 s
+
+	Note string // what a person should know when the batch has ended
+
+	run       *Run
+	plan      *Plan
+	job       batch.Job
+	processes map[string]*process
+	seen      map[string]bool // of notes
+	told      journal.Tasks   // to the journal last
+	toldAt    time.Time
+	known     []listed // by Slurm's last answer
+	answered  bool     // Slurm did
+	asked     time.Time
+}
+
+const (
+	pollEvery = 30 * time.Second
+	unknown   = 60.0 // seconds of a molecule of which nothing is known
+)
+
+// Remote is what a batch gives its molecules to.
+func (w *Watcher) Remote(ctx context.Context, j batch.Job) iter.Seq2[[]batch.Outcome, error] {
+	return func(yield func([]batch.Outcome, error) bool) {
+		outs, err := w.open(j)
+		if !yield(outs, err) || err != nil {
+			return
+		}
+		for last := false; !last; {
+			begin := time.Now()
+			if last, err = w.step(ctx); err == nil {
+				outs, err = w.scan(func(string) bool { return true })
+				err = cmp.Or(err, w.tell())
+			}
+			if !yield(outs, err) || err != nil {
+				return
+			}
+			if last = last || w.plan.Done(); last {
+				break
+			}
+			select { // looking takes 5 % of the time
+			case <-ctx.Done():
+			case <-time.After(min(max(20*time.Since(begin), w.poll()/30), w.poll())):
+			}
+		}
+		yield(nil, w.close(ctx))
+	}
+}
+
+func (w *Watcher) poll() time.Duration { return cmp.Or(w.Poll, pollEvery) }
+
+// open finds the run that is under way, or begins one. It gives outcomes that the batch before did
+// not take.
+func (w *Watcher) open(j batch.Job) (outs []batch.Outcome, err error) {
+	w.job, w.processes, w.seen = j, map[string]*process{}, map[string]bool{}
+	w.newPlan()
+	if w.run, err = Find(w.Pipeline.Artefacts); err != nil {
+		return nil, err
+	}
+	begun := w.run != nil
+	if begun {
+		outs, err = w.resume()
+	} else {
+		err = w.begin()
+	}
+	for _, row := range j.Rows {
+		if err == nil && !w.plan.Has(row.ID) && w.Mode != Cancel {
+			w.plan.Add(w.piece(row))
+		}
+	}
+	return outs, err
+}
+
+func (w *Watcher) newPlan() {
+	width := 1
+	for _, s := range w.Pipeline.Stages {
+		width = max(width, s.Cores)
+	}
+	w.plan = NewPlan(*w.Pipeline.Cluster, w.Pipeline.MaxReruns, width)
+}
+
+// piece is a molecule with the time that is expected of it.
+func (w *Watcher) piece(row batch.Row) Piece {
+	var names []string
+	for _, s := range w.Pipeline.Stages {
+		if !s.Off() {
+			names = append(names, s.Name)
+		}
+	}
+	seconds := w.Estimate.Molecule(row.Size, names...).Seconds()
+	return Piece{row, cmp.Or(seconds, unknown)}
+}
+
+// resume takes in what a run before this process has done.
+func (w *Watcher) resume() (outs []batch.Outcome, err error) {
+	if r := w.run; r.Pipeline.Key != w.Pipeline.Key && w.Mode != Cancel {
+		return nil, fmt.Errorf("%s computes with another pipeline.hcl or other variables. Take the edit "+
+			"back, or end that run by -cancel and start again: what is finished stays",
+			batch.ShownPath(r.dir))
+	}
+	chunks, err := w.run.chunks()
+	if err != nil {
+		return nil, err
+	}
+	keys := map[string][16]byte{} // of the rows that this batch has to do
+	for _, row := range w.job.Rows {
+		keys[row.ID] = row.Key
+	}
+	edited := 0
+	for _, c := range chunks {
+		for _, piece := range c.Pieces {
+			if key, ok := keys[piece.Row.ID]; ok && key != piece.Row.Key {
+				edited++
+			}
+		}
+		w.plan.Restore(c)
+	}
+	if edited > 0 {
+		w.note(fmt.Sprintf("%s that tasks compute were edited since; the next batch computes these",
+			batch.Count(edited, "row")))
+	}
+	return w.scan(func(id string) bool {
+		_, ok := keys[id]
+		return ok // else its row has the outcome already
+	})
+}
+
+// scan gives the outcomes of wanted molecules that tasks have written since the last scan.
+func (w *Watcher) scan(wanted func(id string) bool) (outs []batch.Outcome, err error) {
+	if err := w.run.processes(w.processes); err != nil {
+		return nil, err
+	}
+	for _, p := range w.processes {
+		if p.end == nil {
+			err = cmp.Or(err, p.read(func(out batch.Outcome) {
+				if w.plan.Take(out) && wanted(out.Row.ID) {
+					outs = append(outs, out)
+				}
+			}))
+		}
+	}
+	return outs, err
+}
+
+// step asks Slurm, if it is time, and does what follows. last: the batch ends here.
+func (w *Watcher) step(ctx context.Context) (last bool, err error) {
+	if w.Mode == Cancel {
+		return true, w.cancel(ctx)
+	}
+	if ctx.Err() != nil {
+		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+			return true, w.cancel(ctx) // the batch itself failed
+		}
+		w.Note = "The jobs go on without this batch. " + way
+		return true, nil
+	}
+	if time.Since(w.asked) < w.poll() && !w.asked.IsZero() {
+		return false, nil
+	}
+	if err := w.look(ctx); err != nil {
+		return true, err
+	}
+	if w.job.Stopping() { // the running ones see it themselves
+		w.Note = ""
+		for _, name := range w.submissions() {
+			err = cmp.Or(err, cancel(ctx, name, "PENDING"))
+		}
+		return !slices.ContainsFunc(w.plan.Open(), w.alive), err
+	}
+	chunks, err := w.plan.Deal()
+	if err == nil && chunks != nil {
+		err = w.submit(ctx, chunks)
+	}
+	if last = w.Mode == Detach && !w.plan.Limbo; last && err == nil {
+		err = w.detach(ctx)
+	}
+	return last, err
+}
+
+// way says how to go on with the run, and how to end it.
+const way = "mage batch -on=slurm shows them and merges their results; with -cancel it ends them."
+
+func (w *Watcher) submissions() (names []string) {
+	for _, c := range w.plan.Open() {
+		if name := w.run.submission(c.First); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// note says something once: in the journal, for who watches and for the history.
+func (w *Watcher) note(text string) {
+	if w.seen[text] {
+		return
+	}
+	w.seen[text] = true
+	_ = w.job.Log(journal.Event{Event: journal.Cluster, Error: text}) // only those who watch miss it
+}
+
+// look asks Slurm for the tasks, and takes back the work of those that are gone.
+func (w *Watcher) look(ctx context.Context) error {
+	var err error
+	w.known, err = queue(ctx, w.submissions())
+	if w.asked, w.answered = time.Now(), err == nil; err != nil {
+		w.note(err.Error() + "; the batch goes on by the files of the tasks")
+	}
+	now, err := w.run.now()
+	if err != nil {
+		return err
+	}
+	held := map[string]int{}
+	for _, l := range w.known {
+		if state, _, _ := stateOf(l.state); state == Waiting && stuck(l.reason) {
+			held[l.reason]++
+		}
+	}
+	for reason, n := range held {
+		w.note(fmt.Sprintf("Slurm does not start %s: %s (squeue shows them, scontrol release frees held "+
+			"ones)", batch.Count(n, "task"), reason))
+	}
+	gone, notes := w.plan.Observe(func(c *Chunk) Sight { return w.sight(c, now) })
+	for _, c := range gone {
+		err = cmp.Or(err, w.run.setClaim(c.Number, closed)) // a process that lives on sees it
+	}
+	for _, text := range notes {
+		w.note(text)
+	}
+	return err
+}
+
+// listed is what Slurm said of a chunk last.
+func (w *Watcher) listed(c *Chunk) (listed, bool) {
+	name := w.run.submission(c.First)
+	i := slices.IndexFunc(w.known, func(l listed) bool {
+		return l.submission == name && l.index == c.Number-c.First
+	})
+	if i < 0 {
+		return listed{}, false
+	}
+	return w.known[i], true
+}
+
+// sight is what is seen of a chunk's task.
+func (w *Watcher) sight(c *Chunk, now time.Time) (s Sight) {
+	l, ok := w.listed(c)
+	counts := true
+	switch {
+	case ok:
+		s.State, counts, s.Blame = stateOf(l.state)
+		s.Node, s.Cause = l.node, fmt.Sprintf("%s (job %s)", l.state, l.job)
+	case w.answered:
+		s.State, s.Cause = Unlisted, "Slurm no longer lists it"
+	}
+	if s.State != Over && s.State != Unlisted {
+		return s
+	}
+	who, beat, err := w.run.claim(c.Number)
+	s.Fresh = err != nil || now.Sub(beat) < beats*beatEvery
+	p := w.processes[w.run.path(who)]
+	if p == nil { // none began, or the batch before has closed the chunk
+		s.Ended = who == closed
+		s.Cause += w.words(c)
+		return s
+	}
+	s.Node = cmp.Or(p.start.Node, s.Node)
+	switch {
+	case p.end != nil:
+		s.Ended, s.Refused, s.Blame = true, p.end.Refused, p.end.Failed
+		if s.Cause = p.end.Error; ok && s.Cause == errTold.Error() {
+			s.Cause += fmt.Sprintf(": %s (job %s)", l.state, l.job)
+		}
+		s.Dead = p.end.Late
+	case counts:
+		if last, err := journal.Last(p.path + journalSuffix); err == nil && !last.Interrupted {
+			s.Dead = last.Open
+		}
+		s.Cause = "the task died: " + s.Cause + w.words(c)
+	}
+	return s
+}
+
+// words are the last words of a task that Slurm has kept.
+func (w *Watcher) words(c *Chunk) string {
+	data, err := os.ReadFile(w.run.path(fmt.Sprintf("task-%d.%d.log", c.First, c.Number-c.First)))
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	if last := lines[len(lines)-1]; err == nil && last != "" {
+		return ": " + strings.ToValidUTF8(last[:min(len(last), 300)], "?")
+	}
+	return ""
+}
+
+func (w *Watcher) alive(c *Chunk) bool {
+	l, ok := w.listed(c)
+	state, _, _ := stateOf(l.state)
+	return !w.answered || ok && state != Over
+}
+
+// tell tells the journal how the tasks stand, if that is news.
+func (w *Watcher) tell() error {
+	t := w.tasks()
+	if t.Running == w.told.Running && t.Pending == w.told.Pending && t.Failed == w.told.Failed &&
+		time.Since(w.toldAt) < w.poll() {
+		return nil
+	}
+	w.told, w.toldAt = t, time.Now()
+	return w.job.Log(journal.Event{Event: journal.Cluster, Tasks: &t})
+}
+
+// tasks counts the tasks, by their files.
+func (w *Watcher) tasks() (t journal.Tasks) {
+	works := map[int]bool{} // by number of the chunk
+	for _, p := range w.processes {
+		until := p.beat
+		if works[p.chunk] = works[p.chunk] || p.end == nil; p.end != nil {
+			until = p.end.Time
+		}
+		t.Used += max(until.Sub(p.start.Time).Hours(), 0) * float64(p.start.Cores)
+	}
+	for _, c := range w.plan.Open() {
+		if works[c.Number] {
+			t.Running, t.Cores = t.Running+1, t.Cores+c.Cores
+		} else {
+			t.Pending++
+		}
+	}
+	t.Failed, t.Left = w.plan.Lost, w.plan.Seconds()/3600
+	return t
+}
