@@ -1,11 +1,6 @@
 //go:build mage
 
-// Grimperium: PM7 heats of formation for a table of molecules.
-//
-// pipeline.hcl says what is computed. data/thermo_pm7.csv holds the molecules and the results.
-// artefacts/ has every file on the way. A command takes its flags as -name=value; mage -h COMMAND
-// lists them. The word in brackets says what a command is about: the run, the table, the pipeline,
-// or this project itself.
+// PM7 heats of formation for a table of molecules. First: mage batch.
 package main
 
 import (
@@ -23,14 +18,14 @@ var source string
 
 func init() { cli.Arguments(source) }
 
-// Batch [run] computes what is new, changed or failed, and merges it into the table.
+// Batch [run] computes what is new, changed or failed.
 //
-// It reads pipeline.hcl and the table. It writes artefacts/ and the result columns of the table,
-// and appends to batch_summary.log and validation_errors.log in ~/.grimperium (GRIMPERIUM_HOME
-// names another folder). Stop it with Ctrl-C or mage stop; the next batch goes on from there. mage
-// batch mol_00001 computes that molecule. Exit code: 0 all well, 1 some molecules failed, 2 a
-// mistake in the call, the pipeline or the table, or a missing program, 11 another batch has the
-// table, 130 interrupted.
+// It merges each finished molecule into the table. It reads pipeline.hcl and the table. It writes
+// artefacts/ and the result columns of the table, and appends to batch_summary.log and
+// validation_errors.log in ~/.grimperium (GRIMPERIUM_HOME names another folder). Stop it with
+// Ctrl-C or mage stop; the next batch goes on from there. mage batch mol_00001 computes that
+// molecule. Exit code: 0 all well, 1 some molecules failed, 2 a mistake in the call, the pipeline
+// or the table, or a missing program, 11 another batch has the table, 130 interrupted.
 func Batch(ctx context.Context,
 	table *string, // the table, instead of the one that pipeline.hcl names
 	artefacts *string, // the folder of artefacts, instead of pipeline.hcl's
@@ -60,10 +55,11 @@ func Batch(ctx context.Context,
 		Cancel: value(cancel)})
 }
 
-// Rerun [run] computes a molecule again from nothing, although its results are up to date.
+// Rerun [run] computes a molecule again from nothing.
 //
-// mage rerun mol_00001, or several with commas between them. It removes their results and computes
-// them as batch does. It reads and writes what batch does, and has its exit codes.
+// Its results may be up to date. mage rerun mol_00001, or several with commas between them. It
+// removes their results and computes them as batch does. It reads and writes what batch does, and
+// has its exit codes.
 func Rerun(ctx context.Context,
 	molecules string,
 	table *string, // as for batch
@@ -75,10 +71,10 @@ func Rerun(ctx context.Context,
 		Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Stop [run] asks the running batch to end: no new target starts, those under way finish.
+// Stop [run] ends the running batch after what is under way.
 //
-// It reads pipeline.hcl and the lock in artefacts/, and writes artefacts/.stop for the batch. Exit
-// code 0, also if no batch runs.
+// No new target starts. It reads pipeline.hcl and the lock in artefacts/, and writes
+// artefacts/.stop for the batch. Exit code 0, also if no batch runs.
 func Stop(
 	table *string, // as for batch
 	artefacts *string, // as for batch; pipeline.hcl is not read then
@@ -88,10 +84,10 @@ func Stop(
 		Pipeline: value(pipeline)})
 }
 
-// Setup [run] installs the programs that the pipeline runs, where they are missing.
+// Setup [run] installs the programs that are missing.
 //
-// It reads pipeline.hcl. As root on Debian and Ubuntu it installs packages by apt-get; elsewhere it
-// prints the conda-forge command.
+// It reads pipeline.hcl. As root on Debian and Ubuntu it installs packages by apt-get; elsewhere
+// it prints the conda-forge command.
 func Setup(ctx context.Context,
 	pipeline *string, // another pipeline.hcl
 	set *string, // values of variables, as for batch
@@ -99,10 +95,10 @@ func Setup(ctx context.Context,
 	return cli.Setup(ctx, cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Why [run] shows which results of a molecule are up to date, and what changed for the others.
+// Why [run] shows what would run for a molecule, and why.
 //
-// mage why mol_00001, or mage why mol_00001/pm7 for one stage. It reads pipeline.hcl, the table and
-// artefacts/, and writes nothing.
+// Results that are up to date are shown, too. mage why mol_00001, or mage why mol_00001/pm7 for
+// one stage. It reads pipeline.hcl, the table and artefacts/, and writes nothing.
 func Why(ctx context.Context,
 	mol string, // the molecule, or one of its targets
 	table *string, // as for batch
@@ -114,12 +110,11 @@ func Why(ctx context.Context,
 		Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Bench [project] measures what a batch costs beside the chemistry, in the short form, and prints
-// the tables.
+// Bench [project] measures what a batch costs.
 //
-// It works in temporary folders, for some minutes. As root it installs Debian's make, ninja-build,
-// snakemake and python3-pandas to compare with, and leaves out what it can't install.
-// docs/performance.md has the long runs.
+// It prints the tables in their short form. It works in temporary folders, for some minutes. As
+// root it installs Debian's make, ninja-build, snakemake and python3-pandas to compare with, and
+// leaves out what it can't install. docs/performance.md has the long runs.
 func Bench(ctx context.Context) error {
 	peers := []string{"make", "ninja-build", "snakemake", "python3-pandas"}
 	if err := cli.Tools(ctx, peers...); err != nil {
@@ -137,11 +132,10 @@ func Bench(ctx context.Context) error {
 	return nil
 }
 
-// Check [pipeline] checks pipeline.hcl against the table's header, without running anything, and
-// tells what each stage gives.
+// Check [pipeline] checks pipeline.hcl without running anything.
 //
-// It reads pipeline.hcl, the files that it names, and the table, and writes nothing. It shows all
-// mistakes; then the exit code is 2.
+// It tells what each stage gives. It reads pipeline.hcl, the files that it names, and the table,
+// and writes nothing. It shows all mistakes; then the exit code is 2.
 func Check(
 	table *string, // as for batch
 	pipeline *string, // as for batch
@@ -160,9 +154,10 @@ func Fmt(
 	return cli.Fmt(value(pipeline), value(check))
 }
 
-// Graph [pipeline] prints the stages as a Mermaid diagram, to be pasted into a README.
+// Graph [pipeline] prints the stages as a Mermaid diagram.
 //
-// It reads pipeline.hcl and writes to standard output.
+// The diagram can be pasted into a page in Markdown. It reads pipeline.hcl and writes to standard
+// output.
 func Graph(
 	pipeline *string, // another pipeline.hcl
 	set *string, // as for batch
@@ -170,10 +165,10 @@ func Graph(
 	return cli.Graph(cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Prune [run] lists what nothing refers to in artefacts/: molecules that left the table, stages
-// that left the pipeline, earlier results.
+// Prune [run] lists what nothing refers to in artefacts/.
 //
-// It reads pipeline.hcl, the table and artefacts/. Without -remove it only lists. With -remove it
+// That is molecules that left the table, stages that left the pipeline, and earlier results. It
+// reads pipeline.hcl, the table and artefacts/. Without -remove it only lists. With -remove it
 // deletes; no batch may be running.
 func Prune(
 	remove *bool, // remove it
@@ -185,10 +180,10 @@ func Prune(
 		Pipeline: value(pipeline)})
 }
 
-// Test [project] runs all tests, the ones with the real programs among them.
+// Test [project] runs all tests, with the real programs.
 //
-// It needs what setup installs, and strace, zstd, Slurm, PostgreSQL and g++ (for DuckDB, which reads
-// the exports), which it installs itself where it can. It works in temporary folders.
+// It needs what setup installs, and strace, zstd, Slurm, PostgreSQL and g++ (for DuckDB, which
+// reads the exports), which it installs itself where it can. It works in temporary folders.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
@@ -203,12 +198,13 @@ func Test(ctx context.Context,
 	return runGo(ctx, args...)
 }
 
-// Validate [table] lists every row that can't be used, and what is odd about the others.
+// Validate [table] lists the rows that can't be used.
 //
-// It reads pipeline.hcl and the table, has RDKit read every SMILES, and writes nothing. Warnings
-// are a nheavy that isn't the SMILES's, an H298_cbs that no such molecule can have, stereo that a
-// SMILES leaves open, and a molecule that is there twice. Exit code: 0 all rows can be used, 2
-// some can't; with -permissive 2 only when no batch can run on the table at all.
+// It also says what is odd about the others. It reads pipeline.hcl and the table, has RDKit read
+// every SMILES, and writes nothing. Warnings are a nheavy that isn't the SMILES's, an H298_cbs
+// that no such molecule can have, stereo that a SMILES leaves open, and a molecule that is there
+// twice. Exit code: 0 all rows can be used, 2 some can't; with -permissive 2 only when no batch
+// can run on the table at all.
 func Validate(ctx context.Context,
 	permissive *bool, // end well although some rows can't be used
 	format *string, // text (the default) or json
@@ -220,10 +216,10 @@ func Validate(ctx context.Context,
 		Pipeline: value(pipeline), Set: value(set), Permissive: value(permissive)})
 }
 
-// Info [table] tells where the table stands: statuses, failures by stage and reason, times, how
-// long the rest takes.
+// Info [table] tells where the table stands.
 //
-// It reads pipeline.hcl, the table and artefacts/journal.jsonl, and writes nothing.
+// It prints statuses, failures by stage and reason, times, and how long the rest takes. It reads
+// pipeline.hcl, the table and artefacts/journal.jsonl, and writes nothing.
 func Info(
 	count *bool, // only the number of molecules
 	sizes *bool, // only what the artefacts take on the disk, by stage; it looks at every file
@@ -235,11 +231,11 @@ func Info(
 		Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
-// Export [table] writes the table as json, jsonl, csv, parquet or sqlite, or its PM7 conformers as
-// sdf or xyz.
+// Export [table] writes the results in formats of other programs.
 //
-// It reads pipeline.hcl, the table and, for conformers, artefacts/. It writes to standard output
-// or to a file. docs/columns.md describes the columns. Enthalpies are in kcal/mol (gas, 298.15 K),
+// Of the table: json, jsonl, csv, parquet, sqlite. Of the conformers: sdf, xyz. It reads
+// pipeline.hcl, the table and, for conformers, artefacts/. It writes to standard output or to a
+// file. docs/columns.md describes the columns. Enthalpies are in kcal/mol (gas, 298.15 K),
 // coordinates in Å. A blank cell and a marker such as nan are null, and blank in csv.
 func Export(ctx context.Context,
 	format *string, // json (the default), jsonl, csv, parquet, sqlite, sdf or xyz
@@ -253,12 +249,13 @@ func Export(ctx context.Context,
 		Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
-// History [table] tells what happened to a molecule, batch by batch, or writes the table as it was.
+// History [table] tells what happened to a molecule.
 //
-// mage history mol_00001 shows what each batch ran and changed, with which versions, who ran it and
-// where. mage history -at=2026-11-01 writes the rows as they were at the end of that day. It reads
-// pipeline.hcl, the table and the journal in artefacts/, and writes nothing without -out. Rows that
-// no batch had written by then are not among them, nor columns that the pipeline does not use.
+// With -at it writes the table as it was. mage history mol_00001 shows what each batch ran and
+// changed, with which versions, who ran it and where. mage history -at=2026-11-01 writes the rows
+// as they were at the end of that day. It reads pipeline.hcl, the table and the journal in
+// artefacts/, and writes nothing without -out. Rows that no batch had written by then are not
+// among them, nor columns that the pipeline does not use.
 func History(ctx context.Context,
 	at *string, // a day, or a time such as 2026-11-01T15:04, of this machine's zone
 	out *string, // with -at: the file, which is replaced, instead of standard output
@@ -270,14 +267,13 @@ func History(ctx context.Context,
 		Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
-// Import [table] makes a table out of a file of another program: CSV with any separator, SMILES
-// (.smi), SDF or Parquet.
+// Import [table] makes a table out of a file of another program.
 //
-// mage import theirs.csv -out=mine.csv finds the columns by their names or their content, says what
-// it chose, and checks the new table as validate does: duplicates, salts and broken structures are
-// listed, and stay. Charge and multiplicity follow from the SMILES where the file has no such
-// columns. All other columns are kept. Exit code: 0 all rows can be used, 1 some can't, 2 nothing
-// was written.
+// CSV with any separator, SMILES (.smi), SDF and Parquet are understood. mage import theirs.csv
+// -out=mine.csv finds the columns by their names or their content, says what it chose, and checks
+// the new table as validate does: duplicates, salts and broken structures are listed, and stay.
+// Charge and multiplicity follow from the SMILES where the file has no such columns. All other
+// columns are kept. Exit code: 0 all rows can be used, 1 some can't, 2 nothing was written.
 func Import(ctx context.Context,
 	file string, // the file to read
 	out *string, // the table to write, which must not be there yet
@@ -292,12 +288,12 @@ func Import(ctx context.Context,
 		cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Convert [table] copies a table to another kind: a CSV file, an SQLite file, a PostgreSQL table.
+// Convert [table] copies a table to CSV, SQLite or PostgreSQL.
 //
 // mage convert data/thermo_pm7.csv sqlite:data/thermo.db. A file that ends with .db, .sqlite or
 // .sqlite3 is one of SQLite, too; a PostgreSQL table is postgres://USER@HOST/DATABASE?table=NAME.
-// It reads the first table and makes the second, which must not be there yet. Nothing gets lost: the
-// way back to CSV gives the same bytes. docs/tables.md says when which kind is the right one.
+// It reads the first table and makes the second, which must not be there yet. Nothing gets lost:
+// the way back to CSV gives the same bytes. docs/tables.md says when which kind is the right one.
 func Convert(ctx context.Context,
 	from string, // the table
 	to string, // the copy
@@ -305,11 +301,12 @@ func Convert(ctx context.Context,
 	return cli.Convert(ctx, from, to)
 }
 
-// Report [table] writes a page about the table: how good the results are, outliers, conformers,
-// failures, cost, all molecules, and a paragraph for a paper.
+// Report [table] writes a page about the results.
 //
-// It reads pipeline.hcl, the table and artefacts/, and writes report.html, one file that needs no
-// network. With -format=json it prints the numbers. Drawings of the molecules need RDKit.
+// How good the results are, outliers, conformers, failures, cost, all molecules, and a paragraph
+// for a paper. It reads pipeline.hcl, the table and artefacts/, and writes report.html, one file
+// that needs no network. With -format=json it prints the numbers. Drawings of the molecules need
+// RDKit.
 func Report(ctx context.Context,
 	out *string, // the file, which is replaced, instead of report.html
 	format *string, // html (the default) or json
@@ -323,7 +320,7 @@ func Report(ctx context.Context,
 		Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Serve [run] shows the batch that runs, live, and the report of the table, in a browser.
+// Serve [run] shows the running batch and the report in a browser.
 //
 // It reads pipeline.hcl, the table and artefacts/, and writes nothing. Ctrl-C ends it. It listens
 // on this machine alone, unless -addr names another address: then every request needs the token
@@ -339,7 +336,7 @@ func Serve(ctx context.Context,
 		Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Settings [run] prints every setting with its value and where that comes from.
+// Settings [run] prints every setting and where it comes from.
 //
 // It reads pipeline.hcl, the table's header and the environment, and writes nothing. The flags are
 // those of batch.
@@ -357,11 +354,11 @@ func Settings(
 		Jobs: jobs})
 }
 
-// Reproduce [project] computes the molecules of testdata/reproduce from nothing and compares every
-// number with the committed one.
+// Reproduce [project] compares a small set with committed numbers.
 //
-// It reads pipeline.hcl and testdata/reproduce/ and works in a temporary folder. It writes nothing
-// else without -update. Exit code: 1 when a number differs by more than its tolerance.
+// It computes the molecules of testdata/reproduce from nothing. It reads pipeline.hcl and
+// testdata/reproduce/ and works in a temporary folder. It writes nothing else without -update.
+// Exit code: 1 when a number differs by more than its tolerance.
 func Reproduce(ctx context.Context,
 	update *bool, // write the new numbers to testdata/reproduce/expected.json
 	pipeline *string, // as for batch
@@ -370,10 +367,10 @@ func Reproduce(ctx context.Context,
 	return cli.Reproduce(ctx, value(update), cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Torture [project] kills batches of a quick pipeline at random instants and wherever it would
-// hurt, has the disk fail there, and checks that nothing finished is lost.
+// Torture [project] kills batches, and looks for what is lost.
 //
-// It works in temporary folders. docs/reliability.md says what it checks. Exit code: 1 when
+// It kills a quick pipeline at random instants and wherever it would hurt, and has the disk fail
+// there. It works in temporary folders. docs/reliability.md says what it checks. Exit code: 1 when
 // something was lost.
 func Torture(ctx context.Context,
 	kills *int, // at random instants (1000), besides the faults at every operation
