@@ -80,7 +80,7 @@ func (e *ensemble) part(ctx context.Context, l level, members []*member) (part, 
 	return p, e.Keep(key, data)
 }
 
-// method are xTB's words for the method of a level.
+// words are what tells xTB the method of a level.
 func (l level) words() []string {
 	if l.method == "gfnff" {
 		return []string{"--gfnff"}
