@@ -16,7 +16,8 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A line of code, or code within a line. A comment or an explanation stands behind two blanks.
-	command := regexp.MustCompile("(?m)^(?:    )?(?:go tool )?mage +(.+?)(?:  +.*)?$|`(?:go tool )?mage ([^`]+)`")
+	command := regexp.MustCompile("(?m)^(?:    )?(?:go tool )?mage +(.+?)(?:  +.*)?$|" +
+		"`(?:go tool )?mage ([^`]+)`")
 	quoted := regexp.MustCompile(`'[^']*'|"[^"]*"`)
 	n := 0
 	err = filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
