@@ -36,7 +36,7 @@ const (
 	share     = 20                     // the table takes one part in so many of the time
 
 	slowWrite  = 50 * time.Millisecond // rows wait for a second then
-	slowWrites = 3                     // in a row: a database is worth a word, if there are many rows
+	slowWrites = 2                     // in a row: a database is worth a word, if there are many rows
 	manyRows   = 20_000
 
 	mostClaimed = 1000 // at once
