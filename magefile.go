@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 
 	"grimperium/internal/cli"
 )
@@ -16,7 +17,20 @@ import (
 //go:embed magefile.go
 var source string
 
-func init() { cli.Arguments(source) }
+// version is the number of the next release.
+//
+//go:embed VERSION
+var version string
+
+// tested is what mage reproduce compares with, and with which versions of the programs.
+//
+//go:embed testdata/reproduce/expected.json
+var tested string
+
+func init() {
+	version = strings.TrimSpace(version)
+	cli.Arguments(source, version)
+}
 
 // Batch [run] computes what is new, changed or failed.
 //
@@ -87,12 +101,18 @@ func Stop(
 // Setup [run] installs the programs that are missing.
 //
 // It reads pipeline.hcl. As root on Debian and Ubuntu it installs packages by apt-get; elsewhere
-// it prints the conda-forge command.
+// it prints the conda-forge command. With -check it installs nothing; the exit code is 1 if a
+// program is missing.
 func Setup(ctx context.Context,
+	check *bool, // only show which versions are there, and which versions were tested
 	pipeline *string, // another pipeline.hcl
 	set *string, // values of variables, as for batch
 ) error {
-	return cli.Setup(ctx, cli.Options{Pipeline: value(pipeline), Set: value(set)})
+	o := cli.Options{Pipeline: value(pipeline), Set: value(set)}
+	if value(check) {
+		return cli.CheckSetup(ctx, version, tested, o)
+	}
+	return cli.Setup(ctx, o)
 }
 
 // Why [run] shows what would run for a molecule, and why.

@@ -275,8 +275,16 @@ func (p *programs) retract(ctx context.Context, s *store.Store) error {
 	return err
 }
 
-// Missing returns the programs of a pipeline that can't be used on this machine.
-func Missing(ctx context.Context, p *pipeline.Pipeline) ([]*pipeline.Program, error) {
+// Found is a program of a pipeline on this machine. Path and Identity, its version, are empty if the
+// program is missing, and if no stage needs it.
+type Found struct {
+	*pipeline.Program
+	Path, Identity string
+	Missing        error // why the program can't be used, and where to get it
+}
+
+// Programs looks for the programs of a pipeline on this machine. They are ordered by name.
+func Programs(ctx context.Context, p *pipeline.Pipeline) ([]Found, error) {
 	st, err := store.Open(p.Artefacts)
 	if err != nil {
 		return nil, err
@@ -287,9 +295,16 @@ func Missing(ctx context.Context, p *pipeline.Pipeline) ([]*pipeline.Program, er
 	if err != nil {
 		return nil, err
 	}
-	var out []*pipeline.Program
-	for _, name := range slices.Sorted(maps.Keys(found.missing)) {
-		out = append(out, p.Programs[name])
+	var out []Found
+	for _, name := range slices.Sorted(maps.Keys(p.Programs)) {
+		out = append(out, Found{p.Programs[name], found.path[name], found.identity[name],
+			found.missing[name]})
 	}
 	return out, nil
+}
+
+// Missing returns the programs of a pipeline that can't be used on this machine.
+func Missing(ctx context.Context, p *pipeline.Pipeline) ([]Found, error) {
+	all, err := Programs(ctx, p)
+	return slices.DeleteFunc(all, func(f Found) bool { return f.Missing == nil }), err
 }

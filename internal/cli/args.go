@@ -31,8 +31,13 @@ type flag struct {
 // Arguments brings the command line into the form that mage reads, before mage reads it: flags as
 // -name=value, behind the words of a command, but before the molecules of batch and history.
 // -jobs 2, --jobs=2 and -dry-run are understood. source is the text of the magefile. A command or
-// flag that it has not ends the process with a suggestion.
-func Arguments(source string) {
+// flag that it has not ends the process with a suggestion; -version ends it with the version.
+func Arguments(source, version string) {
+	if slices.Equal(os.Args[1:], []string{"-version"}) ||
+		slices.Equal(os.Args[1:], []string{"--version"}) {
+		fmt.Println("grimperium", version)
+		os.Exit(0)
+	}
 	args, err := arguments(os.Args[1:], source)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
