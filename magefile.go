@@ -387,6 +387,15 @@ func Reproduce(ctx context.Context,
 	return cli.Reproduce(ctx, value(update), cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
+// Release [project] builds the program grimperium for Linux and macOS.
+//
+// It needs a checkout and Go. It writes dist/: a program for each platform, the list of its modules
+// (CycloneDX), and SHA256SUMS. docs/release.md says how to make a release.
+func Release(ctx context.Context) error {
+	return cli.Release(ctx, "dist", version, "linux/amd64", "linux/arm64", "darwin/amd64",
+		"darwin/arm64")
+}
+
 // Torture [project] kills batches, and looks for what is lost.
 //
 // It kills a quick pipeline at random instants and wherever it would hurt, and has the disk fail

@@ -215,8 +215,8 @@ func keepLogs(w io.Writer, sum *batch.Summary, table string) {
 
 // commands are the targets of the magefile, in small letters.
 var commands = []string{"batch", "bench", "check", "convert", "export", "fmt", "graph", "history",
-	"import", "info", "prune", "report", "reproduce", "rerun", "serve", "settings", "setup", "stop",
-	"test", "torture", "validate", "why"}
+	"import", "info", "prune", "release", "report", "reproduce", "rerun", "serve", "settings", "setup",
+	"stop", "test", "torture", "validate", "why"}
 
 // words returns the molecules behind a command and its flags, which mage itself would take for its
 // next commands. If the first word is a command, they are left to mage.
