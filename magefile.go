@@ -391,9 +391,14 @@ func Reproduce(ctx context.Context,
 //
 // It needs a checkout and Go. It writes dist/: a program for each platform, the list of its modules
 // (CycloneDX), and SHA256SUMS. docs/release.md says how to make a release.
-func Release(ctx context.Context) error {
-	return cli.Release(ctx, "dist", version, "linux/amd64", "linux/arm64", "darwin/amd64",
-		"darwin/arm64")
+func Release(ctx context.Context,
+	platform *string, // this one alone, as linux/amd64
+) error {
+	platforms := []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"}
+	if platform != nil {
+		platforms = []string{*platform}
+	}
+	return cli.Release(ctx, "dist", version, platforms...)
 }
 
 // Torture [project] kills batches, and looks for what is lost.
