@@ -65,7 +65,7 @@ locals { # what several steps share: the row as words of embed.py, of xTB and CR
   isomer     = lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)
   searched   = of_isomer(ensemble(stage.search.ensemble), local.isomer)
   conformers = of_isomer(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), local.isomer)
-  places     = promising(length(local.conformers), coalesce(stage.single_points.hof, []), var.conformers)
+  places     = promising(length(local.conformers), coalesce(stage.single_points.energies, []), var.conformers)
   optimised  = [for place in local.places : local.conformers[place]]
   lowest     = mopac_geometry(stage.pm7[lowest(stage.pm7[*].hof)].aux)
   results    = refined(stage.pm7[*], stage.minimum)
@@ -156,7 +156,7 @@ stage "single_points" {
   mopac_cartesian(geometry), "", ""])]) }
   command = ["mopac", "pm7.mop"]
   outputs = { out = "pm7.out" }
-  values  = { hof = single_points(output.out) }
+  values  = { energies = single_points(output.out) } # kcal/mol
 }
 stage "pm7" {
   title    = "MOPAC PM7 calculation"

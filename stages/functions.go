@@ -67,7 +67,7 @@ var programFunctions = []Function{{
 }, {
 	Name: "promising", Params: []string{"conformers", "singles in kcal/mol", "first"}, Fn: Promising, Version: 1,
 	Description: "Places, from 0: the first ones, and up to as many others with a lower single point than these.",
-	Example:     "promising(length(local.conformers), coalesce(stage.single_points.hof, []), var.conformers)",
+	Example:     "promising(length(local.conformers), coalesce(stage.single_points.energies, []), var.conformers)",
 }, {
 	Name: "mopac_geometry", Params: []string{"aux"}, Fn: MOPACGeometry, Version: 1,
 	Description: "The final geometry of a MOPAC run; AUX(PRECISION=9) gives it more than four decimals.",

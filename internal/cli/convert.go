@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
@@ -26,9 +27,13 @@ func Convert(ctx context.Context, from, to string) error {
 		if err := tables.Create(to, t); err != nil {
 			return err
 		}
+		artefacts := strings.TrimSuffix(from, ".csv") + ".artefacts"
+		if _, err := os.Stat(artefacts); err != nil {
+			artefacts = "artefacts"
+		}
 		fmt.Fprintf(os.Stderr, "%s has %s now. To go on with that table, write in the block pipeline of "+
-			"pipeline.hcl:\n  table     = %q\n  artefacts = \"artefacts\"\n", to,
-			batch.Count(t.Len(), "row"), to)
+			"pipeline.hcl:\n  table     = %q\n  artefacts = %q\n", to, batch.Count(t.Len(), "row"), to,
+			artefacts)
 		return nil
 	})
 }

@@ -24,7 +24,7 @@ import (
 // methods adds versions, settings, the text for a paper and the works to be cited.
 func (g *gatherer) methods(d *web.Data) {
 	ran := stages.Ran{Programs: map[string]string{}, Variables: map[string]string{},
-		Keywords: g.keywords(d.Molecules)}
+		Keywords: g.keywords(d)}
 	for _, name := range slices.Sorted(maps.Keys(g.programs)) {
 		versions := slices.Sorted(maps.Keys(g.programs[name]))
 		slices.SortStableFunc(versions, func(a, b string) int {
@@ -59,9 +59,10 @@ func (g *gatherer) methods(d *web.Data) {
 	}
 }
 
-// keywords is the first line of the MOPAC input file beside the first geometry, "" for none.
-func (g *gatherer) keywords(molecules []web.Molecule) string {
-	row := slices.IndexFunc(molecules, func(m web.Molecule) bool { return len(m.Conformers) > 0 })
+// keywords is the first line of the MOPAC input file beside the first geometry, "" for none. It also
+// finds the method of that result.
+func (g *gatherer) keywords(d *web.Data) string {
+	row := slices.IndexFunc(d.Molecules, func(m web.Molecule) bool { return len(m.Conformers) > 0 })
 	if row < 0 {
 		return ""
 	}
@@ -69,6 +70,9 @@ func (g *gatherer) keywords(molecules []web.Molecule) string {
 	for _, c := range e.Conformers {
 		if c.Geometry == nil {
 			continue
+		}
+		if c.Method != nil {
+			d.Method = *c.Method
 		}
 		dir := filepath.Dir(*c.Geometry)
 		entries, _ := os.ReadDir(dir)
