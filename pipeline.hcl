@@ -186,8 +186,9 @@ stage "minimum" {
   require  = same_molecule(stage.rdkit.molecule, local.lowest, mopac_geometry(output.aux), local.bonds)
 }
 stage "final" {
-  title  = "Final calculations"
-  values = summarise(local.results[*].hof, 0.02) # kcal/mol: conformers that differ by less are one
+  title = "Final calculations"
+  # In the order of GFN2-xTB, null where a conformer was not optimised; those within 0.02 kcal/mol count as one.
+  values = summarise(placed(local.results[*].hof, local.places), 0.02)
 }
 
 # The columns of the table, blank where a value is null. delta_1 to delta_3 are |H298_cbs - hof| in kcal/mol of the

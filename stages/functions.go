@@ -69,6 +69,10 @@ var programFunctions = []Function{{
 	Description: "Places, from 0: the first ones, and up to as many others with a lower single point than these.",
 	Example:     "promising(length(local.conformers), coalesce(stage.single_points.energies, []), var.conformers)",
 }, {
+	Name: "placed", Params: []string{"numbers", "places"}, Fn: Placed, Version: 1,
+	Description: "A list with numbers at their places, from 0, and null at all others.",
+	Example:     "placed(local.results[*].hof, local.places)",
+}, {
 	Name: "mopac_geometry", Params: []string{"aux"}, Fn: MOPACGeometry, Version: 1,
 	Description: "The final geometry of a MOPAC run; AUX(PRECISION=9) gives it more than four decimals.",
 	Example:     "mopac_geometry(output.aux)",

@@ -153,6 +153,7 @@ func goldenInputs(t *testing.T) map[string][][]any {
 		"mopac_geometry":  {{mopac + "water_precise_aux.aux"}, {mopac + "butyne_two_jobs.aux"}, {mopac + "itry.aux"}},
 		"single_points":   {{mopac + "single_points.out"}, {mopac + "itry.aux"}},
 		"promising":       {{4, h, 3}, {2, []*float64(nil), 3}},
+		"placed":          {{h[:2], []int{3, 1}}, {h[:1], []int{-1}}, {h[:1], []int{}}},
 		"mopac_state":     {{-1, 2}, {0, 1}, {0, 10}},
 		"mopac_cartesian": {{opt}},
 		"xtb":             outputs,

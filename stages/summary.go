@@ -62,6 +62,22 @@ func Promising(conformers int, singles []*float64, first int) []int {
 	return append(places, others...)
 }
 
+// Placed is a list with numbers at their places, from 0, and nil at all others.
+func Placed(numbers []*float64, places []int) ([]*float64, error) {
+	if len(numbers) != len(places) {
+		return nil, fmt.Errorf("%d numbers are given for %d places", len(numbers), len(places))
+	}
+	var out []*float64
+	for i, place := range places {
+		if place < 0 || place > 1_000_000 {
+			return nil, fmt.Errorf("there is no place %d", place)
+		}
+		out = append(out, make([]*float64, max(0, place+1-len(out)))...)
+		out[place] = numbers[i]
+	}
+	return out, nil
+}
+
 // Refined is the results of several conformers. If a second result of the lowest one is lower, it
 // takes its place.
 func Refined(results []Result, again Result) ([]Result, error) {
