@@ -41,7 +41,8 @@ CHUNK = 25           # embeddings between two looks at the clock
 MIRROR = np.array([-1.0, 1.0, 1.0])
 MOST_SHARED = 4      # atoms that rings share, whose sides are tried in all ways
 LONG_CHAIN = 7       # bonds about which a chain turns: embeddings hardly ever have all of more of them anti
-MOST_ONCE = 1 / 3    # of the embeddings may give a conformer that no other gives
+MOST_ONCE = 1 / 3    # of the embeddings may give a conformer that no other gives, if there are
+LEAST_TRIES = 50     # embeddings: fewer tell nothing
 SECOND = 7919        # added to the seed when the first one gives no geometry at all
 LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
 OPEN_STEREO = {
@@ -897,7 +898,7 @@ def build(given):
     if given.open_stereo == "first":
         pools = pools[:1]
     once, tries = sum(p.once for p in pools), sum(p.tries for p in pools)
-    if once > MOST_ONCE * tries:  # as likely is it that another embedding gives a new one (Good, Biometrika 1953, 40, 237)
+    if tries >= LEAST_TRIES and once > MOST_ONCE * tries:  # as likely is it that another embedding gives a new one (Good, Biometrika 1953, 40, 237)
         warnings.append(f"conformers are missing: {once} of {tries} embeddings gave one that no other gave; "
                         "more embeddings find more (--embeddings in pipeline.hcl)")
 

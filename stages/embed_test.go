@@ -300,7 +300,8 @@ func TestLongChain(t *testing.T) {
 // A pool that is not exhausted says so.
 func TestExhausted(t *testing.T) {
 	const missing = "conformers are missing: "
-	for smiles, want := range map[string]bool{"CCCCCCCCCCCC": true, "CCCCCC": false, "OCC(O)CO": false, "C": false} {
+	for smiles, want := range map[string]bool{"CCCCCCCCCCCC": true, "CCCCCC": false, "OCC(O)CO": false, "C": false,
+		"CC1CC12NN2C": false} {
 		text := string(read(t, filepath.Join(embedded(t, smiles), "properties.json")))
 		if strings.Contains(text, missing) != want {
 			t.Errorf("%s: warned %t, want %t\n%s", smiles, !want, want, text)
