@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"grimperium/internal/journal"
 	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
@@ -234,7 +236,27 @@ func (t *visit) commit(g *target, x *execution, rec *store.Record, ending *Targe
 		}
 		ending = &TargetError{Message: output.Error()}
 	}
+	if err := full(x.dir); err != nil {
+		return err
+	}
 	return t.keepFailed(g, x, rec, ending)
+}
+
+// What a file system has left at least, unless it is full. A program that failed for want of space
+// has made some since, or another target has.
+const leastBytes, leastFiles = 1 << 20, 16
+
+// full is an error if the file system of a folder is full: then no failure is the molecule's.
+func full(dir string) error {
+	var fs unix.Statfs_t
+	if unix.Statfs(dir, &fs) != nil {
+		return nil
+	}
+	few := fs.Files > 0 && fs.Ffree < leastFiles // some file systems count none
+	if few || uint64(fs.Bavail)*uint64(fs.Bsize) < leastBytes {
+		return fmt.Errorf("%s: %w", dir, unix.ENOSPC)
+	}
+	return nil
 }
 
 // explain reads the values of a target. It returns why the target failed, nil if it did not. ending
