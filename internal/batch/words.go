@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"grimperium/internal/pipeline"
 )
 
 const (
@@ -128,31 +128,11 @@ func lines(name string) (out []string) {
 	return out
 }
 
-// Like is a question after the name that is most like a word, "" if none is. Two letters that
-// changed places count as one mistake.
+// Like is a question after the name that is most like a word, "" if none is.
 func Like(word string, names []string, before string) string {
-	best, least := "", max(2, len(word)/3+1)
-	for _, name := range names {
-		d := levenshtein.Distance(strings.ToLower(word), strings.ToLower(name), nil)
-		if transposed(strings.ToLower(word), strings.ToLower(name)) {
-			d = 1
-		}
-		if d < least {
-			best, least = name, d
-		}
-	}
+	best := pipeline.Nearest(word, names, max(1, len(word)/3))
 	if best == "" {
 		return ""
 	}
 	return "; did you mean " + before + best + "?"
-}
-
-// transposed says whether two neighbouring letters of a word have changed places.
-func transposed(a, b string) bool {
-	for i := range len(a) - 1 {
-		if len(a) == len(b) && a[:i]+string(a[i+1])+string(a[i])+a[i+2:] == b {
-			return true
-		}
-	}
-	return false
 }

@@ -14,16 +14,16 @@ import (
 
 func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// didYouMean suggests the nearest of the known names, in a sentence that starts with a blank; two
-// letters that were exchanged are near. Without a near one it lists the names if they are few.
-func didYouMean(name string, known []string) string {
+// Nearest is the known name from which a name differs by the fewest letters, "" if none differs by
+// so few as most. Two letters that were exchanged are less than one.
+func Nearest(name string, known []string, most int) (best string) {
 	letters := func(s string) string {
 		return string(slices.Sorted(slices.Values([]rune(strings.ToLower(s)))))
 	}
-	best, least := "", 6
+	least := 2*most + 2
 	for _, k := range known {
-		if d := len(k) - len(name); d > 8 || d < -8 {
-			continue // 8 bytes are two letters at least, whatever the script
+		if d := len(k) - len(name); d > 4*most || d < -4*most {
+			continue // a letter has four bytes at most
 		}
 		d := 2 * levenshtein.Distance(strings.ToLower(name), strings.ToLower(k), nil)
 		if d == 4 && letters(name) == letters(k) {
@@ -33,6 +33,13 @@ func didYouMean(name string, known []string) string {
 			best, least = k, d
 		}
 	}
+	return best
+}
+
+// didYouMean suggests the nearest of the known names, in a sentence that starts with a blank.
+// Without a near one it lists the names if they are few.
+func didYouMean(name string, known []string) string {
+	best := Nearest(name, known, 2)
 	switch {
 	case best != "":
 		return fmt.Sprintf(" Did you mean %q?", best)
