@@ -28,6 +28,10 @@ type flag struct {
 	noValue bool // takes no value
 }
 
+// behind are the molecules behind the command batch or history, which mage itself would take for its
+// next commands.
+var behind []string
+
 // Arguments brings the command line into the form that mage reads, before mage reads it: flags as
 // -name=value, behind the words of a command, but before the molecules of batch and history.
 // -jobs 2, --jobs=2 and -dry-run are understood. source is the text of the magefile. A command or
@@ -38,18 +42,18 @@ func Arguments(source, version string) {
 		fmt.Println("grimperium", version)
 		os.Exit(0)
 	}
-	args, err := arguments(os.Args[1:], source)
+	args, molecules, err := arguments(os.Args[1:], source)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(2)
 	}
-	os.Args = append(os.Args[:1:1], args...)
+	os.Args, behind = append(os.Args[:1:1], args...), molecules
 }
 
-func arguments(args []string, source string) (out []string, err error) {
+func arguments(args []string, source string) (out, behind []string, err error) {
 	targets, err := targetsOf(source)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") { // mage's own
 		n := 1
@@ -61,25 +65,25 @@ func arguments(args []string, source string) (out []string, err error) {
 	for len(args) > 0 {
 		t, ok := targets[strings.ToLower(args[0])]
 		if !ok {
-			return nil, fmt.Errorf("mage has no command %q%s (mage -l lists all)", args[0],
+			return nil, nil, fmt.Errorf("mage has no command %q%s (mage -l lists all)", args[0],
 				batch.Like(args[0], slices.Sorted(maps.Keys(targets)), "mage "))
 		}
 		if slices.ContainsFunc(args[1:], func(a string) bool {
 			return slices.Contains([]string{"-h", "-help", "--help"}, a)
 		}) {
-			return []string{"-h", args[0]}, nil
+			return []string{"-h", args[0]}, nil, nil
 		}
 		words, flags, rest, err := t.split(args[1:], targets)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		out, args = append(out, args[0]), rest
 		if t.free() {
-			words, flags = flags, words
+			behind, words, flags = words, flags, words
 		}
 		out = slices.Concat(out, words, flags)
 	}
-	return out, nil
+	return out, behind, nil
 }
 
 // split parts the words of a command from its flags. rest begins with the next command.

@@ -33,7 +33,7 @@ func TestArguments(t *testing.T) {
 		{"info -dryRun", "mage info has no flag -dryRun (mage -h info lists all)"},
 		{"batch -jobs", "mage batch: -jobs has no value; write -jobs=VALUE"},
 	} {
-		out, err := arguments(strings.Fields(test.args), string(source))
+		out, _, err := arguments(strings.Fields(test.args), string(source))
 		got := strings.Join(out, " ")
 		if err != nil {
 			got = err.Error()

@@ -31,7 +31,7 @@ func Batch(ctx context.Context, o Options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200) // half as many collections: the programs need the cores
 	}
-	molecules := words("batch", os.Args)
+	molecules := slices.Clone(behind)
 	if len(molecules) > 0 {
 		if o.Only != nil {
 			molecules = append(molecules, *o.Only)
@@ -48,14 +48,14 @@ func Batch(ctx context.Context, o Options) error {
 
 // Rerun computes molecules again from nothing: a list as that of -only.
 func Rerun(ctx context.Context, molecules string, o Options) error {
-	o.Only, o.Retry = &molecules, "all"
+	o.Retry = "all"
 	return run(ctx, func(ctx context.Context) error {
-		err := with(o, true, func(pr *project) error {
-			ids, err := selection(molecules, pr.Table)
-			if err != nil {
+		return with(o, true, func(pr *project) error {
+			var err error
+			if pr.Only, err = selection(molecules, pr.Table); err != nil {
 				return err
 			}
-			for _, id := range ids {
+			for _, id := range pr.Only {
 				log, err := pr.Store.Molecule(id)
 				if err != nil {
 					return err
@@ -64,61 +64,60 @@ func Rerun(ctx context.Context, molecules string, o Options) error {
 					return err
 				}
 			}
-			return nil
+			return pr.run(ctx, o)
 		})
-		if err != nil {
-			return err
-		}
-		return runBatch(ctx, o)
 	})
 }
 
 func runBatch(ctx context.Context, o Options) error {
-	return with(o, !o.DryRun, func(pr *project) (err error) {
-		if pr.Timeouts, err = parseTimeouts(o.Timeout); err != nil {
-			return err
+	return with(o, !o.DryRun, func(pr *project) error { return pr.run(ctx, o) })
+}
+
+// run is a batch.
+func (pr *project) run(ctx context.Context, o Options) (err error) {
+	if pr.Timeouts, err = parseTimeouts(o.Timeout); err != nil {
+		return err
+	}
+	if o.Only != nil {
+		if pr.Only, err = selection(*o.Only, pr.Table); err != nil {
+			return fmt.Errorf("-only=%s: %w", *o.Only, err)
 		}
-		if o.Only != nil {
-			if pr.Only, err = selection(*o.Only, pr.Table); err != nil {
-				return fmt.Errorf("-only=%s: %w", *o.Only, err)
-			}
+	}
+	pr.Permissive, pr.FailFast, pr.Limit, pr.Retry = o.Permissive, o.FailFast, o.Limit, o.Retry
+	w, err := pr.onCluster(o)
+	if err != nil {
+		return err
+	}
+	if !o.Yes && !pr.Resume {
+		pr.Confirm = func(what string) error { return confirm(ctx, what) }
+	}
+	var display sync.WaitGroup
+	shown, hide := context.WithCancel(context.Background())
+	defer hide()
+	pr.Begin = func(journal string) {
+		display.Go(func() { progress.Watch(shown, os.Stderr, journal) })
+	}
+	b, err := batch.New(ctx, pr.Config)
+	if err != nil {
+		return err
+	}
+	if o.DryRun {
+		err := b.DryRun(ctx, os.Stdout, o.Verbose)
+		if err == nil && w != nil {
+			err = w.Show(os.Stdout, b.Job())
 		}
-		pr.Permissive, pr.FailFast, pr.Limit, pr.Retry = o.Permissive, o.FailFast, o.Limit, o.Retry
-		w, err := pr.onCluster(o)
-		if err != nil {
-			return err
-		}
-		if !o.Yes && !pr.Resume {
-			pr.Confirm = func(what string) error { return confirm(ctx, what) }
-		}
-		var display sync.WaitGroup
-		shown, hide := context.WithCancel(context.Background())
-		defer hide()
-		pr.Begin = func(journal string) {
-			display.Go(func() { progress.Watch(shown, os.Stderr, journal) })
-		}
-		b, err := batch.New(ctx, pr.Config)
-		if err != nil {
-			return err
-		}
-		if o.DryRun {
-			err := b.DryRun(ctx, os.Stdout, o.Verbose)
-			if err == nil && w != nil {
-				err = w.Show(os.Stdout, b.Job())
-			}
-			return err
-		}
-		sum, err := b.Run(ctx)
-		hide()
-		display.Wait()
-		if sum == nil {
-			return err
-		}
-		if !o.unlogged {
-			keepLogs(os.Stderr, sum, pr.Pipeline.Table)
-		}
-		return pr.outcome(sum, w, err)
-	})
+		return err
+	}
+	sum, err := b.Run(ctx)
+	hide()
+	display.Wait()
+	if sum == nil {
+		return err
+	}
+	if !o.unlogged {
+		keepLogs(os.Stderr, sum, pr.Pipeline.Table)
+	}
+	return pr.outcome(sum, w, err)
 }
 
 // outcome prints what a batch did, and gives its exit code. w is nil for one on this machine.
@@ -211,26 +210,6 @@ func keepLogs(w io.Writer, sum *batch.Summary, table string) {
 	if err != nil {
 		fmt.Fprintln(w, "Warning: the batch is not in the logs:", err)
 	}
-}
-
-// commands are the targets of the magefile, in small letters.
-var commands = []string{"batch", "bench", "check", "convert", "export", "fmt", "graph", "history",
-	"import", "info", "prune", "release", "report", "reproduce", "rerun", "serve", "settings", "setup",
-	"stop", "test", "torture", "validate", "why"}
-
-// words returns the molecules behind a command and its flags, which mage itself would take for its
-// next commands. If the first word is a command, they are left to mage.
-func words(command string, args []string) (words []string) {
-	at := slices.IndexFunc(args, func(a string) bool { return strings.EqualFold(a, command) })
-	for _, word := range args[max(at+1, 1):] {
-		switch {
-		case at < 1 || len(words) == 0 && slices.Contains(commands, strings.ToLower(word)):
-			return nil
-		case !strings.HasPrefix(word, "-"): // Arguments puts flags first
-			words = append(words, word)
-		}
-	}
-	return words
 }
 
 // selection returns the mol_ids of a table that a text names: a list with commas, quoted as in CSV,

@@ -32,7 +32,7 @@ func TestDocs(t *testing.T) {
 		text, err := os.ReadFile(path)
 		for _, m := range command.FindAllStringSubmatch(string(text), -1) {
 			words := quoted.ReplaceAllString(m[1]+m[2], "text")
-			if _, err := arguments(strings.Fields(words), string(source)); err != nil {
+			if _, _, err := arguments(strings.Fields(words), string(source)); err != nil {
 				t.Errorf("%s: %s: %v", path, m[0], err)
 			}
 			n++
