@@ -9,15 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/magefile/mage/mg"
 	"golang.org/x/term"
 
 	"grimperium/csvmerge"
@@ -374,133 +371,4 @@ func (pr *project) conformers(
 	out, err = stages.Conformers(e, stages.Conformer{Molecule: t.ID(row),
 		Reference: pointer[float64](t.Value(row, "H298_cbs"))})
 	return out, true, err
-}
-
-// expectedPath has the committed numbers of the table molecules.csv beside it.
-const expectedPath = "testdata/reproduce/expected.json"
-
-// expected is what a reproduction must give: of each mol_id the numbers and words, by column of the
-// table or stage/conformer.value, and the versions of the programs.
-type expected struct {
-	Programs  map[string]string         `json:"programs"`
-	Molecules map[string]map[string]any `json:"molecules"`
-}
-
-// Reproduce computes testdata/reproduce from nothing, in a temporary folder, and compares every
-// number with the committed one. With update it writes the new numbers instead.
-func Reproduce(ctx context.Context, update bool, o Options) error {
-	return run(ctx, func(ctx context.Context) error {
-		was, is := &expected{}, &expected{map[string]string{}, map[string]map[string]any{}}
-		data, err := os.ReadFile(expectedPath)
-		if err == nil {
-			err = json.Unmarshal(data, was)
-		}
-		if err != nil && !update {
-			return fmt.Errorf("%s: %w; mage reproduce -update writes it", expectedPath, err)
-		}
-		dir, err := os.MkdirTemp("", "grimperium-reproduce-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		o.Table, o.Artefacts = filepath.Join(dir, "molecules.csv"), filepath.Join(dir, "artefacts")
-		o.unlogged = true
-		if err := os.CopyFS(dir, os.DirFS(filepath.Dir(expectedPath))); err != nil {
-			return err
-		}
-		failed := runBatch(ctx, o)
-		if failed != nil && (update || mg.ExitStatus(ended(failed)) != exitFailed) {
-			return failed
-		}
-		if err := with(o, false, func(pr *project) error { return is.collect(ctx, pr) }); err != nil {
-			return err
-		}
-		if !update {
-			return cmp.Or(was.compare(os.Stdout, is), failed)
-		}
-		if data, err = json.MarshalIndent(is, "", " "); err != nil {
-			return err
-		}
-		return os.WriteFile(expectedPath, append(data, '\n'), 0o666)
-	})
-}
-
-// collect reads what a batch gave: the merged cells without times, and the energies of each
-// conformer.
-func (is *expected) collect(ctx context.Context, pr *project) error {
-	b, err := batch.New(ctx, pr.Config)
-	if err != nil {
-		return err
-	}
-	for i := range pr.Table.Len() {
-		id := pr.Table.ID(i)
-		values := map[string]any{"status": pr.Table.Status(i).String()}
-		for _, column := range pr.Pipeline.Merged {
-			if v := pr.Table.Value(i, column); v != nil && !strings.HasSuffix(column, "_time") {
-				values[column] = v
-			}
-		}
-		log, err := pr.Store.Molecule(id)
-		if err != nil {
-			return err
-		}
-		for _, target := range log.Targets() {
-			maps.Copy(is.Programs, log.Record(target).Programs)
-		}
-		conformers, _, err := pr.conformers(b, i)
-		if err != nil {
-			return err
-		}
-		for _, c := range conformers {
-			values[fmt.Sprintf("conformer %d: hof", c.Rank)] = stages.Round9(c.HOF)
-			if c.GFN2 != nil {
-				values[fmt.Sprintf("conformer %d: energy", c.Rank)] = stages.Round9(*c.GFN2)
-			}
-		}
-		is.Molecules[id] = values
-	}
-	return nil
-}
-
-// compare prints every difference, and the programs that made the numbers, then and now.
-func (was *expected) compare(w io.Writer, is *expected) (err error) {
-	all, different := 0, 0
-	for _, id := range union(was.Molecules, is.Molecules) {
-		old, now := was.Molecules[id], is.Molecules[id]
-		all += len(now)
-		for _, name := range union(old, now) {
-			x, xOK := old[name].(float64)
-			y, yOK := now[name].(float64)
-			apart, tolerance, more := math.Abs(x-y), stages.Tolerance(name), ""
-			if xOK && yOK && tolerance > 0 {
-				more = fmt.Sprintf(" (%.3g apart, %g allowed)", apart, tolerance)
-			}
-			a, b := encode(old[name]), encode(now[name])
-			if a != b && (more == "" || apart > tolerance) {
-				different++
-				fmt.Fprintf(w, "%s %s: was %s, is %s%s\n", id, name, a, b, more)
-			}
-		}
-	}
-	if different == 0 {
-		fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", all, len(is.Molecules))
-	} else {
-		err = mg.Fatalf(exitFailed, "%d numbers are not reproduced; "+
-			"if they are to be so, mage reproduce -update writes the new ones", different)
-	}
-	for _, name := range union(was.Programs, is.Programs) {
-		if a, b := was.Programs[name], is.Programs[name]; a == b {
-			fmt.Fprintf(w, "  %s: %s, as then\n", name, b)
-		} else {
-			fmt.Fprintf(w, "  %s: then %q, now %q\n", name, a, b)
-		}
-	}
-	return err
-}
-
-// union returns the keys of two maps, sorted.
-func union[V any](a, b map[string]V) []string {
-	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
-	slices.Sort(keys)
-	return slices.Compact(keys)
 }
