@@ -62,10 +62,7 @@ func Fmt(path string, check bool) error {
 	case check:
 		return mg.Fatalf(exitFailed, "%s: mage fmt would change its layout", path)
 	}
-	return ended(replaceFile(path, func(w io.Writer) error {
-		_, err := w.Write(out)
-		return err
-	}))
+	return ended(replaceFile(path, durable.Bytes(out)))
 }
 
 // Graph prints the stages as a Mermaid diagram.

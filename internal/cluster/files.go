@@ -116,10 +116,7 @@ func writeJSON(path string, v any) error {
 }
 
 func writeText(path, text string) error {
-	return durable.WriteFile(durable.File{Path: path, Write: func(w io.Writer) error {
-		_, err := io.WriteString(w, text)
-		return err
-	}})
+	return durable.WriteFile(durable.File{Path: path, Write: durable.Bytes([]byte(text))})
 }
 
 func chunkName(number int) string { return fmt.Sprintf("%06d", number) }

@@ -64,6 +64,14 @@ type File struct {
 	Ready func(temp *os.File) error // nil, or called before the rename, which an error stops
 }
 
+// Bytes writes a content that is there already; for File.Write.
+func Bytes(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
+}
+
 // WriteFile puts a file in place by one step: temporary file, fsync, rename, fsync of the folder.
 // Folders are made. The file keeps the mode of the one that it replaces, which must be regular. A
 // symbolic link is replaced, too.

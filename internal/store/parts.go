@@ -32,9 +32,6 @@ func (p *Parts) path(key string) string {
 
 // Keep records a part: a line with its checksum, and the part.
 func (p *Parts) Keep(key string, part []byte) error {
-	if err := os.MkdirAll(p.dir, 0o777); err != nil {
-		return err
-	}
 	sum := sha256.Sum256(part)
 	return p.s.replace(p.path(key), append([]byte(hex.EncodeToString(sum[:])+"\n"), part...))
 }

@@ -15,7 +15,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -147,10 +146,7 @@ func abandoned(dir string) bool {
 
 // replace puts a file in place. Sweep finds a temporary file that is left.
 func (s *Store) replace(path string, data []byte) error {
-	return durable.WriteFile(durable.File{Path: path, Temp: s.own, Write: func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	}})
+	return durable.WriteFile(durable.File{Path: path, Temp: s.own, Write: durable.Bytes(data)})
 }
 
 // OursAlone is an error if every user of the machine may rename what is in the artefacts folder,
