@@ -108,7 +108,7 @@ func New(ctx context.Context, c Config) (*Batch, error) {
 }
 
 // jobs is how many cores the batch may use, and how many molecules are under way at most.
-func (b *Batch) jobs() int { return max(1, b.Pipeline.Jobs) }
+func (c *Config) jobs() int { return max(1, c.Pipeline.Jobs) }
 
 func (b *Batch) warn(text string) { b.warnings.Print(text) }
 

@@ -53,7 +53,7 @@ func (v *Visitor) crew(ctx context.Context, next func() (row Row, ok, later bool
 // newVisitor finds the programs. The caller sets what its batch or task is.
 func newVisitor(ctx context.Context, c Config) (*Visitor, error) {
 	found, err := findPrograms(ctx, c)
-	jobs := int64(max(1, c.Pipeline.Jobs))
+	jobs := int64(c.jobs())
 	return &Visitor{Pipeline: c.Pipeline, Store: c.Store, Builtins: c.Builtins, Programs: found,
 		Timeouts: c.Timeouts, Jobs: jobs, cores: semaphore.NewWeighted(jobs)}, err
 }
