@@ -73,7 +73,8 @@ func main() {
 	fmt.Printf("idle core time %.2f %%, computed again %.3f %%\n",
 		100*(s.granted-s.busy-s.lost)/s.granted, 100*s.lost/s.busy)
 	fmt.Printf("%d looks, one squeue each; outcomes a look: mean %d, most %d; the plan took %v, "+
-		"%.1f s an hour\n", looks, *molecules/looks, s.most, s.deciding.Round(time.Millisecond), s.deciding.Seconds()/hours)
+		"%.1f s an hour\n", looks, *molecules/looks, s.most,
+		s.deciding.Round(time.Millisecond), s.deciding.Seconds()/hours)
 	owner(*molecules, *molecules/looks, hours)
 }
 

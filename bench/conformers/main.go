@@ -49,8 +49,8 @@ const (
 	tight     = "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
 	fewLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " + ofIsomers +
 		"gfn2:normal <3kcal/mol; " + tight
-	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, " +
-		"window +2kcal/mol; " + ofIsomers + "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; " +
+	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol; " +
+		"gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " + ofIsomers + "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; " +
 		"gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
 	many, manySmall, large = 20, 100, 10 // starting conformers; heavy atoms, beyond which many is enough
 )
@@ -194,7 +194,8 @@ func (r *result) search(ctx context.Context, dir string) {
 		Dir: dir,
 		Log: account,
 		Args: slices.Concat([]string{starts, "--molecule", filepath.Join(dir, "molecule.json"),
-			"--chrg", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1)}, searchWords, []string{levels}),
+			"--chrg", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1)}, searchWords,
+			[]string{levels}),
 		Run: func(ctx context.Context, dir, log string, argv ...string) error {
 			cpu, err := run(ctx, dir, log, argv...)
 			switch {
