@@ -51,7 +51,11 @@ type Molecule struct {
 // Molecule begins the evaluation for a row: cells by column, nil, string, int64 or float64. Columns
 // that no expression names need not be there.
 func (p *Pipeline) Molecule(cells map[string]any) (*Molecule, error) {
-	return p.rowOf(cells, p.Columns)
+	m, err := p.rowOf(cells, p.Columns)
+	if err == nil {
+		m.remember()
+	}
+	return m, err
 }
 
 func (p *Pipeline) newMolecule(stages map[string]cty.Value) *Molecule {
@@ -75,7 +79,6 @@ func (p *Pipeline) rowOf(cells map[string]any, columns []string) (*Molecule, err
 		}
 	}
 	m.mol = cty.ObjectVal(attrs)
-	m.remember()
 	return m, nil
 }
 
