@@ -300,11 +300,13 @@ func Import(ctx context.Context,
 	id *string, // the column with names of the molecules
 	smiles *string, // the column with SMILES
 	charge *string, // the column with charges, or smiles: those of the SMILES, whatever a column says
+	reference *string, // the column with reference enthalpies in kcal/mol: H298_cbs of the table
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
 	return cli.Import(ctx, file, value(out),
-		cli.From{ID: value(id), SMILES: value(smiles), Charge: value(charge)},
+		cli.From{ID: value(id), SMILES: value(smiles), Charge: value(charge),
+			Reference: value(reference)},
 		cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 

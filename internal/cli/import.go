@@ -27,8 +27,8 @@ import (
 )
 
 // From names the columns of a file that is imported; "" for what is to be found. Charge may be
-// "smiles".
-type From struct{ ID, SMILES, Charge string }
+// "smiles". Reference has the reference enthalpies, in kcal/mol.
+type From struct{ ID, SMILES, Charge, Reference string }
 
 // Import makes the table out of a file of another program, and checks it as Validate does. No row of
 // the file is left out, and what was chosen is printed.
@@ -237,12 +237,13 @@ func (im *importing) choose(from From) (err error) {
 		}
 	}
 	im.known = map[string]int{}
+	flags := map[string][2]string{"charge": {"charge", from.Charge},
+		"H298_cbs": {"reference", from.Reference}}
 	for _, name := range csvmerge.Known()[1:] { // all but mol_id
 		k := im.find(name)
-		if name == "charge" && from.Charge != "" {
-			k = -1
-			if !strings.EqualFold(from.Charge, "smiles") {
-				if k, err = im.named("charge", from.Charge); err != nil {
+		if flag, column := flags[name][0], flags[name][1]; column != "" {
+			if k = -1; flag != "charge" || !strings.EqualFold(column, "smiles") {
+				if k, err = im.named(flag, column); err != nil {
 					return err
 				}
 			}
@@ -316,8 +317,9 @@ var (
 // decimalCommas writes numbers with a comma with a point, in columns that have no other cells. Where
 // commas separate cells, only H298_cbs is such a column.
 func (im *importing) decimalCommas() {
+	reference, known := im.known["H298_cbs"]
 	for k, name := range im.Names {
-		if k == im.smiles || k == im.id || im.Commas && k != im.known["H298_cbs"] {
+		if k == im.smiles || k == im.id || im.Commas && !(known && k == reference) {
 			continue
 		}
 		example, ambiguous := "", true
@@ -448,16 +450,18 @@ func (im *importing) records() [][]string {
 		}
 		out = append(out, record)
 	}
-	origin := map[string]string{"charge": "the SMILES",
-		"multiplicity": "the SMILES: 1, or 2 for an odd number of electrons"}
-	for name, text := range map[string]string{"charge": "; -charge=smiles takes those of the SMILES",
-		"multiplicity": "; where that is blank, 1, or 2 for an odd number of electrons"} {
-		if k, there := im.known[name]; there {
-			origin[name] = "the column " + im.Names[k] + text
+	for _, o := range []struct{ name, without, hint string }{
+		{"charge", "the SMILES", "; -charge=smiles takes those of the SMILES"},
+		{"multiplicity", "the SMILES: 1, or 2 for an odd number of electrons",
+			"; where that is blank, 1, or 2 for an odd number of electrons"},
+		{"H298_cbs", "no column: blank. Name the column with reference enthalpies by -reference",
+			", in kcal/mol"}} {
+		if k, there := im.known[o.name]; there {
+			im.note("%s from the column %s%s", o.name, im.Names[k], o.hint)
+		} else {
+			im.note("%s from %s", o.name, o.without)
 		}
 	}
-	im.note("charge from %s", origin["charge"])
-	im.note("multiplicity from %s", origin["multiplicity"])
 	return out
 }
 
