@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -323,27 +321,15 @@ func startWorker(ctx context.Context, path, dir string, x *execution) (*runner.W
 // result: libraries start as many threads as the stage has cores, TMPDIR is left to the runner, and
 // LC_ALL does not overrule what the pipeline says of the locale. What is set here, by the pipeline,
 // comes before all that.
-func environment(set []string, cores int) (out []string) {
-	own := map[string]string{}
-	add := func(pairs []string) {
-		for _, kv := range pairs {
-			name, value, _ := strings.Cut(kv, "=")
-			own[name] = value
-		}
-	}
-	add(os.Environ())
-	delete(own, "TMPDIR")
-	if slices.ContainsFunc(set, func(kv string) bool {
+func environment(set []string, cores int) []string {
+	locale := slices.ContainsFunc(set, func(kv string) bool {
 		return strings.HasPrefix(kv, "LC_") || strings.HasPrefix(kv, "LANG=")
-	}) {
-		delete(own, "LC_ALL")
-	}
+	})
+	out := slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "TMPDIR=") || locale && strings.HasPrefix(kv, "LC_ALL=")
+	})
 	for _, library := range []string{"OMP", "MKL", "OPENBLAS"} {
-		own[library+"_NUM_THREADS"] = strconv.Itoa(max(cores, 1))
+		out = append(out, fmt.Sprintf("%s_NUM_THREADS=%d", library, max(cores, 1)))
 	}
-	add(set)
-	for _, name := range slices.Sorted(maps.Keys(own)) {
-		out = append(out, name+"="+own[name])
-	}
-	return out
+	return append(out, set...) // the last of a name counts
 }
