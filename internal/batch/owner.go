@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"grimperium/csvmerge"
-	"grimperium/internal/durable"
 	"grimperium/internal/journal"
 	"grimperium/internal/store"
 )
@@ -19,12 +18,34 @@ import (
 // owner is the one goroutine that has the table, the index and the summary while a batch runs.
 type owner struct {
 	*Batch
-	cancel  context.CancelCauseFunc // of the visits
-	failed  error                   // of the batch as a whole
-	queue   []string                // molecules to be visited
-	again   map[string]Row          // those of them that failed, for their next attempt
-	waiting []Outcome               // for the table
-	tableState
+	failing
+	queue   []string  // molecules to be claimed and visited
+	claimed []string  // molecules that are next
+	retries []Row     // molecules that failed, for their next attempt after all others
+	later   bool      // there is no next one now, but there may be
+	waiting []Outcome // for the table
+
+	// What is known of the table beside its rows.
+	retryAt time.Time     // of a table that can't be read or written now
+	away    bool          // the batch has said that the server does not answer
+	written time.Time     // when the table was
+	group   int           // rows that were written then
+	took    time.Duration // to write it then, and to claim rows since
+	slow    int           // how many writes in a row took long
+}
+
+// failing is a batch or a task that ends with its first error.
+type failing struct {
+	cancel context.CancelCauseFunc // of the visits
+	failed error
+}
+
+// fail takes in an error about the whole.
+func (f *failing) fail(err error) {
+	if f.failed == nil && err != nil {
+		f.failed = err
+		f.cancel(err)
+	}
 }
 
 // all has the molecules brought up to date, as many at once as there are jobs, and merges their
@@ -38,100 +59,84 @@ func (b *Batch) all(ctx context.Context) error {
 	})()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	o := &owner{Batch: b, cancel: cancel, queue: b.plan.now, again: map[string]Row{}}
-	o.loop(ctx)
+	o := &owner{Batch: b, failing: failing{cancel: cancel}, queue: b.plan.now}
+	if o.Remote != nil {
+		o.remote(ctx)
+	} else {
+		b.visitor.crew(ctx, o.next, o.take, o.tock)
+	}
 	o.fail(o.write(ctx, busyLimit))
-	o.fail(b.visitor.Programs.retract(ctx, b.Store))
+	o.fail(b.visitor.Programs.retract(b.Store))
 	if o.failed == nil {
 		o.fail(o.restoreRows(ctx))
 	}
 	return o.failed
 }
 
-// fail takes in an error about the batch as a whole: the first one ends it.
-func (o *owner) fail(err error) {
-	if o.failed == nil && err != nil {
-		o.failed = err
-		o.cancel(err)
-	}
-}
-
-// loop has the molecules visited, and takes in what becomes of them, until none is left.
-func (o *owner) loop(ctx context.Context) {
-	if o.Remote != nil {
-		o.remote(ctx)
-		return
-	}
-	next := func() (row Row, ok, later bool) {
-		row, ok = o.next(ctx)
-		return row, ok, o.later
-	}
-	take := func(out Outcome, err error) { o.fail(o.take(out, err)) }
-	o.visitor.crew(ctx, next, take, func() { o.tock(ctx) })
-}
-
 // tock looks whether mage stop was called, and writes rows.
 func (o *owner) tock(ctx context.Context) {
 	stop := o.Store.Path(store.StopName) // made by mage stop
 	if _, err := os.Lstat(stop); err == nil && !o.stop.Swap(true) {
-		o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped by mage stop"
+		o.end("Stopped by mage stop")
 		_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
 	}
 	// A write flushes, which holds up the programs, and asks scripts for their versions.
 	since := time.Since(o.written)
 	enough := since > o.visitor.Programs.pause() || len(o.waiting) > maxGroup
-	if enough && since > share*o.took && !o.waits() {
+	if enough && since > share*o.took && time.Now().After(o.retryAt) {
 		o.fail(o.write(ctx, 0))
 	}
 }
 
-// next takes the next molecule from the queue, as its row is now.
-func (o *owner) next(ctx context.Context) (Row, bool) {
-	for o.claim(ctx) {
+// end says why no further molecule is visited.
+func (o *owner) end(why string) {
+	o.queue, o.claimed, o.retries, o.sum.Stopped = nil, nil, nil, why
+}
+
+// next takes the next molecule from the queue, as its row is now. later: there is none now, but
+// there may be.
+func (o *owner) next(ctx context.Context) (row Row, ok, later bool) {
+	for o.claim() {
 		id := o.claimed[0]
 		o.claimed = o.claimed[1:]
-		if row, ok := o.again[id]; ok {
-			// Who watches is told of the failure before the next attempt.
-			if slices.ContainsFunc(o.waiting, func(w Outcome) bool { return w.Row.ID == id }) {
-				o.fail(o.write(ctx, 0))
-			}
-			return row, true
-		}
 		if i, ok := o.Table.Lookup(id); ok && !o.byHand(i) { // a person may have edited the row
-			return o.row(i, o.plan.sizes[id]), true
+			return o.row(i, o.plan.sizes[id]), true, false
 		}
 	}
-	return Row{}, false
+	if o.later || len(o.retries) == 0 {
+		return row, false, o.later
+	}
+	row, o.retries = o.retries[0], o.retries[1:]
+	// Who watches is told of the failure before the next attempt.
+	if slices.ContainsFunc(o.waiting, func(w Outcome) bool { return w.Row.ID == row.ID }) {
+		o.fail(o.write(ctx, 0))
+	}
+	return row, true, false
 }
 
 // take takes in what became of a molecule.
-func (o *owner) take(out Outcome, err error) error {
-	if err != nil {
-		return err
+func (o *owner) take(out Outcome, err error) {
+	if o.fail(err); err != nil {
+		return
 	}
 	o.sum.add(out)
 	switch f := out.Failure; {
 	case out.Ended != "":
-		o.claimed = nil
-		o.queue = slices.DeleteFunc(o.queue, func(id string) bool {
-			_, again := o.again[id]
-			return !again
-		})
-		return nil
+		o.queue, o.claimed = nil, nil
+		return
 	case f != nil && f.Again && o.sum.Stopped == "" && o.Remote == nil: // else the task does it
 		row, _ := out.Next()
-		o.queue, o.again[row.ID] = append(o.queue, row.ID), row
+		o.retries = append(o.retries, row)
 	case f != nil && !f.Skipped && o.FailFast:
-		o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped at the first failure, as -failFast says"
+		o.end("Stopped at the first failure, as -failFast says")
 	}
 	o.waiting = append(o.waiting, out)
 	if text := o.sum.tooMany(o.Pipeline.Alarms.Failures); text != "" {
-		err = o.journal.Write(journal.Event{Event: journal.Note, Error: text})
-		if err == nil && o.Pipeline.Alarms.Stop {
-			err = ErrAlarm
+		o.fail(o.journal.Write(journal.Event{Event: journal.Note, Error: text}))
+		if o.Pipeline.Alarms.Stop {
+			o.fail(ErrAlarm)
 		}
 	}
-	return err
 }
 
 // write flushes the files of finished molecules, then merges their rows by one replacement of the
@@ -142,14 +147,7 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 		return nil
 	}
 	o.waiting, o.written, o.group = nil, time.Now(), len(group)
-	var paths []string
-	for _, out := range group {
-		paths = append(paths, out.Unflushed...)
-	}
-	slices.Sort(paths)
-	err := cmp.Or(durable.Sync(slices.Compact(paths)...), o.Claims.lost(),
-		o.visitor.Programs.confirm(context.Background()))
-	if err != nil {
+	if err := cmp.Or(o.visitor.vouch(group), o.Claims.lost()); err != nil {
 		return err
 	}
 	begin := time.Now()
@@ -288,7 +286,7 @@ func (o *owner) restoreRows(ctx context.Context) error {
 // of rows that are gone.
 func (b *Batch) merge(ctx context.Context, changes []csvmerge.Change, limit time.Duration) (
 	changed map[string]bool, err error) {
-	begin, said := time.Now(), false
+	begin, told := time.Now(), false
 	for {
 		changed, err = b.Source.Merge(changes)
 		if lost, ok := errors.AsType[*csvmerge.LostError](err); ok {
@@ -296,16 +294,14 @@ func (b *Batch) merge(ctx context.Context, changes []csvmerge.Change, limit time
 			return changed, nil
 		}
 		busy, ok := errors.AsType[*csvmerge.BusyError](err)
-		wait, patient := tick, time.Since(begin) < limit
-		if ok && busy.Away && limit > 0 && ctx.Err() == nil {
-			if wait, patient = awayPause, true; !said {
-				b.warn(busy.Error() + "; the batch waits until the database is back, or for Ctrl-C")
-				said = true
-			}
-		}
-		if !ok || !patient {
+		away := ok && busy.Away && limit > 0 && ctx.Err() == nil
+		if !ok || !away && time.Since(begin) >= limit {
 			return changed, err
 		}
-		time.Sleep(wait)
+		if away && !told {
+			b.warn(busy.Error() + "; the batch waits until the database is back, or for Ctrl-C")
+		}
+		told = told || away
+		time.Sleep(tick)
 	}
 }

@@ -1,11 +1,9 @@
 package batch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -42,21 +40,6 @@ const (
 	mostClaimed = 1000 // at once
 )
 
-// tableState is what the owner knows of the table beside its rows.
-type tableState struct {
-	claimed []string      // molecules that are next
-	later   bool          // there is no next one now, but there may be
-	retryAt time.Time     // of a table that can't be read or written now
-	away    bool          // the batch has said that the server does not answer
-	written time.Time     // when the table was
-	group   int           // rows that were written then
-	took    time.Duration // to write it then, and to claim rows since
-	slow    int           // how many writes in a row took long
-}
-
-// waits says whether the table is not to be touched now.
-func (s *tableState) waits() bool { return time.Now().Before(s.retryAt) }
-
 // cantNow takes in an error of the table, and says whether it passes. The batch goes on meanwhile.
 func (o *owner) cantNow(err error) bool {
 	busy, ok := errors.AsType[*csvmerge.BusyError](err)
@@ -76,22 +59,14 @@ func (o *owner) cantNow(err error) bool {
 
 // claim has rows taken for this batch, one or as many as are soon finished, unless it has some. It
 // says whether there is a next molecule.
-func (o *owner) claim(ctx context.Context) bool {
+func (o *owner) claim() bool {
 	o.later = false
-	for len(o.claimed) == 0 && len(o.queue) > 0 && ctx.Err() == nil {
-		again := func(id string) bool { _, ok := o.again[id]; return ok }
-		if again(o.queue[0]) { // the batch has it already
-			o.claimed, o.queue = o.queue[:1:1], o.queue[1:]
-			break
-		}
-		if o.later = o.waits(); o.later {
+	for len(o.claimed) == 0 && len(o.queue) > 0 && o.failed == nil {
+		begin := time.Now()
+		if o.later = begin.Before(o.retryAt); o.later {
 			break
 		}
 		ids := o.queue[:min(len(o.queue), mostClaimed)]
-		if n := slices.IndexFunc(ids, again); n >= 0 {
-			ids = ids[:n]
-		}
-		begin := time.Now()
 		ours, asked, err := o.Source.Claim(max(1, len(o.waiting), o.group), ids)
 		o.took += time.Since(begin)
 		if o.later = o.cantNow(err); o.later {
@@ -101,7 +76,7 @@ func (o *owner) claim(ctx context.Context) bool {
 		o.claimed, o.queue = ours, o.queue[asked:]
 		o.sum.Elsewhere += asked - len(ours)
 	}
-	return len(o.claimed) > 0 && ctx.Err() == nil
+	return len(o.claimed) > 0
 }
 
 // slowTable says once that the rows wait for a file that takes long to write.
