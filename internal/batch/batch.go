@@ -227,7 +227,7 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	if invalid != "" && b.Pipeline.Alarms.Stop {
 		return fmt.Errorf("%s: %w", invalid, ErrAlarm)
 	}
-	if b.sum.Scheduled = min(len(b.plan.now), b.Limit); b.sum.Scheduled == 0 && !b.Resume {
+	if b.sum.Scheduled = len(b.planned()); b.sum.Scheduled == 0 && !b.Resume {
 		if _, err := os.Stat(b.journal.Path); err != nil {
 			return nil
 		}
@@ -278,7 +278,7 @@ func (b *Batch) start() journal.Event {
 	if who, err := user.Current(); err == nil {
 		e.User = who.Username
 	}
-	for _, id := range b.plan.now[:b.sum.Scheduled] {
+	for _, id := range b.planned() {
 		e.Work += journal.Weight(b.plan.sizes[id])
 	}
 	titled := slices.ContainsFunc(b.Pipeline.Stages, func(s *pipeline.Stage) bool { return s.Titled })
@@ -325,11 +325,9 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 		if !ok || b.Table.Cell(i, "batch_id").Text >= last.ID { // ids are in the order of time
 			continue // counted or finished, by a batch that died before the journal said so
 		}
-		row := store.Row{Status: csvmerge.Rerun.String(), Reruns: b.reruns(i) + 1, Batch: last.ID,
+		dead := b.row(i, nil).Dead(target, "", b.Pipeline.MaxReruns)
+		row := store.Row{Status: dead.Status.String(), Reruns: dead.Reruns, Batch: last.ID,
 			Error: fmt.Sprintf("%s/%s: %s", id, target, diedMessage), Time: time.Now()}
-		if row.Reruns >= b.Pipeline.MaxReruns {
-			row.Status = csvmerge.Skip.String()
-		}
 		row.Cells = map[string]string{"status": row.Status, "reruns": fmt.Sprint(row.Reruns),
 			"error_message": row.Error, "batch_id": row.Batch}
 		if m, err := b.Store.Molecule(id); err == nil { // else the visit says what is wrong
@@ -338,9 +336,7 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 			}
 		}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: row.Cells})
-		events = append(events, journal.Event{Event: journal.Row, Batch: last.ID, Mol: id,
-			Outcome: row.Status, Error: row.Error, Values: row.Cells,
-			Inputs: b.inputs(id, cells(b.Table, i, b.Pipeline.Columns))})
+		events = append(events, b.rowEvent(i, row))
 	}
 	if _, err := b.merge(ctx, changes, busyLimit); err != nil {
 		return err
@@ -362,10 +358,15 @@ func (b *Batch) unjournaled(last journal.LastBatch) (events []journal.Event) {
 		if err != nil || m.Row() == nil || m.Row().Batch != last.ID {
 			continue // the visit says what is wrong
 		}
-		row := m.Row()
-		events = append(events, journal.Event{Time: row.Time, Event: journal.Row, Batch: last.ID, Mol: id,
-			Outcome: row.Status, Error: row.Error, Values: row.Cells,
-			Inputs: b.inputs(id, cells(b.Table, i, b.Pipeline.Columns))})
+		events = append(events, b.rowEvent(i, *m.Row()))
 	}
 	return events
+}
+
+// rowEvent is the event of a row that was written into the table.
+func (b *Batch) rowEvent(i int, row store.Row) journal.Event {
+	id := b.Table.ID(i)
+	return journal.Event{Time: row.Time, Event: journal.Row, Batch: row.Batch, Mol: id,
+		Outcome: row.Status, Error: row.Error, Values: row.Cells,
+		Inputs: b.inputs(id, cells(b.Table, i, b.Pipeline.Columns))}
 }

@@ -72,12 +72,18 @@ type Job struct {
 }
 
 // Job is what there is to do, after a plan was made.
-func (b *Batch) Job() Job {
+func (b *Batch) Job() Job { return b.job(b.planned()) }
+
+// planned are the molecules to be visited, in this order.
+func (b *Batch) planned() []string { return b.plan.now[:min(len(b.plan.now), b.Limit)] }
+
+func (b *Batch) job(ids []string) Job {
 	j := Job{Batch: b.id, Programs: maps.Clone(b.visitor.Programs.identity), Stopping: b.stop.Load,
 		Log: b.journal.Write}
-	for _, id := range b.plan.now[:min(len(b.plan.now), b.Limit)] {
-		i, _ := b.Table.Lookup(id)
-		j.Rows = append(j.Rows, b.row(i, b.plan.sizes[id]))
+	for _, id := range ids {
+		if i, ok := b.Table.Lookup(id); ok {
+			j.Rows = append(j.Rows, b.row(i, b.plan.sizes[id]))
+		}
 	}
 	return j
 }
@@ -206,25 +212,16 @@ func (p *programs) same(elsewhere map[string]string, node string) error {
 // remote has the molecules visited elsewhere, and takes in what becomes of them. On a table of
 // several batches it claims them first.
 func (o *owner) remote(ctx context.Context) {
-	job, ours := o.Job(), map[string]bool{}
-	var ids []string
-	for _, row := range job.Rows {
-		ids = append(ids, row.ID)
-	}
+	ids, ours := o.planned(), []string{}
 	for len(ids) > 0 {
-		n := min(len(ids), mostClaimed)
-		claimed, asked, err := o.Source.Claim(n, ids[:n])
+		claimed, asked, err := o.Source.Claim(mostClaimed, ids[:min(len(ids), mostClaimed)])
 		if o.fail(err); err != nil {
 			return
 		}
-		for _, id := range claimed {
-			ours[id] = true
-		}
-		ids = ids[asked:]
+		ours, ids = append(ours, claimed...), ids[asked:]
 	}
-	job.Rows = slices.DeleteFunc(job.Rows, func(row Row) bool { return !ours[row.ID] })
 	o.queue = nil
-	for outs, err := range o.Remote(ctx, job) {
+	for outs, err := range o.Remote(ctx, o.job(ours)) {
 		for _, out := range outs {
 			o.take(out, nil)
 		}
