@@ -309,28 +309,32 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 	if err != nil || last.Ended {
 		return err
 	}
-	events := b.unjournaled(last)
-	if len(last.Open) == 0 {
-		if len(events) > 0 {
-			err = b.journal.Write(events...)
-		}
-		return err
-	}
 	if !last.Interrupted {
 		b.died = last.Open
 	}
 	var changes []csvmerge.Change
-	for id, target := range b.died {
-		i, ok := b.Table.Lookup(id)
-		if !ok || b.Table.Cell(i, "batch_id").Text >= last.ID { // ids are in the order of time
-			continue // counted or finished, by a batch that died before the journal said so
+	var events []journal.Event
+	for i := range b.Table.Len() {
+		id, batch := b.Table.ID(i), b.Table.Texts(i, "batch_id")[0]
+		target := b.died[id]
+		untold := batch == last.ID && !last.Rows[id] // it died before it told the journal of the row
+		// Ids are in the order of time: such a death was counted by a batch that died, too.
+		if counted := batch >= last.ID; !untold && (target == "" || counted) {
+			continue
+		}
+		m, err := b.Store.Molecule(id) // with an error the visit says what is wrong
+		if untold {
+			if err == nil && m.Row() != nil && m.Row().Batch == batch {
+				events = append(events, b.rowEvent(i, *m.Row()))
+			}
+			continue
 		}
 		dead := b.row(i, nil).Dead(target, "", b.Pipeline.MaxReruns)
 		row := store.Row{Status: dead.Status.String(), Reruns: dead.Reruns, Batch: last.ID,
 			Error: fmt.Sprintf("%s/%s: %s", id, target, diedMessage), Time: time.Now()}
 		row.Cells = map[string]string{"status": row.Status, "reruns": fmt.Sprint(row.Reruns),
 			"error_message": row.Error, "batch_id": row.Batch}
-		if m, err := b.Store.Molecule(id); err == nil { // else the visit says what is wrong
+		if err == nil {
 			if err := cmp.Or(m.PutRow(row), m.Flush()); err != nil {
 				return err
 			}
@@ -341,26 +345,14 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 	if _, err := b.merge(ctx, changes, busyLimit); err != nil {
 		return err
 	}
-	// This closes the account of the batch that died: its deaths are not counted again.
-	return b.journal.Write(append(events, journal.Event{Event: journal.BatchEnd, Batch: last.ID,
-		Outcome: journal.Failed, Error: diedMessage})...)
-}
-
-// unjournaled are the events of rows that the last batch wrote into the table and, since it died, not
-// into the journal.
-func (b *Batch) unjournaled(last journal.LastBatch) (events []journal.Event) {
-	for i := range b.Table.Len() {
-		id := b.Table.ID(i)
-		if last.Rows[id] || b.Table.Texts(i, "batch_id")[0] != last.ID {
-			continue
-		}
-		m, err := b.Store.Molecule(id)
-		if err != nil || m.Row() == nil || m.Row().Batch != last.ID {
-			continue // the visit says what is wrong
-		}
-		events = append(events, b.rowEvent(i, *m.Row()))
+	if len(last.Open) > 0 { // this closes its account: its deaths are not counted again
+		events = append(events, journal.Event{Event: journal.BatchEnd, Batch: last.ID,
+			Outcome: journal.Failed, Error: diedMessage})
 	}
-	return events
+	if len(events) > 0 {
+		err = b.journal.Write(events...)
+	}
+	return err
 }
 
 // rowEvent is the event of a row that was written into the table.
