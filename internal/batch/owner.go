@@ -31,7 +31,7 @@ type owner struct {
 	written time.Time     // when the table was
 	group   int           // rows that were written then
 	took    time.Duration // to write it then, and to claim rows since
-	slow    int           // how many writes in a row took long
+	slow    int           // how many writes took long
 }
 
 // failing is a batch or a task that ends with its first error.

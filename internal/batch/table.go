@@ -3,7 +3,6 @@ package batch
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -34,7 +33,7 @@ const (
 	share     = 20                     // the table takes one part in so many of the time
 
 	slowWrite  = 50 * time.Millisecond // rows wait for a second then
-	slowWrites = 2                     // in a row: a database is worth a word, if there are many rows
+	slowWrites = 2                     // then a database is worth a word, if there are many rows
 	manyRows   = 20_000
 
 	mostClaimed = 1000 // at once
@@ -82,14 +81,13 @@ func (o *owner) claim() bool {
 // slowTable says once that the rows wait for a file that takes long to write.
 func (o *owner) slowTable() {
 	_, isFile := o.Source.(*csvmerge.Table)
-	if !isFile || o.took < slowWrite || o.Table.Len() < manyRows {
-		o.slow = min(o.slow, 0)
+	if isFile && o.took >= slowWrite && o.Table.Len() >= manyRows {
+		o.slow++
+	}
+	if o.slow != slowWrites {
 		return
 	}
-	if o.slow++; o.slow != slowWrites {
-		return
-	}
-	o.slow = math.MinInt
+	o.slow++
 	file := o.shownTable()
 	o.warn(fmt.Sprintf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
 		"other, so that writing takes 5 %% of the time. SQLite has no such wait: mage convert %[1]s "+
