@@ -212,41 +212,25 @@ func (v *Visitor) each(n int, do func(int)) {
 	others.Wait()
 }
 
-// workers are the programs of stages with a worker attribute. One is started with the first target
-// that wants it, and used again by the next; there is one for each job at most.
+// workers are the idle programs of stages with a worker attribute, by stage and environment. One is
+// started with the first target that wants it, and used again by the next.
 type workers struct {
-	mu      sync.Mutex
-	idle    map[*runner.Worker]string // the stage and environment that it is for
-	started int
+	idle    sync.Map // of chan *runner.Worker
+	started atomic.Int64
 }
 
-// take returns an idle worker, or nil and the number of the one to be started.
-func (w *workers) take(key string) (*runner.Worker, int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for worker, k := range w.idle {
-		if k == key {
-			delete(w.idle, worker)
-			return worker, 0
-		}
-	}
-	w.started++
-	return nil, w.started
+// of are those of a stage, at most one for each job.
+func (w *workers) of(key string, jobs int64) chan *runner.Worker {
+	idle, _ := w.idle.LoadOrStore(key, make(chan *runner.Worker, jobs))
+	return idle.(chan *runner.Worker)
 }
 
-func (w *workers) put(key string, worker *runner.Worker) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.idle == nil {
-		w.idle = map[*runner.Worker]string{}
-	}
-	w.idle[worker] = key
-}
-
-// close ends all workers.
+// close ends all workers. None is at work.
 func (w *workers) close() {
-	for worker := range w.idle {
-		worker.Close()
+	for _, idle := range w.idle.Range {
+		for range len(idle.(chan *runner.Worker)) {
+			(<-idle.(chan *runner.Worker)).Close()
+		}
 	}
 }
 
@@ -269,10 +253,12 @@ type reply struct {
 // serve has a target done by a worker. One that dies, hangs or talks nonsense fails this target and
 // is replaced for the next.
 func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error) {
-	key := x.stage.Name + "\x00" + strings.Join(x.task.Env, "\x00")
-	w, n := v.workers.take(key)
-	if w == nil {
-		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", x.stage.Name, n))
+	idle := v.workers.of(x.stage.Name+"\x00"+strings.Join(x.task.Env, "\x00"), v.Jobs)
+	var w *runner.Worker
+	select {
+	case w = <-idle:
+	default:
+		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", x.stage.Name, v.workers.started.Add(1)))
 		if err == nil {
 			w, err = startWorker(ctx, v.Programs.path[x.stage.Program], dir, x)
 		}
@@ -291,7 +277,7 @@ func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error
 	case err != nil:
 		return runner.Result{}, &TargetError{Message: err.Error(), timedOut: res.TimedOut}
 	}
-	v.workers.put(key, w)
+	idle <- w
 	used := runner.Result{ExitCode: r.Exit, User: time.Duration(r.CPU * float64(time.Second))}
 	if used.OK() {
 		return used, nil

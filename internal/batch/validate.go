@@ -44,7 +44,8 @@ func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table,
 	if err = cmp.Or(err, scratchErr); err != nil {
 		return nil, nil, err
 	}
-	v := &Visitor{Pipeline: p, Store: scratch, Programs: newPrograms(p, st.Index())}
+	v := &Visitor{Pipeline: p, Store: scratch, Programs: newPrograms(p, st.Index()),
+		Jobs: int64(runtime.GOMAXPROCS(0))}
 	v.Programs.index.ReadOnly = true
 	defer v.workers.close()
 	answers = make([]Answer, len(rows))
@@ -88,7 +89,7 @@ func (v *Visitor) ask(ctx context.Context, s *pipeline.Stage, t *csvmerge.Table,
 	replies := make([]reply, len(rows))
 	var silent atomic.Int64 // workers that ended before any answer; after an answer far below 0
 	var all errgroup.Group
-	all.SetLimit(min(runtime.GOMAXPROCS(0), 1+len(rows)/16))
+	all.SetLimit(min(int(v.Jobs), 1+len(rows)/16))
 	for n, i := range rows {
 		all.Go(func() error {
 			if ctx.Err() != nil || silent.Load() >= maxSilent {
