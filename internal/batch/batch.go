@@ -147,16 +147,15 @@ func Claim(table string, st *store.Store) (claims Claims, err error) {
 }
 
 // Release gives the claims up.
-func (c Claims) Release() {
-	for _, l := range c {
-		_ = l.Release()
-	}
-}
+func (c Claims) Release() { _ = c.each((*store.Lock).Release) }
 
 // lost is an error if one of the lock files was removed: another batch may have begun since.
-func (c Claims) lost() (err error) {
+func (c Claims) lost() error { return c.each((*store.Lock).Lost) }
+
+// each does something with all locks. The error is the first one.
+func (c Claims) each(do func(*store.Lock) error) (err error) {
 	for _, l := range c {
-		err = cmp.Or(err, l.Lost())
+		err = cmp.Or(err, do(l))
 	}
 	return err
 }
@@ -253,10 +252,8 @@ func (b *Batch) sweep() error {
 
 // begin opens the journal's account of this batch. A batch with nothing to do has none.
 func (b *Batch) begin() error {
-	for _, l := range b.Claims {
-		if err := l.Announce(); err != nil {
-			return err
-		}
+	if err := b.Claims.each((*store.Lock).Announce); err != nil {
+		return err
 	}
 	b.sum.Batch = b.id
 	err := cmp.Or(b.Store.AddTable(b.Pipeline.Table), journal.Rotate(b.journal.Path),
