@@ -103,17 +103,11 @@ func (t *Table) refresh() error {
 // Write writes the table as the file has it.
 func (t *Table) Write(w io.Writer) error {
 	_, err := w.Write(t.Header())
-	var run []byte // rows whose texts follow each other in memory
 	for _, r := range t.rows {
-		if n := len(run); n < cap(run) && &run[:n+1][n] == &r.text[0] {
-			run = run[:n+len(r.text)]
-			continue
-		}
-		_, runErr := w.Write(run)
-		err, run = cmp.Or(err, runErr), r.text
+		_, rowErr := w.Write(r.text)
+		err = cmp.Or(err, rowErr)
 	}
-	_, runErr := w.Write(run)
-	return cmp.Or(err, runErr)
+	return err
 }
 
 // replace puts the next table in the place of the file, and of t.

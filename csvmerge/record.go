@@ -62,13 +62,10 @@ func (t *Table) SetRecord(i int, record []byte) { t.rows[i].text = record }
 // Value returns what a database has of a cell: an int64 or a float64 of a Type of numbers, else a
 // text without spaces around it; nil where it is blank or not of the type.
 func (typ Type) Value(cell string) any {
-	switch cell = strings.TrimSpace(cell); typ {
-	case Integer:
-		return parseInteger(cell)
-	case Number:
-		return parseNumber(cell)
+	if typ == Integer || typ == Number {
+		return typ.Read(cell).Value
 	}
-	if cell == "" {
+	if cell = strings.TrimSpace(cell); cell == "" {
 		return nil
 	}
 	return cell

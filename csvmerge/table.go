@@ -127,7 +127,7 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 			id := strings.TrimSpace(text(cells, t.column("mol_id")))
 			if _, taken := t.rowOf[id]; taken {
 				t.twice[id] = true
-			} else {
+			} else if id != "" {
 				t.rowOf[id] = len(t.rows)
 			}
 			t.rows = append(t.rows, row{line, id, nil})
@@ -191,10 +191,8 @@ func (t *Table) Edited() int { return t.edited }
 
 // Lookup returns the row of a mol_id: the first one where several have it.
 func (t *Table) Lookup(id string) (i int, ok bool) {
-	if i, ok = t.rowOf[id]; ok && id != "" {
-		return i, true
-	}
-	return -1, false
+	i, ok = t.rowOf[id]
+	return i, ok
 }
 
 // Row returns the cells of a row, one for each column.

@@ -147,16 +147,15 @@ func Claim(table string, st *store.Store) (claims Claims, err error) {
 }
 
 // Release gives the claims up.
-func (c Claims) Release() {
-	for _, l := range c {
-		_ = l.Release()
-	}
-}
+func (c Claims) Release() { _ = c.each((*store.Lock).Release) }
 
 // lost is an error if one of the lock files was removed: another batch may have begun since.
-func (c Claims) lost() (err error) {
+func (c Claims) lost() error { return c.each((*store.Lock).Lost) }
+
+// each does something with all locks. The error is the first one.
+func (c Claims) each(do func(*store.Lock) error) (err error) {
 	for _, l := range c {
-		err = cmp.Or(err, l.Lost())
+		err = cmp.Or(err, do(l))
 	}
 	return err
 }
@@ -227,7 +226,7 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	if invalid != "" && b.Pipeline.Alarms.Stop {
 		return fmt.Errorf("%s: %w", invalid, ErrAlarm)
 	}
-	if b.sum.Scheduled = min(len(b.plan.now), b.Limit); b.sum.Scheduled == 0 && !b.Resume {
+	if b.sum.Scheduled = len(b.planned()); b.sum.Scheduled == 0 && !b.Resume {
 		if _, err := os.Stat(b.journal.Path); err != nil {
 			return nil
 		}
@@ -253,10 +252,8 @@ func (b *Batch) sweep() error {
 
 // begin opens the journal's account of this batch. A batch with nothing to do has none.
 func (b *Batch) begin() error {
-	for _, l := range b.Claims {
-		if err := l.Announce(); err != nil {
-			return err
-		}
+	if err := b.Claims.each((*store.Lock).Announce); err != nil {
+		return err
 	}
 	b.sum.Batch = b.id
 	err := cmp.Or(b.Store.AddTable(b.Pipeline.Table), journal.Rotate(b.journal.Path),
@@ -278,7 +275,7 @@ func (b *Batch) start() journal.Event {
 	if who, err := user.Current(); err == nil {
 		e.User = who.Username
 	}
-	for _, id := range b.plan.now[:b.sum.Scheduled] {
+	for _, id := range b.planned() {
 		e.Work += journal.Weight(b.plan.sizes[id])
 	}
 	titled := slices.ContainsFunc(b.Pipeline.Stages, func(s *pipeline.Stage) bool { return s.Titled })
@@ -309,63 +306,56 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 	if err != nil || last.Ended {
 		return err
 	}
-	events := b.unjournaled(last)
-	if len(last.Open) == 0 {
-		if len(events) > 0 {
-			err = b.journal.Write(events...)
-		}
-		return err
-	}
 	if !last.Interrupted {
 		b.died = last.Open
 	}
 	var changes []csvmerge.Change
-	for id, target := range b.died {
-		i, ok := b.Table.Lookup(id)
-		if !ok || b.Table.Cell(i, "batch_id").Text >= last.ID { // ids are in the order of time
-			continue // counted or finished, by a batch that died before the journal said so
+	var events []journal.Event
+	for i := range b.Table.Len() {
+		id, batch := b.Table.ID(i), b.Table.Texts(i, "batch_id")[0]
+		target := b.died[id]
+		untold := batch == last.ID && !last.Rows[id] // it died before it told the journal of the row
+		// Ids are in the order of time: such a death was counted by a batch that died, too.
+		if counted := batch >= last.ID; !untold && (target == "" || counted) {
+			continue
 		}
-		row := store.Row{Status: csvmerge.Rerun.String(), Reruns: b.reruns(i) + 1, Batch: last.ID,
+		m, err := b.Store.Molecule(id) // with an error the visit says what is wrong
+		if untold {
+			if err == nil && m.Row() != nil && m.Row().Batch == batch {
+				events = append(events, b.rowEvent(i, *m.Row()))
+			}
+			continue
+		}
+		dead := b.row(i, nil).Dead(target, "", b.Pipeline.MaxReruns)
+		row := store.Row{Status: dead.Status.String(), Reruns: dead.Reruns, Batch: last.ID,
 			Error: fmt.Sprintf("%s/%s: %s", id, target, diedMessage), Time: time.Now()}
-		if row.Reruns >= b.Pipeline.MaxReruns {
-			row.Status = csvmerge.Skip.String()
-		}
 		row.Cells = map[string]string{"status": row.Status, "reruns": fmt.Sprint(row.Reruns),
 			"error_message": row.Error, "batch_id": row.Batch}
-		if m, err := b.Store.Molecule(id); err == nil { // else the visit says what is wrong
+		if err == nil {
 			if err := cmp.Or(m.PutRow(row), m.Flush()); err != nil {
 				return err
 			}
 		}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: row.Cells})
-		events = append(events, journal.Event{Event: journal.Row, Batch: last.ID, Mol: id,
-			Outcome: row.Status, Error: row.Error, Values: row.Cells,
-			Inputs: b.inputs(id, cells(b.Table, i, b.Pipeline.Columns))})
+		events = append(events, b.rowEvent(i, row))
 	}
 	if _, err := b.merge(ctx, changes, busyLimit); err != nil {
 		return err
 	}
-	// This closes the account of the batch that died: its deaths are not counted again.
-	return b.journal.Write(append(events, journal.Event{Event: journal.BatchEnd, Batch: last.ID,
-		Outcome: journal.Failed, Error: diedMessage})...)
+	if len(last.Open) > 0 { // this closes its account: its deaths are not counted again
+		events = append(events, journal.Event{Event: journal.BatchEnd, Batch: last.ID,
+			Outcome: journal.Failed, Error: diedMessage})
+	}
+	if len(events) > 0 {
+		err = b.journal.Write(events...)
+	}
+	return err
 }
 
-// unjournaled are the events of rows that the last batch wrote into the table and, since it died, not
-// into the journal.
-func (b *Batch) unjournaled(last journal.LastBatch) (events []journal.Event) {
-	for i := range b.Table.Len() {
-		id := b.Table.ID(i)
-		if last.Rows[id] || b.Table.Texts(i, "batch_id")[0] != last.ID {
-			continue
-		}
-		m, err := b.Store.Molecule(id)
-		if err != nil || m.Row() == nil || m.Row().Batch != last.ID {
-			continue // the visit says what is wrong
-		}
-		row := m.Row()
-		events = append(events, journal.Event{Time: row.Time, Event: journal.Row, Batch: last.ID, Mol: id,
-			Outcome: row.Status, Error: row.Error, Values: row.Cells,
-			Inputs: b.inputs(id, cells(b.Table, i, b.Pipeline.Columns))})
-	}
-	return events
+// rowEvent is the event of a row that was written into the table.
+func (b *Batch) rowEvent(i int, row store.Row) journal.Event {
+	id := b.Table.ID(i)
+	return journal.Event{Time: row.Time, Event: journal.Row, Batch: row.Batch, Mol: id,
+		Outcome: row.Status, Error: row.Error, Values: row.Cells,
+		Inputs: b.inputs(id, cells(b.Table, i, b.Pipeline.Columns))}
 }

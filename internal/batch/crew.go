@@ -16,17 +16,17 @@ import (
 	"grimperium/internal/journal"
 )
 
-// crew has molecules visited, as many at once as there are jobs, until next has none and says that
-// there will be none later. One goroutine, the caller's, calls the functions.
-func (v *Visitor) crew(ctx context.Context, next func() (row Row, ok, later bool),
-	take func(Outcome, error), tock func()) {
+// crew has molecules visited, as many at once as there are jobs, until ctx ends, or next has none and
+// says that there will be none later. One goroutine, the caller's, calls the functions.
+func (v *Visitor) crew(ctx context.Context, next func(context.Context) (row Row, ok, later bool),
+	take func(Outcome, error), tock func(context.Context)) {
 	results := make(chan func(), v.Jobs)
 	clock := time.NewTicker(tick)
 	defer clock.Stop()
 	for visiting := int64(0); ; {
 		wait := false
-		for visiting < v.Jobs {
-			row, ok, later := next()
+		for visiting < v.Jobs && ctx.Err() == nil {
+			row, ok, later := next(ctx)
 			wait = later
 			if !ok {
 				break
@@ -45,7 +45,7 @@ func (v *Visitor) crew(ctx context.Context, next func() (row Row, ok, later bool
 			visiting--
 			result()
 		case <-clock.C:
-			tock()
+			tock(ctx)
 		}
 	}
 }
@@ -72,12 +72,18 @@ type Job struct {
 }
 
 // Job is what there is to do, after a plan was made.
-func (b *Batch) Job() Job {
+func (b *Batch) Job() Job { return b.job(b.planned()) }
+
+// planned are the molecules to be visited, in this order.
+func (b *Batch) planned() []string { return b.plan.now[:min(len(b.plan.now), b.Limit)] }
+
+func (b *Batch) job(ids []string) Job {
 	j := Job{Batch: b.id, Programs: maps.Clone(b.visitor.Programs.identity), Stopping: b.stop.Load,
 		Log: b.journal.Write}
-	for _, id := range b.plan.now[:min(len(b.plan.now), b.Limit)] {
-		i, _ := b.Table.Lookup(id)
-		j.Rows = append(j.Rows, b.row(i, b.plan.sizes[id]))
+	for _, id := range ids {
+		if i, ok := b.Table.Lookup(id); ok {
+			j.Rows = append(j.Rows, b.row(i, b.plan.sizes[id]))
+		}
 	}
 	return j
 }
@@ -117,9 +123,8 @@ const linger = time.Second / 2
 // taskOwner is the one goroutine of a task that takes outcomes.
 type taskOwner struct {
 	*Visitor
-	task    Task
-	cancel  context.CancelCauseFunc // of the visits
-	failed  error                   // of the task as a whole
+	task Task
+	failing
 	waiting []Outcome
 	written time.Time
 }
@@ -139,37 +144,25 @@ func DoTask(ctx context.Context, c Config, t Task) error {
 	v.Warn = func(text string) { fmt.Fprintln(c.Warn, "Warning:", text) }
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	o := &taskOwner{Visitor: v, task: t, cancel: cancel, written: time.Now()}
-	next := func() (row Row, ok, later bool) {
-		row, ok = o.next(ctx)
-		return row, ok, false
-	}
-	v.crew(ctx, next, o.take, func() {
-		if time.Since(o.written) > max(time.Second, v.Programs.pause()) {
-			o.deliver(ctx)
-		}
-	})
-	o.deliver(ctx)
-	return cmp.Or(o.failed, v.Programs.retract(ctx, c.Store), c.Store.Sweep())
-}
-
-func (o *taskOwner) fail(err error) {
-	if o.failed == nil && err != nil {
-		o.failed = err
-		o.cancel(err)
-	}
+	o := &taskOwner{Visitor: v, task: t, failing: failing{cancel: cancel}, written: time.Now()}
+	v.crew(ctx, o.next, o.take, o.tock)
+	o.deliver()
+	return cmp.Or(o.failed, v.Programs.retract(c.Store), c.Store.Sweep())
 }
 
 // next is the next molecule. A failed one may come again when its outcome is delivered.
-func (o *taskOwner) next(ctx context.Context) (row Row, ok bool) {
-	if ctx.Err() != nil {
-		return row, false
-	}
+func (o *taskOwner) next(context.Context) (row Row, ok, later bool) {
 	if row, ok = o.task.Next(); !ok && len(o.waiting) > 0 {
-		o.deliver(ctx)
+		o.deliver()
 		row, ok = o.task.Next()
 	}
-	return row, ok
+	return row, ok, false
+}
+
+func (o *taskOwner) tock(context.Context) {
+	if time.Since(o.written) > max(time.Second, o.Programs.pause()) {
+		o.deliver()
+	}
 }
 
 func (o *taskOwner) take(out Outcome, err error) {
@@ -180,21 +173,25 @@ func (o *taskOwner) take(out Outcome, err error) {
 
 // deliver flushes the files of finished molecules, which this host alone can, then gives the
 // outcomes away.
-func (o *taskOwner) deliver(ctx context.Context) {
+func (o *taskOwner) deliver() {
 	if len(o.waiting) == 0 || o.failed != nil {
 		return
 	}
-	var paths []string
-	for i := range o.waiting {
-		paths = append(paths, o.waiting[i].Unflushed...)
-		o.waiting[i].Unflushed = nil
-	}
-	slices.Sort(paths)
-	o.fail(cmp.Or(durable.Sync(slices.Compact(paths)...), o.Programs.confirm(ctx)))
-	if o.failed == nil {
+	if o.fail(o.vouch(o.waiting)); o.failed == nil {
 		o.fail(o.task.Take(o.waiting))
 	}
 	o.waiting, o.written = nil, time.Now()
+}
+
+// vouch flushes the files of finished molecules, and makes sure that their programs are the same.
+func (v *Visitor) vouch(group []Outcome) error {
+	var paths []string
+	for i := range group {
+		paths = append(paths, group[i].Unflushed...)
+		group[i].Unflushed = nil
+	}
+	slices.Sort(paths)
+	return cmp.Or(durable.Sync(slices.Compact(paths)...), v.Programs.confirm())
 }
 
 // same is an error if a program is missing here, or is another version than elsewhere.
@@ -215,27 +212,18 @@ func (p *programs) same(elsewhere map[string]string, node string) error {
 // remote has the molecules visited elsewhere, and takes in what becomes of them. On a table of
 // several batches it claims them first.
 func (o *owner) remote(ctx context.Context) {
-	job, ours := o.Job(), map[string]bool{}
-	var ids []string
-	for _, row := range job.Rows {
-		ids = append(ids, row.ID)
-	}
+	ids, ours := o.planned(), []string{}
 	for len(ids) > 0 {
-		n := min(len(ids), mostClaimed)
-		claimed, asked, err := o.Source.Claim(n, ids[:n])
+		claimed, asked, err := o.Source.Claim(mostClaimed, ids[:min(len(ids), mostClaimed)])
 		if o.fail(err); err != nil {
 			return
 		}
-		for _, id := range claimed {
-			ours[id] = true
-		}
-		ids = ids[asked:]
+		ours, ids = append(ours, claimed...), ids[asked:]
 	}
-	job.Rows = slices.DeleteFunc(job.Rows, func(row Row) bool { return !ours[row.ID] })
 	o.queue = nil
-	for outs, err := range o.Remote(ctx, job) {
+	for outs, err := range o.Remote(ctx, o.job(ours)) {
 		for _, out := range outs {
-			o.fail(o.take(out, nil))
+			o.take(out, nil)
 		}
 		o.fail(err)
 		o.tock(ctx)

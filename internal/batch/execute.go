@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -214,41 +212,25 @@ func (v *Visitor) each(n int, do func(int)) {
 	others.Wait()
 }
 
-// workers are the programs of stages with a worker attribute. One is started with the first target
-// that wants it, and used again by the next; there is one for each job at most.
+// workers are the idle programs of stages with a worker attribute, by stage and environment. One is
+// started with the first target that wants it, and used again by the next.
 type workers struct {
-	mu      sync.Mutex
-	idle    map[*runner.Worker]string // the stage and environment that it is for
-	started int
+	idle    sync.Map // of chan *runner.Worker
+	started atomic.Int64
 }
 
-// take returns an idle worker, or nil and the number of the one to be started.
-func (w *workers) take(key string) (*runner.Worker, int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for worker, k := range w.idle {
-		if k == key {
-			delete(w.idle, worker)
-			return worker, 0
-		}
-	}
-	w.started++
-	return nil, w.started
+// of are those of a stage, at most one for each job.
+func (w *workers) of(key string, jobs int64) chan *runner.Worker {
+	idle, _ := w.idle.LoadOrStore(key, make(chan *runner.Worker, jobs))
+	return idle.(chan *runner.Worker)
 }
 
-func (w *workers) put(key string, worker *runner.Worker) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.idle == nil {
-		w.idle = map[*runner.Worker]string{}
-	}
-	w.idle[worker] = key
-}
-
-// close ends all workers.
+// close ends all workers. None is at work.
 func (w *workers) close() {
-	for worker := range w.idle {
-		worker.Close()
+	for _, idle := range w.idle.Range {
+		for range len(idle.(chan *runner.Worker)) {
+			(<-idle.(chan *runner.Worker)).Close()
+		}
 	}
 }
 
@@ -271,10 +253,12 @@ type reply struct {
 // serve has a target done by a worker. One that dies, hangs or talks nonsense fails this target and
 // is replaced for the next.
 func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error) {
-	key := x.stage.Name + "\x00" + strings.Join(x.task.Env, "\x00")
-	w, n := v.workers.take(key)
-	if w == nil {
-		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", x.stage.Name, n))
+	idle := v.workers.of(x.stage.Name+"\x00"+strings.Join(x.task.Env, "\x00"), v.Jobs)
+	var w *runner.Worker
+	select {
+	case w = <-idle:
+	default:
+		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", x.stage.Name, v.workers.started.Add(1)))
 		if err == nil {
 			w, err = startWorker(ctx, v.Programs.path[x.stage.Program], dir, x)
 		}
@@ -293,7 +277,7 @@ func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error
 	case err != nil:
 		return runner.Result{}, &TargetError{Message: err.Error(), timedOut: res.TimedOut}
 	}
-	v.workers.put(key, w)
+	idle <- w
 	used := runner.Result{ExitCode: r.Exit, User: time.Duration(r.CPU * float64(time.Second))}
 	if used.OK() {
 		return used, nil
@@ -323,27 +307,15 @@ func startWorker(ctx context.Context, path, dir string, x *execution) (*runner.W
 // result: libraries start as many threads as the stage has cores, TMPDIR is left to the runner, and
 // LC_ALL does not overrule what the pipeline says of the locale. What is set here, by the pipeline,
 // comes before all that.
-func environment(set []string, cores int) (out []string) {
-	own := map[string]string{}
-	add := func(pairs []string) {
-		for _, kv := range pairs {
-			name, value, _ := strings.Cut(kv, "=")
-			own[name] = value
-		}
-	}
-	add(os.Environ())
-	delete(own, "TMPDIR")
-	if slices.ContainsFunc(set, func(kv string) bool {
+func environment(set []string, cores int) []string {
+	locale := slices.ContainsFunc(set, func(kv string) bool {
 		return strings.HasPrefix(kv, "LC_") || strings.HasPrefix(kv, "LANG=")
-	}) {
-		delete(own, "LC_ALL")
-	}
+	})
+	out := slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "TMPDIR=") || locale && strings.HasPrefix(kv, "LC_ALL=")
+	})
 	for _, library := range []string{"OMP", "MKL", "OPENBLAS"} {
-		own[library+"_NUM_THREADS"] = strconv.Itoa(max(cores, 1))
+		out = append(out, fmt.Sprintf("%s_NUM_THREADS=%d", library, max(cores, 1)))
 	}
-	add(set)
-	for _, name := range slices.Sorted(maps.Keys(own)) {
-		out = append(out, name+"="+own[name])
-	}
-	return out
+	return append(out, set...) // the last of a name counts
 }

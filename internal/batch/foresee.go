@@ -326,7 +326,9 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 	}
 	b.printSettings(w)
 	shown, width := false, nameWidth(b.Pipeline.Stages)
+	var names []string
 	for _, g := range t.targets {
+		names = append(names, g.name)
 		if only == "" || g.name == only || strings.HasPrefix(g.name, only+"/") ||
 			strings.HasPrefix(only, g.name+"/") {
 			shown = true
@@ -337,10 +339,6 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 		fmt.Fprintf(w, "%-*s the row is written again: %s\n", width, "merge", strings.Join(rewritten, ", "))
 	}
 	if !shown {
-		var names []string
-		for _, g := range t.targets {
-			names = append(names, g.name)
-		}
 		err = fmt.Errorf("%s has no target %q%s", id, only, Like(only, names, id+"/"))
 	}
 	return err

@@ -262,14 +262,18 @@ func (t *visit) judgeFailed(g *target) {
 		}
 		return
 	}
-	if g.attempt = t.attempt(last); g.action == run {
+	g.attempt = min(last.Attempt+1, t.reruns())
+	if t.Row.Status == csvmerge.OK && !t.Row.Retry { // the molecule went on without it
+		g.attempt = last.Attempt + 1
+	}
+	if g.action == run {
 		g.reason = failedBefore + last.Error
 	}
 	limit, skipped := t.timeout(g.stage, g.task), t.Row.Status == csvmerge.Skip
 	switch {
 	case last.Outcome == store.TimedOut && (limit == 0 || limit.Seconds() > last.Timeout):
 		g.reason += "; it has more time now"
-	case t.leaves(g):
+	case g.stage.Spares() && !t.insist && !t.Row.Retry && !t.another(g, last):
 		g.action, g.reason = leave, last.Error
 	case skipped && t.reruns() > 0 && final(g.stage, last): // with 0 the row was edited by hand
 		g.action, g.reason = skip, last.Error
@@ -294,22 +298,6 @@ func (t *visit) reruns() int {
 		return 0
 	}
 	return t.Row.Reruns
-}
-
-// attempt is which attempt comes after one that failed.
-func (t *visit) attempt(failed *store.Record) int {
-	switch {
-	case t.Row.Retry:
-		return 0
-	case t.Row.Status == csvmerge.OK: // the molecule went on without it
-		return failed.Attempt + 1
-	}
-	return min(failed.Attempt+1, t.reruns())
-}
-
-// leaves reports whether a failed target is left out, if enough others of its stage succeed.
-func (t *visit) leaves(g *target) bool {
-	return g.stage.Spares() && !t.insist && !t.Row.Retry && !t.another(g, g.last)
 }
 
 // another reports whether a failed target has an attempt left that does something else. After a

@@ -8,23 +8,75 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"grimperium/csvmerge"
-	"grimperium/internal/durable"
 	"grimperium/internal/journal"
 	"grimperium/internal/store"
+)
+
+// Table is where the rows are kept: a CSV file, or a table of a database.
+type Table interface {
+	// Rows is the table in memory, as it was last read, claimed or merged. It is always the same one.
+	Rows() *csvmerge.Table
+	// Claim reads the first n of these rows again. Where several batches may work on one table, it
+	// takes them for this batch, and passes over rows that another batch has taken, or computed since
+	// this one read the table. It has dealt with so many of the ids as asked says.
+	Claim(n int, ids []string) (ours []string, asked int, err error)
+	// Merge writes changes, as csvmerge.Table.Merge does; its errors are the same.
+	Merge(changes []csvmerge.Change) (changed map[string]bool, err error)
+	// Origin is the Origin of the Change that was merged last into a row, "" if that is not known.
+	Origin(id string) string
+	// Close gives up all claims.
+	Close() error
+}
+
+const (
+	tick      = 250 * time.Millisecond // rows of finished molecules wait so long for each other
+	maxGroup  = 5000                   // rows that wait longer, because programs are scripts
+	busyLimit = 10 * time.Second       // for a table that somebody edits, at the end
+	awayPause = 2 * time.Second        // between two tries of a server that does not answer
+	share     = 20                     // the table takes one part in so many of the time
+
+	slowWrite  = 50 * time.Millisecond // rows wait for a second then
+	slowWrites = 2                     // then a database is worth a word, if there are many rows
+	manyRows   = 20_000
+
+	mostClaimed = 1000 // at once
 )
 
 // owner is the one goroutine that has the table, the index and the summary while a batch runs.
 type owner struct {
 	*Batch
-	cancel  context.CancelCauseFunc // of the visits
-	failed  error                   // of the batch as a whole
-	queue   []string                // molecules to be visited
-	again   map[string]Row          // those of them that failed, for their next attempt
-	waiting []Outcome               // for the table
-	tableState
+	failing
+	queue   []string  // molecules to be claimed and visited
+	claimed []string  // molecules that are next
+	retries []Row     // molecules that failed, for their next attempt after all others
+	later   bool      // there is no next one now, but there may be
+	waiting []Outcome // for the table
+
+	// What is known of the table beside its rows.
+	retryAt time.Time     // of a table that can't be read or written now
+	away    bool          // the batch has said that the server does not answer
+	written time.Time     // when the table was
+	group   int           // rows that were written then
+	took    time.Duration // to write it then, and to claim rows since
+	slow    int           // how many writes took long
+}
+
+// failing is a batch or a task that ends with its first error.
+type failing struct {
+	cancel context.CancelCauseFunc // of the visits
+	failed error
+}
+
+// fail takes in an error about the whole.
+func (f *failing) fail(err error) {
+	if f.failed == nil && err != nil {
+		f.failed = err
+		f.cancel(err)
+	}
 }
 
 // all has the molecules brought up to date, as many at once as there are jobs, and merges their
@@ -38,100 +90,84 @@ func (b *Batch) all(ctx context.Context) error {
 	})()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	o := &owner{Batch: b, cancel: cancel, queue: b.plan.now, again: map[string]Row{}}
-	o.loop(ctx)
+	o := &owner{Batch: b, failing: failing{cancel: cancel}, queue: b.plan.now}
+	if o.Remote != nil {
+		o.remote(ctx)
+	} else {
+		b.visitor.crew(ctx, o.next, o.take, o.tock)
+	}
 	o.fail(o.write(ctx, busyLimit))
-	o.fail(b.visitor.Programs.retract(ctx, b.Store))
+	o.fail(b.visitor.Programs.retract(b.Store))
 	if o.failed == nil {
 		o.fail(o.restoreRows(ctx))
 	}
 	return o.failed
 }
 
-// fail takes in an error about the batch as a whole: the first one ends it.
-func (o *owner) fail(err error) {
-	if o.failed == nil && err != nil {
-		o.failed = err
-		o.cancel(err)
-	}
-}
-
-// loop has the molecules visited, and takes in what becomes of them, until none is left.
-func (o *owner) loop(ctx context.Context) {
-	if o.Remote != nil {
-		o.remote(ctx)
-		return
-	}
-	next := func() (row Row, ok, later bool) {
-		row, ok = o.next(ctx)
-		return row, ok, o.later
-	}
-	take := func(out Outcome, err error) { o.fail(o.take(out, err)) }
-	o.visitor.crew(ctx, next, take, func() { o.tock(ctx) })
-}
-
 // tock looks whether mage stop was called, and writes rows.
 func (o *owner) tock(ctx context.Context) {
 	stop := o.Store.Path(store.StopName) // made by mage stop
 	if _, err := os.Lstat(stop); err == nil && !o.stop.Swap(true) {
-		o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped by mage stop"
+		o.end("Stopped by mage stop")
 		_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
 	}
 	// A write flushes, which holds up the programs, and asks scripts for their versions.
 	since := time.Since(o.written)
 	enough := since > o.visitor.Programs.pause() || len(o.waiting) > maxGroup
-	if enough && since > share*o.took && !o.waits() {
+	if enough && since > share*o.took && time.Now().After(o.retryAt) {
 		o.fail(o.write(ctx, 0))
 	}
 }
 
-// next takes the next molecule from the queue, as its row is now.
-func (o *owner) next(ctx context.Context) (Row, bool) {
-	for o.claim(ctx) {
+// end says why no further molecule is visited.
+func (o *owner) end(why string) {
+	o.queue, o.claimed, o.retries, o.sum.Stopped = nil, nil, nil, why
+}
+
+// next takes the next molecule from the queue, as its row is now. later: there is none now, but
+// there may be.
+func (o *owner) next(ctx context.Context) (row Row, ok, later bool) {
+	for o.claim() {
 		id := o.claimed[0]
 		o.claimed = o.claimed[1:]
-		if row, ok := o.again[id]; ok {
-			// Who watches is told of the failure before the next attempt.
-			if slices.ContainsFunc(o.waiting, func(w Outcome) bool { return w.Row.ID == id }) {
-				o.fail(o.write(ctx, 0))
-			}
-			return row, true
-		}
 		if i, ok := o.Table.Lookup(id); ok && !o.byHand(i) { // a person may have edited the row
-			return o.row(i, o.plan.sizes[id]), true
+			return o.row(i, o.plan.sizes[id]), true, false
 		}
 	}
-	return Row{}, false
+	if o.later || len(o.retries) == 0 {
+		return row, false, o.later
+	}
+	row, o.retries = o.retries[0], o.retries[1:]
+	// Who watches is told of the failure before the next attempt.
+	if slices.ContainsFunc(o.waiting, func(w Outcome) bool { return w.Row.ID == row.ID }) {
+		o.fail(o.write(ctx, 0))
+	}
+	return row, true, false
 }
 
 // take takes in what became of a molecule.
-func (o *owner) take(out Outcome, err error) error {
-	if err != nil {
-		return err
+func (o *owner) take(out Outcome, err error) {
+	if o.fail(err); err != nil {
+		return
 	}
 	o.sum.add(out)
 	switch f := out.Failure; {
 	case out.Ended != "":
-		o.claimed = nil
-		o.queue = slices.DeleteFunc(o.queue, func(id string) bool {
-			_, again := o.again[id]
-			return !again
-		})
-		return nil
+		o.queue, o.claimed = nil, nil
+		return
 	case f != nil && f.Again && o.sum.Stopped == "" && o.Remote == nil: // else the task does it
 		row, _ := out.Next()
-		o.queue, o.again[row.ID] = append(o.queue, row.ID), row
+		o.retries = append(o.retries, row)
 	case f != nil && !f.Skipped && o.FailFast:
-		o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped at the first failure, as -failFast says"
+		o.end("Stopped at the first failure, as -failFast says")
 	}
 	o.waiting = append(o.waiting, out)
 	if text := o.sum.tooMany(o.Pipeline.Alarms.Failures); text != "" {
-		err = o.journal.Write(journal.Event{Event: journal.Note, Error: text})
-		if err == nil && o.Pipeline.Alarms.Stop {
-			err = ErrAlarm
+		o.fail(o.journal.Write(journal.Event{Event: journal.Note, Error: text}))
+		if o.Pipeline.Alarms.Stop {
+			o.fail(ErrAlarm)
 		}
 	}
-	return err
 }
 
 // write flushes the files of finished molecules, then merges their rows by one replacement of the
@@ -142,14 +178,7 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 		return nil
 	}
 	o.waiting, o.written, o.group = nil, time.Now(), len(group)
-	var paths []string
-	for _, out := range group {
-		paths = append(paths, out.Unflushed...)
-	}
-	slices.Sort(paths)
-	err := cmp.Or(durable.Sync(slices.Compact(paths)...), o.Claims.lost(),
-		o.visitor.Programs.confirm(context.Background()))
-	if err != nil {
+	if err := cmp.Or(o.visitor.vouch(group), o.Claims.lost()); err != nil {
 		return err
 	}
 	begin := time.Now()
@@ -288,7 +317,7 @@ func (o *owner) restoreRows(ctx context.Context) error {
 // of rows that are gone.
 func (b *Batch) merge(ctx context.Context, changes []csvmerge.Change, limit time.Duration) (
 	changed map[string]bool, err error) {
-	begin, said := time.Now(), false
+	begin, told := time.Now(), false
 	for {
 		changed, err = b.Source.Merge(changes)
 		if lost, ok := errors.AsType[*csvmerge.LostError](err); ok {
@@ -296,16 +325,70 @@ func (b *Batch) merge(ctx context.Context, changes []csvmerge.Change, limit time
 			return changed, nil
 		}
 		busy, ok := errors.AsType[*csvmerge.BusyError](err)
-		wait, patient := tick, time.Since(begin) < limit
-		if ok && busy.Away && limit > 0 && ctx.Err() == nil {
-			if wait, patient = awayPause, true; !said {
-				b.warn(busy.Error() + "; the batch waits until the database is back, or for Ctrl-C")
-				said = true
-			}
-		}
-		if !ok || !patient {
+		away := ok && busy.Away && limit > 0 && ctx.Err() == nil
+		if !ok || !away && time.Since(begin) >= limit {
 			return changed, err
 		}
-		time.Sleep(wait)
+		if away && !told {
+			b.warn(busy.Error() + "; the batch waits until the database is back, or for Ctrl-C")
+		}
+		told = told || away
+		time.Sleep(tick)
 	}
+}
+
+// cantNow takes in an error of the table, and says whether it passes. The batch goes on meanwhile.
+func (o *owner) cantNow(err error) bool {
+	busy, ok := errors.AsType[*csvmerge.BusyError](err)
+	if ok && busy.Away {
+		o.retryAt = time.Now().Add(awayPause)
+		if !o.away {
+			o.warn(busy.Error() + ". What is computed is kept in artefacts, and the rows wait; " +
+				"the batch goes on when the database is back")
+		}
+		o.away = true
+	} else if o.away && err == nil {
+		o.away = false
+		o.warn(o.shownTable() + ": the database is back")
+	}
+	return ok
+}
+
+// claim has rows taken for this batch, one or as many as are soon finished, unless it has some. It
+// says whether there is a next molecule.
+func (o *owner) claim() bool {
+	o.later = false
+	for len(o.claimed) == 0 && len(o.queue) > 0 && o.failed == nil {
+		begin := time.Now()
+		if o.later = begin.Before(o.retryAt); o.later {
+			break
+		}
+		ids := o.queue[:min(len(o.queue), mostClaimed)]
+		ours, asked, err := o.Source.Claim(max(1, len(o.waiting), o.group), ids)
+		o.took += time.Since(begin)
+		if o.later = o.cantNow(err); o.later {
+			break
+		}
+		o.fail(err)
+		o.claimed, o.queue = ours, o.queue[asked:]
+		o.sum.Elsewhere += asked - len(ours)
+	}
+	return len(o.claimed) > 0
+}
+
+// slowTable says once that the rows wait for a file that takes long to write.
+func (o *owner) slowTable() {
+	_, isFile := o.Source.(*csvmerge.Table)
+	if isFile && o.took >= slowWrite && o.Table.Len() >= manyRows {
+		o.slow++
+	}
+	if o.slow != slowWrites {
+		return
+	}
+	o.slow++
+	file := o.shownTable()
+	o.warn(fmt.Sprintf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
+		"other, so that writing takes 5 %% of the time. SQLite has no such wait: mage convert %[1]s "+
+		"sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"), o.took.Round(time.Millisecond),
+		(share * o.took).Round(100*time.Millisecond), strings.TrimSuffix(file, ".csv")))
 }

@@ -314,21 +314,17 @@ func (t *visit) fail(g *target, rec *store.Record, message string) error {
 }
 
 // dropOthers drops the results of instances that for_each no longer has, or that were left out.
-func (t *visit) dropOthers(s *pipeline.Stage, all []*target) error {
+func (t *visit) dropOthers(s *pipeline.Stage, all []*target) (err error) {
 	valid := map[string]bool{}
 	for _, g := range all {
 		valid[g.name] = g.action != none
 	}
 	for _, name := range append(t.log.Instances(s.Name), s.Name) {
-		if t.log.Record(name) == nil || valid[name] {
-			continue
+		if t.log.Record(name) != nil && !valid[name] {
+			t.Ran, err = true, cmp.Or(err, t.log.Drop(name))
 		}
-		if err := t.log.Drop(name); err != nil {
-			return err
-		}
-		t.Ran = true
 	}
-	return nil
+	return err
 }
 
 // salvaged lists the files that an attempt may use of the last one with the same fingerprint, if it
@@ -385,12 +381,10 @@ func (t *visit) keepFailed(g *target, x *execution, rec *store.Record, f *Target
 		t.Row.ID, g.name, rec.Attempt+1, message, strings.Join(words, " "))
 	const note = "failure.txt"
 	err := os.RemoveAll(filepath.Join(x.dir, note)) // a program's own
-	if err = cmp.Or(err, writeFile(x.dir, note, []byte(text))); err != nil {
-		return err
-	}
+	err = cmp.Or(err, writeFile(x.dir, note, []byte(text)))
 	most := append(filled(x.dir, append(likely, stderrName, stdoutName)...), "")[0]
 	where := ShownPath(filepath.Join(t.Store.FailedDir(t.Row.ID, g.name), most))
-	if err := t.log.Fail(g.name, x.dir); err != nil {
+	if err = cmp.Or(err, t.log.Fail(g.name, x.dir)); err != nil {
 		return err
 	}
 	return t.fail(g, rec, fmt.Sprintf("%s (%s%s)", message, f.how, where))

@@ -238,12 +238,12 @@ func (p *programs) pause() time.Duration { return 20 * p.took }
 // confirm asks the scripts for their versions again, if they computed something since the last
 // confirm, before a row says OK. A script that gives no answer in five seconds has been removed, not
 // replaced. One goroutine calls confirm and pause.
-func (p *programs) confirm(ctx context.Context) error {
+func (p *programs) confirm() error {
 	begin := time.Now()
 	p.mu.Lock()
 	trials := len(p.trials)
 	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	for name, script := range p.script {
 		if !script || trials == 0 {
@@ -262,8 +262,8 @@ func (p *programs) confirm(ctx context.Context) error {
 
 // retract ends the trials: if a script was replaced, their results are removed. No visitor is at
 // work.
-func (p *programs) retract(ctx context.Context, s *store.Store) error {
-	err := p.confirm(ctx)
+func (p *programs) retract(s *store.Store) error {
+	err := p.confirm()
 	if err == nil {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -30,16 +29,6 @@ const (
 	maxSilent     = 3           // workers that may end before any answer: then no more are started
 )
 
-// asker asks the workers of one stage.
-type asker struct {
-	*Visitor
-	t       *csvmerge.Table
-	s       *pipeline.Stage
-	rows    []int
-	answers []Answer
-	silent  atomic.Int64 // workers that ended before any answer; after an answer far below 0
-}
-
 // Ask has the workers of the stages with a validate attribute look at rows of a table, on all
 // cores. The answers are in the order of rows. unasked says why a stage could not be asked, for
 // example because its program is missing. Nothing is written in the artefacts folder.
@@ -55,7 +44,8 @@ func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table,
 	if err = cmp.Or(err, scratchErr); err != nil {
 		return nil, nil, err
 	}
-	v := &Visitor{Pipeline: p, Store: scratch, Programs: newPrograms(p, st.Index())}
+	v := &Visitor{Pipeline: p, Store: scratch, Programs: newPrograms(p, st.Index()),
+		Jobs: int64(runtime.GOMAXPROCS(0))}
 	v.Programs.index.ReadOnly = true
 	defer v.workers.close()
 	answers = make([]Answer, len(rows))
@@ -63,75 +53,78 @@ func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table,
 		if !s.Validates() {
 			continue
 		}
-		a := &asker{Visitor: v, t: t, s: s, rows: rows, answers: slices.Clone(answers)}
-		switch err := a.askAll(ctx); {
-		case ctx.Err() != nil:
+		replies, err := v.ask(ctx, s, t, rows)
+		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
-		case err != nil:
+		}
+		if err != nil {
 			err = fmt.Errorf("stage %q was not asked about the rows: %w", s.Name, err)
 			unasked = append(unasked, err)
-		default:
-			answers = a.answers
+			continue
+		}
+		for n, r := range replies {
+			to := &answers[n]
+			to.Problem, to.Molecule = cmp.Or(to.Problem, r.Error), cmp.Or(r.Molecule, to.Molecule)
+			to.Warnings = append(to.Warnings, r.Warnings...)
 		}
 	}
 	return answers, unasked, nil
 }
 
-// askAll asks about all rows. The error says why no worker answers.
-func (a *asker) askAll(ctx context.Context) error {
-	if a.s.Worker == nil {
-		return errors.New("it has no worker to answer")
+// ask asks the workers of a stage about all rows. The Error of a reply is what is wrong with the
+// row. A stage that is off for a row says nothing of it. The error says why no worker answers.
+func (v *Visitor) ask(ctx context.Context, s *pipeline.Stage, t *csvmerge.Table, rows []int) (
+	[]reply, error) {
+	if s.Worker == nil {
+		return nil, errors.New("it has no worker to answer")
 	}
-	a.Programs.find(ctx, a.Programs.declared[a.s.Program])
-	if err := a.Programs.missing[a.s.Program]; err != nil {
-		return err
+	v.Programs.find(ctx, v.Programs.declared[s.Program])
+	if err := v.Programs.missing[s.Program]; err != nil {
+		return nil, err
 	}
-	dir, err := a.Store.Scratch(a.s.Name)
+	dir, err := v.Store.Scratch(s.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	replies := make([]reply, len(rows))
+	var silent atomic.Int64 // workers that ended before any answer; after an answer far below 0
 	var all errgroup.Group
-	all.SetLimit(min(runtime.GOMAXPROCS(0), 1+len(a.rows)/16))
-	for n := range a.rows {
+	all.SetLimit(min(int(v.Jobs), 1+len(rows)/16))
+	for n, i := range rows {
 		all.Go(func() error {
-			if ctx.Err() != nil || a.silent.Load() >= maxSilent {
+			if ctx.Err() != nil || silent.Load() >= maxSilent {
 				return nil
 			}
-			r, err := a.ask(ctx, a.rows[n], dir)
-			if a.silent.Load() >= maxSilent {
-				return err
+			x, err := v.question(s, cells(t, i, v.Pipeline.Columns), dir)
+			if x != nil {
+				_, err = v.serve(ctx, x)
+				if replies[n] = x.reply; err == nil || x.reply.Exit != 0 {
+					silent.Store(-int64(len(rows)))
+				} else if silent.Add(1) >= maxSilent {
+					return err
+				}
 			}
-			to := &a.answers[n]
-			if err != nil {
-				to.Problem = cmp.Or(to.Problem, err.Error())
+			if replies[n].Error = ""; err != nil { // else it is what the program wrote to stderr
+				replies[n].Error = err.Error()
 			}
-			to.Warnings = append(to.Warnings, r.Warnings...)
-			to.Molecule = cmp.Or(r.Molecule, to.Molecule)
 			return nil
 		})
 	}
-	return all.Wait()
+	return replies, all.Wait()
 }
 
-// ask asks a worker about a row. A stage that is off for the row says nothing of it.
-func (a *asker) ask(ctx context.Context, i int, dir string) (r reply, err error) {
-	m, err := a.Pipeline.Molecule(cells(a.t, i, a.Pipeline.Columns))
+// question is what a stage's worker is asked about a row, nil for nothing.
+func (v *Visitor) question(s *pipeline.Stage, row map[string]any, dir string) (*execution, error) {
+	m, err := v.Pipeline.Molecule(row)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	if on, err := m.Enabled(a.s); err == nil && !on {
-		return r, nil
+	if on, err := m.Enabled(s); err == nil && !on {
+		return nil, nil
 	}
-	task, err := m.Question(a.s)
+	task, err := m.Question(s)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	x := &execution{stage: a.s, task: task, dir: dir, timeout: answerTimeout}
-	_, err = a.serve(ctx, x)
-	if err == nil || x.reply.Exit != 0 {
-		a.silent.Store(-int64(len(a.rows)))
-	} else {
-		a.silent.Add(1)
-	}
-	return x.reply, err
+	return &execution{stage: s, task: task, dir: dir, timeout: answerTimeout}, nil
 }

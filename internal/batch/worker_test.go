@@ -24,18 +24,22 @@ func TestWorkerHasOneTarget(t *testing.T) {
 	for range 4 {
 		group.Go(func() {
 			for range 20000 {
-				w, _ := ws.take("rdkit")
-				if w == nil {
+				idle := ws.of("rdkit", 4)
+				var w *runner.Worker
+				select {
+				case w = <-idle:
+				default:
 					w = new(runner.Worker)
+					ws.started.Add(1)
 				}
 				mark(w, true)
 				mark(w, false)
-				ws.put("rdkit", w)
+				idle <- w
 			}
 		})
 	}
 	group.Wait()
-	if ws.started > 4 {
-		t.Errorf("%d workers for 4 jobs", ws.started)
+	if n := ws.started.Load(); n > 4 {
+		t.Errorf("%d workers for 4 jobs", n)
 	}
 }

@@ -97,7 +97,7 @@ func WriteFile(f File) error {
 	if f.Ready == nil {
 		f.Ready = func(*os.File) error { return nil }
 	}
-	w := bufio.NewWriter(to)
+	w := bufio.NewWriterSize(to, 1<<16)
 	return inOrder(
 		func() error { return fault("write", f.Path) },
 		func() error { return f.Write(w) },

@@ -151,12 +151,14 @@ func (w Writer) Write(events ...Event) error {
 	return nil
 }
 
-// decode reads one line. A line that is no event, such as a torn one, gives the zero Event.
-func decode(line []byte) (e Event) {
-	if json.Unmarshal(line, &e) != nil {
-		return Event{}
+// events gives the events of lines. A line that is none, such as a torn one, is passed over.
+func events(see func(Event)) func(line []byte) {
+	return func(line []byte) {
+		var e Event
+		if json.Unmarshal(line, &e) == nil && e.Event != "" {
+			see(e)
+		}
 	}
-	return e
 }
 
 const (
@@ -185,13 +187,7 @@ func OpenTail(path string, size int64) *Reader {
 
 // Each gives the events of the complete lines that came since the last call. An absent file has no
 // events. A file that became shorter is another one, and is read from its beginning.
-func (r *Reader) Each(see func(Event)) error {
-	return r.lines(func(line []byte) {
-		if e := decode(line); e.Event != "" {
-			see(e)
-		}
-	})
-}
+func (r *Reader) Each(see func(Event)) error { return r.lines(events(see)) }
 
 // lines gives the lines for Each. r.offset is where the line begins.
 func (r *Reader) lines(see func(line []byte)) error {
@@ -200,9 +196,7 @@ func (r *Reader) lines(see func(line []byte)) error {
 		return nil
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() == r.offset {
-		return nil // the usual case of a reader that looks twice a second
-	} else if err == nil && info.Size() < r.offset {
+	if info, err := f.Stat(); err == nil && info.Size() < r.offset {
 		r.offset = 0
 	}
 	return lines(io.NewSectionReader(f, r.offset, 1<<62), func(line []byte) {
@@ -244,12 +238,14 @@ func find(path, kind string) (e Event, at int64, err error) {
 	for size := int64(32 << 10); err == nil && e.Event == "" && from > 0; size *= 32 {
 		r := OpenTail(path, size)
 		from = r.offset
-		err = r.lines(func(line []byte) {
-			if !bytes.Contains(line, []byte(`"event":"`+kind)) { // in a text, the quotes are escaped
-				return
-			}
-			if found := decode(line); strings.HasPrefix(found.Event, kind) {
+		take := events(func(found Event) {
+			if strings.HasPrefix(found.Event, kind) {
 				e, at = found, r.offset
+			}
+		})
+		err = r.lines(func(line []byte) {
+			if bytes.Contains(line, []byte(`"event":"`+kind)) { // in a text, the quotes are escaped
+				take(line)
 			}
 		})
 	}

@@ -72,12 +72,7 @@ func Each(path string, see func(Event)) error {
 		if err = errors.Join(err, openErr); err != nil {
 			return err
 		}
-		err = lines(f, func(line []byte) {
-			if e := decode(line); e.Event != "" {
-				see(e)
-			}
-		})
-		if err = errors.Join(err, f.Close()); err != nil {
+		if err = errors.Join(lines(f, events(see)), f.Close()); err != nil {
 			return err
 		}
 	}

@@ -195,26 +195,19 @@ func (p *program) wait() (r Result) {
 func (c Command) Watch(ctx context.Context) (watched context.Context, stop func() Result) {
 	late, large := errors.New("the time is over"), errors.New("the folder holds too much")
 	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		var clock, measure <-chan time.Time
-		if c.Timeout > 0 {
-			clock = time.After(c.Timeout)
-		}
-		if c.MaxBytes > 0 || c.MaxFiles > 0 {
-			measure = time.Tick(200 * time.Millisecond)
-		}
-		for ctx.Err() == nil {
-			select {
-			case <-ctx.Done():
-			case <-clock:
-				cancel(late)
-			case <-measure:
-				if c.tooLarge() {
+	if c.Timeout > 0 {
+		clock := time.AfterFunc(c.Timeout, func() { cancel(late) })
+		context.AfterFunc(ctx, func() { clock.Stop() })
+	}
+	if c.MaxBytes > 0 || c.MaxFiles > 0 {
+		go func() {
+			for ctx.Err() == nil {
+				if time.Sleep(200 * time.Millisecond); ctx.Err() == nil && c.tooLarge() {
 					cancel(large)
 				}
 			}
-		}
-	}()
+		}()
+	}
 	return ctx, func() Result {
 		defer cancel(nil)
 		cause := context.Cause(ctx) // that of an outer Watch is another error
