@@ -100,15 +100,6 @@ func converted(e *expression, v cty.Value) (cty.Value, error) {
 	return c, nil
 }
 
-func (m *Molecule) checkCondition(c *condition, extra map[string]cty.Value) hcl.Diagnostics {
-	_, diags := m.check(c.condition, extra)
-	if c.message != nil {
-		_, more := m.check(c.message, extra)
-		diags = append(diags, more...)
-	}
-	return diags
-}
-
 // comparisons finds a text that is compared with a number: they are never equal.
 func (m *Molecule) comparisons(e *expression, extra map[string]cty.Value) (diags hcl.Diagnostics) {
 	visit(e.Expression, func(n hclsyntax.Node) {
@@ -387,23 +378,21 @@ func (p *Pipeline) checkWord(s *Stage, word string) string {
 }
 
 func (s *Stage) setCores(v cty.Value) error {
-	n, err := convertTo(v, cty.Number)
-	if err != nil || !n.IsKnown() || n.IsNull() || !(toFloat(n) >= 1 && toFloat(n) <= 4096) ||
-		!n.AsBigFloat().IsInt() {
+	n, ok := as[int](v)
+	if s.Cores = n; !ok || !within(1, 4096)(n) {
 		return errors.New("cores is how many processor cores the program takes: a whole number " +
 			"that doesn't depend on the molecule")
 	}
-	s.Cores = int(toFloat(n))
 	return nil
 }
 
 // setWorker takes the words that start the stage's program as a worker.
 func (s *Stage) setWorker(v cty.Value) error {
-	if s.Worker = texts(v); len(s.Worker) == 0 || s.Program != "" && s.Worker[0] != s.Program ||
-		s.Builtin {
+	words, ok := as[[]string](v)
+	s.Worker = words
+	if !ok || len(words) == 0 || s.Program != "" && words[0] != s.Program || s.Builtin {
 		return fmt.Errorf("worker is how the command's program is started to stay: a list like "+
-			"[%q, \"script\", \"--serve\"] "+
-			"that doesn't depend on the molecule", s.Program)
+			"[%q, \"script\", \"--serve\"] that doesn't depend on the molecule", s.Program)
 	}
 	return nil
 }
@@ -411,16 +400,16 @@ func (s *Stage) setWorker(v cty.Value) error {
 // acceptValidate checks the words that the stage's worker is asked about a row.
 func (s *Stage) acceptValidate(v cty.Value) error {
 	if !v.IsKnown() || v.LengthInt() < 1 || !v.Index(cty.Zero).RawEquals(cty.StringVal(s.Program)) {
-		return fmt.Errorf("validate is a command that the stage's worker answers for a row: "+
-			"a list of words that starts with %q", s.Program)
+		return fmt.Errorf("validate is a command that the stage's worker answers for a row: a "+
+			"list of words that starts with %q", s.Program)
 	}
 	return nil
 }
 
 // addPrograms notes what the stage's program starts itself.
 func (s *Stage) addPrograms(v cty.Value) error {
-	more := texts(v)
-	if more == nil || slices.Contains(more, "") {
+	more, ok := as[[]string](v)
+	if !ok || slices.Contains(more, "") {
 		return errors.New("programs must be a list of texts that doesn't depend on the molecule")
 	}
 	for _, name := range more {
@@ -431,21 +420,6 @@ func (s *Stage) addPrograms(v cty.Value) error {
 	return nil
 }
 
-// texts are the elements of a list of texts, nil if one of them is not known, or null.
-func texts(v cty.Value) []string {
-	if !v.IsWhollyKnown() || v.IsNull() {
-		return nil
-	}
-	out := []string{}
-	for _, e := range v.AsValueSlice() {
-		if e.IsNull() {
-			return nil
-		}
-		out = append(out, e.AsString())
-	}
-	return out
-}
-
 func acceptList(v cty.Value) error {
 	if t := v.Type(); v.IsNull() || t != cty.DynamicPseudoType && !t.IsListType() &&
 		!t.IsTupleType() {
@@ -453,6 +427,11 @@ func acceptList(v cty.Value) error {
 			orNull(v))
 	}
 	return nil
+}
+
+func acceptEnvironment(v cty.Value) error {
+	_, err := environment(v)
+	return err
 }
 
 func acceptTimeout(v cty.Value) error {
@@ -466,31 +445,16 @@ func acceptTimeout(v cty.Value) error {
 // maxSizes is how many numbers may say how large a molecule is: each of them has to be learnt.
 const maxSizes = 4
 
-// checkSize checks the molecule block's size: a list of numbers, known before anything ran.
-func (p *Pipeline) checkSize(m *Molecule) hcl.Diagnostics {
-	if p.size == nil {
-		if p.SmallestFirst {
-			rng := hcl.Range{Filename: p.Path, Start: hcl.Pos{Line: p.Given["order"], Column: 1},
-				End: hcl.Pos{Line: p.Given["order"], Column: 1}}
-			return hcl.Diagnostics{wrong(rng, "Order without sizes",
-				`"smallest_first" needs the molecule block's size, as `+
-					`molecule { size = [heavy_atoms(mol.smiles)] }.`)}
-		}
-		return nil
+func acceptSize(v cty.Value) error {
+	t := v.Type()
+	if !t.IsTupleType() || v.IsNull() || t.Length() < 1 || t.Length() > maxSizes {
+		return fmt.Errorf("size is a list of 1 to %d numbers, like [heavy_atoms(mol.smiles), "+
+			"rotatable_bonds(mol.smiles)]", maxSizes)
 	}
-	p.size.accept = func(v cty.Value) error {
-		t := v.Type()
-		if !t.IsTupleType() || v.IsNull() || t.Length() < 1 || t.Length() > maxSizes {
-			return fmt.Errorf("size is a list of 1 to %d numbers, like [heavy_atoms(mol.smiles), "+
-				"rotatable_bonds(mol.smiles)]", maxSizes)
+	for _, e := range t.TupleElementTypes() {
+		if e != cty.Number && e != cty.DynamicPseudoType {
+			return fmt.Errorf("size has %s in it; it is made of numbers", aType(e))
 		}
-		for _, e := range t.TupleElementTypes() {
-			if e != cty.Number && e != cty.DynamicPseudoType {
-				return fmt.Errorf("size has %s in it; it is made of numbers", aType(e))
-			}
-		}
-		return nil
 	}
-	_, diags := m.check(p.size, nil)
-	return diags
+	return nil
 }

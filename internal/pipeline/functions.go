@@ -258,7 +258,7 @@ func (m *Molecule) remember() {
 	for _, name := range reads {
 		f := m.p.functions[name]
 		text := func(p function.Parameter) bool { return p.Type == cty.String }
-		if n := len(f.Params()); n > len(call{}.args) || !allValid(text)(f.Params()) ||
+		if n := len(f.Params()); n > len(call{}.args) || !each(text)(f.Params()) ||
 			f.VarParam() != nil {
 			continue
 		}

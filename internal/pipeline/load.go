@@ -55,7 +55,7 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 		variables: map[string]*Variable{}, stages: map[string]*Stage{},
 		columns: map[string]column{},
 		files:   map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
-		texts: map[string]*hcl.File{}, claimed: map[string]int{}, exports: cty.EmptyObject,
+		texts: map[string]*hcl.File{}, exports: cty.EmptyObject,
 		watch: newWatch()}
 	p.addFunctions(o.Functions)
 	for path, data := range o.sources {
@@ -294,13 +294,19 @@ func (p *Pipeline) check() hcl.Diagnostics {
 		m.know(s, false)
 		off.know(s, true)
 	}
+	alone := p.moleculeExpressions()
 	for _, name := range names(p.locals) {
-		_, d := m.check(p.locals[name], nil)
+		alone = append(alone, p.locals[name])
+	}
+	for _, e := range alone {
+		_, d := m.check(e, nil)
 		diags = append(diags, d...)
 	}
-	diags = append(diags, p.checkSize(m)...)
-	for _, c := range p.molecule {
-		diags = append(diags, m.checkCondition(c, nil)...)
+	if line := p.Given["order"]; p.SmallestFirst && p.size == nil {
+		at := hcl.Pos{Line: line, Column: 1}
+		diags = append(diags, wrong(hcl.Range{Filename: p.Path, Start: at, End: at},
+			"Order without sizes", `"smallest_first" needs the molecule block's size, as `+
+				`molecule { size = [heavy_atoms(mol.smiles)] }.`))
 	}
 	for _, e := range p.merge {
 		diags = append(diags, p.checkMerge(e, m)...)

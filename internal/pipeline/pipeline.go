@@ -76,8 +76,8 @@ type Pipeline struct {
 	// evaluated.
 	Key string
 
-	molecule  []*condition // of the molecule block
-	size      *expression  // of the molecule block, nil where it has none
+	molecule  []*expression // of the molecule block
+	size      *expression   // of the molecule block, nil where it has none
 	merge     []*expression
 	export    []*expression
 	exports   cty.Type // what the export block is converted to
@@ -96,7 +96,6 @@ type Pipeline struct {
 	sources   map[string][]byte    // their content
 	reads     []string             // files that expressions read, while a stage is checked
 	texts     map[string]*hcl.File // by the name that diagnostics have for them
-	claimed   map[string]int       // blocks by their names, to their lines
 	src       []byte               // with LF and without a byte order mark
 	clusterAt hcl.Range            // of the cluster block
 	watch     *watch               // nil once the file is checked
@@ -145,7 +144,7 @@ type Stage struct {
 	enabled, each, command, timeout, env, programs, cores *expression
 	worker, validate, outputs, values, warnings           *expression
 	files                                                 []*file
-	pre, post                                             []*condition
+	pre, post                                             []*expression
 	expressions                                           []*expression
 	// dynamic: unknown before the stage has run
 	valueType cty.Type
@@ -183,11 +182,6 @@ type Program struct {
 type file struct {
 	name            string
 	content, source *expression
-}
-
-// condition is a condition with its message, or a requirement, whose functions have the message.
-type condition struct {
-	condition, message *expression // message is nil of a requirement
 }
 
 // Task is what a target does: everything that decides its result, evaluated. Argv, Env and the

@@ -205,7 +205,7 @@ func cellText(v cty.Value) (string, error) {
 	if err := tooLarge(v); err != nil {
 		return "", err
 	}
-	if whole(v) {
+	if allDigits(v) {
 		return v.AsBigFloat().Text('f', 0), nil
 	}
 	digits := 12

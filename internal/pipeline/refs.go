@@ -109,8 +109,7 @@ func (p *Pipeline) reference(e *expression, t hcl.Traversal) *hcl.Diagnostic {
 	}
 	root := t.RootName()
 	bit, known := rootNames[root]
-	if word := strings.ToLower(root); !known && slices.Contains([]string{"true", "false", "null"},
-		word) {
+	if word := wordInCapitals(root); word != "" {
 		return refuse("Unknown name", fmt.Sprintf("Nothing is called %q. Did you mean %s?", root,
 			word))
 	} else if !known {
@@ -134,6 +133,15 @@ func (p *Pipeline) reference(e *expression, t hcl.Traversal) *hcl.Diagnostic {
 			root))
 	}
 	return p.member(e, t, name)
+}
+
+// wordInCapitals is true, false or null where a name is that but for the case of its letters.
+func wordInCapitals(name string) string {
+	word := strings.ToLower(name)
+	if word == name || !slices.Contains([]string{"true", "false", "null"}, word) {
+		return ""
+	}
+	return word
 }
 
 // outOfPlace says why a name that exists can't stand there.

@@ -12,6 +12,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/gocty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
@@ -124,6 +125,18 @@ func asType(v cty.Value, want cty.Type) cty.Value {
 
 func isList(t cty.Type) bool   { return t.IsListType() || t.IsTupleType() || t.IsSetType() }
 func isObject(t cty.Type) bool { return t.IsObjectType() || t.IsMapType() }
+
+// as is a value as one of Go's, after HCL's conversions; ok is false where it is not known, null or
+// of another kind.
+func as[T any](v cty.Value) (out T, ok bool) {
+	t, err := gocty.ImpliedType(out)
+	if err != nil {
+		panic(err) // T has no form in HCL
+	}
+	v, err = convert.Convert(v, t)
+	ok = err == nil && !v.IsNull() && gocty.FromCtyValue(v, &out) == nil
+	return out, ok
+}
 
 // convertTo is convert.Convert with an error in the user's words.
 func convertTo(v cty.Value, want cty.Type) (cty.Value, error) {

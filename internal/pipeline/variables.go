@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -22,7 +21,7 @@ type Variable struct {
 	value  cty.Value
 	want   cty.Type // dynamic where none is declared
 	bad    bool     // what it was given last is no value for it
-	checks []*condition
+	checks []*expression
 	rng    hcl.Range
 }
 
@@ -38,45 +37,42 @@ func (v *Variable) Text() string {
 }
 
 func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
-	content, diags := b.Body.Content(variableSchema)
-	a := content.Attributes
 	v := &Variable{Name: b.Labels[0], rng: b.DefRange, want: cty.DynamicPseudoType,
 		value: cty.DynamicVal}
 	p.variables[v.Name] = v
 	p.Variables = append(p.Variables, v)
-	var more hcl.Diagnostics
-	v.checks, more = conditions(content, "validation", "a validation", varRoot)
-	diags = slices.Concat(diags, more, constant(a["description"], &v.Description,
-		"description is a text.", nil))
-	if a["type"] != nil {
-		t, d := typeexpr.TypeConstraint(a["type"].Expr)
-		if diags = append(diags, d...); !d.HasErrors() {
-			v.want = t
-		}
-	}
-	if a["default"] == nil {
-		return diags
-	}
-	e := a["default"].Expr
-	value, d := e.Value(nil)
+	in := scope{what: "a validation", roots: varRoot}
+	_, diags := readBody(b.Body, text("description", &v.Description),
+		item{name: "type", attr: func(a *hcl.Attribute) hcl.Diagnostics {
+			t, diags := typeexpr.TypeConstraint(a.Expr)
+			if !diags.HasErrors() {
+				v.want = t
+			}
+			return diags
+		}},
+		item{name: "default", attr: v.setDefault},
+		in.conditions("validation", &v.checks), in.requirement(&v.checks))
+	return diags
+}
+
+func (v *Variable) setDefault(a *hcl.Attribute) (diags hcl.Diagnostics) {
+	e := a.Expr
+	value, diags := e.Value(nil)
 	if len(e.Variables()) > 0 {
-		text := "The default must be a plain value, such as true, 3 or \"text\". Use a local " +
-			"value for what is computed."
-		name := e.Variables()[0].RootName()
-		if word := strings.ToLower(name); word != name && (word == "true" || word == "false" ||
-			word == "null") {
-			text = fmt.Sprintf("The default must be a plain value, such as true, 3 or \"text\". "+
-				"Did you mean %s?", word)
+		const form = "The default must be a plain value, such as true, 3 or \"text\". "
+		hint := "Use a local value for what is computed."
+		if word := wordInCapitals(e.Variables()[0].RootName()); word != "" {
+			hint = fmt.Sprintf("Did you mean %s?", word)
 		}
-		d = hcl.Diagnostics{wrong(e.Range(), "Default is not a constant", text)}
-	} else if c, err := convertTo(value, v.want); err != nil && !d.HasErrors() {
-		d = hcl.Diagnostics{wrongf(e.Range(), "Unsuitable default",
+		diags = hcl.Diagnostics{wrong(e.Range(), "Default is not a constant", form+hint)}
+	} else if c, err := convertTo(value, v.want); err != nil && !diags.HasErrors() {
+		diags = hcl.Diagnostics{wrongf(e.Range(), "Unsuitable default",
 			"The default of %q is not of its type: %s.", v.Name, err)}
 	} else {
 		v.value, v.Source = c, "default"
 	}
-	v.bad = d.HasErrors()
-	return append(diags, d...)
+	v.bad = diags.HasErrors()
+	return diags
 }
 
 // setVariables gives every variable its value: default, environment, file of values, -set; the last
@@ -231,15 +227,15 @@ func (p *Pipeline) checkVariables() (diags hcl.Diagnostics) {
 	m := p.unknownMolecule()
 	for _, v := range p.Variables {
 		for _, c := range v.checks {
-			d := p.references(c.condition)
-			if c.message != nil {
-				d = append(d, p.references(c.message)...)
+			var d hcl.Diagnostics
+			for _, e := range withMessages([]*expression{c}) {
+				d = append(d, p.references(e)...)
 			}
 			if diags = append(diags, d...); d.HasErrors() || !v.value.IsWhollyKnown() {
 				continue
 			}
 			if err := m.holds(c, nil); err != nil {
-				diags = append(diags, wrongf(c.condition.at, "Invalid value for a variable",
+				diags = append(diags, wrongf(c.at, "Invalid value for a variable",
 					"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))
 			}
 		}
