@@ -142,31 +142,28 @@ func (p *Pipeline) moleculeExpressions() (all []*expression) {
 	return all
 }
 
-// hold evaluates conditions, and returns what the first that does not hold says. What is not known
-// yet holds.
-func (m *Molecule) hold(all []*expression, extra map[string]cty.Value) error {
+// hold evaluates conditions, and returns what the first that does not hold says.
+func (ev *evaluation) hold(all []*expression) error {
 	for _, c := range all {
-		if err := m.holds(c, extra); err != nil {
-			return err
+		holds := take(ev, c, func(v cty.Value) (bool, error) { return v.True(), nil })
+		if ev.err == nil && !holds {
+			ev.err = ev.broken(c)
 		}
 	}
-	return nil
+	return ev.err
 }
 
-func (m *Molecule) holds(c *expression, extra map[string]cty.Value) error {
-	v, err := m.value(c, extra)
-	if err != nil || v.True() {
-		return err
-	}
+// broken says that a condition does not hold.
+func (ev *evaluation) broken(c *expression) error {
 	if c.message == nil {
-		return m.p.at(c, fmt.Errorf("%s is not true", c.name))
+		return ev.p.at(c, fmt.Errorf("%s is not true", c.name))
 	}
-	text, err := m.value(c.message, extra)
-	if err == nil && text.AsString() == "" {
-		err = m.p.at(c, errors.New("the condition does not hold"))
-	}
-	if err != nil {
+	text, err := ev.value(c.message, ev.extra)
+	switch {
+	case err != nil:
 		return err
+	case text.AsString() == "":
+		return ev.p.at(c, errors.New("the condition does not hold"))
 	}
 	return errors.New(text.AsString())
 }

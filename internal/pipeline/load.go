@@ -319,7 +319,7 @@ func (p *Pipeline) check() hcl.Diagnostics {
 	p.absent = map[string]cty.Value{}
 	for _, s := range p.Stages {
 		s.none = s.absentTarget()
-		s.reading = p.newReading(s)
+		s.recipe = p.newRecipe(s)
 		p.absent[s.Name] = s.absent()
 	}
 	p.Key = p.key()

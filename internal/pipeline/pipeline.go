@@ -153,7 +153,7 @@ type Stage struct {
 	none      map[string]cty.Value
 	// the user's own files in its command
 	watched []Input
-	reading *reading
+	recipe  *recipe
 	// the user's own files that values read
 	reads []string
 	// of the block, and of its compress

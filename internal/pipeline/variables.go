@@ -234,7 +234,7 @@ func (p *Pipeline) checkVariables() (diags hcl.Diagnostics) {
 			if diags = append(diags, d...); d.HasErrors() || !v.value.IsWhollyKnown() {
 				continue
 			}
-			if err := m.holds(c, nil); err != nil {
+			if err := (&evaluation{Molecule: m}).hold([]*expression{c}); err != nil {
 				diags = append(diags, wrongf(c.at, "Invalid value for a variable",
 					"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))
 			}
