@@ -18,7 +18,6 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/gocty"
 )
 
 // Bounds of what a file may ask for. All are far beyond any pipeline that a person writes.
@@ -120,11 +119,7 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 	}
 	diags = append(diags, p.readColumns(o)...)
 	if o.Export != nil {
-		t, err := gocty.ImpliedType(o.Export)
-		if err != nil {
-			panic(err) // the caller's type has no form in HCL
-		}
-		p.exports = t
+		p.exports = impliedType(o.Export)
 	}
 	return append(diags, p.check()...)
 }
@@ -167,32 +162,32 @@ func (p *Pipeline) readColumns(o Options) (diags hcl.Diagnostics) {
 // parse reads the syntax of a file.
 func (p *Pipeline) parse(path string, src []byte) (*hcl.File, hcl.Diagnostics) {
 	p.texts[path] = &hcl.File{Bytes: src}
-	if at := firstInvalid(src); at >= 0 {
+	for at, r := range string(src) {
+		if r != utf8.RuneError || bytes.HasPrefix(src[at:], []byte("\ufffd")) {
+			continue
+		}
 		pos := hcl.Pos{Line: 1 + bytes.Count(src[:at], []byte("\n")), Column: 1, Byte: at}
 		return nil, hcl.Diagnostics{wrong(hcl.Range{Filename: path, Start: pos, End: pos},
 			"File is not UTF-8",
 			"A byte in this line can't be part of a UTF-8 text. Save the file as UTF-8.")}
 	}
-	tokens, _ := hclsyntax.LexConfig(src, path, hcl.InitialPos)
-	if d := tooDeep(tokens); d != nil {
-		return nil, hcl.Diagnostics{d}
-	}
-	file, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
+	file, diags := parsed(src, path, hclsyntax.LexConfig, hclsyntax.ParseConfig)
 	if file != nil {
 		p.texts[path] = file
 	}
-	return file, unclosed(diags, tokens)
+	return file, diags
 }
 
-func firstInvalid(src []byte) int {
-	for at := 0; at < len(src); {
-		r, n := utf8.DecodeRune(src[at:])
-		if r == utf8.RuneError && n == 1 {
-			return at
-		}
-		at += n
+// parsed is what one of HCL's parsers makes of a text, if that does not nest too deeply.
+func parsed[E any](src []byte, name string,
+	lex func([]byte, string, hcl.Pos) (hclsyntax.Tokens, hcl.Diagnostics),
+	parse func([]byte, string, hcl.Pos) (E, hcl.Diagnostics)) (out E, diags hcl.Diagnostics) {
+	tokens, _ := lex(src, name, hcl.InitialPos)
+	if d := tooDeep(tokens); d != nil {
+		return out, hcl.Diagnostics{d}
 	}
-	return -1
+	out, diags = parse(src, name, hcl.InitialPos)
+	return out, unclosed(diags, tokens)
 }
 
 // tooDeep finds brackets, and operators before one operand, that nest too deeply for the parser.

@@ -129,13 +129,18 @@ func isObject(t cty.Type) bool { return t.IsObjectType() || t.IsMapType() }
 // as is a value as one of Go's, after HCL's conversions; ok is false where it is not known, null or
 // of another kind.
 func as[T any](v cty.Value) (out T, ok bool) {
-	t, err := gocty.ImpliedType(out)
-	if err != nil {
-		panic(err) // T has no form in HCL
-	}
-	v, err = convert.Convert(v, t)
+	v, err := convert.Convert(v, impliedType(out))
 	ok = err == nil && !v.IsNull() && gocty.FromCtyValue(v, &out) == nil
 	return out, ok
+}
+
+// impliedType is the type of a Go value. It panics where that has no form in HCL.
+func impliedType(v any) cty.Type {
+	t, err := gocty.ImpliedType(v)
+	if err != nil {
+		panic(err)
+	}
+	return t
 }
 
 // convertTo is convert.Convert with an error in the user's words.
@@ -233,13 +238,7 @@ func (p *Pipeline) through(look func(cty.Value) (cty.Value, error)) function.Fun
 // have a NUL.
 const ignoreOpen, ignoreClose = "\x00\x01", "\x00\x02"
 
-var ignoreFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "value", Type: cty.String}},
-	Type:   function.StaticReturnType(cty.String),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		return cty.StringVal(ignoreOpen + unmarked(args[0].AsString()) + ignoreClose), nil
-	},
-})
+func ignored(value string) string { return ignoreOpen + unmarked(value) + ignoreClose }
 
 // unmarked is a text as the program gets it.
 func unmarked(text string) string {

@@ -126,11 +126,7 @@ func (p *Pipeline) valueOfText(v *Variable, text, source string) (cty.Value, hcl
 
 func (p *Pipeline) parseExpression(text, name string) (hclsyntax.Expression, hcl.Diagnostics) {
 	p.texts[name] = &hcl.File{Bytes: []byte(text)}
-	tokens, _ := hclsyntax.LexExpression([]byte(text), name, hcl.InitialPos)
-	if d := tooDeep(tokens); d != nil {
-		return nil, hcl.Diagnostics{d}
-	}
-	return hclsyntax.ParseExpression([]byte(text), name, hcl.InitialPos)
+	return parsed([]byte(text), name, hclsyntax.LexExpression, hclsyntax.ParseExpression)
 }
 
 func (p *Pipeline) readVarFile(name string) hcl.Diagnostics {
