@@ -111,12 +111,7 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 		p.Artefacts = p.artefactsOf(o.Table)
 	}
 	p.Table = cmp.Or(o.Table, p.Table)
-	if o.Reruns != nil {
-		p.MaxReruns = *o.Reruns
-	}
-	if o.Jobs != nil {
-		p.Jobs = *o.Jobs
-	}
+	p.MaxReruns, p.Jobs = *cmp.Or(o.Reruns, &p.MaxReruns), *cmp.Or(o.Jobs, &p.Jobs)
 	diags = append(diags, p.readColumns(o)...)
 	if o.Export != nil {
 		p.exports = impliedType(o.Export)
@@ -190,20 +185,22 @@ func parsed[E any](src []byte, name string,
 	return out, unclosed(diags, tokens)
 }
 
+// depths are what tokens add to the depth of brackets.
+var depths = map[hclsyntax.TokenType]int{
+	hclsyntax.TokenOBrace: 1, hclsyntax.TokenOBrack: 1, hclsyntax.TokenOParen: 1,
+	hclsyntax.TokenTemplateInterp: 1, hclsyntax.TokenTemplateControl: 1,
+	hclsyntax.TokenOQuote: 1, hclsyntax.TokenOHeredoc: 1,
+	hclsyntax.TokenCBrace: -1, hclsyntax.TokenCBrack: -1, hclsyntax.TokenCParen: -1,
+	hclsyntax.TokenTemplateSeqEnd: -1, hclsyntax.TokenCQuote: -1, hclsyntax.TokenCHeredoc: -1,
+}
+
 // tooDeep finds brackets, and operators before one operand, that nest too deeply for the parser.
 func tooDeep(tokens hclsyntax.Tokens) *hcl.Diagnostic {
 	depth, prefixes := 0, 0
 	for _, t := range tokens {
 		prefixes++
+		depth += depths[t.Type]
 		switch t.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen,
-			hclsyntax.TokenTemplateInterp,
-			hclsyntax.TokenTemplateControl, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
-			depth++
-		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen,
-			hclsyntax.TokenTemplateSeqEnd,
-			hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
-			depth--
 		case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenComment,
 			hclsyntax.TokenNewline:
 		default:
@@ -219,46 +216,39 @@ func tooDeep(tokens hclsyntax.Tokens) *hcl.Diagnostic {
 
 // unclosed leaves, of the mistakes that follow from a text without an end, one: where it begins.
 func unclosed(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
-	find := func(summary string) *hcl.Diagnostic {
-		i := slices.IndexFunc(diags, func(d *hcl.Diagnostic) bool { return d.Summary == summary })
-		if i < 0 {
-			return nil
-		}
-		return diags[i]
+	with := func(summary string) hcl.Diagnostics {
+		return slices.DeleteFunc(slices.Clone(diags),
+			func(d *hcl.Diagnostic) bool { return d.Summary != summary })
 	}
-	if d := find("Unclosed template interpolation sequence"); d != nil {
-		return hcl.Diagnostics{d}
+	const summary = "Text without an end"
+	if found := with("Unclosed template interpolation sequence"); len(found) > 0 {
+		return found[:1]
 	}
-	if d := find("Invalid multi-line string"); d != nil {
-		for _, t := range tokens {
-			if t.Type == hclsyntax.TokenOQuote && t.Range.Start.Line == d.Subject.Start.Line {
-				return hcl.Diagnostics{wrong(hcl.RangeBetween(t.Range, *d.Subject),
-					"Text without an end",
-					"A text begins in this line that no quote ends. A text of several lines is "+
-						"written as <<-EOT ... EOT.")}
-			}
+	lines := with("Invalid multi-line string")
+	for _, t := range tokens {
+		if len(lines) > 0 && t.Type == hclsyntax.TokenOQuote &&
+			t.Range.Start.Line == lines[0].Subject.Start.Line {
+			return hcl.Diagnostics{wrong(hcl.RangeBetween(t.Range, *lines[0].Subject), summary,
+				"A text begins in this line that no quote ends. A text of several lines is written "+
+					"as <<-EOT ... EOT.")}
 		}
 	}
-	if d := find("Unterminated template string"); d != nil {
-		var open []hclsyntax.Token
-		for _, t := range tokens {
-			switch t.Type {
-			case hclsyntax.TokenOHeredoc:
-				open = append(open, t)
-			case hclsyntax.TokenCHeredoc:
-				open = open[:max(len(open)-1, 0)]
-			}
-		}
-		if len(open) > 0 {
-			rng := open[0].Range
-			rng.End = hcl.Pos{Line: rng.Start.Line, Column: rng.Start.Column + 2,
-				Byte: rng.Start.Byte + 2}
-			return hcl.Diagnostics{wrongf(rng, "Text without an end",
-				"The text that begins here has no end: a line with nothing but %s.",
-				strings.Trim(string(open[0].Bytes), "<- \n"))}
+	var open []hclsyntax.Token
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenOHeredoc:
+			open = append(open, t)
+		case hclsyntax.TokenCHeredoc:
+			open = open[:max(len(open)-1, 0)]
 		}
 	}
-	return diags
+	if len(open) == 0 || len(with("Unterminated template string")) == 0 {
+		return diags
+	}
+	rng := open[0].Range
+	rng.End = rng.Start
+	return hcl.Diagnostics{wrongf(rng, summary, "The text that begins here has no end: a line with "+
+		"nothing but %s.", strings.Trim(string(open[0].Bytes), "<- \n"))}
 }
 
 // check finds every mistake that can be found without a molecule: unknown names first, then cycles,
@@ -277,17 +267,15 @@ func (p *Pipeline) check() hcl.Diagnostics {
 	diags = append(diags, p.order()...)
 	off := p.unknownMolecule() // of what is off together, one thing may use another
 	for _, s := range p.Stages {
-		m.know(s, false)
-		off.know(s, true)
+		know(s, m, off)
 	}
 	for _, s := range p.Stages {
+		of := m
 		if s.off {
-			diags = append(diags, p.checkStage(s, off)...)
-		} else {
-			diags = append(diags, p.checkStage(s, m)...)
+			of = off
 		}
-		m.know(s, false)
-		off.know(s, true)
+		diags = append(diags, p.checkStage(s, of)...)
+		know(s, m, off)
 	}
 	alone := p.moleculeExpressions()
 	for _, name := range names(p.locals) {
@@ -390,15 +378,12 @@ func (p *Pipeline) turnedOff(s *Stage) bool {
 // checkMerge checks a cell of the merge block. A stage must not read what the block writes: the
 // molecule would be stale after its own result.
 func (p *Pipeline) checkMerge(e *expression, m *Molecule) hcl.Diagnostics {
+	reads := func(o *expression) bool { return slices.Contains(o.columns, e.name) }
 	for _, s := range p.Stages {
-		if slices.ContainsFunc(s.expressions,
-			func(o *expression) bool { return slices.Contains(o.columns, e.name) }) {
-			return hcl.Diagnostics{wrongf(e.at, "Column is read and merged",
-				"Stage %q (line %d) reads "+
-					"mol.%s, and the merge block writes it: each result would ask for another. "+
-					"Give "+
-					"the cell another name.",
-				s.Name, s.Line, e.name)}
+		if slices.ContainsFunc(s.expressions, reads) {
+			return hcl.Diagnostics{wrongf(e.at, "Column is read and merged", "Stage %q (line %d) "+
+				"reads mol.%s, and the merge block writes it: each result would ask for another. "+
+				"Give the cell another name.", s.Name, s.Line, e.name)}
 		}
 	}
 	v, diags := m.check(e, nil)

@@ -322,7 +322,7 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 		Limits: Limits{Bytes: 2 << 30, Files: 10_000}}
 	p.stages[s.Name] = s
 	p.Stages = append(p.Stages, s)
-	a, diags := readBody(b.Body, slices.Concat(s.declarations(), s.settings())...)
+	a, diags := readBody(b.Body, slices.Concat(p.declarations(s), s.settings())...)
 	s.Titled, s.ForEach = a["title"] != nil, a["for_each"] != nil
 	if a["at_least"] != nil && (!s.ForEach || s.Optional) {
 		diags = append(diags, wrongf(a["at_least"].Expr.Range(), "Unsuitable at_least",
@@ -397,7 +397,7 @@ func (s *Stage) setExitCodes(words map[string]string) bool {
 
 // declarations are the attributes and blocks of a stage that are evaluated for each molecule, in
 // the order in which they are checked.
-func (s *Stage) declarations() []item {
+func (p *Pipeline) declarations(s *Stage) []item {
 	in := func(r roots, what string) scope { return scope{s, r, what} }
 	late := in(ofReading, "values and postconditions, which are read again long after the attempt")
 	words, dynamic := cty.List(cty.String), cty.DynamicPseudoType
@@ -408,9 +408,13 @@ func (s *Stage) declarations() []item {
 		in(ofTarget, "").attr("timeout", &s.timeout, dynamic, acceptTimeout),
 		in(ofStage, "").attr("cores", &s.cores, dynamic, s.setCores),
 		in(ofTask, "").attr("env", &s.env, dynamic, acceptEnvironment),
-		{name: "file", label: true, block: s.decodeFile},
+		{name: "file", label: true, block: func(b *hcl.Block) hcl.Diagnostics {
+			return p.decodeFile(s, b)
+		}},
 		in(ofTarget, "stage "+s.Name).conditions("precondition", &s.pre),
-		in(ofTask, "").attr("command", &s.command, words, nil),
+		in(ofTask, "").attr("command", &s.command, words, func(v cty.Value) error {
+			return p.setProgram(s, v)
+		}),
 		in(ofStage, "").attr("programs", &s.programs, words, s.addPrograms),
 		in(ofStage, "").attr("worker", &s.worker, words, s.setWorker),
 		in(ofMolecule, "").attr("validate", &s.validate, words, s.acceptValidate),
@@ -420,10 +424,10 @@ func (s *Stage) declarations() []item {
 	}
 }
 
-func (s *Stage) decodeFile(b *hcl.Block) hcl.Diagnostics {
+func (p *Pipeline) decodeFile(s *Stage, b *hcl.Block) hcl.Diagnostics {
 	f := &file{name: b.Labels[0]}
 	_, diags := readBody(b.Body, scope{s, ofTask, ""}.attr("content", &f.content, cty.String, nil),
-		scope{s, ofStage, ""}.attr("source", &f.source, cty.String, nil))
+		scope{s, ofStage, ""}.attr("source", &f.source, cty.String, p.setSource))
 	why := scratchName(f.name)
 	switch {
 	case why != "":
