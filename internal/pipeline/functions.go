@@ -1,8 +1,6 @@
 package pipeline
 
 import (
-	_ "embed"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,17 +22,10 @@ import (
 // strings, numbers, booleans, slices, structs by their cty tags, pointers for what may be null. It
 // may give an error as its last result: that error's text is what the user reads.
 type Function struct {
-	Name, Description, Example string
-	Fn                         any
+	Name string
+	Fn   any
 	// bumped when the same bytes give another result: values are then read again
 	Version int
-	Params  []string // names of its parameters, with their units
-}
-
-// Doc describes a function to the user.
-type Doc struct {
-	Name, Description, Example string
-	Params                     []string
 }
 
 // standard are go-cty's functions by their usual names, then ours, but for those that read files.
@@ -63,34 +54,6 @@ var standard = map[string]function.Function{
 	"jsondecode": jsonFunc("text", func(text string) ([]byte, error) { return []byte(text), nil }),
 	ignoreName:   adapt(ignored, "value"),
 	"one_of":     adapt(oneOf, "value", "allowed"),
-}
-
-//go:embed functions.csv
-var functionsCSV string // name, description and example of each, in the order of the reference
-
-// Docs lists every function that a pipeline with these additional ones may call, in the order of
-// the reference.
-func Docs(more []Function) (out []Doc) {
-	p := &Pipeline{versions: map[string]int{}}
-	p.addFunctions(nil)
-	rows, err := csv.NewReader(strings.NewReader(functionsCSV)).ReadAll()
-	if err != nil {
-		panic(err) // a test reads it
-	}
-	for _, row := range rows[1:] {
-		d := Doc{Name: row[0], Description: row[1], Example: row[2]}
-		for _, param := range p.functions[d.Name].Params() {
-			d.Params = append(d.Params, param.Name)
-		}
-		if rest := p.functions[d.Name].VarParam(); rest != nil {
-			d.Params = append(d.Params, rest.Name+"...")
-		}
-		out = append(out, d)
-	}
-	for _, f := range more {
-		out = append(out, Doc{f.Name, f.Description, f.Example, f.Params})
-	}
-	return out
 }
 
 func (p *Pipeline) addFunctions(more []Function) {
