@@ -52,7 +52,7 @@ func (m *Molecule) check(e *expression, extra map[string]cty.Value) (cty.Value, 
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	m.p.watch.at(e)
+	m.p.watch.underway.Store(e)
 	v, diags := m.evaluate(e, extra)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
@@ -163,8 +163,7 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) (diags hcl.Diagnostics) {
 			p.Programs[name] = &Program{Name: name, Candidates: []string{name}, Line: s.Line}
 		}
 	}
-	slices.Sort(p.reads)
-	s.reads = slices.Compact(p.reads)
+	s.reads = sorted(p.reads)
 	return append(diags, s.checkCompress()...)
 }
 

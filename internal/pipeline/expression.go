@@ -44,10 +44,11 @@ type expression struct {
 	message         *expression // of a condition block: what is said where it does not hold
 	locals          []string    // local values that it names
 	stages, columns []string    // that it names itself or by its local values
+	gathered        bool        // these three
 }
 
 // withMessages are conditions and their messages.
-func withMessages(conditions []*expression) (all []*expression) {
+func withMessages(conditions ...*expression) (all []*expression) {
 	for _, c := range conditions {
 		if all = append(all, c); c.message != nil {
 			all = append(all, c.message)
@@ -58,33 +59,48 @@ func withMessages(conditions []*expression) (all []*expression) {
 
 // link notes what every expression names, itself or by local values.
 func (p *Pipeline) link() hcl.Diagnostics {
-	uses := func(e *expression) {
-		for _, t := range e.Variables() {
-			if name, ok := attrAt(t, 1); ok && t.RootName() == "local" && p.locals[name] != nil {
-				e.locals = append(e.locals, name)
-			}
-		}
-		slices.Sort(e.locals)
-		e.locals = slices.Compact(e.locals)
-	}
-	for _, name := range names(p.locals) {
-		uses(p.locals[name])
-	}
-	order, cycle := sortGraph(names(p.locals),
-		func(name string) []string { return p.locals[name].locals })
-	for _, name := range order {
+	locals := names(p.locals)
+	for _, name := range locals {
 		p.gather(p.locals[name])
 	}
 	for _, e := range p.expressions() {
-		uses(e)
 		p.gather(e)
 	}
-	if cycle == nil {
+	_, cycle := sortGraph(locals, func(name string) []string { return p.locals[name].locals })
+	if p.cyclic = cycle != nil; !p.cyclic {
 		return nil
 	}
-	p.cyclic = true
 	at := func(name string) hcl.Range { return p.locals[name].at }
 	return hcl.Diagnostics{describeCycle("local", cycle, at)}
+}
+
+// gather notes what an expression names, after its local values.
+func (p *Pipeline) gather(e *expression) {
+	if e.gathered {
+		return
+	}
+	e.gathered = true
+	for _, t := range e.Variables() {
+		name, _ := attrAt(t, 1)
+		switch l := p.locals[name]; {
+		case name == "":
+		case t.RootName() == "stage":
+			e.stages = append(e.stages, name)
+		case t.RootName() == "mol":
+			e.columns = append(e.columns, name)
+		case t.RootName() == "local" && l != nil:
+			p.gather(l)
+			e.locals = append(e.locals, name)
+			e.stages, e.columns = append(e.stages, l.stages...), append(e.columns, l.columns...)
+		}
+	}
+	e.locals, e.stages, e.columns = sorted(e.locals), sorted(e.stages), sorted(e.columns)
+}
+
+// sorted has every name once.
+func sorted(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // withLocals are expressions and the local values that they name, each once.
@@ -101,32 +117,11 @@ func (p *Pipeline) withLocals(all ...*expression) []*expression {
 	return all
 }
 
-// gather fills in what an expression names, after its local values.
-func (p *Pipeline) gather(e *expression) {
-	for _, name := range e.locals {
-		l := p.locals[name]
-		e.stages, e.columns = append(e.stages, l.stages...), append(e.columns, l.columns...)
-	}
-	for _, t := range e.Variables() {
-		name, ok := attrAt(t, 1)
-		switch {
-		case ok && t.RootName() == "stage":
-			e.stages = append(e.stages, name)
-		case ok && t.RootName() == "mol":
-			e.columns = append(e.columns, name)
-		}
-	}
-	for _, list := range []*[]string{&e.stages, &e.columns} {
-		slices.Sort(*list)
-		*list = slices.Compact(*list)
-	}
-}
-
 // expressions are all of the file's but local values.
 func (p *Pipeline) expressions() []*expression {
 	all := slices.Concat(p.moleculeExpressions(), p.merge, p.export)
 	for _, v := range p.Variables {
-		all = append(all, withMessages(v.checks)...)
+		all = append(all, withMessages(v.checks...)...)
 	}
 	for _, s := range p.Stages {
 		all = append(all, s.expressions...)
@@ -135,7 +130,7 @@ func (p *Pipeline) expressions() []*expression {
 }
 
 func (p *Pipeline) moleculeExpressions() (all []*expression) {
-	all = withMessages(p.molecule)
+	all = withMessages(p.molecule...)
 	if p.size != nil {
 		all = append(all, p.size)
 	}
@@ -143,7 +138,7 @@ func (p *Pipeline) moleculeExpressions() (all []*expression) {
 }
 
 // hold evaluates conditions, and returns what the first that does not hold says.
-func (ev *evaluation) hold(all []*expression) error {
+func (ev *evaluation) hold(all ...*expression) error {
 	for _, c := range all {
 		holds := take(ev, c, func(v cty.Value) (bool, error) { return v.True(), nil })
 		if ev.err == nil && !holds {
@@ -183,22 +178,16 @@ func sortGraph(all []string, needs func(string) []string) (order, cycle []string
 			cycle = append(slices.Clone(path[slices.Index(path, n):]), n)
 			return false
 		}
-		state[n] = underway
-		path = append(path, n)
-		for _, m := range needs(n) {
-			if !visit(m) {
-				return false
-			}
+		state[n], path = underway, append(path, n)
+		if !each(visit)(needs(n)) {
+			return false
 		}
-		path = path[:len(path)-1]
-		state[n] = done
+		state[n], path = done, path[:len(path)-1]
 		order = append(order, n)
 		return true
 	}
-	for _, n := range all {
-		if !visit(n) {
-			return nil, cycle
-		}
+	if !each(visit)(all) {
+		return nil, cycle
 	}
 	return order, nil
 }

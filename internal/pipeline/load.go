@@ -30,6 +30,12 @@ const (
 	maxTargets      = 2000      // of a stage that at_least may ask for
 )
 
+// atLine is the place of a line.
+func atLine(path string, line int) hcl.Range {
+	pos := hcl.Pos{Line: line, Column: 1}
+	return hcl.Range{Filename: path, Start: pos, End: pos}
+}
+
 // Load reads, checks and orders a pipeline. An error of the file's own making is an *Errors with
 // every mistake in it.
 func Load(path string, o Options) (*Pipeline, error) {
@@ -51,11 +57,9 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 	}
 	p := &Pipeline{Path: path, Dir: filepath.Dir(abs), builtins: o.Builtins, reserved: o.Reserved,
 		Given: map[string]int{}, Programs: map[string]*Program{}, locals: map[string]*expression{},
-		variables: map[string]*Variable{}, stages: map[string]*Stage{},
-		columns: map[string]column{},
-		files:   map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
-		texts: map[string]*hcl.File{}, exports: cty.EmptyObject,
-		watch: newWatch()}
+		variables: map[string]*Variable{}, stages: map[string]*Stage{}, columns: map[string]column{},
+		files: map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
+		texts: map[string]*hcl.File{}, exports: cty.EmptyObject, watch: &watch{}}
 	p.addFunctions(o.Functions)
 	for path, data := range o.sources {
 		p.files[path], p.sources[path] = hashOf(data), data
@@ -102,10 +106,9 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 	p.instrument(body)
 	diags = append(p.decode(body), p.setVariables(o)...)
 	if len(p.stages) == 0 && !diags.HasErrors() {
-		diags = append(diags, wrong(hcl.Range{Filename: p.Path, Start: hcl.InitialPos,
-			End: hcl.InitialPos},
-			"Pipeline without stages", "The file declares no stage, so there is nothing to run. "+
-				"A stage is a block: stage \"name\" { command = [...] }."))
+		diags = append(diags, wrong(atLine(p.Path, 1), "Pipeline without stages", "The file declares "+
+			"no stage, so there is nothing to run. A stage is a block: stage \"name\" { command = "+
+			"[...] }."))
 	}
 	if _, given := p.Given["artefacts"]; o.Table != "" && o.Table != p.Table && !given {
 		p.Artefacts = p.artefactsOf(o.Table)
@@ -161,9 +164,8 @@ func (p *Pipeline) parse(path string, src []byte) (*hcl.File, hcl.Diagnostics) {
 		if r != utf8.RuneError || bytes.HasPrefix(src[at:], []byte("\ufffd")) {
 			continue
 		}
-		pos := hcl.Pos{Line: 1 + bytes.Count(src[:at], []byte("\n")), Column: 1, Byte: at}
-		return nil, hcl.Diagnostics{wrong(hcl.Range{Filename: path, Start: pos, End: pos},
-			"File is not UTF-8",
+		line := 1 + bytes.Count(src[:at], []byte("\n"))
+		return nil, hcl.Diagnostics{wrong(atLine(path, line), "File is not UTF-8",
 			"A byte in this line can't be part of a UTF-8 text. Save the file as UTF-8.")}
 	}
 	file, diags := parsed(src, path, hclsyntax.LexConfig, hclsyntax.ParseConfig)
@@ -254,7 +256,11 @@ func unclosed(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
 // check finds every mistake that can be found without a molecule: unknown names first, then cycles,
 // then the types, by evaluating everything once with the molecule's cells and all results unknown.
 func (p *Pipeline) check() hcl.Diagnostics {
-	p.vars = p.variableObject()
+	vars := map[string]cty.Value{}
+	for _, v := range p.Variables {
+		vars[v.Name] = v.value
+	}
+	p.vars = cty.ObjectVal(vars)
 	diags := append(p.link(), p.checkVariables()...)
 	m := p.unknownMolecule()
 	for _, s := range p.Stages {
@@ -285,10 +291,9 @@ func (p *Pipeline) check() hcl.Diagnostics {
 		_, d := m.check(e, nil)
 		diags = append(diags, d...)
 	}
-	if line := p.Given["order"]; p.SmallestFirst && p.size == nil {
-		at := hcl.Pos{Line: line, Column: 1}
-		diags = append(diags, wrong(hcl.Range{Filename: p.Path, Start: at, End: at},
-			"Order without sizes", `"smallest_first" needs the molecule block's size, as `+
+	if p.SmallestFirst && p.size == nil {
+		diags = append(diags, wrong(atLine(p.Path, p.Given["order"]), "Order without sizes",
+			`"smallest_first" needs the molecule block's size, as `+
 				`molecule { size = [heavy_atoms(mol.smiles)] }.`))
 	}
 	for _, e := range p.merge {
@@ -317,8 +322,7 @@ func (p *Pipeline) order() hcl.Diagnostics {
 		for _, e := range s.expressions {
 			s.DependsOn = append(s.DependsOn, e.stages...)
 		}
-		slices.Sort(s.DependsOn)
-		s.DependsOn = slices.DeleteFunc(slices.Compact(s.DependsOn), func(name string) bool {
+		s.DependsOn = slices.DeleteFunc(sorted(s.DependsOn), func(name string) bool {
 			return p.stages[name] == nil || name == s.Name
 		})
 		all = append(all, s.Name)
@@ -358,9 +362,7 @@ func (p *Pipeline) usedColumns() (checked, all []string) {
 	for _, e := range p.expressions() {
 		all = append(all, e.columns...)
 	}
-	slices.Sort(checked)
-	slices.Sort(all)
-	return slices.Compact(checked), slices.Compact(all)
+	return sorted(checked), sorted(all)
 }
 
 // turnedOff says whether a stage is off for every molecule, as by var.search == "crest" &&

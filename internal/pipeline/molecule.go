@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -59,9 +58,8 @@ func (p *Pipeline) Molecule(cells map[string]any) (*Molecule, error) {
 }
 
 func (p *Pipeline) newMolecule(stages map[string]cty.Value) *Molecule {
-	return &Molecule{p: p, stages: stages, locals: map[string]cty.Value{},
-		each:    map[string][]cty.Value{},
-		results: map[string][]Result{}, functions: p.functions}
+	return &Molecule{p: p, stages: stages, locals: map[string]cty.Value{}, functions: p.functions,
+		each: map[string][]cty.Value{}, results: map[string][]Result{}}
 }
 
 func (p *Pipeline) rowOf(cells map[string]any, columns []string) (*Molecule, error) {
@@ -101,7 +99,7 @@ func (p *Pipeline) Check(cells map[string]any) (problems []string, m *Molecule) 
 		return []string{err.Error()}, nil
 	}
 	for _, c := range p.molecule {
-		if err := (&evaluation{Molecule: m}).hold([]*expression{c}); err != nil {
+		if err := (&evaluation{Molecule: m}).hold(c); err != nil {
 			problems = append(problems, err.Error())
 		}
 	}
@@ -114,15 +112,8 @@ func (m *Molecule) Size() (out []float64) {
 	if m == nil || m.p.size == nil {
 		return nil
 	}
-	v, err := m.value(m.p.size, nil)
-	if err != nil || !v.CanIterateElements() {
-		return nil
-	}
-	for _, e := range v.AsValueSlice() {
-		if e.IsNull() || e.Type() != cty.Number || math.IsInf(toFloat(e), 0) {
-			return nil
-		}
-		out = append(out, toFloat(e))
+	if v, err := m.value(m.p.size, nil); err == nil {
+		out, _ = as[[]float64](v)
 	}
 	return out
 }
@@ -159,12 +150,10 @@ func (m *Molecule) context(e *expression, extra map[string]cty.Value) (*hcl.Eval
 	if m.stageObject == cty.NilVal {
 		m.stageObject = cty.ObjectVal(m.stages)
 	}
-	ctx := &hcl.EvalContext{Functions: m.functions, Variables: make(map[string]cty.Value,
-		4+len(extra))}
+	ctx := &hcl.EvalContext{Functions: m.functions, Variables: map[string]cty.Value{"var": m.p.vars,
+		"mol": m.mol, "stage": m.stageObject}}
 	maps.Copy(ctx.Variables, extra)
-	ctx.Variables["var"], ctx.Variables["mol"], ctx.Variables["stage"] = m.p.vars, m.mol,
-		m.stageObject
-	locals := make(map[string]cty.Value, len(e.locals))
+	locals := map[string]cty.Value{}
 	for _, name := range e.locals {
 		if _, known := m.locals[name]; !known {
 			v, diags := m.evaluate(m.p.locals[name], nil)

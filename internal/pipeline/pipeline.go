@@ -10,6 +10,7 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -243,15 +244,11 @@ func (s *Stage) Spares() bool { return s.AtLeast > 0 || s.Optional }
 // FileNames returns the names under which the target's kept files lie in its folder: outputs and
 // written files.
 func (s *Stage) FileNames() []string {
-	var names []string
-	for _, n := range s.Outputs {
-		names = append(names, n)
-	}
+	names := slices.Collect(maps.Values(s.Outputs))
 	for _, f := range s.files {
 		names = append(names, f.name)
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return sorted(names)
 }
 
 // Values tells the names and types of the stage's values, sorted, as "energy number".

@@ -29,7 +29,7 @@ func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (values []by
 		}
 		return toJSON(v)
 	})
-	return values, ev.hold(s.post)
+	return values, ev.hold(s.post...)
 }
 
 // reading is evaluation with the target's outputs (name to path).

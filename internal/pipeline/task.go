@@ -145,7 +145,7 @@ func (m *Molecule) replaceInputs(text string, by func(Input) string) string {
 // Precheck evaluates the stage's preconditions; an error is the message of the first that doesn't
 // hold.
 func (m *Molecule) Precheck(s *Stage, i, attempt int) error {
-	return m.evaluation(s, i, attempt).hold(s.pre)
+	return m.evaluation(s, i, attempt).hold(s.pre...)
 }
 
 // Validates reports whether the stage has a validate attribute: its worker says, before a batch,

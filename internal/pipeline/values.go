@@ -130,8 +130,10 @@ func isObject(t cty.Type) bool { return t.IsObjectType() || t.IsMapType() }
 // of another kind.
 func as[T any](v cty.Value) (out T, ok bool) {
 	v, err := convert.Convert(v, impliedType(out))
-	ok = err == nil && !v.IsNull() && gocty.FromCtyValue(v, &out) == nil
-	return out, ok
+	if err != nil || v.IsNull() || gocty.FromCtyValue(v, &out) != nil {
+		return *new(T), false
+	}
+	return out, true
 }
 
 // impliedType is the type of a Go value. It panics where that has no form in HCL.

@@ -80,13 +80,10 @@ func (v *Variable) setDefault(a *hcl.Attribute) (diags hcl.Diagnostics) {
 func (p *Pipeline) setVariables(o Options) (diags hcl.Diagnostics) {
 	for _, kv := range o.Environ {
 		name, text, _ := strings.Cut(kv, "=")
-		v := p.variables[strings.TrimPrefix(name, EnvPrefix)]
-		if v == nil || !strings.HasPrefix(name, EnvPrefix) {
-			continue // another pipeline's variable may be set for the whole shell
-		}
-		value, d := p.valueOfText(v, text, name)
-		if diags = append(diags, d...); !d.HasErrors() {
-			diags = append(diags, v.set(value, name)...)
+		name, ours := strings.CutPrefix(name, EnvPrefix)
+		// Another pipeline's variable may be set for the whole shell.
+		if v := p.variables[name]; ours && v != nil {
+			diags = append(diags, p.setText(v, text, EnvPrefix+name)...)
 		}
 	}
 	if o.VarFile != "" {
@@ -111,17 +108,17 @@ func (p *Pipeline) setVariables(o Options) (diags hcl.Diagnostics) {
 	return diags
 }
 
-// valueOfText reads a list or an object as HCL, and everything else as the text that it is.
-func (p *Pipeline) valueOfText(v *Variable, text, source string) (cty.Value, hcl.Diagnostics) {
+// setText reads a list or an object as HCL, and everything else as the text that it is.
+func (p *Pipeline) setText(v *Variable, text, source string) hcl.Diagnostics {
 	if t := v.value.Type(); v.want.IsPrimitiveType() ||
 		v.want == cty.DynamicPseudoType && !isList(t) && !isObject(t) {
-		return cty.StringVal(text), nil
+		return v.set(cty.StringVal(text), source)
 	}
 	e, diags := p.parseExpression(text, "<"+source+">")
 	if diags.HasErrors() {
-		return cty.NilVal, diags
+		return diags
 	}
-	return e.Value(nil)
+	return p.assign(v.Name, e, source)
 }
 
 func (p *Pipeline) parseExpression(text, name string) (hclsyntax.Expression, hcl.Diagnostics) {
@@ -148,22 +145,22 @@ func (p *Pipeline) readVarFile(name string) hcl.Diagnostics {
 
 // readSet reads "a=1, b=word, c=\"text\"".
 func (p *Pipeline) readSet(set string) (diags hcl.Diagnostics) {
-	e, d := p.parseExpression("{"+set+"}", "<value of -set>")
+	text := "{" + set + "}"
+	e, d := p.parseExpression(text, "<value of -set>")
 	obj, ok := e.(*hclsyntax.ObjectConsExpr)
 	if len(d) == 1 && d[0].Summary == "Nesting too deep" {
 		return d
 	}
 	for i := 0; ok && !d.HasErrors() && i < len(obj.Items); i++ {
 		key, value := obj.Items[i].KeyExpr, obj.Items[i].ValueExpr
-		between := set[min(len(set), key.Range().End.Byte-1):max(0, min(len(set),
-			value.Range().Start.Byte-1))]
+		between := text[key.Range().End.Byte:value.Range().Start.Byte]
 		if ok = hcl.ExprAsKeyword(key) != "" && strings.Contains(between, "="); ok {
 			diags = append(diags, p.assign(hcl.ExprAsKeyword(key), value, "-set")...)
 		}
 	}
 	if !ok || d.HasErrors() {
-		return hcl.Diagnostics{nowheref("Unreadable -set",
-			"-set=%q can't be read. Write -set='name=value, name=\"a text\"'%s.", set, insteadOfColon(set))}
+		return hcl.Diagnostics{nowheref("Unreadable -set", "-set=%q can't be read. Write "+
+			"-set='name=value, name=\"a text\"'%s.", set, insteadOfColon(set))}
 	}
 	return diags
 }
@@ -193,13 +190,9 @@ func (v *Variable) set(value cty.Value, source string) hcl.Diagnostics {
 		want = t
 	}
 	c, err := convertTo(value, want)
-	if err == nil && v.want == cty.DynamicPseudoType && !c.IsNull() {
-		switch {
-		case isList(t) && !isList(c.Type()):
-			err = fmt.Errorf("a list is needed here, not %s", aType(c.Type()))
-		case isObject(t) && !isObject(c.Type()):
-			err = fmt.Errorf("an object is needed here, not %s", aType(c.Type()))
-		}
+	if of := c.Type(); err == nil && v.want == cty.DynamicPseudoType && !c.IsNull() &&
+		(isList(t) && !isList(of) || isObject(t) && !isObject(of)) {
+		err = fmt.Errorf("%s is needed here, not %s", aType(t), aType(of))
 	}
 	if err != nil {
 		v.bad = true
@@ -210,27 +203,19 @@ func (v *Variable) set(value cty.Value, source string) hcl.Diagnostics {
 	return nil
 }
 
-func (p *Pipeline) variableObject() cty.Value {
-	attrs := map[string]cty.Value{}
-	for _, v := range p.Variables {
-		attrs[v.Name] = v.value
-	}
-	return cty.ObjectVal(attrs)
-}
-
 // checkVariables evaluates the validation blocks.
 func (p *Pipeline) checkVariables() (diags hcl.Diagnostics) {
 	m := p.unknownMolecule()
 	for _, v := range p.Variables {
 		for _, c := range v.checks {
 			var d hcl.Diagnostics
-			for _, e := range withMessages([]*expression{c}) {
+			for _, e := range withMessages(c) {
 				d = append(d, p.references(e)...)
 			}
 			if diags = append(diags, d...); d.HasErrors() || !v.value.IsWhollyKnown() {
 				continue
 			}
-			if err := (&evaluation{Molecule: m}).hold([]*expression{c}); err != nil {
+			if err := (&evaluation{Molecule: m}).hold(c); err != nil {
 				diags = append(diags, wrongf(c.at, "Invalid value for a variable",
 					"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))
 			}
