@@ -166,8 +166,8 @@ func load(o Options) (*pipeline.Pipeline, error) {
 func loadOptions() pipeline.Options {
 	po := pipeline.Options{Reserved: batch.Columns, Columns: columns, Export: stages.Export{}}
 	for _, f := range stages.Functions() {
-		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Description: f.Description,
-			Example: f.Example, Fn: f.Fn, Version: f.Version})
+		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Fn: f.Fn,
+			Version: f.Version})
 	}
 	for _, b := range stages.Builtins() {
 		po.Builtins = append(po.Builtins, b.Name)

@@ -46,7 +46,7 @@ func Check(o Options) error {
 		_, err = tables.Header(p.Table)
 	}
 	if err == nil {
-		fmt.Printf("%s%s is in order.\n", p.Describe(), p.Path)
+		fmt.Printf("%s%s is in order.\n", describe(p), p.Path)
 	}
 	return ended(err)
 }
@@ -69,7 +69,7 @@ func Fmt(path string, check bool) error {
 func Graph(o Options) error {
 	p, err := load(o)
 	if err == nil {
-		fmt.Print(p.Graph())
+		fmt.Print(graph(p))
 	}
 	return ended(err)
 }

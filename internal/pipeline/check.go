@@ -35,14 +35,15 @@ func (p *Pipeline) unknownMolecule() *Molecule {
 	return m
 }
 
-// know has the results of a stage as far as the check knows them: none if it is off, and unknown
-// ones of the types that are known by now. whatever is for stages that are off themselves.
-func (m *Molecule) know(s *Stage, whatever bool) {
-	v := s.unknown()
-	if s.off && !whatever {
-		v = s.absent()
+// know has the results of a stage as far as the check knows them: unknown ones of the types that are
+// known by now, or none if it is off. What is off itself sees those of others as unknown.
+func know(s *Stage, m, off *Molecule) {
+	off.setStage(s.Name, s.unknown())
+	if s.off {
+		m.setStage(s.Name, s.absent())
+	} else {
+		m.setStage(s.Name, s.unknown())
 	}
-	m.setStage(s.Name, v)
 }
 
 // check evaluates an expression with what the molecule knows, and says all that is wrong with it.
@@ -51,7 +52,7 @@ func (m *Molecule) check(e *expression, extra map[string]cty.Value) (cty.Value, 
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	m.p.watch.at(e)
+	m.p.watch.underway.Store(e)
 	v, diags := m.evaluate(e, extra)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
@@ -66,47 +67,37 @@ func (m *Molecule) check(e *expression, extra map[string]cty.Value) (cty.Value, 
 	if err == nil && e.accept != nil {
 		err = e.accept(v)
 	}
-	if several := (hcl.Diagnostics)(nil); errors.As(err, &several) {
+	several, ok := errors.AsType[hcl.Diagnostics](err)
+	switch {
+	case err == nil || ok:
 		return v, several
-	}
-	if errors.Is(err, errInfinite) {
+	case errors.Is(err, errInfinite):
 		return v, hcl.Diagnostics{wrong(e.Range(), "Number out of range", sentence(err.Error()))}
 	}
-	if err != nil {
-		return v, hcl.Diagnostics{wrong(e.Range(), "Unsuitable "+e.name, sentence(err.Error()))}
-	}
-	return v, nil
+	return v, hcl.Diagnostics{wrong(e.Range(), "Unsuitable "+e.name, sentence(err.Error()))}
 }
 
 // converted gives a value the type that its attribute has, and says what the attribute must be.
 func converted(e *expression, v cty.Value) (cty.Value, error) {
 	c, err := convertTo(v, e.want)
-	if t := v.Type(); (err != nil || v.IsKnown() && v.IsNull()) && e.want == cty.List(cty.String) {
-		what := orNull(v)
+	t, null := v.Type(), v.IsKnown() && v.IsNull()
+	form, not := e.name+" must be "+aType(e.want), orNull(v)
+	switch {
+	case e.want == cty.List(cty.String):
+		form = e.name + ` is a list of words, texts and numbers, like ["xtb", stage.rdkit.geometry, ` +
+			`"--opt"]`
 		for i := 0; t.IsTupleType() && i < t.Length(); i++ {
-			if elem := t.TupleElementType(i); elem != cty.DynamicPseudoType &&
-				!elem.IsPrimitiveType() {
-				what = fmt.Sprintf("%s as word %d", aType(elem), i+1)
+			if of := t.TupleElementType(i); of != cty.DynamicPseudoType && !of.IsPrimitiveType() {
+				not = fmt.Sprintf("%s as word %d", aType(of), i+1)
 			}
 		}
-		return v, fmt.Errorf("%s is a list of words, texts and numbers, like [\"xtb\", "+
-			"stage.rdkit.geometry, \"--opt\"], not %s",
-			e.name, what)
+	case e.want == cty.Bool && v.IsKnown() && t != cty.Bool:
+		null = true // no text is true or false
 	}
-	if known := v.IsKnown(); err != nil || known && v.IsNull() || e.want == cty.Bool && known &&
-		v.Type() != cty.Bool {
-		return v, fmt.Errorf("%s must be %s, not %s", e.name, aType(e.want), orNull(v))
+	if err != nil || null {
+		return v, fmt.Errorf("%s, not %s", form, not)
 	}
 	return c, nil
-}
-
-func (m *Molecule) checkCondition(c *condition, extra map[string]cty.Value) hcl.Diagnostics {
-	_, diags := m.check(c.condition, extra)
-	if c.message != nil {
-		_, more := m.check(c.message, extra)
-		diags = append(diags, more...)
-	}
-	return diags
 }
 
 // comparisons finds a text that is compared with a number: they are never equal.
@@ -119,27 +110,19 @@ func (m *Molecule) comparisons(e *expression, extra map[string]cty.Value) (diags
 		ctx, _ := m.context(e, extra)
 		left, d := x.LHS.Value(ctx)
 		right, d2 := x.RHS.Value(ctx)
-		if d.HasErrors() || d2.HasErrors() { // as of a variable of a for expression
+		text, other := x.LHS, right.Type()
+		if other == cty.String {
+			text, other = x.RHS, left.Type()
+		}
+		mend := map[cty.Type]string{cty.Number: "tonumber", cty.Bool: "tobool"}[other]
+		if d.HasErrors() || d2.HasErrors() || // as of a variable of a for expression
+			mend == "" || (left.Type() == cty.String) == (right.Type() == cty.String) {
 			return
-		}
-		text, other := x.LHS, right
-		if right.Type() == cty.String {
-			text, other = x.RHS, left
-		}
-		mend := map[cty.Type]string{cty.Number: "tonumber", cty.Bool: "tobool"}[other.Type()]
-		if left.Type() == right.Type() || mend == "" || left.Type() != cty.String &&
-			right.Type() != cty.String {
-			return
-		}
-		source := string(text.Range().SliceBytes(m.p.src))
-		if ctx := text.Range(); ctx.Filename != m.p.Path {
-			source = "..."
 		}
 		diags = append(diags, wrongf(x.Range(), "Text compared with another type",
-			"A text never equals %s: write "+
-				"%s(%s). A column of numbers of your own is declared as: column \"NAME\" { type = "+
-				"number }.",
-			aType(other.Type()), mend, source))
+			"A text never equals %s: write %s(%s). A column of numbers of your own is declared "+
+				"as: column \"NAME\" { type = number }.",
+			aType(other), mend, text.Range().SliceBytes(m.p.src)))
 	})
 	return diags
 }
@@ -153,36 +136,26 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) (diags hcl.Diagnostics) {
 	extra := map[string]cty.Value{"attempt": cty.UnknownVal(cty.Number).RefineNotNull(),
 		"salvaged": cty.UnknownVal(cty.List(cty.String)).RefineNotNull(),
 		"output":   cty.ObjectVal(out)}
-	first := maps.Clone(extra)
-	first["attempt"], first["salvaged"] = cty.Zero, cty.ListValEmpty(cty.String)
 	p.reads = nil
 	for _, e := range s.expressions {
 		scope := extra
-		if e == s.timeout {
-			scope = first // a wrong unit should not wait for the first molecule
-		}
-		if e == s.values {
+		switch e {
+		case s.outputs:
+			continue // checked before
+		case s.timeout:
+			scope = maps.Clone(extra) // a wrong unit should not wait for the first molecule
+			scope["attempt"], scope["salvaged"] = cty.Zero, cty.ListValEmpty(cty.String)
+		case s.values:
 			p.reads = nil // from here on, what is read does not decide what runs
 		}
-		if e == s.outputs {
-			continue // checked before
-		}
 		v, d := m.check(e, scope)
-		diags = append(diags, d...)
-		switch {
-		case e == s.each:
+		if diags = append(diags, d...); e == s.each {
 			value := cty.DynamicVal
 			if t := v.Type(); t.IsListType() {
 				value = cty.UnknownVal(t.ElementType())
 			}
 			key := cty.UnknownVal(cty.Number).RefineNotNull()
-			each := cty.ObjectVal(map[string]cty.Value{"key": key, "value": value})
-			extra["each"], first["each"] = each, each
-		case e == s.command && !d.HasErrors():
-			diags = append(diags, p.checkCommand(s, e, v)...)
-		case !d.HasErrors() && slices.ContainsFunc(s.files,
-			func(f *file) bool { return f.source == e }):
-			diags = append(diags, p.checkSource(e, v)...)
+			extra["each"] = cty.ObjectVal(map[string]cty.Value{"key": key, "value": value})
 		}
 	}
 	for _, name := range s.Programs {
@@ -190,8 +163,7 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) (diags hcl.Diagnostics) {
 			p.Programs[name] = &Program{Name: name, Candidates: []string{name}, Line: s.Line}
 		}
 	}
-	slices.Sort(p.reads)
-	s.reads = slices.Compact(p.reads)
+	s.reads = sorted(p.reads)
 	return append(diags, s.checkCompress()...)
 }
 
@@ -210,29 +182,32 @@ func (s *Stage) checkCompress() (diags hcl.Diagnostics) {
 }
 
 func (s *Stage) setOutputs(v cty.Value) error {
-	if t := v.Type(); !v.IsWhollyKnown() || v.IsNull() || !isObject(t) {
-		return errors.New(`outputs must be an object of names and files, ` +
-			`like { geometry = "xtbopt.xyz" }, ` +
-			`that doesn't depend on the molecule`)
+	if !v.IsWhollyKnown() || v.IsNull() || !isObject(v.Type()) {
+		return errors.New(`outputs must be an object of names and files, like { geometry = ` +
+			`"xtbopt.xyz" }, that doesn't depend on the molecule`)
 	}
 	var diags hcl.Diagnostics
 	values := v.AsValueMap()
 	for _, name := range names(values) {
-		rng := itemRange(s.outputs, name)
-		text, err := convertTo(values[name], cty.String)
+		file, ok := as[string](values[name])
+		rng, bad := itemRange(s.outputs, name), scratchName(file)
 		switch {
-		case err != nil || text.IsNull():
+		case !ok:
 			diags = append(diags, wrongf(rng, "Unsuitable outputs",
 				"The output %q must be a file name.", name))
 		case reserved(name):
 			diags = append(diags, wrong(rng, "Reserved name", sentence(s.clash(name).Error())))
-		case scratchName(text.AsString()) != "":
-			diags = append(diags, wrong(rng, "Path outside of the scratch folder",
-				scratchName(text.AsString())))
+		case bad != "":
+			diags = append(diags, wrong(rng, "Path outside of the scratch folder", bad))
 		default:
-			s.Outputs[name] = text.AsString()
+			s.Outputs[name] = file
 		}
 	}
+	return diagsOrNil(diags)
+}
+
+// diagsOrNil are mistakes as an error, nil without one.
+func diagsOrNil(diags hcl.Diagnostics) error {
 	if diags.HasErrors() {
 		return diags
 	}
@@ -242,12 +217,10 @@ func (s *Stage) setOutputs(v cty.Value) error {
 // itemRange is the place of one name of an object that is written out, else of the whole
 // expression.
 func itemRange(e *expression, name string) hcl.Range {
-	if obj, ok := e.Expression.(*hclsyntax.ObjectConsExpr); ok {
-		for _, item := range obj.Items {
-			if key, diags := item.KeyExpr.Value(nil); !diags.HasErrors() &&
-				key.RawEquals(cty.StringVal(name)) {
-				return hcl.RangeBetween(item.KeyExpr.Range(), item.ValueExpr.Range())
-			}
+	pairs, _ := hcl.ExprMap(e.Expression)
+	for _, pair := range pairs {
+		if key, _ := pair.Key.Value(nil); key.RawEquals(cty.StringVal(name)) {
+			return hcl.RangeBetween(pair.Key.Range(), pair.Value.Range())
 		}
 	}
 	return e.Range()
@@ -272,10 +245,8 @@ func (s *Stage) setValueType(v cty.Value) error {
 			diags = append(diags, wrong(itemRange(s.values, name), summary, sentence(err.Error())))
 		}
 	}
-	if s.valueType = t; diags.HasErrors() {
-		return diags
-	}
-	return nil
+	s.valueType = t
+	return diagsOrNil(diags)
 }
 
 func reserved(name string) bool { return name == "status" || name == "seconds" }
@@ -292,23 +263,23 @@ func (s *Stage) clash(name string) error {
 	return nil
 }
 
-func (p *Pipeline) checkSource(e *expression, v cty.Value) hcl.Diagnostics {
-	text := "source must be the name of a file beside pipeline.hcl and must not depend on the " +
-		"molecule."
-	if v.IsKnown() {
-		path := p.rooted(v.AsString())
-		data, err := p.sources[path], error(nil)
-		if data == nil {
-			data, err = readBounded(path, maxFileSize)
-		}
-		if err == nil {
-			p.files[path], p.sources[path] = hashOf(data), data
-			return nil
-		}
-		text = fmt.Sprintf("%s can't be read (names start in the folder of pipeline.hcl).",
-			v.AsString())
+// setSource reads a file that stands beside pipeline.hcl.
+func (p *Pipeline) setSource(v cty.Value) error {
+	if !v.IsKnown() {
+		return errors.New("source must be the name of a file beside pipeline.hcl and must not " +
+			"depend on the molecule")
 	}
-	return hcl.Diagnostics{wrong(e.Range(), "Unsuitable source", text)}
+	path := p.rooted(v.AsString())
+	if p.sources[path] == nil {
+		data, err := readBounded(path, maxFileSize)
+		if err != nil {
+			return fmt.Errorf("%s can't be read (names start in the folder of pipeline.hcl)",
+				v.AsString())
+		}
+		p.sources[path] = data
+	}
+	p.files[path] = hashOf(p.sources[path])
+	return nil
 }
 
 // shellWords are what only a shell understands.
@@ -317,40 +288,32 @@ var shellWords = []string{">", ">>", "<", "|", "||", "&", "&&", ";", "2>", "2>&1
 // globWord is a word that a shell would replace by the names of files.
 var globWord = regexp.MustCompile(`^[\w./-]*\*[\w-]*\.\w+$`)
 
-// checkCommand finds the program, which must be known before any molecule is, and what only a shell
-// or the folder of pipeline.hcl would make of the words.
-func (p *Pipeline) checkCommand(s *Stage, e *expression, command cty.Value) hcl.Diagnostics {
-	refuse := func(format string, args ...any) hcl.Diagnostics {
-		return hcl.Diagnostics{wrong(e.Range(), "Unsuitable command", sentence(fmt.Sprintf(format,
-			args...)))}
-	}
+// setProgram finds the program of a command, which must be known before any molecule is, and what
+// only a shell or the folder of pipeline.hcl would make of the words.
+func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 	if !command.IsKnown() || command.LengthInt() == 0 {
-		return refuse("the command has no first word that is known before a molecule is: the " +
+		return errors.New("the command has no first word that is known before a molecule is: the " +
 			"program")
 	}
 	for i, w := range command.AsValueSlice() {
+		word, ok := as[string](w)
 		switch {
 		case w.IsKnown() && w.IsNull() && !s.off:
-			return refuse("word %d of the command has no value: it names a stage that is turned "+
+			return fmt.Errorf("word %d of the command has no value: it names a stage that is turned "+
 				"off, or an empty variable", i+1)
-		case i == 0 && (!w.IsKnown() || w.IsNull() || w.AsString() == ""):
-			return refuse("the first word of the command, the program, must be a text that " +
-				"doesn't depend on the molecule")
-		case i == 0 && strings.Contains(w.AsString(), ignoreOpen):
-			return refuse("the first word of the command, the program, is never left out of the " +
-				"fingerprint")
-		case i == 0:
-			s.Program = w.AsString()
-		case !w.IsKnown() || w.IsNull():
-		case slices.Contains(shellWords, w.AsString()):
-			return refuse("word %d of the command is %s, but no shell reads the command. What the "+
-				"program prints is the file "+
-				"stdout: outputs = { log = \"stdout\" }. With a shell: [\"sh\", \"-c\", \"...\"]",
-				i+1, w.AsString())
-		default:
-			if text := p.checkWord(s, w.AsString()); text != "" {
-				return refuse("word %d of the command %s", i+1, text)
+		case ok && i > 0:
+			if text := p.checkWord(s, word); text != "" {
+				return fmt.Errorf("word %d of the command is %s, %s", i+1, word, text)
 			}
+		case i > 0:
+		case word == "":
+			return errors.New("the first word of the command, the program, must be a text that " +
+				"doesn't depend on the molecule")
+		case strings.Contains(word, ignoreOpen):
+			return errors.New("the first word of the command, the program, is never left out of the " +
+				"fingerprint")
+		default:
+			s.Program = word
 		}
 	}
 	s.Builtin = slices.Contains(p.builtins, s.Program)
@@ -363,21 +326,25 @@ func (p *Pipeline) checkCommand(s *Stage, e *expression, command cty.Value) hcl.
 // pathWord is a word that is meant as a file: a path, or the name of a script.
 var pathWord = regexp.MustCompile(`^\S*/\S+$|^\S+\.(py|sh|pl|jl|[Rr]|awk|tcl)$`)
 
-// checkWord looks at a word that may name a file of the user's own. An absolute path is watched; a
-// relative one would be looked for in the scratch folder.
+// checkWord says what is wrong with a word that a shell would read, or that names a file of the
+// user's own. An absolute path is watched; a relative one would be looked for in the scratch folder.
 func (p *Pipeline) checkWord(s *Stage, word string) string {
-	if globWord.MatchString(word) {
-		return fmt.Sprintf("is %s, but no shell fills in the *: name the files themselves", word)
+	switch {
+	case slices.Contains(shellWords, word):
+		return `but no shell reads the command. What the program prints is the file stdout: ` +
+			`outputs = { log = "stdout" }. With a shell: ["sh", "-c", "..."]`
+	case globWord.MatchString(word):
+		return "but no shell fills in the *: name the files themselves"
 	}
-	made := slices.Contains(s.FileNames(), word)
 	info, err := os.Stat(p.rooted(word))
-	if err != nil || !info.Mode().IsRegular() || made || !pathWord.MatchString(word) {
+	if err != nil || !info.Mode().IsRegular() || slices.Contains(s.FileNames(), word) ||
+		!pathWord.MatchString(word) {
 		return ""
 	}
 	if !filepath.IsAbs(word) {
-		return fmt.Sprintf("is %s, a file beside pipeline.hcl, which is not in the folder where "+
-			"the program runs: file %[2]q { source = %[1]q }, and %[2]q in the command",
-			word, filepath.Base(word))
+		return fmt.Sprintf("a file beside pipeline.hcl, which is not in the folder where the program "+
+			"runs: file %[2]q { source = %[1]q }, and %[2]q in the command", word,
+			filepath.Base(word))
 	}
 	if data, err := readBounded(word, maxFileSize); err == nil {
 		p.files[word] = hashOf(data)
@@ -387,23 +354,21 @@ func (p *Pipeline) checkWord(s *Stage, word string) string {
 }
 
 func (s *Stage) setCores(v cty.Value) error {
-	n, err := convertTo(v, cty.Number)
-	if err != nil || !n.IsKnown() || n.IsNull() || !(toFloat(n) >= 1 && toFloat(n) <= 4096) ||
-		!n.AsBigFloat().IsInt() {
+	n, ok := as[int](v)
+	if s.Cores = n; !ok || !within(1, 4096)(n) {
 		return errors.New("cores is how many processor cores the program takes: a whole number " +
 			"that doesn't depend on the molecule")
 	}
-	s.Cores = int(toFloat(n))
 	return nil
 }
 
 // setWorker takes the words that start the stage's program as a worker.
 func (s *Stage) setWorker(v cty.Value) error {
-	if s.Worker = texts(v); len(s.Worker) == 0 || s.Program != "" && s.Worker[0] != s.Program ||
-		s.Builtin {
+	words, ok := as[[]string](v)
+	s.Worker = words
+	if !ok || len(words) == 0 || s.Program != "" && words[0] != s.Program || s.Builtin {
 		return fmt.Errorf("worker is how the command's program is started to stay: a list like "+
-			"[%q, \"script\", \"--serve\"] "+
-			"that doesn't depend on the molecule", s.Program)
+			"[%q, \"script\", \"--serve\"] that doesn't depend on the molecule", s.Program)
 	}
 	return nil
 }
@@ -411,16 +376,16 @@ func (s *Stage) setWorker(v cty.Value) error {
 // acceptValidate checks the words that the stage's worker is asked about a row.
 func (s *Stage) acceptValidate(v cty.Value) error {
 	if !v.IsKnown() || v.LengthInt() < 1 || !v.Index(cty.Zero).RawEquals(cty.StringVal(s.Program)) {
-		return fmt.Errorf("validate is a command that the stage's worker answers for a row: "+
-			"a list of words that starts with %q", s.Program)
+		return fmt.Errorf("validate is a command that the stage's worker answers for a row: a "+
+			"list of words that starts with %q", s.Program)
 	}
 	return nil
 }
 
 // addPrograms notes what the stage's program starts itself.
 func (s *Stage) addPrograms(v cty.Value) error {
-	more := texts(v)
-	if more == nil || slices.Contains(more, "") {
+	more, ok := as[[]string](v)
+	if !ok || slices.Contains(more, "") {
 		return errors.New("programs must be a list of texts that doesn't depend on the molecule")
 	}
 	for _, name := range more {
@@ -431,21 +396,6 @@ func (s *Stage) addPrograms(v cty.Value) error {
 	return nil
 }
 
-// texts are the elements of a list of texts, nil if one of them is not known, or null.
-func texts(v cty.Value) []string {
-	if !v.IsWhollyKnown() || v.IsNull() {
-		return nil
-	}
-	out := []string{}
-	for _, e := range v.AsValueSlice() {
-		if e.IsNull() {
-			return nil
-		}
-		out = append(out, e.AsString())
-	}
-	return out
-}
-
 func acceptList(v cty.Value) error {
 	if t := v.Type(); v.IsNull() || t != cty.DynamicPseudoType && !t.IsListType() &&
 		!t.IsTupleType() {
@@ -453,6 +403,11 @@ func acceptList(v cty.Value) error {
 			orNull(v))
 	}
 	return nil
+}
+
+func acceptEnvironment(v cty.Value) error {
+	_, err := environment(v)
+	return err
 }
 
 func acceptTimeout(v cty.Value) error {
@@ -466,31 +421,16 @@ func acceptTimeout(v cty.Value) error {
 // maxSizes is how many numbers may say how large a molecule is: each of them has to be learnt.
 const maxSizes = 4
 
-// checkSize checks the molecule block's size: a list of numbers, known before anything ran.
-func (p *Pipeline) checkSize(m *Molecule) hcl.Diagnostics {
-	if p.size == nil {
-		if p.SmallestFirst {
-			rng := hcl.Range{Filename: p.Path, Start: hcl.Pos{Line: p.Given["order"], Column: 1},
-				End: hcl.Pos{Line: p.Given["order"], Column: 1}}
-			return hcl.Diagnostics{wrong(rng, "Order without sizes",
-				`"smallest_first" needs the molecule block's size, as `+
-					`molecule { size = [heavy_atoms(mol.smiles)] }.`)}
-		}
-		return nil
+func acceptSize(v cty.Value) error {
+	t := v.Type()
+	if !t.IsTupleType() || v.IsNull() || t.Length() < 1 || t.Length() > maxSizes {
+		return fmt.Errorf("size is a list of 1 to %d numbers, like [heavy_atoms(mol.smiles), "+
+			"rotatable_bonds(mol.smiles)]", maxSizes)
 	}
-	p.size.accept = func(v cty.Value) error {
-		t := v.Type()
-		if !t.IsTupleType() || v.IsNull() || t.Length() < 1 || t.Length() > maxSizes {
-			return fmt.Errorf("size is a list of 1 to %d numbers, like [heavy_atoms(mol.smiles), "+
-				"rotatable_bonds(mol.smiles)]", maxSizes)
+	for _, e := range t.TupleElementTypes() {
+		if e != cty.Number && e != cty.DynamicPseudoType {
+			return fmt.Errorf("size has %s in it; it is made of numbers", aType(e))
 		}
-		for _, e := range t.TupleElementTypes() {
-			if e != cty.Number && e != cty.DynamicPseudoType {
-				return fmt.Errorf("size has %s in it; it is made of numbers", aType(e))
-			}
-		}
-		return nil
 	}
-	_, diags := m.check(p.size, nil)
-	return diags
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,53 +33,49 @@ var (
 )
 
 func (p *Pipeline) decodeCluster(b *hcl.Block) hcl.Diagnostics {
-	content, diags := b.Body.Content(clusterSchema)
-	a := content.Attributes
 	c := &Cluster{Scheduler: b.Labels[0], Cores: 1, Time: 2 * time.Hour, Tasks: 100}
 	p.Cluster, p.clusterAt = c, b.DefRange
 	if body, ok := b.Body.(*hclsyntax.Body); ok {
 		p.clusterAt = hcl.RangeBetween(b.DefRange, body.SrcRange)
 	}
-	if c.Scheduler != "slurm" {
-		diags = append(diags, wrongf(b.LabelRanges[0], "Unknown scheduler", "A batch can ask slurm. "+
-			"docs/cluster.md has examples for other schedulers."))
-	}
 	wall := "2h"
-	return slices.Concat(diags,
-		constant(a["cores"], &c.Cores, "cores is how many processor cores of one node a task takes: "+
-			"a whole number from 1 to 4096.", within(1, 4096)),
-		constant(a["tasks"], &c.Tasks, "tasks is how many tasks run at once at most: a whole number "+
-			"from 1 to 1000.", within(1, 1000)),
-		constant(a["time"], &wall, `time is the wall time of a task, from "2m" to "720h", like "2h".`,
+	_, diags := readBody(b.Body,
+		whole("cores", &c.Cores, "how many processor cores of one node a task takes", 1, 4096),
+		whole("tasks", &c.Tasks, "how many tasks run at once at most", 1, 1000),
+		constant("time", &wall, `time is the wall time of a task, from "2m" to "720h", like "2h".`,
 			func(text string) (ok bool) {
 				d, err := time.ParseDuration(text)
 				c.Time = d
 				return err == nil && d >= 2*time.Minute && d <= 720*time.Hour
 			}),
-		constant(a["memory"], &c.Memory, `memory is that of a task, like "32G".`,
+		constant("memory", &c.Memory, `memory is that of a task, like "32G".`,
 			memoryForm.MatchString),
-		constant(a["options"], &c.Options, `options are words for sbatch, each with its value, like `+
-			`["--partition=main", "--account=chem"].`, allValid(optionForm.MatchString)),
-		nodePath(a["scratch"], &c.Scratch))
+		constant("options", &c.Options, `options are words for sbatch, each with its value, like `+
+			`["--partition=main", "--account=chem"].`, each(optionForm.MatchString)),
+		nodePath("scratch", &c.Scratch))
+	if c.Scheduler != "slurm" {
+		diags = append(diags, wrongf(b.LabelRanges[0], "Unknown scheduler", "A batch can ask slurm. "+
+			"docs/cluster.md has examples for other schedulers."))
+	}
+	return diags
 }
 
-// nodePath reads a path that a node looks up in its environment: env("TMPDIR") stands for $TMPDIR.
-func nodePath(a *hcl.Attribute, into *string) hcl.Diagnostics {
-	if a == nil {
-		return nil
-	}
+// nodePath is a path that a node looks up in its environment: env("TMPDIR") stands for $TMPDIR.
+func nodePath(name string, into *string) item {
 	env := function.New(&function.Spec{Type: function.StaticReturnType(cty.String),
 		Params: []function.Parameter{{Name: "name", Type: cty.String}},
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			return cty.StringVal("${" + args[0].AsString() + "}"), nil
 		}})
 	context := &hcl.EvalContext{Functions: map[string]function.Function{"env": env}}
-	if gohcl.DecodeExpression(a.Expr, context, into).HasErrors() ||
-		!strings.HasPrefix(*into, "/") && !strings.HasPrefix(*into, "$") {
-		return hcl.Diagnostics{wrong(a.Expr.Range(), "Invalid scratch", `scratch is a folder of the `+
-			`node's own: env("TMPDIR"), or a path that begins with /.`)}
-	}
-	return nil
+	return item{name: name, attr: func(a *hcl.Attribute) hcl.Diagnostics {
+		if gohcl.DecodeExpression(a.Expr, context, into).HasErrors() ||
+			!strings.HasPrefix(*into, "/") && !strings.HasPrefix(*into, "$") {
+			return hcl.Diagnostics{wrong(a.Expr.Range(), "Invalid "+name, name+` is a folder of the `+
+				`node's own: env("TMPDIR"), or a path that begins with /.`)}
+		}
+		return nil
+	}}
 }
 
 // NodeScratch is the scratch folder on this node, "" for none.

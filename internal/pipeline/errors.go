@@ -48,29 +48,24 @@ func (e *Errors) Print(w io.Writer, width uint, colour bool) error {
 
 // tidy sorts mistakes by place, drops repetitions, and all beyond the number that anybody reads.
 func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
-	at := func(d *hcl.Diagnostic) (string, int) {
-		if d.Subject == nil {
-			return "", -1
+	at := func(d *hcl.Diagnostic) (rng hcl.Range) {
+		if d.Subject != nil {
+			rng = *d.Subject
 		}
-		return d.Subject.Filename, d.Subject.Start.Byte
+		return rng
+	}
+	order := func(a, b *hcl.Diagnostic) int {
+		return cmp.Or(strings.Compare(at(a).Filename, at(b).Filename),
+			at(a).Start.Byte-at(b).Start.Byte, strings.Compare(a.Summary, b.Summary),
+			strings.Compare(a.Detail, b.Detail))
 	}
 	diags = slices.DeleteFunc(diags,
 		func(d *hcl.Diagnostic) bool { return d.Severity != hcl.DiagError })
-	slices.SortStableFunc(diags, func(a, b *hcl.Diagnostic) int {
-		fa, pa := at(a)
-		fb, pb := at(b)
-		return cmp.Or(strings.Compare(fa, fb), pa-pb, strings.Compare(a.Summary, b.Summary),
-			strings.Compare(a.Detail, b.Detail))
-	})
-	diags = slices.CompactFunc(diags, func(a, b *hcl.Diagnostic) bool {
-		fa, pa := at(a)
-		fb, pb := at(b)
-		return fa == fb && pa == pb && a.Summary == b.Summary && a.Detail == b.Detail
-	})
+	slices.SortStableFunc(diags, order)
+	diags = slices.CompactFunc(diags, func(a, b *hcl.Diagnostic) bool { return order(a, b) == 0 })
 	if more := len(diags) - maxMistakes; more > 0 {
-		diags = append(diags[:maxMistakes:maxMistakes], &hcl.Diagnostic{Severity: hcl.DiagError,
-			Summary: "Too many mistakes",
-			Detail:  fmt.Sprintf("There are %d more; correct these first.", more)})
+		diags = append(diags[:maxMistakes:maxMistakes], nowheref("Too many mistakes",
+			"There are %d more; correct these first.", more))
 	}
 	return diags
 }
@@ -85,8 +80,9 @@ func wrongf(rng hcl.Range, summary, format string, args ...any) *hcl.Diagnostic 
 
 // nowheref is a mistake that is not in a file.
 func nowheref(summary, format string, args ...any) *hcl.Diagnostic {
-	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary,
-		Detail: fmt.Sprintf(format, args...)}
+	d := wrongf(hcl.Range{}, summary, format, args...)
+	d.Subject = nil
+	return d
 }
 
 // sentence makes an error's text one of the sentences of a mistake's detail. It leaves names of

@@ -1,8 +1,6 @@
 package pipeline
 
 import (
-	_ "embed"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,17 +22,10 @@ import (
 // strings, numbers, booleans, slices, structs by their cty tags, pointers for what may be null. It
 // may give an error as its last result: that error's text is what the user reads.
 type Function struct {
-	Name, Description, Example string
-	Fn                         any
+	Name string
+	Fn   any
 	// bumped when the same bytes give another result: values are then read again
 	Version int
-	Params  []string // names of its parameters, with their units
-}
-
-// Doc describes a function to the user.
-type Doc struct {
-	Name, Description, Example string
-	Params                     []string
 }
 
 // standard are go-cty's functions by their usual names, then ours, but for those that read files.
@@ -61,36 +52,8 @@ var standard = map[string]function.Function{
 	"tobool": stdlib.MakeToFunc(cty.Bool), "try": tryfunc.TryFunc, "can": tryfunc.CanFunc,
 	"status": statusFunc, "seconds": secondsFunc,
 	"jsondecode": jsonFunc("text", func(text string) ([]byte, error) { return []byte(text), nil }),
-	ignoreName:   ignoreFunc,
+	ignoreName:   adapt(ignored, "value"),
 	"one_of":     adapt(oneOf, "value", "allowed"),
-}
-
-//go:embed functions.csv
-var functionsCSV string // name, description and example of each, in the order of the reference
-
-// Docs lists every function that a pipeline with these additional ones may call, in the order of
-// the reference.
-func Docs(more []Function) (out []Doc) {
-	p := &Pipeline{versions: map[string]int{}}
-	p.addFunctions(nil)
-	rows, err := csv.NewReader(strings.NewReader(functionsCSV)).ReadAll()
-	if err != nil {
-		panic(err) // a test reads it
-	}
-	for _, row := range rows[1:] {
-		d := Doc{Name: row[0], Description: row[1], Example: row[2]}
-		for _, param := range p.functions[d.Name].Params() {
-			d.Params = append(d.Params, param.Name)
-		}
-		if rest := p.functions[d.Name].VarParam(); rest != nil {
-			d.Params = append(d.Params, rest.Name+"...")
-		}
-		out = append(out, d)
-	}
-	for _, f := range more {
-		out = append(out, Doc{f.Name, f.Description, f.Example, f.Params})
-	}
-	return out
 }
 
 func (p *Pipeline) addFunctions(more []Function) {
@@ -98,7 +61,11 @@ func (p *Pipeline) addFunctions(more []Function) {
 	for name, f := range standard {
 		table[name] = p.bounded(name, f)
 	}
-	table[fileName], table[jsonName] = p.fileFunc(), jsonFunc("path", p.read)
+	table[fileName] = adapt(func(path string) (string, error) {
+		data, err := p.read(path)
+		return string(data), err
+	}, "path")
+	table[jsonName] = jsonFunc("path", p.read)
 	for _, f := range more {
 		table[f.Name] = adapt(f.Fn)
 		p.versions[f.Name] = f.Version
@@ -116,6 +83,24 @@ var wideVerb = regexp.MustCompile(`%[^%a-zA-Z]*[0-9]{4}`)
 // multiplying are the functions whose result may be as long as the product of their arguments.
 var multiplying = []string{"format", "formatlist", "indent", "join", "replace"}
 
+// tooLong reports whether a multiplying function would make a text that fills the memory at once.
+func tooLong(name string, args []cty.Value) bool {
+	size := 1.0
+	for i, a := range args {
+		switch {
+		case !a.IsKnown() || a.IsNull():
+		case a.Type() == cty.Number && i == 0: // of indent
+			size *= toFloat(a)
+		case a.Type() == cty.String:
+			size *= float64(max(1, len(a.AsString())))
+			if i == 0 && strings.HasPrefix(name, "format") && wideVerb.MatchString(a.AsString()) {
+				return true
+			}
+		}
+	}
+	return size > maxCheckBytes
+}
+
 // bounded is a function that takes numbers as doubles, gives finite ones, ends with the check, and
 // makes no text that would fill the memory at once.
 func (p *Pipeline) bounded(name string, f function.Function) function.Function {
@@ -127,31 +112,18 @@ func (p *Pipeline) bounded(name string, f function.Function) function.Function {
 		// nothing here marks values; cty would look for marks in each
 		spec.Params[i].AllowMarked = true
 	}
-	prepare := func(args []cty.Value) ([]cty.Value, error) {
+	prepare := func(args []cty.Value) (out []cty.Value, err error) {
 		p.watch.pass()
-		size := 1
-		args = slices.Clone(args)
-		for i, a := range args {
-			var err error
-			if args[i], err = asDouble(a); err != nil {
+		out = slices.Clone(args)
+		for i := range out {
+			if out[i], err = asDouble(out[i]); err != nil {
 				return nil, function.NewArgError(i, err)
 			}
-			if a.Type() == cty.String && a.IsKnown() && !a.IsNull() {
-				size *= max(1, len(a.AsString()))
-			} else if name == "indent" && i == 0 && a.Type() == cty.Number && a.IsKnown() &&
-				!a.IsNull() {
-				size = int(min(toFloat(a), 1e9))
-			}
-			if size > maxCheckBytes {
-				break
-			}
 		}
-		wide := strings.HasPrefix(name, "format") && args[0].IsKnown() &&
-			wideVerb.MatchString(args[0].AsString())
-		if slices.Contains(multiplying, name) && (size > maxCheckBytes || wide) {
-			return nil, errors.New("the text would be too long")
+		if slices.Contains(multiplying, name) && tooLong(name, out) {
+			err = errors.New("the text would be too long")
 		}
-		return args, nil
+		return out, err
 	}
 	spec.Type = func(args []cty.Value) (cty.Type, error) { // some do their work to find the type
 		args, err := prepare(args)
@@ -160,13 +132,11 @@ func (p *Pipeline) bounded(name string, f function.Function) function.Function {
 		}
 		return f.ReturnTypeForValues(args)
 	}
-	spec.Impl = func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		args, err := prepare(args)
-		if err != nil {
-			return cty.NilVal, err
+	spec.Impl = func(args []cty.Value, _ cty.Type) (v cty.Value, err error) {
+		if args, err = prepare(args); err != nil {
+			return v, err
 		}
-		v, err := f.Call(args)
-		if err == nil {
+		if v, err = f.Call(args); err == nil {
 			err = tooLarge(v)
 		}
 		return v, err
@@ -179,17 +149,10 @@ func (p *Pipeline) bounded(name string, f function.Function) function.Function {
 func adapt(fn any, params ...string) function.Function {
 	v := reflect.ValueOf(fn)
 	t := v.Type()
-	implied := func(t reflect.Type) cty.Type {
-		ct, err := gocty.ImpliedType(reflect.New(t).Interface())
-		if err != nil {
-			panic(err)
-		}
-		return ct
-	}
-	spec, ret := &function.Spec{}, implied(t.Out(0))
+	spec, ret := &function.Spec{}, impliedType(reflect.New(t.Out(0)).Interface())
 	for i := range t.NumIn() {
-		param := function.Parameter{Type: implied(t.In(i)), AllowMarked: true,
-			AllowNull: t.In(i).Kind() == reflect.Pointer}
+		param := function.Parameter{Type: impliedType(reflect.New(t.In(i)).Interface()),
+			AllowMarked: true, AllowNull: t.In(i).Kind() == reflect.Pointer}
 		if i < len(params) {
 			param.Name = params[i]
 		}
@@ -204,8 +167,8 @@ func adapt(fn any, params ...string) function.Function {
 		for i, a := range args {
 			into := reflect.New(t.In(i))
 			if err := gocty.FromCtyValue(a, into.Interface()); err != nil {
-				return cty.NilVal, function.NewArgErrorf(i, "%s", strings.Split(err.Error(),
-					", between")[0])
+				text, _, _ := strings.Cut(err.Error(), ", between")
+				return cty.NilVal, function.NewArgErrorf(i, "%s", text)
 			}
 			in[i] = into.Elem()
 		}
@@ -258,21 +221,12 @@ func (m *Molecule) remember() {
 	for _, name := range reads {
 		f := m.p.functions[name]
 		text := func(p function.Parameter) bool { return p.Type == cty.String }
-		if n := len(f.Params()); n > len(call{}.args) || !allValid(text)(f.Params()) ||
+		if n := len(f.Params()); n > len(call{}.args) || !each(text)(f.Params()) ||
 			f.VarParam() != nil {
 			continue
 		}
-		m.functions[name] = function.New(&function.Spec{
-			Params: f.Params(),
-			Type: func(args []cty.Value) (cty.Type, error) {
-				v, err := m.answer(name, f, args)
-				return v.Type(), err
-			},
-			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-				return m.answer(name, f,
-					args)
-			},
-		})
+		ask := func(args []cty.Value) (cty.Value, error) { return m.answer(name, f, args) }
+		m.functions[name] = dynamic(f.Params(), ask)
 	}
 }
 

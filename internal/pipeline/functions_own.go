@@ -24,20 +24,25 @@ const (
 	fileName, jsonName, templateName, ignoreName = "file", "json", "templatefile", "ignore_changes"
 )
 
-func (p *Pipeline) fileFunc() function.Function {
-	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "path", Type: cty.String}},
-		Type:   function.StaticReturnType(cty.String),
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			data, err := p.read(args[0].AsString())
-			return cty.StringVal(string(data)), err
+// dynamic is a function whose type is that of its value.
+func dynamic(params []function.Parameter,
+	value func([]cty.Value) (cty.Value, error)) function.Function {
+	return function.New(&function.Spec{Params: params,
+		Type: func(args []cty.Value) (cty.Type, error) {
+			v, err := value(args)
+			return v.Type(), err
 		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return value(args) },
 	})
 }
 
 // jsonFunc decodes the JSON text that its argument is, or names.
 func jsonFunc(param string, text func(string) ([]byte, error)) function.Function {
-	decode := func(args []cty.Value) (cty.Value, error) {
+	params := []function.Parameter{{Name: param, Type: cty.String}}
+	return dynamic(params, func(args []cty.Value) (cty.Value, error) {
+		if !args[0].IsKnown() {
+			return cty.DynamicVal, nil
+		}
 		data, err := text(args[0].AsString())
 		if err == nil && !json.Valid(data) { // which bounds the depth, too
 			err = &callError{fmt.Errorf("%.60q is not JSON", args[0].AsString())}
@@ -46,17 +51,6 @@ func jsonFunc(param string, text func(string) ([]byte, error)) function.Function
 			return cty.DynamicVal, err
 		}
 		return stdlib.JSONDecode(cty.StringVal(string(data)))
-	}
-	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: param, Type: cty.String}},
-		Type: func(args []cty.Value) (cty.Type, error) {
-			if !args[0].IsKnown() {
-				return cty.DynamicPseudoType, nil
-			}
-			v, err := decode(args)
-			return v.Type(), err
-		},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return decode(args) },
 	})
 }
 
@@ -122,69 +116,57 @@ var sumFunc = function.New(&function.Spec{
 })
 
 // upTo makes a function of a list and a number by one of stdlib's, whose number is bounded by the
-// length of the list less a few.
-func upTo(params []function.Parameter, list int, less int64, f func(list,
-	n cty.Value) (function.Function, []cty.Value)) function.Function {
-	bound := func(args []cty.Value) (function.Function, []cty.Value, error) {
-		l, n := args[list], args[1-list]
+// length of the list less a few; order puts the arguments into those of stdlib's.
+func upTo(list, number int, less int64, f function.Function,
+	order func(list, n cty.Value) []cty.Value) function.Function {
+	params := make([]function.Parameter, 2)
+	params[list] = function.Parameter{Name: "list", Type: cty.DynamicPseudoType}
+	params[number] = function.Parameter{Name: "number", Type: cty.Number}
+	bound := func(args []cty.Value) ([]cty.Value, error) {
+		l, n := args[list], args[number]
 		if t := l.Type(); !isList(t) && t != cty.DynamicPseudoType {
-			return function.Function{}, nil, function.NewArgErrorf(list, "must be a list, not %s",
-				aType(t))
+			return nil, function.NewArgErrorf(list, "must be a list, not %s", aType(t))
 		}
 		if n.IsKnown() && !(toFloat(n) >= 0 && n.AsBigFloat().IsInt()) {
-			return function.Function{}, nil, function.NewArgErrorf(1-list,
-				"must be a whole number, 0 or more")
+			return nil, function.NewArgErrorf(number, "must be a whole number, 0 or more")
 		}
 		if l.IsKnown() && n.IsKnown() && isList(l.Type()) {
-			length := l.Length().Subtract(cty.NumberIntVal(less))
-			if n.GreaterThan(length).True() {
-				n = length
-			}
+			n = cty.NumberIntVal(min(int64(toFloat(n)), int64(l.LengthInt())-less))
 		}
-		of, with := f(l, n)
-		return of, with, nil
+		return order(l, n), nil
 	}
 	return function.New(&function.Spec{
 		Params: params,
 		Type: func(args []cty.Value) (cty.Type, error) {
-			of, with, err := bound(args)
+			args, err := bound(args)
 			if err != nil {
 				return cty.NilType, err
 			}
-			return of.ReturnTypeForValues(with)
+			return f.ReturnTypeForValues(args)
 		},
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			of, with, err := bound(args)
-			if err != nil {
-				return cty.NilVal, err
-			}
-			return of.Call(with)
+			args, _ = bound(args) // has been done for the type
+			return f.Call(args)
 		},
 	})
 }
 
 var (
-	listParam   = function.Parameter{Name: "list", Type: cty.DynamicPseudoType}
-	numberParam = function.Parameter{Name: "number", Type: cty.Number}
-
-	firstFunc = upTo([]function.Parameter{numberParam, listParam}, 1, 0,
-		func(list, n cty.Value) (function.Function, []cty.Value) {
-			return stdlib.SliceFunc, []cty.Value{list, cty.Zero, n}
-		})
-	stepFunc = upTo([]function.Parameter{listParam, numberParam}, 0, 1,
-		func(list, n cty.Value) (function.Function, []cty.Value) {
-			return stdlib.ElementFunc, []cty.Value{list, n}
-		})
+	firstFunc = upTo(1, 0, 0, stdlib.SliceFunc, func(list, n cty.Value) []cty.Value {
+		return []cty.Value{list, cty.Zero, n}
+	})
+	stepFunc = upTo(0, 1, 1, stdlib.ElementFunc, func(list, n cty.Value) []cty.Value {
+		return []cty.Value{list, n}
+	})
 )
 
 // isStage reports whether a type is that of stage.NAME.
 func isStage(t cty.Type) bool {
 	switch {
 	case t.IsListType():
-		return isStage(t.ElementType())
+		return isTarget(t.ElementType())
 	case t.IsTupleType():
-		return !slices.ContainsFunc(t.TupleElementTypes(),
-			func(e cty.Type) bool { return !isStage(e) })
+		return each(isTarget)(t.TupleElementTypes())
 	}
 	return isTarget(t)
 }
@@ -198,63 +180,50 @@ func isTarget(t cty.Type) bool {
 // is a text is handed on.
 func ofStages(attr string, result cty.Type,
 	fold func(stages [][]cty.Value, text cty.Value) cty.Value) function.Function {
-	cut := func(args []cty.Value) (stages []cty.Value, text cty.Value) {
+	call := func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		text := cty.StringVal("OK")
 		if n := len(args) - 1; n > 0 && result == cty.String && args[n].Type() == cty.String {
-			return args[:n], args[n]
+			args, text = args[:n], args[n]
 		}
-		return args, cty.StringVal("OK")
+		values := make([][]cty.Value, len(args))
+		known := len(args) > 0 && text.IsKnown()
+		for i, s := range args {
+			dynamic := s.Type() == cty.DynamicPseudoType && !s.IsKnown()
+			if !dynamic && (!isStage(s.Type()) || s.IsNull()) {
+				return cty.NilVal, function.NewArgErrorf(i, "must be a stage, like stage.pm7")
+			}
+			if known = known && s.IsWhollyKnown(); !known {
+				continue
+			}
+			targets := []cty.Value{s}
+			if isList(s.Type()) {
+				targets = s.AsValueSlice()
+			}
+			for _, t := range targets {
+				values[i] = append(values[i], t.GetAttr(attr))
+			}
+		}
+		if !known {
+			return cty.UnknownVal(result), nil
+		}
+		return fold(values, text), nil
 	}
-	return function.New(&function.Spec{
-		VarParam: &function.Parameter{Name: "stage", Type: cty.DynamicPseudoType,
-			AllowNull: true, AllowDynamicType: true},
-		Type: func(args []cty.Value) (cty.Type, error) {
-			stages, _ := cut(args)
-			for i, s := range stages {
-				unknown := s.Type() == cty.DynamicPseudoType && !s.IsKnown()
-				if !unknown && (!isStage(s.Type()) || s.IsNull()) {
-					return cty.NilType, function.NewArgErrorf(i, "must be a stage, like stage.pm7")
-				}
-			}
-			return result, nil
-		},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			if !allKnown(args) || len(args) == 0 {
-				return cty.UnknownVal(result), nil
-			}
-			stages, text := cut(args)
-			values := make([][]cty.Value, len(stages))
-			for i, s := range stages {
-				targets := []cty.Value{s}
-				if isList(s.Type()) {
-					targets = s.AsValueSlice()
-				}
-				for _, t := range targets {
-					values[i] = append(values[i], t.GetAttr(attr))
-				}
-			}
-			return fold(values, text), nil
-		},
-	})
+	return function.New(&function.Spec{Type: function.StaticReturnType(result), Impl: call,
+		VarParam: &function.Parameter{Name: "stage", Type: cty.DynamicPseudoType, AllowNull: true,
+			AllowUnknown: true, AllowDynamicType: true}})
 }
 
 var statusFunc = ofStages("status", cty.String, func(stages [][]cty.Value, ok cty.Value) cty.Value {
-	failed := func(s cty.Value) bool { return s.AsString() == StatusFailed }
-	left, word := 0, ok
-	for _, s := range stages[0] {
-		switch s.AsString() {
-		case StatusNone:
-			word = cty.StringVal("NOT_ATTEMPTED")
-		case StatusLeftOut:
-			left++
-		}
+	is := func(status string) func(cty.Value) bool {
+		return func(v cty.Value) bool { return v.AsString() == status }
 	}
 	switch {
-	case slices.ContainsFunc(slices.Concat(stages...), failed):
+	case slices.ContainsFunc(slices.Concat(stages...), is(StatusFailed)):
 		return cty.StringVal("FAILED")
-	case left == len(stages[0]): // also of none
-		return cty.StringVal("NOT_ATTEMPTED")
+	case slices.ContainsFunc(stages[0], is(StatusNone)), each(is(StatusLeftOut))(stages[0]):
+		return cty.StringVal("NOT_ATTEMPTED") // also of no target
 	}
-	return word
+	return ok
 })
 
 var secondsFunc = ofStages("seconds", cty.Number, func(stages [][]cty.Value, _ cty.Value) cty.Value {
@@ -300,14 +269,10 @@ func (p *Pipeline) templateFunc(table map[string]function.Function) function.Fun
 // template reads the text of a template, within the bounds of pipeline.hcl itself.
 func (p *Pipeline) template(data []byte, name string) (hclsyntax.Expression, hcl.Diagnostics) {
 	if len(data) > maxPipelineSize {
-		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Template too large",
-			Detail: fmt.Sprintf("%s has more than %d bytes.", name, maxPipelineSize)}}
+		return nil, hcl.Diagnostics{nowheref("Template too large", "%s has more than %d bytes.",
+			name, maxPipelineSize)}
 	}
-	tokens, _ := hclsyntax.LexTemplate(data, name, hcl.InitialPos)
-	if d := tooDeep(tokens); d != nil {
-		return nil, hcl.Diagnostics{d}
-	}
-	e, diags := hclsyntax.ParseTemplate(data, name, hcl.InitialPos)
+	e, diags := parsed(data, name, hclsyntax.LexTemplate, hclsyntax.ParseTemplate)
 	if e != nil {
 		p.instrument(e)
 	}

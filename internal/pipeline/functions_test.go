@@ -39,17 +39,17 @@ func asJSON(t *testing.T, v cty.Value) string {
 }
 
 func TestExamples(t *testing.T) {
-	for _, d := range Docs(nil) {
-		call, want, ok := strings.Cut(d.Example, " is ")
-		if ok == needFiles[d.Name] {
-			t.Errorf("%s: the example %q must be of the form CALL is VALUE, or the function in the list of those that need files", d.Name, d.Example)
+	for _, d := range standardDocs(t) {
+		call, want, ok := strings.Cut(d.example, " is ")
+		if ok == needFiles[d.name] {
+			t.Errorf("%s: the example %q must be of the form CALL is VALUE, or the function in the list of those that need files", d.name, d.example)
 		}
 		if !ok {
 			continue
 		}
 		got, err := evaluate(t, call)
 		if err != nil {
-			t.Errorf("%s: %v", d.Example, err)
+			t.Errorf("%s: %v", d.example, err)
 			continue
 		}
 		is, err := evaluate(t, want)
@@ -57,27 +57,27 @@ func TestExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		if asJSON(t, got) != asJSON(t, is) {
-			t.Errorf("%s gives %s", d.Example, asJSON(t, got))
+			t.Errorf("%s gives %s", d.example, asJSON(t, got))
 		}
 	}
 }
 
 func TestDocumented(t *testing.T) {
 	seen := map[string]bool{}
-	for _, d := range Docs(testFunctions) {
-		if d.Description == "" || d.Example == "" {
-			t.Errorf("%s has no description or no example", d.Name)
+	for _, d := range standardDocs(t) {
+		if d.description == "" || d.example == "" {
+			t.Errorf("%s has no description or no example", d.name)
 		}
-		if !strings.Contains(d.Example, d.Name+"(") && len(d.Example) > 1 {
-			t.Errorf("the example of %s does not call it: %s", d.Name, d.Example)
+		if !strings.Contains(d.example, d.name+"(") && len(d.example) > 1 {
+			t.Errorf("the example of %s does not call it: %s", d.name, d.example)
 		}
-		if seen[d.Name] {
-			t.Errorf("%s is documented twice", d.Name)
+		if seen[d.name] {
+			t.Errorf("%s is documented twice", d.name)
 		}
-		seen[d.Name] = true
+		seen[d.name] = true
 	}
 	p := &Pipeline{versions: map[string]int{}}
-	p.addFunctions(testFunctions)
+	p.addFunctions(nil)
 	for name := range p.functions {
 		if !seen[name] && name != elementName && name != textName {
 			t.Errorf("%s can be called and is not documented", name)

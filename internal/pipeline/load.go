@@ -18,7 +18,6 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/gocty"
 )
 
 // Bounds of what a file may ask for. All are far beyond any pipeline that a person writes.
@@ -30,6 +29,12 @@ const (
 	maxMistakes     = 50        // mistakes that are shown
 	maxTargets      = 2000      // of a stage that at_least may ask for
 )
+
+// atLine is the place of a line.
+func atLine(path string, line int) hcl.Range {
+	pos := hcl.Pos{Line: line, Column: 1}
+	return hcl.Range{Filename: path, Start: pos, End: pos}
+}
 
 // Load reads, checks and orders a pipeline. An error of the file's own making is an *Errors with
 // every mistake in it.
@@ -52,11 +57,9 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 	}
 	p := &Pipeline{Path: path, Dir: filepath.Dir(abs), builtins: o.Builtins, reserved: o.Reserved,
 		Given: map[string]int{}, Programs: map[string]*Program{}, locals: map[string]*expression{},
-		variables: map[string]*Variable{}, stages: map[string]*Stage{},
-		columns: map[string]column{},
-		files:   map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
-		texts: map[string]*hcl.File{}, claimed: map[string]int{}, exports: cty.EmptyObject,
-		watch: newWatch()}
+		variables: map[string]*Variable{}, stages: map[string]*Stage{}, columns: map[string]column{},
+		files: map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
+		texts: map[string]*hcl.File{}, exports: cty.EmptyObject, watch: &watch{}}
 	p.addFunctions(o.Functions)
 	for path, data := range o.sources {
 		p.files[path], p.sources[path] = hashOf(data), data
@@ -103,28 +106,18 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 	p.instrument(body)
 	diags = append(p.decode(body), p.setVariables(o)...)
 	if len(p.stages) == 0 && !diags.HasErrors() {
-		diags = append(diags, wrong(hcl.Range{Filename: p.Path, Start: hcl.InitialPos,
-			End: hcl.InitialPos},
-			"Pipeline without stages", "The file declares no stage, so there is nothing to run. "+
-				"A stage is a block: stage \"name\" { command = [...] }."))
+		diags = append(diags, wrong(atLine(p.Path, 1), "Pipeline without stages", "The file declares "+
+			"no stage, so there is nothing to run. A stage is a block: stage \"name\" { command = "+
+			"[...] }."))
 	}
 	if _, given := p.Given["artefacts"]; o.Table != "" && o.Table != p.Table && !given {
 		p.Artefacts = p.artefactsOf(o.Table)
 	}
 	p.Table = cmp.Or(o.Table, p.Table)
-	if o.Reruns != nil {
-		p.MaxReruns = *o.Reruns
-	}
-	if o.Jobs != nil {
-		p.Jobs = *o.Jobs
-	}
+	p.MaxReruns, p.Jobs = *cmp.Or(o.Reruns, &p.MaxReruns), *cmp.Or(o.Jobs, &p.Jobs)
 	diags = append(diags, p.readColumns(o)...)
 	if o.Export != nil {
-		t, err := gocty.ImpliedType(o.Export)
-		if err != nil {
-			panic(err) // the caller's type has no form in HCL
-		}
-		p.exports = t
+		p.exports = impliedType(o.Export)
 	}
 	return append(diags, p.check()...)
 }
@@ -167,32 +160,40 @@ func (p *Pipeline) readColumns(o Options) (diags hcl.Diagnostics) {
 // parse reads the syntax of a file.
 func (p *Pipeline) parse(path string, src []byte) (*hcl.File, hcl.Diagnostics) {
 	p.texts[path] = &hcl.File{Bytes: src}
-	if at := firstInvalid(src); at >= 0 {
-		pos := hcl.Pos{Line: 1 + bytes.Count(src[:at], []byte("\n")), Column: 1, Byte: at}
-		return nil, hcl.Diagnostics{wrong(hcl.Range{Filename: path, Start: pos, End: pos},
-			"File is not UTF-8",
+	for at, r := range string(src) {
+		if r != utf8.RuneError || bytes.HasPrefix(src[at:], []byte("\ufffd")) {
+			continue
+		}
+		line := 1 + bytes.Count(src[:at], []byte("\n"))
+		return nil, hcl.Diagnostics{wrong(atLine(path, line), "File is not UTF-8",
 			"A byte in this line can't be part of a UTF-8 text. Save the file as UTF-8.")}
 	}
-	tokens, _ := hclsyntax.LexConfig(src, path, hcl.InitialPos)
-	if d := tooDeep(tokens); d != nil {
-		return nil, hcl.Diagnostics{d}
-	}
-	file, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
+	file, diags := parsed(src, path, hclsyntax.LexConfig, hclsyntax.ParseConfig)
 	if file != nil {
 		p.texts[path] = file
 	}
-	return file, unclosed(diags, tokens)
+	return file, diags
 }
 
-func firstInvalid(src []byte) int {
-	for at := 0; at < len(src); {
-		r, n := utf8.DecodeRune(src[at:])
-		if r == utf8.RuneError && n == 1 {
-			return at
-		}
-		at += n
+// parsed is what one of HCL's parsers makes of a text, if that does not nest too deeply.
+func parsed[E any](src []byte, name string,
+	lex func([]byte, string, hcl.Pos) (hclsyntax.Tokens, hcl.Diagnostics),
+	parse func([]byte, string, hcl.Pos) (E, hcl.Diagnostics)) (out E, diags hcl.Diagnostics) {
+	tokens, _ := lex(src, name, hcl.InitialPos)
+	if d := tooDeep(tokens); d != nil {
+		return out, hcl.Diagnostics{d}
 	}
-	return -1
+	out, diags = parse(src, name, hcl.InitialPos)
+	return out, unclosed(diags, tokens)
+}
+
+// depths are what tokens add to the depth of brackets.
+var depths = map[hclsyntax.TokenType]int{
+	hclsyntax.TokenOBrace: 1, hclsyntax.TokenOBrack: 1, hclsyntax.TokenOParen: 1,
+	hclsyntax.TokenTemplateInterp: 1, hclsyntax.TokenTemplateControl: 1,
+	hclsyntax.TokenOQuote: 1, hclsyntax.TokenOHeredoc: 1,
+	hclsyntax.TokenCBrace: -1, hclsyntax.TokenCBrack: -1, hclsyntax.TokenCParen: -1,
+	hclsyntax.TokenTemplateSeqEnd: -1, hclsyntax.TokenCQuote: -1, hclsyntax.TokenCHeredoc: -1,
 }
 
 // tooDeep finds brackets, and operators before one operand, that nest too deeply for the parser.
@@ -200,15 +201,8 @@ func tooDeep(tokens hclsyntax.Tokens) *hcl.Diagnostic {
 	depth, prefixes := 0, 0
 	for _, t := range tokens {
 		prefixes++
+		depth += depths[t.Type]
 		switch t.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen,
-			hclsyntax.TokenTemplateInterp,
-			hclsyntax.TokenTemplateControl, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
-			depth++
-		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen,
-			hclsyntax.TokenTemplateSeqEnd,
-			hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
-			depth--
 		case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenComment,
 			hclsyntax.TokenNewline:
 		default:
@@ -224,52 +218,49 @@ func tooDeep(tokens hclsyntax.Tokens) *hcl.Diagnostic {
 
 // unclosed leaves, of the mistakes that follow from a text without an end, one: where it begins.
 func unclosed(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
-	find := func(summary string) *hcl.Diagnostic {
-		i := slices.IndexFunc(diags, func(d *hcl.Diagnostic) bool { return d.Summary == summary })
-		if i < 0 {
-			return nil
-		}
-		return diags[i]
+	with := func(summary string) hcl.Diagnostics {
+		return slices.DeleteFunc(slices.Clone(diags),
+			func(d *hcl.Diagnostic) bool { return d.Summary != summary })
 	}
-	if d := find("Unclosed template interpolation sequence"); d != nil {
-		return hcl.Diagnostics{d}
+	const summary = "Text without an end"
+	if found := with("Unclosed template interpolation sequence"); len(found) > 0 {
+		return found[:1]
 	}
-	if d := find("Invalid multi-line string"); d != nil {
-		for _, t := range tokens {
-			if t.Type == hclsyntax.TokenOQuote && t.Range.Start.Line == d.Subject.Start.Line {
-				return hcl.Diagnostics{wrong(hcl.RangeBetween(t.Range, *d.Subject),
-					"Text without an end",
-					"A text begins in this line that no quote ends. A text of several lines is "+
-						"written as <<-EOT ... EOT.")}
-			}
+	lines := with("Invalid multi-line string")
+	for _, t := range tokens {
+		if len(lines) > 0 && t.Type == hclsyntax.TokenOQuote &&
+			t.Range.Start.Line == lines[0].Subject.Start.Line {
+			return hcl.Diagnostics{wrong(hcl.RangeBetween(t.Range, *lines[0].Subject), summary,
+				"A text begins in this line that no quote ends. A text of several lines is written "+
+					"as <<-EOT ... EOT.")}
 		}
 	}
-	if d := find("Unterminated template string"); d != nil {
-		var open []hclsyntax.Token
-		for _, t := range tokens {
-			switch t.Type {
-			case hclsyntax.TokenOHeredoc:
-				open = append(open, t)
-			case hclsyntax.TokenCHeredoc:
-				open = open[:max(len(open)-1, 0)]
-			}
-		}
-		if len(open) > 0 {
-			rng := open[0].Range
-			rng.End = hcl.Pos{Line: rng.Start.Line, Column: rng.Start.Column + 2,
-				Byte: rng.Start.Byte + 2}
-			return hcl.Diagnostics{wrongf(rng, "Text without an end",
-				"The text that begins here has no end: a line with nothing but %s.",
-				strings.Trim(string(open[0].Bytes), "<- \n"))}
+	var open []hclsyntax.Token
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenOHeredoc:
+			open = append(open, t)
+		case hclsyntax.TokenCHeredoc:
+			open = open[:max(len(open)-1, 0)]
 		}
 	}
-	return diags
+	if len(open) == 0 || len(with("Unterminated template string")) == 0 {
+		return diags
+	}
+	rng := open[0].Range
+	rng.End = rng.Start
+	return hcl.Diagnostics{wrongf(rng, summary, "The text that begins here has no end: a line with "+
+		"nothing but %s.", strings.Trim(string(open[0].Bytes), "<- \n"))}
 }
 
 // check finds every mistake that can be found without a molecule: unknown names first, then cycles,
 // then the types, by evaluating everything once with the molecule's cells and all results unknown.
 func (p *Pipeline) check() hcl.Diagnostics {
-	p.vars = p.variableObject()
+	vars := map[string]cty.Value{}
+	for _, v := range p.Variables {
+		vars[v.Name] = v.value
+	}
+	p.vars = cty.ObjectVal(vars)
 	diags := append(p.link(), p.checkVariables()...)
 	m := p.unknownMolecule()
 	for _, s := range p.Stages {
@@ -282,25 +273,28 @@ func (p *Pipeline) check() hcl.Diagnostics {
 	diags = append(diags, p.order()...)
 	off := p.unknownMolecule() // of what is off together, one thing may use another
 	for _, s := range p.Stages {
-		m.know(s, false)
-		off.know(s, true)
+		know(s, m, off)
 	}
 	for _, s := range p.Stages {
+		of := m
 		if s.off {
-			diags = append(diags, p.checkStage(s, off)...)
-		} else {
-			diags = append(diags, p.checkStage(s, m)...)
+			of = off
 		}
-		m.know(s, false)
-		off.know(s, true)
+		diags = append(diags, p.checkStage(s, of)...)
+		know(s, m, off)
 	}
+	alone := p.moleculeExpressions()
 	for _, name := range names(p.locals) {
-		_, d := m.check(p.locals[name], nil)
+		alone = append(alone, p.locals[name])
+	}
+	for _, e := range alone {
+		_, d := m.check(e, nil)
 		diags = append(diags, d...)
 	}
-	diags = append(diags, p.checkSize(m)...)
-	for _, c := range p.molecule {
-		diags = append(diags, m.checkCondition(c, nil)...)
+	if p.SmallestFirst && p.size == nil {
+		diags = append(diags, wrong(atLine(p.Path, p.Given["order"]), "Order without sizes",
+			`"smallest_first" needs the molecule block's size, as `+
+				`molecule { size = [heavy_atoms(mol.smiles)] }.`))
 	}
 	for _, e := range p.merge {
 		diags = append(diags, p.checkMerge(e, m)...)
@@ -313,7 +307,7 @@ func (p *Pipeline) check() hcl.Diagnostics {
 	p.absent = map[string]cty.Value{}
 	for _, s := range p.Stages {
 		s.none = s.absentTarget()
-		s.reading = p.newReading(s)
+		s.recipe = p.newRecipe(s)
 		p.absent[s.Name] = s.absent()
 	}
 	p.Key = p.key()
@@ -328,8 +322,7 @@ func (p *Pipeline) order() hcl.Diagnostics {
 		for _, e := range s.expressions {
 			s.DependsOn = append(s.DependsOn, e.stages...)
 		}
-		slices.Sort(s.DependsOn)
-		s.DependsOn = slices.DeleteFunc(slices.Compact(s.DependsOn), func(name string) bool {
+		s.DependsOn = slices.DeleteFunc(sorted(s.DependsOn), func(name string) bool {
 			return p.stages[name] == nil || name == s.Name
 		})
 		all = append(all, s.Name)
@@ -369,9 +362,7 @@ func (p *Pipeline) usedColumns() (checked, all []string) {
 	for _, e := range p.expressions() {
 		all = append(all, e.columns...)
 	}
-	slices.Sort(checked)
-	slices.Sort(all)
-	return slices.Compact(checked), slices.Compact(all)
+	return sorted(checked), sorted(all)
 }
 
 // turnedOff says whether a stage is off for every molecule, as by var.search == "crest" &&
@@ -389,15 +380,12 @@ func (p *Pipeline) turnedOff(s *Stage) bool {
 // checkMerge checks a cell of the merge block. A stage must not read what the block writes: the
 // molecule would be stale after its own result.
 func (p *Pipeline) checkMerge(e *expression, m *Molecule) hcl.Diagnostics {
+	reads := func(o *expression) bool { return slices.Contains(o.columns, e.name) }
 	for _, s := range p.Stages {
-		if slices.ContainsFunc(s.expressions,
-			func(o *expression) bool { return slices.Contains(o.columns, e.name) }) {
-			return hcl.Diagnostics{wrongf(e.at, "Column is read and merged",
-				"Stage %q (line %d) reads "+
-					"mol.%s, and the merge block writes it: each result would ask for another. "+
-					"Give "+
-					"the cell another name.",
-				s.Name, s.Line, e.name)}
+		if slices.ContainsFunc(s.expressions, reads) {
+			return hcl.Diagnostics{wrongf(e.at, "Column is read and merged", "Stage %q (line %d) "+
+				"reads mol.%s, and the merge block writes it: each result would ask for another. "+
+				"Give the cell another name.", s.Name, s.Line, e.name)}
 		}
 	}
 	v, diags := m.check(e, nil)

@@ -1,16 +1,15 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/gocty"
 )
@@ -59,9 +58,8 @@ func (p *Pipeline) Molecule(cells map[string]any) (*Molecule, error) {
 }
 
 func (p *Pipeline) newMolecule(stages map[string]cty.Value) *Molecule {
-	return &Molecule{p: p, stages: stages, locals: map[string]cty.Value{},
-		each:    map[string][]cty.Value{},
-		results: map[string][]Result{}, functions: p.functions}
+	return &Molecule{p: p, stages: stages, locals: map[string]cty.Value{}, functions: p.functions,
+		each: map[string][]cty.Value{}, results: map[string][]Result{}}
 }
 
 func (p *Pipeline) rowOf(cells map[string]any, columns []string) (*Molecule, error) {
@@ -101,7 +99,7 @@ func (p *Pipeline) Check(cells map[string]any) (problems []string, m *Molecule) 
 		return []string{err.Error()}, nil
 	}
 	for _, c := range p.molecule {
-		if err := m.holds(c, nil); err != nil {
+		if err := (&evaluation{Molecule: m}).hold(c); err != nil {
 			problems = append(problems, err.Error())
 		}
 	}
@@ -114,15 +112,8 @@ func (m *Molecule) Size() (out []float64) {
 	if m == nil || m.p.size == nil {
 		return nil
 	}
-	v, err := m.value(m.p.size, nil)
-	if err != nil || !v.CanIterateElements() {
-		return nil
-	}
-	for _, e := range v.AsValueSlice() {
-		if e.IsNull() || e.Type() != cty.Number || math.IsInf(toFloat(e), 0) {
-			return nil
-		}
-		out = append(out, toFloat(e))
+	if v, err := m.value(m.p.size, nil); err == nil {
+		out, _ = as[[]float64](v)
 	}
 	return out
 }
@@ -141,10 +132,7 @@ func (m *Molecule) Set(s *Stage, results []Result) {
 		}
 	}
 	slices.SortFunc(m.inputs, func(a, b Input) int {
-		if d := len(b.Path) - len(a.Path); d != 0 {
-			return d
-		}
-		return strings.Compare(a.Path, b.Path)
+		return cmp.Or(len(b.Path)-len(a.Path), strings.Compare(a.Path, b.Path))
 	})
 }
 
@@ -162,12 +150,10 @@ func (m *Molecule) context(e *expression, extra map[string]cty.Value) (*hcl.Eval
 	if m.stageObject == cty.NilVal {
 		m.stageObject = cty.ObjectVal(m.stages)
 	}
-	ctx := &hcl.EvalContext{Functions: m.functions, Variables: make(map[string]cty.Value,
-		4+len(extra))}
+	ctx := &hcl.EvalContext{Functions: m.functions, Variables: map[string]cty.Value{"var": m.p.vars,
+		"mol": m.mol, "stage": m.stageObject}}
 	maps.Copy(ctx.Variables, extra)
-	ctx.Variables["var"], ctx.Variables["mol"], ctx.Variables["stage"] = m.p.vars, m.mol,
-		m.stageObject
-	locals := make(map[string]cty.Value, len(e.locals))
+	locals := map[string]cty.Value{}
 	for _, name := range e.locals {
 		if _, known := m.locals[name]; !known {
 			v, diags := m.evaluate(m.p.locals[name], nil)
@@ -196,8 +182,8 @@ func (m *Molecule) evaluate(e *expression, extra map[string]cty.Value) (cty.Valu
 	return v, diags
 }
 
-// value evaluates an expression to a known, non-null value of its type.
-func (m *Molecule) value(e *expression, extra map[string]cty.Value) (cty.Value, error) {
+// nullable evaluates an expression to a known value of its type, which may be null.
+func (m *Molecule) nullable(e *expression, extra map[string]cty.Value) (cty.Value, error) {
 	v, diags := m.evaluate(e, extra)
 	if diags.HasErrors() {
 		return v, m.p.plain(diags)
@@ -206,15 +192,44 @@ func (m *Molecule) value(e *expression, extra map[string]cty.Value) (cty.Value, 
 	if err == nil {
 		v, err = convertTo(v, e.want)
 	}
-	switch {
-	case err != nil:
+	if err == nil && !v.IsWhollyKnown() {
+		err = errors.New("the value is not known yet")
+	}
+	if err != nil {
 		return v, m.p.at(e, err)
-	case !v.IsWhollyKnown():
-		return v, m.p.at(e, errors.New("the value is not known yet"))
-	case v.IsNull():
-		return v, m.p.at(e, errors.New("there is no value here (null): "+emptyHint))
 	}
 	return v, nil
+}
+
+// value is nullable with an error for null.
+func (m *Molecule) value(e *expression, extra map[string]cty.Value) (cty.Value, error) {
+	v, err := m.nullable(e, extra)
+	if err == nil && v.IsNull() {
+		err = m.p.at(e, errors.New("there is no value here (null): "+emptyHint))
+	}
+	return v, err
+}
+
+// evaluation evaluates expressions with some names beside the molecule's, up to the first error.
+type evaluation struct {
+	*Molecule
+	extra map[string]cty.Value
+	err   error
+}
+
+// take is what read makes of an expression's value; nothing without an expression.
+func take[T any](ev *evaluation, e *expression, read func(cty.Value) (T, error)) (out T) {
+	if e == nil || ev.err != nil {
+		return out
+	}
+	v, err := ev.value(e, ev.extra)
+	if err == nil {
+		if out, err = read(v); err != nil {
+			err = ev.p.at(e, err)
+		}
+	}
+	ev.err = err
+	return out
 }
 
 // Enabled says whether the stage runs for this molecule.
@@ -238,15 +253,14 @@ func (m *Molecule) Instances(s *Stage) (int, error) {
 	if !s.ForEach {
 		return 1, nil
 	}
-	v, err := m.value(s.each, nil)
-	if err != nil {
-		return 0, err
-	}
-	if err := acceptList(v); err != nil {
-		return 0, m.p.at(s.each, err)
-	}
-	m.each[s.Name] = v.AsValueSlice()
-	return len(m.each[s.Name]), nil
+	ev := &evaluation{Molecule: m}
+	m.each[s.Name] = take(ev, s.each, func(v cty.Value) ([]cty.Value, error) {
+		if err := acceptList(v); err != nil {
+			return nil, err
+		}
+		return v.AsValueSlice(), nil
+	})
+	return len(m.each[s.Name]), ev.err
 }
 
 // LeftOut reports whether a target has nothing to be made from: its element of for_each is null, or
@@ -274,10 +288,8 @@ func (m *Molecule) without(e *expression) bool {
 func (m *Molecule) Merge(failed bool) (map[string]string, error) {
 	out := make(map[string]string, len(m.p.merge))
 	for _, e := range m.p.merge {
-		v, diags := m.evaluate(e, nil)
-		err := m.p.plain(diags)
-		out[e.name] = ""
-		if err == nil && v.IsKnown() && !v.IsNull() {
+		v, err := m.nullable(e, nil)
+		if out[e.name] = ""; err == nil && !v.IsNull() {
 			if out[e.name], err = cellText(v); err != nil {
 				err = m.p.at(e, err)
 			}
@@ -300,18 +312,23 @@ func (m *Molecule) Export(into any) (ok bool, err error) {
 		attrs[name] = cty.NullVal(t)
 	}
 	for _, e := range m.p.export {
-		v, diags := m.evaluate(e, nil)
-		if err := m.p.plain(diags); err != nil {
+		if attrs[e.name], err = m.nullable(e, nil); err != nil {
 			return true, err
-		}
-		if v, err = asDoubles(v); err == nil {
-			attrs[e.name], err = convert.Convert(v, e.want)
-		}
-		if err != nil {
-			return true, m.p.at(e, err)
 		}
 	}
 	return true, gocty.FromCtyValue(cty.ObjectVal(attrs), into)
+}
+
+// attributes are what a target has, as far as that is known before the stage has run.
+func (s *Stage) attributes() map[string]cty.Type {
+	attrs := map[string]cty.Type{"status": cty.String, "seconds": cty.Number}
+	if s.valueType.IsObjectType() {
+		maps.Copy(attrs, s.valueType.AttributeTypes())
+	}
+	for name := range s.Outputs {
+		attrs[name] = cty.String
+	}
+	return attrs
 }
 
 // resultType is the object that a target is, dynamic where the values' names are not known before
@@ -320,12 +337,7 @@ func (s *Stage) resultType() cty.Type {
 	if !s.valueType.IsObjectType() {
 		return cty.DynamicPseudoType
 	}
-	attrs := map[string]cty.Type{"status": cty.String, "seconds": cty.Number}
-	maps.Copy(attrs, s.valueType.AttributeTypes())
-	for name := range s.Outputs {
-		attrs[name] = cty.String
-	}
-	return cty.Object(attrs)
+	return cty.Object(s.attributes())
 }
 
 // unknown is what stage.NAME is before anything has run.
@@ -341,7 +353,7 @@ func (s *Stage) unknown() cty.Value {
 	for name, at := range t.AttributeTypes() {
 		attrs[name] = cty.UnknownVal(at)
 		if _, ok := s.Outputs[name]; ok {
-			attrs[name] = cty.UnknownVal(at).RefineNotNull()
+			attrs[name] = attrs[name].RefineNotNull()
 		}
 	}
 	return cty.ObjectVal(attrs)
@@ -362,15 +374,10 @@ func (s *Stage) absent() cty.Value {
 // absentTarget has the attributes of a target without a result.
 func (s *Stage) absentTarget() map[string]cty.Value {
 	attrs := map[string]cty.Value{}
-	if t := s.resultType(); t.IsObjectType() {
-		for name, at := range t.AttributeTypes() {
-			attrs[name] = cty.NullVal(at)
-		}
+	for name, t := range s.attributes() {
+		attrs[name] = cty.NullVal(t)
 	}
-	for name := range s.Outputs {
-		attrs[name] = cty.NullVal(cty.String)
-	}
-	attrs["seconds"], attrs["status"] = cty.NullVal(cty.Number), cty.StringVal(StatusNone)
+	attrs["status"] = cty.StringVal(StatusNone)
 	return attrs
 }
 
@@ -381,28 +388,25 @@ func (m *Molecule) stageValue(s *Stage) cty.Value {
 	if len(results) == 0 {
 		return m.p.absent[s.Name]
 	}
-	others := map[string]cty.Value{}
-	targets := make([]map[string]cty.Value, len(results))
+	blank, targets := map[string]cty.Value{}, make([]map[string]cty.Value, len(results))
 	for i, r := range results {
 		targets[i] = s.target(r)
 		for name, v := range targets[i] {
-			others[name] = cty.NullVal(v.Type())
+			blank[name] = cty.NullVal(v.Type())
 		}
 	}
-	elems, same := make([]cty.Value, len(results)), true
-	for i, r := range results {
-		if r.Status == StatusLeftOut {
-			all := maps.Clone(others)
-			maps.Copy(all, targets[i])
-			targets[i] = all
+	elems := make([]cty.Value, len(results))
+	for i, attrs := range targets {
+		if results[i].Status == StatusLeftOut {
+			attrs = maps.Clone(blank)
+			maps.Copy(attrs, targets[i])
 		}
-		elems[i] = cty.ObjectVal(targets[i])
-		same = same && elems[i].Type().Equals(elems[0].Type())
+		elems[i] = cty.ObjectVal(attrs)
 	}
 	switch {
 	case !s.ForEach:
 		return elems[0]
-	case same:
+	case cty.CanListVal(elems):
 		return cty.ListVal(elems)
 	}
 	return cty.TupleVal(elems)
@@ -414,8 +418,8 @@ func (s *Stage) target(r Result) map[string]cty.Value {
 	for name, v := range fromJSON(r.Values) {
 		if !s.valueType.IsObjectType() {
 			attrs[name] = v
-		} else if want := s.valueType; want.HasAttribute(name) {
-			attrs[name] = asType(v, want.AttributeType(name))
+		} else if s.valueType.HasAttribute(name) {
+			attrs[name] = asType(v, s.valueType.AttributeType(name))
 		}
 	}
 	for name := range s.Outputs {

@@ -10,6 +10,7 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,8 +77,8 @@ type Pipeline struct {
 	// evaluated.
 	Key string
 
-	molecule  []*condition // of the molecule block
-	size      *expression  // of the molecule block, nil where it has none
+	molecule  []*expression // of the molecule block
+	size      *expression   // of the molecule block, nil where it has none
 	merge     []*expression
 	export    []*expression
 	exports   cty.Type // what the export block is converted to
@@ -96,7 +97,6 @@ type Pipeline struct {
 	sources   map[string][]byte    // their content
 	reads     []string             // files that expressions read, while a stage is checked
 	texts     map[string]*hcl.File // by the name that diagnostics have for them
-	claimed   map[string]int       // blocks by their names, to their lines
 	src       []byte               // with LF and without a byte order mark
 	clusterAt hcl.Range            // of the cluster block
 	watch     *watch               // nil once the file is checked
@@ -145,7 +145,7 @@ type Stage struct {
 	enabled, each, command, timeout, env, programs, cores *expression
 	worker, validate, outputs, values, warnings           *expression
 	files                                                 []*file
-	pre, post                                             []*condition
+	pre, post                                             []*expression
 	expressions                                           []*expression
 	// dynamic: unknown before the stage has run
 	valueType cty.Type
@@ -154,7 +154,7 @@ type Stage struct {
 	none      map[string]cty.Value
 	// the user's own files in its command
 	watched []Input
-	reading *reading
+	recipe  *recipe
 	// the user's own files that values read
 	reads []string
 	// of the block, and of its compress
@@ -183,11 +183,6 @@ type Program struct {
 type file struct {
 	name            string
 	content, source *expression
-}
-
-// condition is a condition with its message, or a requirement, whose functions have the message.
-type condition struct {
-	condition, message *expression // message is nil of a requirement
 }
 
 // Task is what a target does: everything that decides its result, evaluated. Argv, Env and the
@@ -249,15 +244,11 @@ func (s *Stage) Spares() bool { return s.AtLeast > 0 || s.Optional }
 // FileNames returns the names under which the target's kept files lie in its folder: outputs and
 // written files.
 func (s *Stage) FileNames() []string {
-	var names []string
-	for _, n := range s.Outputs {
-		names = append(names, n)
-	}
+	names := slices.Collect(maps.Values(s.Outputs))
 	for _, f := range s.files {
 		names = append(names, f.name)
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return sorted(names)
 }
 
 // Values tells the names and types of the stage's values, sorted, as "energy number".
@@ -274,51 +265,4 @@ func (s *Stage) Values() (out []string) {
 		out = append(out, name+" "+text)
 	}
 	return out
-}
-
-// Describe says of each stage what it runs, needs and gives, and which columns are merged.
-func (p *Pipeline) Describe() string {
-	var b strings.Builder
-	list := func(what string, names []string) {
-		if len(names) > 0 {
-			fmt.Fprintf(&b, "  %-7s %s\n", what, strings.Join(names, ", "))
-		}
-	}
-	for _, s := range p.Stages {
-		program := s.Program
-		if program == "" {
-			program = "no program"
-		}
-		fmt.Fprintf(&b, "stage %s (%s, line %d): %s\n", s.Name, s.Title, s.Line, program)
-		list("needs", s.DependsOn)
-		list("files", s.FileNames())
-		for _, v := range s.Values() {
-			list("value", []string{v})
-		}
-	}
-	fmt.Fprintf(&b, "merge: %s\n", strings.Join(p.Merged, ", "))
-	return b.String()
-}
-
-// Graph draws the stages as a Mermaid diagram: an arrow leads from a stage to each that uses its
-// results.
-func (p *Pipeline) Graph() string {
-	var b strings.Builder
-	b.WriteString("flowchart LR\n")
-	// A prefix keeps a stage's name from being one of Mermaid's own words.
-	node := func(name string) string { return "stage_" + strings.ReplaceAll(name, "-", "_") }
-	for _, s := range p.Stages {
-		form := "    %s[\"%s\"]\n"
-		if s.ForEach {
-			form = "    %s[[\"%s\"]]\n"
-		}
-		title := strings.NewReplacer(`"`, "#quot;", "\n", " ").Replace(s.Title)
-		fmt.Fprintf(&b, form, node(s.Name), title)
-	}
-	for _, s := range p.Stages {
-		for _, up := range s.DependsOn {
-			fmt.Fprintf(&b, "    %s --> %s\n", node(up), node(s.Name))
-		}
-	}
-	return b.String()
 }

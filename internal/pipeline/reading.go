@@ -11,117 +11,82 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 )
 
 // Read evaluates the values of a target from its outputs (name to path), as a JSON object, and
 // checks what must hold of them. It returns the values also with an error of a check.
 func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (values []byte, err error) {
-	extra, err := m.outputScope(s, i, outputs)
-	if err != nil {
-		return nil, err
-	}
-	if s.values != nil {
-		v, diags := m.evaluate(s.values, extra)
-		if diags.HasErrors() {
-			return nil, m.p.plain(diags)
+	ev := m.reading(s, i, outputs)
+	values = take(ev, s.values, func(v cty.Value) ([]byte, error) {
+		if !isObject(v.Type()) {
+			return nil, errors.New("values must be an object")
 		}
-		if !v.IsWhollyKnown() || v.IsNull() || !isObject(v.Type()) {
-			return nil, m.p.at(s.values, errors.New("values must be an object"))
-		}
-		for _, name := range names(v.AsValueMap()) {
-			if clash := s.clash(name); clash != nil {
-				return nil, m.p.at(s.values, clash)
+		for name := range v.AsValueMap() {
+			if err := s.clash(name); err != nil {
+				return nil, err
 			}
 		}
-		if values, err = toJSON(v); err != nil {
-			return nil, m.p.at(s.values, err)
-		}
-	}
-	return values, m.hold(s.post, extra)
+		return toJSON(v)
+	})
+	return values, ev.hold(s.post...)
 }
 
-// outputScope is scope with the target's outputs (name to path).
-func (m *Molecule) outputScope(s *Stage, i int, outputs map[string]string) (map[string]cty.Value,
-	error) {
-	extra := m.scope(s, i, 0)
-	paths := make(map[string]cty.Value, len(outputs))
+// reading is evaluation with the target's outputs (name to path).
+func (m *Molecule) reading(s *Stage, i int, outputs map[string]string) *evaluation {
+	ev, paths := m.evaluation(s, i, 0), make(map[string]cty.Value, len(outputs))
 	for name, path := range outputs {
-		paths[name] = cty.StringVal(path)
-		if paths[name].AsString() != path {
-			return nil, fmt.Errorf("%s: an accent in this path is stored as a letter of its own, "+
-				"which pipeline.hcl "+
-				"can't write; rename the folder or the molecule", path)
+		if paths[name] = cty.StringVal(path); paths[name].AsString() != path {
+			ev.err = fmt.Errorf("%s: an accent in this path is stored as a letter of its own, "+
+				"which pipeline.hcl can't write; rename the folder or the molecule", path)
 		}
 	}
-	extra["output"] = cty.ObjectVal(paths)
-	return extra, nil
+	ev.extra["output"] = cty.ObjectVal(paths)
+	return ev
 }
+
+var errWarnings = errors.New("warnings must be a list of texts; null and empty ones say nothing")
 
 // acceptWarnings says why a value, which may be unknown, can't be a stage's warnings.
 func acceptWarnings(v cty.Value) error {
-	wanted := errors.New("warnings must be a list of texts; null and empty ones say nothing")
-	t := v.Type()
-	if t == cty.DynamicPseudoType {
-		return nil
-	}
-	elems := []cty.Type{}
-	switch {
-	case t.IsTupleType():
-		elems = t.TupleElementTypes()
-	case t.IsListType() || t.IsSetType():
-		elems = append(elems, t.ElementType())
-	default:
-		return wanted
-	}
-	if slices.ContainsFunc(elems, func(e cty.Type) bool {
-		return e != cty.DynamicPseudoType && !e.IsPrimitiveType()
-	}) {
-		return wanted
+	if _, err := convert.Convert(cty.UnknownVal(v.Type()), cty.List(cty.String)); err != nil {
+		return errWarnings
 	}
 	return nil
 }
 
 // Warnings evaluates what the stage warns of, from its outputs (name to path), after Read.
 func (m *Molecule) Warnings(s *Stage, i int, outputs map[string]string) (out []string, err error) {
-	if s.warnings == nil {
-		return nil, nil
+	ev := m.reading(s, i, outputs)
+	if s.warnings == nil || ev.err != nil {
+		return nil, ev.err
 	}
-	extra, err := m.outputScope(s, i, outputs)
-	if err != nil {
+	v, err := m.nullable(s.warnings, ev.extra)
+	if err != nil || v.IsNull() {
 		return nil, err
 	}
-	v, diags := m.evaluate(s.warnings, extra)
-	if diags.HasErrors() {
-		return nil, m.p.plain(diags)
+	texts, ok := as[[]*string](v)
+	if !ok {
+		return nil, m.p.at(s.warnings, errWarnings)
 	}
-	if v.IsNull() {
-		return nil, nil
-	}
-	if err := acceptWarnings(v); err != nil || !v.CanIterateElements() {
-		return nil, m.p.at(s.warnings, acceptWarnings(cty.True))
-	}
-	for _, e := range v.AsValueSlice() {
-		text, err := convertTo(e, cty.String)
-		if err != nil {
-			return nil, m.p.at(s.warnings, err)
-		}
-		if !text.IsNull() && text.AsString() != "" {
-			out = append(out, text.AsString())
+	for _, text := range texts {
+		if text != nil && *text != "" {
+			out = append(out, *text)
 		}
 	}
 	return out, nil
 }
 
-// reading is what decides how the values of a stage's targets are read, as far as the file says it:
+// recipe is what decides how the values of a stage's targets are read, as far as the file says it:
 // the expressions with their local values, the versions of their functions, the files that they
 // read.
-type reading struct {
+type recipe struct {
 	text string
 	uses map[string]hcl.Traversal // the molecule's values that they name, by their text
 }
 
-func (p *Pipeline) newReading(s *Stage) *reading {
-	r := &reading{uses: map[string]hcl.Traversal{}}
+func (p *Pipeline) newRecipe(s *Stage) *recipe {
+	r := &recipe{uses: map[string]hcl.Traversal{}}
 	var b strings.Builder
 	versions := map[string]int{}
 	runs := func(e *expression) bool { return e.roots&outputRoot == 0 }
@@ -152,11 +117,11 @@ func (p *Pipeline) newReading(s *Stage) *reading {
 // same, so are the values.
 func (m *Molecule) Reading(s *Stage, i int) string {
 	var b strings.Builder
-	b.WriteString(s.reading.text)
+	b.WriteString(s.recipe.text)
 	nothing := &expression{}
-	ctx, _ := m.context(nothing, m.scope(s, i, 0))
-	for _, name := range names(s.reading.uses) {
-		v, diags := s.reading.uses[name].TraverseAbs(ctx)
+	ctx, _ := m.context(nothing, m.evaluation(s, i, 0).extra)
+	for _, name := range names(s.recipe.uses) {
+		v, diags := s.recipe.uses[name].TraverseAbs(ctx)
 		data, err := toJSON(m.portable(v))
 		if diags.HasErrors() || err != nil {
 			data = []byte("none")
@@ -205,7 +170,7 @@ func cellText(v cty.Value) (string, error) {
 	if err := tooLarge(v); err != nil {
 		return "", err
 	}
-	if whole(v) {
+	if allDigits(v) {
 		return v.AsBigFloat().Text('f', 0), nil
 	}
 	digits := 12

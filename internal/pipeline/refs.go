@@ -49,10 +49,15 @@ func didYouMean(name string, known []string) string {
 	return " There are: " + strings.Join(known, ", ") + "."
 }
 
+// unknown is the mistake of a name that is none of the known ones.
+func unknown(rng hcl.Range, where, noun, name string, known []string) *hcl.Diagnostic {
+	return wrongf(rng, "Unknown "+noun, "%s %s %q.%s", where, noun, name, didYouMean(name, known))
+}
+
 // rootNames are what an expression may begin with.
 var rootNames = map[string]roots{"var": varRoot, "local": localRoot, "mol": molRoot,
-	"stage": stageRoot,
-	"each":  eachRoot, "attempt": attemptRoot, "salvaged": attemptRoot, "output": outputRoot}
+	"stage": stageRoot, "each": eachRoot, "attempt": attemptRoot, "salvaged": attemptRoot,
+	"output": outputRoot}
 
 // references checks every name in an expression before it is evaluated, because what HCL says of an
 // unknown one helps nobody.
@@ -69,14 +74,11 @@ func (p *Pipeline) references(e *expression) (diags hcl.Diagnostics) {
 		switch x := n.(type) {
 		case *hclsyntax.FunctionCallExpr:
 			if _, ok := p.functions[x.Name]; !ok {
-				near := didYouMean(x.Name, names(p.functions))
-				add(wrongf(x.NameRange, "Unknown function", "There is no function %q.%s", x.Name,
-					near))
+				add(unknown(x.NameRange, "There is no", "function", x.Name, names(p.functions)))
 			}
 			if x.Name == ignoreName && e.roots&mayIgnore == 0 {
-				add(wrong(x.NameRange, "Function out of place",
-					ignoreName+" can stand in command, env and the "+
-						"content of a file only: what else decides a result is never left out."))
+				add(wrong(x.NameRange, "Function out of place", ignoreName+" can stand in command, "+
+					"env and the content of a file only."))
 			}
 		case *hclsyntax.SplatExpr:
 			if each, ok := x.Each.(*hclsyntax.RelativeTraversalExpr); ok {
@@ -87,143 +89,119 @@ func (p *Pipeline) references(e *expression) (diags hcl.Diagnostics) {
 				add(p.element(index.Collection, x.Traversal, x.Range()))
 			}
 		case *hclsyntax.ForExpr:
-			for _, part := range []hclsyntax.Expression{x.KeyExpr, x.ValExpr, x.CondExpr} {
-				if part == nil {
-					continue
+			visit(x, func(n hclsyntax.Node) {
+				v, ok := n.(*hclsyntax.ScopeTraversalExpr)
+				if ok && v.Traversal.RootName() == x.ValVar {
+					add(p.element(x.CollExpr, v.Traversal[1:], v.Range()))
 				}
-				for _, t := range part.Variables() {
-					if t.RootName() == x.ValVar {
-						add(p.element(x.CollExpr, t[1:], t.SourceRange()))
-					}
-				}
-			}
+			})
 		}
 	})
 	return diags
 }
 
+// reference checks a name and what follows it.
 func (p *Pipeline) reference(e *expression, t hcl.Traversal) *hcl.Diagnostic {
-	refuse := func(summary, detail string) *hcl.Diagnostic {
-		return wrong(t.SourceRange(), summary,
-			detail)
-	}
-	root := t.RootName()
-	bit, known := rootNames[root]
-	if word := strings.ToLower(root); !known && slices.Contains([]string{"true", "false", "null"},
-		word) {
-		return refuse("Unknown name", fmt.Sprintf("Nothing is called %q. Did you mean %s?", root,
-			word))
-	} else if !known {
-		near := didYouMean(root, names(rootNames))
-		if strings.HasPrefix(near, " There") {
-			near = ""
-		}
-		return refuse("Unknown name", fmt.Sprintf("Nothing is called %q. An expression may name "+
-			"%s; a text stands in quotes.%s",
-			root, "var, local, mol, stage, each, attempt, salvaged, output", near))
-	}
-	if e.roots&bit == 0 || bit == eachRoot && e.stage != nil && !e.stage.ForEach {
-		return refuse("Name out of place", outOfPlace(root, e))
-	}
-	if bit == attemptRoot {
+	root, rng := t.RootName(), t.SourceRange()
+	bit, ok := rootNames[root]
+	name, named := attrAt(t, 1)
+	switch word := wordInCapitals(root); {
+	case word != "":
+		return wrongf(rng, "Unknown name", "Nothing is called %q. Did you mean %s?", root, word)
+	case !ok:
+		return wrongf(rng, "Unknown name", "Nothing is called %q.%s Note: a text stands in quotes.",
+			root, didYouMean(root, names(rootNames)))
+	case bit == eachRoot && e.stage != nil && !e.stage.ForEach:
+		return wrongf(rng, "Name out of place",
+			`"each" is an element of for_each, and stage %q has none.`, e.stage.Name)
+	case bit == outputRoot && e.roots&bit == 0 && e.stage != nil:
+		return wrong(rng, "Name out of place", "output.NAME is a file that the stage has made, for "+
+			"values, require and postconditions. Before that, write the file's name itself.")
+	case e.roots&bit == 0:
+		return wrongf(rng, "Name out of place", "%q can't be used in %s.", root, e.what)
+	case bit == attemptRoot:
 		return nil
-	}
-	name, ok := attrAt(t, 1)
-	if !ok {
-		return refuse("Incomplete name", fmt.Sprintf("%q alone names nothing; write %s.NAME.", root,
-			root))
+	case !named:
+		return wrongf(rng, "Incomplete name", "%q alone names nothing; write %[1]s.NAME.", root)
 	}
 	return p.member(e, t, name)
 }
 
-// outOfPlace says why a name that exists can't stand there.
-func outOfPlace(root string, e *expression) string {
-	switch {
-	case root == "each" && e.stage != nil && !e.stage.ForEach:
-		return fmt.Sprintf("\"each\" is an element of for_each, and stage %q has none.",
-			e.stage.Name)
-	case root == "output" && e.stage != nil:
-		return "output.NAME is a file that the stage has made, for values, require and " +
-			"postconditions. Before that, write the file's name itself."
+// wordInCapitals is true, false or null where a name is that but for the case of its letters.
+func wordInCapitals(name string) string {
+	word := strings.ToLower(name)
+	if word == name || !slices.Contains([]string{"true", "false", "null"}, word) {
+		return ""
 	}
-	return fmt.Sprintf("%q can't be used in %s.", root, e.what)
+	return word
 }
 
+// find tells whether there is a name, and which there are.
+func find[V any](name string, in map[string]V) (bool, func() []string) {
+	_, ok := in[name]
+	return ok, func() []string { return names(in) }
+}
+
+// member checks the name that follows the first.
 func (p *Pipeline) member(e *expression, t hcl.Traversal, name string) *hcl.Diagnostic {
-	unknown := func(what string, known []string) *hcl.Diagnostic {
-		return wrongf(t.SourceRange(), "Unknown "+what, "There is no %s %q.%s", what, name,
-			didYouMean(name, known))
-	}
-	switch root := t.RootName(); root {
+	rng, ok, known := t.SourceRange(), false, func() []string { return nil }
+	where, noun := "There is no", t.RootName()
+	switch noun {
 	case "var":
-		if p.variables[name] == nil {
-			return unknown("variable", names(p.variables))
-		}
+		noun = "variable"
+		ok, known = find(name, p.variables)
 	case "local":
-		l := p.locals[name]
-		if l == nil {
-			return unknown("local value", names(p.locals))
-		}
-		for _, needs := range []struct {
-			root  roots
-			names []string
-			what  string
-		}{{molRoot, l.columns, "mol"}, {stageRoot, l.stages, "stage"}} {
-			if e.roots&needs.root == 0 && len(needs.names) > 0 {
-				return wrongf(t.SourceRange(), "Name out of place",
-					"local.%s uses %s.%s, which can't be used in %s.",
-					name, needs.what, needs.names[0], e.what)
-			}
-		}
+		noun = "local value"
+		ok, known = find(name, p.locals)
 	case "mol":
-		if _, ok := p.columns[name]; !ok && !p.anyColumn {
-			return wrongf(t.SourceRange(), "Unknown column", "The table has no column %q.%s", name,
-				didYouMean(name, names(p.columns)))
-		}
+		where, noun = "The table has no", "column"
+		ok, known = find(name, p.columns)
+		ok = ok || p.anyColumn
 	case "each":
-		if name != "key" && name != "value" {
-			return unknown("part of each", []string{"key", "value"})
-		}
+		noun = "part of each"
+		ok, known = find(name, map[string]bool{"key": true, "value": true})
 	case "output":
-		if _, ok := e.stage.Outputs[name]; !ok && !e.stage.vague {
-			return unknown("output", names(e.stage.Outputs))
-		}
+		ok, known = find(name, e.stage.Outputs)
+		ok = ok || e.stage.vague
 	case "stage":
-		s := p.stages[name]
-		switch {
-		case s == nil:
-			return unknown("stage", names(p.stages))
-		case s == e.stage:
-			return wrongf(t.SourceRange(), "Stage refers to itself",
-				"Stage %q can't use its own results here; "+
-					"output.NAME is a file that it makes.", name)
-		}
-		return s.member(t)
+		ok, known = find(name, p.stages)
+	}
+	if !ok {
+		return unknown(rng, where, noun, name, known())
+	}
+	switch l, s := p.locals[name], p.stages[name]; {
+	case noun == "local value" && e.roots&molRoot == 0 && len(l.columns) > 0:
+		return wrongf(rng, "Name out of place", "local.%s uses mol.%s, which can't be used in %s.",
+			name, l.columns[0], e.what)
+	case noun == "local value" && e.roots&stageRoot == 0 && len(l.stages) > 0:
+		return wrongf(rng, "Name out of place", "local.%s uses stage.%s, which can't be used in %s.",
+			name, l.stages[0], e.what)
+	case noun == "stage" && s == e.stage:
+		return wrongf(rng, "Stage refers to itself", "Stage %q can't use its own results here; "+
+			"output.NAME is a file that it makes.", name)
+	case noun == "stage":
+		return s.member(t[2:], rng)
 	}
 	return nil
 }
 
 // member checks what follows stage.NAME.
-func (s *Stage) member(t hcl.Traversal) *hcl.Diagnostic {
-	at := 2
-	if len(t) > 2 {
-		i, index := t[2].(hcl.TraverseIndex)
-		switch number := index && i.Key.Type() == cty.Number; {
-		case s.ForEach && !index:
-			return wrongf(t.SourceRange(), "Which of several",
-				"Stage %q runs once for each element of its "+
-					"for_each: write stage.%s[0] for the first, stage.%s[*] for all.", s.Name,
-				s.Name,
-				s.Name)
-		case !s.ForEach && number:
-			return wrongf(t.SourceRange(), "One of one",
-				"Stage %q has no for_each and runs once: write stage.%s.NAME.",
-				s.Name, s.Name)
-		case s.ForEach:
-			at = 3
-		}
+func (s *Stage) member(t hcl.Traversal, rng hcl.Range) *hcl.Diagnostic {
+	if len(t) == 0 {
+		return nil
 	}
-	return s.attribute(t, at, t.SourceRange())
+	index, indexed := t[0].(hcl.TraverseIndex)
+	switch {
+	case s.ForEach && !indexed:
+		return wrongf(rng, "Which of several", "Stage %q runs once for each element of its "+
+			"for_each: write stage.%[1]s[0] for the first, stage.%[1]s[*] for all.", s.Name)
+	case !s.ForEach && indexed && index.Key.Type() == cty.Number:
+		return wrongf(rng, "One of one", "Stage %q has no for_each and runs once: write "+
+			"stage.%[1]s.NAME.", s.Name)
+	case s.ForEach:
+		t = t[1:]
+	}
+	return s.attribute(t, rng)
 }
 
 // element checks what an expression uses of an element of stage.NAME: stage.pm7[*].hof,
@@ -236,33 +214,21 @@ func (p *Pipeline) element(list hclsyntax.Expression, of hcl.Traversal,
 	}
 	name, _ := attrAt(src.Traversal, 1)
 	if s := p.stages[name]; s != nil && s.ForEach {
-		return s.attribute(of, 0, rng)
+		return s.attribute(of, rng)
 	}
 	return nil
 }
 
-// attribute checks the name of an output or a value at a place of a traversal.
-func (s *Stage) attribute(t hcl.Traversal, at int, rng hcl.Range) *hcl.Diagnostic {
-	name, ok := attrAt(t, at)
-	if !ok {
+// attribute checks the name of an output or a value of a target. What names there are may not be
+// known before the stage has run.
+func (s *Stage) attribute(t hcl.Traversal, rng hcl.Range) *hcl.Diagnostic {
+	name, ok := attrAt(t, 0)
+	of := s.resultType()
+	if !ok || s.vague || !of.IsObjectType() || of.HasAttribute(name) {
 		return nil
 	}
-	if known := s.members(); known != nil && !slices.Contains(known, name) {
-		return wrongf(rng, "Unknown output or value", "Stage %q has no output or value %q.%s",
-			s.Name, name, didYouMean(name, known))
-	}
-	return nil
-}
-
-// members are the names that may follow stage.NAME, nil where they are not known before the stage
-// has run.
-func (s *Stage) members() []string {
-	if s.vague || !s.valueType.IsObjectType() {
-		return nil
-	}
-	return slices.Sorted(slices.Values(slices.Concat(names(s.Outputs),
-		names(s.valueType.AttributeTypes()),
-		[]string{"status", "seconds"})))
+	return unknown(rng, fmt.Sprintf("Stage %q has no", s.Name), "output or value", name,
+		names(of.AttributeTypes()))
 }
 
 func attrAt(t hcl.Traversal, i int) (string, bool) {

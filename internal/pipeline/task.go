@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/gocty"
 )
 
 // inputFolder is the folder of a stage's scratch folder that has the files of other targets: in, or
@@ -24,69 +25,55 @@ func (s *Stage) inputFolder() string {
 	return folder
 }
 
-func (m *Molecule) scope(s *Stage, i, attempt int) map[string]cty.Value {
+// evaluation is for the expressions of a target at an attempt.
+func (m *Molecule) evaluation(s *Stage, i, attempt int) *evaluation {
 	extra := map[string]cty.Value{"attempt": cty.NumberIntVal(int64(attempt)),
 		"salvaged": cty.ListValEmpty(cty.String)}
 	if s.ForEach && i < len(m.each[s.Name]) {
 		extra["each"] = cty.ObjectVal(map[string]cty.Value{"key": cty.NumberIntVal(int64(i)),
 			"value": m.each[s.Name][i]})
 	}
-	return extra
+	return &evaluation{Molecule: m, extra: extra}
 }
 
 // Task evaluates what a target does at an attempt, 0 for the first; salvaged are the files that the
 // last attempt left for it.
 func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, error) {
 	t := &Task{Programs: s.Programs, Watched: s.watched, folder: s.inputFolder()}
-	extra := m.scope(s, i, attempt)
+	ev := m.evaluation(s, i, attempt)
 	if len(salvaged) > 0 {
-		var names []cty.Value
-		for _, name := range salvaged {
-			names = append(names, cty.StringVal(name))
-		}
-		extra["salvaged"] = cty.ListVal(names)
-	}
-	if s.timeout != nil {
-		v, err := m.value(s.timeout, extra)
+		var err error
+		ev.extra["salvaged"], err = gocty.ToCtyValue(salvaged, cty.List(cty.String))
 		if err != nil {
 			return nil, err
 		}
-		if t.Timeout, err = duration(v); err != nil {
-			return nil, m.p.at(s.timeout, err)
-		}
 	}
+	t.Timeout = take(ev, s.timeout, duration)
 	for _, f := range s.files {
-		tf, err := m.file(t, f, extra)
-		if err != nil {
-			return nil, err
-		}
-		t.Files = append(t.Files, tf)
+		t.Files = append(t.Files, ev.file(t, f))
 	}
-	if err := m.setEnv(t, s, extra); err != nil || s.command == nil {
-		return t, err
-	}
-	words, err := m.words(s.command, extra)
-	for _, w := range words {
+	ev.setEnv(t, s)
+	for _, w := range take(ev, s.command, words) {
 		w = m.linked(t, w)
 		t.Argv, t.HashedArgv = append(t.Argv, unmarked(w)), append(t.HashedArgv, hashed(w))
 	}
-	return t, err
+	if ev.err != nil {
+		return nil, ev.err
+	}
+	return t, nil
 }
+
+func textOf(v cty.Value) (string, error) { return v.AsString(), nil }
 
 // words are the words of a command, each of which must have a value; what ignore_changes gave is
 // marked in them.
-func (m *Molecule) words(e *expression, extra map[string]cty.Value) (out []string, err error) {
-	v, err := m.value(e, extra)
-	if err != nil {
-		return nil, err
-	}
+func words(v cty.Value) (out []string, err error) {
 	for n, w := range v.AsValueSlice() {
 		if w.IsNull() {
-			return nil, m.p.at(e, fmt.Errorf("word %d of the command has no value: %s", n+1,
-				emptyHint))
+			return nil, fmt.Errorf("word %d of the command has no value: %s", n+1, emptyHint)
 		}
 		if strings.ContainsRune(unmarked(w.AsString()), 0) {
-			return nil, m.p.at(e, fmt.Errorf("word %d of the command has a NUL character", n+1))
+			return nil, fmt.Errorf("word %d of the command has a NUL character", n+1)
 		}
 		out = append(out, w.AsString())
 	}
@@ -94,44 +81,23 @@ func (m *Molecule) words(e *expression, extra map[string]cty.Value) (out []strin
 }
 
 // setEnv sets the environment: the pipeline's, and over it the stage's.
-func (m *Molecule) setEnv(t *Task, s *Stage, extra map[string]cty.Value) error {
-	env := maps.Clone(m.p.Env)
-	if s.env != nil {
-		v, err := m.value(s.env, extra)
-		if err != nil {
-			return err
-		}
-		own, err := environment(v)
-		if err != nil {
-			return m.p.at(s.env, err)
-		}
-		if env == nil {
-			env = map[string]string{}
-		}
-		maps.Copy(env, own)
-	}
+func (ev *evaluation) setEnv(t *Task, s *Stage) {
+	env := map[string]string{}
+	maps.Copy(env, ev.p.Env)
+	maps.Copy(env, take(ev, s.env, environment))
 	for _, name := range names(env) {
-		text := name + "=" + m.linked(t, env[name])
+		text := name + "=" + ev.linked(t, env[name])
 		t.Env, t.HashedEnv = append(t.Env, unmarked(text)), append(t.HashedEnv, hashed(text))
 	}
-	return nil
 }
 
-func (m *Molecule) file(t *Task, f *file, extra map[string]cty.Value) (TaskFile, error) {
+func (ev *evaluation) file(t *Task, f *file) TaskFile {
 	if f.source != nil {
-		v, err := m.value(f.source, extra)
-		if err != nil {
-			return TaskFile{}, err
-		}
-		name := m.p.rooted(v.AsString())
-		return TaskFile{f.name, m.p.sources[name], m.p.files[name], false}, nil
+		path := ev.p.rooted(take(ev, f.source, textOf))
+		return TaskFile{f.name, ev.p.sources[path], ev.p.files[path], false}
 	}
-	v, err := m.value(f.content, extra)
-	if err != nil {
-		return TaskFile{}, err
-	}
-	text := m.linked(t, v.AsString())
-	return TaskFile{f.name, []byte(unmarked(text)), hashOf([]byte(hashed(text))), true}, nil
+	text := ev.linked(t, take(ev, f.content, textOf))
+	return TaskFile{f.name, []byte(unmarked(text)), hashOf([]byte(hashed(text))), true}
 }
 
 // linked is a text with the names that inputs have in the scratch folder, and notes which there
@@ -179,7 +145,7 @@ func (m *Molecule) replaceInputs(text string, by func(Input) string) string {
 // Precheck evaluates the stage's preconditions; an error is the message of the first that doesn't
 // hold.
 func (m *Molecule) Precheck(s *Stage, i, attempt int) error {
-	return m.hold(s.pre, m.scope(s, i, attempt))
+	return m.evaluation(s, i, attempt).hold(s.pre...)
 }
 
 // Validates reports whether the stage has a validate attribute: its worker says, before a batch,
@@ -189,32 +155,21 @@ func (s *Stage) Validates() bool { return s.validate != nil }
 // Question evaluates what the stage's worker is asked about the row: the words of validate, the
 // stage's source files, its environment. It is no part of a target: an edit makes nothing stale.
 func (m *Molecule) Question(s *Stage) (*Task, error) {
-	t := &Task{folder: s.inputFolder()}
+	t, ev := &Task{folder: s.inputFolder()}, m.evaluation(s, 0, 0)
 	for _, f := range s.files {
-		if f.source == nil {
-			continue
+		if f.source != nil {
+			t.Files = append(t.Files, ev.file(t, f))
 		}
-		tf, err := m.file(t, f, nil)
-		if err != nil {
-			return nil, err
-		}
-		t.Files = append(t.Files, tf)
 	}
-	if err := m.setEnv(t, s, m.scope(s, 0, 0)); err != nil {
-		return nil, err
-	}
-	words, err := m.words(s.validate, nil)
-	t.Argv = words
-	return t, err
+	ev.setEnv(t, s)
+	t.Argv = take(ev, s.validate, words)
+	return t, ev.err
 }
 
 func duration(v cty.Value) (time.Duration, error) {
 	const form = `a timeout is a text like "90s", "10m" or "2h30m"`
-	if v.IsNull() {
-		return 0, fmt.Errorf("%s, and this has no value", form)
-	}
-	if v.Type() != cty.String {
-		return 0, fmt.Errorf("%s, not %s", form, aType(v.Type()))
+	if v.IsNull() || v.Type() != cty.String {
+		return 0, fmt.Errorf("%s, not %s", form, orNull(v))
 	}
 	d, err := time.ParseDuration(v.AsString())
 	switch {

@@ -12,6 +12,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/gocty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
@@ -125,6 +126,25 @@ func asType(v cty.Value, want cty.Type) cty.Value {
 func isList(t cty.Type) bool   { return t.IsListType() || t.IsTupleType() || t.IsSetType() }
 func isObject(t cty.Type) bool { return t.IsObjectType() || t.IsMapType() }
 
+// as is a value as one of Go's, after HCL's conversions; ok is false where it is not known, null or
+// of another kind.
+func as[T any](v cty.Value) (out T, ok bool) {
+	v, err := convert.Convert(v, impliedType(out))
+	if err != nil || v.IsNull() || gocty.FromCtyValue(v, &out) != nil {
+		return *new(T), false
+	}
+	return out, true
+}
+
+// impliedType is the type of a Go value. It panics where that has no form in HCL.
+func impliedType(v any) cty.Type {
+	t, err := gocty.ImpliedType(v)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
 // convertTo is convert.Convert with an error in the user's words.
 func convertTo(v cty.Value, want cty.Type) (cty.Value, error) {
 	c, err := convert.Convert(v, want)
@@ -220,13 +240,7 @@ func (p *Pipeline) through(look func(cty.Value) (cty.Value, error)) function.Fun
 // have a NUL.
 const ignoreOpen, ignoreClose = "\x00\x01", "\x00\x02"
 
-var ignoreFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "value", Type: cty.String}},
-	Type:   function.StaticReturnType(cty.String),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		return cty.StringVal(ignoreOpen + unmarked(args[0].AsString()) + ignoreClose), nil
-	},
-})
+func ignored(value string) string { return ignoreOpen + unmarked(value) + ignoreClose }
 
 // unmarked is a text as the program gets it.
 func unmarked(text string) string {

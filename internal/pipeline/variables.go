@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -22,7 +21,7 @@ type Variable struct {
 	value  cty.Value
 	want   cty.Type // dynamic where none is declared
 	bad    bool     // what it was given last is no value for it
-	checks []*condition
+	checks []*expression
 	rng    hcl.Range
 }
 
@@ -38,45 +37,42 @@ func (v *Variable) Text() string {
 }
 
 func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
-	content, diags := b.Body.Content(variableSchema)
-	a := content.Attributes
 	v := &Variable{Name: b.Labels[0], rng: b.DefRange, want: cty.DynamicPseudoType,
 		value: cty.DynamicVal}
 	p.variables[v.Name] = v
 	p.Variables = append(p.Variables, v)
-	var more hcl.Diagnostics
-	v.checks, more = conditions(content, "validation", "a validation", varRoot)
-	diags = slices.Concat(diags, more, constant(a["description"], &v.Description,
-		"description is a text.", nil))
-	if a["type"] != nil {
-		t, d := typeexpr.TypeConstraint(a["type"].Expr)
-		if diags = append(diags, d...); !d.HasErrors() {
-			v.want = t
-		}
-	}
-	if a["default"] == nil {
-		return diags
-	}
-	e := a["default"].Expr
-	value, d := e.Value(nil)
+	in := scope{what: "a validation", roots: varRoot}
+	_, diags := readBody(b.Body, text("description", &v.Description),
+		item{name: "type", attr: func(a *hcl.Attribute) hcl.Diagnostics {
+			t, diags := typeexpr.TypeConstraint(a.Expr)
+			if !diags.HasErrors() {
+				v.want = t
+			}
+			return diags
+		}},
+		item{name: "default", attr: v.setDefault},
+		in.conditions("validation", &v.checks), in.requirement(&v.checks))
+	return diags
+}
+
+func (v *Variable) setDefault(a *hcl.Attribute) (diags hcl.Diagnostics) {
+	e := a.Expr
+	value, diags := e.Value(nil)
 	if len(e.Variables()) > 0 {
-		text := "The default must be a plain value, such as true, 3 or \"text\". Use a local " +
-			"value for what is computed."
-		name := e.Variables()[0].RootName()
-		if word := strings.ToLower(name); word != name && (word == "true" || word == "false" ||
-			word == "null") {
-			text = fmt.Sprintf("The default must be a plain value, such as true, 3 or \"text\". "+
-				"Did you mean %s?", word)
+		const form = "The default must be a plain value, such as true, 3 or \"text\". "
+		hint := "Use a local value for what is computed."
+		if word := wordInCapitals(e.Variables()[0].RootName()); word != "" {
+			hint = fmt.Sprintf("Did you mean %s?", word)
 		}
-		d = hcl.Diagnostics{wrong(e.Range(), "Default is not a constant", text)}
-	} else if c, err := convertTo(value, v.want); err != nil && !d.HasErrors() {
-		d = hcl.Diagnostics{wrongf(e.Range(), "Unsuitable default",
+		diags = hcl.Diagnostics{wrong(e.Range(), "Default is not a constant", form+hint)}
+	} else if c, err := convertTo(value, v.want); err != nil && !diags.HasErrors() {
+		diags = hcl.Diagnostics{wrongf(e.Range(), "Unsuitable default",
 			"The default of %q is not of its type: %s.", v.Name, err)}
 	} else {
 		v.value, v.Source = c, "default"
 	}
-	v.bad = d.HasErrors()
-	return append(diags, d...)
+	v.bad = diags.HasErrors()
+	return diags
 }
 
 // setVariables gives every variable its value: default, environment, file of values, -set; the last
@@ -84,13 +80,10 @@ func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
 func (p *Pipeline) setVariables(o Options) (diags hcl.Diagnostics) {
 	for _, kv := range o.Environ {
 		name, text, _ := strings.Cut(kv, "=")
-		v := p.variables[strings.TrimPrefix(name, EnvPrefix)]
-		if v == nil || !strings.HasPrefix(name, EnvPrefix) {
-			continue // another pipeline's variable may be set for the whole shell
-		}
-		value, d := p.valueOfText(v, text, name)
-		if diags = append(diags, d...); !d.HasErrors() {
-			diags = append(diags, v.set(value, name)...)
+		name, ours := strings.CutPrefix(name, EnvPrefix)
+		// Another pipeline's variable may be set for the whole shell.
+		if v := p.variables[name]; ours && v != nil {
+			diags = append(diags, p.setText(v, text, EnvPrefix+name)...)
 		}
 	}
 	if o.VarFile != "" {
@@ -115,26 +108,22 @@ func (p *Pipeline) setVariables(o Options) (diags hcl.Diagnostics) {
 	return diags
 }
 
-// valueOfText reads a list or an object as HCL, and everything else as the text that it is.
-func (p *Pipeline) valueOfText(v *Variable, text, source string) (cty.Value, hcl.Diagnostics) {
+// setText reads a list or an object as HCL, and everything else as the text that it is.
+func (p *Pipeline) setText(v *Variable, text, source string) hcl.Diagnostics {
 	if t := v.value.Type(); v.want.IsPrimitiveType() ||
 		v.want == cty.DynamicPseudoType && !isList(t) && !isObject(t) {
-		return cty.StringVal(text), nil
+		return v.set(cty.StringVal(text), source)
 	}
 	e, diags := p.parseExpression(text, "<"+source+">")
 	if diags.HasErrors() {
-		return cty.NilVal, diags
+		return diags
 	}
-	return e.Value(nil)
+	return p.assign(v.Name, e, source)
 }
 
 func (p *Pipeline) parseExpression(text, name string) (hclsyntax.Expression, hcl.Diagnostics) {
 	p.texts[name] = &hcl.File{Bytes: []byte(text)}
-	tokens, _ := hclsyntax.LexExpression([]byte(text), name, hcl.InitialPos)
-	if d := tooDeep(tokens); d != nil {
-		return nil, hcl.Diagnostics{d}
-	}
-	return hclsyntax.ParseExpression([]byte(text), name, hcl.InitialPos)
+	return parsed([]byte(text), name, hclsyntax.LexExpression, hclsyntax.ParseExpression)
 }
 
 func (p *Pipeline) readVarFile(name string) hcl.Diagnostics {
@@ -156,22 +145,22 @@ func (p *Pipeline) readVarFile(name string) hcl.Diagnostics {
 
 // readSet reads "a=1, b=word, c=\"text\"".
 func (p *Pipeline) readSet(set string) (diags hcl.Diagnostics) {
-	e, d := p.parseExpression("{"+set+"}", "<value of -set>")
+	text := "{" + set + "}"
+	e, d := p.parseExpression(text, "<value of -set>")
 	obj, ok := e.(*hclsyntax.ObjectConsExpr)
 	if len(d) == 1 && d[0].Summary == "Nesting too deep" {
 		return d
 	}
 	for i := 0; ok && !d.HasErrors() && i < len(obj.Items); i++ {
 		key, value := obj.Items[i].KeyExpr, obj.Items[i].ValueExpr
-		between := set[min(len(set), key.Range().End.Byte-1):max(0, min(len(set),
-			value.Range().Start.Byte-1))]
+		between := text[key.Range().End.Byte:value.Range().Start.Byte]
 		if ok = hcl.ExprAsKeyword(key) != "" && strings.Contains(between, "="); ok {
 			diags = append(diags, p.assign(hcl.ExprAsKeyword(key), value, "-set")...)
 		}
 	}
 	if !ok || d.HasErrors() {
-		return hcl.Diagnostics{nowheref("Unreadable -set",
-			"-set=%q can't be read. Write -set='name=value, name=\"a text\"'%s.", set, insteadOfColon(set))}
+		return hcl.Diagnostics{nowheref("Unreadable -set", "-set=%q can't be read. Write "+
+			"-set='name=value, name=\"a text\"'%s.", set, insteadOfColon(set))}
 	}
 	return diags
 }
@@ -201,13 +190,9 @@ func (v *Variable) set(value cty.Value, source string) hcl.Diagnostics {
 		want = t
 	}
 	c, err := convertTo(value, want)
-	if err == nil && v.want == cty.DynamicPseudoType && !c.IsNull() {
-		switch {
-		case isList(t) && !isList(c.Type()):
-			err = fmt.Errorf("a list is needed here, not %s", aType(c.Type()))
-		case isObject(t) && !isObject(c.Type()):
-			err = fmt.Errorf("an object is needed here, not %s", aType(c.Type()))
-		}
+	if of := c.Type(); err == nil && v.want == cty.DynamicPseudoType && !c.IsNull() &&
+		(isList(t) && !isList(of) || isObject(t) && !isObject(of)) {
+		err = fmt.Errorf("%s is needed here, not %s", aType(t), aType(of))
 	}
 	if err != nil {
 		v.bad = true
@@ -218,28 +203,20 @@ func (v *Variable) set(value cty.Value, source string) hcl.Diagnostics {
 	return nil
 }
 
-func (p *Pipeline) variableObject() cty.Value {
-	attrs := map[string]cty.Value{}
-	for _, v := range p.Variables {
-		attrs[v.Name] = v.value
-	}
-	return cty.ObjectVal(attrs)
-}
-
 // checkVariables evaluates the validation blocks.
 func (p *Pipeline) checkVariables() (diags hcl.Diagnostics) {
 	m := p.unknownMolecule()
 	for _, v := range p.Variables {
 		for _, c := range v.checks {
-			d := p.references(c.condition)
-			if c.message != nil {
-				d = append(d, p.references(c.message)...)
+			var d hcl.Diagnostics
+			for _, e := range withMessages(c) {
+				d = append(d, p.references(e)...)
 			}
 			if diags = append(diags, d...); d.HasErrors() || !v.value.IsWhollyKnown() {
 				continue
 			}
-			if err := m.holds(c, nil); err != nil {
-				diags = append(diags, wrongf(c.condition.at, "Invalid value for a variable",
+			if err := (&evaluation{Molecule: m}).hold(c); err != nil {
+				diags = append(diags, wrongf(c.at, "Invalid value for a variable",
 					"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))
 			}
 		}

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"errors"
 	"runtime"
 	"runtime/metrics"
 	"sync/atomic"
@@ -17,17 +16,9 @@ var maxCheckTime = 10 * time.Second // a variable for tests
 
 // watch ends the check of a file that takes too much time or memory.
 type watch struct {
-	underway atomic.Pointer[expression]
+	underway atomic.Pointer[expression] // that is evaluated now
 	ended    atomic.Bool
 }
-
-func newWatch() *watch { return &watch{} }
-
-// at notes the expression that is evaluated now.
-func (w *watch) at(e *expression) { w.underway.Store(e) }
-
-var errEndless = errors.New("the expression is too expensive: it takes more than 10 seconds or 1 " +
-	"GiB while the file is checked")
 
 // pass is called by what a check calls often. It ends the goroutine of a check that has ended.
 func (w *watch) pass() {
@@ -61,6 +52,7 @@ func (w *watch) over(check func() hcl.Diagnostics) hcl.Diagnostics {
 		if e := w.underway.Load(); e != nil {
 			rng = e.Range()
 		}
-		return hcl.Diagnostics{wrong(rng, "Expression too expensive", sentence(errEndless.Error()))}
+		return hcl.Diagnostics{wrong(rng, "Expression too expensive", "The expression takes more than 10 seconds or "+
+			"1 GiB while the file is checked.")}
 	}
 }
