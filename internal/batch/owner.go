@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/command"
 	"grimperium/internal/durable"
 	"grimperium/internal/journal"
 	"grimperium/internal/store"
@@ -74,7 +75,7 @@ func (o *owner) loop(ctx context.Context) {
 func (o *owner) tock(ctx context.Context) {
 	stop := o.Store.Path(store.StopName) // made by mage stop
 	if _, err := os.Lstat(stop); err == nil && !o.stop.Swap(true) {
-		o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped by mage stop"
+		o.queue, o.claimed, o.sum.Stopped = nil, nil, "Stopped by "+command.Name+" stop"
 		_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
 	}
 	// A write flushes, which holds up the programs, and asks scripts for their versions.

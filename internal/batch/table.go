@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/command"
 )
 
 // Table is where the rows are kept: a CSV file, or a table of a database.
@@ -117,7 +118,7 @@ func (o *owner) slowTable() {
 	o.slow = math.MinInt
 	file := o.shownTable()
 	o.warn(fmt.Sprintf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
-		"other, so that writing takes 5 %% of the time. SQLite has no such wait: mage convert %[1]s "+
-		"sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"), o.took.Round(time.Millisecond),
+		"other, so that writing takes 5 %% of the time. SQLite has no such wait: "+command.Name+
+		" convert %[1]s sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"), o.took.Round(time.Millisecond),
 		(share * o.took).Round(100*time.Millisecond), strings.TrimSuffix(file, ".csv")))
 }
