@@ -204,7 +204,7 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 		row := out.Row
 		e := journal.Event{Event: journal.Row, Mol: row.ID, Outcome: out.Status.String(),
 			Seconds: time.Since(out.Began).Seconds(), Size: row.Size, Values: out.Cells,
-			Inputs: o.inputs(row.ID, row.Cells)}
+			Inputs: o.inputs(row.ID, row.Cells), Shown: out.Shown}
 		if out.Failure != nil {
 			e.Error, e.Retry = out.Failure.Message, out.Failure.Again
 		}

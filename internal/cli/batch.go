@@ -95,9 +95,9 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	var display sync.WaitGroup
 	shown, hide := context.WithCancel(context.Background())
 	defer hide()
-	pr.Begin = func(journal string) {
-		display.Go(func() { progress.Watch(shown, os.Stderr, journal) })
-	}
+	screen := progress.NewScreen(os.Stderr)
+	pr.Warn = screen // else the display draws over what is said
+	pr.Begin = func(journal string) { display.Go(func() { screen.Watch(shown, journal) }) }
 	b, err := batch.New(ctx, pr.Config)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ import (
 // What the blocks of pipeline.hcl may have.
 var (
 	rootSchema = withBlocks(&hcl.BodySchema{}, "pipeline", "locals", "molecule", "merge", "export",
-		"variable NAME", "column NAME", "program NAME", "stage NAME", "cluster NAME")
+		"display", "variable NAME", "column NAME", "program NAME", "stage NAME", "cluster NAME")
 	pipelineSchema = attributes("table", "artefacts", "max_reruns", "jobs", "env", "max_failures",
 		"max_invalid", "max_recompute", "when_exceeded", "order")
 	clusterSchema  = attributes("cores", "time", "memory", "tasks", "scratch", "options")
@@ -98,7 +98,8 @@ func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
 	}
 	decoders := map[string]func(*hcl.Block) hcl.Diagnostics{
 		"pipeline": p.decodePipeline, "locals": p.decodeLocals, "molecule": p.decodeMolecule,
-		"merge": p.decodeMerge, "export": p.decodeExport, "variable": p.decodeVariable,
+		"merge": p.decodeMerge, "export": expressionsInto(&p.export, "the export block"),
+		"display": expressionsInto(&p.display, "the display block"), "variable": p.decodeVariable,
 		"column": p.decodeColumn, "program": p.decodeProgram, "stage": p.decodeStage,
 		"cluster": p.decodeCluster}
 	for _, b := range content.Blocks {
@@ -245,12 +246,15 @@ func (p *Pipeline) decodeMolecule(b *hcl.Block) hcl.Diagnostics {
 	return append(diags, more...)
 }
 
-func (p *Pipeline) decodeExport(b *hcl.Block) hcl.Diagnostics {
-	attrs, diags := b.Body.JustAttributes()
-	for _, a := range inOrder(attrs) {
-		p.export = append(p.export, newExpression(a, "the export block", ofMerge))
+// expressionsInto decodes a block whose attributes are expressions.
+func expressionsInto(list *[]*expression, what string) func(*hcl.Block) hcl.Diagnostics {
+	return func(b *hcl.Block) hcl.Diagnostics {
+		attrs, diags := b.Body.JustAttributes()
+		for _, a := range inOrder(attrs) {
+			*list = append(*list, newExpression(a, what, ofMerge))
+		}
+		return diags
 	}
-	return diags
 }
 
 func (p *Pipeline) decodeMerge(b *hcl.Block) hcl.Diagnostics {
