@@ -34,12 +34,17 @@ func init() {
 
 // Batch [run] computes what is new, changed or failed.
 //
-// It merges each finished molecule into the table. It reads pipeline.hcl and the table. It writes
-// artefacts/ and the result columns of the table, and appends to batch_summary.log and
-// validation_errors.log in ~/.grimperium (GRIMPERIUM_HOME names another folder). Stop it with
-// Ctrl-C or mage stop; the next batch goes on from there. mage batch mol_00001 computes that
-// molecule. Exit code: 0 all well, 1 some molecules failed, 2 a mistake in the call, the pipeline
-// or the table, or a missing program, 11 another batch has the table, 130 interrupted.
+// The results of each finished molecule go into its row of the table. Stop a batch with Ctrl-C or
+// mage stop; the next batch goes on from there. Only these molecules:
+//
+//	mage batch mol_00001 mol_00007
+//
+// It reads pipeline.hcl and the table. It writes artefacts/ and the result columns of the table. It
+// appends to batch_summary.log and validation_errors.log in ~/.grimperium; GRIMPERIUM_HOME names
+// another folder.
+//
+// Exit code: 0 all well, 1 some molecules failed, 2 a mistake in the call, the pipeline or the
+// table, or a missing program, 11 another batch has the table, 130 interrupted.
 func Batch(ctx context.Context,
 	table *string, // the table, instead of the one that pipeline.hcl names
 	artefacts *string, // the folder of artefacts, instead of pipeline.hcl's
@@ -71,9 +76,12 @@ func Batch(ctx context.Context,
 
 // Rerun [run] computes a molecule again from nothing.
 //
-// Its results may be up to date. mage rerun mol_00001, or several with commas between them. It
-// removes their results and computes them as batch does. It reads and writes what batch does, and
-// has its exit codes.
+// It removes the results of the molecule, also those that are up to date, and computes them as
+// batch does. Several molecules have commas between them:
+//
+//	mage rerun mol_00001,mol_00007
+//
+// It reads and writes what batch does, and has its exit codes.
 func Rerun(ctx context.Context,
 	molecules string,
 	table *string, // as for batch
@@ -87,8 +95,10 @@ func Rerun(ctx context.Context,
 
 // Stop [run] ends the running batch after what is under way.
 //
-// No new target starts. It reads pipeline.hcl and the lock in artefacts/, and writes
-// artefacts/.stop for the batch. Exit code 0, also if no batch runs.
+// No new target starts. The next batch goes on from there.
+//
+// It reads pipeline.hcl and the lock in artefacts/, and writes artefacts/.stop for the batch. The
+// exit code is 0, also if no batch runs.
 func Stop(
 	table *string, // as for batch
 	artefacts *string, // as for batch; pipeline.hcl is not read then
@@ -100,13 +110,13 @@ func Stop(
 
 // Setup [run] installs the programs that are missing.
 //
-// It reads pipeline.hcl. As root on Debian and Ubuntu it installs packages by apt-get; elsewhere
-// it prints the conda-forge command. With -check it installs nothing; the exit code is 1 if a
+// As root on Debian and Ubuntu it installs packages by apt-get. Elsewhere it prints the conda-forge
+// command. It reads pipeline.hcl. With -check it installs nothing, and the exit code is 1 if a
 // program is missing.
 func Setup(ctx context.Context,
 	check *bool, // only show which versions are there, and which versions were tested
 	pipeline *string, // another pipeline.hcl
-	set *string, // values of variables, as for batch
+	set *string, // as for batch
 ) error {
 	o := cli.Options{Pipeline: value(pipeline), Set: value(set)}
 	if value(check) {
@@ -117,8 +127,12 @@ func Setup(ctx context.Context,
 
 // Why [run] shows what would run for a molecule, and why.
 //
-// Results that are up to date are shown, too. mage why mol_00001, or mage why mol_00001/pm7 for
-// one stage. It reads pipeline.hcl, the table and artefacts/, and writes nothing.
+// It shows, stage by stage, which results of the molecule are up to date, and what changed for the
+// others. One stage alone:
+//
+//	mage why mol_00001/pm7
+//
+// It reads pipeline.hcl, the table and artefacts/, and writes nothing.
 func Why(ctx context.Context,
 	mol string, // the molecule, or one of its targets
 	table *string, // as for batch
@@ -132,8 +146,8 @@ func Why(ctx context.Context,
 
 // Bench [project] measures what a batch costs.
 //
-// It prints the tables in their short form. It works in temporary folders, for some minutes. As
-// root it installs Debian's make, ninja-build, snakemake and python3-pandas to compare with, and
+// It prints the tables in their short form, and works in temporary folders for some minutes. As
+// root it installs Debian's make, ninja-build, snakemake and python3-pandas to compare with. It
 // leaves out what it can't install. docs/performance.md has the long runs.
 func Bench(ctx context.Context) error {
 	peers := []string{"make", "ninja-build", "snakemake", "python3-pandas"}
@@ -154,8 +168,8 @@ func Bench(ctx context.Context) error {
 
 // Check [pipeline] checks pipeline.hcl without running anything.
 //
-// It tells what each stage gives. It reads pipeline.hcl, the files that it names, and the table,
-// and writes nothing. It shows all mistakes; then the exit code is 2.
+// It shows all mistakes; then the exit code is 2. Without a mistake it prints what each stage needs
+// and gives. It reads pipeline.hcl, the files that it names, and the table, and writes nothing.
 func Check(
 	table *string, // as for batch
 	pipeline *string, // as for batch
@@ -164,7 +178,7 @@ func Check(
 	return cli.Check(cli.Options{Table: value(table), Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Fmt [pipeline] lays out pipeline.hcl in the usual way.
+// Fmt [pipeline] indents and aligns pipeline.hcl in the usual way.
 //
 // It reads and writes pipeline.hcl, and changes white space alone.
 func Fmt(
@@ -185,13 +199,13 @@ func Graph(
 	return cli.Graph(cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Prune [run] lists what nothing refers to in artefacts/.
+// Prune [run] lists results that are no longer needed.
 //
-// That is molecules that left the table, stages that left the pipeline, and earlier results. It
-// reads pipeline.hcl, the table and artefacts/. Without -remove it only lists. With -remove it
-// deletes; no batch may be running.
+// These are results of molecules that left the table, results of stages that left the pipeline, and
+// earlier results. Without -remove it only lists. With -remove it deletes; no batch may be running.
+// It reads pipeline.hcl, the table and artefacts/.
 func Prune(
-	remove *bool, // remove it
+	remove *bool, // delete them
 	table *string, // as for batch
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
@@ -202,13 +216,14 @@ func Prune(
 
 // Test [project] runs all tests, with the real programs.
 //
-// It needs what setup installs, and strace, zstd, Slurm, PostgreSQL and g++ (for DuckDB, which
-// reads the exports), which it installs itself where it can. It works in temporary folders.
+// It needs what setup installs, and strace, zstd, Slurm, PostgreSQL, tmux, fish, zsh, man, and g++
+// for DuckDB, which reads the exports. It installs these itself where it can. It works in temporary
+// folders.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
 	if err := cli.Tools(ctx, "strace", "zstd", "slurmctld", "slurmd", "slurm-client", "postgresql",
-		"g++"); err != nil {
+		"tmux", "fish", "zsh", "man-db", "g++"); err != nil {
 		return err
 	}
 	args := []string{"test", "-timeout=25m", "./..."}
@@ -220,11 +235,11 @@ func Test(ctx context.Context,
 
 // Validate [table] lists the rows that can't be used.
 //
-// It also says what is odd about the others. It reads pipeline.hcl and the table, has RDKit read
-// every SMILES, and writes nothing. Warnings are a nheavy that isn't the SMILES's, an H298_cbs
-// that no such molecule can have, stereo that a SMILES leaves open, and a molecule that is there
-// twice. Exit code: 0 all rows can be used, 2 some can't; with -permissive 2 only when no batch
-// can run on the table at all.
+// It warns of others: nheavy differs from the SMILES, H298_cbs is implausible, a SMILES leaves
+// stereo open, a molecule is there twice. Warnings do not change the exit code.
+//
+// It reads pipeline.hcl and the table, has RDKit read every SMILES, and writes nothing. Exit code: 0
+// all rows can be used, 2 some can't; with -permissive 2 only if no batch can run on the table.
 func Validate(ctx context.Context,
 	permissive *bool, // end well although some rows can't be used
 	format *string, // text (the default) or json
@@ -236,13 +251,13 @@ func Validate(ctx context.Context,
 		Pipeline: value(pipeline), Set: value(set), Permissive: value(permissive)})
 }
 
-// Info [table] tells where the table stands.
+// Info [table] shows the progress of the table.
 //
 // It prints statuses, failures by stage and reason, times, and how long the rest takes. It reads
 // pipeline.hcl, the table and artefacts/journal.jsonl, and writes nothing.
 func Info(
 	count *bool, // only the number of molecules
-	sizes *bool, // only what the artefacts take on the disk, by stage; it looks at every file
+	sizes *bool, // only the disk use of the artefacts, by stage; it looks at every file
 	table *string, // as for batch
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
@@ -253,10 +268,15 @@ func Info(
 
 // Export [table] writes the results in formats of other programs.
 //
-// Of the table: json, jsonl, csv, parquet, sqlite. Of the conformers: sdf, xyz. It reads
-// pipeline.hcl, the table and, for conformers, artefacts/. It writes to standard output or to a
-// file. docs/columns.md describes the columns. Enthalpies are in kcal/mol (gas, 298.15 K),
-// coordinates in Å. A blank cell and a marker such as nan are null, and blank in csv.
+// Of the table: json, jsonl, csv, parquet, sqlite. Of the conformers: sdf, xyz.
+//
+//	mage export -format=parquet -out=results.parquet
+//
+// Enthalpies are in kcal/mol (gas, 298.15 K), coordinates in Å. A blank cell and a marker such as
+// nan are null, and blank in csv. docs/columns.md describes the columns.
+//
+// It reads pipeline.hcl, the table and, for conformers, artefacts/. It writes to standard output or
+// to a file.
 func Export(ctx context.Context,
 	format *string, // json (the default), jsonl, csv, parquet, sqlite, sdf or xyz
 	conformers *bool, // with the energies and the geometry of every conformer; not for csv
@@ -269,13 +289,16 @@ func Export(ctx context.Context,
 		Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
-// History [table] tells what happened to a molecule.
+// History [table] shows what every batch did to a molecule.
 //
-// With -at it writes the table as it was. mage history mol_00001 shows what each batch ran and
-// changed, with which versions, who ran it and where. mage history -at=2026-11-01 writes the rows
-// as they were at the end of that day. It reads pipeline.hcl, the table and the journal in
-// artefacts/, and writes nothing without -out. Rows that no batch had written by then are not
-// among them, nor columns that the pipeline does not use.
+// It shows what each batch ran and changed, with which versions, who ran it and where. With -at it
+// writes the rows of the table as they were at the end of a day:
+//
+//	mage history mol_00001
+//	mage history -at=2026-11-01 -out=then.csv
+//
+// It leaves out rows that no batch had written by then, and columns that the pipeline does not use.
+// It reads pipeline.hcl, the table and the journal in artefacts/, and writes nothing without -out.
 func History(ctx context.Context,
 	at *string, // a day, or a time such as 2026-11-01T15:04, of this machine's zone
 	out *string, // with -at: the file, which is replaced, instead of standard output
@@ -289,11 +312,16 @@ func History(ctx context.Context,
 
 // Import [table] makes a table out of a file of another program.
 //
-// CSV with any separator, SMILES (.smi), SDF and Parquet are understood. mage import theirs.csv
-// -out=mine.csv finds the columns by their names or their content, says what it chose, and checks
-// the new table as validate does: duplicates, salts and broken structures are listed, and stay.
-// Charge and multiplicity follow from the SMILES where the file has no such columns. All other
-// columns are kept. Exit code: 0 all rows can be used, 1 some can't, 2 nothing was written.
+// It reads CSV with any separator, SMILES (.smi), SDF and Parquet.
+//
+//	mage import theirs.csv -out=mine.csv
+//
+// It finds the columns by their names or their content, and says what it chose. It checks the new
+// table as validate does: duplicates, salts and broken structures are listed, and stay. Charge and
+// multiplicity follow from the SMILES where the file has no such columns. All other columns are
+// kept.
+//
+// Exit code: 0 all rows can be used, 1 some can't, 2 nothing was written.
 func Import(ctx context.Context,
 	file string, // the file to read
 	out *string, // the table to write, which must not be there yet
@@ -312,10 +340,13 @@ func Import(ctx context.Context,
 
 // Convert [table] copies a table to CSV, SQLite or PostgreSQL.
 //
-// mage convert data/thermo_pm7.csv sqlite:data/thermo.db. A file that ends with .db, .sqlite or
-// .sqlite3 is one of SQLite, too; a PostgreSQL table is postgres://USER@HOST/DATABASE?table=NAME.
-// It reads the first table and makes the second, which must not be there yet. Nothing gets lost:
-// the way back to CSV gives the same bytes. docs/tables.md says when which kind is the right one.
+//	mage convert data/thermo_pm7.csv sqlite:data/thermo.db
+//
+// A file that ends with .db, .sqlite or .sqlite3 is one of SQLite, too. A PostgreSQL table is
+// postgres://USER@HOST/DATABASE?table=NAME. The second table must not be there yet.
+//
+// Nothing gets lost: the way back to CSV gives the same bytes. docs/tables.md says when which kind
+// is the right one.
 func Convert(ctx context.Context,
 	from string, // the table
 	to string, // the copy
@@ -325,10 +356,11 @@ func Convert(ctx context.Context,
 
 // Report [table] writes a page about the results.
 //
-// How good the results are, outliers, conformers, failures, cost, all molecules, and a paragraph
-// for a paper. It reads pipeline.hcl, the table and artefacts/, and writes report.html, one file
-// that needs no network. With -format=json it prints the numbers. Drawings of the molecules need
-// RDKit.
+// The page shows how good the results are, outliers, conformers, failures, cost, all molecules, and
+// a paragraph for a paper. It is one file, report.html, and needs no network.
+//
+// It reads pipeline.hcl, the table and artefacts/. With -format=json it prints the numbers. Drawings
+// of the molecules need RDKit.
 func Report(ctx context.Context,
 	out *string, // the file, which is replaced, instead of report.html
 	format *string, // html (the default) or json
@@ -344,9 +376,9 @@ func Report(ctx context.Context,
 
 // Serve [run] shows the running batch and the report in a browser.
 //
-// It reads pipeline.hcl, the table and artefacts/, and writes nothing. Ctrl-C ends it. It listens
-// on this machine alone, unless -addr names another address: then every request needs the token
-// that is printed.
+// It listens on this machine alone, unless -addr names another address: then every request needs
+// the token that is printed. Ctrl-C ends it. It reads pipeline.hcl, the table and artefacts/, and
+// writes nothing.
 func Serve(ctx context.Context,
 	addr *string, // address and port, instead of 127.0.0.1:8457
 	table *string, // as for batch
@@ -360,8 +392,8 @@ func Serve(ctx context.Context,
 
 // Settings [run] prints every setting and where it comes from.
 //
-// It reads pipeline.hcl, the table's header and the environment, and writes nothing. The flags are
-// those of batch.
+// It also says which values of the last batch the next one would not keep: -set holds for one batch.
+// It reads pipeline.hcl, the table's header, the environment and the journal, and writes nothing.
 func Settings(
 	table *string, // as for batch
 	artefacts *string, // as for batch
@@ -378,9 +410,9 @@ func Settings(
 
 // Reproduce [project] compares a small set with committed numbers.
 //
-// It computes the molecules of testdata/reproduce from nothing. It reads pipeline.hcl and
-// testdata/reproduce/ and works in a temporary folder. It writes nothing else without -update.
-// Exit code: 1 when a number differs by more than its tolerance.
+// It computes the molecules of testdata/reproduce from nothing, in a temporary folder. It reads
+// pipeline.hcl and testdata/reproduce/, and writes nothing else without -update. Exit code: 1 if a
+// number differs by more than its tolerance.
 func Reproduce(ctx context.Context,
 	update *bool, // write the new numbers to testdata/reproduce/expected.json
 	pipeline *string, // as for batch
@@ -391,8 +423,9 @@ func Reproduce(ctx context.Context,
 
 // Release [project] builds the program grimperium for Linux and macOS.
 //
-// It needs a checkout and Go. It writes dist/: a program for each platform, the list of its modules
-// (CycloneDX), and SHA256SUMS. docs/release.md says how to make a release.
+// It needs a checkout and Go. It writes dist/: an archive for each platform, with the program, its
+// man page and its completions; a list of the modules (CycloneDX); and SHA256SUMS. docs/release.md
+// says how to make a release.
 func Release(ctx context.Context,
 	platform *string, // this one alone, as linux/amd64
 ) error {
@@ -400,14 +433,34 @@ func Release(ctx context.Context,
 	if platform != nil {
 		platforms = []string{*platform}
 	}
-	return cli.Release(ctx, "dist", version, platforms...)
+	return cli.Release(ctx, "dist", version, source, platforms...)
 }
 
-// Torture [project] kills batches, and looks for what is lost.
+// Man [project] prints the man page.
 //
-// It kills a quick pipeline at random instants and wherever it would hurt, and has the disk fail
-// there. It works in temporary folders. docs/reliability.md says what it checks. Exit code: 1 when
-// something was lost.
+//	mage man | man -l -
+func Man() error { return cli.Man(version) }
+
+// Completion [project] prints the completion of commands for a shell.
+//
+// The shells are bash, fish and zsh.
+//
+//	mage completion bash > ~/.local/share/bash-completion/completions/mage
+//	mage completion fish > ~/.config/fish/completions/mage.fish
+//	mage completion zsh > ~/.zfunc/_mage
+//
+// For zsh the folder ~/.zfunc must be in fpath before compinit runs.
+func Completion(
+	shell string, // bash, fish or zsh
+) error {
+	return cli.Completion(shell)
+}
+
+// Torture [project] kills batches, and checks that nothing is lost.
+//
+// A crash test: it kills test batches at random and at critical moments, simulates disk errors, and
+// checks that no result is lost. It works in temporary folders. docs/reliability.md says what it
+// checks. Exit code: 1 if something was lost.
 func Torture(ctx context.Context,
 	kills *int, // at random instants (1000), besides the faults at every operation
 	states *int, // after a power cut, from which the next batch is run (7000)

@@ -206,6 +206,12 @@ merge {
   delta_3                    = try(round(abs(mol.H298_cbs - stage.final.hof[2]), 5), null)
   most_stable_hof            = round(stage.final.most_stable_hof, 5)
 }
+display { # what the terminal shows of a finished molecule; what has no value is left out
+  result     = format("%7.2f kcal/mol", stage.final.most_stable_hof)
+  reference  = format("ref %7.2f", mol.H298_cbs)
+  deviation  = format("Δ %5.2f", abs(stage.final.most_stable_hof - mol.H298_cbs))
+  conformers = length(local.searched) == 1 ? "1 conformer" : "${length(local.searched)} conformers"
+}
 export { # each conformer with its geometry, for mage export
   molfile  = stage.rdkit.molfile
   isomer   = local.isomer

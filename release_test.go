@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,18 +18,19 @@ import (
 	"grimperium/internal/cli"
 )
 
-// TestRelease builds the program of this machine. The program is static, does not name this checkout,
+// TestRelease builds the archive of this machine. Its program is static, does not name this checkout,
 // and works outside of it. The sums and the list of modules are right.
 func TestRelease(t *testing.T) {
 	out := t.TempDir()
 	platform := runtime.GOOS + "/" + runtime.GOARCH
-	if err := cli.Release(t.Context(), out, "1.2.3", platform); err != nil {
+	source := string(read(t, "magefile.go"))
+	if err := cli.Release(t.Context(), out, "1.2.3", source, platform); err != nil {
 		t.Fatal(err)
 	}
 	name := "grimperium-1.2.3-" + runtime.GOOS + "-" + runtime.GOARCH
-	program, modules := filepath.Join(out, name), filepath.Join(out, name+".cdx.json")
+	archive, modules := filepath.Join(out, name+".tar.gz"), filepath.Join(out, name+".cdx.json")
 	sums := ""
-	for _, path := range []string{program, modules} {
+	for _, path := range []string{archive, modules} {
 		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(read(t, path)), filepath.Base(path))
 	}
 	if got := string(read(t, filepath.Join(out, "SHA256SUMS"))); got != sums {
@@ -37,7 +39,14 @@ func TestRelease(t *testing.T) {
 	if files, _ := os.ReadDir(out); len(files) != 3 {
 		t.Errorf("files: %v", files)
 	}
-	checkModules(t, program, modules, sums[:64])
+	dir := t.TempDir()
+	if text, err := exec.Command("tar", "-xzf", archive, "-C", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	dir = filepath.Join(dir, name)
+	program := filepath.Join(dir, "grimperium")
+	checkArchive(t, dir)
+	checkModules(t, program, modules, fmt.Sprintf("%x", sha256.Sum256(read(t, program))))
 	root, _ := os.Getwd()
 	if bytes.Contains(read(t, program), []byte(root)) {
 		t.Errorf("the program has the name of the folder %s in it", root)
@@ -52,7 +61,28 @@ func TestRelease(t *testing.T) {
 			t.Errorf("not static: %v, %v", libraries, err)
 		}
 	}
-	useRelease(t, program)
+	useRelease(t, dir)
+}
+
+// checkArchive looks at what is in an archive besides the program.
+func checkArchive(t *testing.T, dir string) {
+	for name, want := range map[string]string{
+		"LICENSE":                     "MIT License",
+		"grimperium.1":                ".TH GRIMPERIUM 1 \"\" \"grimperium 1.2.3\"",
+		"completions/grimperium.bash": "complete -o default -F _grimperium grimperium",
+		"completions/grimperium.fish": "complete -c grimperium ",
+		"completions/_grimperium":     "#compdef grimperium\n",
+		"pipeline.hcl":                string(read(t, "pipeline.hcl")),
+		"stages/embed.py":             string(read(t, "stages/embed.py")),
+	} {
+		path := filepath.Join(dir, name)
+		info, err := os.Stat(path)
+		if err != nil || info.Mode() != 0o644 {
+			t.Errorf("%s: %v", name, err)
+		} else if !strings.Contains(string(read(t, path)), want) {
+			t.Errorf("%s: no %q", name, want)
+		}
+	}
 }
 
 // checkModules compares the list of modules with what the go command reads from the program.
@@ -98,18 +128,15 @@ func checkModules(t *testing.T, program, path, sum string) {
 	}
 }
 
-// useRelease runs the program in a folder that has a pipeline and a table only.
-func useRelease(t *testing.T, program string) {
-	dir := t.TempDir()
-	for _, name := range []string{"pipeline.hcl", "stages/embed.py", "data/thermo_pm7.csv"} {
-		path := filepath.Join(dir, name)
-		data := read(t, strings.Replace(name, "data/thermo_pm7", "testdata/reproduce/molecules", 1))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			t.Fatal(err)
-		}
+// useRelease runs the program in the folder of the archive, with a table. Its messages name it by
+// the name that the user calls it by.
+func useRelease(t *testing.T, dir string) {
+	program, table := filepath.Join(dir, "grimperium"), filepath.Join(dir, "data/thermo_pm7.csv")
+	if err := os.Mkdir(filepath.Dir(table), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(table, read(t, "testdata/reproduce/molecules.csv"), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	version := strings.TrimSpace(string(read(t, "VERSION")))
 	for _, test := range []struct {
@@ -119,14 +146,23 @@ func useRelease(t *testing.T, program string) {
 	}{
 		{"-version", 0, "grimperium " + version + "\n"},
 		{"--version", 0, "grimperium " + version + "\n"},
-		{"-l", 0, "batch "},
-		{"-h batch", 0, "grimperium batch"},
-		{"batch -h", 0, "grimperium batch"},
-		{"bacth", 2, `no command "bacth"; did you mean mage batch?`},
+		{"version", 0, "grimperium " + version + "\n"},
+		{"", 0, "Usage: grimperium COMMAND"},
+		{"-l", 0, "Usage: grimperium COMMAND"},
+		{"help", 0, "Usage: grimperium COMMAND"},
+		{"help batch", 0, "Usage: grimperium batch [MOL_ID ...] [FLAGS]"},
+		{"-h batch", 0, "Usage: grimperium batch [MOL_ID ...] [FLAGS]"},
+		{"batch -h", 0, "grimperium stop; the next batch"},
+		{"man", 0, ".B grimperium\n"},
+		{"completion bash", 0, "complete -o default -F _grimperium grimperium"},
+		{"completion tcsh", 2, "completion tcsh: there is one for bash, fish, zsh"},
+		{"bacth", 2, `grimperium has no command "bacth"; did you mean grimperium batch? (grimperium help `},
 		{"release", 2, "magefile.go: no such file or directory; release builds a checkout"},
 		{"setup -check", 0, "grimperium " + version + " for "},
+		{"batch -dryRun", 0, "grimperium batch -dryRun -v lists the molecules"},
 		{"batch -jobs 2 mol_00007", 0, "1 OK"},
 		{"batch -jobs=2 -only=mol_00007", 0, "up to date"},
+		{"history", 2, "name a molecule, as grimperium history mol_00001"},
 	} {
 		cmd := exec.Command(program, strings.Fields(test.args)...)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir)
@@ -137,6 +173,9 @@ func useRelease(t *testing.T, program string) {
 		code := cmd.ProcessState.ExitCode()
 		if code != test.code || !strings.Contains(string(got), test.want) {
 			t.Errorf("%s: exit code %d, want %d; no %q in:\n%s", test.args, code, test.code, test.want, got)
+		}
+		if regexp.MustCompile(`\bmage\b`).Match(got) {
+			t.Errorf("%s: mage is named:\n%s", test.args, got)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "dist")); err == nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/command"
 	"grimperium/internal/journal"
 	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
@@ -278,7 +279,7 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 	if verbose {
 		_, err = io.WriteString(w, f.list.String())
 	} else {
-		say(f.molecules, "mage batch -dryRun -v lists the molecules and their targets.")
+		say(f.molecules, "%s batch -dryRun -v lists the molecules and their targets.", command.Name)
 	}
 	return err
 }

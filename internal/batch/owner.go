@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/command"
 	"grimperium/internal/journal"
 	"grimperium/internal/store"
 )
@@ -108,7 +109,7 @@ func (b *Batch) all(ctx context.Context) error {
 func (o *owner) tock(ctx context.Context) {
 	stop := o.Store.Path(store.StopName) // made by mage stop
 	if _, err := os.Lstat(stop); err == nil && !o.stop.Swap(true) {
-		o.end("Stopped by mage stop")
+		o.end("Stopped by " + command.Name + " stop")
 		_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
 	}
 	// A write flushes, which holds up the programs, and asks scripts for their versions.
@@ -232,7 +233,7 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 		row := out.Row
 		e := journal.Event{Event: journal.Row, Mol: row.ID, Outcome: out.Status.String(),
 			Seconds: time.Since(out.Began).Seconds(), Size: row.Size, Values: out.Cells,
-			Inputs: o.inputs(row.ID, row.Cells)}
+			Inputs: o.inputs(row.ID, row.Cells), Shown: out.Shown}
 		if out.Failure != nil {
 			e.Error, e.Retry = out.Failure.Message, out.Failure.Again
 		}
@@ -388,7 +389,7 @@ func (o *owner) slowTable() {
 	o.slow++
 	file := o.shownTable()
 	o.warn(fmt.Sprintf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
-		"other, so that writing takes 5 %% of the time. SQLite has no such wait: mage convert %[1]s "+
-		"sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"), o.took.Round(time.Millisecond),
+		"other, so that writing takes 5 %% of the time. SQLite has no such wait: "+command.Name+
+		" convert %[1]s sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"), o.took.Round(time.Millisecond),
 		(share * o.took).Round(100*time.Millisecond), strings.TrimSuffix(file, ".csv")))
 }

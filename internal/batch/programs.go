@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"grimperium/internal/command"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
 	"grimperium/internal/store"
@@ -100,7 +101,7 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 	tried = slices.Compact(tried) // "python3" may be /usr/bin/python3
 	text := fmt.Sprintf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
 	if prog.Debian != "" {
-		text += "\nTo get it on Debian or Ubuntu: mage setup"
+		text += "\nTo get it on Debian or Ubuntu: " + command.Name + " setup"
 	}
 	if prog.Conda != "" {
 		text += "\nTo get it with conda: conda install -c conda-forge " + prog.Conda

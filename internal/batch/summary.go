@@ -39,7 +39,7 @@ type Summary struct {
 	Alarms      []string           // what a person should look at
 	Elapsed     time.Duration
 	Interrupted bool
-	Stopped     string              // "Stopped by mage stop", "" if all molecules were started
+	Stopped     string              // why, "" if all molecules were started
 	outcomes    map[string]fate     // by mol_id
 	warned      map[string][]string // mol_ids by the text of a warning
 	last        []bool              // of the last molecules of the batch: failed

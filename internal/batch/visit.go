@@ -45,6 +45,7 @@ type Outcome struct {
 	Warnings  []string
 	Targets   []journal.Event // the ends of those about which something was done
 	Began     time.Time
+	Shown     []string   // what the display says of the result
 	Seen      store.Seen // the molecule's files, for the index
 	Unflushed []string   // files and folders that a power cut could take
 }
@@ -158,6 +159,9 @@ func (t *visit) end() error {
 	if t.Failure != nil && t.Failure.Skipped { // nothing was tried, nothing is new
 		t.Status, t.Seen = csvmerge.Skip, t.seen()
 		return nil
+	}
+	if t.Failure == nil {
+		t.Shown = t.m.Display()
 	}
 	last := t.log.Row()
 	t.setCells(merged, last)

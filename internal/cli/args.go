@@ -2,31 +2,14 @@ package cli
 
 import (
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"grimperium/internal/batch"
+	"grimperium/internal/command"
 )
-
-// target is a command as the magefile declares it.
-type target struct {
-	name  string
-	words int             // parameters that are no flags
-	flags map[string]flag // by their names in small letters, without hyphens
-}
-
-// free says whether molecules may stand behind the command, as many as there are.
-func (t target) free() bool { return t.name == "batch" || t.name == "history" }
-
-type flag struct {
-	name    string
-	noValue bool // takes no value
-}
 
 // behind are the molecules behind the command batch or history, which mage itself would take for its
 // next commands.
@@ -34,48 +17,89 @@ var behind []string
 
 // Arguments brings the command line into the form that mage reads, before mage reads it: flags as
 // -name=value, behind the words of a command, but before the molecules of batch and history.
-// -jobs 2, --jobs=2 and -dry-run are understood. source is the text of the magefile. A command or
-// flag that it has not ends the process with a suggestion; -version ends it with the version.
+// -jobs 2, --jobs=2 and -dry-run are understood. source is the text of the magefile. A mistake ends
+// the process with a suggestion; help and the version end it, too. mage itself answers mage -l and
+// mage -h batch.
 func Arguments(source, version string) {
-	if slices.Equal(os.Args[1:], []string{"-version"}) ||
-		slices.Equal(os.Args[1:], []string{"--version"}) {
-		fmt.Println("grimperium", version)
-		os.Exit(0)
+	args := os.Args[1:]
+	var err error
+	if table, err = commandsOf(source); err == nil {
+		var text string
+		if text, err = table.answer(args, version); text != "" {
+			fmt.Print(text)
+			os.Exit(0)
+		}
 	}
-	args, molecules, err := arguments(os.Args[1:], source)
+	if err == nil {
+		args, behind, err = table.arguments(args)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
-		os.Exit(2)
+		os.Exit(exitMistake)
 	}
-	os.Args, behind = append(os.Args[:1:1], args...), molecules
+	os.Args = append(os.Args[:1:1], args...)
 }
 
-func arguments(args []string, source string) (out, behind []string, err error) {
-	targets, err := targetsOf(source)
-	if err != nil {
-		return nil, nil, err
+// answer is what a question about the program itself is answered with, "" for another command line.
+func (c commands) answer(args []string, version string) (string, error) {
+	isHelp := func(word string) bool {
+		return slices.Contains([]string{"help", "-h", "-help", "--help"}, word)
 	}
+	at := slices.IndexFunc(args, isHelp)
+	switch {
+	case len(args) == 0 || args[0] == "-l":
+		return c.overview(), nil
+	case slices.Contains([]string{"version", "-version", "--version"}, args[0]):
+		return fmt.Sprintf("%s %s\n", command.Release, version), nil
+	case at < 0 || at > 0 && args[at] == "help":
+		return "", nil
+	}
+	about := args[:at]
+	if at == 0 {
+		about = args[1:]
+	}
+	if len(about) == 0 {
+		return c.overview(), nil
+	}
+	t, ok := c.find(about[0])
+	if !ok {
+		return "", c.unknown(about[0])
+	}
+	return t.help(), nil
+}
+
+// unknown is the error for a command that there is not.
+func (c commands) unknown(name string) error {
+	return fmt.Errorf("%s has no command %q%s (%[1]s help lists all)", command.Name, name,
+		batch.Like(name, c.names(), command.Name+" "))
+}
+
+// arguments is a command line as mage reads it, and the molecules behind batch or history.
+func (c commands) arguments(args []string) (out, behind []string, err error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") { // mage's own
 		n := 1
-		if args[0] == "-t" {
+		switch args[0] {
+		case "-v":
+		case "-t":
 			n = min(2, len(args))
+		default:
+			return nil, nil, fmt.Errorf("%s stands before the command; write it behind: %s batch %[1]s",
+				args[0], command.Name)
 		}
 		out, args = append(out, args[:n]...), args[n:]
 	}
 	for len(args) > 0 {
-		t, ok := targets[strings.ToLower(args[0])]
+		t, ok := c.find(args[0])
 		if !ok {
-			return nil, nil, fmt.Errorf("mage has no command %q%s (mage -l lists all)", args[0],
-				batch.Like(args[0], slices.Sorted(maps.Keys(targets)), "mage "))
+			return nil, nil, c.unknown(args[0])
 		}
-		if slices.ContainsFunc(args[1:], func(a string) bool {
-			return slices.Contains([]string{"-h", "-help", "--help"}, a)
-		}) {
-			return []string{"-h", args[0]}, nil, nil
-		}
-		words, flags, rest, err := t.split(args[1:], targets)
+		words, flags, rest, err := c.split(t, args[1:])
 		if err != nil {
 			return nil, nil, err
+		}
+		if len(words) < len(t.words) {
+			return nil, nil, fmt.Errorf("%s %s: a word is missing; write %[1]s %[3]s", command.Name, t.name,
+				t.usage())
 		}
 		out, args = append(out, args[0]), rest
 		if t.free() {
@@ -87,72 +111,75 @@ func arguments(args []string, source string) (out, behind []string, err error) {
 }
 
 // split parts the words of a command from its flags. rest begins with the next command.
-func (t target) split(args []string, targets map[string]target) (words, flags, rest []string, err error) {
+func (c commands) split(t target, args []string) (words, flags, rest []string, err error) {
 	for i := 0; i < len(args); i++ {
 		text, isFlag := strings.CutPrefix(args[i], "-")
-		_, command := targets[strings.ToLower(args[i])]
+		_, another := c.find(args[i])
 		switch {
-		case !isFlag && (t.free() && (len(words) > 0 || !command) || len(words) < t.words):
+		case !isFlag && (t.free() && (len(words) > 0 || !another) || len(words) < len(t.words)):
 			words = append(words, args[i])
 			continue
 		case !isFlag:
 			return words, flags, args[i:], nil
 		}
-		text = strings.TrimPrefix(text, "-")
-		name, value, given := strings.Cut(text, "=")
-		f, known := t.flags[strings.ToLower(strings.ReplaceAll(name, "-", ""))]
-		switch {
-		case !known:
-			var names []string
-			for _, f := range t.flags {
-				names = append(names, f.name)
-			}
-			slices.Sort(names)
-			return nil, nil, nil, fmt.Errorf("mage %s has no flag -%s%s (mage -h %[1]s lists all)", t.name,
-				name, batch.Like(name, names, "-"))
-		case !given && !f.noValue && i+1 < len(args):
-			i++
-			value, given = args[i], true
-		case !given && !f.noValue:
-			return nil, nil, nil, fmt.Errorf("mage %s: -%s has no value; write -%[2]s=VALUE", t.name, f.name)
+		name, value, given := strings.Cut(strings.TrimPrefix(text, "-"), "=")
+		p, known := t.flag(name)
+		if !known {
+			return nil, nil, nil, t.unknownFlag(name)
 		}
-		word := "-" + f.name
+		if !given && p.kind != "bool" {
+			if i++; i == len(args) {
+				return nil, nil, nil, fmt.Errorf("%s %s: -%s has no value; write %s", command.Name, t.name,
+					p.name, p.form())
+			}
+			value, given = args[i], true
+		}
+		word := "-" + p.name
 		if given {
 			word += "=" + value
+			err = p.check(value)
+		}
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("%s %s: %s: %w", command.Name, t.name, word, err)
 		}
 		flags = append(flags, word)
 	}
 	return words, flags, nil, nil
 }
 
-// targetsOf reads the commands of a magefile: its exported functions. A flag is a parameter that is
-// a pointer.
-func targetsOf(source string) (map[string]target, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "magefile.go", source, parser.SkipObjectResolution)
-	if err != nil {
-		return nil, err
+// check is an error for a value that is none of the flag's kind.
+func (p parameter) check(value string) error {
+	var number, truth error
+	switch p.kind {
+	case "int":
+		_, number = strconv.Atoi(value)
+	case "bool":
+		_, truth = strconv.ParseBool(value)
 	}
-	targets := map[string]target{}
-	for _, d := range file.Decls {
-		f, ok := d.(*ast.FuncDecl)
-		if !ok || !f.Name.IsExported() || f.Recv != nil {
-			continue
-		}
-		t := target{name: strings.ToLower(f.Name.Name), flags: map[string]flag{}}
-		for _, field := range f.Type.Params.List {
-			pointer, isFlag := field.Type.(*ast.StarExpr)
-			ident, isWord := field.Type.(*ast.Ident)
-			for _, name := range field.Names {
-				switch {
-				case isFlag:
-					to, _ := pointer.X.(*ast.Ident)
-					t.flags[strings.ToLower(name.Name)] = flag{name.Name, to != nil && to.Name == "bool"}
-				case isWord && ident.Name == "string":
-					t.words++
-				}
-			}
-		}
-		targets[t.name] = t
+	if number != nil {
+		return fmt.Errorf("%q is not a whole number", value)
 	}
-	return targets, nil
+	if truth != nil {
+		return fmt.Errorf("%q is neither true nor false", value)
+	}
+	return nil
+}
+
+// unknownFlag is the error for a flag that the command has not. It proposes the only flag that
+// begins with the name, as -jobs for -j2, or the one that is most like it.
+func (t target) unknownFlag(name string) error {
+	var names, longer []string
+	for _, p := range t.flags {
+		names = append(names, p.name)
+		if strings.HasPrefix(p.name, strings.TrimRight(name, "0123456789")) {
+			longer = append(longer, p.name)
+		}
+	}
+	slices.Sort(names)
+	like := batch.Like(name, names, "-")
+	if len(longer) == 1 {
+		like = fmt.Sprintf("; did you mean -%s?", longer[0])
+	}
+	return fmt.Errorf("%s %s has no flag -%s%s (%[1]s help %[2]s lists all)", command.Name, t.name, name,
+		like)
 }

@@ -21,6 +21,7 @@ import (
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
 	"grimperium/internal/cluster"
+	"grimperium/internal/command"
 	"grimperium/internal/durable"
 	"grimperium/internal/progress"
 )
@@ -94,9 +95,9 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	var display sync.WaitGroup
 	shown, hide := context.WithCancel(context.Background())
 	defer hide()
-	pr.Begin = func(journal string) {
-		display.Go(func() { progress.Watch(shown, os.Stderr, journal) })
-	}
+	screen := progress.NewScreen(os.Stderr)
+	pr.Warn = screen // else the display draws over what is said
+	pr.Begin = func(journal string) { display.Go(func() { screen.Watch(shown, journal) }) }
 	b, err := batch.New(ctx, pr.Config)
 	if err != nil {
 		return err
@@ -145,8 +146,8 @@ func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, err error) er
 // confirm asks whether finished results may be computed again. Without a terminal -yes must say so.
 func confirm(ctx context.Context, what string) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
-		return fmt.Errorf("%s\nNothing was run. mage batch -dryRun shows more; go on with -yes, "+
-			"or allow it by max_recompute in pipeline.hcl", what)
+		return fmt.Errorf("%s\nNothing was run. %s batch -dryRun shows more; go on with -yes, "+
+			"or allow it by max_recompute in pipeline.hcl", what, command.Name)
 	}
 	fmt.Fprintf(os.Stderr, "%s\nGo on? [y/N] ", what)
 	defer context.AfterFunc(ctx, func() { os.Exit(exitInterrupted) })() // reading can't be interrupted
@@ -155,7 +156,7 @@ func confirm(ctx context.Context, what string) error {
 	if answer = strings.ToLower(answer); answer == "y" || answer == "yes" {
 		return nil
 	}
-	return errors.New("nothing was run; mage batch -dryRun shows more")
+	return fmt.Errorf("nothing was run; %s batch -dryRun shows more", command.Name)
 }
 
 // parseTimeouts reads "search=60m, pm7=5m".

@@ -23,6 +23,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/command"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
 	"grimperium/internal/store"
@@ -47,7 +48,7 @@ func ended(err error) error {
 	_, start := errors.AsType[*runner.StartError](err) // has its own way out
 	for cause, advice := range diskAdvice {
 		if errors.Is(err, cause) && !start {
-			err = fmt.Errorf("%w (%s; nothing that was finished is lost: then run again)", err, advice)
+			err = fmt.Errorf("%w (%s; finished results are safe: fix this and run again)", err, advice)
 		}
 	}
 	return mg.Fatal(exitMistake, err)
@@ -55,14 +56,15 @@ func ended(err error) error {
 
 // diskAdvice is the way out of an error of the disk.
 var diskAdvice = map[error]string{
-	syscall.ENOSPC: "the disk has no room for more bytes or files; " +
-		"make some, mage prune lists what nothing needs",
-	syscall.EDQUOT: "the quota is used up; make room, mage prune lists what nothing needs",
+	syscall.ENOSPC: "the disk has no room for more bytes or files; " + command.Name + unneeded,
+	syscall.EDQUOT: "the quota is used up; " + command.Name + unneeded,
 	syscall.EIO:    "the disk failed; look into the system's log",
 	syscall.EROFS:  "the disk is mounted read-only; remount it",
 	syscall.EMFILE: "raise the limit of open files (ulimit -n)",
 	syscall.EBUSY:  "a mount point can't be replaced or removed; mount the folder above it instead",
 }
+
+const unneeded = " prune lists results that are no longer needed"
 
 const onePress = 100 * time.Millisecond // timeout(1) and go tool send one signal twice, at once
 

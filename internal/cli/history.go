@@ -15,6 +15,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/command"
 	"grimperium/internal/journal"
 	"grimperium/internal/store"
 )
@@ -33,7 +34,8 @@ func History(ctx context.Context, at, out string, o Options) error {
 func history(ctx context.Context, molecules []string, at, out string, o Options) error {
 	switch {
 	case at == "" && len(molecules) == 0:
-		return errors.New("name a molecule, as mage history mol_00001, or a time, as -at=2026-11-01")
+		return fmt.Errorf("name a molecule, as %s history mol_00001, or a time, as -at=2026-11-01",
+			command.Name)
 	case at != "" && len(molecules) > 0, at == "" && out != "":
 		return errors.New("-at and -out write the whole table; a molecule is named without them")
 	}

@@ -21,6 +21,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/command"
 	"grimperium/internal/formats"
 	"grimperium/internal/pipeline"
 	"grimperium/stages"
@@ -92,8 +93,8 @@ func checkImported(ctx context.Context, p *pipeline.Pipeline, path string) error
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return mg.Fatalf(exitFailed, "%v; correct them, or leave them out with mage batch -table=%s "+
-		"-permissive", err, path)
+	return mg.Fatalf(exitFailed, "%v; correct them, or leave them out with %s batch -table=%s "+
+		"-permissive", err, command.Name, path)
 }
 
 // importing is a file on its way to a table.

@@ -35,7 +35,7 @@ func TestSeconds(t *testing.T) {
 To be computed: 10 molecules, about 20s with 4 jobs, at 8.00 s a molecule.
 To be computed: 1 molecule, about 8s with 4 jobs, at 8.00 s a molecule.
 To be computed: 10 molecules; how long that takes is known when some are done.
-Nothing is left to compute but what changed since (mage batch -dryRun tells).
+Nothing to compute, unless the pipeline has changed (mage batch -dryRun shows).
 `
 	if out.String() != want {
 		t.Errorf("%s\nwant:\n%s", out.String(), want)

@@ -17,6 +17,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/command"
 	"grimperium/internal/durable"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
@@ -60,7 +61,7 @@ func Fmt(path string, check bool) error {
 	case err != nil || bytes.Equal(src, out):
 		return ended(err)
 	case check:
-		return mg.Fatalf(exitFailed, "%s: mage fmt would change its layout", path)
+		return mg.Fatalf(exitFailed, "%s: %s fmt would change its layout", path, command.Name)
 	}
 	return ended(replaceFile(path, durable.Bytes(out)))
 }
@@ -165,7 +166,7 @@ func (pr *project) prune(remove bool) error {
 	case remove:
 		fmt.Printf("Removed %s.\n", size(total))
 	default:
-		fmt.Printf("%s in all; mage prune -remove removes it.\n", size(total))
+		fmt.Printf("%s in all; %s prune -remove removes it.\n", size(total), command.Name)
 	}
 	return nil
 }

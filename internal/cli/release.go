@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
@@ -11,13 +15,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"grimperium/internal/command"
 )
 
 // Release builds the magefile as a program for each platform, such as "linux/amd64". A program for
-// Linux is static; one for macOS uses the libraries of the system. The folder out gets the programs,
-// for each the list of its modules, and SHA256SUMS. The same checkout and the same Go give the same
-// bytes.
-func Release(ctx context.Context, out, version string, platforms ...string) error {
+// Linux is static; one for macOS uses the libraries of the system. The folder out gets an archive
+// for each platform, for each program the list of its modules, and SHA256SUMS. The same checkout and
+// the same Go give the same bytes. source is the text of the magefile.
+func Release(ctx context.Context, out, version, source string, platforms ...string) error {
 	return run(ctx, func(ctx context.Context) error {
 		if _, err := os.Stat("magefile.go"); err != nil {
 			return fmt.Errorf("%w; release builds a checkout of Grimperium: run it there", err)
@@ -25,54 +32,116 @@ func Release(ctx context.Context, out, version string, platforms ...string) erro
 		if err := os.MkdirAll(out, 0o777); err != nil {
 			return err
 		}
+		files, err := beside(source, version)
+		if err != nil {
+			return err
+		}
 		sums := ""
 		for _, platform := range platforms {
-			name := "grimperium-" + version + "-" + strings.ReplaceAll(platform, "/", "-")
-			program := filepath.Join(out, name)
-			if err := compile(ctx, program, platform); err != nil {
-				return fmt.Errorf("building %s: %w", program, err)
+			name := command.Release + "-" + version + "-" + strings.ReplaceAll(platform, "/", "-")
+			path := filepath.Join(out, name)
+			program, modules, err := build(ctx, out, platform, version)
+			if err != nil {
+				return fmt.Errorf("building %s: %w", path, err)
 			}
-			data, err := os.ReadFile(program)
+			all := append([]released{{command.Release, program}}, files...)
+			archive, err := archived(name, all)
+			err = cmp.Or(err, os.WriteFile(path+".tar.gz", archive, 0o666),
+				os.WriteFile(path+".cdx.json", modules, 0o666))
 			if err != nil {
 				return err
 			}
-			sum := fmt.Sprintf("%x", sha256.Sum256(data))
-			modules, err := bom(program, version, sum)
-			if err == nil {
-				err = os.WriteFile(program+".cdx.json", modules, 0o666)
-			}
-			if err != nil {
-				return err
-			}
-			sums += fmt.Sprintf("%s  %s\n%x  %[2]s.cdx.json\n", sum, name, sha256.Sum256(modules))
-			fmt.Println(program)
+			sums += fmt.Sprintf("%x  %s.tar.gz\n%x  %[2]s.cdx.json\n", sha256.Sum256(archive), name,
+				sha256.Sum256(modules))
+			fmt.Println(path + ".tar.gz")
 		}
 		return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums), 0o666)
 	})
 }
 
-// compile builds one program. Its file is named grimperium first: the name stands in its help.
-func compile(ctx context.Context, program, platform string) error {
-	dir, err := os.MkdirTemp(filepath.Dir(program), ".build-")
+// released is a file of an archive.
+type released struct {
+	name string
+	data []byte
+}
+
+// beside are the files that every archive has besides the program: what a project needs, the man
+// page, and what shells complete commands by.
+func beside(source, version string) (files []released, err error) {
+	for _, name := range []string{"LICENSE", "pipeline.hcl", "stages/embed.py"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, released{name, data})
+	}
+	c, err := commandsOf(source)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	files = append(files, released{command.Release + ".1", []byte(c.man(command.Release, version))})
+	for _, shell := range shells {
+		name := map[string]string{"zsh": "_" + command.Release}[shell] // where zsh looks for it
+		files = append(files, released{"completions/" + cmp.Or(name, command.Release+"."+shell),
+			[]byte(c.completion(shell, command.Release))})
+	}
+	return files, nil
+}
+
+// archived packs files into a folder of this name. The first is the program. No time and no user of
+// this machine gets into it.
+func archived(folder string, files []released) ([]byte, error) {
+	var b bytes.Buffer
+	zipped := gzip.NewWriter(&b)
+	w := tar.NewWriter(zipped)
+	mode := int64(0o755)
+	for _, f := range files {
+		header := &tar.Header{Name: folder + "/" + f.name, Mode: mode, Size: int64(len(f.data)),
+			ModTime: time.Unix(0, 0)}
+		if err := w.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(f.data); err != nil {
+			return nil, err
+		}
+		mode = 0o644
+	}
+	if err := cmp.Or(w.Close(), zipped.Close()); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// build compiles the program for a platform, and lists its modules.
+func build(ctx context.Context, out, platform, version string) (program, modules []byte, err error) {
+	dir, err := os.MkdirTemp(out, ".build-")
+	if err != nil {
+		return nil, nil, err
 	}
 	defer os.RemoveAll(dir)
 	if dir, err = filepath.Abs(dir); err != nil {
-		return err
+		return nil, nil, err
 	}
-	built := filepath.Join(dir, "grimperium")
+	path := filepath.Join(dir, command.Release) // the name stands in its help
+	if err = compile(ctx, path, platform); err == nil {
+		program, err = os.ReadFile(path)
+	}
+	if err == nil {
+		modules, err = bom(path, version, fmt.Sprintf("%x", sha256.Sum256(program)))
+	}
+	return program, modules, err
+}
+
+// compile builds the program.
+func compile(ctx context.Context, path, platform string) error {
 	goos, goarch, _ := strings.Cut(platform, "/")
-	cmd := exec.CommandContext(ctx, "go", "tool", "mage", "-f", "-compile", built, "-goos", goos,
+	cmd := exec.CommandContext(ctx, "go", "tool", "mage", "-f", "-compile", path, "-goos", goos,
 		"-goarch", goarch, "-ldflags=-s -w")
 	// No setting of this machine may change the bytes.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false",
 		"GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return err
-	}
-	return os.Rename(built, program)
+	return cmd.Run()
 }
 
 // bom lists the modules in a program, as CycloneDX 1.6 defines it, from what Go writes into every
@@ -97,7 +166,7 @@ func bom(program, version, sum string) ([]byte, error) {
 		"$schema":   "http://cyclonedx.org/schema/bom-1.6.schema.json",
 		"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
 		"metadata": map[string]any{"component": map[string]any{
-			"type": "application", "name": "grimperium", "version": version,
+			"type": "application", "name": command.Release, "version": version,
 			"hashes": []any{map[string]any{"alg": "SHA-256", "content": sum}}}},
 		"components": components,
 	}, "", " ")

@@ -20,6 +20,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/command"
 	"grimperium/internal/formats"
 	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
@@ -381,11 +382,11 @@ func (g *gatherer) failures() (out []web.Failure) {
 			if _, err := os.Stat(note); err == nil {
 				f.Commands = append(f.Commands, "cat "+batch.Quoted(batch.ShownPath(note)))
 			}
-			f.Commands = append(f.Commands, "mage why "+batch.Quoted(id)+g.flags)
+			f.Commands = append(f.Commands, command.Name+" why "+batch.Quoted(id)+g.flags)
 		}
-		again := "mage batch -only=failed"
+		again := command.Name + " batch -only=failed"
 		if skipped[stage] && stage != "?" {
-			again = "mage batch -retry=" + batch.Quoted(stage)
+			again = command.Name + " batch -retry=" + batch.Quoted(stage)
 		}
 		f.Commands = append(f.Commands, again+g.flags)
 		out = append(out, f)

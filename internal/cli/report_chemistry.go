@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"grimperium/internal/batch"
+	"grimperium/internal/command"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/web"
 	"grimperium/stages"
@@ -161,6 +162,6 @@ func askRDKit(ctx context.Context, p *pipeline.Pipeline, script string, texts []
 			return answers, nil
 		}
 	}
-	return nil, cmp.Or(ctx.Err(), fmt.Errorf("no RDKit was found by %s; mage setup installs it",
-		strings.Join(program.Candidates, " and ")))
+	return nil, cmp.Or(ctx.Err(), fmt.Errorf("no RDKit was found by %s; %s setup installs it",
+		strings.Join(program.Candidates, " and "), command.Name))
 }

@@ -18,6 +18,7 @@ import (
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
 	"grimperium/internal/cluster"
+	"grimperium/internal/command"
 	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
@@ -206,7 +207,8 @@ func printRest(w io.Writer, left int, computing time.Duration, jobs int) {
 	molecules := batch.Count(left, "molecule")
 	switch {
 	case left == 0:
-		fmt.Fprintln(w, "Nothing is left to compute but what changed since (mage batch -dryRun tells).")
+		fmt.Fprintf(w, "Nothing to compute, unless the pipeline has changed (%s batch -dryRun shows).\n",
+			command.Name)
 	case computing == 0:
 		fmt.Fprintf(w, "To be computed: %s; how long that takes is known when some are done.\n", molecules)
 	default:

@@ -10,10 +10,7 @@ import (
 )
 
 func TestWords(t *testing.T) {
-	source, err := os.ReadFile("../../magefile.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := shipped(t)
 	for _, test := range []struct{ args, words string }{
 		{"mage", ""},
 		{"mage batch", ""},
@@ -25,7 +22,7 @@ func TestWords(t *testing.T) {
 		{"mage validate batch Info m1", ""},
 		{"mage batch m1 validate", "m1 validate"}, // no molecule, as the table tells
 	} {
-		_, got, _ := arguments(strings.Fields(test.args)[1:], string(source)) // Info m1 is an error
+		_, got, _ := c.arguments(strings.Fields(test.args)[1:]) // Info m1 is an error
 		if strings.Join(got, " ") != test.words {
 			t.Errorf("%s: %q", test.args, got)
 		}

@@ -159,7 +159,7 @@ const (
 	errWall = givenBack("its wall time was nearly over")
 	errLost = givenBack("another task has its work")
 	errTold = givenBack("it was told to end")
-	errStop = givenBack("mage stop was called")
+	errStop = givenBack("the batch was asked to stop")
 )
 
 // claim takes the chunk for this process, and leaves out what others have finished. One that was

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"grimperium/internal/batch"
+	"grimperium/internal/command"
 	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 )
@@ -212,7 +213,8 @@ func (w *Watcher) step(ctx context.Context) (last bool, err error) {
 }
 
 // way says how to go on with the run, and how to end it.
-const way = "mage batch -on=slurm shows them and merges their results; with -cancel it ends them."
+var way = command.Name +
+	" batch -on=slurm shows them and merges their results; with -cancel it ends them."
 
 func (w *Watcher) submissions() (names []string) {
 	for _, c := range w.plan.Open() {

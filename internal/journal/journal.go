@@ -80,6 +80,7 @@ type Event struct {
 
 	Values map[string]string `json:"values,omitempty"` // of row: the merged cells, "" where blanked
 	Inputs map[string]string `json:"inputs,omitempty"` // of row: the cells that the pipeline reads
+	Shown  []string          `json:"shown,omitempty"`  // of row: what pipeline.hcl has displayed
 	Retry  bool              `json:"retry,omitempty"`  // of row: it is tried again in this batch
 	Counts map[string]int    `json:"counts,omitempty"` // of batch_end: rows, by status
 	Tasks  *Tasks            `json:"tasks,omitempty"`  // of cluster

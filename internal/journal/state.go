@@ -16,6 +16,7 @@ type State struct {
 	Stopping       bool      // no new target starts
 	Interrupted    bool      // programs are being ended
 	Tasks          *Tasks    // of a batch on a cluster, nil of another
+	Jobs           int       // targets that run at a time, at most
 
 	Total, Done, Failed int                  // molecules: scheduled, finished, finished without OK
 	Work, WorkDone      float64              // the weights of the scheduled and the finished ones
@@ -30,6 +31,7 @@ type Molecule struct {
 	StageSince          time.Time
 	Instance, Instances int       // of the stage's last target, as in its Event
 	Running             time.Time // start of that target; zero: it has ended
+	Idle                time.Time // its end; zero: it runs
 }
 
 // Add takes in the next event. A batch_start begins anew; events of another batch are passed over.
@@ -40,7 +42,7 @@ func (s *State) Add(e Event) {
 	m := s.UnderWay[e.Mol]
 	switch e.Event {
 	case BatchStart:
-		*s = State{Batch: e.Batch, Stages: e.Stages, Started: e.Time, Total: e.Total,
+		*s = State{Batch: e.Batch, Stages: e.Stages, Started: e.Time, Total: e.Total, Jobs: e.Jobs,
 			Work: e.Work, UnderWay: map[string]*Molecule{}, Retries: map[string]bool{}}
 	case Stopping:
 		s.Stopping = true
@@ -51,10 +53,10 @@ func (s *State) Add(e Event) {
 			m = &Molecule{Size: e.Size, Stage: e.Stage, StageSince: e.Time}
 			s.UnderWay[e.Mol] = m
 		}
-		m.Instance, m.Instances, m.Running = e.Instance, e.Instances, e.Time
+		m.Instance, m.Instances, m.Running, m.Idle = e.Instance, e.Instances, e.Time, time.Time{}
 	case TargetEnd:
 		if m != nil {
-			m.Running = time.Time{}
+			m.Running, m.Idle = time.Time{}, e.Time
 		}
 		if e.Outcome == Interrupted || s.Stopping { // it starts no other target
 			delete(s.UnderWay, e.Mol)

@@ -76,7 +76,7 @@ func TestState(t *testing.T) {
 		s.Add(e)
 	}
 	s.Add(Event{Event: Row, Batch: "another", Mol: "a", Outcome: "OK"})
-	want := State{Batch: "b", Started: noon, Stopping: true, Interrupted: true,
+	want := State{Batch: "b", Started: noon, Stopping: true, Interrupted: true, Jobs: 2,
 		Total: 6, Done: 2, Failed: 1, Work: 60, WorkDone: 2, Retries: map[string]bool{"d": true},
 		UnderWay: map[string]*Molecule{"a": {Size: []float64{3}, Stage: "two", StageSince: after(2),
 			Instance: 2, Instances: 3, Running: after(3)}}}

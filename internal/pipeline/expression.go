@@ -119,7 +119,7 @@ func (p *Pipeline) withLocals(all ...*expression) []*expression {
 
 // expressions are all of the file's but local values.
 func (p *Pipeline) expressions() []*expression {
-	all := slices.Concat(p.moleculeExpressions(), p.merge, p.export)
+	all := slices.Concat(p.moleculeExpressions(), p.merge, p.export, p.display)
 	for _, v := range p.Variables {
 		all = append(all, withMessages(v.checks...)...)
 	}

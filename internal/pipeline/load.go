@@ -300,6 +300,9 @@ func (p *Pipeline) check() hcl.Diagnostics {
 		diags = append(diags, p.checkMerge(e, m)...)
 	}
 	diags = append(diags, p.checkExport(m)...)
+	for _, e := range p.display {
+		diags = append(diags, m.checkText(e, "Unsuitable text", "The display shows texts and numbers")...)
+	}
 	p.Checked, p.Columns = p.usedColumns()
 	if diags.HasErrors() {
 		return diags
@@ -388,10 +391,14 @@ func (p *Pipeline) checkMerge(e *expression, m *Molecule) hcl.Diagnostics {
 				"Give the cell another name.", s.Name, s.Line, e.name)}
 		}
 	}
+	return m.checkText(e, "Unsuitable cell", "A cell of the table holds a text or a number")
+}
+
+// checkText checks an expression that gives a text or a number.
+func (m *Molecule) checkText(e *expression, summary, detail string) hcl.Diagnostics {
 	v, diags := m.check(e, nil)
 	if t := v.Type(); !diags.HasErrors() && t != cty.DynamicPseudoType && !t.IsPrimitiveType() {
-		diags = append(diags, wrongf(e.Range(), "Unsuitable cell",
-			"A cell of the table holds a text or a number, not %s.", aType(t)))
+		diags = append(diags, wrongf(e.Range(), summary, "%s, not %s.", detail, aType(t)))
 	}
 	return diags
 }

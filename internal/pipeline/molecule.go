@@ -301,6 +301,21 @@ func (m *Molecule) Merge(failed bool) (map[string]string, error) {
 	return out, nil
 }
 
+// Display evaluates the display block to the texts that are shown of a finished molecule. It leaves
+// out what has no value.
+func (m *Molecule) Display() (texts []string) {
+	for _, e := range m.p.display {
+		v, diags := m.evaluate(e, nil)
+		if diags.HasErrors() || !v.IsKnown() || v.IsNull() {
+			continue
+		}
+		if text, err := cellText(v); err == nil && text != "" {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
 // Export evaluates the export block into a struct of the type of Options.Export. ok is false where
 // the file has no such block.
 func (m *Molecule) Export(into any) (ok bool, err error) {

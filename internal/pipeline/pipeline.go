@@ -81,6 +81,7 @@ type Pipeline struct {
 	size      *expression   // of the molecule block, nil where it has none
 	merge     []*expression
 	export    []*expression
+	display   []*expression
 	exports   cty.Type // what the export block is converted to
 	locals    map[string]*expression
 	cyclic    bool // the local values need each other

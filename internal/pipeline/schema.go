@@ -150,7 +150,8 @@ func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
 		block("program", true, p.decodeProgram), block("cluster", true, p.decodeCluster),
 		block("molecule", false, p.decodeMolecule), block("stage", true, p.decodeStage),
 		block("locals", false, p.decodeLocals), block("merge", false, p.decodeMerge),
-		block("export", false, p.decodeExport))
+		block("export", false, expressionsInto(&p.export, "the export block")),
+		block("display", false, expressionsInto(&p.display, "the display block")))
 	return diags
 }
 
@@ -252,12 +253,15 @@ func (p *Pipeline) decodeMolecule(b *hcl.Block) hcl.Diagnostics {
 	return diags
 }
 
-func (p *Pipeline) decodeExport(b *hcl.Block) hcl.Diagnostics {
-	in := scope{what: "the export block", roots: ofMerge}
-	return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
-		p.export = append(p.export, in.expression(a, cty.DynamicPseudoType))
-		return nil
-	})
+// expressionsInto reads a block whose attributes are expressions.
+func expressionsInto(list *[]*expression, what string) func(*hcl.Block) hcl.Diagnostics {
+	in := scope{what: what, roots: ofMerge}
+	return func(b *hcl.Block) hcl.Diagnostics {
+		return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
+			*list = append(*list, in.expression(a, cty.DynamicPseudoType))
+			return nil
+		})
+	}
 }
 
 func (p *Pipeline) decodeMerge(b *hcl.Block) hcl.Diagnostics {

@@ -1,7 +1,8 @@
-// Package progress shows the running batch of a journal: on a terminal a bar for each molecule
-// under way and one for the batch, elsewhere one plain line for each finished molecule.
+// Package progress shows the running batch of a journal: on a terminal a line for each molecule in
+// which something runs and one for the batch, elsewhere one plain line for each finished molecule.
 //
-// It reads the journal only, so it can neither slow nor fail the batch. It returns no errors.
+// A Screen is the terminal. What it shows of a batch it reads from the journal only, so it can
+// neither slow nor fail the batch. It returns no errors.
 package progress
 
 import (
@@ -10,11 +11,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -25,6 +26,68 @@ import (
 	"grimperium/internal/journal"
 )
 
+// Screen is a terminal, a file or a pipe on which a batch is shown.
+type Screen struct {
+	out  *os.File
+	mu   sync.Mutex
+	held *bytes.Buffer // what was written while a batch is shown; nil while none is
+}
+
+// NewScreen returns the screen of a file.
+func NewScreen(out *os.File) *Screen { return &Screen{out: out} }
+
+// Write shows a text. While a batch is shown, the text stands above its frame.
+func (s *Screen) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held != nil {
+		return s.held.Write(text)
+	}
+	return s.out.Write(text)
+}
+
+// take returns the lines that were written since the last call.
+func (s *Screen) take() (lines []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for line := range strings.Lines(s.held.String()) {
+		lines = append(lines, strings.TrimRight(line, "\n"))
+	}
+	s.held.Reset()
+	return lines
+}
+
+// Watch shows the last batch of a journal. It returns when the batch ends, or when ctx ends, after
+// it has shown what is in the journal then. On a terminal only lines that stay are left.
+func (s *Screen) Watch(ctx context.Context, journalPath string) {
+	d := &display{out: s.out, estimate: journal.Estimate{}}
+	tail := int64(64 << 10) // bytes: has the start of a batch that has just begun
+	fd := int(s.out.Fd())
+	if kind := os.Getenv("TERM"); term.IsTerminal(fd) && kind != "" && kind != "dumb" {
+		d.size = func() (int, int, error) { return term.GetSize(fd) }
+		d.colour = os.Getenv("NO_COLOR") == ""
+		tail = 2 << 20 // and tells how long targets take
+	}
+	s.mu.Lock()
+	s.held = new(bytes.Buffer)
+	s.mu.Unlock()
+	reader := journal.OpenTail(journalPath, tail)
+	for !d.over {
+		d.over = ctx.Err() != nil // looked at before the journal, which may have grown until then
+		_ = reader.Each(d.add)
+		d.over = d.over || !d.Ended.IsZero()
+		d.draw(s.take(), time.Now())
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = s.held.WriteTo(s.out)
+	s.held = nil
+}
+
 // display shows a batch on a terminal, or as plain lines in a file or a pipe.
 type display struct {
 	journal.State
@@ -32,35 +95,10 @@ type display struct {
 	out      io.Writer
 	size     func() (width, height int, err error) // nil if out is no terminal
 	colour   bool
-	lines    []string // that stay, still to be written
-	drawn    int      // lines of the last frame
-	retrying bool     // a molecule was tried again
-}
-
-// Watch shows the last batch of a journal on out. It returns when the batch ends, or when ctx ends,
-// after it has shown what is in the journal then.
-func Watch(ctx context.Context, out *os.File, journalPath string) {
-	d := &display{out: out, estimate: journal.Estimate{}}
-	tail := int64(64 << 10) // bytes: has the start of a batch that has just begun
-	fd := int(out.Fd())
-	if kind := os.Getenv("TERM"); term.IsTerminal(fd) && kind != "" && kind != "dumb" {
-		d.size = func() (int, int, error) { return term.GetSize(fd) }
-		d.colour = os.Getenv("NO_COLOR") == ""
-		tail = 2 << 20 // and tells how long targets take
-	}
-	reader := journal.OpenTail(journalPath, tail)
-	for over := false; !over; {
-		over = ctx.Err() != nil // looked at before the journal, which may have grown until then
-		_ = reader.Each(d.add)
-		if over = over || !d.Ended.IsZero(); over {
-			clear(d.UnderWay)
-		}
-		d.draw(time.Now())
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	over     bool       // nothing more is shown of the batch than lines that stay
+	lines    [][]string // that stay, still to be written; each in parts
+	drawn    []int      // cells of the lines of the last frame
+	retrying bool       // a molecule was tried again
 }
 
 // add takes in an event. Stages without a title have no part in the display, if others have one.
@@ -77,12 +115,12 @@ func (d *display) add(e journal.Event) {
 	switch {
 	case e.Batch != d.Batch:
 	case e.Final():
-		d.lines = append(d.lines, d.text(e))
+		d.lines = append(d.lines, d.finished(e))
 	case e.Event == journal.Cluster && e.Error != "":
-		d.lines = append(d.lines, clean(e.Error))
+		d.lines = append(d.lines, []string{clean(e.Error)})
 	case d.size != nil: // the frame has the notice
 	case retries, e.Event == journal.Stopping, e.Event == journal.Interrupted:
-		d.lines = append(d.lines, d.notice())
+		d.lines = append(d.lines, []string{d.notice()})
 	}
 }
 
@@ -91,55 +129,69 @@ func (d *display) position(stage string) int {
 	return slices.IndexFunc(d.Stages, func(s journal.Stage) bool { return s.Name == stage })
 }
 
-// draw writes the new lines, which stay. On a terminal they and a new frame replace the last frame.
-// The cursor rests below it, so that the terminal is usable whenever this process ends.
-func (d *display) draw(now time.Time) {
+const wrapOff, wrapOn = "\x1b[?7l", "\x1b[?7h" // of lines that are too long for the terminal
+
+// draw writes the new lines, which stay, below those of others. On a terminal they and a new frame
+// replace the last frame. The cursor rests below it, so that the terminal is usable whenever this
+// process ends.
+func (d *display) draw(others []string, now time.Time) {
 	var b bytes.Buffer
-	width, height, end := math.MaxInt, 0, "\n"
+	width, height := math.MaxInt, 0
 	if d.size != nil {
 		var err error
 		if width, height, err = d.size(); err != nil || width <= 0 {
 			width, height = 80, 24
 		}
-		end = "\x1b[K\n"
-		if d.drawn > 0 {
-			fmt.Fprintf(&b, "\x1b[%dA", d.drawn)
+		// Line by line, from a ^C below the frame: a screen that is erased from its top is kept by tmux.
+		b.WriteString("\r\x1b[2K" + strings.Repeat("\x1b[A\x1b[2K", d.rows(width, height)))
+	}
+	for _, line := range others { // as they are: nothing of them may be lost
+		b.WriteString(line + "\n")
+	}
+	for _, parts := range d.lines {
+		b.WriteString(fit(parts, width) + "\n")
+	}
+	if d.lines, d.drawn = nil, nil; d.size != nil {
+		b.WriteString(wrapOff) // tmux narrows its screen a quarter of a second before it says so
+		for _, line := range d.frame(width, max(height-1, 1), now) {
+			line = cut(line, width)
+			d.drawn = append(d.drawn, pb.CellCount(line))
+			b.WriteString(line + "\n")
 		}
-	}
-	lines := d.lines
-	if d.lines = nil; d.size != nil {
-		frame := d.frame(width, max(height-1, 1), now)
-		lines, d.drawn = append(lines, frame...), len(frame)
-	}
-	for _, line := range lines {
-		b.WriteString(cut(line, width) + end)
-	}
-	if d.size != nil {
-		b.WriteString("\x1b[J")
+		b.WriteString(wrapOn)
 	}
 	_, _ = b.WriteTo(d.out)
 }
 
-// frame is the batch now on a terminal of so many columns and rows: a line for each molecule under
-// way, one for a notice, and the whole batch.
+// rows is how many rows of the terminal the last frame takes, which may be narrower by now: most
+// terminals wrap the lines then. What has left the screen can't be drawn over.
+func (d *display) rows(width, height int) (rows int) {
+	for _, cells := range d.drawn {
+		rows += max((cells+width-1)/width, 1)
+	}
+	return min(rows, max(height-1, 1))
+}
+
+// frame is the batch now on a terminal of so many columns and rows: a line for each molecule in
+// which something runs, one for a notice, and the whole batch.
 func (d *display) frame(width, rows int, now time.Time) (lines []string) {
-	if d.Started.IsZero() {
+	if d.Started.IsZero() || !d.Ended.IsZero() || d.over {
 		return nil
 	}
-	ids := slices.Sorted(maps.Keys(d.UnderWay))
+	ids := d.busy(now)
 	shown := ids[:min(len(ids), max(rows-3, 0))]
-	names := 0
-	for _, id := range shown {
-		names = max(names, utf8.RuneCountInString(clean(id)))
+	names, columns := make([]string, len(shown)), 0
+	for n, id := range shown {
+		names[n] = cut(clean(id), max(width/3, 10))
+		columns = max(columns, utf8.RuneCountInString(names[n]))
 	}
-	for _, id := range shown {
-		name := fmt.Sprintf("%-*s", names, clean(id))
-		lines = append(lines, d.line(name, d.UnderWay[id], width, now))
+	for n, id := range shown {
+		lines = append(lines, d.line(fmt.Sprintf("%-*s", columns, names[n]), d.UnderWay[id], width, now))
 	}
 	if more := len(ids) - len(shown); more > 0 {
 		lines = append(lines, fmt.Sprintf("  and %d more", more))
 	}
-	if notice := d.notice(); notice != "" && d.Ended.IsZero() {
+	if notice := d.notice(); notice != "" {
 		lines = append(lines, "  "+notice)
 	}
 	if t := d.Tasks; t != nil {
@@ -147,7 +199,30 @@ func (d *display) frame(width, rows int, now time.Time) (lines []string) {
 			"%.1f used, about %.1f left", t.Running, t.Pending, t.Failed, t.Used, t.Left))
 	}
 	lines = append(lines, d.batchLine(width, now))
-	return lines[max(len(lines)-rows, 0):] // what has left the screen can't be drawn over
+	return lines[max(len(lines)-rows, 0):]
+}
+
+const pause = 300 * time.Millisecond // between two targets of a molecule, at most
+
+// busy are the molecules in which something runs, sorted: a target does, or one has just ended and
+// the next is about to start. The others wait until their row is written.
+func (d *display) busy(now time.Time) (ids []string) {
+	var between []string
+	for id, m := range d.UnderWay {
+		last := d.position(m.Stage) == len(d.Stages)-1 && m.Instance == m.Instances
+		switch {
+		case !m.Running.IsZero():
+			ids = append(ids, id)
+		case !last && now.Sub(m.Idle) < pause:
+			between = append(between, id)
+		}
+	}
+	slices.SortFunc(between, func(a, b string) int { // the latest first
+		return cmp.Or(d.UnderWay[b].Idle.Compare(d.UnderWay[a].Idle), strings.Compare(a, b))
+	})
+	ids = append(ids, between[:min(len(between), max(d.Jobs-len(ids), 0))]...)
+	slices.Sort(ids)
+	return ids
 }
 
 // notice is what the batch does besides the usual, or "".
@@ -165,7 +240,7 @@ func (d *display) notice() string {
 	return ""
 }
 
-// line shows one molecule.
+// line shows one molecule. The time and its estimate have room before the title has.
 func (d *display) line(name string, mol *journal.Molecule, width int, now time.Time) string {
 	spinner := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 	turn := spinner[int(now.UnixMilli()/100%int64(len(spinner)))]
@@ -183,76 +258,147 @@ func (d *display) line(name string, mol *journal.Molecule, width int, now time.T
 		title = cmp.Or(d.Stages[i].Title, title)
 		done = (float64(i) + ended/float64(instances)) / float64(len(d.Stages))
 	}
-	s := fmt.Sprintf("%c %s  %s  %s", turn, name, bar(done, width), clean(title))
+	title = clean(title)
 	if instances > 1 {
-		s += fmt.Sprintf(" %d/%d", instance, instances)
+		title += fmt.Sprintf(" %d/%d", instance, instances)
 	}
-	s += "  " + duration(now.Sub(mol.StageSince))
-	if expected >= 100*time.Millisecond {
-		s += " of about " + duration(time.Duration(instances)*expected)
+	times := "  " + brief(now.Sub(mol.StageSince))
+	if expected >= time.Second {
+		times += " of about " + brief(time.Duration(instances)*expected)
 	}
-	return s
+	head := fmt.Sprintf("%c %s  ", turn, name)
+	switch {
+	case width >= 100:
+		head += bar(done, 30) + "  "
+	case width >= 80:
+		head += bar(done, 12) + "  "
+	}
+	return head + cut(title, max(width-pb.CellCount(head+times), 5)) + times
 }
 
 // bar shows a part of the whole, from 0 to 1.
-func bar(part float64, width int) string {
-	cells := 30
-	if width < 80 {
-		cells = 12 // to leave room for the text
-	}
+func bar(part float64, cells int) string {
 	b := pb.New(cells).SetCurrent(int64(part * float64(cells))).SetWidth(cells + 2)
 	return b.SetTemplateString(`{{bar . "[" "█" "█" "░" "]"}}`).String()
 }
 
-// batchLine is the whole batch: counts, bar, failures, time left.
+// batchLine is the whole batch: counts, bar, failures, time left, molecules an hour. Where there is
+// no room, the bar is shorter or left out, then the last of the others are.
 func (d *display) batchLine(width int, now time.Time) string {
 	part := float64(d.Done) / float64(max(d.Total, 1))
-	s := fmt.Sprintf("%d/%d %s %.0f%%", d.Done, d.Total, bar(part, width), 100*part)
+	percent := fmt.Sprintf("%.0f%%", 100*part)
+	parts := []string{fmt.Sprintf("%d/%d %s", d.Done, d.Total, percent)}
 	if d.Failed > 0 {
-		s += fmt.Sprintf("  %d failed", d.Failed)
+		parts = append(parts, fmt.Sprintf("%d failed", d.Failed))
 	}
-	left := d.Rest(now).Round(time.Second)
-	if left > 10*time.Minute {
-		left = left.Round(time.Minute) // nobody can read a number that never rests
+	if left := d.Rest(now).Round(time.Second); left > 0 && !d.Stopping && !d.Interrupted {
+		text := "about " + whole(left) + " left"
+		if left >= time.Minute {
+			text += ", ends " + clock(now.Add(left), now)
+		}
+		parts = append(parts, text)
+	}
+	if hours := now.Sub(d.Started).Hours(); d.Done > 0 && hours > 0 {
+		parts = append(parts, fmt.Sprintf("%.*f/h", max(0, 1-int(math.Log10(float64(d.Done)/hours))),
+			float64(d.Done)/hours))
+	}
+	rest := strings.Join(append([]string{percent}, parts[1:]...), "  ")
+	for _, cells := range []int{30, 12, 6} {
+		line := fmt.Sprintf("%d/%d %s %s", d.Done, d.Total, bar(part, cells), rest)
+		if pb.CellCount(line) < width {
+			return line
+		}
+	}
+	return fit(parts, width)
+}
+
+// clock is a time of day for a person, with the day unless that is today.
+func clock(t, now time.Time) string {
+	days := t.Sub(now).Hours() / 24
+	switch {
+	case t.YearDay() == now.YearDay() && days < 2:
+		return t.Format("15:04")
+	case days < 6:
+		return t.Format("Mon 15:04")
+	}
+	return t.Format("2 Jan 15:04")
+}
+
+// finished is the line of a finished molecule: how many there are, its name, what pipeline.hcl has
+// displayed of the result, and the time. Of one that failed it is the status and the reason; the
+// summary of the batch has the place, too.
+func (d *display) finished(row journal.Event) (parts []string) {
+	digits := len(fmt.Sprint(d.Total))
+	head := fmt.Sprintf("[%*d/%d] %s", digits, d.Done, d.Total, clean(row.Mol))
+	status, ok := clean(row.Outcome), strings.EqualFold(row.Outcome, journal.OK)
+	if d.colour {
+		status = map[bool]string{true: "\x1b[32m", false: "\x1b[31m"}[ok] + status + "\x1b[0m"
 	}
 	switch {
-	case !d.Ended.IsZero() || d.Done >= d.Total:
-		s += "  in " + duration(now.Sub(d.Started))
-	case left > 0 && !d.Stopping && !d.Interrupted:
-		s += fmt.Sprintf("  about %v left", left)
+	case !ok || row.Error != "":
+		return []string{strings.TrimRight(head+"  "+status+"  "+reason(row), " ")}
+	case len(row.Shown) == 0:
+		parts = []string{head, status}
+	default:
+		parts = []string{head}
+		for _, text := range row.Shown {
+			parts = append(parts, clean(text))
+		}
 	}
-	return s
+	if row.Seconds > 0 {
+		parts = append(parts, brief(time.Duration(row.Seconds*float64(time.Second))))
+	}
+	return parts
 }
 
-// text is the line of a finished molecule: how many there are, name, status, and time or error.
-func (d *display) text(row journal.Event) string {
-	status, colour, detail := fmt.Sprintf("%-5s", clean(row.Outcome)), "\x1b[31m", clean(row.Error)
-	if strings.EqualFold(row.Outcome, journal.OK) {
-		colour = "\x1b[32m"
+// reason is why a molecule failed, without its name and without the file to look into.
+func reason(row journal.Event) string {
+	text := strings.TrimPrefix(clean(row.Error), clean(row.Mol)+"/")
+	open := strings.LastIndex(text, " (")
+	if open < 0 || !strings.Contains(text[open:], "/"+clean(row.Mol)+"/") {
+		return text
 	}
-	if d.colour {
-		status = colour + status + "\x1b[0m"
-	}
-	if detail == "" && row.Seconds > 0 {
-		detail = duration(time.Duration(row.Seconds * float64(time.Second)))
-	}
-	digits := len(fmt.Sprint(d.Total))
-	return strings.TrimRight(fmt.Sprintf("[%*d/%d] %s  %s  %s", digits, d.Done, d.Total,
-		clean(row.Mol), status, detail), " ")
+	_, rest, _ := strings.Cut(text[open:], ")")
+	return text[:open] + rest
 }
 
-// duration writes a time as the summary of a batch does: "3.2s", "2m5s", "1h3m0s".
-func duration(d time.Duration) string {
+// brief writes a time as people read it: "3.2s", "2m5s", "1h3m", "2d4h".
+func brief(d time.Duration) string {
 	if d < 9950*time.Millisecond {
 		return fmt.Sprintf("%.1fs", max(d, 0).Seconds())
 	}
-	return d.Round(time.Second).String()
+	return whole(d)
+}
+
+// whole is brief without tenths of a second.
+func whole(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < 9*time.Minute+59500*time.Millisecond:
+		return d.Round(time.Second).String()
+	case d < 2*day: // nobody can read a number that never rests
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	}
+	d = d.Round(time.Hour)
+	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 }
 
 // clean makes a text safe to print on one line: an error may quote a program's output.
 func clean(s string) string {
 	words := strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) })
 	return strings.Join(words, " ")
+}
+
+// fit joins the parts of a line as far as they have room, the first of them in any case.
+func fit(parts []string, width int) string {
+	line := cut(parts[0], width)
+	for _, part := range parts[1:] {
+		if pb.CellCount(line)+2+pb.CellCount(part) >= width {
+			break
+		}
+		line += "  " + part
+	}
+	return line
 }
 
 // cut shortens a line to less than the terminal's width: in some terminals a cursor in the last

@@ -90,22 +90,30 @@ func TestFrame(t *testing.T) {
 		{"longer than expected", []journal.Event{batchStart(4), start(0, "mol_1", "search")}, 100,
 			[]string{"⠋ mol_1  [█████████████████░░░░░░░░░░░░░]  Conformer search  1m40s of about 40s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"between two stages", []journal.Event{batchStart(4), start(0, "mol_1", "search"), end(9, "mol_1", "search")}, 10,
+		{"between two stages", []journal.Event{batchStart(4), start(0, "mol_1", "search"), end(9.9, "mol_1", "search")}, 10,
 			[]string{"⠋ mol_1  [██████████████████░░░░░░░░░░░░]  Conformer search  10s of about 40s",
+				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
+		{"waiting for the table", []journal.Event{batchStart(4), start(0, "m", "search"), end(9, "m", "search"),
+			start(9, "n", "final"), end(9.99, "n", "final"), start(9.9, "o", "rdkit")}, 10,
+			[]string{"⠋ o  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.1s",
+				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
+		{"no more than there are jobs", []journal.Event{batchStart(4), start(0, "m", "rdkit"), end(9.8, "m", "rdkit"),
+			start(0, "n", "rdkit"), end(9.9, "n", "rdkit"), start(0, "o", "rdkit"), end(9.85, "o", "rdkit")}, 10,
+			[]string{"⠋ n  [██████░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  10s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"for each conformer", []journal.Event{batchStart(4), instance(start(0, "m", "pm7"), 1, 3), instance(end(2, "m", "pm7"), 1, 3),
 			instance(start(2, "m", "pm7"), 2, 3)}, 3,
 			[]string{"⠋ m  [█████████████████████░░░░░░░░░]  MOPAC PM7 calculation 2/3  3.0s of about 6.0s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"the last stage, without a title", []journal.Event{batchStart(4), start(0, "m", "final"), end(1, "m", "final")}, 1,
-			[]string{"⠋ m  [██████████████████████████████]  final  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
+		{"the last stage, without a title", []journal.Event{batchStart(4), start(0, "m", "final")}, 1,
+			[]string{"⠋ m  [████████████████████████░░░░░░]  final  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"a stage that has no part of the bar", []journal.Event{batchStart(4), start(0, "m", "rdkit"), start(1, "m", "check"), start(1, "n", "check")}, 1,
 			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"two, and some done", []journal.Event{batchStart(8), start(0, "a", "rdkit"), start(0, "mol_2", "rdkit"), start(0, "c", "rdkit"),
 			row(5, "c", "OK", ""), start(6, "a", "preopt"), row(7, "x", "Rerun", "why")}, 10,
 			[]string{"⠋ a      [██████░░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  4.0s",
 				"⠋ mol_2  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  10s",
-				"2/8 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  1 failed  about 17s left"}},
+				"2/8 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  1 failed  about 17s left  720/h"}},
 		{"interrupted", []journal.Event{batchStart(4), start(0, "m", "rdkit"),
 			{Event: journal.TargetEnd, Mol: "m", Stage: "rdkit", Outcome: journal.Interrupted}}, 1,
 			[]string{"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
@@ -113,14 +121,13 @@ func TestFrame(t *testing.T) {
 			[]string{"⠋ o  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0s", "  2 failed, trying again with other settings", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"another attempt", []journal.Event{batchStart(4), retried(row(1, "m", "Rerun", "no")), retried(row(1, "n", "Rerun", "no")), start(1, "m", "rdkit"), row(1, "n", "Skip", "no")}, 1,
 			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0s", "  1 failed, trying again with other settings",
-				"1/4 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  1 failed  about 2s left"}},
+				"1/4 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  1 failed  about 2s left  3600/h"}},
 		{"stopping", []journal.Event{batchStart(4), start(0, "m", "rdkit"), row(1, "n", "OK", ""), start(0, "o", "rdkit"), {Event: journal.Stopping}, end(1, "o", "rdkit")}, 1,
 			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s",
-				"  stopping: no new target starts, 1 under way", "1/4 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%"}},
+				"  stopping: no new target starts, 1 under way", "1/4 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  3600/h"}},
 		{"ending programs", []journal.Event{batchStart(4), start(0, "m", "rdkit"), {Event: journal.Stopping}, {Event: journal.Interrupted}}, 1,
 			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "  interrupted, ending programs", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"ended", []journal.Event{batchStart(1), start(0, "m", "rdkit"), row(1, "m", "ok", ""), start(1, "n", "rdkit"), over}, 125,
-			[]string{"1/1 [" + strings.Repeat("█", 30) + "] 100%  in 2m5s"}},
+		{"ended", []journal.Event{batchStart(1), start(0, "m", "rdkit"), row(1, "m", "ok", ""), start(1, "n", "rdkit"), over}, 125, nil},
 		{"control characters", []journal.Event{batchStart(4), start(0, "m\x1b[2J\n", "rdkit")}, 1,
 			[]string{"⠋ m [2J  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 	}
@@ -168,10 +175,11 @@ func TestFrameFits(t *testing.T) {
 	}
 }
 
-func TestDuration(t *testing.T) {
-	for seconds, want := range map[float64]string{-1: "0.0s", 0.04: "0.0s", 3.21: "3.2s", 9.94: "9.9s", 9.96: "10s", 59.4: "59s",
-		59.6: "1m0s", 125: "2m5s", 3599.6: "1h0m0s", 3780: "1h3m0s", 86400*2 + 4*3600: "52h0m0s"} {
-		if got := duration(at(seconds).Sub(noon)); got != want {
+func TestBrief(t *testing.T) {
+	for seconds, want := range map[float64]string{-1: "0.0s", 0.04: "0.0s", 3.21: "3.2s", 9.94: "9.9s",
+		9.96: "10s", 59.4: "59s", 59.6: "1m0s", 125: "2m5s", 599: "9m59s", 599.6: "10m", 3599.6: "1h0m",
+		3780: "1h3m", 86400*2 + 4*3600: "2d4h", 86400*30 - 1: "30d0h"} {
+		if got := brief(at(seconds).Sub(noon)); got != want {
 			t.Errorf("%v s: %q, want %q", seconds, got, want)
 		}
 	}
@@ -203,7 +211,7 @@ func watched(t *testing.T, journalPath string) string {
 	defer out.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	Watch(ctx, out, journalPath)
+	NewScreen(out).Watch(ctx, journalPath)
 	b, err := os.ReadFile(out.Name())
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +227,7 @@ func TestWatchPlain(t *testing.T) {
 		timed(row(5, "mol_3", "OK", ""), 125), retried(row(6, "mol_5", "Rerun", "no")), retried(row(6, "mol_6", "Rerun", "no")),
 		row(6, "mol_4", "OK", ""), start(7, "mol_5", "rdkit"), start(7, "mol_6", "rdkit"), row(8, "mol_5", "OK", ""), journal.Event{Event: journal.Stopping},
 		journal.Event{Event: journal.Interrupted})
-	want := "[ 1/12] mol_1  OK     3.2s\n[ 2/12] mol_2  Rerun  mol_2/pm7: MOPAC [1mfailed\n[ 3/12] mol_3  OK     2m5s\n[ 4/12] mol_4  OK\n" +
+	want := "[ 1/12] mol_1  OK  3.2s\n[ 2/12] mol_2  Rerun  pm7: MOPAC [1mfailed\n[ 3/12] mol_3  OK  2m5s\n[ 4/12] mol_4  OK\n" +
 		"2 failed, trying again with other settings\n[ 5/12] mol_5  OK\nstopping: no new target starts, 1 under way\ninterrupted, ending programs\n"
 
 	if got := watched(t, path); got != want {
@@ -253,7 +261,7 @@ func TestDrawLastBatch(t *testing.T) {
 		if err := journal.OpenTail(path, tail).Each(d.add); err != nil {
 			t.Fatal(err)
 		}
-		d.draw(noon)
+		d.draw(nil, noon)
 		if want := "[1/3] next  OK\n"; out.String() != want {
 			t.Errorf("got %q, want %q", out.String(), want)
 		}
@@ -271,7 +279,7 @@ func TestWatchToTheEnd(t *testing.T) {
 	defer out.Close()
 	done := make(chan struct{})
 	go func() {
-		Watch(context.Background(), out, path)
+		NewScreen(out).Watch(context.Background(), path)
 		close(done)
 	}()
 	text := func() string {
@@ -286,7 +294,7 @@ func TestWatchToTheEnd(t *testing.T) {
 	}
 	put(t, path, row(2, "mol_2", "Skip", "no"), over)
 	<-done
-	if got, want := text(), "[1/2] mol_1  OK\n[2/2] mol_2  Skip   no\n"; got != want {
+	if got, want := text(), "[1/2] mol_1  OK\n[2/2] mol_2  Skip  no\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -302,23 +310,142 @@ func TestDraw(t *testing.T) {
 		for _, e := range events {
 			d.add(e)
 		}
-		d.draw(at(now))
+		d.draw(nil, at(now))
 		if got := out.String(); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
 	}
-	bar := func(done string, full, empty int, rest string) string {
-		return done + " [" + strings.Repeat("█", full) + strings.Repeat("░", empty) + "]" + rest + "\x1b[K\n\x1b[J"
-	}
-	step(0, "\x1b[J")
-	step(1, "⠋ mol_1  [░░░░░░░░░░░░]  RDKit parameters  1.0s\x1b[K\n"+bar("0/2", 0, 12, " 0%"),
+	const up, frame, end = "\x1b[A\x1b[2K", "\x1b[?7l", "\n\x1b[?7h"
+	step(0, "\r\x1b[2K"+frame+"\x1b[?7h")
+	step(1, "\r\x1b[2K"+frame+"⠋ mol_1  RDKit parameters  1.0s\n0/2 ["+strings.Repeat("░", 30)+"] 0%"+end,
 		batchStart(2), start(0, "mol_1", "rdkit"))
-	step(2, "\x1b[2A[1/2] mol_1  \x1b[32mOK   \x1b[0m  1.5s\x1b[K\n"+bar("1/2", 6, 6, " 50%  about 2s left"), timed(row(1.5, "mol_1", "OK", ""), 1.5))
-	width = 30
-	step(4, "\x1b[1A[2/2] mol_2  \x1b[31mRerun\x1b[0m  a long s…\x1b[K\n2/2 [████████████] 100%  1 f…\x1b[K\n\x1b[J",
+	step(2, "\r\x1b[2K"+up+up+"[1/2] mol_1  \x1b[32mOK\x1b[0m  1.5s\n"+frame+
+		"1/2 [██████░░░░░░] 50%  about 2s left  1800/h"+end, timed(row(1.5, "mol_1", "OK", ""), 1.5))
+	width = 30 // the line of the batch takes two rows now
+	step(4, "\r\x1b[2K"+up+up+"[2/2] mol_2  \x1b[31mRerun\x1b[0m  a long s…\n"+frame+"2/2 100%  1 failed  1800/h"+end,
 		row(2, "mol_2", "Rerun", "a long story of a failure"))
 	width = 10 // in the middle of a colour
-	step(5, "\x1b[1A[3/2] mo\x1b[31m\x1b[0m…\x1b[K\n3/2 [███…\x1b[K\n\x1b[J", row(2, "mol_3", "Rerun", "a long story of a failure"))
+	step(5, "\r\x1b[2K"+up+up+up+"[3/2] mo\x1b[31m\x1b[0m…\n"+frame+"3/2 150%"+end, row(2, "mol_3", "Rerun", "a long story of a failure"))
+	d.over = true
+	step(6, "\r\x1b[2K"+up+frame+"\x1b[?7h")
+}
+
+// TestWidths shows a molecule under way, a finished one and the batch on narrow terminals: the time
+// and its estimate are whole, and what has no room is left out whole.
+func TestWidths(t *testing.T) {
+	d := &display{estimate: past(map[string]float64{"pm7": 400})}
+	d.add(batchStart(10_000))
+	finished := timed(row(3600, "mol_00014", "OK", ""), 4)
+	finished.Shown = []string{" -57.86 kcal/mol", "ref  -56.42", "Δ  1.44", "2 conformers"}
+	for range 1200 {
+		d.add(finished)
+	}
+	d.add(row(3600, "mol_00042", "Rerun", "mol_00042/pm7/1: the geometry may not be optimised: gradient 1.29 (artefacts/mol_00042/pm7.failed/1/pm7.out)"))
+	d.add(instance(start(3500, "mol_00046", "pm7"), 2, 3))
+	for _, tt := range []struct {
+		width                                int
+		running, batch, finished, failedText string
+	}{
+		{120, "⠋ mol_00046  [████████████████████░░░░░░░░░░]  MOPAC PM7 calculation 2/3  1m40s of about 20m",
+			"1201/10000 [███░░░░░░░░░░░░░░░░░░░░░░░░░░░] 12%  1 failed  about 7h19m left, ends 20:19  1201/h",
+			"[ 1200/10000] mol_00014   -57.86 kcal/mol  ref  -56.42  Δ  1.44  2 conformers  4.0s",
+			"[ 1201/10000] mol_00042  Rerun  pm7/1: the geometry may not be optimised: gradient 1.29"},
+		{80, "⠋ mol_00046  [████████░░░░]  MOPAC PM7 calculation 2/3  1m40s of about 20m",
+			"1201/10000 [█░░░░░░░░░░░] 12%  1 failed  about 7h19m left, ends 20:19  1201/h",
+			"[ 1200/10000] mol_00014   -57.86 kcal/mol  ref  -56.42  Δ  1.44  2 conformers",
+			"[ 1201/10000] mol_00042  Rerun  pm7/1: the geometry may not be optimised: grad…"},
+		{60, "⠋ mol_00046  MOPAC PM7 calculation 2/3  1m40s of about 20m",
+			"1201/10000 12%  1 failed  about 7h19m left, ends 20:19",
+			"[ 1200/10000] mol_00014   -57.86 kcal/mol  ref  -56.42",
+			"[ 1201/10000] mol_00042  Rerun  pm7/1: the geometry may no…"},
+		{40, "⠋ mol_00046  MOPAC…  1m40s of about 20m", "1201/10000 12%  1 failed",
+			"[ 1200/10000] mol_00014", "[ 1201/10000] mol_00042  Rerun  pm7/1:…"},
+	} {
+		frame := d.frame(tt.width, 24, at(3600))
+		for what, texts := range map[string][2]string{
+			"running":  {cut(frame[0], tt.width), tt.running},
+			"batch":    {frame[len(frame)-1], tt.batch},
+			"finished": {fit(d.lines[1199], tt.width), tt.finished},
+			"failed":   {fit(d.lines[1200], tt.width), tt.failedText},
+		} {
+			if texts[0] != texts[1] {
+				t.Errorf("%d columns, %s:\ngot  %s\nwant %s", tt.width, what, texts[0], texts[1])
+			}
+		}
+	}
+}
+
+func TestReason(t *testing.T) {
+	for text, want := range map[string]string{
+		"m1/pm7/2: no SCF (artefacts/m1/pm7.failed/2/pm7.out)": "pm7/2: no SCF",
+		"m1/a: it (b) failed (sh ended with exit code 3; artefacts/m1/a.failed/stderr); not tried again, " +
+			"because it can only fail the same way": "a: it (b) failed; not tried again, because it can only fail the same way",
+		"m1/pm7: odd (C, H)":    "pm7: odd (C, H)",
+		"the folder is no file": "the folder is no file",
+		"":                      "",
+	} {
+		if got := reason(row(0, "m1", "Rerun", text)); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestClock(t *testing.T) {
+	for hours, want := range map[float64]string{0.5: "12:30", 11.9: "23:54", 12: "Thu 00:00", 100: "Sun 16:00",
+		143: "Tue 11:00", 145: "10 Mar 13:00", 24 * 365: "4 Mar 12:00"} {
+		if got := clock(at(3600*hours), noon); got != want {
+			t.Errorf("in %v hours: %s, want %s", hours, got, want)
+		}
+	}
+}
+
+// What is written while a batch is shown stands above the frame, whole, and stays.
+func TestScreenWrite(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	put(t, path, batchStart(2), row(1, "mol_1", "OK", ""))
+	s := NewScreen(out)
+	say := func(text string) {
+		if _, err := s.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := func() string {
+		b, err := os.ReadFile(out.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	say("before\n")
+	done := make(chan struct{})
+	go func() {
+		s.Watch(context.Background(), path)
+		close(done)
+	}()
+	for !strings.Contains(text(), "mol_1") {
+		time.Sleep(5 * time.Millisecond)
+	}
+	say("Warning: of two\nlines\n")
+	for !strings.Contains(text(), "lines") {
+		time.Sleep(5 * time.Millisecond)
+	}
+	put(t, path, over)
+	<-done
+	say("after\n")
+	if got, want := text(), "before\n[1/2] mol_1  OK\nWarning: of two\nlines\nafter\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	var b strings.Builder
+	d := &display{out: &b, size: func() (int, int, error) { return 20, 24, nil }}
+	d.draw([]string{"Warning: longer than the terminal is wide"}, noon)
+	if want := "\r\x1b[2KWarning: longer than the terminal is wide\n\x1b[?7l\x1b[?7h"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
 }
 
 // BenchmarkDraw is what a display of eight molecules with 100,000 to go costs, ten times a second.
@@ -344,6 +471,6 @@ func BenchmarkDraw(b *testing.B) {
 	now := 2500.0
 	for b.Loop() {
 		now += 0.1
-		d.draw(at(now))
+		d.draw(nil, at(now))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/command"
 )
 
 const (
@@ -199,7 +200,7 @@ func (d *database) describeIn(ctx context.Context, q querier) (header []byte, er
 		at := slices.IndexFunc(declared, func(c *sql.ColumnType) bool { return c.Name() == name })
 		if at < 0 {
 			return nil, fmt.Errorf("%s: the table has no column %q any more; add it again, or make the "+
-				"table anew: mage convert", d.shown, name)
+				"table anew: %s convert", d.shown, name, command.Name)
 		}
 		d.columns = append(d.columns, d.column(name, declared[at].DatabaseTypeName()))
 	}
@@ -240,8 +241,8 @@ func (d *database) recorded(ctx context.Context, q querier, lock string) (
 }
 
 func noTable(d *database) error {
-	return fmt.Errorf("%s: there is no table of molecules; make one: mage convert TABLE.csv '%[1]s'",
-		d.shown)
+	return fmt.Errorf("%s: there is no table of molecules; make one: %s convert TABLE.csv '%[1]s'",
+		d.shown, command.Name)
 }
 
 // dbRow is a row as the database has it.

@@ -17,6 +17,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/command"
 )
 
 // sqliteFile is the table of an SQLite file.
@@ -138,7 +139,8 @@ func explainSQLite(d *database, err error) error {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%s: %w; restore the file from a backup", d.shown, err)
 	case sqlite3.SQLITE_ERROR:
-		return fmt.Errorf("%s: is no table of molecules that mage convert made: %w", d.shown, err)
+		return fmt.Errorf("%s: is no table of molecules that %s convert made: %w", d.shown,
+			command.Name, err)
 	}
 	return fmt.Errorf("%s: %w", d.shown, cmp.Or(diskErrors[code], err))
 }

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"grimperium/internal/command"
 	"grimperium/internal/packed"
 )
 
@@ -126,7 +127,7 @@ func (l *Live) guard(next http.Handler) http.Handler {
 			return
 		}
 		if l.Token != "" && !l.admits(w, r) {
-			http.Error(w, "Open the address with its token, as mage serve printed it.",
+			http.Error(w, "Open the address with its token, as "+command.Name+" serve printed it.",
 				http.StatusUnauthorized)
 			return
 		}
