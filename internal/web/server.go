@@ -32,7 +32,8 @@ type Live struct {
 	// Detail is what is known of a molecule; an error that is fs.ErrNotExist if nothing is.
 	Detail func(ctx context.Context, id string) (*Detail, error)
 
-	watch *watcher
+	watch   *watcher
+	metrics *metrics
 
 	mu      sync.Mutex // of the report
 	made    time.Time
@@ -70,9 +71,8 @@ const reportAge = 15 * time.Second
 
 // Serve answers requests until the context ends.
 func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
-	if l.watch, err = newWatcher(l.Journal); err != nil {
-		return err
-	}
+	l.watch = newWatcher(l.Journal)
+	l.metrics = newMetrics(l.Journal, l.watch.now)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	server := &http.Server{Handler: l.handler(), ReadHeaderTimeout: 10 * time.Second,
@@ -97,7 +97,7 @@ func (l *Live) handler() http.Handler {
 	mux.HandleFunc("GET /report", l.page)
 	mux.HandleFunc("GET /molecule/{id}", l.molecule)
 	mux.HandleFunc("GET /events", l.events)
-	mux.HandleFunc("GET /metrics", l.metrics)
+	mux.Handle("GET /metrics", l.metrics)
 	mux.HandleFunc("GET /api/v1/status", l.status)
 	mux.HandleFunc("GET /api/v1/batch/{id}/status", l.status)
 	mux.HandleFunc("GET /api/v1/molecules", l.molecules)
@@ -337,16 +337,6 @@ func (l *Live) molecules(w http.ResponseWriter, r *http.Request) {
 			known(m.Deviation())})
 	}
 	answer(w, map[string]any{"total": len(d.Molecules), "offset": offset, "molecules": list})
-}
-
-func (l *Live) metrics(w http.ResponseWriter, r *http.Request) {
-	l.watch.begun.Wait()
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
-	var b bytes.Buffer
-	l.watch.metrics.write(&b, l.watch.status)
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = b.WriteTo(w)
 }
 
 // events pushes the status, then of each new status the fields that differ, and a comment now and
