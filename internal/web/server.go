@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"math"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,12 +90,11 @@ func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
 // handler routes the requests.
 func (l *Live) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", asset("live.html", "text/html; charset=utf-8"))
-	for name, file := range map[string]string{"live.js": "live/live.js", "space.js": "js/space.js",
-		"molecule.js": "live/molecule.js"} {
-		mux.HandleFunc("GET /"+name, asset(file, "text/javascript; charset=utf-8"))
-	}
-	mux.HandleFunc("GET /page.css", asset("page.css", "text/css; charset=utf-8"))
+	mux.HandleFunc("GET /{$}", asset("text/html; charset=utf-8", "live.html"))
+	mux.HandleFunc("GET /live.js", asset("text/javascript; charset=utf-8", "live/live.js"))
+	mux.HandleFunc("GET /molecule.js", asset("text/javascript; charset=utf-8",
+		slices.Concat(spaceScripts, []string{"js/space.js", "live/molecule.js"})...))
+	mux.HandleFunc("GET /page.css", asset("text/css; charset=utf-8", "page.css"))
 	mux.HandleFunc("GET /report", l.page)
 	mux.HandleFunc("GET /molecule/{id}", l.molecule)
 	mux.HandleFunc("GET /events", l.events)
@@ -102,7 +103,7 @@ func (l *Live) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/batch/{id}/status", l.status)
 	mux.HandleFunc("GET /api/v1/molecules", l.molecules)
 	mux.HandleFunc("GET /api/v1/molecules/{id}", l.detail)
-	mux.HandleFunc("GET /api/v1/openapi.json", asset("live/openapi.json", "application/json"))
+	mux.HandleFunc("GET /api/v1/openapi.json", asset("application/json", "live/openapi.json"))
 	mux.Handle("GET /artefacts/", http.StripPrefix("/artefacts/", http.HandlerFunc(l.file)))
 	return l.guard(mux)
 }
@@ -163,15 +164,16 @@ func (l *Live) admits(w http.ResponseWriter, r *http.Request) bool {
 	return ok && same(bearer)
 }
 
-func asset(name, kind string) http.HandlerFunc {
+// asset answers with some of our files, one after another.
+func asset(kind string, names ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		text, err := files.ReadFile(name)
+		text, err := joined(names)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(text)
+		_, _ = io.WriteString(w, text)
 	}
 }
 
