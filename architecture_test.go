@@ -49,6 +49,7 @@ var only = map[string][]string{
 	"github.com/zclconf/go-cty": {"internal/pipeline"},
 	"github.com/klauspost/":     {"internal/packed"},
 	"github.com/cheggaaa/pb":    {"internal/progress"},
+	"github.com/prometheus/":    {"internal/web"},
 	"gonum.org/":                {"stages"},
 	"github.com/parquet-go/":    {"internal/formats"},
 	"modernc.org/":              {"internal/formats", "internal/tables"},

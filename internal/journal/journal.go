@@ -2,10 +2,11 @@
 // writes it; what watches a batch reads the journal and nothing else. Rotate moves a long file into
 // the folder .journal beside it, and Each reads all files.
 //
-// A Writer adds events. A Reader follows the file. State is what the events of a batch add up to,
-// and Estimate says how long something takes. Last says how the last batch ended. Errors name the
-// file. No result depends on the journal: to delete journal.jsonl loses history only. A line that
-// is no event, such as one that a crash has torn, is passed over, and so is one of 256 KB or more.
+// A Writer adds events. A Reader follows the file; Skim is its first look. State is what the events
+// of a batch add up to, and Estimate says how long something takes. Last says how the last batch
+// ended. Errors name the file. No result depends on the journal: to delete journal.jsonl loses
+// history only. A line that is no event, such as one that a crash has torn, is passed over, and so
+// is one of 256 KB or more.
 package journal
 
 import (
@@ -223,13 +224,6 @@ func lines(from io.Reader, see func(line []byte)) (err error) {
 		return fmt.Errorf("the journal cannot be read: %w", err)
 	}
 	return nil
-}
-
-// OpenBatch returns a reader that begins at the last batch_start, or at the beginning of the journal
-// if there is none.
-func OpenBatch(path string) (*Reader, error) {
-	_, at, err := find(path, BatchStart)
-	return &Reader{path: path, offset: at}, err
 }
 
 // find returns the last event that begins with kind, or zero, and the offset of its line. More and

@@ -13,10 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 var (
@@ -64,6 +68,9 @@ func open(t *testing.T) *browser {
 	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := chromedp.Call(ctx, log.Enable, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
@@ -78,6 +85,10 @@ func (b *browser) see(event any) {
 			!strings.HasPrefix(address, "blob:") &&
 			(b.local == "" || !strings.HasPrefix(address, b.local+"/")) {
 			b.problems = append(b.problems, "request of "+address)
+		}
+	case *log.EventEntryAdded:
+		if e.Entry.Source == log.EntrySourceSecurity {
+			b.problems = append(b.problems, e.Entry.Text)
 		}
 	case *runtime.EventExceptionThrown:
 		b.problems = append(b.problems, fmt.Sprintf("%+v", *e.ExceptionDetails))
@@ -169,9 +180,6 @@ func TestBrowser(t *testing.T) {
 		d.Molecules[row].SMILES, d.Columns[3].Cells[row] = smiles, smiles
 		d.Columns[8].Cells[row], d.Columns[20].Cells[row] = fmt.Sprint(400+20*i), fmt.Sprint(400+20*i)
 	}
-	d.Molecules[0].Geometries = []Geometry{
-		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 1, 0, 0, 0, 1, 0}, [][2]int{{0, 1}, {0, 2}}, -1},
-		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 0, 1, 0, 0, 0, 1}, [][2]int{{0, 1}, {0, 2}}, 0}}
 	b.show(d)
 	b.is(`document.getElementById("shown").textContent`, "500 of 500 molecules")
 	b.is(firstCell(0), "mol_000001")
@@ -200,23 +208,103 @@ func TestBrowser(t *testing.T) {
 	b.becomes(`[...document.querySelectorAll("#grid tr[data-row]")].pop().getAttribute("aria-rowindex")`,
 		"501")
 
-	hover := `(() => { const s = plots[0], frame = s.box.getBoundingClientRect(), k = s.rows.indexOf(%d);
-		const x = frame.left + s.at[2 * k], y = frame.top + s.at[2 * k + 1];
-		s.box.dispatchEvent(new PointerEvent("pointermove", { clientX: x, clientY: y }));
-		return s.near; })()`
-	b.value(`document.addEventListener("securitypolicyviolation", e => { throw new Error(e.violatedDirective); })`)
 	for row, note := range map[int]string{5: "0", 6: "1", 7: "0"} { // no outlier
-		b.is(fmt.Sprintf(hover, row), fmt.Sprint(row))
+		b.pointAt(row)
+		b.is(`plots[0].near`, fmt.Sprint(row))
 		b.is(`document.getElementById("tip").hidden`, "false")
 		b.becomes(`document.querySelector("#tip img").naturalWidth`, "190")
 		b.is(`[...document.querySelectorAll("#tip p")].filter(p => /unpaired/.test(p.textContent)).length`, note)
 	}
-	b.do(chromedp.Click(chromedp.CSS("#parity")))
+	x, y := b.pointAt(6)
+	b.do(chromedp.MouseClickXY(x, y))
+	b.is(`document.getElementById("molecule-name").textContent`, "mol_000007")
+	b.do(chromedp.KeyEvent("\u001b")) // Escape
+	b.is(`document.querySelectorAll("dialog[open]").length`, "0")
+	b.quiet()
+}
+
+// pointAt moves the pointer to a molecule of the plot. It returns the place in the window.
+func (b *browser) pointAt(row int) (x, y float64) {
+	b.t.Helper()
+	place, ok := b.value(fmt.Sprintf(`(() => { const s = plots[0], u = s.plot, k = s.rows.indexOf(%d);
+		s.box.scrollIntoView({ behavior: "instant", block: "center" });
+		const frame = u.over.getBoundingClientRect();
+		return [frame.left + u.valToPos(u.data[0][k], "x"), frame.top + u.valToPos(u.data[1][k], "y")]; })()`,
+		row)).([]any)
+	if !ok || len(place) != 2 {
+		b.t.Fatal(place)
+	}
+	x, _ = place[0].(float64)
+	y, _ = place[1].(float64)
+	b.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, x, y))
+	return x, y
+}
+
+// TestBrowserPlot zooms into the plot, and goes from point to point by the keyboard.
+func TestBrowserPlot(t *testing.T) {
+	b := open(t)
+	b.show(made(500))
+	whole := `JSON.stringify([plots[0].plot.scales.x.min, plots[0].plot.scales.y.max]) ===
+		JSON.stringify([plots[0].range.min, plots[0].range.max])`
+	b.is(whole, "true")
+	x, y := b.pointAt(0)
+	drag := func(kind input.DispatchMouseEventType, dx, dy float64) {
+		t.Helper()
+		b.do(chromedp.MouseEvent(kind, x+dx, y+dy, chromedp.ButtonLeft))
+	}
+	drag(input.DispatchMouseEventTypeMousePressed, -60, -60)
+	drag(input.DispatchMouseEventTypeMouseMoved, 0, 0)
+	drag(input.DispatchMouseEventTypeMouseMoved, 60, 60)
+	drag(input.DispatchMouseEventTypeMouseReleased, 60, 60)
+	b.becomes(whole, "false")
+	b.is(`document.querySelectorAll("dialog[open]").length`, "0") // a drag is no click
+	b.pointAt(0)
+	b.is(`plots[0].near`, "0")
+	b.value(`plots[0].box.focus()`)
+	b.do(chromedp.KeyEvent("\u001b"))
+	b.becomes(whole, "true")
+	b.do(chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowRight))
+	b.is(`plots[0].near === plots[0].rows[1]`, "true")
+	b.is(`document.getElementById("tip").textContent.includes(show(data.keys.id, plots[0].rows[1]))`, "true")
+	b.do(chromedp.KeyEvent("\r"))
+	b.is(`document.getElementById("molecule-name").textContent === show(data.keys.id, plots[0].rows[1])`, "true")
+	b.quiet()
+}
+
+// TestBrowserSpace looks at conformers in space, and turns and hides them.
+func TestBrowserSpace(t *testing.T) {
+	b := open(t)
+	d := made(5)
+	bonds := [][2]int{{0, 1}, {0, 2}}
+	d.Molecules[0].Geometries = []Geometry{
+		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 1, 0, 0, 0, 1, 0}, bonds, -1},
+		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 0, 1.3, 0, 0, 0, 1}, bonds, 0}}
+	b.show(d)
+	b.value(`HTMLCanvasElement.prototype.getContext = OffscreenCanvas.prototype.getContext = () => null;
+		openMolecule(0)`)
+	b.is(`/no WebGL/.test(document.querySelector(".space-view").textContent)`, "true")
+	b.show(d)
 	b.value(`openMolecule(0)`)
 	b.is(`document.querySelectorAll("dialog[open] canvas").length`, "1")
 	b.is(`document.querySelector("#molecule a").getAttribute("href")`, "./artefacts/mol_000001/")
-	b.is(`document.getElementById("molecule-name").textContent`, "mol_000001")
-	b.value(`document.getElementById("molecule").close()`)
+	b.is(`[...document.querySelectorAll("#molecule .legend")].map(l => l.textContent).join()`,
+		"conformer 1: +0.00 kcal/mol"+"conformer 2: +1.00 kcal/mol")
+	b.value(`window.picture = () => document.querySelector("#molecule canvas").toDataURL(); window.before = picture()`)
+	changed := func(step string) {
+		t.Helper()
+		b.becomes(`picture() !== before`, "true")
+		b.value(`window.before = picture()`)
+		if t.Failed() {
+			t.Fatal(step)
+		}
+	}
+	b.value(`document.querySelector(".space-view").focus()`)
+	b.do(chromedp.KeyEvent(kb.ArrowRight))
+	changed("turn")
+	b.do(chromedp.KeyEvent("+"))
+	changed("zoom")
+	b.do(chromedp.Click(chromedp.CSS("#molecule .legend input")))
+	changed("hide")
 	b.quiet()
 }
 
@@ -239,7 +327,7 @@ func TestBrowserLayout(t *testing.T) {
 	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(`plots[0].width === plots[0].box.clientWidth && plots[0].height === 300`, "true")
+	b.becomes(`plots[0].plot.width === plots[0].box.clientWidth && plots[0].plot.height === 300`, "true")
 	for part, display := range map[string]string{"nav": "none", ".screen": "none", ".print": "block"} {
 		b.is(fmt.Sprintf(`getComputedStyle(document.querySelector(%q)).display`, part), display)
 	}
@@ -314,11 +402,8 @@ func TestPictures(t *testing.T) {
 func (b *browser) pictureDialogs() {
 	b.t.Helper()
 	b.do(chromedp.EmulateViewport(1000, 760), chromedp.Sleep(500*time.Millisecond))
-	b.value(`(() => { scrollTo(0, 0);
-		const s = plots[0], row = document.querySelector(".cards button.open").dataset.row;
-		const frame = s.box.getBoundingClientRect(), k = s.rows.indexOf(Number(row));
-		s.box.dispatchEvent(new PointerEvent("pointermove",
-			{ clientX: frame.left + s.at[2 * k], clientY: frame.top + s.at[2 * k + 1] })); })()`)
+	worst, _ := b.value(`Number(document.querySelector(".cards button.open").dataset.row)`).(float64)
+	b.pointAt(int(worst))
 	b.picture("hover", "light", 1000, chromedp.CaptureScreenshot())
 	b.value(`openMolecule(Object.keys(data.geometry).find(r => data.geometry[r].length > 1) || 0)`)
 	b.picture("molecule", "light", 1000, chromedp.CaptureScreenshot())

@@ -5,23 +5,30 @@ import (
 	"embed"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
 	"math"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 )
 
-//go:embed page.html page.css js live live.html smilesdrawer
+//go:embed page.html page.css js live live.html smilesdrawer uplot 3dmol
 var files embed.FS
 
-// scripts are the parts of the script of the page, in their order. SmilesDrawer draws a molecule
-// from its SMILES. Its licence wants to be in each copy.
-var scripts = []string{"smilesdrawer/LICENSE", "smilesdrawer/smiles-drawer.min.js", "js/data.js",
-	"js/plot.js", "js/space.js", "js/molecule.js", "js/table.js", "js/main.js"}
+// styles and scripts are the parts of the style and of the script of a page, in their order: plots,
+// structures from SMILES, conformers in space, and our own. The licence of a library wants to be in
+// each copy.
+var (
+	styles  = []string{"uplot/LICENSE", "uplot/uPlot.min.css", "page.css"}
+	scripts = []string{"uplot/LICENSE", "uplot/uPlot.iife.min.js",
+		"smilesdrawer/LICENSE", "smilesdrawer/smiles-drawer.min.js",
+		"js/data.js", "js/plot.js", "js/space.js", "js/molecule.js", "js/table.js", "js/main.js"}
+	spaceScripts = []string{"3dmol/LICENSE", "3dmol/LICENSE.iobuffer", "3dmol/LICENSE.netcdfjs",
+		"3dmol/LICENSE.pako", "3dmol/LICENSE.upng-js", "3dmol/3Dmol-min.js"}
+)
 
 // page is what the template gets.
 type page struct {
@@ -80,23 +87,14 @@ func WritePage(w io.Writer, d *Data, n *Numbers) error {
 
 // embed puts style and script into the page, and their hashes into its policy.
 func (p *page) embed() error {
-	style, err := files.ReadFile("page.css")
-	if err != nil {
-		return err
+	names := scripts
+	if slices.ContainsFunc(p.Data.Molecules, func(m Molecule) bool { return m.Geometries != nil }) {
+		names = slices.Concat(spaceScripts, scripts)
 	}
-	script := strings.Builder{}
-	script.WriteString("\"use strict\";\n")
-	for _, name := range scripts {
-		text, err := files.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		if path.Base(name) == "LICENSE" {
-			text = fmt.Appendf(nil, "/*! SmilesDrawer\n%s*/\n", text)
-		}
-		script.Write(text)
-	}
-	p.Style, p.Script = template.CSS(style), template.JS(script.String())
+	style, styleErr := joined(styles)
+	script, scriptErr := joined(names)
+	script = "\"use strict\";\n" + script
+	p.Style, p.Script = template.CSS(style), template.JS(script)
 	hash := func(text string) string {
 		sum := sha256.Sum256([]byte(text))
 		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
@@ -104,8 +102,24 @@ func (p *page) embed() error {
 	// SmilesDrawer gives style attributes to what it draws.
 	p.Policy = fmt.Sprintf("default-src 'none'; script-src %s; style-src %s; img-src data:; "+
 		"style-src-attr 'unsafe-inline'; form-action 'none'; base-uri 'none'",
-		hash(string(p.Script)), hash(string(p.Style)))
-	return nil
+		hash(script), hash(style))
+	return errors.Join(styleErr, scriptErr)
+}
+
+// joined is the text of several files. A licence becomes a comment.
+func joined(names []string) (string, error) {
+	var all strings.Builder
+	for _, name := range names {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		if strings.Contains(name, "LICENSE") {
+			text = fmt.Appendf(nil, "/*! %s\n%s*/", name, text)
+		}
+		all.Write(append(text, '\n'))
+	}
+	return all.String(), nil
 }
 
 // addTable packs the table for the script.

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"math"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,7 +35,8 @@ type Live struct {
 	// Detail is what is known of a molecule; an error that is fs.ErrNotExist if nothing is.
 	Detail func(ctx context.Context, id string) (*Detail, error)
 
-	watch *watcher
+	watch   *watcher
+	metrics *metrics
 
 	mu      sync.Mutex // of the report
 	made    time.Time
@@ -71,9 +74,8 @@ const reportAge = 15 * time.Second
 
 // Serve answers requests until the context ends.
 func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
-	if l.watch, err = newWatcher(l.Journal); err != nil {
-		return err
-	}
+	l.watch = newWatcher(l.Journal)
+	l.metrics = newMetrics(l.Journal, l.watch.now)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	server := &http.Server{Handler: l.handler(), ReadHeaderTimeout: 10 * time.Second,
@@ -89,21 +91,20 @@ func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
 // handler routes the requests.
 func (l *Live) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", asset("live.html", "text/html; charset=utf-8"))
-	for name, file := range map[string]string{"live.js": "live/live.js", "space.js": "js/space.js",
-		"molecule.js": "live/molecule.js"} {
-		mux.HandleFunc("GET /"+name, asset(file, "text/javascript; charset=utf-8"))
-	}
-	mux.HandleFunc("GET /page.css", asset("page.css", "text/css; charset=utf-8"))
+	mux.HandleFunc("GET /{$}", asset("text/html; charset=utf-8", "live.html"))
+	mux.HandleFunc("GET /live.js", asset("text/javascript; charset=utf-8", "live/live.js"))
+	mux.HandleFunc("GET /molecule.js", asset("text/javascript; charset=utf-8",
+		slices.Concat(spaceScripts, []string{"js/space.js", "live/molecule.js"})...))
+	mux.HandleFunc("GET /page.css", asset("text/css; charset=utf-8", "page.css"))
 	mux.HandleFunc("GET /report", l.page)
 	mux.HandleFunc("GET /molecule/{id}", l.molecule)
 	mux.HandleFunc("GET /events", l.events)
-	mux.HandleFunc("GET /metrics", l.metrics)
+	mux.Handle("GET /metrics", l.metrics)
 	mux.HandleFunc("GET /api/v1/status", l.status)
 	mux.HandleFunc("GET /api/v1/batch/{id}/status", l.status)
 	mux.HandleFunc("GET /api/v1/molecules", l.molecules)
 	mux.HandleFunc("GET /api/v1/molecules/{id}", l.detail)
-	mux.HandleFunc("GET /api/v1/openapi.json", asset("live/openapi.json", "application/json"))
+	mux.HandleFunc("GET /api/v1/openapi.json", asset("application/json", "live/openapi.json"))
 	mux.Handle("GET /artefacts/", http.StripPrefix("/artefacts/", http.HandlerFunc(l.file)))
 	return l.guard(mux)
 }
@@ -164,15 +165,16 @@ func (l *Live) admits(w http.ResponseWriter, r *http.Request) bool {
 	return ok && same(bearer)
 }
 
-func asset(name, kind string) http.HandlerFunc {
+// asset answers with some of our files, one after another.
+func asset(kind string, names ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		text, err := files.ReadFile(name)
+		text, err := joined(names)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(text)
+		_, _ = io.WriteString(w, text)
 	}
 }
 
@@ -338,16 +340,6 @@ func (l *Live) molecules(w http.ResponseWriter, r *http.Request) {
 			known(m.Deviation())})
 	}
 	answer(w, map[string]any{"total": len(d.Molecules), "offset": offset, "molecules": list})
-}
-
-func (l *Live) metrics(w http.ResponseWriter, r *http.Request) {
-	l.watch.begun.Wait()
-	l.watch.mu.Lock()
-	defer l.watch.mu.Unlock()
-	var b bytes.Buffer
-	l.watch.metrics.write(&b, l.watch.status)
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = b.WriteTo(w)
 }
 
 // events pushes the status, then of each new status the fields that differ, and a comment now and

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -237,10 +238,42 @@ func TestEvents(t *testing.T) {
 		t.Errorf("the end: %+v", status)
 	}
 	_, text, _ := s.get("/metrics", nil)
-	for _, want := range []string{`targets_total{stage="pm7",outcome="failed"} 1`, `rows_total{status="OK"} 1`,
+	for _, want := range []string{`targets_total{outcome="failed",stage="pm7"} 1`, `rows_total{status="OK"} 1`,
 		`target_seconds_bucket{stage="pm7",le="3"} 2`, `target_seconds_sum{stage="pm7"} 3`, "queue 0"} {
 		if !strings.Contains(text, "grimperium_"+want) {
 			t.Errorf("%s is not in\n%s", want, text)
+		}
+	}
+}
+
+// TestMetrics asks twice in a batch, and once in the next: each batch is counted by itself.
+func TestMetrics(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	m := newMetrics(path, func() Status { return Status{Total: 9, Done: 2, UnderWay: make([]Active, 3)} })
+	failure := time.Date(2026, 11, 28, 12, 0, 0, 5e8, time.UTC)
+	first := slices.Clone(batchEvents)
+	first[5].Time = failure
+	for _, step := range []struct {
+		batch        string
+		events       []journal.Event
+		wanted, gone string
+	}{
+		{"b1", first[:4], `rows_total{status="OK"} 1`, `rows_total{status="Skip"}`},
+		{"b1", first[4:], `rows_total{status="Skip"} 1`, "last_failure_timestamp_seconds 0"},
+		{"b1", nil, "last_failure_timestamp_seconds 1.7958672005e+09", `rows_total{status="OK"} 2`},
+		{"b2", batchEvents[:3], `targets_total{outcome="ok",stage="pm7"} 1`, "rows_total{"},
+		{"b2", nil, "last_failure_timestamp_seconds 0", `outcome="failed"`},
+		{"b2", nil, "queue 7", "queue 9"},
+		{"b2", nil, "under_way 3", "under_way 0"},
+	} {
+		if err := (journal.Writer{Path: path, Batch: step.batch}).Write(step.events...); err != nil {
+			t.Fatal(err)
+		}
+		answer := httptest.NewRecorder()
+		m.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		text := answer.Body.String()
+		if !strings.Contains(text, "\ngrimperium_"+step.wanted+"\n") || strings.Contains(text, "grimperium_"+step.gone) {
+			t.Errorf("%+v: %s", step, text)
 		}
 	}
 }
@@ -256,11 +289,8 @@ func TestQuiet(t *testing.T) {
 	if err := w.Write(events[:2]...); err != nil {
 		t.Fatal(err)
 	}
-	watcher, err := newWatcher(w.Path)
-	if err == nil {
-		err = watcher.begin()
-	}
-	if err != nil {
+	watcher := newWatcher(w.Path)
+	if err := watcher.begin(); err != nil {
 		t.Fatal(err)
 	}
 	c, _, err := watcher.listen()
@@ -305,11 +335,8 @@ func TestLastBatch(t *testing.T) {
 		if err := w.Write(events...); err != nil {
 			t.Fatal(err)
 		}
-		watcher, err := newWatcher(path)
-		if err == nil {
-			err = watcher.begin()
-		}
-		if err != nil {
+		watcher := newWatcher(path)
+		if err := watcher.begin(); err != nil {
 			t.Fatal(err)
 		}
 		if s := watcher.status; s.Batch != w.Batch || s.Running || s.Ended.IsZero() || len(s.UnderWay) > 0 {
@@ -340,11 +367,8 @@ func TestMiddle(t *testing.T) {
 	if err := w.Write(events...); err != nil {
 		t.Fatal(err)
 	}
-	watcher, err := newWatcher(path)
-	if err == nil {
-		err = watcher.begin()
-	}
-	if err != nil {
+	watcher := newWatcher(path)
+	if err := watcher.begin(); err != nil {
 		t.Fatal(err)
 	}
 	s := watcher.status
@@ -398,11 +422,8 @@ func BenchmarkWatch(b *testing.B) {
 	if err := w.Write(journal.Event{Event: journal.BatchStart, Total: 1 << 20, PID: os.Getpid()}); err != nil {
 		b.Fatal(err)
 	}
-	watch, err := newWatcher(path)
-	if err == nil {
-		err = watch.begin()
-	}
-	if err != nil {
+	watch := newWatcher(path)
+	if err := watch.begin(); err != nil {
 		b.Fatal(err)
 	}
 	for range 10 {

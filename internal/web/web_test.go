@@ -53,18 +53,33 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestLibrary holds the library to smiles-drawer 2.4.1 of npm, dist/smiles-drawer.min.js.
-func TestLibrary(t *testing.T) {
-	library, err := files.ReadFile("smilesdrawer/smiles-drawer.min.js")
-	if err != nil {
-		t.Fatal(err)
+// TestLibraries holds the libraries to what npm gave: smiles-drawer 2.4.1, uplot 1.6.32 and
+// 3dmol 2.5.5. A page has the licence of each library in it, and 3Dmol if there are conformers.
+func TestLibraries(t *testing.T) {
+	for name, want := range map[string]string{
+		"smilesdrawer/smiles-drawer.min.js": "6b0397cd52a708eeafb995f191d6d972449377e5603ae603cb210f537666fddc",
+		"uplot/uPlot.iife.min.js":           "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+		"uplot/uPlot.min.css":               "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+		"3dmol/3Dmol-min.js":                "f7cc78921ae72e7623e89cdd111434f58c2efddd2ffda1cd212644b406fb8016",
+	} {
+		library, err := files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%x", sha256.Sum256(library)); got != want {
+			t.Errorf("%s has the SHA-256 %s, want %s", name, got, want)
+		}
 	}
-	const want = "6b0397cd52a708eeafb995f191d6d972449377e5603ae603cb210f537666fddc"
-	if got := fmt.Sprintf("%x", sha256.Sum256(library)); got != want {
-		t.Errorf("the library has the SHA-256 %s, want %s", got, want)
-	}
-	if !strings.Contains(text(t, made(3)), "Copyright (c) 2017 GDB / Reymond Research Group") {
-		t.Error("the page lacks the licence of the library")
+	d := made(3)
+	for range 2 {
+		page, space := text(t, d), d.Molecules[0].Geometries != nil
+		for licence, want := range map[string]bool{"Copyright (c) 2017 GDB / Reymond Research Group": true,
+			"Copyright (c) 2022 Leon Sorokin": true, "Copyright (c) 2014, University of Pittsburgh": space} {
+			if strings.Contains(page, licence) != want {
+				t.Errorf("conformers: %v, %q: %v", space, licence, !want)
+			}
+		}
+		d.Molecules[0].Geometries = []Geometry{{Symbols: []string{"H"}, Coords: []float64{0, 0, 0}}}
 	}
 }
 

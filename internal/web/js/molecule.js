@@ -3,6 +3,8 @@ function openMolecule(row) {
   const dialog = $("molecule"), body = $("molecule-body"), id = show(data.keys.id, row);
   $("molecule-name").textContent = id;
   body.replaceChildren();
+  $("tip").hidden = true;
+  if (!dialog.open) dialog.showModal(); // 3Dmol draws what has a size
   const img = drawing(row);
   if (img) body.append(img);
   const geometry = data.geometry[row];
@@ -26,6 +28,4 @@ function openMolecule(row) {
     line.append(head, element("td", text));
   }
   body.append(list);
-  $("tip").hidden = true;
-  if (!dialog.open) dialog.showModal();
 }

@@ -1,165 +1,120 @@
-// Scatter plots on canvas. Points lie in a grid of cells, so that the nearest is found at once.
-const CELL = 12;
+// Scatter plots by uPlot. A point is a row; the rows are in the order of x, as uPlot wants them.
+const NEAR = 10; // pixels around the pointer in which a point is found
+const FONT = "12px system-ui, sans-serif";
 
 function color(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
-
-function ticks(from, to, n) {
-  const raw = (to - from) / n, unit = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map(k => k * unit).find(s => s >= raw);
-  const out = [];
-  for (let k = Math.ceil(from / step); k * step <= to; k++) out.push(Math.round(k * step * 1e6) / 1e6);
-  return out;
-}
 
 class Scatter {
   constructor(box) {
     this.box = box;
-    this.canvas = box.querySelector("canvas");
     this.x = data.keys[box.dataset.x];
     this.y = data.keys[box.dataset.y];
-    this.rows = [];
-    let low = Infinity, high = -Infinity;
-    for (let row = 0; row < data.rows; row++) {
-      const x = this.x.get(row), y = this.y.get(row);
-      if (typeof x !== "number" || typeof y !== "number") continue;
-      this.rows.push(row);
-      low = Math.min(low, x, y);
-      high = Math.max(high, x, y);
-    }
-    const margin = (high - low) * 0.04 || 1;
-    this.low = low - margin;
-    this.high = high + margin;
+    const known = row => typeof this.x.get(row) === "number" && typeof this.y.get(row) === "number";
+    this.rows = Array.from({ length: data.rows }, (_, row) => row).filter(known);
+    this.rows.sort((a, b) => this.x.get(a) - this.x.get(b));
+    const points = [this.x, this.y].map(column => this.rows.map(row => column.get(row)));
+    const extreme = (f, start) => points.flat().reduce((a, b) => f(a, b), start);
+    const low = extreme(Math.min, Infinity), high = extreme(Math.max, -Infinity), margin = (high - low) * 0.04 || 1;
+    this.range = { min: low - margin, max: high + margin };
     this.near = null;
-    box.addEventListener("pointermove", e => this.point(e));
-    box.addEventListener("pointerleave", () => this.leave());
-    box.addEventListener("click", e => { this.point(e); if (this.near !== null) openMolecule(this.near); });
-    new ResizeObserver(() => this.draw()).observe(box);
+    this.plot = new uPlot(this.options(), points, box);
+    this.whole();
+    this.listen();
+  }
+
+  options() {
+    const scale = { time: false, auto: false, range: (u, min, max) => [min, max] };
+    const axis = { font: FONT, labelFont: FONT, labelSize: 18, stroke: () => color("--soft"), ticks: { show: false },
+      grid: { stroke: () => color("--rule"), width: 1 }, values: (u, at) => at.map(v => String(v).replace("-", "\u2212")) };
+    const unit = column => (column === data.keys.result ? data.method : column.name) + ", kcal/mol";
+    return { width: this.box.clientWidth, height: this.box.clientHeight, legend: { show: false }, padding: [8, 10, 0, 0],
+      scales: { x: scale, y: { ...scale } }, series: [{}, { paths: () => null, points: { show: false } }],
+      axes: [{ ...axis, label: unit(this.x), size: 24 }, { ...axis, label: unit(this.y) }],
+      cursor: { x: false, y: false, drag: { x: true, y: true, dist: 6 }, bind: { dblclick: () => () => this.whole() },
+        dataIdx: (u, series, index) => series ? this.nearest(u) : index,
+        points: { size: 14, width: 2, stroke: () => color("--accent"), fill: "transparent" } },
+      hooks: { drawAxes: [u => this.draw(u)], setCursor: [u => this.point(u)] } };
+  }
+
+  listen() {
+    this.plot.over.addEventListener("click", () => { if (this.near !== null) openMolecule(this.near); });
+    this.box.addEventListener("keydown", e => this.key(e));
+    this.box.addEventListener("blur", () => this.plot.setCursor({ left: -10, top: -10 }));
+    new ResizeObserver(() => this.fit()).observe(this.box);
     for (const media of ["print", "(prefers-color-scheme: dark)"]) { // each has other colours and sizes
-      matchMedia(media).addEventListener("change", () => this.draw());
+      matchMedia(media).addEventListener("change", () => this.fit());
     }
   }
 
-  scale(v, along) {
-    const part = (v - this.low) / (this.high - this.low);
-    return along ? this.left + part * (this.width - this.left - 8) : this.bottom - part * (this.bottom - 8);
+  fit() { this.plot.setSize({ width: this.box.clientWidth, height: this.box.clientHeight }); }
+
+  // whole shows all points.
+  whole() {
+    this.plot.batch(() => { for (const key of ["x", "y"]) this.plot.setScale(key, this.range); });
   }
 
-  draw() {
-    const ratio = devicePixelRatio || 1;
-    this.width = this.box.clientWidth;
-    this.height = this.box.clientHeight;
-    this.left = 52;
-    this.bottom = this.height - 40;
-    this.canvas.width = this.width * ratio;
-    this.canvas.height = this.height * ratio;
-    const g = this.canvas.getContext("2d");
-    g.scale(ratio, ratio);
-    this.axes(g);
-    g.fillStyle = color("--point");
-    g.globalAlpha = this.rows.length > 20000 ? 0.25 : this.rows.length > 2000 ? 0.5 : 0.8;
-    const size = this.rows.length > 5000 ? 2 : this.rows.length > 500 ? 3 : 5;
-    this.cells = new Map();
-    this.at = new Float32Array(this.rows.length * 2);
-    for (let k = 0; k < this.rows.length; k++) {
-      const row = this.rows[k];
-      const x = this.scale(this.x.get(row), true), y = this.scale(this.y.get(row), false);
-      this.at[2 * k] = x;
-      this.at[2 * k + 1] = y;
-      g.fillRect(x - size / 2, y - size / 2, size, size);
-      const cell = (x / CELL | 0) * 4096 + (y / CELL | 0);
-      const list = this.cells.get(cell);
-      if (list) list.push(k); else this.cells.set(cell, [k]);
-    }
-    g.globalAlpha = 1;
-    this.picture = null;
-  }
-
-  axes(g) {
-    g.font = "12px system-ui, sans-serif";
-    g.fillStyle = color("--soft");
-    g.strokeStyle = color("--rule");
-    g.lineWidth = 1;
-    for (const v of ticks(this.low, this.high, Math.max(3, this.width / 90))) {
-      const x = this.scale(v, true), y = this.scale(v, false), text = String(v).replace("-", "\u2212");
-      g.beginPath();
-      g.moveTo(x, 8); g.lineTo(x, this.bottom);
-      g.moveTo(this.left, y); g.lineTo(this.width - 8, y);
-      g.stroke();
-      g.textAlign = "center"; g.fillText(text, x, this.bottom + 16);
-      g.textAlign = "right"; g.fillText(text, this.left - 6, y + 4);
-    }
-    g.strokeStyle = color("--soft");
-    g.beginPath();
-    g.moveTo(this.scale(this.low, true), this.scale(this.low, false));
-    g.lineTo(this.scale(this.high, true), this.scale(this.high, false));
-    g.stroke();
-    g.textAlign = "right";
-    g.fillText(this.x.name + ", kcal/mol", this.width - 8, this.height - 6);
+  // draw draws the line of equal values, and the points.
+  draw(u) {
+    const g = u.ctx, { left, top, width, height } = u.bbox, ratio = devicePixelRatio || 1, [first, last] = u.series[0].idxs;
+    const at = (v, key) => u.valToPos(v, key, true), { min, max } = this.range;
     g.save();
-    g.translate(12, 8);
-    g.rotate(-Math.PI / 2);
-    g.fillText((this.y === data.keys.result ? data.method : this.y.name) + ", kcal/mol", 0, 0);
+    g.beginPath();
+    g.rect(left, top, width, height);
+    g.clip();
+    g.strokeStyle = color("--soft");
+    g.lineWidth = ratio;
+    g.beginPath();
+    g.moveTo(at(min, "x"), at(min, "y"));
+    g.lineTo(at(max, "x"), at(max, "y"));
+    g.stroke();
+    const n = last - first, size = ratio * (n > 5000 ? 2 : n > 500 ? 3 : 5);
+    g.fillStyle = color("--point");
+    g.globalAlpha = n > 20000 ? 0.25 : n > 2000 ? 0.5 : 0.8;
+    for (let k = first; k <= last; k++) g.fillRect(at(u.data[0][k], "x") - size / 2, at(u.data[1][k], "y") - size / 2, size, size);
     g.restore();
   }
 
-  // nearest is the place of the point within 10 pixels of a place, -1 if there is none.
-  nearest(x, y) {
-    let best = -1, least = 100;
-    for (let i = -1; i <= 1; i++) for (let j = -1; j <= 1; j++) {
-      const list = this.cells.get(((x / CELL | 0) + i) * 4096 + (y / CELL | 0) + j) || [];
-      for (const k of list) {
-        const dx = this.at[2 * k] - x, dy = this.at[2 * k + 1] - y, d = dx * dx + dy * dy;
-        if (d < least) { least = d; best = k; }
-      }
+  // nearest is the place of the point next to the pointer, null if none is near.
+  nearest(u) {
+    const { left, top } = u.cursor, [xs, ys] = u.data;
+    let best = null, least = NEAR * NEAR;
+    for (let k = u.valToIdx(u.posToVal(left - NEAR, "x")); k < xs.length; k++) {
+      const dx = u.valToPos(xs[k], "x") - left, dy = u.valToPos(ys[k], "y") - top;
+      if (dx > NEAR) break;
+      if (dx * dx + dy * dy < least) { least = dx * dx + dy * dy; best = k; }
     }
     return best;
   }
 
-  point(event) {
-    const frame = this.box.getBoundingClientRect();
-    const k = this.nearest(event.clientX - frame.left, event.clientY - frame.top);
-    if (k < 0) return this.leave();
-    const row = this.rows[k];
-    if (this.near !== row) {
-      this.near = row;
-      this.mark(k);
-      showTip(row, event);
-    }
-    moveTip(event);
-  }
-
-  // mark draws a ring around a point, on a copy of the plot.
-  mark(k) {
-    const g = this.canvas.getContext("2d");
-    g.save();
-    g.setTransform(1, 0, 0, 1, 0, 0);
-    if (!this.picture) {
-      this.picture = document.createElement("canvas");
-      this.picture.width = this.canvas.width;
-      this.picture.height = this.canvas.height;
-      this.picture.getContext("2d").drawImage(this.canvas, 0, 0);
+  // point shows the molecule next to the pointer.
+  point(u) {
+    const k = u.cursor.idxs[1] ?? null, row = k === null ? null : this.rows[k];
+    if (row === null) {
+      if (this.near !== null) $("tip").hidden = true;
     } else {
-      g.clearRect(0, 0, this.canvas.width, this.canvas.height);
-      g.drawImage(this.picture, 0, 0);
+      const frame = u.over.getBoundingClientRect();
+      showTip(row, frame.left + u.cursor.left, frame.top + u.cursor.top);
     }
-    g.restore();
-    if (k < 0) return;
-    g.strokeStyle = color("--accent");
-    g.lineWidth = 2;
-    g.beginPath();
-    g.arc(this.at[2 * k], this.at[2 * k + 1], 7, 0, 7);
-    g.stroke();
+    this.near = row;
   }
 
-  leave() {
-    if (this.near === null) return;
-    this.near = null;
-    this.mark(-1);
-    $("tip").hidden = true;
+  // key goes from point to point in the order of x.
+  key(event) {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], u = this.plot;
+    if (step) {
+      event.preventDefault();
+      this.at = Math.min(this.rows.length - 1, Math.max(0, (this.at ?? -1) + step));
+      u.setCursor({ left: u.valToPos(u.data[0][this.at], "x"), top: u.valToPos(u.data[1][this.at], "y") });
+    } else if (event.key === "Enter" && this.near !== null) {
+      openMolecule(this.near);
+    } else if (event.key === "Escape") {
+      this.whole();
+    }
   }
 }
 
-function showTip(row, event) {
+// showTip shows a molecule beside a place of the window.
+function showTip(row, left, top) {
   const tip = $("tip"), k = data.keys;
   tip.replaceChildren();
   const img = drawing(row);
@@ -171,10 +126,7 @@ function showTip(row, event) {
   if (k.deviation) tip.append(element("p", "deviation " + show(k.deviation, row) + " kcal/mol"));
   if (k.other && show(k.other, row)) tip.append(element("p", "other table " + show(k.other, row)));
   tip.hidden = false;
-}
-
-function moveTip(event) {
-  const tip = $("tip"), w = tip.offsetWidth, h = tip.offsetHeight;
-  tip.style.left = Math.max(4, Math.min(event.clientX + 16, innerWidth - w - 8)) + "px";
-  tip.style.top = Math.max(4, event.clientY + 16 + h > innerHeight ? event.clientY - h - 12 : event.clientY + 16) + "px";
+  const w = tip.offsetWidth, h = tip.offsetHeight;
+  tip.style.left = Math.max(4, Math.min(left + 16, innerWidth - w - 8)) + "px";
+  tip.style.top = Math.max(4, top + 16 + h > innerHeight ? top - h - 12 : top + 16) + "px";
 }

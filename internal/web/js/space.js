@@ -1,7 +1,4 @@
-// Conformers in space: balls and sticks on a canvas, laid over each other, turned by the pointer or
-// the arrow keys.
-const ELEMENTS = { H: "#b8b8b8", C: "#555555", N: "#3050f8", O: "#e0200d", F: "#50a020", S: "#c8a000",
-  Cl: "#1f9a1f", P: "#e07000", Br: "#a62929", I: "#940094", B: "#d08080", Si: "#a08050" };
+// Conformers in space by 3Dmol, laid over each other.
 const SHADES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"];
 
 function element(name, text, className) {
@@ -13,86 +10,61 @@ function element(name, text, className) {
 
 class Space {
   constructor(box, conformers) {
-    this.conformers = conformers.map(c => ({ ...c, coords: centred(c.coords), shown: true }));
-    this.align();
-    this.turn = [0.4, 0.5];
-    this.canvas = element("canvas");
-    this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", "Conformers in 3D. The arrow keys turn them.");
-    box.append(this.canvas, this.legend());
-    this.canvas.addEventListener("pointerdown", e => this.canvas.setPointerCapture(e.pointerId));
-    this.canvas.addEventListener("pointermove", e => {
-      if (e.buttons) this.rotate(e.movementX / 100, e.movementY / 100);
-    });
-    this.canvas.addEventListener("keydown", e => {
-      const by = { ArrowLeft: [-0.15, 0], ArrowRight: [0.15, 0], ArrowUp: [0, -0.15], ArrowDown: [0, 0.15] }[e.key];
-      if (by) { e.preventDefault(); this.rotate(...by); }
-    });
-    this.draw();
+    const view = element("div", undefined, "space-view");
+    box.append(view);
+    try {
+      this.viewer = $3Dmol.createViewer(view, { backgroundAlpha: 0 });
+    } catch {
+      view.textContent = "This browser has no WebGL, without which conformers are not shown in 3D.";
+      return;
+    }
+    view.tabIndex = 0;
+    view.setAttribute("role", "application");
+    view.setAttribute("aria-label", "Conformers in 3D. The arrow keys turn them, + and − change the size.");
+    view.addEventListener("keydown", e => this.key(e));
+    const coords = conformers.map(c => centred(c.coords));
+    this.models = conformers.map((c, k) => this.model(c, k ? overlaid(coords[k], coords[0], c.symbols) : coords[0], k));
+    box.append(this.legend(conformers));
+    this.viewer.zoomTo();
+    this.viewer.rotate(30, "x");
+    this.viewer.render();
   }
 
-  rotate(x, y) {
-    this.turn = [this.turn[0] + x, this.turn[1] + y];
-    this.draw();
+  // model is a conformer: sticks in its own colour, balls in those of the elements.
+  model(conformer, coords, k) {
+    const model = this.viewer.addModel(), partners = conformer.symbols.map(() => []);
+    for (const [i, j] of conformer.bonds) { partners[i].push(j); partners[j].push(i); }
+    model.addAtoms(conformer.symbols.map((elem, i) => ({ elem, x: coords[3 * i], y: coords[3 * i + 1], z: coords[3 * i + 2],
+      bonds: partners[i], bondOrder: partners[i].map(() => 1) })));
+    model.setStyle({}, { stick: { radius: 0.1, color: SHADES[k % SHADES.length] }, sphere: { scale: 0.2 } });
+    return model;
   }
 
-  // align turns each conformer onto the first, by its inertia: a rough overlay for the eye.
-  align() {
-    const first = this.conformers[0];
-    for (const c of this.conformers.slice(1)) c.coords = overlaid(c.coords, first.coords, c.symbols);
-  }
-
-  legend() {
-    const list = element("ul", undefined, "legend");
-    const least = Math.min(...this.conformers.map(c => c.result));
-    this.conformers.forEach((c, k) => {
-      const label = element("label"), check = element("input"), mark = element("i");
+  legend(conformers) {
+    const list = element("ul", undefined, "legend"), least = Math.min(...conformers.map(c => c.result));
+    conformers.forEach((c, k) => {
+      const label = element("label"), check = element("input"), mark = element("i"), item = element("li");
       check.type = "checkbox";
       check.checked = true;
-      check.addEventListener("change", () => { c.shown = check.checked; this.draw(); });
+      check.addEventListener("change", () => {
+        if (check.checked) this.models[k].show(); else this.models[k].hide();
+        this.viewer.render();
+      });
       mark.style.background = SHADES[k % SHADES.length];
       label.append(check, mark, "conformer " + (k + 1) + ": +" + (c.result - least).toFixed(2) + " kcal/mol");
-      const item = element("li");
       item.append(label);
       list.append(item);
     });
     return list;
   }
 
-  draw() {
-    const ratio = devicePixelRatio || 1, w = 420, h = 320;
-    this.canvas.width = w * ratio;
-    this.canvas.height = h * ratio;
-    const g = this.canvas.getContext("2d");
-    g.scale(ratio, ratio);
-    const [a, b] = this.turn, far = Math.max(1, ...this.conformers.flatMap(c => c.coords.map(Math.abs)));
-    const zoom = Math.min(w, h) / 2.6 / far, parts = [];
-    this.conformers.forEach((c, k) => {
-      if (!c.shown) return;
-      const at = c.symbols.map((_, i) => turned(c.coords.slice(3 * i, 3 * i + 3), a, b));
-      const place = p => [w / 2 + p[0] * zoom, h / 2 - p[1] * zoom, p[2]];
-      for (const [i, j] of c.bonds) {
-        parts.push({ z: (at[i][2] + at[j][2]) / 2 - 0.1, from: place(at[i]), to: place(at[j]), color: SHADES[k % SHADES.length] });
-      }
-      at.forEach((p, i) => parts.push({ z: p[2], at: place(p), color: ELEMENTS[c.symbols[i]] || "#b000b0", r: c.symbols[i] === "H" ? 3 : 5 }));
-    });
-    parts.sort((p, q) => p.z - q.z);
-    g.lineCap = "round";
-    for (const p of parts) {
-      g.beginPath();
-      if (p.at) {
-        g.fillStyle = p.color;
-        g.arc(p.at[0], p.at[1], p.r * (1 + p.z / far / 4), 0, 7);
-        g.fill();
-      } else {
-        g.strokeStyle = p.color;
-        g.lineWidth = 3;
-        g.moveTo(p.from[0], p.from[1]);
-        g.lineTo(p.to[0], p.to[1]);
-        g.stroke();
-      }
-    }
+  key(event) {
+    const turn = { ArrowLeft: [-10, "y"], ArrowRight: [10, "y"], ArrowUp: [-10, "x"], ArrowDown: [10, "x"] }[event.key];
+    const size = { "+": 1.2, "-": 1 / 1.2 }[event.key];
+    if (!turn && !size) return;
+    event.preventDefault();
+    if (turn) this.viewer.rotate(...turn); else this.viewer.zoom(size);
+    this.viewer.render();
   }
 }
 
@@ -100,11 +72,6 @@ function centred(coords) {
   const n = coords.length / 3, mean = [0, 0, 0];
   coords.forEach((v, i) => { mean[i % 3] += v / n; });
   return coords.map((v, i) => v - mean[i % 3]);
-}
-
-function turned([x, y, z], a, b) {
-  const x1 = x * Math.cos(a) + z * Math.sin(a), z1 = z * Math.cos(a) - x * Math.sin(a);
-  return [x1, y * Math.cos(b) - z1 * Math.sin(b), z1 * Math.cos(b) + y * Math.sin(b)];
 }
 
 // overlaid rotates coords so that the heavy atoms lie on those of target as well as they can
