@@ -153,11 +153,18 @@ func (w Writer) Write(events ...Event) error {
 	return nil
 }
 
-// events gives the events of lines. A line that is none, such as a torn one, is passed over.
+// decode reads one line. A line that is no event, such as a torn one, gives the zero Event.
+func decode(line []byte) (e Event) {
+	if json.Unmarshal(line, &e) != nil {
+		return Event{}
+	}
+	return e
+}
+
+// events gives the events of lines.
 func events(see func(Event)) func(line []byte) {
 	return func(line []byte) {
-		var e Event
-		if json.Unmarshal(line, &e) == nil && e.Event != "" {
+		if e := decode(line); e.Event != "" {
 			see(e)
 		}
 	}

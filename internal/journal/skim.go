@@ -102,11 +102,10 @@ func (s *skim) again(path string, to int64) error {
 		return nil // an absent file has no events
 	}
 	defer f.Close()
+	see := events(s.see)
 	return lines(io.NewSectionReader(f, at, to-at), func(line []byte) {
 		if s.matters(line, at) {
-			if e := decode(line); e.Event != "" {
-				s.see(e)
-			}
+			see(line)
 		}
 		at += int64(len(line))
 	})
