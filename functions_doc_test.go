@@ -11,14 +11,16 @@ import (
 	"grimperium/stages"
 )
 
-var update = flag.Bool("update", false, "write docs/functions.md anew")
+var update = flag.Bool("update", false, "write docs/functions.md and docs/evidence/walk/ again")
 
-// TestFunctionsDoc keeps docs/functions.md the list of the functions that a pipeline may call; -update writes it.
+// TestFunctionsDoc keeps docs/functions.md the list of the functions that a pipeline may call.
+// -update writes it.
 func TestFunctionsDoc(t *testing.T) {
 	var more []pipeline.Function
 	for _, f := range stages.Functions() {
-		more = append(more, pipeline.Function{Name: f.Name, Description: f.Description, Example: f.Example,
-			Fn: f.Fn, Version: f.Version, Params: f.Params})
+		more = append(more, pipeline.Function{Name: f.Name, Description: f.Description,
+			Example: f.Example,
+			Fn:      f.Fn, Version: f.Version, Params: f.Params})
 	}
 	o := pipeline.Options{Functions: more, Export: stages.Export{}}
 	for _, b := range stages.Builtins() {
@@ -39,11 +41,13 @@ func TestFunctionsDoc(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s is not what the functions say; go test -run TestFunctionsDoc -update . writes it anew", path)
+		t.Errorf("%s is not what the functions say; go test -run TestFunctionsDoc -update . "+
+			"writes it again", path)
 	}
 }
 
-// functionsDoc writes the reference: first what every pipeline has, then the functions that know chemistry.
+// functionsDoc writes the reference: first what every pipeline has, then the functions that know
+// chemistry.
 func functionsDoc(standard, all []pipeline.Doc) string {
 	var b strings.Builder
 	b.WriteString(`# Functions
@@ -69,7 +73,8 @@ alternative. Numbers that reach a text or a function are rounded to doubles, so 
 }
 
 func prose(text string) string {
-	return strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;", "_", `\_`, "[", `\[`).Replace(text)
+	return strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;", "_", `\_`, "[",
+		`\[`).Replace(text)
 }
 
 // example shows an example; a bar would end the cell, and a line break the row.

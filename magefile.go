@@ -38,8 +38,9 @@ func init() {
 // artefacts/ and the result columns of the table, and appends to batch_summary.log and
 // validation_errors.log in ~/.grimperium (GRIMPERIUM_HOME names another folder). Stop it with
 // Ctrl-C or mage stop; the next batch goes on from there. mage batch mol_00001 computes that
-// molecule. Exit code: 0 all well, 1 some molecules failed, 2 a mistake in the call, the pipeline
-// or the table, or a missing program, 11 another batch has the table, 130 interrupted.
+// molecule. Exit code: 0 all well, 1 some molecules failed, 11 another batch has the table, 130
+// interrupted. It is 2 after a mistake in the call, the pipeline or the table, and if a program is
+// missing.
 func Batch(ctx context.Context,
 	table *string, // the table, instead of the one that pipeline.hcl names
 	artefacts *string, // the folder of artefacts, instead of pipeline.hcl's
@@ -134,7 +135,7 @@ func Why(ctx context.Context,
 //
 // It prints the tables in their short form. It works in temporary folders, for some minutes. As
 // root it installs Debian's make, ninja-build, snakemake and python3-pandas to compare with, and
-// leaves out what it can't install. docs/performance.md has the long runs.
+// leaves out what it can't install. docs/evidence/performance.md has the long runs.
 func Bench(ctx context.Context) error {
 	peers := []string{"make", "ninja-build", "snakemake", "python3-pandas"}
 	if err := cli.Tools(ctx, peers...); err != nil {
@@ -164,7 +165,7 @@ func Check(
 	return cli.Check(cli.Options{Table: value(table), Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Fmt [pipeline] lays out pipeline.hcl in the usual way.
+// Fmt [pipeline] formats pipeline.hcl in the usual way.
 //
 // It reads and writes pipeline.hcl, and changes white space alone.
 func Fmt(
@@ -202,13 +203,14 @@ func Prune(
 
 // Test [project] runs all tests, with the real programs.
 //
-// It needs what setup installs, and strace, zstd, Slurm, PostgreSQL and g++ (for DuckDB, which
-// reads the exports), which it installs itself where it can. It works in temporary folders.
+// It needs what setup installs. It also needs strace, zstd, Slurm, PostgreSQL, tmux, and g++ for
+// DuckDB, which reads the exports. It installs these itself where it can. It works in temporary
+// folders.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
 	if err := cli.Tools(ctx, "strace", "zstd", "slurmctld", "slurmd", "slurm-client", "postgresql",
-		"g++"); err != nil {
+		"tmux", "g++"); err != nil {
 		return err
 	}
 	args := []string{"test", "-timeout=25m", "./..."}
@@ -221,10 +223,10 @@ func Test(ctx context.Context,
 // Validate [table] lists the rows that can't be used.
 //
 // It also says what is odd about the others. It reads pipeline.hcl and the table, has RDKit read
-// every SMILES, and writes nothing. Warnings are a nheavy that isn't the SMILES's, an H298_cbs
-// that no such molecule can have, stereo that a SMILES leaves open, and a molecule that is there
-// twice. Exit code: 0 all rows can be used, 2 some can't; with -permissive 2 only when no batch
-// can run on the table at all.
+// every SMILES, and writes nothing. It warns of a nheavy that isn't the SMILES's, an H298_cbs that
+// no such molecule can have, and stereo that a SMILES leaves open. It also warns of a molecule that
+// is there twice. Exit code: 0 all rows can be used, 2 some can't; with -permissive 2 only when no
+// batch can run on the table at all.
 func Validate(ctx context.Context,
 	permissive *bool, // end well although some rows can't be used
 	format *string, // text (the default) or json
@@ -265,8 +267,9 @@ func Export(ctx context.Context,
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
 ) error {
-	return cli.Export(ctx, value(format), value(out), value(conformers), cli.Options{Table: value(table),
-		Artefacts: value(artefacts), Pipeline: value(pipeline)})
+	return cli.Export(ctx, value(format), value(out), value(conformers),
+		cli.Options{Table: value(table),
+			Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
 // History [table] tells what happened to a molecule.
@@ -290,16 +293,18 @@ func History(ctx context.Context,
 // Import [table] makes a table out of a file of another program.
 //
 // CSV with any separator, SMILES (.smi), SDF and Parquet are understood. mage import theirs.csv
-// -out=mine.csv finds the columns by their names or their content, says what it chose, and checks
-// the new table as validate does: duplicates, salts and broken structures are listed, and stay.
-// Charge and multiplicity follow from the SMILES where the file has no such columns. All other
-// columns are kept. Exit code: 0 all rows can be used, 1 some can't, 2 nothing was written.
+// -out=mine.csv finds the columns by their names or their content, and says what it chose. It
+// checks the new table as validate does. Duplicates, salts and broken structures are listed, and
+// stay in the table. Charge and multiplicity follow from the SMILES where the file has no such
+// columns. All other columns are kept. Exit code: 0 all rows can be used, 1 some can't, 2 nothing
+// was written.
 func Import(ctx context.Context,
 	file string, // the file to read
 	out *string, // the table to write, which must not be there yet
 	id *string, // the column with names of the molecules
 	smiles *string, // the column with SMILES
-	charge *string, // the column with charges, or smiles: those of the SMILES, whatever a column says
+	// the column with charges, or smiles: those of the SMILES, whatever a column says
+	charge *string,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
@@ -337,7 +342,8 @@ func Report(ctx context.Context,
 	set *string, // as for batch
 ) error {
 	return cli.Report(ctx, value(format), value(out), value(against), cli.Options{
-		Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
+		Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline),
+		Set: value(set)})
 }
 
 // Serve [run] shows the running batch and the report in a browser.
@@ -384,8 +390,15 @@ func Reproduce(ctx context.Context,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Reproduce(ctx, value(update), cli.Options{Pipeline: value(pipeline), Set: value(set)})
+	return cli.Reproduce(ctx, value(update), cli.Options{Pipeline: value(pipeline),
+		Set: value(set)})
 }
+
+// Lint [project] checks how the pages, comments and functions are written.
+//
+// It reads the files of this folder and prints what breaks a rule, with what to write instead.
+// Exit code: 1 when something does.
+func Lint(ctx context.Context) error { return runGo(ctx, "run", "./internal/lint") }
 
 // Release [project] builds the program grimperium for Linux and macOS.
 //
@@ -404,8 +417,8 @@ func Release(ctx context.Context,
 // Torture [project] kills batches, and looks for what is lost.
 //
 // It kills a quick pipeline at random instants and wherever it would hurt, and has the disk fail
-// there. It works in temporary folders. docs/reliability.md says what it checks. Exit code: 1 when
-// something was lost.
+// there. It works in temporary folders. docs/evidence/reliability.md says what it checks. Exit
+// code: 1 when something was lost.
 func Torture(ctx context.Context,
 	kills *int, // at random instants (1000), besides the faults at every operation
 	states *int, // after a power cut, from which the next batch is run (7000)
@@ -420,7 +433,8 @@ func Torture(ctx context.Context,
 		return *flag
 	}
 	return runGo(ctx, "test", "./internal/crash", "-count=1", "-timeout=6h", "-v", "-full",
-		fmt.Sprintf("-kills=%d", number(kills, 1000)), fmt.Sprintf("-states=%d", number(states, 7000)))
+		fmt.Sprintf("-kills=%d", number(kills, 1000)), fmt.Sprintf("-states=%d",
+			number(states, 7000)))
 }
 
 // runGo runs the go command with its output on the terminal.

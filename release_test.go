@@ -17,8 +17,8 @@ import (
 	"grimperium/internal/cli"
 )
 
-// TestRelease builds the program of this machine. The program is static, does not name this checkout,
-// and works outside of it. The sums and the list of modules are right.
+// TestRelease builds the program of this machine. The program is static, does not name this
+// checkout, and works outside of it. The sums and the list of modules are right.
 func TestRelease(t *testing.T) {
 	out := t.TempDir()
 	platform := runtime.GOOS + "/" + runtime.GOARCH
@@ -136,7 +136,8 @@ func useRelease(t *testing.T, program string) {
 		}
 		code := cmd.ProcessState.ExitCode()
 		if code != test.code || !strings.Contains(string(got), test.want) {
-			t.Errorf("%s: exit code %d, want %d; no %q in:\n%s", test.args, code, test.code, test.want, got)
+			t.Errorf("%s: exit code %d, want %d; no %q in:\n%s", test.args, code, test.code,
+				test.want, got)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "dist")); err == nil {

@@ -32,7 +32,7 @@ round() {
   timeout 60 "$@" > second.log 2>&1
   code=$?
   if test "$(cat "$result" 2> /dev/null)" = "half
-whole"; then then_="builds it anew (exit $code)"
+whole"; then then_="builds it again (exit $code)"
   elif test -e "$result"; then then_="half a file stays (exit $code)"
   else then_="no file (exit $code)"; fi
   printf '| %s | %s | %s |\n' "$name" "$left" "$then_"
@@ -40,7 +40,7 @@ whole"; then then_="builds it anew (exit $code)"
 
 echo '| program | in the place of the result after SIGKILL | the next run |'
 echo '| --- | --- | --- |'
-mkdir "$top/make" "$top/ninja" "$top/snakemake" "$top/ours"
+mkdir "$top/make" "$top/ninja" "$top/snakemake" "$top/grimperium"
 cd "$top/make"
 printf 'out:\n\tsh ../slow.sh out started quick\n' > Makefile
 round "$(make --version | head -n 1)" out make
@@ -50,13 +50,13 @@ round "ninja $(ninja --version)" out ninja
 cd "$top/snakemake"
 printf 'rule out:\n    output: "out"\n    shell: "sh ../slow.sh out started quick"\n' > Snakefile
 round "snakemake $(snakemake --version)" out snakemake -j1
-cd "$top/ours"
+cd "$top/grimperium"
 cat > pipeline.hcl <<END
 pipeline {
   table = "table.csv"
 }
 stage "a" {
-  command = ["sh", "$top/slow.sh", "out", "$top/ours/started", "$top/ours/quick"]
+  command = ["sh", "$top/slow.sh", "out", "$top/grimperium/started", "$top/grimperium/quick"]
   outputs = { out = "out" }
 }
 END
