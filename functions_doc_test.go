@@ -54,15 +54,15 @@ func functionsDoc(standard, all []pipeline.Doc) string {
 
 What an expression in pipeline.hcl may call. This page is made from the functions themselves.
 
-A function fails where an argument is null: an empty cell, or a value of a stage that is turned off. try() and coalesce() give an
-alternative. Numbers that reach a text or a function are rounded to doubles, so that 0.1 * 3 is written as 0.3.
+A function fails if an argument is null: an empty cell, or a value of a stage that is turned off. try() and coalesce()
+give an alternative. Numbers that reach a text or a function are rounded to doubles, so that 0.1 * 3 is written as 0.3.
 
 ## General
 `)
 	table := func(docs []pipeline.Doc) {
 		b.WriteString("\n| function | what it gives | example |\n|---|---|---|\n")
 		for _, d := range docs {
-			call := prose(d.Name + "(" + strings.Join(d.Params, ", ") + ")")
+			call := example(d.Name + "(" + strings.Join(d.Params, ", ") + ")")
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", call, prose(d.Description), example(d.Example))
 		}
 	}

@@ -16,9 +16,10 @@ import (
 	"strings"
 )
 
-// notYet lists folders that are not checked yet. It must become empty.
-var notYet = []string{"csvmerge", "internal/batch", "internal/cli", "internal/journal",
-	"internal/pipeline", "internal/progress", "internal/store", "internal/web"}
+// notYet lists folders and files that are not checked yet. It must become empty. docs/functions.md
+// is made from internal/pipeline.
+var notYet = []string{"csvmerge", "docs/functions.md", "internal/batch", "internal/cli",
+	"internal/journal", "internal/pipeline", "internal/progress", "internal/store", "internal/web"}
 
 // A finding is a line that breaks a rule, and what to write instead.
 type finding struct {
@@ -41,18 +42,19 @@ func main() {
 	}
 }
 
-// check returns the findings of a folder, without those of some of its folders, in the order of
-// files and lines.
+// check returns the findings of a folder in the order of files and lines. Some folders and files in
+// it are left out.
 func check(root string, without []string) ([]finding, error) {
 	var found []finding
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, d fs.DirEntry, err error) error {
+		isOut := slices.Contains(without, name) || d.Name() == "testdata" ||
+			slices.Contains([]string{".git", "artefacts", "dist"}, name)
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (slices.Contains(append(without, ".git", "artefacts", "dist"), name) ||
-			d.Name() == "testdata"):
+		case d.IsDir() && isOut:
 			return fs.SkipDir
-		case !d.Type().IsRegular():
+		case isOut, !d.Type().IsRegular():
 			return nil
 		}
 		checkFile := map[string]func(name, text string) []finding{".md": checkPage,
