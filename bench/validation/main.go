@@ -57,7 +57,7 @@ func main() {
 	}
 	more, random := table("testdata/molecules_200.csv"), table("testdata/random_small.csv")
 	displaced, falls := minima(known, more)
-	out := measure.Must(os.Create("docs/validation.md"))
+	out := measure.Must(os.Create("docs/evidence/validation.md"))
 	t := template.New("").Funcs(template.FuncMap{"cell": measure.Cell})
 	measure.Check(measure.Must(t.Parse(page)).Execute(out, map[string]any{
 		"Known": known, "More": more, "Random": random, "Falls": falls, "Displaced": displaced,
