@@ -1,6 +1,7 @@
 #!/bin/sh
-# What a program leaves that builds one file by a command when everything is killed by SIGKILL half way through it, and what its next run makes of that:
-# make, ninja and snakemake of Debian, and this project (the compiled magefile: go tool mage -compile bench/mage.out). Needs: apt-get install make ninja-build snakemake.
+# A program builds one file by a command, and everything is killed by SIGKILL half way through. Shows what is left, and
+# what the next run makes of it. The programs are make, ninja and snakemake of Debian, and the compiled magefile of this
+# project (go tool mage -compile bench/mage.out). Needs: apt-get install make ninja-build snakemake.
 # Usage: sh bench/sigkill.sh path/to/compiled/mage
 set -u
 mage=$(realpath "${1:?the compiled magefile}")
@@ -15,7 +16,7 @@ test -e "$3" || sleep 30
 echo whole >> "$1"
 END
 
-# round NAME RESULT COMMAND...: starts it in a session of its own, kills the session in the middle, looks, runs it again.
+# round NAME RESULT COMMAND...: starts it in a session of its own, kills the session half way, looks, runs it again.
 round() {
   name=$1 result=$2
   shift 2

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,8 +48,8 @@ func main() {
 func check(root string, without []string) ([]finding, error) {
 	var found []finding
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, d fs.DirEntry, err error) error {
-		isOut := slices.Contains(without, name) || d.Name() == "testdata" ||
-			slices.Contains([]string{".git", "artefacts", "dist"}, name)
+		isOut := slices.Contains(without, name) || d.Name() == "testdata" || name == ".git" ||
+			name == "dist" || d.IsDir() && path.Dir(name) == "artefacts"
 		switch {
 		case err != nil:
 			return err
