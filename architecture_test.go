@@ -111,8 +111,7 @@ var scratchOnly = map[string][]string{
 // Only internal/durable makes such calls: there a test can make them fail.
 func TestDurable(t *testing.T) {
 	changing := []string{"Rename", "Remove", "RemoveAll", "WriteFile", "Create", "OpenFile",
-		"Chtimes",
-		"Chmod", "Link", "Symlink", "Sync"}
+		"Chtimes", "Chmod", "Link", "Symlink", "Sync"}
 	for dir, allowed := range scratchOnly {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {

@@ -81,8 +81,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Dir(command)+string(os.PathListSeparator)+env.Getenv(
-				"PATH"))
+			env.Setenv("PATH", filepath.Dir(command)+":"+env.Getenv("PATH"))
 			env.Setenv("ROOT", root)
 			env.Setenv("HOME", env.WorkDir)
 			// tells a script's programs from another checkout's

@@ -19,8 +19,7 @@ func TestFunctionsDoc(t *testing.T) {
 	var more []pipeline.Function
 	for _, f := range stages.Functions() {
 		more = append(more, pipeline.Function{Name: f.Name, Description: f.Description,
-			Example: f.Example,
-			Fn:      f.Fn, Version: f.Version, Params: f.Params})
+			Example: f.Example, Fn: f.Fn, Version: f.Version, Params: f.Params})
 	}
 	o := pipeline.Options{Functions: more, Export: stages.Export{}}
 	for _, b := range stages.Builtins() {

@@ -268,8 +268,7 @@ func Export(ctx context.Context,
 	pipeline *string, // as for batch
 ) error {
 	return cli.Export(ctx, value(format), value(out), value(conformers),
-		cli.Options{Table: value(table),
-			Artefacts: value(artefacts), Pipeline: value(pipeline)})
+		cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
 // History [table] tells what happened to a molecule.

@@ -61,8 +61,7 @@ func Builtins() []Builtin {
 		Description: "merge_conformers ENSEMBLE OTHER " + searchForm +
 			" --isomer SMILES: optimises the " +
 			"conformers of two searches level by level to the same criteria of GFN2-xTB, and " +
-			"writes the " +
-			"different ones to conformers.xyz, the most stable first",
+			"writes the different ones to conformers.xyz, the most stable first",
 		Version: "4",
 		Run:     runMerge,
 	}}
@@ -170,8 +169,8 @@ func (e *ensemble) inBatches(ctx context.Context, l level, members []*member) ([
 // kcal/mol above "normal" (propranolol).
 func (e *ensemble) chooseIsomers(
 	ctx context.Context, l level, members []*member) (out []*member, err error) {
-	if !slices.ContainsFunc(members,
-		func(x *member) bool { return x.isomer != members[0].isomer }) {
+	isOther := func(x *member) bool { return x.isomer != members[0].isomer }
+	if !slices.ContainsFunc(members, isOther) {
 		return members, nil
 	}
 	left, err := e.optimise(ctx, l, e.picked(l, members))

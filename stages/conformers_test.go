@@ -33,8 +33,8 @@ func realRun(ctx context.Context, dir, log string, argv ...string) error {
 // shippedWords are those of pipeline.hcl for the criteria.
 func shippedWords(molecule, charge, uhf, levels string) []string {
 	return []string{"--molecule", molecule, "--chrg", charge, "--uhf", uhf, "--bonds", bonds,
-		"--window", "6kcal/mol", "--first", "3",
-		"--same", "0.125Å 0.05kcal/mol 1%", "--levels", levels}
+		"--window", "6kcal/mol", "--first", "3", "--same",
+		"0.125Å 0.05kcal/mol 1%", "--levels", levels}
 }
 
 // work is one call of a built-in that records nothing.
@@ -56,8 +56,7 @@ var (
 	looseLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " +
 		"gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol; " + lastLevels
 	gfnffLevels = "gfnff:normal, window +8kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, " +
-		"window +2kcal/mol; " +
-		"gfn2:normal <5kcal/mol, batches 10 <1kcal/mol"
+		"window +2kcal/mol; gfn2:normal <5kcal/mol, batches 10 <1kcal/mol"
 )
 
 // searchIn runs the built-in command on what embed.py left in dir, in another folder, and returns
@@ -240,9 +239,8 @@ func TestFailures(t *testing.T) {
 		...string) error {
 		return errors.New("xtb is not installed")
 	})
-	if err == nil ||
-		!strings.Contains(err.Error(),
-			"none of 2 geometries is left after the gfn2:loose optimisation: the first failed:") {
+	const want = "none of 2 geometries is left after the gfn2:loose optimisation: the first failed:"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v", err)
 	}
 	// xTB's words count, not its exit status.

@@ -15,8 +15,8 @@ import (
 func Ensemble(path string) ([]Frame, error) {
 	data, err := readFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil,
-			noEnsemble(path + ": no conformers were left: the output of the search says why")
+		return nil, noEnsemble(path + ": no conformers were left: the output of the search says " +
+			"why")
 	}
 	if err != nil {
 		return nil, err

@@ -135,9 +135,8 @@ func sameAtoms(symbols []string, frame Frame) error {
 	}
 	for i, symbol := range symbols {
 		if symbol != frame.Symbols[i] {
-			return fmt.Errorf(
-				"atom %d is %s in the molecule, %s in the geometry: the order of the atoms differs",
-				i+1, symbol, frame.Symbols[i])
+			return fmt.Errorf("atom %d is %s in the molecule, %s in the geometry: the order of "+
+				"the atoms differs", i+1, symbol, frame.Symbols[i])
 		}
 	}
 	return nil

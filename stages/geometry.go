@@ -45,8 +45,7 @@ func ParseXYZ(data []byte) ([]Frame, error) {
 		}
 		if count > len(lines)-at-2 {
 			return nil, fmt.Errorf("line %d: %d atoms announced, the file ends after %d: it was "+
-				"not written to its end",
-				at+1, count, max(0, len(lines)-at-2))
+				"not written to its end", at+1, count, max(0, len(lines)-at-2))
 		}
 		f := Frame{Comment: strings.TrimSpace(lines[at+1])}
 		f.Energy = commentEnergy(f.Comment)

@@ -68,8 +68,7 @@ func (r Ran) Methods() (sentences []string, works []Citation) {
 	window := r.Variables["window"]
 	if id, ok := r.Programs["python3"]; ok {
 		say("Starting conformers were generated with ETKDGv3 and relaxed with MMFF94s (UFF "+
-			"without "+
-			"its parameters), by RDKit "+version(id), citeRDKit, citeETKDG)
+			"without its parameters), by RDKit "+version(id), citeRDKit, citeETKDG)
 	}
 	if id, ok := r.Programs["xtb"]; ok {
 		text := "They were optimised and sorted by GFN2-xTB with xtb " + version(id)

@@ -190,9 +190,9 @@ func parseMOPACOut(out string, gradient float64) (run MOPAC, hof string, err err
 	}
 	step := again.HOF - run.HOF
 	if math.Abs(step-tripleBond*math.Round(step/tripleBond)) > sameState {
-		return run, "",
-			fmt.Errorf("the optimisation ended at %.3f kcal/mol, and one more energy at its "+
-				"geometry is %.3f: they are not of the same electronic state", run.HOF, again.HOF)
+		return run, "", fmt.Errorf("the optimisation ended at %.3f kcal/mol, and one more energy "+
+			"at its geometry is %.3f: they are not of the same electronic state", run.HOF,
+			again.HOF)
 	}
 	again.GradientNorm, again.SoftStop = run.GradientNorm, run.SoftStop
 	return again, hof, nil
@@ -340,14 +340,12 @@ func (run *MOPAC) addAux(aux, outHOF string) error {
 	hofText := fields.text("HEAT_OF_FORMATION")
 	hof, err := parseFloat(hofText)
 	if err != nil {
-		return fmt.Errorf(
-			"there is no heat of formation, and %s in the .out file: they are of different runs",
-			outHOF)
+		return fmt.Errorf("there is no heat of formation, and %s in the .out file: they are of "+
+			"different runs", outHOF)
 	}
 	if math.Abs(hof-run.HOF) > 0.51*(lastDigit(hofText)+lastDigit(outHOF)) {
-		return fmt.Errorf(
-			"the heat of formation is %s, in the .out file %s: they are of different runs", hofText,
-			outHOF)
+		return fmt.Errorf("the heat of formation is %s, in the .out file %s: they are of "+
+			"different runs", hofText, outHOF)
 	}
 	if lastDigit(hofText) < lastDigit(outHOF) {
 		run.HOF = withoutNoise(hof)
@@ -383,9 +381,8 @@ func (run *MOPAC) checkPlausible(cores []float64) error {
 		charge += core
 	}
 	if limit := 250*float64(len(cores)+1) + 500*charge*charge; math.Abs(run.HOF) > limit {
-		return fmt.Errorf(
-			"the heat of formation, %.1f kcal/mol, is absurd for %d atoms: the SCF went astray",
-			run.HOF, len(cores))
+		return fmt.Errorf("the heat of formation, %.1f kcal/mol, is absurd for %d atoms: the "+
+			"SCF went astray", run.HOF, len(cores))
 	}
 	return nil
 }

@@ -216,8 +216,8 @@ func TestMOPACGeometry(t *testing.T) {
 	wantError(t, err, "stars.aux: the geometry is broken", "***")
 	_, err = MOPACGeometry("testdata/mopac/no.aux")
 	wantError(t, err, "testdata/mopac/no.aux: no such file")
-	_, err = parseAuxGeometry(
-		" ATOM_EL[01]=\n H\n ATOM_X:ANGSTROMS[03]=\n 0 0 0\n END OF MOPAC PROGRAM\n")
+	_, err = parseAuxGeometry(" ATOM_EL[01]=\n H\n ATOM_X:ANGSTROMS[03]=\n 0 0 0\n END OF MOPAC " +
+		"PROGRAM\n")
 	wantError(t, err, "MOPAC came to no result")
 }
 

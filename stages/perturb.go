@@ -28,9 +28,8 @@ func Perturbed(path string, f Frame, by string, seed int) (Frame, error) {
 		fits = fits && err == nil
 	}
 	if !fits || size[0] > 1 || size[1] > 180 || size[3] < 50 || size[3] > 200 {
-		return Frame{},
-			fmt.Errorf("a geometry is perturbed by \"0.15Å 20° 80° 100%%\" or the like, at "+
-				"most 1Å, 180° and 50 to 200 %%, not by %q", by)
+		return Frame{}, fmt.Errorf("a geometry is perturbed by \"0.15Å 20° 80° 100%%\" or the "+
+			"like, at most 1Å, 180° and 50 to 200 %%, not by %q", by)
 	}
 	m, err := ReadMolecule(path)
 	if err != nil {

@@ -58,8 +58,7 @@ func Promising(conformers int, singles []*float64, first int) []int {
 		return places
 	}
 	slices.SortStableFunc(others, func(a, b int) int {
-		return cmp.Compare(*singles[a],
-			*singles[b])
+		return cmp.Compare(*singles[a], *singles[b])
 	})
 	others = others[:min(len(others), first)]
 	slices.Sort(others)

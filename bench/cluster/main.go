@@ -62,8 +62,7 @@ func main() {
 	rate := flag.Float64("deaths", 0.001, "of tasks, an hour")
 	flag.Parse()
 	s := &simulation{random: rand.New(rand.NewPCG(1, 2)), seconds: map[string]float64{},
-		rate:  *rate,
-		ticks: map[int][]batch.Outcome{}, over: map[int]float64{}}
+		rate: *rate, ticks: map[int][]batch.Outcome{}, over: map[int]float64{}}
 	s.plan = cluster.NewPlan(pipeline.Cluster{Cores: 16, Time: *wall, Tasks: *tasks}, 3, 1)
 	s.fill(*molecules, *mean)
 	looks := s.run()
@@ -149,8 +148,8 @@ func (s *simulation) task(c *cluster.Chunk) {
 	queue, last := c.Pieces, 0.0
 	for len(queue) > 0 {
 		i := 0
-		for ; i < len(queue) && !c.Fits(queue[i], time.Duration(
-			free[0]*float64(time.Second))); i++ {
+		idle := time.Duration(free[0] * float64(time.Second))
+		for ; i < len(queue) && !c.Fits(queue[i], idle); i++ {
 		}
 		if i == len(queue) || free[0] >= end {
 			break

@@ -39,8 +39,7 @@ const reach = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50"
 var (
 	embedWords = []string{"--seed", "61453", "--open-stereo", "lowest", "--isomers", "16",
 		"--embeddings", "300", "--all-embeddings", "1200", "--window", "18kcal/mol", "--same",
-		"0.06Å",
-		"--few", "20 0.20Å 100kcal/mol", "--displace", "0.05Å", "--time", "300s"}
+		"0.06Å", "--few", "20 0.20Å 100kcal/mol", "--displace", "0.05Å", "--time", "300s"}
 	searchWords = []string{"--bonds", reach, "--window", "6kcal/mol", "--first", "3",
 		"--same", "0.125Å 0.05kcal/mol 1%", "--levels"}
 )
@@ -202,8 +201,7 @@ func (r *result) search(ctx context.Context, dir string) {
 		Log: account,
 		Args: slices.Concat([]string{starts, "--molecule", filepath.Join(dir, "molecule.json"),
 			"--chrg", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1)},
-			searchWords,
-			[]string{levels}),
+			searchWords, []string{levels}),
 		Run: func(ctx context.Context, dir, log string, argv ...string) error {
 			cpu, err := run(ctx, dir, log, argv...)
 			switch {
@@ -308,8 +306,7 @@ func report(done []*result) {
 		}
 		low, have = low+r.crestLow, have+r.recall
 		fmt.Printf("| %s | %d | %d | %d of %d | %.3f | %s | %s | %+.3f | %.2f | %.1f | %.1f |\n",
-			r.name,
-			r.count, r.crestCount, r.recall, r.crestLow, three[0],
+			r.name, r.count, r.crestCount, r.recall, r.crestLow, three[0],
 			measure.Cell(three[1], "%.3f"), measure.Cell(three[2], "%.3f"),
 			slices.Min(r.hofs[:min(3, len(r.hofs))])-r.crestHOF, r.cost.search(), r.crestCPU, ratio)
 		if *all {
@@ -327,9 +324,8 @@ func report(done []*result) {
 
 // costs prints where the time goes, and the lowest PM7 value of the first three conformers.
 func costs(done []*result) {
-	fmt.Printf(
-		"\n| molecule | to start from | conformers | %s | lowest PM7 |\n|---|---|---%s|---|\n",
-		columns, strings.Repeat("|---", len(cost{})))
+	fmt.Printf("\n| molecule | to start from | conformers | %s | lowest PM7 |\n"+
+		"|---|---|---%s|---|\n", columns, strings.Repeat("|---", len(cost{})))
 	var sum cost
 	for _, r := range done {
 		fmt.Printf("| %s | %d | %d | %s | %.3f |\n", r.name, r.starts, r.count, r.cost,

@@ -93,9 +93,8 @@ func report(all []*series, starts []float64) {
 	}
 	fmt.Printf("\nTwo jobs have %s times the throughput of one, by the CPU time that the programs "+
 		"had in a second %s; MOPAC alone gains %s.\n", gains, perCPU, limit)
-	fmt.Printf(
-		"Before the first target, mostly until all programs told their versions, pass %s s.\n",
-		measure.Spread("%.2f", starts))
+	fmt.Printf("Before the first target, mostly until all programs told their versions, pass %s "+
+		"s.\n", measure.Spread("%.2f", starts))
 }
 
 // batch runs all molecules. It returns in seconds the wall time, the CPU time of the programs, and

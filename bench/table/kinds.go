@@ -37,9 +37,8 @@ func kinds(dir, program string, rounds, rows, molecules int) {
 		measure.Check(tables.Create(place, text))
 		fmt.Printf("\nconverted to %.40s in %.1f s", place, time.Since(begin).Seconds())
 	}
-	fmt.Printf(
-		"\n\n| %d rows | one row merged, ms | merged / flushed write | CSV / merged | read, s "+
-			"| batch -dryRun, s | pandas.read_sql, s |\n%s|\n", rows, strings.Repeat("|---", 7))
+	fmt.Printf("\n\n| %d rows | one row merged, ms | merged / flushed write | CSV / merged | "+
+		"read, s | batch -dryRun, s | pandas.read_sql, s |\n%s|\n", rows, strings.Repeat("|---", 7))
 	flushes, merges, reads := timed(dir, places, rounds, rows)
 	for n, name := range names {
 		var whole measure.Cost
@@ -144,8 +143,7 @@ func quick(dir string, server *pgtest.Server, n, molecules int) (wall, spent flo
 		measure.Check(tables.Create(place, measure.Must(csvmerge.Read(path))))
 	}
 	p := measure.Must(pipeline.Load(filepath.Join(dir, "pipeline.hcl"),
-		pipeline.Options{Table: place,
-			Reserved: batch.Columns, Environ: os.Environ()}))
+		pipeline.Options{Table: place, Reserved: batch.Columns, Environ: os.Environ()}))
 	p.Jobs = 2
 	st := measure.Must(store.Open(p.Artefacts))
 	w := &watch{Table: measure.Must(tables.Open(place, true))}

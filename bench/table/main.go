@@ -219,6 +219,5 @@ func again(dir, program string, molecules, rounds int) {
 	fmt.Printf("\n| %d molecules | wall, s | CPU, s | peak memory, MB |\n|---|---|---|---|\n"+
 		"| an old table: all rows merged again | %s |\n| up to date after that | %s |\n"+
 		"| an old table and no index | %s |\n| limit: the table written and flushed once | %.3f "+
-		"| | |\n",
-		molecules, all, null, unindexed, limit)
+		"| | |\n", molecules, all, null, unindexed, limit)
 }

@@ -63,8 +63,8 @@ func batchMain(ctx context.Context, dir, how string) error {
 		return err
 	}
 	defer claims.Release()
-	w := &Watcher{Pipeline: pl, Poll: time.Second, Estimate: journal.Past(
-		st.Path(store.JournalName))}
+	w := &Watcher{Pipeline: pl, Poll: time.Second,
+		Estimate: journal.Past(st.Path(store.JournalName))}
 	if _, err := fmt.Sscan(how, &w.Mode, &pl.Cluster.Time); err != nil {
 		return err
 	}
@@ -73,8 +73,7 @@ func batchMain(ctx context.Context, dir, how string) error {
 		return err
 	}
 	b, err := batch.New(ctx, batch.Config{Pipeline: pl, Source: table, Table: table, Store: st,
-		Index:  st.Index(),
-		Claims: claims, Remote: w.Remote, Resume: run != nil, Warn: os.Stderr})
+		Index: st.Index(), Claims: claims, Remote: w.Remote, Resume: run != nil, Warn: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -83,10 +82,10 @@ func batchMain(ctx context.Context, dir, how string) error {
 	return err
 }
 
-var options = pipeline.Options{Reserved: batch.Columns, Columns: func(string) ([]pipeline.Column,
-	error) {
-	return []pipeline.Column{{Name: "mol_id"}, {Name: "smiles"}}, nil
-}}
+var options = pipeline.Options{Reserved: batch.Columns,
+	Columns: func(string) ([]pipeline.Column, error) {
+		return []pipeline.Column{{Name: "mol_id"}, {Name: "smiles"}}, nil
+	}}
 
 func load(s pipeline.Snapshot) (batch.Config, error) {
 	p, err := s.Load(options)

@@ -180,9 +180,8 @@ func TestNoPartition(t *testing.T) {
 	p := newProject(t, 4, "true")
 	edit(t, p, "tasks  = 2", `options = ["--partition=nowhere"]`)
 	out, failed := p.wait(p.start(Follow, wall))
-	if !failed ||
-		!strings.Contains(out,
-			"nothing was submitted. sbatch: error: invalid partition specified: nowhere") {
+	const want = "nothing was submitted. sbatch: error: invalid partition specified: nowhere"
+	if !failed || !strings.Contains(out, want) {
 		t.Error(out)
 	}
 	p.gone()

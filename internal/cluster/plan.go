@@ -262,8 +262,7 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 	}
 	p.rounds++
 	slices.SortStableFunc(p.pool, func(a, b *Piece) int {
-		return cmp.Compare(b.Seconds,
-			a.Seconds)
+		return cmp.Compare(b.Seconds, a.Seconds)
 	})
 	all := p.split()
 	chunks := make([]*Chunk, min(room, all))

@@ -37,8 +37,7 @@ func (w *Watcher) Show(out io.Writer, j batch.Job) error {
 	spec := w.Pipeline.Cluster
 	fmt.Fprintf(out, "On %s: %s of %s and %v, at most %d at once; about %.1f core hours.\n",
 		spec.Scheduler, batch.Count(len(chunks), "task"), batch.Count(chunks[0].Cores, "core"),
-		spec.Time,
-		spec.Tasks, core)
+		spec.Time, spec.Tasks, core)
 	if len(w.plan.pool) > 0 {
 		fmt.Fprintf(out, "%s follow when these have ended.\n",
 			batch.Count(len(w.plan.pool), "molecule"))

@@ -110,8 +110,8 @@ func stateOf(word string) (s State, counts, blame bool) {
 // stuck are the reasons for which a waiting task starts never, or not without a person.
 func stuck(reason string) bool {
 	for _, part := range []string{"held", "Held", "NeverSatisfied", "PartitionConfig",
-		"PartitionDown",
-		"PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "ReqNodeNotAvail", "Invalid",
+		"PartitionDown", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints",
+		"ReqNodeNotAvail", "Invalid",
 		"InactiveLimit", "QOSNotAllowed", "AccountNotAllowed", "DeadLine"} {
 		if strings.Contains(reason, part) {
 			return true

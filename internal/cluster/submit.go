@@ -63,8 +63,8 @@ func (w *Watcher) options(name string, cores int) []string {
 	spec := w.Pipeline.Cluster
 	minutes := (spec.Time + time.Minute - 1) / time.Minute
 	words := append(slices.Clone(spec.Options), "--job-name="+name, "--open-mode=append",
-		"--nodes=1",
-		"--ntasks=1", fmt.Sprintf("--cpus-per-task=%d", cores), fmt.Sprintf("--time=%d", minutes))
+		"--nodes=1", "--ntasks=1", fmt.Sprintf("--cpus-per-task=%d", cores),
+		fmt.Sprintf("--time=%d", minutes))
 	if spec.Memory != "" {
 		words = append(words, "--mem="+spec.Memory)
 	}
@@ -100,8 +100,7 @@ func (w *Watcher) submit(ctx context.Context, chunks []*Chunk) error {
 		return nil
 	}
 	text := fmt.Sprintf("submitted %s as Slurm's job %s (%s)", batch.Count(len(chunks), "task"),
-		job,
-		w.run.submission(chunks[0].First))
+		job, w.run.submission(chunks[0].First))
 	w.Note = "Slurm has the molecules: job " + job + ". " + way
 	w.note(text)
 	return nil

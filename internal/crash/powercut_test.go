@@ -89,8 +89,7 @@ func TestPowerCut(t *testing.T) {
 		}
 	})
 	t.Logf("-seed=%d: %d operations, %d different states, %d next batches, which trusted %d "+
-		"entries "+
-		"of the index", *seed, len(d.ops), all, len(chosen), r.index.settled)
+		"entries of the index", *seed, len(d.ops), all, len(chosen), r.index.settled)
 	for _, text := range sorted(r.found) {
 		t.Errorf("%5d × %s", r.found[text], text)
 	}

@@ -104,9 +104,9 @@ func TestParquetByDuckDB(t *testing.T) {
 		}
 	}
 	want := fmt.Sprintf(`{"rows":%d,"sum":%d.0,"groups":2}`, many.Rows, many.Rows*(many.Rows-1)/2)
-	if got := query(
-		fmt.Sprintf("SELECT count(*) AS rows, sum(hof) AS sum, (SELECT max(row_group_id) + 1 "+
-			"FROM parquet_metadata('%s')) AS groups FROM '%[1]s'", large)); got != want {
+	got := query(fmt.Sprintf("SELECT count(*) AS rows, sum(hof) AS sum, "+
+		"(SELECT max(row_group_id) + 1 FROM parquet_metadata('%s')) AS groups FROM '%[1]s'", large))
+	if got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -40,8 +40,8 @@ func groupOf(columns []Column) group {
 	g := group{Group: parquet.Group{}}
 	for _, c := range columns {
 		node := map[Kind]parquet.Node{Text: parquet.String(), Integer: parquet.Int(64),
-			Number: parquet.Leaf(parquet.DoubleType), Time: parquet.Timestamp(
-				parquet.Millisecond)}[c.Kind]
+			Number: parquet.Leaf(parquet.DoubleType),
+			Time:   parquet.Timestamp(parquet.Millisecond)}[c.Kind]
 		g.Group[c.Name] = parquet.Optional(node)
 		g.order = append(g.order, c.Name)
 	}

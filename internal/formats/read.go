@@ -40,8 +40,7 @@ func (t *Table) add(r Record, cells int) error {
 	t.cells += cells
 	if cells > mostColumns || t.cells > mostCells {
 		return fmt.Errorf(":%d: the table has more than %d columns, or than %d cells; split it",
-			r.Line,
-			mostColumns, mostCells)
+			r.Line, mostColumns, mostCells)
 	}
 	t.Records = append(t.Records, r)
 	return nil
@@ -153,9 +152,8 @@ func readDelimited(text string) (*Table, error) {
 			break
 		}
 		if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
-			return nil,
-				fmt.Errorf(":%d: a quote stands where none can; a cell with a quote in it is "+
-					`written "1 ""2"" 3"`, wrong.StartLine)
+			return nil, fmt.Errorf(":%d: a quote stands where none can; a cell with a quote in "+
+				`it is written "1 ""2"" 3"`, wrong.StartLine)
 		} else if err != nil {
 			return nil, fmt.Errorf(": %w", err)
 		}

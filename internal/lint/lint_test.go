@@ -65,8 +65,7 @@ func TestFiles(t *testing.T) {
 			"\n" + wide(101) + "`\nvar c = \"https://" + wide(100) + "\"\n",
 			[]string{"3: 105 columns, more than 100: break the line"}},
 		"a long comment": {"a.go", "package a\n\n// A is\n// " + words26 + "\nvar A int\n\n//\t" +
-			words26,
-			[]string{"3: a sentence of 28 words, more than 25: write two"}},
+			words26, []string{"3: a sentence of 28 words, more than 25: write two"}},
 		"comments of two lines": {"a.go", "package a\n\nvar a = 1 // " + words25 +
 			"\nvar b = 1 // " +
 			words25 + "\n", nil},
@@ -75,8 +74,7 @@ func TestFiles(t *testing.T) {
 		"a long function": {"a.go", "package a\n\nfunc f() {" + strings.Repeat("\n", 60) + "}\n",
 			[]string{"3: f has 61 lines, more than 60: split it"}},
 		"a long table": {"a.go", "package a\n\nfunc f() {\n_ = []int{" + strings.Repeat("\n1,",
-			60) +
-			"}\n}\n", nil},
+			60) + "}\n}\n", nil},
 		"parameters": {"a.go", "package a\n\nfunc f(a, b, c int, d, e, f int) {}\n",
 			[]string{"3: f has 6 parameters, more than 5: make a type of them"}},
 		"a command": {"magefile.go", "package a\n\nfunc F(a, b, c int, d, e, f int) {}\n", nil},

@@ -64,10 +64,8 @@ func TestLeftovers(t *testing.T) {
 		{"both", deaf("in") + " & setsid " + deaf("out") + " &" + bothThere},
 		{"grandchild of a child that is gone", "(" + deaf("in") + " & setsid " + deaf("out") +
 			" &)" + bothThere},
-		{"out of the group, with a child",
-			deaf("in") +
-				` & setsid sh -c 'setsid sh -c "echo \$\$ > o; mv o out; sleep 1000" & wait' &` +
-				bothThere},
+		{"out of the group, with a child", deaf("in") +
+			` & setsid sh -c 'setsid sh -c "echo \$\$ > o; mv o out; sleep 1000" & wait' &` + bothThere},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,8 +78,7 @@ func TestLeftovers(t *testing.T) {
 					c.Args[1] += "; touch ready; sleep 1000"
 					go func() {
 						waitUntil(t, "the script", func() bool {
-							_,
-								err := os.Stat(c.Dir + "/ready")
+							_, err := os.Stat(c.Dir + "/ready")
 							return err == nil
 						})
 						cancel()
@@ -124,9 +121,8 @@ func TestLeftoversOfQuickCommands(t *testing.T) {
 // A command that ends kills no other command's processes, be they in a group of their own or
 // orphans.
 func TestLeftoversOfOthers(t *testing.T) {
-	slow := sh(t,
-		"("+deaf("in")+" & setsid "+deaf(
-			"out")+" &)"+bothThere+"; touch ready; while ! [ -e end ]; do sleep 0.01; done")
+	slow := sh(t, "("+deaf("in")+" & setsid "+deaf("out")+" &)"+bothThere+"; touch ready; "+
+		"while ! [ -e end ]; do sleep 0.01; done")
 	var group sync.WaitGroup
 	group.Go(func() {
 		if r := mustRun(t, context.Background(), slow); !r.OK() {
@@ -134,8 +130,7 @@ func TestLeftoversOfOthers(t *testing.T) {
 		}
 	})
 	waitUntil(t, "the slow command", func() bool {
-		_, err := os.Stat(slow.Dir +
-			"/ready")
+		_, err := os.Stat(slow.Dir + "/ready")
 		return err == nil
 	})
 	for range 8 {
@@ -194,8 +189,7 @@ func TestUnmarkedOrphansOfMany(t *testing.T) {
 	group.Go(func() { mustRun(t, context.Background(), slow) })
 	quick := sh(t, bare("pid"))
 	waitUntil(t, "the slow command", func() bool {
-		_, err := os.Stat(
-			slow.Stdout)
+		_, err := os.Stat(slow.Stdout)
 		return err == nil
 	})
 	time.Sleep(100 * time.Millisecond)
@@ -249,15 +243,14 @@ func TestGuard(t *testing.T) {
 	batch := exec.Command(os.Args[0])
 	batch.Dir = dir
 	batch.Env = append(os.Environ(),
-		"RUNNER_TEST_SCRIPT=echo $$ > leader; "+deaf("in")+" & setsid "+deaf(
-			"out")+" & sleep 0.5; wait; sleep 1000")
+		"RUNNER_TEST_SCRIPT=echo $$ > leader; "+deaf("in")+" & setsid "+deaf("out")+
+			" & sleep 0.5; wait; sleep 1000")
 	if err := batch.Start(); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"leader", "in", "out"} {
 		waitUntil(t, name, func() bool {
-			b, _ := os.ReadFile(filepath.Join(dir,
-				name))
+			b, _ := os.ReadFile(filepath.Join(dir, name))
 			return len(b) > 0
 		})
 	}

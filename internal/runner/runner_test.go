@@ -18,8 +18,8 @@ func sh(t testing.TB, script string) Command {
 	dir := t.TempDir()
 	return Command{
 		Path: "/bin/sh", Args: []string{"-c", script}, Dir: dir,
-		Env:    []string{"PATH=/usr/bin:/bin"},
-		Stdout: filepath.Join(dir, "stdout"), Stderr: filepath.Join(dir, "stderr"),
+		Env: []string{"PATH=/usr/bin:/bin"}, Stdout: filepath.Join(dir, "stdout"),
+		Stderr: filepath.Join(dir, "stderr"),
 	}
 }
 
@@ -123,8 +123,7 @@ func TestRunContext(t *testing.T) {
 	c := sh(t, "echo started; sleep 100")
 	go func() {
 		waitUntil(t, "the program's output", func() bool {
-			b,
-				_ := os.ReadFile(c.Stdout)
+			b, _ := os.ReadFile(c.Stdout)
 			return len(b) > 0
 		})
 		cancel()

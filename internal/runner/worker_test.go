@@ -123,9 +123,8 @@ func FuzzReply(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &Worker{name: "python3", in: in, out: bufio.NewReaderSize(bytes.NewReader(data),
-			maxReply),
-			cancel: func() {}, ended: make(chan struct{})}
+		w := &Worker{name: "python3", in: in, cancel: func() {}, ended: make(chan struct{}),
+			out: bufio.NewReaderSize(bytes.NewReader(data), maxReply)}
 		close(w.ended)
 		var got, want struct {
 			Exit  int

@@ -88,8 +88,7 @@ func TestKilled(t *testing.T) {
 func disturb(t *testing.T, place string, n int) (said int64, ended bool) {
 	t.Helper()
 	cmd := exec.Command("strace", "-f", "-qq", "-o", filepath.Join(t.TempDir(), "trace"), "-e",
-		"trace="+calls,
-		"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", calls, n), os.Args[0])
+		"trace="+calls, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", calls, n), os.Args[0])
 	cmd.Env = append(os.Environ(), victimVariable+"="+place, "GOMAXPROCS=1")
 	var out, words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &words

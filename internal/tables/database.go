@@ -102,9 +102,8 @@ func (d *database) Close() error {
 func (d *database) transaction(work func(ctx context.Context, tx *sql.Tx) error) error {
 	if d.info != nil {
 		if now, err := os.Stat(d.place); err != nil || !os.SameFile(now, d.info) {
-			return fmt.Errorf(
-				"%s: the file was removed or replaced while the batch ran; nothing more "+
-					"was written, run again", d.shown)
+			return fmt.Errorf("%s: the file was removed or replaced while the batch ran; "+
+				"nothing more was written, run again", d.shown)
 		}
 	}
 	ctx := context.Background()
@@ -202,9 +201,8 @@ func (d *database) describeIn(ctx context.Context, q querier) (header []byte, er
 	for _, name := range names[len(own):] {
 		at := slices.IndexFunc(declared, func(c *sql.ColumnType) bool { return c.Name() == name })
 		if at < 0 {
-			return nil,
-				fmt.Errorf("%s: the table has no column %q any more; add it again, or make the "+
-					"table again: mage convert", d.shown, name)
+			return nil, fmt.Errorf("%s: the table has no column %q any more; add it again, or "+
+				"make the table again: mage convert", d.shown, name)
 		}
 		d.columns = append(d.columns, d.column(name, declared[at].DatabaseTypeName()))
 	}
@@ -245,9 +243,8 @@ func (d *database) recorded(ctx context.Context, q querier, lock string) (
 }
 
 func noTable(d *database) error {
-	return fmt.Errorf(
-		"%s: there is no table of molecules; make one: mage convert TABLE.csv '%[1]s'",
-		d.shown)
+	return fmt.Errorf("%s: there is no table of molecules; make one: mage convert TABLE.csv "+
+		"'%[1]s'", d.shown)
 }
 
 // dbRow is a row as the database has it.

@@ -117,8 +117,7 @@ func (d *database) free() string {
 	return fmt.Sprintf("(t.claimed_by IS NULL OR t.claimed_by = '%s' OR NOT EXISTS "+
 		"(SELECT 1 FROM %s AS b WHERE b.id = t.claimed_by AND (b.until > now() OR "+
 		"pg_postmaster_start_time() > now() - interval '%f s')))",
-		strings.ReplaceAll(own, "'", "''"),
-		d.batches(), leaseTime.Seconds())
+		strings.ReplaceAll(own, "'", "''"), d.batches(), leaseTime.Seconds())
 }
 
 const window = 64 // rows at least that are looked at for a claim
@@ -139,8 +138,7 @@ func (d *database) claim(n int, ids []string) (ours []string, asked int, err err
 				candidates = append(candidates, r.id)
 			}
 		}, "WHERE mol_id = ANY($1) AND "+d.free()+" ORDER BY array_position($1, t.mol_id) LIMIT "+
-			"$2 "+
-			"FOR UPDATE SKIP LOCKED", ids, n)
+			"$2 FOR UPDATE SKIP LOCKED", ids, n)
 		if err != nil || len(candidates) == 0 {
 			return err
 		}

@@ -30,9 +30,9 @@ func postgres(place string) (*database, error) {
 	query := u.Query()
 	_, secret := u.User.Password()
 	if secret || query.Has("password") || query.Has("sslpassword") {
-		return nil,
-			fmt.Errorf("%s: the URL has a password in it; write the password into ~/.pgpass or "+
-				"the environment variable PGPASSWORD, and take it out of the URL", u.Host+u.Path)
+		return nil, fmt.Errorf("%s: the URL has a password in it; write the password into "+
+			"~/.pgpass or the environment variable PGPASSWORD, and take it out of the URL",
+			u.Host+u.Path)
 	}
 	table := query.Get("table")
 	if table == "" {

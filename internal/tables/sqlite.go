@@ -80,8 +80,7 @@ func defineSQLite(d *database, columns []column) []string {
 	}
 	return []string{
 		"CREATE TABLE grimperium_tables (name TEXT PRIMARY KEY, version INTEGER, columns " +
-			"INTEGER, " +
-			"header TEXT) STRICT",
+			"INTEGER, header TEXT) STRICT",
 		"CREATE TABLE " + d.table + " (\n" + strings.Join(lines, ",\n") + "\n) STRICT",
 		"CREATE INDEX molecules_status ON " + d.table + " (status)"}
 }

@@ -168,8 +168,7 @@ const (
 // there twice, also in another letter case.
 func sqlNames(columns []string) (names []string) {
 	taken := map[string]bool{"mol_id": true, numberColumn: true, textColumn: true,
-		claimedColumn: true,
-		originColumn:  true}
+		claimedColumn: true, originColumn: true}
 	for _, c := range columns {
 		base := strings.ToValidUTF8(c[:min(len(c), 55)], "")
 		if base == "" {

@@ -218,8 +218,7 @@ func TestMerge(t *testing.T) {
 		rows, _ := csvmerge.Parse("t.csv", []byte(text))
 		known := func(c csvmerge.Change) bool {
 			_, ok := rows.Lookup(c.ID)
-			return ok ||
-				c.ID == "gone"
+			return ok || c.ID == "gone"
 		}
 		for width, list := range map[string][]csvmerge.Change{"": changes, " wider": wider} {
 			want, wantChanged := "", ""
