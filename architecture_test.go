@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// allowed says which packages of this module each package may import: the house of docs/architecture.md. A package that
-// is missing here, or an import that is not in its list, fails the test.
+// allowed says which packages of this module each package may import, as docs/architecture.md draws
+// them. A package that is missing here fails the test, and so does an import that is not in its
+// list.
 var allowed = map[string][]string{
 	"csvmerge":          {"internal/durable"},
 	"stages":            {"internal/packed"},
@@ -38,6 +39,7 @@ var allowed = map[string][]string{
 		"internal/durable", "internal/formats", "internal/journal", "internal/packed", "internal/pipeline",
 		"internal/progress", "internal/runner", "internal/store", "internal/tables", "internal/web"},
 	"internal/crash": {}, // tests only
+	"internal/lint":  {},
 	"bench": {"bench/internal/measure", "csvmerge", "internal/batch", "internal/cluster",
 		"internal/journal", "internal/pipeline", "internal/store", "internal/tables",
 		"internal/tables/pgtest", "stages"},
@@ -60,7 +62,8 @@ var only = map[string][]string{
 }
 
 func TestImports(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`,
+		"./...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,37 +78,42 @@ func TestImports(t *testing.T) {
 		}
 		list, ok := allowed[name]
 		if !ok {
-			t.Errorf("package %s has no place in the house: docs/architecture.md and this test say which there are", name)
+			t.Errorf("package %s is in no list: docs/architecture.md and this test have them", name)
 		}
 		for _, imported := range words[1:] {
-			if own, ok := strings.CutPrefix(imported, "grimperium/"); ok && !slices.Contains(list, own) {
+			if own, ok := strings.CutPrefix(imported, "grimperium/"); ok &&
+				!slices.Contains(list, own) {
 				t.Errorf("%s must not import %s", name, own)
 			}
 			for prefix, users := range only {
 				if strings.HasPrefix(imported, prefix) && !slices.Contains(users, name) {
-					t.Errorf("%s must not import %s: that is for %s", name, imported, strings.Join(users, " and "))
+					t.Errorf("%s must not import %s: that is for %s", name, imported,
+						strings.Join(users, " and "))
 				}
 			}
 		}
 	}
 }
 
-// scratchOnly are the functions outside internal/durable that may change files: each works in a
+// scratchOnly are the functions outside internal/durable that may change files. Each works in a
 // scratch folder, on a lock file, or on files that are neither artefacts nor the table.
 var scratchOnly = map[string][]string{
 	"csvmerge":         {},
 	"internal/journal": {},
 	"internal/tables":  {},
-	"internal/cluster": {"begin"},                                                               // the program for the tasks, before its name is there
-	"internal/store":   {"TakeLock", "Close"},                                                   // lock files, the index
-	"internal/batch":   {"keepFailed", "Ask", "writeFile", "linkInputs", "builtin", "identify"}, // scratch folders
+	// the program for the tasks, before its name is there
+	"internal/cluster": {"begin"},
+	// lock files, the index
+	"internal/store": {"TakeLock", "Close"},
+	// scratch folders
+	"internal/batch": {"keepFailed", "Ask", "writeFile", "linkInputs", "builtin", "identify"},
 }
 
-// TestDurable looks for calls that change files in the packages that have artefacts and the table:
-// only internal/durable makes them, where a test can have them fail.
+// TestDurable looks for calls that change files in the packages that have artefacts and the table.
+// Only internal/durable makes such calls: there a test can make them fail.
 func TestDurable(t *testing.T) {
-	changing := []string{"Rename", "Remove", "RemoveAll", "WriteFile", "Create", "OpenFile", "Chtimes",
-		"Chmod", "Link", "Symlink", "Sync"}
+	changing := []string{"Rename", "Remove", "RemoveAll", "WriteFile", "Create", "OpenFile",
+		"Chtimes", "Chmod", "Link", "Symlink", "Sync"}
 	for dir, allowed := range scratchOnly {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {
@@ -130,7 +138,8 @@ func TestDurable(t *testing.T) {
 						return true
 					}
 					if x, ok := sel.X.(*ast.Ident); !ok || x.Name != "durable" {
-						t.Errorf("%s: %s uses %s, which is for internal/durable", path, fn.Name.Name, sel.Sel.Name)
+						t.Errorf("%s: %s uses %s, which is for internal/durable", path,
+							fn.Name.Name, sel.Sel.Name)
 					}
 					return true
 				})

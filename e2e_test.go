@@ -1,6 +1,6 @@
 // Package main_test runs the real command line, compiled from the magefile, by the scripts in
-// testdata/script: with the real RDKit, xTB and MOPAC, except where a script says that it stages a
-// fault.
+// testdata/script. RDKit, xTB and MOPAC are the real programs, except where a script stages a fault
+// and says so.
 package main_test
 
 import (
@@ -59,8 +59,10 @@ func compile() (err error) {
 		switch {
 		case raceEnabled:
 			build.Env = append(os.Environ(), "GOFLAGS=-race")
-		case os.Getenv("GOCOVERDIR") != "": // the statements that the scripts reach: go tool covdata
-			build.Env = append(os.Environ(), "GOFLAGS=-cover -coverpkg=command-line-arguments,grimperium/...")
+		// the statements that the scripts reach: go tool covdata
+		case os.Getenv("GOCOVERDIR") != "":
+			build.Env = append(os.Environ(),
+				"GOFLAGS=-cover -coverpkg=command-line-arguments,grimperium/...")
 		}
 		if err = build.Run(); err == nil {
 			break
@@ -79,11 +81,13 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Dir(command)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("PATH", filepath.Dir(command)+":"+env.Getenv("PATH"))
 			env.Setenv("ROOT", root)
 			env.Setenv("HOME", env.WorkDir)
-			env.Setenv("PID", strconv.Itoa(os.Getpid())) // tells a script's programs from another checkout's
-			// Without these xTB and MOPAC go wrong on processors that are newer than their OpenBLAS.
+			// tells a script's programs from another checkout's
+			env.Setenv("PID", strconv.Itoa(os.Getpid()))
+			// Without these xTB and MOPAC go wrong on processors that are newer than their
+			// OpenBLAS.
 			for _, name := range []string{"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "GOCOVERDIR"} {
 				if value, ok := os.LookupEnv(name); ok {
 					env.Setenv(name, value)
@@ -137,8 +141,8 @@ var (
 )
 
 // database NAME sets NAME to the URL of a table that is not there yet, on a server that the scripts
-// share. database stop and database start take the server of the script alone away, and bring it
-// back; database own sets DATABASE to the URL of a table there.
+// share. database own starts a server for this script alone, and sets DATABASE to the URL of a
+// table there. database stop takes that server away, and database start brings it back.
 func database(ts *testscript.TestScript, neg bool, args []string) {
 	own, _ := ts.Value("server").(**pgtest.Server)
 	switch args[0] {

@@ -148,7 +148,7 @@ func Why(ctx context.Context,
 //
 // It prints the tables in their short form, and works in temporary folders for some minutes. As
 // root it installs Debian's make, ninja-build, snakemake and python3-pandas to compare with. It
-// leaves out what it can't install. docs/performance.md has the long runs.
+// leaves out what it can't install. docs/evidence/performance.md has the long runs.
 func Bench(ctx context.Context) error {
 	peers := []string{"make", "ninja-build", "snakemake", "python3-pandas"}
 	if err := cli.Tools(ctx, peers...); err != nil {
@@ -285,8 +285,8 @@ func Export(ctx context.Context,
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
 ) error {
-	return cli.Export(ctx, value(format), value(out), value(conformers), cli.Options{Table: value(table),
-		Artefacts: value(artefacts), Pipeline: value(pipeline)})
+	return cli.Export(ctx, value(format), value(out), value(conformers),
+		cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline)})
 }
 
 // History [table] shows what every batch did to a molecule.
@@ -371,7 +371,8 @@ func Report(ctx context.Context,
 	set *string, // as for batch
 ) error {
 	return cli.Report(ctx, value(format), value(out), value(against), cli.Options{
-		Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
+		Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline),
+		Set: value(set)})
 }
 
 // Serve [run] shows the running batch and the report in a browser.
@@ -418,8 +419,15 @@ func Reproduce(ctx context.Context,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Reproduce(ctx, value(update), cli.Options{Pipeline: value(pipeline), Set: value(set)})
+	return cli.Reproduce(ctx, value(update), cli.Options{Pipeline: value(pipeline),
+		Set: value(set)})
 }
+
+// Lint [project] checks how the pages, comments and functions are written.
+//
+// It reads the files of this folder and prints what breaks a rule, with what to write instead.
+// Exit code: 1 when something does.
+func Lint(ctx context.Context) error { return runGo(ctx, "run", "./internal/lint") }
 
 // Release [project] builds the program grimperium for Linux and macOS.
 //
@@ -459,7 +467,7 @@ func Completion(
 // Torture [project] kills batches, and checks that nothing is lost.
 //
 // A crash test: it kills test batches at random and at critical moments, simulates disk errors, and
-// checks that no result is lost. It works in temporary folders. docs/reliability.md says what it
+// checks that no result is lost. It works in temporary folders. docs/evidence/reliability.md says what it
 // checks. Exit code: 1 if something was lost.
 func Torture(ctx context.Context,
 	kills *int, // at random instants (1000), besides the faults at every operation
@@ -475,7 +483,8 @@ func Torture(ctx context.Context,
 		return *flag
 	}
 	return runGo(ctx, "test", "./internal/crash", "-count=1", "-timeout=6h", "-v", "-full",
-		fmt.Sprintf("-kills=%d", number(kills, 1000)), fmt.Sprintf("-states=%d", number(states, 7000)))
+		fmt.Sprintf("-kills=%d", number(kills, 1000)), fmt.Sprintf("-states=%d",
+			number(states, 7000)))
 }
 
 // runGo runs the go command with its output on the terminal.

@@ -1,18 +1,18 @@
-# What is computed for every molecule of the table: each block is a step, in the order of the chemistry.
-# `mage batch -dryRun` shows what an edit would run again, and why. docs/conformers.md says more about each step.
+# This file says what is computed for each molecule of the table. The stages stand in the order of the chemistry.
+# `mage batch -dryRun` shows what an edit would run again, and why. docs/conformers.md says more about each stage.
 pipeline { table = "data/thermo_pm7.csv" }
-variable "search" { # etkdg: RDKit and xTB, seconds a molecule. crest: CREST too, minutes; the conformers of both count
+variable "search" { # etkdg: RDKit and xTB, seconds a molecule. crest: CREST too, minutes. The conformers of both count.
   default = "etkdg"
   require = one_of(var.search, ["etkdg", "crest"])
 }
-variable "open_stereo" { # that the SMILES leaves open: the lowest isomer counts, the first that RDKit finds, or none
+variable "open_stereo" { # if the SMILES leaves stereo open: take the lowest isomer, RDKit's first, or refuse the row
   default = "lowest"
   require = one_of(var.open_stereo, ["lowest", "first", "refuse"])
 }
-variable "conformers" { default = 3 } # go to PM7, the most stable by GFN2-xTB first
-variable "window" { default = 6 }     # kcal/mol by GFN2-xTB: conformers up to so much above the lowest are looked for
-variable "solvent" { default = "" }   # of xTB's ALPB model for the search, as water; PM7 is in the gas phase always
-variable "threads" { default = 1 }    # processor cores that one run of CREST takes, of the batch's jobs
+variable "conformers" { default = 3 } # so many go to PM7, the most stable by GFN2-xTB first
+variable "window" { default = 6 }     # kcal/mol above the lowest by GFN2-xTB: so far up the search looks for conformers
+variable "solvent" { default = "" }   # for the search, in xTB's ALPB model, as water. PM7 is always in the gas phase.
+variable "threads" { default = 1 }    # processor cores that one run of CREST takes from the jobs of the batch
 program "python3" {                   # the first of these that has RDKit
   path    = ["python3", "/usr/bin/python3"]
   version = ["python3", "-c", "import rdkit; print('RDKit version', rdkit.__version__); print(rdkit.__file__)"]
@@ -27,13 +27,13 @@ program "mopac" { version = ["mopac", "--version"] }
 program "crest" { # needed with search = "crest" only
   version         = ["crest", "--version"]
   version_pattern = "Version [0-9.]*[0-9]"
-  debian          = "" # has no package of it
+  debian          = "" # Debian has no package of CREST
 }
 molecule { # checked for every row before anything runs
   require = possible_state(mol.smiles, mol.charge, mol.multiplicity)
-  size    = [heavy_atoms(mol.smiles), rotatable_bonds(mol.smiles)] # by which the expected times are learnt
+  size    = [heavy_atoms(mol.smiles), rotatable_bonds(mol.smiles)] # for the expected times
 }
-locals { # what several steps share: the row as words of embed.py, of xTB and CREST, and as keywords; criteria
+locals { # what several stages share: the row as arguments of the programs, keywords, criteria
   row = ["--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
   state = concat(["--chrg", mol.charge, "--uhf", mol.multiplicity - 1],
   var.solvent == "" ? [] : ["--alpb", var.solvent])
@@ -41,16 +41,17 @@ locals { # what several steps share: the row as words of embed.py, of xTB and CR
   bonds = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50" # the longest, in sums of covalent radii
   sorting = ["--molecule", stage.rdkit.molecule, "--bonds", local.bonds, "--window", "${var.window}kcal/mol",
     "--first", var.conformers,                                 # so many take part in each level, however high they lie
-  "--same", "0.125Å 0.05kcal/mol 1%"]                          # RMSD, energy, rotational constants: CREST's
-  of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol" # of each the lowest 2
+  "--same", "0.125Å 0.05kcal/mol 1%"]                          # RMSD, energy, rotational constants, as in CREST
+  of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol" # the lowest 2 of each isomer
   last_levels = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
   many        = json(stage.rdkit.properties).pool > (stage.rdkit.nheavy > 10 ? 20 : 100) # then GFN-FF goes first
-  # Of the first, second and all other attempts: MOPAC's optimiser (EF stops short on some flat surfaces); how far a
-  # coordinate is moved, a rotor and all are turned, how long bonds start: a symmetric start may end on a saddle.
+  # One for the first attempt, one for the second, one for all others. EF stops short on some flat surfaces.
+  # A symmetric start may end on a saddle point. So each coordinate is moved, each rotor and all together are turned,
+  # and the bonds are shortened or stretched.
   optimiser = ["EF", "LBFGS", "EF RECALC=1 ITRY=1000"]
   shift     = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
   gradient  = 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
-  # The second job: MOPAC before 23.2 adds 12 kcal/mol for each C≡C of the geometry that a job starts from.
+  # The second job takes the energy: MOPAC before 23.2 adds 12 kcal/mol for each C≡C where a job starts.
   input      = <<-EOT
     ${local.pm7} %s
     %s
@@ -71,7 +72,7 @@ locals { # what several steps share: the row as words of embed.py, of xTB and CR
   results    = refined(stage.pm7[*], stage.minimum)
 }
 
-# 1. RDKit: a pool of geometries of each stereoisomer. ETKDG embeddings, relaxed by MMFF94s, the different ones.
+# 1. RDKit: starting geometries of each stereoisomer. They are ETKDG embeddings, relaxed by MMFF94s, each once.
 stage "rdkit" {
   title = "RDKit parameters"
   file "embed.py" { source = "stages/embed.py" }
@@ -80,7 +81,7 @@ stage "rdkit" {
   command = concat(["python3", "embed.py"], local.row, ["--seed=${61453 + attempt}", "--open-stereo=${var.open_stereo}",
     "--isomers=16", "--embeddings=300", "--all-embeddings=1200",    # at most; 4 + 16 n² for n torsions of an isomer
     "--window=18kcal/mol", "--same=0.06Å",                          # by force field; RMS difference of distances
-  "--few=20 0.20Å 100kcal/mol", "--displace=0.05Å", "--time=300s"]) # fewer are filled up; of each coordinate; of CPU
+  "--few=20 0.20Å 100kcal/mol", "--displace=0.05Å", "--time=300s"]) # fewer get more; each coordinate; CPU time
   timeout  = "15m"
   outputs  = { properties = "properties.json", molecule = "molecule.json", molfile = "molecule.mol", pool = "pool.xyz" }
   no_retry = [3] # embed.py: the row itself is wrong; another attempt can only fail the same way
@@ -96,7 +97,7 @@ stage "search" {
   command = concat(["conformers", stage.rdkit.pool], local.state, local.sorting, ["--levels", local.many ? join("; ", [
     "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol",
     "gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol", local.of_isomers,
-    "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol", # while one ends so little above the last of the first conformers
+    "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol", # goes on while one ends so little above the first conformers
     "gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"]) : join("; ", [
   "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", local.of_isomers, local.last_levels])])
   programs = ["xtb"]
@@ -104,7 +105,7 @@ stage "search" {
   outputs  = { ensemble = "conformers.xyz", log = "stdout" }
 }
 
-# 3. Of several stereoisomers the lowest by PM7 counts: the lowest conformer of each is optimised.
+# 3. Of several stereoisomers the lowest by PM7 counts. The lowest conformer of each is optimised.
 stage "isomers" {
   enabled  = length(local.isomers) > 1
   for_each = local.isomers
@@ -119,8 +120,8 @@ stage "isomers" {
   require = same_molecule(stage.rdkit.molecule, each.value, mopac_geometry(output.aux), local.bonds)
 }
 
-# 4. CREST, if asked for, starts from the lowest conformer of the first search: from another rotamer of an acid or an
-# amide it need not come back, and the heat of formation is up to 6 kcal/mol too high. Then each of both counts once.
+# 4. CREST, if asked for, starts from the lowest conformer of the first search. From a wrong rotamer of an acid or an
+# amide it may not come back. The heat of formation is then up to 6 kcal/mol too high. Stage conformers joins both.
 stage "crest" {
   title   = "Conformer search by CREST"
   enabled = var.search == "crest" && !stage.rdkit.rigid
@@ -145,8 +146,8 @@ stage "conformers" {
   outputs  = { ensemble = "conformers.xyz" }
 }
 
-# 5. PM7 of the most stable conformers by GFN2-xTB, and of those with a lower single point. Is the lowest a minimum? It
-# is optimised again, to a fifth of the gradient that PRECISE asks for (isopropyl is flat). The lower result counts.
+# 5. PM7 optimises the most stable conformers by GFN2-xTB, and others with a lower single point. Stage minimum then
+# optimises the lowest again, to a fifth of the gradient of PRECISE: isopropyl is flat. The lower result counts.
 stage "single_points" {
   enabled  = length(local.conformers) > var.conformers
   optional = true
@@ -161,7 +162,7 @@ stage "single_points" {
 stage "pm7" {
   title    = "MOPAC PM7 calculation"
   for_each = local.optimised
-  at_least = 1 # the result of the others counts, and the row says which conformer is missing
+  at_least = 1 # if one conformer fails, the others count, and the row says which one is missing
   timeout  = "10m"
   file "pm7.mop" { content = format(local.input, step(local.optimiser, attempt), "${mol.mol_id}/${each.key + 1}",
     mopac_cartesian(perturbed(stage.rdkit.molecule, each.value, step(local.shift, attempt),
@@ -187,12 +188,12 @@ stage "minimum" {
 }
 stage "final" {
   title = "Final calculations"
-  # In the order of GFN2-xTB, null where a conformer was not optimised; those within 0.02 kcal/mol count as one.
+  # In the order of GFN2-xTB, null if a conformer was not optimised. Those within 0.02 kcal/mol count as one.
   values = summarise(placed(local.results[*].hof, local.places), 0.02)
 }
 
-# The columns of the table, blank where a value is null. delta_1 to delta_3 are |H298_cbs - hof| in kcal/mol of the
-# first, second and third conformer in the order of GFN2-xTB, not of PM7; most_stable_hof is the lowest by PM7.
+# The columns of the table, blank if a value is null. delta_1 to delta_3 are |H298_cbs - hof| in kcal/mol of the
+# first three conformers, in the order of GFN2-xTB and not of PM7. most_stable_hof is the lowest by PM7.
 merge {
   nheavy                     = stage.rdkit.nheavy
   stereo_smiles              = local.isomer

@@ -172,7 +172,8 @@ func useRelease(t *testing.T, dir string) {
 		}
 		code := cmd.ProcessState.ExitCode()
 		if code != test.code || !strings.Contains(string(got), test.want) {
-			t.Errorf("%s: exit code %d, want %d; no %q in:\n%s", test.args, code, test.code, test.want, got)
+			t.Errorf("%s: exit code %d, want %d; no %q in:\n%s", test.args, code, test.code,
+				test.want, got)
 		}
 		if regexp.MustCompile(`\bmage\b`).Match(got) {
 			t.Errorf("%s: mage is named:\n%s", test.args, got)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Memory that runs out, in a memory cgroup (version 1 or 2) of 60 MB: the kernel kills a program of a batch that is itself outside, one that a shell has started
-# in a batch that is inside too, and the batch itself. What is said, whether the table is whole, and what the next batch has to do again. Needs root.
+# Memory that runs out, in a memory cgroup (version 1 or 2) of 60 MB. The kernel kills a program of a batch that is
+# itself outside. It kills a program that a shell has started in a batch that is inside, too. It kills the batch itself.
+# Shows the message, whether the table is whole, and what the next batch does again. Needs root.
 # Usage: sh bench/oom.sh path/to/compiled/mage
 set -u
 mage=$(realpath "${1:?the compiled magefile}")
@@ -14,7 +15,8 @@ fi
 mkdir "$group" && echo 60M > "$group/$limit" || exit 1
 echo $none > "$group/$swap" 2> /dev/null # a kernel that doesn't count swap has none of these
 
-# The command of the molecule m20 goes on for as long as it gets memory: tail keeps what may be the last lines of a file without line breaks.
+# The command of the molecule m20 goes on for as long as it gets memory: tail keeps the last lines of a file without
+# line breaks.
 cat > pipeline.hcl <<END
 pipeline {
   table = "table.csv"
@@ -48,8 +50,8 @@ for what in program shell batch; do
   left=$(pgrep -c -f 'tail /dev/zero')
   echo enough > what
   HOME=$t "$mage" batch > log 2>&1
-  printf 'then: exit %s, programs left %s, rows %s, OK %s, computed in all, of 40: %s\n' $? "$left" "$(wc -l < table.csv)" "$(grep -c ,OK, table.csv)" \
-    "$(grep -c '"outcome":"ok"' artefacts/journal.jsonl)"
+  printf 'then: exit %s, programs left %s, rows %s, OK %s, computed in all, of 40: %s\n' $? "$left" \
+    "$(wc -l < table.csv)" "$(grep -c ,OK, table.csv)" "$(grep -c '"outcome":"ok"' artefacts/journal.jsonl)"
 done
 rmdir "$group"
 cd / && rm -rf "$t"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# What a program leaves that builds one file by a command when everything is killed by SIGKILL half way through it, and what its next run makes of that:
-# make, ninja and snakemake of Debian, and this project (the compiled magefile: go tool mage -compile bench/mage.out). Needs: apt-get install make ninja-build snakemake.
+# A program builds one file by a command, and everything is killed by SIGKILL half way through. Shows what is left, and
+# what the next run makes of it. The programs are make, ninja and snakemake of Debian, and the compiled magefile of this
+# project (go tool mage -compile bench/mage.out). Needs: apt-get install make ninja-build snakemake.
 # Usage: sh bench/sigkill.sh path/to/compiled/mage
 set -u
 mage=$(realpath "${1:?the compiled magefile}")
@@ -15,7 +16,7 @@ test -e "$3" || sleep 30
 echo whole >> "$1"
 END
 
-# round NAME RESULT COMMAND...: starts it in a session of its own, kills the session in the middle, looks, runs it again.
+# round NAME RESULT COMMAND...: starts it in a session of its own, kills the session half way, looks, runs it again.
 round() {
   name=$1 result=$2
   shift 2
@@ -32,7 +33,7 @@ round() {
   timeout 60 "$@" > second.log 2>&1
   code=$?
   if test "$(cat "$result" 2> /dev/null)" = "half
-whole"; then then_="builds it anew (exit $code)"
+whole"; then then_="builds it again (exit $code)"
   elif test -e "$result"; then then_="half a file stays (exit $code)"
   else then_="no file (exit $code)"; fi
   printf '| %s | %s | %s |\n' "$name" "$left" "$then_"
@@ -40,7 +41,7 @@ whole"; then then_="builds it anew (exit $code)"
 
 echo '| program | in the place of the result after SIGKILL | the next run |'
 echo '| --- | --- | --- |'
-mkdir "$top/make" "$top/ninja" "$top/snakemake" "$top/ours"
+mkdir "$top/make" "$top/ninja" "$top/snakemake" "$top/grimperium"
 cd "$top/make"
 printf 'out:\n\tsh ../slow.sh out started quick\n' > Makefile
 round "$(make --version | head -n 1)" out make
@@ -50,13 +51,13 @@ round "ninja $(ninja --version)" out ninja
 cd "$top/snakemake"
 printf 'rule out:\n    output: "out"\n    shell: "sh ../slow.sh out started quick"\n' > Snakefile
 round "snakemake $(snakemake --version)" out snakemake -j1
-cd "$top/ours"
+cd "$top/grimperium"
 cat > pipeline.hcl <<END
 pipeline {
   table = "table.csv"
 }
 stage "a" {
-  command = ["sh", "$top/slow.sh", "out", "$top/ours/started", "$top/ours/quick"]
+  command = ["sh", "$top/slow.sh", "out", "$top/grimperium/started", "$top/grimperium/quick"]
   outputs = { out = "out" }
 }
 END

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Two hosts on one folder, as far as one kernel can show it (root; apt-get install bindfs): a second batch under another host name, by a UTS namespace,
-# first where the system keeps both from the lock, then on two FUSE mounts of the same folder, which each have locks of their own, as NFS has with
-# local_lock=all. What the second one says, and from when on it goes ahead after the first host has "crashed".
+# Two hosts on one folder, as far as one kernel can show it. The second batch has another host name, by a UTS namespace.
+# Both work first where they share locks. Then they work on two FUSE mounts of the same folder, which have locks of their
+# own, as NFS has with local_lock=all. Shows the message of the second batch, and when it goes ahead after the first host
+# has "crashed". Needs root and apt-get install bindfs.
 # Usage: sh bench/twohosts.sh path/to/compiled/mage
 set -u
 mage=$(realpath "${1:?the compiled magefile}")
@@ -20,7 +21,8 @@ sed -i "s|path\]|\"$t\"]|" pipeline.hcl
 # on HOST FOLDER: a batch in this folder, on a host of this name.
 on() { cd "$2" && HOME=$t exec unshare --uts sh -c 'hostname "$0" && exec "$1" batch' "$1" "$mage"; }
 
-# round FOLDER FOLDER: a batch on the first host, half way through; one on the second; the first is killed; the second again, until it may.
+# round FOLDER FOLDER: a batch on the first host, half way through; one on the second; the first is killed; the second
+# again, until it may.
 round() {
   printf 'mol_id,status,smiles\nm,Pending,C\n' > table.csv; rm -rf artefacts "$t/go"
   (on one "$1" > "$t/log1" 2>&1) & first=$!

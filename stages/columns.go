@@ -12,6 +12,6 @@ var units = map[string]string{
 	"gradient_kcal_mol_angstrom": "kcal/mol/Å", "geometry_xyz": "Å",
 }
 
-// Unit is the unit of a column of the table or of an exported conformer; "" if it has none, or if
-// the column is not known here.
+// Unit is the unit of a column of the table or of an exported conformer. It is "" if the column has
+// none or is not known here.
 func Unit(column string) string { return units[column] }

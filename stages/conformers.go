@@ -18,8 +18,9 @@ import (
 // and sort what they give.
 type Builtin struct {
 	Name, Description string
-	Version           string // part of the fingerprint: another one says that the result may be another
-	Run               func(ctx context.Context, w Work) error
+	// part of the fingerprint: another one says that the result may be another
+	Version string
+	Run     func(ctx context.Context, w Work) error
 }
 
 // Work is one call of a Builtin.
@@ -33,8 +34,8 @@ type Work struct {
 	Log io.Writer // a readable account of the work
 	// Each calls do for 0 to n-1, at once for as many as there are idle cores.
 	Each func(n int, do func(int))
-	// Keep records a part of the work for a later attempt, which finds it by Kept. The key says what
-	// the part is made of. Both may be called at once.
+	// Keep records a part of the work for a later attempt, which finds it by Kept. The key says
+	// what the part is made of. Both may be called at once.
 	Keep func(key string, part []byte) error
 	Kept func(key string) []byte
 }
@@ -50,16 +51,18 @@ func (w Work) path(name string) string {
 func Builtins() []Builtin {
 	return []Builtin{{
 		Name: "conformers",
-		Description: "conformers POOL " + searchForm + ": optimises a pool of geometries with GFN2-xTB, " +
-			"level by level, and writes the different ones to conformers.xyz, the most stable first",
-		Version: "4",
+		Description: "conformers GEOMETRIES " + searchForm + ": optimises starting geometries " +
+			"with GFN2-xTB, level by level, and writes the different ones to conformers.xyz, " +
+			"the most stable first",
+		Version: "5",
 		Run:     runConformers,
 	}, {
 		Name: "merge_conformers",
-		Description: "merge_conformers ENSEMBLE OTHER " + searchForm + " --isomer SMILES: optimises the " +
-			"conformers of two searches level by level to the same criteria of GFN2-xTB, and writes the " +
-			"different ones to conformers.xyz, the most stable first",
-		Version: "3",
+		Description: "merge_conformers ENSEMBLE OTHER " + searchForm +
+			" --isomer SMILES: optimises the " +
+			"conformers of two searches level by level to the same criteria of GFN2-xTB, and " +
+			"writes the different ones to conformers.xyz, the most stable first",
+		Version: "4",
 		Run:     runMerge,
 	}}
 }
@@ -73,17 +76,17 @@ type ensemble struct {
 	xtb string // its version, once it ran
 }
 
-// runConformers optimises a pool. A lone geometry needs no level that sorts, which is one without a
-// limit.
+// runConformers optimises starting geometries. A lone geometry needs no level that only sorts,
+// which is a level without a limit.
 func runConformers(ctx context.Context, w Work) error {
-	e, members, err := readEnsemble(w, 1, "conformers POOL")
+	e, members, err := readEnsemble(w, 1, "conformers GEOMETRIES")
 	if err != nil {
 		return err
 	}
 	first := slices.IndexFunc(e.levels, func(l level) bool { return l.method == "gfn2" })
 	if e.levels[first].limit < math.Inf(1) && len(members) > 1 {
-		return errors.New("conformers: the first level of gfn2 can't have a limit, since the energies " +
-			"of the pool are not of GFN2-xTB")
+		return errors.New("conformers: the first level of gfn2 can't have a limit, since the " +
+			"energies of the starting geometries are not of GFN2-xTB")
 	}
 	for len(members) == 1 && len(e.levels) > 1 && e.levels[0].limit == math.Inf(1) {
 		e.levels = e.levels[1:]
@@ -113,7 +116,7 @@ func (e *ensemble) refine(ctx context.Context, all, members []*member) (err erro
 		}
 		if l.isomers == 0 {
 			ranked, unranked := parted(members)
-			members = append(e.fold(ranked, l.same, e.window+l.keep), unranked...)
+			members = append(e.distinct(ranked, l.same, e.window+l.keep), unranked...)
 			fmt.Fprintf(e.Log, "after the %s optimisation: %d different\n", l, len(members))
 		}
 	}
@@ -150,7 +153,7 @@ func (e *ensemble) inBatches(ctx context.Context, l level, members []*member) ([
 		if err != nil {
 			return nil, err
 		}
-		found = e.fold(append(found, done...), l.same, e.window)
+		found = e.distinct(append(found, done...), l.same, e.window)
 		isNear := func(x *member) bool {
 			return len(found) <= e.first || e.above(x, found[e.first-1]) < l.near
 		}
@@ -166,7 +169,8 @@ func (e *ensemble) inBatches(ctx context.Context, l level, members []*member) ([
 // kcal/mol above "normal" (propranolol).
 func (e *ensemble) chooseIsomers(
 	ctx context.Context, l level, members []*member) (out []*member, err error) {
-	if !slices.ContainsFunc(members, func(x *member) bool { return x.isomer != members[0].isomer }) {
+	isOther := func(x *member) bool { return x.isomer != members[0].isomer }
+	if !slices.ContainsFunc(members, isOther) {
 		return members, nil
 	}
 	left, err := e.optimise(ctx, l, e.picked(l, members))
@@ -259,12 +263,13 @@ func (e *ensemble) take(l level, x *member, optimised Frame, failure string) (er
 	if x.level = l.String(); failure == "" {
 		x.Frame = optimised
 		if failure, err = e.changed(x, "reacted"); err != nil {
-			return fmt.Errorf("xTB gave another molecule for member %d of the pool: %w", x.number, err)
+			return fmt.Errorf("xTB gave another molecule for member %d of the starting "+
+				"conformers: %w", x.number, err)
 		}
 	}
 	if failure != "" && l.method == "gfnff" {
 		x.Frame, failure = before, ""
-		x.Energy = nil // the pool's is of another force field
+		x.Energy = nil // that of the start is of another force field
 	}
 	x.dropped = failure
 	return nil
@@ -329,18 +334,18 @@ func writeFiles(dir string, files map[string]string) error {
 
 // account writes the table of conformers and what became of the others.
 func (e *ensemble) account(all, conformers []*member) {
-	fmt.Fprintf(e.Log, "\n%d conformers within %g kcal/mol by GFN2-xTB, of a pool of %d\n"+
-		"xtb version %s\n\n", len(conformers), e.window, len(all), e.xtb)
+	fmt.Fprintf(e.Log, "\n%d conformers within %g kcal/mol by GFN2-xTB, of %d starting "+
+		"geometries\nxtb version %s\n\n", len(conformers), e.window, len(all), e.xtb)
 	fmt.Fprintf(e.Log, "%4s %16s %9s %7s %7s  %s\n",
-		"", "E/hartree", "kcal/mol", "member", "folded", "optimised")
+		"", "E/hartree", "kcal/mol", "member", "same", "optimised")
 	for i, x := range conformers {
 		fmt.Fprintf(e.Log, "%4d %16.8f %9.3f %7d %7d  %s\n",
-			i+1, *x.Energy, e.above(x, conformers[0]), x.number, x.folded, x.level)
+			i+1, *x.Energy, e.above(x, conformers[0]), x.number, x.same, x.level)
 	}
 	fmt.Fprintln(e.Log)
 	for _, x := range all {
 		if x.dropped != "" {
-			fmt.Fprintf(e.Log, "member %d of the pool: %s\n", x.number, x.dropped)
+			fmt.Fprintf(e.Log, "member %d: %s\n", x.number, x.dropped)
 		}
 	}
 }

@@ -32,12 +32,14 @@ func realRun(ctx context.Context, dir, log string, argv ...string) error {
 
 // shippedWords are those of pipeline.hcl for the criteria.
 func shippedWords(molecule, charge, uhf, levels string) []string {
-	return []string{"--molecule", molecule, "--chrg", charge, "--uhf", uhf, "--bonds", bonds, "--window", "6kcal/mol", "--first", "3",
-		"--same", "0.125Å 0.05kcal/mol 1%", "--levels", levels}
+	return []string{"--molecule", molecule, "--chrg", charge, "--uhf", uhf, "--bonds", bonds,
+		"--window", "6kcal/mol", "--first", "3", "--same",
+		"0.125Å 0.05kcal/mol 1%", "--levels", levels}
 }
 
 // work is one call of a built-in that records nothing.
-func work(t *testing.T, log io.Writer, run func(context.Context, string, string, ...string) error, args ...string) Work {
+func work(t *testing.T, log io.Writer, run func(context.Context, string, string, ...string) error,
+	args ...string) Work {
 	return Work{Dir: t.TempDir(), Log: log, Run: run, Args: args,
 		Each: func(n int, do func(int)) {
 			for i := range n {
@@ -53,16 +55,19 @@ var (
 	lastLevels  = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
 	looseLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " +
 		"gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol; " + lastLevels
-	gfnffLevels = "gfnff:normal, window +8kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " +
-		"gfn2:normal <5kcal/mol, batches 10 <1kcal/mol"
+	gfnffLevels = "gfnff:normal, window +8kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, " +
+		"window +2kcal/mol; gfn2:normal <5kcal/mol, batches 10 <1kcal/mol"
 )
 
-// searchIn runs the built-in command on what embed.py left in dir, in another folder, and returns the conformers and the account.
-func searchIn(t *testing.T, dir, charge, uhf string, run func(context.Context, string, string, ...string) error) ([]Frame, string, error) {
+// searchIn runs the built-in command on what embed.py left in dir, in another folder, and returns
+// the conformers and the account.
+func searchIn(t *testing.T, dir, charge, uhf string, run func(context.Context, string, string,
+	...string) error) ([]Frame, string, error) {
 	t.Helper()
 	var account bytes.Buffer
 	w := work(t, &account, run, filepath.Join(dir, "pool.xyz"))
-	w.Args = append(w.Args, shippedWords(filepath.Join(dir, "molecule.json"), charge, uhf, looseLevels)...)
+	w.Args = append(w.Args, shippedWords(filepath.Join(dir, "molecule.json"), charge, uhf,
+		looseLevels)...)
 	if err := Builtins()[0].Run(context.Background(), w); err != nil {
 		return nil, account.String(), err
 	}
@@ -77,7 +82,8 @@ func TestConformers(t *testing.T) {
 	for _, test := range []struct {
 		smiles, charge, multiplicity, uhf string
 		count                             int
-		lowest                            float64 // hartree, GFN2-xTB of xtb 6.5.1; nought where only the count is known
+		// hartree, GFN2-xTB of xtb 6.5.1; nought where only the count is known
+		lowest float64
 	}{
 		{"CCO", "0", "1", "0", 2, -11.394339},
 		{"CCCC", "0", "1", "0", 2, -13.665128},
@@ -93,7 +99,8 @@ func TestConformers(t *testing.T) {
 		{"C[C@H](O)C(=O)O", "0", "1", "0", 6, 0},
 	} {
 		t.Run(test.smiles, func(t *testing.T) {
-			dir := embedded(t, test.smiles, "--charge", test.charge, "--multiplicity", test.multiplicity)
+			dir := embedded(t, test.smiles, "--charge", test.charge, "--multiplicity",
+				test.multiplicity)
 			frames, account, err := searchIn(t, dir, test.charge, test.uhf, realRun)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, account)
@@ -101,7 +108,8 @@ func TestConformers(t *testing.T) {
 			if len(frames) != test.count {
 				t.Errorf("%d conformers, want %d\n%s", len(frames), test.count, account)
 			}
-			if got := *frames[0].Energy; test.lowest != 0 && (got > test.lowest+2e-5 || got < test.lowest-2e-5) {
+			if got := *frames[0].Energy; test.lowest != 0 &&
+				(got > test.lowest+2e-5 || got < test.lowest-2e-5) {
 				t.Errorf("lowest energy %.6f, want %.6f", got, test.lowest)
 			}
 			if !slices.IsSortedFunc(frames, compareEnergy) {
@@ -116,7 +124,8 @@ func TestConformers(t *testing.T) {
 	}
 }
 
-// The search gives the conformers of each isomer that PM7 may find the lowest: those within 3 kcal/mol by GFN2-xTB.
+// The search gives the conformers of each isomer that PM7 may find the lowest: those within 3
+// kcal/mol by GFN2-xTB.
 func TestOpenStereo(t *testing.T) {
 	for _, test := range []struct {
 		smiles  string
@@ -124,11 +133,14 @@ func TestOpenStereo(t *testing.T) {
 		account string
 	}{
 		{"CC=N", []string{"[H]/N=C\\C", "[H]/N=C/C"}, "2 stereoisomers; "},
-		{"N=CO", []string{"[H]/N=C/O", "[H]/N=C\\O"}, "2 stereoisomers; "}, // by PM7 the second is lower
+		// by PM7 the second is lower
+		{"N=CO", []string{"[H]/N=C/O", "[H]/N=C\\O"}, "2 stereoisomers; "},
 		{"O=CC=CO", []string{"O=C/C=C\\O"}, "2 stereoisomers; "},
-		{"OC(=O)C=CC(=O)O", []string{"O=C(O)/C=C/C(=O)O", "O=C(O)/C=C\\C(=O)O"}, "2 stereoisomers; "},
+		{"OC(=O)C=CC(=O)O", []string{"O=C(O)/C=C/C(=O)O", "O=C(O)/C=C\\C(=O)O"},
+			"2 stereoisomers; "},
 		{"[H]/N=C/C", []string{"[H]/N=C/C"}, ""},
-		{"OC1CCC1O", []string{"O[C@H]1CC[C@@H]1O", "O[C@@H]1CC[C@@H]1O"}, "2 stereoisomers; "}, // by MMFF94s cis is lower
+		// by MMFF94s cis is lower
+		{"OC1CCC1O", []string{"O[C@H]1CC[C@@H]1O", "O[C@@H]1CC[C@@H]1O"}, "2 stereoisomers; "},
 	} {
 		frames, account, err := searchIn(t, embedded(t, test.smiles), "0", "0", realRun)
 		if err != nil {
@@ -137,18 +149,21 @@ func TestOpenStereo(t *testing.T) {
 		var got []string
 		for _, f := range Isomers(frames) {
 			got = append(got, f.Isomer)
-			if of := OfIsomer(frames, f.Isomer); len(of) == 0 || of[0].Energy == nil || *of[0].Energy != *f.Energy {
+			if of := OfIsomer(frames, f.Isomer); len(of) == 0 || of[0].Energy == nil ||
+				*of[0].Energy != *f.Energy {
 				t.Errorf("%s: %d conformers of %s", test.smiles, len(of), f.Isomer)
 			}
 		}
 		if !slices.Equal(got, test.isomers) || !strings.Contains(account, test.account) {
-			t.Errorf("%s: %q, want %q; the account says:\n%s", test.smiles, got, test.isomers, account)
+			t.Errorf("%s: %q, want %q; the account says:\n%s", test.smiles, got, test.isomers,
+				account)
 		}
 	}
 }
 
-// What embed.py builds of molecules that RDKit has trouble with: how many isomers, and the first by its SMILES.
-// Mirror images get the same conformers, mirrored: what is computed of them is the same.
+// What embed.py builds of molecules that RDKit has trouble with: how many isomers, and the first by
+// its SMILES. Mirror images get the same conformers, mirrored: what is computed of them is the
+// same.
 func TestSearchIsDeterministic(t *testing.T) {
 	var first [][]byte
 	for range 2 {
@@ -158,7 +173,8 @@ func TestSearchIsDeterministic(t *testing.T) {
 			t.Fatal(err)
 		}
 		result := [][]byte{FormatXYZ(frames), []byte(account)}
-		for _, name := range []string{"properties.json", "molecule.mol", "geometry.xyz", "pool.xyz"} {
+		for _, name := range []string{"properties.json", "molecule.mol", "geometry.xyz",
+			"pool.xyz"} {
 			data, err := os.ReadFile(filepath.Join(dir, name))
 			if err != nil {
 				t.Fatal(err)
@@ -180,11 +196,13 @@ func TestSearchIsDeterministic(t *testing.T) {
 // A zwitterion in the gas phase gives its proton back; no bond may change in silence.
 func TestReactedMoleculesAreRefused(t *testing.T) {
 	dir := embedded(t, "[NH3+]CC(=O)[O-]")
-	if err := os.Rename(filepath.Join(dir, "geometry.xyz"), filepath.Join(dir, "pool.xyz")); err != nil {
+	if err := os.Rename(filepath.Join(dir, "geometry.xyz"), filepath.Join(dir,
+		"pool.xyz")); err != nil {
 		t.Fatal(err)
 	}
 	_, account, err := searchIn(t, dir, "0", "0", realRun)
-	if err == nil || !strings.Contains(err.Error(), "none of") || !strings.Contains(err.Error(), "moved from N1 to O") {
+	if err == nil || !strings.Contains(err.Error(), "none of") ||
+		!strings.Contains(err.Error(), "moved from N1 to O") {
 		t.Errorf("error %v\n%s", err, account)
 	}
 }
@@ -197,7 +215,8 @@ func TestOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs := 0
-	alone, account, err := searchIn(t, dir, "0", "0", func(ctx context.Context, d, log string, argv ...string) error {
+	alone, account, err := searchIn(t, dir, "0", "0", func(ctx context.Context, d, log string,
+		argv ...string) error {
 		runs++
 		if slices.Contains(argv, "--mdopt") {
 			return errors.New("xtb ended with status 128")
@@ -216,16 +235,23 @@ func TestOneByOne(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	dir := embedded(t, "CCO")
-	_, _, err := searchIn(t, dir, "0", "0", func(context.Context, string, string, ...string) error { return errors.New("xtb is not installed") })
-	if err == nil || !strings.Contains(err.Error(), "none of 2 geometries is left after the gfn2:loose optimisation: the first failed:") {
+	_, _, err := searchIn(t, dir, "0", "0", func(context.Context, string, string,
+		...string) error {
+		return errors.New("xtb is not installed")
+	})
+	const want = "none of 2 geometries is left after the gfn2:loose optimisation: the first failed:"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v", err)
 	}
 	// xTB's words count, not its exit status.
-	_, _, err = searchIn(t, dir, "0", "0", func(_ context.Context, d, log string, argv ...string) error {
-		if err := os.WriteFile(filepath.Join(d, "xtbopt.xyz"), []byte("3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"), 0o644); err != nil {
+	_, _, err = searchIn(t, dir, "0", "0", func(_ context.Context, d, log string,
+		argv ...string) error {
+		if err := os.WriteFile(filepath.Join(d, "xtbopt.xyz"),
+			[]byte("3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"), 0o644); err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(d, log), []byte("FAILED TO CONVERGE GEOMETRY OPTIMIZATION IN 200 CYCLES\nnormal termination of xtb\n"), 0o644)
+		return os.WriteFile(filepath.Join(d, log), []byte("FAILED TO CONVERGE GEOMETRY "+
+			"OPTIMIZATION IN 200 CYCLES\nnormal termination of xtb\n"), 0o644)
 	})
 	if err == nil || !strings.Contains(err.Error(), "the geometry optimisation did not converge") {
 		t.Errorf("error %v", err)
@@ -233,7 +259,8 @@ func TestFailures(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	w := work(t, io.Discard, realRun, filepath.Join(dir, "pool.xyz"))
-	w.Args = append(w.Args, shippedWords(filepath.Join(dir, "molecule.json"), "0", "0", looseLevels)...)
+	w.Args = append(w.Args, shippedWords(filepath.Join(dir, "molecule.json"), "0", "0",
+		looseLevels)...)
 	if err := Builtins()[0].Run(ctx, w); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
@@ -256,27 +283,34 @@ func TestArguments(t *testing.T) {
 		file, want string
 		words      []string
 	}{
-		{"", "want conformers POOL --molecule", nil},
-		{"", "want conformers POOL --molecule", good},
+		{"", "want conformers GEOMETRIES --molecule", nil},
+		{"", "want conformers GEOMETRIES --molecule", good},
 		{pool, "--molecule is missing", with("--molecule", "")},
 		{pool, "--window is missing", with("--window", "")},
 		{pool, "--same is missing", with("--same", "")},
-		{pool, "--window \"6\": \"6\" is no positive number with the unit kcal/mol", with("--window", "6")},
-		{pool, "--window \"NaNkcal/mol\": \"NaNkcal/mol\" is no positive number", with("--window", "NaNkcal/mol")},
+		{pool, "--window \"6\": \"6\" is no positive number with the unit kcal/mol",
+			with("--window", "6")},
+		{pool, "--window \"NaNkcal/mol\": \"NaNkcal/mol\" is no positive number",
+			with("--window", "NaNkcal/mol")},
 		{pool, "--uhf \"-1\": want a whole number from 0 on", with("--uhf", "-1")},
 		{pool, "--first \"0\": want a whole number from 1 on", with("--first", "0")},
 		{pool, "--chrg \"one\": want a whole", with("--chrg", "one")},
 		{pool, "the reach of bonds is \"1.3\"; want \"bond 1.30,", with("--bonds", "1.3")},
 		{pool, "\"0.1Å\" must be an RMSD, an energy and a part", with("--same", "0.1Å")},
-		{pool, "\"0.1\" is no positive number with the unit Å", with("--same", "0.1 0.05kcal/mol 1%")},
-		{pool, "--levels \"gfn9:loose\": \"gfn9:loose\": want METHOD:CRITERIA", with("--levels", "gfn9:loose")},
-		{pool, "\"gfn2:loose, folded 3\": want METHOD:CRITERIA", with("--levels", "gfn2:loose, folded 3")},
+		{pool, "\"0.1\" is no positive number with the unit Å",
+			with("--same", "0.1 0.05kcal/mol 1%")},
+		{pool, "--levels \"gfn9:loose\": \"gfn9:loose\": want METHOD:CRITERIA",
+			with("--levels", "gfn9:loose")},
+		{pool, "\"gfn2:loose, joined 3\": want METHOD:CRITERIA",
+			with("--levels", "gfn2:loose, joined 3")},
 		{pool, "want METHOD:CRITERIA", with("--levels", "gfn2:loose, window 1kcal/mol")},
 		{pool, "want METHOD:CRITERIA", with("--levels", "gfn2:loose, isomers two <3kcal/mol")},
 		{pool, "want METHOD:CRITERIA", with("--levels", "gfn2:loose, isomers 2 <3kcal/mol")},
-		{pool, "\"3kcal\" is no positive number with the unit kcal/mol", with("--levels", "gfn2:loose <3kcal")},
+		{pool, "\"3kcal\" is no positive number with the unit kcal/mol",
+			with("--levels", "gfn2:loose <3kcal")},
 		{pool, "\"0.6Å\" must be an RMSD", with("--levels", "gfn2:loose, twins 0.6Å")},
-		{pool, "the first level of gfn2 can't have a limit", with("--levels", "gfn2:loose <3kcal/mol")},
+		{pool, "the first level of gfn2 can't have a limit",
+			with("--levels", "gfn2:loose <3kcal/mol")},
 		{pool, "\"more\" is not known here", append(slices.Clone(good), "more")},
 		{pool, "\"--levles\" is not known here", append(slices.Clone(good), "--levles", "more")},
 		{mol, "molecule.json: line 1", good},

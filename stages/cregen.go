@@ -13,25 +13,26 @@ const kcalPerHartree = 627.5094740631
 // member is one geometry on its way through the search.
 type member struct {
 	Frame          // its Energy is xTB's, hartree, once it was optimised
-	start   Frame  // as the pool has it
-	number  int    // place in the pool, from 1
+	start   Frame  // before any optimisation
+	number  int    // place among the starting conformers, from 1
 	level   string // of the last optimisation
-	folded  int    // how many others became this one
-	isomer  string // SMILES of its stereoisomer, as the pool has it
+	same    int    // how many others became this one
+	isomer  string // SMILES of its stereoisomer at the start
 	dropped string // why it is no conformer, or ""
 	shape   shape
 }
 
-// byEnergy sorts by energy; equal ones stay in the order of the pool.
+// byEnergy sorts by energy. Equal ones stay in the order of the starting conformers.
 func byEnergy(members []*member) {
 	slices.SortStableFunc(members, func(a, b *member) int {
 		return cmp.Or(cmp.Compare(*a.Energy, *b.Energy), a.number-b.number)
 	})
 }
 
-// fold sorts members by energy, and keeps of those that are the same the lowest, and of the rest
-// those within window (kcal/mol) of the lowest of all. The others' dropped says why.
-func (m *Matcher) fold(members []*member, same criteria, window float64) []*member {
+// distinct sorts members by energy. Of members that are the same it keeps the lowest. It keeps none
+// that lies more than window (kcal/mol) above the lowest of all. The field dropped of the others
+// says why.
+func (m *Matcher) distinct(members []*member, same criteria, window float64) []*member {
 	byEnergy(members)
 	var kept []*member
 	for _, x := range members {
@@ -40,8 +41,10 @@ func (m *Matcher) fold(members []*member, same criteria, window float64) []*memb
 			continue
 		}
 		x.shape = m.shape(x.Frame)
-		if at := slices.IndexFunc(kept, func(k *member) bool { return k.isomer == x.isomer && m.alike(k, x, same) }); at >= 0 {
-			kept[at].folded += 1 + x.folded
+		if at := slices.IndexFunc(kept, func(k *member) bool {
+			return k.isomer == x.isomer && m.alike(k, x, same)
+		}); at >= 0 {
+			kept[at].same += 1 + x.same
 			x.dropped = "the same as member " + strconv.Itoa(kept[at].number)
 			continue
 		}
@@ -66,21 +69,24 @@ func (m *Matcher) alike(a, b *member, same criteria) bool {
 }
 
 func (f Frame) vector(i, j int) [3]float64 {
-	return [3]float64{f.Coords[3*j] - f.Coords[3*i], f.Coords[3*j+1] - f.Coords[3*i+1], f.Coords[3*j+2] - f.Coords[3*i+2]}
+	return [3]float64{f.Coords[3*j] - f.Coords[3*i], f.Coords[3*j+1] - f.Coords[3*i+1],
+		f.Coords[3*j+2] - f.Coords[3*i+2]}
 }
 
 // volume is six times the signed volume of the tetrahedron of four atoms, Å³.
 func (f Frame) volume(atoms []int) float64 {
-	return dot(f.vector(atoms[0], atoms[1]), cross(f.vector(atoms[0], atoms[2]), f.vector(atoms[0], atoms[3])))
+	return dot(f.vector(atoms[0], atoms[1]), cross(f.vector(atoms[0], atoms[2]),
+		f.vector(atoms[0], atoms[3])))
 }
 
-// cosTorsion is the cosine of the torsion a-b-c-d; 0 where a, b, c or b, c, d lie nearly in a line
-// (sine below 0.35, 160°), as in isocyanic acid and other cumulenes.
+// cosTorsion is the cosine of the torsion a-b-c-d. It is 0 where a, b, c or b, c, d lie nearly in a
+// line, as in cumulenes. The sine is below 0.35 then (160°).
 func (f Frame) cosTorsion(a, b, c, d int) float64 {
 	ba, bc, dc := f.vector(b, a), f.vector(b, c), f.vector(d, c)
 	p, q := cross(ba, bc), cross(bc, dc)
 	length := math.Sqrt(dot(p, p) * dot(q, q))
-	if dot(p, p) < 0.12*dot(ba, ba)*dot(bc, bc) || dot(q, q) < 0.12*dot(bc, bc)*dot(dc, dc) || length == 0 {
+	if dot(p, p) < 0.12*dot(ba, ba)*dot(bc, bc) || dot(q, q) < 0.12*dot(bc, bc)*dot(dc, dc) ||
+		length == 0 {
 		return 0
 	}
 	return dot(p, q) / length

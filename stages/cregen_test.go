@@ -55,20 +55,24 @@ func membersOf(frames []Frame) []*member {
 	return members
 }
 
-// CREST's own unique conformers must stay (nearly) all, since the criteria are CREST's. What is folded has the energy, the rotational
-// constants and, reflected or with atoms exchanged, the geometry of another.
-func TestFoldKeepsCRESTsConformers(t *testing.T) {
+// CREST's own unique conformers must stay, nearly all, since the criteria are CREST's. What is
+// dropped has the energy and the rotational constants of another. It has its geometry, too, once it
+// is reflected or atoms are exchanged.
+func TestDistinctKeepsCRESTsConformers(t *testing.T) {
 	for _, r := range recordings {
 		frames := recordedFrames(t, r.name)
 		m := NewMatcher(frames[0].Symbols, bondsOf(frames[0]))
-		if kept := m.fold(membersOf(frames), cregen, 100); len(frames) != r.frames || len(kept) != r.kept {
-			t.Errorf("%s: %d of %d kept, want %d of %d", r.name, len(kept), len(frames), r.kept, r.frames)
+		if kept := m.distinct(membersOf(frames), cregen, 100); len(frames) != r.frames ||
+			len(kept) != r.kept {
+			t.Errorf("%s: %d of %d kept, want %d of %d", r.name, len(kept), len(frames), r.kept,
+				r.frames)
 		}
 	}
 }
 
-// An ensemble together with its mirror images, turned and shifted, folds to the same number.
-func TestFoldMirrorImages(t *testing.T) {
+// An ensemble together with its mirror images, turned and shifted, has the same number of distinct
+// conformers.
+func TestDistinctMirrorImages(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, r := range recordings {
 		frames := recordedFrames(t, r.name)
@@ -76,17 +80,17 @@ func TestFoldMirrorImages(t *testing.T) {
 			frames = frames[:60]
 		}
 		m := NewMatcher(frames[0].Symbols, bondsOf(frames[0]))
-		alone := len(m.fold(membersOf(frames), cregen, 100))
+		alone := len(m.distinct(membersOf(frames), cregen, 100))
 		for _, f := range frames[:len(frames):len(frames)] {
 			frames = append(frames, moved(f, random, true))
 		}
-		if both := len(m.fold(membersOf(frames), cregen, 100)); both != alone {
+		if both := len(m.distinct(membersOf(frames), cregen, 100)); both != alone {
 			t.Errorf("%s: %d conformers, %d with the mirror images", r.name, alone, both)
 		}
 	}
 }
 
-func TestFold(t *testing.T) {
+func TestDistinct(t *testing.T) {
 	butane := recordedFrames(t, "n-butane")
 	at := func(f Frame, kcal float64) Frame {
 		energy := *butane[0].Energy + kcal/kcalPerHartree
@@ -103,12 +107,14 @@ func TestFold(t *testing.T) {
 	}{
 		{"sorted", []Frame{at(gauche, 0.6), at(trans, 0)}, 6, []int{2, 1}, nil},
 		{"one energy, two geometries", []Frame{at(gauche, 0), at(trans, 0)}, 6, []int{1, 2}, nil},
-		{"the same", []Frame{at(trans, 0), at(trans, 0.04)}, 6, []int{1}, map[int]string{2: "the same as member 1"}},
+		{"the same", []Frame{at(trans, 0), at(trans, 0.04)}, 6, []int{1},
+			map[int]string{2: "the same as member 1"}},
 		{"one geometry, two energies", []Frame{at(trans, 0), at(trans, 0.06)}, 6, []int{1, 2}, nil},
-		{"window", []Frame{at(trans, 0), at(gauche, 5.9), at(gauche, 6.1)}, 6, []int{1, 2}, map[int]string{3: "above the window"}},
+		{"window", []Frame{at(trans, 0), at(gauche, 5.9), at(gauche, 6.1)}, 6, []int{1, 2},
+			map[int]string{3: "above the window"}},
 	} {
 		members := membersOf(test.frames)
-		kept := NewMatcher(trans.Symbols, bondsOf(trans)).fold(members, cregen, test.window)
+		kept := NewMatcher(trans.Symbols, bondsOf(trans)).distinct(members, cregen, test.window)
 		var numbers []int
 		for _, x := range kept {
 			numbers = append(numbers, x.number)
@@ -118,7 +124,8 @@ func TestFold(t *testing.T) {
 		}
 		for _, x := range members {
 			if number := x.number; test.dropped[number] != "" && x.dropped != test.dropped[number] {
-				t.Errorf("%s: member %d %q, want %q", test.name, number, x.dropped, test.dropped[number])
+				t.Errorf("%s: member %d %q, want %q", test.name, number, x.dropped,
+					test.dropped[number])
 			}
 		}
 	}

@@ -11,11 +11,12 @@ import (
 // Ensemble reads the crest_conformers.xyz of a CREST run (2.12 or 3.0) and sorts it by energy,
 // which CREST does only nearly. Energies are in hartree; of one conformer alone it may be missing
 // (2.12 on H2). It refuses a torn file, a number that is not finite, an energy that is no total
-// energy, and frames of different molecules; the error names the file and the line or frame.
+// energy, and frames of different molecules. The error names the file and the line or frame.
 func Ensemble(path string) ([]Frame, error) {
 	data, err := readFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, noEnsemble(path + ": no conformers were left: the output of the search says why")
+		return nil, noEnsemble(path + ": no conformers were left: the output of the search says " +
+			"why")
 	}
 	if err != nil {
 		return nil, err
@@ -49,15 +50,20 @@ func parseCREST(data []byte) ([]Frame, error) {
 			return nil, fmt.Errorf("conformer %d has other atoms than the first", i+1)
 		}
 		if f.Energy == nil && len(frames) > 1 {
-			return nil, fmt.Errorf("conformer %d has no energy in its comment %.40q: the ensemble can't be put in order", i+1, f.Comment)
+			return nil, fmt.Errorf("conformer %d has no energy in its comment %.40q: the "+
+				"ensemble can't be put in order", i+1, f.Comment)
 		}
-		if most := leastBinding * float64(len(f.Symbols)); f.Energy != nil && len(f.Symbols) > 1 && *f.Energy > most {
-			return nil, fmt.Errorf("conformer %d has the energy %g in its comment, which is no total energy "+
-				"in hartree: of %d atoms it is below %.1f", i+1, *f.Energy, len(f.Symbols), most)
+		if most := leastBinding * float64(len(f.Symbols)); f.Energy != nil && len(f.Symbols) > 1 &&
+			*f.Energy > most {
+			return nil, fmt.Errorf("conformer %d has the energy %g in its comment, which is no "+
+				"total energy in hartree: of %d atoms it is below %.1f", i+1, *f.Energy,
+				len(f.Symbols), most)
 		}
 	}
 	if len(frames) > 1 {
-		slices.SortStableFunc(frames, func(a, b Frame) int { return cmp.Compare(*a.Energy, *b.Energy) })
+		slices.SortStableFunc(frames, func(a, b Frame) int {
+			return cmp.Compare(*a.Energy, *b.Energy)
+		})
 	}
 	return frames, nil
 }
@@ -76,7 +82,9 @@ func Isomers(ensemble []Frame) []Frame {
 
 // OfIsomer are the conformers of an ensemble that are of a stereoisomer, in its order.
 func OfIsomer(ensemble []Frame, isomer string) []Frame {
-	return slices.DeleteFunc(slices.Clone(ensemble), func(f Frame) bool { return f.Isomer != isomer })
+	return slices.DeleteFunc(slices.Clone(ensemble), func(f Frame) bool {
+		return f.Isomer != isomer
+	})
 }
 
 // LowestIsomer is the SMILES of the isomer whose first conformer has the lowest heat of formation.
@@ -91,7 +99,8 @@ func LowestIsomer(ensemble []Frame, hofs []*float64) (string, error) {
 		return isomers[0].Isomer, nil
 	}
 	if len(hofs) != len(isomers) {
-		return "", fmt.Errorf("%d heats of formation are given for %d isomers", len(hofs), len(isomers))
+		return "", fmt.Errorf("%d heats of formation are given for %d isomers", len(hofs),
+			len(isomers))
 	}
 	at, err := Lowest(hofs)
 	return isomers[at].Isomer, err

@@ -10,16 +10,20 @@ import (
 	"testing"
 )
 
-// Names and frames of the recorded runs of CREST 3.0.2, and how many of the frames CREST's own criteria leave once mirror images and
-// exchanged atoms are seen as one. In n-octane 19 of CREST's frames are another one with equivalent atoms
-// exchanged, 7 of them mirrored too; in 1,2-propanediol one is.
+// recordings are the recorded runs of CREST 3.0.2: names and frames. kept is how many frames
+// CREST's own criteria leave once mirror images and exchanged atoms count as one. In n-octane 19 of
+// CREST's frames are another one with equivalent atoms exchanged, 7 of them mirrored too. In
+// 1,2-propanediol one is.
 var recordings = []struct {
 	name         string
 	frames, kept int
 }{
-	{"ethanol", 3, 3}, {"acetic_acid", 1, 1}, {"3-methylfuran", 1, 1}, {"glycine", 5, 5}, {"n-butane", 2, 2}, {"methyl_radical", 1, 1},
-	{"ammonium", 1, 1}, {"acetate", 1, 1}, {"triplet_oxygen", 1, 1}, {"isovaleric_acid", 8, 8}, {"n-hexane", 16, 16}, {"lactic_acid", 11, 11},
-	{"1_2-propanediol", 23, 22}, {"cyclohexanol", 7, 7}, {"alanine", 11, 11}, {"2-aminoethanol", 15, 15}, {"n-octane", 136, 117},
+	{"ethanol", 3, 3}, {"acetic_acid", 1, 1}, {"3-methylfuran", 1, 1}, {"glycine", 5, 5},
+	{"n-butane", 2, 2}, {"methyl_radical", 1, 1},
+	{"ammonium", 1, 1}, {"acetate", 1, 1}, {"triplet_oxygen", 1, 1}, {"isovaleric_acid", 8, 8},
+	{"n-hexane", 16, 16}, {"lactic_acid", 11, 11},
+	{"1_2-propanediol", 23, 22}, {"cyclohexanol", 7, 7}, {"alanine", 11, 11},
+	{"2-aminoethanol", 15, 15}, {"n-octane", 136, 117},
 	{"serine", 35, 35}, {"glycerol", 51, 51},
 }
 
@@ -66,15 +70,22 @@ func TestParseCREST(t *testing.T) {
 		err        string
 	}{
 		{"3.0", with("        -1.10", "        -1.20"), []float64{-1.2, -1.1}, ""},
-		{"2.12", with(" energy: -1.0 gnorm: 0.0002 xtb: 6.5.1 (unknown)", " energy: -1.3 gnorm: 0.0001 xtb: 6.5.1 (unknown)"), []float64{-1.3, -1.0}, ""},
+		{"2.12", with(" energy: -1.0 gnorm: 0.0002 xtb: 6.5.1 (unknown)",
+			" energy: -1.3 gnorm: 0.0001 xtb: 6.5.1 (unknown)"), []float64{-1.3, -1.0}, ""},
 		{"2.12 on H2, a blank comment", with(""), nil, ""},
-		{"equal energies stay in order", with("-1.0 ! first", "-1.0 ! second"), []float64{-1, -1}, ""},
+		{"equal energies stay in order", with("-1.0 ! first", "-1.0 ! second"), []float64{-1, -1},
+			""},
 		{"one of two without energy", with("-1.0", ""), nil, "conformer 2 has no energy"},
-		{"energies of nought", with("        0.00000000", "        0.00000000"), nil, "conformer 1 has the energy 0 in its comment, which is no total energy"},
-		{"memory that nobody wrote", with("-1.0", "6.9E-310"), nil, "conformer 2 has the energy 6.9e-310"},
-		{"the same with a label", with("energy: -1.0", "energy: 6.9E-310"), nil, "conformer 2 has the energy 6.9e-310"},
+		{"energies of nought", with("        0.00000000", "        0.00000000"), nil,
+			"conformer 1 has the energy 0 in its comment, which is no total energy"},
+		{"memory that nobody wrote", with("-1.0", "6.9E-310"), nil,
+			"conformer 2 has the energy 6.9e-310"},
+		{"the same with a label", with("energy: -1.0", "energy: 6.9E-310"), nil,
+			"conformer 2 has the energy 6.9e-310"},
 		{"relative energies", with("-1.0", "0.93"), nil, "conformer 2 has the energy 0.93"},
-		{"free energies of CENSO", with("G(CENSO)=      -76.40000000  G(xTB)=           0.00300000        !CONF3", "-1.0"), nil, "conformer 1 has no energy"},
+		{"free energies of CENSO",
+			with("G(CENSO)=      -76.40000000  G(xTB)=           0.00300000        !CONF3", "-1.0"),
+			nil, "conformer 1 has no energy"},
 		{"stars", strings.Replace(with("-1.0"), "0.74", "********", 1), nil, "line 4"},
 		{"not a number", strings.Replace(with("-1.0"), "0.74", "NaN", 1), nil, "line 4"},
 		{"torn", with("-1.0", "-1.1")[:50], nil, "line"},
@@ -106,7 +117,8 @@ func TestParseCREST(t *testing.T) {
 
 func TestEnsembleMissing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "crest_conformers.xyz")
-	if _, err := Ensemble(path); err == nil || !strings.HasPrefix(err.Error(), path+": no conformers were left") || !errors.Is(err, os.ErrNotExist) {
+	if _, err := Ensemble(path); err == nil || !strings.HasPrefix(err.Error(),
+		path+": no conformers were left") || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v", err)
 	}
 }

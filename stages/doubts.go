@@ -6,8 +6,8 @@ import (
 )
 
 // maxDifference is how far PM7 and a reference may lie apart before the reference is doubted,
-// kcal/mol. It is five times the 95th percentile of PM7's error on neutral molecules of C, H, N, O
-// (10.0, from the values shipped with MOPAC); radicals and ions are worse.
+// kcal/mol. It is five times 10.0, the 95th percentile of PM7's error on neutral molecules of C, H,
+// N and O. The errors are from the values shipped with MOPAC. Radicals and ions are worse.
 const maxDifference = 50
 
 // Row is what a row of the table says of its molecule; nil where it says nothing.
@@ -45,7 +45,8 @@ func (r Row) Doubts() (out []Doubt) {
 			"no %s can have that: its bonds allow %g to %g kcal/mol", r.SMILES, low, high)
 	} else if r.HOF != nil && math.Abs(*r.HOF-*r.Reference) > maxDifference {
 		doubt("H298_cbs",
-			fmt.Sprintf("a difference below %d, unless this molecule is hard for PM7", maxDifference),
+			fmt.Sprintf("a difference below %d, unless this molecule is hard for PM7",
+				maxDifference),
 			"PM7 gives %g kcal/mol, %.0f away", *r.HOF, math.Abs(*r.HOF-*r.Reference))
 	}
 	return out

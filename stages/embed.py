@@ -1,17 +1,17 @@
-"""Builds a molecule from its SMILES: a pool of starting geometries for the conformer search.
+"""Builds a molecule from its SMILES, and starting geometries for the conformer search.
 
     python3 -I embed.py --smiles CCO --charge 0 --multiplicity 1 --seed 61453 --open-stereo lowest --isomers 16
         --embeddings 300 --all-embeddings 1200 --window 18kcal/mol --same 0.06Å --few "20 0.20Å 100kcal/mol"
         --displace 0.05Å --time 300s
 
-writes properties.json, molecule.json, molecule.mol, geometry.xyz and pool.xyz into the current folder. What can't be
-done is said in one line on standard error, with exit status 1, or 3 where no other seed may mend it. With --check it
-writes nothing, and says what is wrong with the SMILES, the charge and the multiplicity.
-The pool has the starting geometries of each stereoisomer that the SMILES leaves open, and none with other stereo than
-the SMILES states.
+writes properties.json, molecule.json, molecule.mol, geometry.xyz and pool.xyz into the current folder. A failure is
+one line on standard error. The exit status is 3 if another seed can only fail in the same way, and 1 otherwise.
+With --check it writes nothing, and says what is wrong with the SMILES, the charge and the multiplicity.
+
+pool.xyz has the starting geometries of each stereoisomer that the SMILES leaves open, and none with other stereo than
+the SMILES states. They are ETKDGv3 embeddings (doi 10.1021/acs.jcim.0c00025), relaxed with MMFF94s, or with UFF if
+that has no parameters. Of similar geometries one is kept. They are not ranked: GFN2-xTB does that later.
 The same input gives the same bytes (one thread, one seed).
-The pool is ETKDGv3 (doi 10.1021/acs.jcim.0c00025), relaxed with MMFF94s (UFF where that has no parameters), and
-thinned by geometry. It ranks nothing: that is done with GFN2-xTB afterwards.
 """
 import argparse
 import functools
@@ -29,12 +29,13 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import EnumerateStereoisomers, rdDistGeom, rdForceFieldHelpers, rdMolDescriptors, rdMolTransforms
 from rdkit.ForceField import rdForceField  # noqa: F401  its classes are what rdForceFieldHelpers returns
 
-MAX_ATOMS = 250      # beyond that neither the pool nor GFN2 is a matter of minutes
+MAX_ATOMS = 250      # beyond that neither the embedding nor GFN2 is a matter of minutes
 HEAVIEST = 86        # GFN2-xTB ends at radon
-NO_PM7 = {*range(58, 71), 84, 85, 86}  # Ce to Yb, Po, At, Rn: PM7 has no parameters. Measured with MOPAC 22.0.6, an atom
-                                       # and a hydride of each element from H to Rn; Rn gets no orbitals and the value 0
+# Ce to Yb, Po, At, Rn: PM7 has no parameters. Measured with MOPAC 22.0.6, an atom and a hydride of each element from
+# H to Rn. Rn gets no orbitals and the value 0.
+NO_PM7 = {*range(58, 71), 84, 85, 86}
 TRIPLETS = {"O=O", "S=S", "O=S", "S=O"}  # whose ground state is a triplet, although the SMILES has a double bond
-TRIED_BONDED = 60    # embeddings of which a small pool is filled up
+TRIED_BONDED = 60    # embeddings that are added to few starting conformers
 MAX_SYMMETRY = 720   # permutations of equivalent atoms tried
 TRIES = 50           # for one embedding, of a molecule for which that is all
 CHUNK = 25           # embeddings between two looks at the clock
@@ -255,8 +256,8 @@ D_BLOCK = {*range(21, 31), *range(39, 49), *range(57, 81)}
 def unpaired_notices(mol, multiplicity, smiles):
     """Warns of a multiplicity that is not the one of the unpaired electrons in the SMILES.
 
-    Two electrons at one atom may be paired, as in a singlet carbene. An atom alone and the metals of the d block have no
-    electrons that the SMILES tells of, and some molecules that are written with a double bond are triplets."""
+    Two electrons at one atom may be paired, as in a singlet carbene. An atom alone and the metals of the d block have
+    no electrons that the SMILES tells of, and some molecules that are written with a double bond are triplets."""
     radicals = [a.GetNumRadicalElectrons() for a in mol.GetAtoms()]
     written, pairs, unpaired = sum(radicals), sum(n // 2 for n in radicals), multiplicity - 1
     if mol.GetNumAtoms() == 1 or any(a.GetAtomicNum() in D_BLOCK for a in mol.GetAtoms()):
@@ -277,8 +278,8 @@ def unpaired_notices(mol, multiplicity, smiles):
 
 
 def as_written(smiles, sanitize):
-    """The molecule with the atoms in the order of the SMILES: no written hydrogen is removed. Without sanitize the marks of
-    stereo are as written; with it they are those that RDKit keeps."""
+    """The molecule with the atoms in the order of the SMILES: no written hydrogen is removed. Without sanitize the
+    marks of stereo are as written; with it they are those that RDKit keeps."""
     params = Chem.SmilesParserParams()
     params.removeHs, params.sanitize = False, sanitize
     return Chem.MolFromSmiles(smiles, params)
@@ -344,7 +345,8 @@ def written_trans(written, kept, bond):
 
 def cumulenes(mol):
     """The chains of atoms of two double bonds and more in a row."""
-    doubles = {a.GetIdx(): [b.GetOtherAtomIdx(a.GetIdx()) for b in a.GetBonds() if b.GetBondType() == Chem.BondType.DOUBLE]
+    doubles = {a.GetIdx(): [b.GetOtherAtomIdx(a.GetIdx()) for b in a.GetBonds()
+                            if b.GetBondType() == Chem.BondType.DOUBLE]
                for a in mol.GetAtoms()}
     chains = []
     for start, next_ in doubles.items():
@@ -380,14 +382,16 @@ def open_stereo_notices(mol):
     Chem.FindPotentialStereoBonds(full)
     for b in full.GetBonds():
         bonds += b.GetStereo() == Chem.BondStereo.STEREOANY and any(
-            a.GetAtomicNum() == 7 and a.GetTotalNumHs(includeNeighbors=True) for a in (b.GetBeginAtom(), b.GetEndAtom()))
+            a.GetAtomicNum() == 7 and a.GetTotalNumHs(includeNeighbors=True)
+            for a in (b.GetBeginAtom(), b.GetEndAtom()))
     parts = [count_of(n, what) for n, what in ((centres, "stereo centre"), (bonds, "double bond")) if n]
     return [f"the SMILES leaves {' and '.join(parts)} open"] if parts else []
 
 
 def only_one_way(rings, atom):
-    """Whether an atom joins two rings that are too small for the other way round: norbornane and cubane have one isomer.
-    Bridged rings of up to 7 atoms, and fused ones of up to 8 atoms together (trans-bicyclo[3.2.0]heptane exists)."""
+    """Whether an atom joins two rings that are too small for the other way round: norbornane and cubane have one
+    isomer. Bridged rings of up to 7 atoms, and fused ones of up to 8 atoms together (trans-bicyclo[3.2.0]heptane
+    exists)."""
     own = [ring for ring in rings if atom in ring]
     return any(len(a & b) > 2 and max(len(a), len(b)) <= 7 or len(a & b) == 2 and len(a) + len(b) <= 8
                for a, b in itertools.combinations(own, 2))
@@ -432,8 +436,8 @@ def rotors(mol):
 
 def soft_rotors(mol):
     """The bonds about which a symmetric geometry may be a maximum by one method and a minimum by another: single bonds
-    outside of rings with an end that is flat, a radical, or a heteroatom bonded to another, as that of a methyl group in
-    acetamide or next to a peroxide."""
+    outside of rings with an end that is flat, a radical, or a heteroatom bonded to another, as that of a methyl group
+    in acetamide or next to a peroxide."""
     def soft(atom):
         return (atom.GetHybridization() == Chem.HybridizationType.SP2 or atom.GetNumRadicalElectrons() > 0
                 or atom.GetAtomicNum() != 6 and any(n.GetAtomicNum() not in (1, 6) for n in atom.GetNeighbors()))
@@ -441,13 +445,15 @@ def soft_rotors(mol):
     for b in mol.GetBonds():
         ends = b.GetBeginAtom(), b.GetEndAtom()
         if (b.GetBondType() == Chem.BondType.SINGLE and not b.IsInRing() and min(a.GetDegree() for a in ends) > 1
-                and all(a.GetHybridization() != Chem.HybridizationType.SP for a in ends) and any(soft(a) for a in ends)):
+                and all(a.GetHybridization() != Chem.HybridizationType.SP for a in ends)
+                and any(soft(a) for a in ends)):
             found.append([a.GetIdx() for a in ends])
     return found
 
 
 def chain_torsions(mol):
-    """The torsions along open chains of saturated atoms: of each bond the four atoms of the longest chain through it."""
+    """The torsions along open chains of saturated atoms: of each bond the four atoms of the longest chain through
+    it."""
     away, found = Chem.GetDistanceMatrix(mol), []
 
     def longest(atom, other):
@@ -469,7 +475,8 @@ def chain_torsions(mol):
 
 
 def extended(mol, xyz, torsions):
-    """The molecule with the conformers that random embeddings of a long chain miss: all torsions anti, and one gauche."""
+    """The molecule with the conformers that random embeddings of a long chain miss: all torsions anti, and one
+    gauche."""
     base = with_coords(mol, xyz)
     for torsion in torsions:
         rdMolTransforms.SetDihedralDeg(base.GetConformer(), *torsion, 180.0)
@@ -511,7 +518,8 @@ def turn_double_bonds(mol, stereo):
 
 
 def relax(mol):
-    """Relaxes every conformer. Returns the name of the force field and the energies, kcal/mol (0 without a force field)."""
+    """Relaxes every conformer. Returns the name of the force field and the energies, kcal/mol (0 without a force
+    field)."""
     if mol.GetNumAtoms() > 1 and rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
         done = rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(mol, 1, 1000, "MMFF94s")
         return "MMFF94s", [e for _, e in done]
@@ -524,8 +532,8 @@ def relax(mol):
 
 def relax_bonded(mol, coords):
     """Relaxes coordinates with the bonded terms of MMFF94s alone: charges and contacts let some torsional minima fall
-    into others that GFN2-xTB keeps apart. Returns the coordinates and the whole MMFF94s energies, kcal/mol, in the order
-    of the bonded ones."""
+    into others that GFN2-xTB keeps apart. Returns the coordinates and the whole MMFF94s energies, kcal/mol, in the
+    order of the bonded ones."""
     whole = rdForceFieldHelpers.MMFFGetMoleculeProperties(mol, "MMFF94s")
     bonded = rdForceFieldHelpers.MMFFGetMoleculeProperties(mol, "MMFF94s")
     bonded.SetMMFFEleTerm(False)
@@ -576,8 +584,8 @@ def parameters(mol):
 
 
 def embedded(mol, n, params):
-    """The molecule with up to n conformers: none where RDKit's minimiser gives up, as on some strained rings; another seed
-    gets through."""
+    """The molecule with up to n conformers: none where RDKit's minimiser gives up, as on some strained rings; another
+    seed gets through."""
     mol = Chem.Mol(mol)
     try:
         rdDistGeom.EmbedMultipleConfs(mol, n, params)
@@ -689,7 +697,8 @@ def side(kind, atoms, xyz):
     p = xyz[list(atoms)]
     if kind == "double bond":
         return 1 if np.dot(np.cross(p[0] - p[1], p[2] - p[1]), np.cross(p[1] - p[2], p[3] - p[2])) > 0 else -1
-    # RDKit looks from the first neighbour onto the three others; of three neighbours the last of these is the lone pair.
+    # RDKit looks from the first neighbour onto the three others; of three neighbours the last of these is the lone
+    # pair.
     seen_from = p[1] if len(p) == 5 else 2 * p[1:].mean(0) - p[0]
     a, b, c = p[-3:]
     return 1 if np.dot(np.cross(b - a, c - a), seen_from - a) > 0 else -1
@@ -727,8 +736,8 @@ class Stereo:
         return self.names[name]
 
     def variants(self, most):
-        """The molecule with what the SMILES leaves open settled in up to most of the ways that RDKit sees, mirror images
-        once."""
+        """The molecule with what the SMILES leaves open settled in up to most of the ways that RDKit sees, mirror
+        images once."""
         options = EnumerateStereoisomers.StereoEnumerationOptions(onlyUnassigned=True, unique=True,
                                                                   maxIsomers=most, rand=1)
         found, seen = [], set()
@@ -741,8 +750,8 @@ class Stereo:
 
 
 def fused(mol, seed):
-    """The molecule with the sides of atoms that rings share settled, in the ways that RDKit can embed: it sees no stereo
-    at the bridge of bicyclo[2.2.0]hexane, and then embeds it hardly ever."""
+    """The molecule with the sides of atoms that rings share settled, in the ways that RDKit can embed: it sees no
+    stereo at the bridge of bicyclo[2.2.0]hexane, and then embeds it hardly ever."""
     rings = mol.GetRingInfo()
     shared = [a.GetIdx() for a in mol.GetAtoms() if a.GetDegree() == 4 and rings.NumAtomRings(a.GetIdx()) > 1
               and a.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED][:MOST_SHARED]
@@ -770,7 +779,8 @@ def smiles_of(mol):
 
 
 def embed_image(mol, stereo, *limits):
-    """What embed gives, but of two mirror images the same one is embedded: both get the same conformers and energies."""
+    """What embed gives, but of two mirror images the same one is embedded: both get the same conformers and
+    energies."""
     image = mirror_image(mol)
     if smiles_of(mol) <= smiles_of(image):
         return embed(mol, stereo, *limits)
@@ -845,7 +855,8 @@ class Distinct:
         core = Chem.RWMol(mol)
         for i in sorted(set(range(mol.GetNumAtoms())) - set(self.keep), reverse=True):
             core.RemoveAtom(i)
-        for atom in core.GetAtoms():  # what is drawn double or charged must not hide the symmetry of a carboxylate or a benzene
+        # What is drawn double or charged must not hide the symmetry of a carboxylate or a benzene.
+        for atom in core.GetAtoms():
             atom.SetNoImplicit(True)
             atom.SetFormalCharge(0)
             atom.SetIsAromatic(False)
@@ -854,13 +865,15 @@ class Distinct:
             bond.SetBondType(Chem.BondType.SINGLE)
             bond.SetIsAromatic(False)
         core = core.GetMol()
-        maps = np.array(core.GetSubstructMatches(core, uniquify=False, maxMatches=MAX_SYMMETRY)).reshape(-1, len(self.keep))
+        maps = np.array(core.GetSubstructMatches(core, uniquify=False, maxMatches=MAX_SYMMETRY))
+        maps = maps.reshape(-1, len(self.keep))
         self.upper = np.triu_indices(len(self.keep), 1)
         self.pairs = maps[:, self.upper[0]], maps[:, self.upper[1]]
         self.known, self.times = [], []
 
     def new(self, xyz, same):
-        """Whether the geometry is none of the known ones, from now on known; same is the RMS difference of distances allowed, Å."""
+        """Whether the geometry is none of the known ones, from now on known; same is the RMS difference of distances
+        allowed, Å."""
         x = xyz[self.keep]
         d = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))
         for i, k in enumerate(self.known):
@@ -898,7 +911,8 @@ def build(given):
     if given.open_stereo == "first":
         pools = pools[:1]
     once, tries = sum(p.once for p in pools), sum(p.tries for p in pools)
-    if tries >= LEAST_TRIES and once > MOST_ONCE * tries:  # as likely is it that another embedding gives a new one (Good, Biometrika 1953, 40, 237)
+    # once / tries is the probability that another embedding gives a new one (Good, Biometrika 1953, 40, 237).
+    if tries >= LEAST_TRIES and once > MOST_ONCE * tries:
         warnings.append(f"conformers are missing: {once} of {tries} embeddings gave one that no other gave; "
                         "more embeddings find more (--embeddings in pipeline.hcl)")
 
@@ -1022,7 +1036,7 @@ def word_parser(check):
          "equal conformers; none differs by four times as much, which keeps apart what differs in one hydrogen bond"),
         ("--few", quantity("", "Å", "kcal/mol"), "a smaller pool is filled up with geometries that are relaxed without "
          "charges and contacts; --same and --window of these"),
-        ("--displace", quantity("Å"), "at most, by which each coordinate of the pool is moved"),
+        ("--displace", quantity("Å"), "at most, by which each coordinate of a starting geometry is moved"),
         ("--time", quantity("s"), "of CPU for embedding and relaxing"),
     ):
         parser.add_argument(name, type=read, required=True, help=meaning)
@@ -1055,7 +1069,8 @@ def main(words):
 
 
 def serve():
-    """Answers requests, a line of JSON each, until the end of the input: starting RDKit takes longer than most molecules.
+    """Answers requests, a line of JSON each, until the end of the input: starting RDKit takes longer than most
+    molecules.
 
     A request is {"dir": folder, "args": [the script, words]}; the reply says how a run of its own would have ended."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -28,8 +28,10 @@ func embedIn(t *testing.T, smiles string, words ...string) (dir, stderr string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	shipped := []string{"-I", script, "--smiles", smiles, "--charge", "0", "--multiplicity", "1", "--seed", "61453", "--open-stereo", "lowest",
-		"--isomers", "16", "--embeddings", "300", "--all-embeddings", "1200", "--window", "18kcal/mol", "--same", "0.06Å", "--few", "20 0.20Å 100kcal/mol",
+	shipped := []string{"-I", script, "--smiles", smiles, "--charge", "0", "--multiplicity", "1",
+		"--seed", "61453", "--open-stereo", "lowest",
+		"--isomers", "16", "--embeddings", "300", "--all-embeddings", "1200", "--window",
+		"18kcal/mol", "--same", "0.06Å", "--few", "20 0.20Å 100kcal/mol",
 		"--displace", "0.05Å", "--time", "300s"} // a later word counts
 	cmd := exec.Command(python, append(shipped, words...)...)
 	var said bytes.Buffer
@@ -87,13 +89,15 @@ func TestEmbedHard(t *testing.T) {
 			}
 		}
 		if len(isomers) != test.isomers || test.first != "" && pool[0].Isomer != test.first {
-			t.Errorf("%s: %v, want %d, the first %q", test.smiles, isomers, test.isomers, test.first)
+			t.Errorf("%s: %v, want %d, the first %q", test.smiles, isomers, test.isomers,
+				test.first)
 		}
 	}
 }
 
 func TestEmbedMirrorImages(t *testing.T) {
-	left, right := embedded(t, "N[C@@H](CO)C(=O)O", "--displace", "0Å"), embedded(t, "N[C@H](CO)C(=O)O", "--displace", "0Å")
+	left, right := embedded(t, "N[C@@H](CO)C(=O)O", "--displace", "0Å"),
+		embedded(t, "N[C@H](CO)C(=O)O", "--displace", "0Å")
 	one, err := ReadXYZ(filepath.Join(left, "pool.xyz"))
 	if err != nil {
 		t.Fatal(err)
@@ -131,11 +135,16 @@ func TestEmbed(t *testing.T) {
 	}{
 		{"OCC", nil, properties{"CCO", []string{"CCO"}, "C2H6O", 9, 3, "MMFF94s", 2}},
 		{"C", nil, properties{"C", []string{"C"}, "CH4", 5, 1, "MMFF94s", 1}},
-		{"[OH]", []string{"--multiplicity", "2"}, properties{"[OH]", []string{"[OH]"}, "HO", 2, 1, "MMFF94s", 1}},
-		{"O=O", []string{"--multiplicity", "3"}, properties{"O=O", []string{"O=O"}, "O2", 2, 2, "UFF", 1}},
-		{"[C-]#N", []string{"--charge", "-1"}, properties{"[C-]#N", []string{"[C-]#N"}, "CN-", 2, 2, "MMFF94s", 1}},
-		{"C/C=C\\C", nil, properties{"C/C=C\\C", []string{"C/C=C\\C"}, "C4H8", 12, 4, "MMFF94s", 1}},
-		{"C[C@@H](N)C(=O)O", nil, properties{"C[C@@H](N)C(=O)O", []string{"C[C@@H](N)C(=O)O"}, "C3H7NO2", 13, 6, "MMFF94s", 13}},
+		{"[OH]", []string{"--multiplicity", "2"}, properties{"[OH]", []string{"[OH]"}, "HO", 2, 1,
+			"MMFF94s", 1}},
+		{"O=O", []string{"--multiplicity", "3"}, properties{"O=O", []string{"O=O"}, "O2", 2, 2,
+			"UFF", 1}},
+		{"[C-]#N", []string{"--charge", "-1"}, properties{"[C-]#N", []string{"[C-]#N"}, "CN-", 2, 2,
+			"MMFF94s", 1}},
+		{"C/C=C\\C", nil, properties{"C/C=C\\C", []string{"C/C=C\\C"}, "C4H8", 12, 4, "MMFF94s",
+			1}},
+		{"C[C@@H](N)C(=O)O", nil, properties{"C[C@@H](N)C(=O)O", []string{"C[C@@H](N)C(=O)O"},
+			"C3H7NO2", 13, 6, "MMFF94s", 13}},
 	} {
 		dir := embedded(t, test.smiles, test.words...)
 		data, err := os.ReadFile(filepath.Join(dir, "properties.json"))
@@ -151,7 +160,7 @@ func TestEmbed(t *testing.T) {
 		}
 		pool, err := ReadXYZ(filepath.Join(dir, "pool.xyz"))
 		if err != nil || len(pool) != test.want.Pool {
-			t.Errorf("%s: a pool of %d, %v", test.smiles, len(pool), err)
+			t.Errorf("%s: %d starting conformers, %v", test.smiles, len(pool), err)
 		}
 		lowest, err := ReadXYZ(filepath.Join(dir, "geometry.xyz"))
 		if err != nil {
@@ -159,7 +168,8 @@ func TestEmbed(t *testing.T) {
 		}
 		for i, x := range lowest[0].Coords {
 			if d := math.Abs(x - pool[0].Coords[i]); d > 0.05 || d == 0 {
-				t.Errorf("%s: a coordinate of the pool's first geometry is moved by %g Å, want up to 0.05", test.smiles, d)
+				t.Errorf("%s: a coordinate of the first geometry is moved by %g Å, want "+
+					"up to 0.05", test.smiles, d)
 			}
 		}
 		for i, f := range pool {
@@ -177,20 +187,28 @@ func TestEmbedRefuses(t *testing.T) {
 		want   string
 	}{
 		{"CCO", []string{"--window", "18"}, "embed.py: argument --window: '18' must be Nkcal/mol"},
-		{"CCO", []string{"--few", "20 0.2Å"}, "embed.py: argument --few: '20 0.2Å' must be N NÅ Nkcal/mol"},
-		{"CCO", []string{"--isomers", "0"}, "embed.py: argument --isomers: '0' must be a whole number from 1 on"},
-		{"CCO", []string{"--widnow", "18kcal/mol"}, "embed.py: unrecognized arguments: --widnow 18kcal/mol"},
-		{"CCO", []string{"--open-stereo", "both"}, "embed.py: argument --open-stereo: invalid choice: 'both' (choose from 'lowest', 'first', 'refuse')"},
+		{"CCO", []string{"--few", "20 0.2Å"},
+			"embed.py: argument --few: '20 0.2Å' must be N NÅ Nkcal/mol"},
+		{"CCO", []string{"--isomers", "0"},
+			"embed.py: argument --isomers: '0' must be a whole number from 1 on"},
+		{"CCO", []string{"--widnow", "18kcal/mol"},
+			"embed.py: unrecognized arguments: --widnow 18kcal/mol"},
+		{"CCO", []string{"--open-stereo", "both"}, "embed.py: argument --open-stereo: invalid " +
+			"choice: 'both' (choose from 'lowest', 'first', 'refuse')"},
 		{"CC(", nil, "RDKit can't read the SMILES 'CC(':"},
-		{"CC(C)(C)(C)C", nil, "RDKit can't read the SMILES 'CC(C)(C)(C)C': atom 2 (C) has 5 bonds, more than it can have"},
+		{"CC(C)(C)(C)C", nil, "RDKit can't read the SMILES 'CC(C)(C)(C)C': atom 2 (C) has 5 " +
+			"bonds, more than it can have"},
 		{"", nil, "the SMILES is empty"},
 		{"C.C", nil, "2 separate parts"},
-		{"CC=CC", []string{"--open-stereo", "refuse"}, "the SMILES leaves open which of 2 stereoisomers is meant"},
-		{"C[C@]12C[C@@]3(C)C[C@](C)(C1)C[C@](C)(C2)C3", nil, "RDKit builds no geometry of this molecule with the stereo that the SMILES states"},
+		{"CC=CC", []string{"--open-stereo", "refuse"},
+			"the SMILES leaves open which of 2 stereoisomers is meant"},
+		{"C[C@]12C[C@@]3(C)C[C@](C)(C1)C[C@](C)(C2)C3", nil,
+			"RDKit builds no geometry of this molecule with the stereo that the SMILES states"},
 		{"*C", nil, "atom of no element"},
 		{"[U]", nil, "GFN2-xTB ends at Rn"},
 		{"[Rn]", nil, "has Rn, for which PM7 has no parameters"},
-		{"[NH4+]", nil, "11 electrons can't form a singlet. The SMILES has charge +1; the row says 0"},
+		{"[NH4+]", nil,
+			"11 electrons can't form a singlet. The SMILES has charge +1; the row says 0"},
 		{"CC", []string{"--charge", "-2"}, "the SMILES has charge 0; the row says -2"},
 		{"[CH3]", nil, "9 electrons can't form a singlet"},
 		{"c1cccn1", nil, "an aromatic N lacks its H; write [nH] for n, as c1cc[nH]c1"},
@@ -228,32 +246,48 @@ func TestEmbedCheck(t *testing.T) {
 		{"[Rn]", 0, 1, 3, "has Rn, for which PM7 has no parameters"},
 		{"[Yb]", 0, 1, 3, "has Yb, for which PM7 has no parameters"},
 		{"[Xe]", 0, 1, 0, ""},
-		{"[Na+].[Cl-]", 0, 1, 3, "2 separate parts, and a row is one molecule; give each part a row, or write an ion pair with a bond"},
+		{"[Na+].[Cl-]", 0, 1, 3, "2 separate parts, and a row is one molecule; give each part a " +
+			"row, or write an ion pair with a bond"},
 
-		{"[CH2]", 0, 1, 0, ""}, {"[CH2]", 0, 3, 0, ""}, {"F[C]F", 0, 1, 0, ""}, {"C[N]", 0, 1, 0, ""}, {"[C]", 0, 5, 0, ""}, {"[O]", 0, 3, 0, ""}, {"O=O", 0, 3, 0, ""},
-		{"[O][O]", 0, 3, 0, ""}, {"[N]=O", 0, 2, 0, ""}, {"[O-][O]", -1, 2, 0, ""}, {"C[Hg]C", 0, 1, 0, ""},
+		{"[CH2]", 0, 1, 0, ""}, {"[CH2]", 0, 3, 0, ""}, {"F[C]F", 0, 1, 0, ""},
+		{"C[N]", 0, 1, 0, ""}, {"[C]", 0, 5, 0, ""}, {"[O]", 0, 3, 0, ""}, {"O=O", 0, 3, 0, ""},
+		{"[O][O]", 0, 3, 0, ""}, {"[N]=O", 0, 2, 0, ""}, {"[O-][O]", -1, 2, 0, ""},
+		{"C[Hg]C", 0, 1, 0, ""},
 		{"C=C", 0, 3, 0, "the SMILES has no unpaired electrons; multiplicity 3 means 2"},
 		{"[CH2]C[CH2]", 0, 1, 0, "the SMILES has 2 unpaired electrons; multiplicity 1 means 0"},
-		{"[C:1][C:2][O:3]", 0, 1, 0, "the SMILES has 6 unpaired electrons; multiplicity 1 means 0; the SMILES has atom-map numbers and no hydrogens, which must be written in brackets, as [CH3:1]"},
+		{"[C:1][C:2][O:3]", 0, 1, 0, "the SMILES has 6 unpaired electrons; multiplicity 1 means " +
+			"0; the SMILES has atom-map numbers and no hydrogens, which must be written in " +
+			"brackets, as [CH3:1]"},
 
-		{"C1CC/C=C/C1", 0, 1, 0, "the double bond C4=C5 is written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"},
-		{"C1CC/C=C\\C1", 0, 1, 0, ""}, {"C/1=C/CCCC1", 0, 1, 0, ""}, {"C/1=C\\CCCC1", 0, 1, 0, "the double bond C1=C2 is written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"}, {"C1CCC/C=C/CC1", 0, 1, 0, ""},
-		{"C/C1=C/CCCC1", 0, 1, 0, ""}, {"C/C1=C\\CCCC1", 0, 1, 0, "the double bond C2=C3 is written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"},
-		{"C/C=C=C=C/C", 0, 1, 0, "the stereo of the cumulated double bonds C2=C3=C4=C5 is left out: RDKit keeps none"},
-		{"CC=[C@]=CC", 0, 1, 0, "the mark @ at atom 3 (C) is left out: RDKit keeps no stereo of allenes"},
-		{"C[C@H](C)O", 0, 1, 0, "the mark @ at atom 2 (C) is left out: RDKit sees no stereo centre there"},
+		{"C1CC/C=C/C1", 0, 1, 0, "the double bond C4=C5 is written as E (trans) in a ring of 6 " +
+			"atoms, and RDKit keeps none below 8"},
+		{"C1CC/C=C\\C1", 0, 1, 0, ""}, {"C/1=C/CCCC1", 0, 1, 0, ""},
+		{"C/1=C\\CCCC1", 0, 1, 0, "the double bond C1=C2 is written as E (trans) " +
+			"in a ring of 6 atoms, and RDKit keeps none below 8"},
+		{"C1CCC/C=C/CC1", 0, 1, 0, ""},
+		{"C/C1=C/CCCC1", 0, 1, 0, ""}, {"C/C1=C\\CCCC1", 0, 1, 0, "the double bond C2=C3 is " +
+			"written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"},
+		{"C/C=C=C=C/C", 0, 1, 0,
+			"the stereo of the cumulated double bonds C2=C3=C4=C5 is left out: RDKit keeps none"},
+		{"CC=[C@]=CC", 0, 1, 0,
+			"the mark @ at atom 3 (C) is left out: RDKit keeps no stereo of allenes"},
+		{"C[C@H](C)O", 0, 1, 0,
+			"the mark @ at atom 2 (C) is left out: RDKit sees no stereo centre there"},
 		{"C[C@H](N)C(=O)O", 0, 1, 0, ""},
 
 		{"CC(O)F", 0, 1, 0, "the SMILES leaves 1 stereo centre open"},
 		{"OC1CCC(O)CC1", 0, 1, 0, "the SMILES leaves 2 stereo centres open"},
 		{"O=CC=CO", 0, 1, 0, "the SMILES leaves 1 double bond open"},
 		{"OC(F)C=CC", 0, 1, 0, "the SMILES leaves 1 stereo centre and 1 double bond open"},
-		{"C1C2CC1C2", 0, 1, 0, ""}, {"C12C3C4C1C5C2C3C45", 0, 1, 0, ""}, {"C1CC2CCC1C2", 0, 1, 0, ""}, {"CC=C=CC", 0, 1, 0, ""},
+		{"C1C2CC1C2", 0, 1, 0, ""}, {"C12C3C4C1C5C2C3C45", 0, 1, 0, ""},
+		{"C1CC2CCC1C2", 0, 1, 0, ""}, {"CC=C=CC", 0, 1, 0, ""},
 	}
 	var questions, said bytes.Buffer
 	for _, c := range cases {
-		words := []string{script, "--check", "--smiles=" + c.smiles, fmt.Sprintf("--charge=%d", c.charge), fmt.Sprintf("--multiplicity=%d", c.multiplicity)}
-		if err := json.NewEncoder(&questions).Encode(map[string]any{"dir": t.TempDir(), "args": words}); err != nil {
+		words := []string{script, "--check", "--smiles=" + c.smiles,
+			fmt.Sprintf("--charge=%d", c.charge), fmt.Sprintf("--multiplicity=%d", c.multiplicity)}
+		if err := json.NewEncoder(&questions).Encode(map[string]any{"dir": t.TempDir(),
+			"args": words}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -272,14 +306,16 @@ func TestEmbedCheck(t *testing.T) {
 		if err := replies.Decode(&r); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.Error + strings.Join(r.Warnings, "; "); r.Exit != c.exit || !strings.Contains(got, c.want) || c.want == "" && got != "" {
-			t.Errorf("%s, charge %d, multiplicity %d: exit %d, %q; want %d, %q", c.smiles, c.charge, c.multiplicity, r.Exit, got, c.exit, c.want)
+		if got := r.Error + strings.Join(r.Warnings, "; "); r.Exit != c.exit ||
+			!strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%s, charge %d, multiplicity %d: exit %d, %q; want %d, %q", c.smiles, c.charge,
+				c.multiplicity, r.Exit, got, c.exit, c.want)
 		}
 	}
 }
 
-// Random embeddings of a long chain are all curled up. The extended conformer is the lowest by PM7: of n-dodecane by 0.4
-// kcal/mol, of hexadecane by 1.3.
+// Random embeddings of a long chain are all curled up. The extended conformer is the lowest by PM7:
+// of n-dodecane by 0.4 kcal/mol, of hexadecane by 1.3.
 func TestLongChain(t *testing.T) {
 	for smiles, extended := range map[string]float64{"CCCCCCCCCCCC": 13.9, "CCCCCCOCCCCCO": 13.9} {
 		dir, longest := embedded(t, smiles), 0.0
@@ -292,15 +328,17 @@ func TestLongChain(t *testing.T) {
 			longest = max(longest, f.distance(0, heavy-1))
 		}
 		if longest < extended {
-			t.Errorf("%s: the longest of %d starting conformers measures %.1f Å, want %.1f", smiles, len(pool), longest, extended)
+			t.Errorf("%s: the longest of %d starting conformers measures %.1f Å, want %.1f", smiles,
+				len(pool), longest, extended)
 		}
 	}
 }
 
-// A pool that is not exhausted says so.
+// TestExhausted checks the warning of starting conformers that are not exhausted.
 func TestExhausted(t *testing.T) {
 	const missing = "conformers are missing: "
-	for smiles, want := range map[string]bool{"CCCCCCCCCCCC": true, "CCCCCC": false, "OCC(O)CO": false, "C": false,
+	for smiles, want := range map[string]bool{"CCCCCCCCCCCC": true, "CCCCCC": false,
+		"OCC(O)CO": false, "C": false,
 		"CC1CC12NN2C": false} {
 		text := string(read(t, filepath.Join(embedded(t, smiles), "properties.json")))
 		if strings.Contains(text, missing) != want {

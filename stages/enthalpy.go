@@ -5,20 +5,26 @@ import (
 	"strings"
 )
 
-// bindings bound the part that an atom can have in a heat of formation, kcal/mol at 298.15 K: free
-// is that of the free atom (CODATA Key Values for Thermodynamics, 1989), bound is that less half of
-// the strongest bonds that its valences can make (from the heats of formation of HF, CF4, CO, N2,
-// BF3, SiF4, PF5, SF6, HCl, HBr, HI and silicates in the NIST-JANAF tables), rounded down.
+// bindings bound the part that an atom can have in a heat of formation, kcal/mol at 298.15 K. free
+// is that of the free atom (CODATA Key Values for Thermodynamics, 1989). bound is that less half of
+// the strongest bonds that its valences can make, rounded down. These bonds are from heats of
+// formation in the NIST-JANAF tables: HF, CF4, CO, N2, BF3, SiF4, PF5, SF6, HCl, HBr, HI and
+// silicates.
 var bindings = map[string]struct{ free, bound float64 }{
-	"H": {52.10, -20}, "B": {135.0, -110}, "C": {171.29, -75}, "N": {112.97, -60}, "O": {59.55, -75}, "F": {18.97, -65}, "Si": {107.6, -180},
-	"P": {75.6, -200}, "S": {66.25, -180}, "Cl": {28.99, -35}, "Br": {26.74, -30}, "I": {25.52, -25},
+	"H": {52.10, -20}, "B": {135.0, -110}, "C": {171.29, -75}, "N": {112.97, -60},
+	"O": {59.55, -75}, "F": {18.97, -65}, "Si": {107.6, -180},
+	"P": {75.6, -200}, "S": {66.25, -180}, "Cl": {28.99, -35}, "Br": {26.74, -30},
+	"I": {25.52, -25},
 }
 
 const (
-	weakestBond  = 30.0  // kcal/mol, of two heavy atoms: below that of F2 (38), O–O in peroxides (34 to 51), N–N in hydrazines
-	weakestXH    = 70.0  // kcal/mol, of a hydrogen: that of HI is 71, of NH 79, of CH 81
-	ionisation   = 400.0 // kcal/mol, to take an electron away: that of F is 402, of any molecule less
-	affinity     = 85.0  // kcal/mol, that an electron can bring: that of Cl, the largest of an atom, is 83
+	// kcal/mol, of two heavy atoms: below F2 (38), O–O in peroxides (34 to 51), N–N in hydrazines
+	weakestBond = 30.0
+	weakestXH   = 70.0 // kcal/mol, of a hydrogen: that of HI is 71, of NH 79, of CH 81
+	// kcal/mol, to take an electron away: that of F is 402, of any molecule less
+	ionisation = 400.0
+	// kcal/mol, that an electron can bring: that of Cl, the largest of an atom, is 83
+	affinity     = 85.0
 	secondCharge = 200.0 // kcal/mol, that each electron beyond the first may cost
 )
 
@@ -34,11 +40,11 @@ func ReadSMILES(smiles string) (Atoms, error) {
 	return Atoms{atoms, 1 + strings.Count(smiles, ".")}, err
 }
 
-// EnthalpyRange bounds the heat of formation of a molecule in the gas at 298.15 K, kcal/mol: above
-// low, since its bonds can't be stronger than the strongest known ones, and below high, since bonds
-// that weak fall apart. It is wide (methane: -155 to 100) and meant for mistakes: a total energy, a
-// wrong unit, a lost decimal point. ok is false for another element than H, B, C, N, O, F, Si, P,
-// S, Cl, Br, I.
+// EnthalpyRange bounds the heat of formation of a molecule in the gas at 298.15 K, kcal/mol. It is
+// above low, since its bonds can't be stronger than the strongest known ones. It is below high,
+// since bonds that weak fall apart. It is wide (methane: -155 to 100) and meant for mistakes: a
+// total energy, a wrong unit, a lost decimal point. ok is false for another element than H, B, C,
+// N, O, F, Si, P, S, Cl, Br, I.
 func (m Atoms) EnthalpyRange(charge int) (low, high float64, ok bool) {
 	hydrogens, hydrogen := 0, bindings["H"]
 	for _, a := range m.atoms {
@@ -92,8 +98,8 @@ func (m Atoms) Charge() int {
 	return charge
 }
 
-// Multiplicity is the lowest that the number of electrons allows, 1 or 2. For O=O, S=S and S=O it is
-// 3, the multiplicity of their ground state.
+// Multiplicity is the lowest that the number of electrons allows, 1 or 2. For O=O, S=S and S=O it
+// is 3, the multiplicity of their ground state.
 func (m Atoms) Multiplicity() int {
 	chalcogen := func(a smilesAtom) bool { return a.element.Number == 8 || a.element.Number == 16 }
 	if len(m.atoms) == 2 && m.atoms[1].bond == 2 && m.Charge() == 0 && m.atoms[0].hydrogens == 0 &&

@@ -33,9 +33,9 @@ func (t Tag) text() string {
 	}
 }
 
-// SDF is one record of an SD file (CTfile formats, BIOVIA): the bonds, charges and stereo of a
-// molfile (V2000) as RDKit wrote it, with the coordinates (Å) of a frame with the same atoms in the
-// same order, a title, and the tags as data items.
+// SDF is one record of an SD file (CTfile formats, BIOVIA). It has the bonds, charges and stereo of
+// a molfile (V2000) that RDKit wrote, and the coordinates (Å) of a frame. The frame must have the
+// same atoms in the same order. The tags are data items.
 func SDF(molfile []byte, frame Frame, title string, tags []Tag) (string, error) {
 	lines := strings.Split(strings.ReplaceAll(string(molfile), "\r\n", "\n"), "\n")
 	symbols, err := molfileAtoms(lines)
@@ -71,11 +71,14 @@ func SDF(molfile []byte, frame Frame, title string, tags []Tag) (string, error) 
 // molfileAtoms reads the elements of a molfile's lines: counts in columns of three, and the symbol
 // after three coordinates of ten characters.
 func molfileAtoms(lines []string) (symbols []string, err error) {
-	ended := slices.ContainsFunc(lines, func(line string) bool { return strings.TrimSpace(line) == "M  END" })
+	ended := slices.ContainsFunc(lines, func(line string) bool {
+		return strings.TrimSpace(line) == "M  END"
+	})
 	if !ended {
 		return nil, errors.New("the molfile was not written to its end: it lacks \"M  END\"")
 	}
-	if len(lines) < 5 || len(lines[3]) < 6 || !strings.HasSuffix(strings.TrimSpace(lines[3]), "V2000") {
+	if len(lines) < 5 || len(lines[3]) < 6 || !strings.HasSuffix(strings.TrimSpace(lines[3]),
+		"V2000") {
 		return nil, errors.New("it is no molfile of the form V2000")
 	}
 	atoms, err := strconv.Atoi(strings.TrimSpace(lines[3][:3]))
@@ -127,11 +130,13 @@ func sameAtoms(symbols []string, frame Frame) error {
 		return err
 	}
 	if len(symbols) != len(frame.Symbols) {
-		return fmt.Errorf("the molecule has %d atoms, the geometry %d", len(symbols), len(frame.Symbols))
+		return fmt.Errorf("the molecule has %d atoms, the geometry %d", len(symbols),
+			len(frame.Symbols))
 	}
 	for i, symbol := range symbols {
 		if symbol != frame.Symbols[i] {
-			return fmt.Errorf("atom %d is %s in the molecule, %s in the geometry: the order of the atoms differs", i+1, symbol, frame.Symbols[i])
+			return fmt.Errorf("atom %d is %s in the molecule, %s in the geometry: the order of "+
+				"the atoms differs", i+1, symbol, frame.Symbols[i])
 		}
 	}
 	return nil
@@ -227,7 +232,8 @@ func (c Conformer) SDF() (string, error) {
 // for a number in eV.
 func (c Conformer) ExtXYZ() (string, error) {
 	row := slices.DeleteFunc(slices.Clone(c.Row), func(t Tag) bool {
-		return !slices.Contains([]string{"mol_id", "status", "smiles", "charge", "multiplicity"}, t.Name)
+		return !slices.Contains([]string{"mol_id", "status", "smiles", "charge", "multiplicity"},
+			t.Name)
 	})
 	return ExtXYZ(c.Frame, append(row, c.Tags()...))
 }

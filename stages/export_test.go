@@ -45,7 +45,8 @@ func rdkit(t *testing.T, script, file string) []byte {
 
 func TestSDF(t *testing.T) {
 	tests := []struct{ mol, smiles string }{
-		{"ethanol.mol", "CCO"}, {"glycine.mol", "NCC(=O)O"}, {"salt.mol", ""}, {"methyl.mol", "[CH3]"}, {"zwitterion.mol", "[NH3+]CC(=O)[O-]"}, {"helium.mol", "[He]"},
+		{"ethanol.mol", "CCO"}, {"glycine.mol", "NCC(=O)O"}, {"salt.mol", ""},
+		{"methyl.mol", "[CH3]"}, {"zwitterion.mol", "[NH3+]CC(=O)[O-]"}, {"helium.mol", "[He]"},
 	}
 	path := filepath.Join(t.TempDir(), "all.sdf")
 	var text strings.Builder
@@ -62,7 +63,9 @@ func TestSDF(t *testing.T) {
 		}
 		f.Coords[0] = -1e-7
 		frames = append(frames, f)
-		record, err := SDF(mol, f, fmt.Sprintf("mol %d\n1", n), []Tag{{"HOF_kcal_mol", -57.858}, {"charge", int64(0)}, {"InChIKey", nil}, {"SMILES", "C\n>  <x>"}, {"conformer_rank", 1}})
+		record, err := SDF(mol, f, fmt.Sprintf("mol %d\n1", n),
+			[]Tag{{"HOF_kcal_mol", -57.858}, {"charge", int64(0)}, {"InChIKey", nil},
+				{"SMILES", "C\n>  <x>"}, {"conformer_rank", 1}})
 		if err != nil {
 			t.Fatalf("%s: %v", test.mol, err)
 		}
@@ -79,10 +82,13 @@ func TestSDF(t *testing.T) {
 		t.Fatalf("%d records, %v", len(got), err)
 	}
 	for n, r := range got {
-		if r.Name != fmt.Sprintf("mol %d 1", n) || !r.Is3D || (tests[n].smiles != "" && r.Smiles != tests[n].smiles) {
+		if r.Name != fmt.Sprintf("mol %d 1", n) || !r.Is3D ||
+			(tests[n].smiles != "" && r.Smiles != tests[n].smiles) {
 			t.Errorf("%s: read back as %+v", tests[n].mol, r)
 		}
-		if len(r.Tags) != 4 || r.Tags["HOF_kcal_mol"] != "-57.858" || r.Tags["SMILES"] != "C > <x>" || r.Tags["conformer_rank"] != "1" || r.Tags["charge"] != "0" {
+		if len(r.Tags) != 4 || r.Tags["HOF_kcal_mol"] != "-57.858" ||
+			r.Tags["SMILES"] != "C > <x>" || r.Tags["conformer_rank"] != "1" ||
+			r.Tags["charge"] != "0" {
 			t.Errorf("%s: tags %v", tests[n].mol, r.Tags)
 		}
 		for i, x := range frames[n].Coords {
@@ -100,7 +106,8 @@ func TestMolfileBonds(t *testing.T) {
 	if fmt.Sprint(bonds) != want || err != nil {
 		t.Errorf("%v, %v, want %s", bonds, err, want)
 	}
-	if bonds, err := MolfileBonds(read(t, "testdata/mol/helium.mol")); len(bonds) > 0 || err != nil {
+	if bonds, err := MolfileBonds(read(t, "testdata/mol/helium.mol")); len(bonds) > 0 ||
+		err != nil {
 		t.Errorf("helium: %v, %v", bonds, err)
 	}
 	for old, now := range map[string]string{"  9  8  0": "  9 99  0", "  3  9  1": "  3 10  1",
@@ -117,8 +124,11 @@ func TestSDFRefuses(t *testing.T) {
 	symbols, _ := molfileAtoms(strings.Split(string(mol), "\n"))
 	swapped := append([]string{"O", "C", "C"}, symbols[3:]...)
 	for name, f := range map[string]Frame{
-		"empty": {}, "short": {Symbols: []string{"C"}, Coords: []float64{0, 0, 0}}, "order": {Symbols: swapped, Coords: make([]float64, 27)},
-		"far": {Symbols: symbols, Coords: append([]float64{-50000}, make([]float64, 26)...)}, "nan": {Symbols: symbols, Coords: append([]float64{math.NaN()}, make([]float64, 26)...)},
+		"empty": {}, "short": {Symbols: []string{"C"}, Coords: []float64{0, 0, 0}},
+		"order": {Symbols: swapped, Coords: make([]float64, 27)},
+		"far":   {Symbols: symbols, Coords: append([]float64{-50000}, make([]float64, 26)...)},
+		"nan": {Symbols: symbols, Coords: append([]float64{math.NaN()},
+			make([]float64, 26)...)},
 	} {
 		if _, err := SDF(mol, f, "", nil); err == nil {
 			t.Errorf("%s passes", name)
@@ -140,9 +150,12 @@ func TestSDFRefuses(t *testing.T) {
 }
 
 func TestExtXYZ(t *testing.T) {
-	f := Frame{Comment: "old", Symbols: []string{"O", "H", "H"}, Coords: []float64{0, 0, 0, 0.96, 0, 0, -0.24, 0.93, 0}}
-	got, err := ExtXYZ(f, []Tag{{"energy", -5.07}, {"charge", int64(0)}, {"smiles", `C"\O`}, {"none", nil}, {"blank", ""}})
-	want := "3\nProperties=species:S:1:pos:R:3 energy=-5.07 charge=0 smiles=\"C\\\"\\\\O\"\nO      0.0000000000     0.0000000000     0.0000000000\n"
+	f := Frame{Comment: "old", Symbols: []string{"O", "H", "H"},
+		Coords: []float64{0, 0, 0, 0.96, 0, 0, -0.24, 0.93, 0}}
+	got, err := ExtXYZ(f, []Tag{{"energy", -5.07}, {"charge", int64(0)}, {"smiles", `C"\O`},
+		{"none", nil}, {"blank", ""}})
+	want := "3\nProperties=species:S:1:pos:R:3 energy=-5.07 charge=0 smiles=\"C\\\"\\\\O\"\nO   " +
+		"   0.0000000000     0.0000000000     0.0000000000\n"
 	if err != nil || !strings.HasPrefix(got, want) {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}
@@ -150,7 +163,9 @@ func TestExtXYZ(t *testing.T) {
 	if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	atoms := rdkit(t, "import sys\nfrom rdkit import Chem\nm = Chem.MolFromXYZFile(sys.argv[1])\nprint(''.join(a.GetSymbol() for a in m.GetAtoms()), m.GetConformer().GetAtomPosition(1).x)", path)
+	atoms := rdkit(t, "import sys\nfrom rdkit import Chem\nm = "+
+		"Chem.MolFromXYZFile(sys.argv[1])\nprint(''.join(a.GetSymbol() for a in m.GetAtoms()), "+
+		"m.GetConformer().GetAtomPosition(1).x)", path)
 	if string(atoms) != "OHH 0.96\n" {
 		t.Errorf("RDKit reads %q", atoms)
 	}

@@ -1,15 +1,15 @@
-// Package stages knows what the files of the programs mean: it reads the geometries, the results
-// and the failures of xTB, CREST and MOPAC, says whether a geometry is still the molecule, and
+// Package stages knows what the files of the programs mean. It reads the geometries, the results
+// and the failures of xTB, CREST and MOPAC. It says whether a geometry is still the molecule, and
 // counts the electrons of a SMILES. Its commands, Builtins, sort what xTB gives. It knows nothing
-// of scheduling, tables or HCL, and does not replace RDKit: RDKit says what the molecule is, in
-// molecule.json, and what can't be read here of a SMILES is left to RDKit.
+// of scheduling, tables or HCL. It does not replace RDKit: RDKit says in molecule.json what the
+// molecule is, and reads each SMILES that this package can't read.
 package stages
 
 import "slices"
 
 // Function is one function that pipeline.hcl may call. Fn is a plain Go function whose types an
-// expression can hold: strings, numbers, booleans, lists, structs by the cty names of their fields,
-// pointers for what may be null, and an error last.
+// expression can hold: strings, numbers, booleans, lists, and structs by the cty names of their
+// fields. A pointer is for what may be null. The last result may be an error.
 type Function struct {
 	Name, Description, Example string
 
@@ -26,24 +26,28 @@ func Functions() []Function {
 
 var geometryFunctions = []Function{{
 	Name: "xyz", Params: []string{"path"}, Fn: firstFrame, Version: 1,
-	Description: "The first geometry of an xyz file: comment, energy (hartree), symbols, coordinates (Å).",
-	Example:     "xyz(output.geometry).energy",
+	Description: "The first geometry of an xyz file: comment, energy (hartree), symbols, " +
+		"coordinates (Å).",
+	Example: "xyz(output.geometry).energy",
 }, {
 	Name: "xyz_text", Params: []string{"geometry"}, Fn: Frame.XYZ, Version: 1,
 	Description: "The text of an xyz file of one geometry: a program can start from it.",
 	Example:     "xyz_text(local.conformers[0])",
 }, {
 	Name: "ensemble", Params: []string{"path"}, Fn: Ensemble, Version: 2,
-	Description: "All geometries of an xyz file of conformers, as xyz gives them, the lowest energy first.",
-	Example:     "first(3, ensemble(stage.search.ensemble))",
+	Description: "All geometries of an xyz file of conformers, as xyz gives them, the lowest " +
+		"energy first.",
+	Example: "first(3, ensemble(stage.search.ensemble))",
 }, {
 	Name: "isomers", Params: []string{"ensemble"}, Fn: Isomers, Version: 1,
 	Description: "The first conformer of each stereoisomer of an ensemble, in its order.",
 	Example:     "isomers(ensemble(stage.search.ensemble))",
 }, {
-	Name: "lowest_isomer", Params: []string{"ensemble", "hofs in kcal/mol"}, Fn: LowestIsomer, Version: 1,
-	Description: "The SMILES of the isomer with the lowest of hofs, one of each; of the first if hofs is empty.",
-	Example:     "lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)",
+	Name: "lowest_isomer", Params: []string{"ensemble", "hofs in kcal/mol"},
+	Fn: LowestIsomer, Version: 1,
+	Description: "The SMILES of the isomer with the lowest of hofs, one of each; of the first " +
+		"if hofs is empty.",
+	Example: "lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)",
 }, {
 	Name: "of_isomer", Params: []string{"ensemble", "smiles"}, Fn: OfIsomer, Version: 1,
 	Description: "The conformers of an ensemble that are of one stereoisomer, in its order.",
@@ -57,25 +61,32 @@ var geometryFunctions = []Function{{
 }}
 
 var programFunctions = []Function{{
-	Name: "mopac", Params: []string{"out", "aux", "gradient in kcal/mol/Å"}, Fn: ReadMOPAC, Version: 3,
-	Description: "The result of a MOPAC run; an error if it has none, or a soft stop left a higher gradient.",
-	Example:     "mopac(output.out, output.aux, 0.5)",
+	Name: "mopac", Params: []string{"out", "aux", "gradient in kcal/mol/Å"},
+	Fn: ReadMOPAC, Version: 3,
+	Description: "The result of a MOPAC run; an error if it has none, or a soft stop left a " +
+		"higher gradient.",
+	Example: "mopac(output.out, output.aux, 0.5)",
 }, {
 	Name: "single_points", Params: []string{"out"}, Fn: SinglePoints, Version: 1,
-	Description: "The heats of formation (kcal/mol) of many jobs titled \"single point 1\" and on; null for a failure.",
-	Example:     "single_points(output.out)",
+	Description: "The heats of formation (kcal/mol) of many jobs titled \"single point 1\" and " +
+		"on; null for a failure.",
+	Example: "single_points(output.out)",
 }, {
-	Name: "promising", Params: []string{"conformers", "singles in kcal/mol", "first"}, Fn: Promising, Version: 1,
-	Description: "Places, from 0: the first ones, and up to as many others with a lower single point than these.",
-	Example:     "promising(length(local.conformers), coalesce(stage.single_points.energies, []), var.conformers)",
+	Name: "promising", Params: []string{"conformers", "singles in kcal/mol", "first"},
+	Fn: Promising, Version: 1,
+	Description: "Places, from 0: the first ones, and up to as many others with a lower single " +
+		"point than these.",
+	Example: "promising(length(local.conformers), coalesce(stage.single_points.energies, " +
+		"[]), var.conformers)",
 }, {
 	Name: "placed", Params: []string{"numbers", "places"}, Fn: Placed, Version: 1,
 	Description: "A list with numbers at their places, from 0, and null at all others.",
 	Example:     "placed(local.results[*].hof, local.places)",
 }, {
 	Name: "mopac_geometry", Params: []string{"aux"}, Fn: MOPACGeometry, Version: 1,
-	Description: "The final geometry of a MOPAC run; AUX(PRECISION=9) gives it more than four decimals.",
-	Example:     "mopac_geometry(output.aux)",
+	Description: "The final geometry of a MOPAC run; AUX(PRECISION=9) gives it more than four " +
+		"decimals.",
+	Example: "mopac_geometry(output.aux)",
 }, {
 	Name: "mopac_state", Params: []string{"charge", "multiplicity"}, Fn: MOPACState, Version: 1,
 	Description: `MOPAC's keywords for a charge and a multiplicity, as "CHARGE=-1 DOUBLET UHF".`,
@@ -94,30 +105,39 @@ var programFunctions = []Function{{
 	Example:     "stage.pm7[lowest(stage.pm7[*].hof)]",
 }, {
 	Name: "refined", Params: []string{"results", "again"}, Fn: Refined, Version: 2,
-	Description: "Results of MOPAC, the lowest of them replaced by a second result of it if that is lower.",
-	Example:     "refined(stage.pm7[*], stage.minimum)",
+	Description: "Results of MOPAC, the lowest of them replaced by a second result of it if " +
+		"that is lower.",
+	Example: "refined(stage.pm7[*], stage.minimum)",
 }, {
-	Name: "summarise", Params: []string{"hofs in kcal/mol", "tolerance in kcal/mol"}, Fn: Summarise, Version: 1,
-	Description: "What the heats of formation of conformers come to: most_stable_hof, spread, rank and others.",
-	Example:     "summarise(stage.pm7[*].hof, 0.02)",
+	Name: "summarise", Params: []string{"hofs in kcal/mol", "tolerance in kcal/mol"},
+	Fn: Summarise, Version: 1,
+	Description: "What the heats of formation of conformers come to: most_stable_hof, spread, " +
+		"rank and others.",
+	Example: "summarise(stage.pm7[*].hof, 0.02)",
 }}
 
 var moleculeFunctions = []Function{{
 	Name:   "same_molecule",
 	Params: []string{"molecule", "before", "after", "bonds"},
 	Fn:     SameMolecule, Version: 1,
-	Description: "True if a geometry is still the molecule; else an error that names the bond or the stereo.",
-	Example:     "same_molecule(stage.rdkit.molecule, each.value, mopac_geometry(output.aux), local.bonds)",
+	Description: "True if a geometry is still the molecule; else an error that names the bond " +
+		"or the stereo.",
+	Example: "same_molecule(stage.rdkit.molecule, each.value, mopac_geometry(output.aux), " +
+		"local.bonds)",
 }, {
 	Name:   "any_same_molecule",
 	Params: []string{"molecule", "before", "ensemble", "bonds"},
 	Fn:     AnySameMolecule, Version: 1,
-	Description: "True if one geometry of several at least is still the molecule; else an error of the first.",
-	Example:     "any_same_molecule(stage.rdkit.molecule, local.start, ensemble(output.ensemble), local.bonds)",
+	Description: "True if one geometry of several at least is still the molecule; else an error " +
+		"of the first.",
+	Example: "any_same_molecule(stage.rdkit.molecule, local.start, " +
+		"ensemble(output.ensemble), local.bonds)",
 }, {
-	Name: "possible_state", Params: []string{"smiles", "charge", "multiplicity"}, Fn: PossibleState, Version: 1,
-	Description: "True if a molecule can have the charge and the multiplicity; else an error that says why not.",
-	Example:     "possible_state(mol.smiles, mol.charge, mol.multiplicity)",
+	Name: "possible_state", Params: []string{"smiles", "charge", "multiplicity"},
+	Fn: PossibleState, Version: 1,
+	Description: "True if a molecule can have the charge and the multiplicity; else an error " +
+		"that says why not.",
+	Example: "possible_state(mol.smiles, mol.charge, mol.multiplicity)",
 }, {
 	Name: "heavy_atoms", Params: []string{"smiles"}, Fn: HeavyAtoms, Version: 1,
 	Description: "The number of heavy atoms; null if the SMILES can't be read without RDKit.",

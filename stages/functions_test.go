@@ -30,20 +30,24 @@ func kindFits(t reflect.Type) bool {
 func TestFunctionsCanBeCalledFromExpressions(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range Functions() {
-		if seen[f.Name] || f.Description == "" || !strings.Contains(f.Example, f.Name+"(") || f.Version < 1 {
-			t.Errorf("%s: a name of its own, a description, an example that calls it and a version are wanted", f.Name)
+		if seen[f.Name] || f.Description == "" || !strings.Contains(f.Example, f.Name+"(") ||
+			f.Version < 1 {
+			t.Errorf("%s: a name of its own, a description, an example that calls it and a "+
+				"version are wanted", f.Name)
 		}
 		seen[f.Name] = true
 		fn := reflect.TypeOf(f.Fn)
 		if len(f.Params) != fn.NumIn() || len(f.Description) > 110 {
-			t.Errorf("%s: %d names of %d parameters; the description has at most 100 columns", f.Name, len(f.Params), fn.NumIn())
+			t.Errorf("%s: %d names of %d parameters; the description has at most 100 columns",
+				f.Name, len(f.Params), fn.NumIn())
 		}
 		for i := range fn.NumIn() {
 			if !kindFits(fn.In(i)) {
 				t.Errorf("%s: parameter %d is a %s", f.Name, i+1, fn.In(i))
 			}
 		}
-		if !kindFits(fn.Out(0)) || fn.NumOut() > 2 || fn.NumOut() == 2 && fn.Out(1) != reflect.TypeFor[error]() {
+		if !kindFits(fn.Out(0)) || fn.NumOut() > 2 || fn.NumOut() == 2 &&
+			fn.Out(1) != reflect.TypeFor[error]() {
 			t.Errorf("%s: results of %s", f.Name, fn)
 		}
 	}

@@ -18,7 +18,8 @@ type Frame struct {
 	Energy  *float64  `cty:"energy"`      // hartree, from the comment; nil where it states none
 	Symbols []string  `cty:"symbols"`     // element of each atom
 	Coords  []float64 `cty:"coordinates"` // Å: x y z of each atom, 3*len(Symbols) long
-	Isomer  string    `cty:"isomer"`      // SMILES of the stereoisomer, behind "! " in the comment; "" where that has none
+	// SMILES of the stereoisomer, behind "! " in the comment; "" where that has none
+	Isomer string `cty:"isomer"`
 }
 
 // maxCoordinate is far beyond any molecule, Å: a number above it is garbage.
@@ -43,8 +44,8 @@ func ParseXYZ(data []byte) ([]Frame, error) {
 			return nil, fmt.Errorf("line %d: %.40q is not a number of atoms", at+1, lines[at])
 		}
 		if count > len(lines)-at-2 {
-			return nil, fmt.Errorf("line %d: %d atoms announced, the file ends after %d: it was not written to its end",
-				at+1, count, max(0, len(lines)-at-2))
+			return nil, fmt.Errorf("line %d: %d atoms announced, the file ends after %d: it was "+
+				"not written to its end", at+1, count, max(0, len(lines)-at-2))
 		}
 		f := Frame{Comment: strings.TrimSpace(lines[at+1])}
 		f.Energy = commentEnergy(f.Comment)
@@ -62,8 +63,8 @@ func ParseXYZ(data []byte) ([]Frame, error) {
 	return frames, nil
 }
 
-// addAtom reads a line "C 0.1 0.2 0.3". A line that may be torn (the file ends in it, without a
-// line end) must have as many decimals in z as in y: a number cut short is still a number.
+// addAtom reads a line "C 0.1 0.2 0.3". A line at the end of the file without a line end may be
+// torn. It must have as many decimals in z as in y, since a number cut short is still a number.
 func (f *Frame) addAtom(line string, mayBeTorn bool) error {
 	words := strings.Fields(line)
 	if len(words) != 4 {
@@ -114,7 +115,8 @@ func commentEnergy(comment string) *float64 {
 	for i, word := range words {
 		number := ""
 		switch {
-		case i == 0 && strings.Contains(word, ".") && (len(words) == 1 || strings.HasPrefix(words[1], "!")):
+		case i == 0 && strings.Contains(word, ".") && (len(words) == 1 ||
+			strings.HasPrefix(words[1], "!")):
 			number = word
 		case strings.EqualFold(word, "energy:") && i+1 < len(words):
 			number = words[i+1]
@@ -157,9 +159,11 @@ func (f Frame) XYZ() string {
 		comment = strconv.FormatFloat(*f.Energy, 'f', 8, 64)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d\n%s\n", len(f.Symbols), strings.NewReplacer("\n", " ", "\r", " ").Replace(comment))
+	fmt.Fprintf(&b, "%d\n%s\n", len(f.Symbols), strings.NewReplacer("\n", " ", "\r",
+		" ").Replace(comment))
 	for i, symbol := range f.Symbols {
-		fmt.Fprintf(&b, "%-2s %16.10f %16.10f %16.10f\n", symbol, f.Coords[3*i], f.Coords[3*i+1], f.Coords[3*i+2])
+		fmt.Fprintf(&b, "%-2s %16.10f %16.10f %16.10f\n", symbol, f.Coords[3*i], f.Coords[3*i+1],
+			f.Coords[3*i+2])
 	}
 	return b.String()
 }

@@ -14,15 +14,25 @@ func TestParseXYZ(t *testing.T) {
 		name, text string
 		want       []Frame
 	}{
-		{"bare energy", "1\n        -11.39433\nHe 0 0 0\n", []Frame{{"-11.39433", energy(-11.39433), []string{"He"}, []float64{0, 0, 0}, ""}}},
-		{"xtb's energy", "1\n energy: -1.743126632946 gnorm: 0.0 xtb: 6.5.1 (unknown)\nHe 0 0 0\n", []Frame{{"energy: -1.743126632946 gnorm: 0.0 xtb: 6.5.1 (unknown)", energy(-1.743126632946), []string{"He"}, []float64{0, 0, 0}, ""}}},
-		{"remark", "1\n -1.5 !CONF1\nHe 0 0 0\n", []Frame{{"-1.5 !CONF1", energy(-1.5), []string{"He"}, []float64{0, 0, 0}, ""}}},
-		{"blank comment", "2\n\nH 0 0 0\nh 0 0 7.4D-1\n", []Frame{{"", nil, []string{"H", "H"}, []float64{0, 0, 0, 0, 0, 0.74}, ""}}},
-		{"a title is no energy", "1\n2 water\nCL 1 2 3\n", []Frame{{"2 water", nil, []string{"Cl"}, []float64{1, 2, 3}, ""}}},
-		{"a number without decimals is no energy", "1\n42\nH 1 2 3\n", []Frame{{"42", nil, []string{"H"}, []float64{1, 2, 3}, ""}}},
-		{"two frames, CRLF, blank lines", "1\r\na\r\nH 0 0 1\r\n\r\n1\r\nb\r\nH 0 0 2\r\n\r\n", []Frame{
-			{"a", nil, []string{"H"}, []float64{0, 0, 1}, ""}, {"b", nil, []string{"H"}, []float64{0, 0, 2}, ""}}},
-		{"no last line end", "1\n\nH 0.10 0.20 0.30", []Frame{{"", nil, []string{"H"}, []float64{0.1, 0.2, 0.3}, ""}}},
+		{"bare energy", "1\n        -11.39433\nHe 0 0 0\n", []Frame{
+			{"-11.39433", energy(-11.39433), []string{"He"}, []float64{0, 0, 0}, ""}}},
+		{"xtb's energy", "1\n energy: -1.743126632946 gnorm: 0.0 xtb: 6.5.1 (unknown)\nHe 0 0 0\n",
+			[]Frame{{"energy: -1.743126632946 gnorm: 0.0 xtb: 6.5.1 (unknown)",
+				energy(-1.743126632946), []string{"He"}, []float64{0, 0, 0}, ""}}},
+		{"remark", "1\n -1.5 !CONF1\nHe 0 0 0\n", []Frame{{"-1.5 !CONF1", energy(-1.5),
+			[]string{"He"}, []float64{0, 0, 0}, ""}}},
+		{"blank comment", "2\n\nH 0 0 0\nh 0 0 7.4D-1\n", []Frame{
+			{"", nil, []string{"H", "H"}, []float64{0, 0, 0, 0, 0, 0.74}, ""}}},
+		{"a title is no energy", "1\n2 water\nCL 1 2 3\n", []Frame{
+			{"2 water", nil, []string{"Cl"}, []float64{1, 2, 3}, ""}}},
+		{"a number without decimals is no energy", "1\n42\nH 1 2 3\n",
+			[]Frame{{"42", nil, []string{"H"}, []float64{1, 2, 3}, ""}}},
+		{"two frames, CRLF, blank lines", "1\r\na\r\nH 0 0 1\r\n\r\n1\r\nb\r\nH 0 0 2\r\n\r\n",
+			[]Frame{
+				{"a", nil, []string{"H"}, []float64{0, 0, 1}, ""},
+				{"b", nil, []string{"H"}, []float64{0, 0, 2}, ""}}},
+		{"no last line end", "1\n\nH 0.10 0.20 0.30", []Frame{
+			{"", nil, []string{"H"}, []float64{0.1, 0.2, 0.3}, ""}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := ParseXYZ([]byte(test.text))
@@ -48,7 +58,8 @@ func TestParseXYZRefuses(t *testing.T) {
 		{"Go's hexadecimal", "1\n\nH 0 0 0x1p3\n", "line 3"},
 		{"unknown element", "1\n\nQq 0 0 0\n", `there is no element "Qq"`},
 		{"missing coordinate", "1\n\nH 0 0\n", "line 3"},
-		{"torn number", "2\n\nH 0.000 0.000 0.000\nH 0.000 0.000 0.7", "the file ends in the middle"},
+		{"torn number", "2\n\nH 0.000 0.000 0.000\nH 0.000 0.000 0.7",
+			"the file ends in the middle"},
 		{"torn second frame", "1\n\nH 0 0 0\n1\n", "line 4"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -63,7 +74,8 @@ func TestParseXYZRefuses(t *testing.T) {
 
 func TestReadXYZ(t *testing.T) {
 	frames, err := ReadXYZ("testdata/mol/ethanol_conformers.xyz") // CREST 3.0.2
-	if err != nil || len(frames) != 3 || *frames[0].Energy != -11.39433927 || len(frames[2].Symbols) != 9 {
+	if err != nil || len(frames) != 3 || *frames[0].Energy != -11.39433927 ||
+		len(frames[2].Symbols) != 9 {
 		t.Fatalf("%d frames, %v: %+v", len(frames), err, frames)
 	}
 	first, err := firstFrame("testdata/mol/ethanol_opt.xyz") // xTB 6.5.1
@@ -74,7 +86,8 @@ func TestReadXYZ(t *testing.T) {
 	_, err = firstFrame(missing)
 	wantError(t, err, missing+": ", "no such file")
 	torn := filepath.Join(t.TempDir(), "torn.xyz")
-	if err := os.WriteFile(torn, read(t, "testdata/mol/ethanol_conformers.xyz")[:300], 0o600); err != nil {
+	if err := os.WriteFile(torn, read(t, "testdata/mol/ethanol_conformers.xyz")[:300],
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err = ReadXYZ(torn)
@@ -91,7 +104,8 @@ func TestFormatXYZ(t *testing.T) {
 		t.Errorf("written and read again: %v\n%+v\n%+v", err, frames, again)
 	}
 	energy := -1.5
-	if got, want := (Frame{Energy: &energy, Symbols: []string{"H"}, Coords: []float64{0, -1, 2}}).XYZ(),
+	if got, want := (Frame{Energy: &energy, Symbols: []string{"H"},
+		Coords: []float64{0, -1, 2}}).XYZ(),
 		"1\n-1.50000000\nH      0.0000000000    -1.0000000000     2.0000000000\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -102,7 +116,8 @@ func TestElements(t *testing.T) {
 		symbol       string
 		number       int
 		mass, radius float64
-	}{{"H", 1, 1.008, 0.31}, {"C", 6, 12.011, 0.76}, {"Cl", 17, 35.45, 1.02}, {"I", 53, 126.90, 1.39}, {"W", 74, 183.84, 1.62}, {"Rn", 86, 222, 1.50}} {
+	}{{"H", 1, 1.008, 0.31}, {"C", 6, 12.011, 0.76}, {"Cl", 17, 35.45, 1.02},
+		{"I", 53, 126.90, 1.39}, {"W", 74, 183.84, 1.62}, {"Rn", 86, 222, 1.50}} {
 		want := Element{test.symbol, test.number, test.mass, test.radius}
 		if got, ok := ElementBySymbol(test.symbol); !ok || got != want {
 			t.Errorf("%+v, want %+v", got, want)
@@ -114,7 +129,8 @@ func TestElements(t *testing.T) {
 	seen := map[string]bool{}
 	for n := 1; n <= 86; n++ {
 		e, ok := ElementByNumber(n)
-		if !ok || seen[e.Symbol] || e.Mass < 1.6*float64(n) && n > 1 || e.Mass > 2.7*float64(n) || e.Radius < 0.2 || e.Radius > 2.5 {
+		if !ok || seen[e.Symbol] || e.Mass < 1.6*float64(n) && n > 1 || e.Mass > 2.7*float64(n) ||
+			e.Radius < 0.2 || e.Radius > 2.5 {
 			t.Errorf("element %d: %+v", n, e)
 		}
 		seen[e.Symbol] = true

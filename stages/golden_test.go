@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// GOLDEN=write writes the golden files anew. It refuses where a result changed and the version did
+// GOLDEN=write writes the golden files again. It refuses if a result changed and the version did
 // not: a batch would keep the old result.
 var writeGolden = os.Getenv("GOLDEN") == "write"
 
@@ -41,10 +41,12 @@ func (is golden) compare(t *testing.T, name string) {
 	for input, result := range is.Results {
 		before, known := was.Results[input]
 		var a, b bytes.Buffer
-		if known && (json.Compact(&a, before) != nil || json.Compact(&b, result) != nil || a.String() != b.String()) {
+		if known && (json.Compact(&a, before) != nil || json.Compact(&b, result) != nil ||
+			a.String() != b.String()) {
 			same = false
 			if is.Version == was.Version {
-				t.Fatalf("%s gives another result than its golden file: bump Version, which is %s.\ninput %.200s\nis    %.400s\nwas   %.400s",
+				t.Fatalf("%s gives another result than its golden file: bump Version, which is "+
+					"%s.\ninput %.200s\nis    %.400s\nwas   %.400s",
 					name, is.Version, input, b.String(), a.String())
 			}
 		}
@@ -54,7 +56,8 @@ func (is golden) compare(t *testing.T, name string) {
 		return
 	}
 	if !writeGolden {
-		t.Fatalf("%s: inputs or Version are not those of %s; GOLDEN=write go test ./stages -run Golden writes it", name, path)
+		t.Fatalf("%s: inputs or Version are not those of %s; GOLDEN=write go test ./stages -run "+
+			"Golden writes it", name, path)
 	}
 	if data, err = json.MarshalIndent(is, "", " "); err == nil {
 		err = os.WriteFile(path, append(data, '\n'), 0o644)
@@ -129,8 +132,10 @@ func goldenInputs(t *testing.T) map[string][][]any {
 	a, b := "a.aux", "b.aux"
 	pair := []Frame{{Isomer: "C/C=C/C"}, {Isomer: "C/C=C\\C"}, {Isomer: "C/C=C/C"}}
 	var runs [][]any
-	for _, name := range []string{"water", "water_precise_aux", "water_1scf", "water_force", "methyl", "acetate", "proton", "alanine_4",
-		"serine_14", "peters", "itry", "butyne_two_jobs", "hydrogen_atom_two_jobs", "triplet_oxygen_two_jobs", "cycles_two_jobs", "soft_two_jobs"} {
+	for _, name := range []string{"water", "water_precise_aux", "water_1scf", "water_force",
+		"methyl", "acetate", "proton", "alanine_4",
+		"serine_14", "peters", "itry", "butyne_two_jobs", "hydrogen_atom_two_jobs",
+		"triplet_oxygen_two_jobs", "cycles_two_jobs", "soft_two_jobs"} {
 		runs = append(runs, []any{mopac + name + ".out", mopac + name + ".aux", 0.5})
 	}
 	var outputs [][]any
@@ -142,15 +147,18 @@ func goldenInputs(t *testing.T) map[string][][]any {
 		outputs = append(outputs, []any{file})
 	}
 	return map[string][][]any{
-		"xyz":             {{mol + "ethanol_opt.xyz"}, {mol + "helium.xyz"}},
-		"xyz_text":        {{opt}},
-		"ensemble":        {{conformers}, {"testdata/crest/methyl_radical.xyz"}},
-		"isomers":         {{pair}},
-		"lowest_isomer":   {{pair, []*float64{}}, {pair, hofs(2, 1)}, {pair, hofs(1)}},
-		"of_isomer":       {{pair, "C/C=C/C"}, {pair, "C"}},
-		"perturbed":       {{ethanol, opt, "0.15Å 20° 80° 100%", 7}, {mol + "rotors.json", opt, "0.15Å 20° 80° 100%", 1}, {ethanol, opt, "0.15Å 20° 80° 102%", 7}, {ethanol, opt, "0.15 20", 1}},
-		"mopac":           runs,
-		"mopac_geometry":  {{mopac + "water_precise_aux.aux"}, {mopac + "butyne_two_jobs.aux"}, {mopac + "itry.aux"}},
+		"xyz":           {{mol + "ethanol_opt.xyz"}, {mol + "helium.xyz"}},
+		"xyz_text":      {{opt}},
+		"ensemble":      {{conformers}, {"testdata/crest/methyl_radical.xyz"}},
+		"isomers":       {{pair}},
+		"lowest_isomer": {{pair, []*float64{}}, {pair, hofs(2, 1)}, {pair, hofs(1)}},
+		"of_isomer":     {{pair, "C/C=C/C"}, {pair, "C"}},
+		"perturbed": {{ethanol, opt, "0.15Å 20° 80° 100%", 7},
+			{mol + "rotors.json", opt, "0.15Å 20° 80° 100%", 1},
+			{ethanol, opt, "0.15Å 20° 80° 102%", 7}, {ethanol, opt, "0.15 20", 1}},
+		"mopac": runs,
+		"mopac_geometry": {{mopac + "water_precise_aux.aux"}, {mopac + "butyne_two_jobs.aux"},
+			{mopac + "itry.aux"}},
 		"single_points":   {{mopac + "single_points.out"}, {mopac + "itry.aux"}},
 		"promising":       {{4, h, 3}, {2, []*float64(nil), 3}},
 		"placed":          {{h[:2], []int{3, 1}}, {h[:1], []int{-1}}, {h[:1], []int{}}},
@@ -160,12 +168,15 @@ func goldenInputs(t *testing.T) map[string][][]any {
 		"lowest":          {{h}, {[]*float64{nil}}},
 		"refined": {{[]Result{{HOF: h[0], Aux: &a}, {}}, Result{HOF: h[1], Aux: &b, LUMO: h[0]}},
 			{[]Result{{HOF: h[0], Aux: &a}, {HOF: h[1], Aux: &a}}, Result{HOF: h[0], Aux: &b}}},
-		"summarise":         {{h, 0.02}, {h, 0.001}},
-		"same_molecule":     {{ethanol, opt, opt, bonds}, {ethanol, opt, broken, bonds}, {mol + "zwitterion.json", opt, opt, bonds}},
-		"any_same_molecule": {{ethanol, opt, []Frame{broken, opt}, bonds}, {ethanol, opt, []Frame{broken, broken}, bonds}},
-		"possible_state":    {{"CCO", 0, 1}, {"C[N+](C)(C)C", 0, 1}, {"[NH4+]", 1, 1}, {"c1cccn1", 0, 1}, {"[CH2]", 0, 3}},
-		"heavy_atoms":       {{"CC(=O)O[Na]"}, {"c1cc[nH]c1"}, {"C("}},
-		"rotatable_bonds":   {{"CCCCO"}, {"C1CCCCC1CC(=O)O"}, {"CC#CC"}},
+		"summarise": {{h, 0.02}, {h, 0.001}},
+		"same_molecule": {{ethanol, opt, opt, bonds}, {ethanol, opt, broken, bonds},
+			{mol + "zwitterion.json", opt, opt, bonds}},
+		"any_same_molecule": {{ethanol, opt, []Frame{broken, opt}, bonds},
+			{ethanol, opt, []Frame{broken, broken}, bonds}},
+		"possible_state": {{"CCO", 0, 1}, {"C[N+](C)(C)C", 0, 1}, {"[NH4+]", 1, 1},
+			{"c1cccn1", 0, 1}, {"[CH2]", 0, 3}},
+		"heavy_atoms":     {{"CC(=O)O[Na]"}, {"c1cc[nH]c1"}, {"C("}},
+		"rotatable_bonds": {{"CCCCO"}, {"C1CCCCC1CC(=O)O"}, {"CC#CC"}},
 	}
 }
 
@@ -205,21 +216,26 @@ func TestGoldenCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range Builtins() {
-		args := append([]string{"pool.xyz"}, shippedWords("molecule.json", "0", "0", looseLevels)...)
+		args := append([]string{"pool.xyz"}, shippedWords("molecule.json", "0", "0",
+			looseLevels)...)
 		if b.Name == "merge_conformers" {
-			args = append([]string{"pool.xyz", "other.xyz"}, shippedWords("molecule.json", "0", "0", lastLevels)...)
+			args = append([]string{"pool.xyz", "other.xyz"},
+				shippedWords("molecule.json", "0", "0", lastLevels)...)
 		}
 		var account bytes.Buffer
 		w := work(t, &account, contacts, args...)
 		if err := writeFiles(w.Dir, map[string]string{"molecule.json": string(molecule),
-			"pool.xyz": string(FormatXYZ(frames[:8])), "other.xyz": string(FormatXYZ(frames[5:]))}); err != nil {
+			"pool.xyz":  string(FormatXYZ(frames[:8])),
+			"other.xyz": string(FormatXYZ(frames[5:]))}); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.Run(context.Background(), w); err != nil {
 			t.Fatal(err)
 		}
-		result := map[string]string{"account": account.String(), "conformers.xyz": string(read(t, filepath.Join(w.Dir, "conformers.xyz")))}
-		golden{b.Version, map[string]json.RawMessage{strings.Join(args, " "): outcome(t, result, nil)}}.compare(t, b.Name)
+		result := map[string]string{"account": account.String(),
+			"conformers.xyz": string(read(t, filepath.Join(w.Dir, "conformers.xyz")))}
+		golden{b.Version, map[string]json.RawMessage{strings.Join(args, " "): outcome(t, result,
+			nil)}}.compare(t, b.Name)
 	}
 }
 
@@ -240,7 +256,8 @@ func contacts(_ context.Context, dir, log string, argv ...string) error {
 			}
 		}
 		frames[i].Comment = fmt.Sprintf("energy: %.8f", energy)
-		text = fmt.Sprintf("* xtb version 6.5.1\n| TOTAL ENERGY %.8f Eh |\nGEOMETRY OPTIMIZATION CONVERGED\n* finished run on\n", energy)
+		text = fmt.Sprintf("* xtb version 6.5.1\n| TOTAL ENERGY %.8f Eh |\nGEOMETRY "+
+			"OPTIMIZATION CONVERGED\n* finished run on\n", energy)
 	}
 	return writeFiles(dir, map[string]string{out: string(FormatXYZ(frames)), log: text})
 }

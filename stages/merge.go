@@ -34,7 +34,8 @@ func runMerge(ctx context.Context, w Work) error {
 		len(members), w.Args[0], w.Args[1])
 	reference := members[0].Frame
 	for i, f := range others {
-		x := &member{Frame: f, start: reference, number: len(members) + 1, isomer: members[0].isomer}
+		x := &member{Frame: f, start: reference, number: len(members) + 1,
+			isomer: members[0].isomer}
 		if members = append(members, x); x.Energy == nil { // CREST 2.12 on one and two atoms
 			x.Energy = reference.Energy
 		}
@@ -42,5 +43,5 @@ func runMerge(ctx context.Context, w Work) error {
 			return fmt.Errorf("%s: geometry %d does not fit the molecule: %w", w.Args[1], i+1, err)
 		}
 	}
-	return e.refine(ctx, members, e.fold(undropped(members), e.levels[0].same, math.Inf(1)))
+	return e.refine(ctx, members, e.distinct(undropped(members), e.levels[0].same, math.Inf(1)))
 }

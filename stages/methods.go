@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// DrawScript is a Python program that draws molecules with RDKit: a JSON list of SMILES in, a JSON
-// list of SVG texts out, null for a molecule that RDKit can't read.
+// DrawScript is a Python program that draws molecules with RDKit. It reads a JSON list of SMILES
+// and writes a JSON list of SVG texts, null for a molecule that RDKit can't read.
 //
 //go:embed draw.py
 var DrawScript string
 
-// StructureScript is a Python program that reads structures with RDKit: a JSON list of molfiles in, a
-// JSON list of SMILES out, null for a molfile that RDKit can't read.
+// StructureScript is a Python program that reads structures with RDKit. It reads a JSON list of
+// molfiles and writes a JSON list of SMILES, null for a molfile that RDKit can't read.
 //
 //go:embed structures.py
 var StructureScript string
@@ -36,7 +36,8 @@ var (
 		"10.5281/zenodo.591637"}
 	citeETKDG = Citation{"S. Wang, J. Witek, G. A. Landrum, S. Riniker, " +
 		"J. Chem. Inf. Model. 60, 2044 (2020)", "10.1021/acs.jcim.0c00025"}
-	citeGFN2 = Citation{"C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019)",
+	citeGFN2 = Citation{
+		"C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019)",
 		"10.1021/acs.jctc.8b01176"}
 	citeXTB = Citation{"C. Bannwarth, E. Caldeweyher, S. Ehlert, A. Hansen, P. Pracht, " +
 		"J. Seibert, S. Spicher, S. Grimme, WIREs Comput. Mol. Sci. 11, e1493 (2021)",
@@ -45,7 +46,8 @@ var (
 		"J. Chem. Theory Comput. 17, 4250 (2021)", "10.1021/acs.jctc.1c00471"}
 	citeCREST = Citation{"P. Pracht, F. Bohle, S. Grimme, Phys. Chem. Chem. Phys. 22, 7169 (2020)",
 		"10.1039/C9CP06869D"}
-	citePM7   = Citation{"J. J. P. Stewart, J. Mol. Model. 19, 1 (2013)", "10.1007/s00894-012-1667-x"}
+	citePM7 = Citation{"J. J. P. Stewart, J. Mol. Model. 19, 1 (2013)",
+		"10.1007/s00894-012-1667-x"}
 	citeMOPAC = Citation{"J. E. Moussa, J. J. P. Stewart, MOPAC", "10.5281/zenodo.6511958"}
 )
 
@@ -65,8 +67,8 @@ func (r Ran) Methods() (sentences []string, works []Citation) {
 	}
 	window := r.Variables["window"]
 	if id, ok := r.Programs["python3"]; ok {
-		say("Starting conformers were generated with ETKDGv3 and relaxed with MMFF94s (UFF without "+
-			"its parameters), by RDKit "+version(id), citeRDKit, citeETKDG)
+		say("Starting conformers were generated with ETKDGv3 and relaxed with MMFF94s (UFF "+
+			"without its parameters), by RDKit "+version(id), citeRDKit, citeETKDG)
 	}
 	if id, ok := r.Programs["xtb"]; ok {
 		text := "They were optimised and sorted by GFN2-xTB with xtb " + version(id)

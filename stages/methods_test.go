@@ -8,13 +8,16 @@ import (
 )
 
 func TestMethods(t *testing.T) {
-	ran := Ran{Programs: map[string]string{"python3": "RDKit version 2022.09.3", "xtb": "xtb version 6.5.1",
+	ran := Ran{Programs: map[string]string{"python3": "RDKit version 2022.09.3",
+		"xtb":   "xtb version 6.5.1",
 		"mopac": "MOPAC version 22.0.6 commit unknown"},
-		Variables: map[string]string{"window": "6", "conformers": "3", "solvent": "water"}, Keywords: "PM7 EF"}
+		Variables: map[string]string{"window": "6", "conformers": "3", "solvent": "water"},
+		Keywords:  "PM7 EF"}
 	sentences, works := ran.Methods()
 	text := strings.Join(sentences, " ")
 	for _, want := range []string{"by RDKit 2022.09.3 [1, 2].", "with xtb 6.5.1, within 6 kcal/mol",
-		"ALPB model of water [3, 4, 5].", "MOPAC 22.0.6, from at most 3 conformers", "PM7 EF [6, 7]."} {
+		"ALPB model of water [3, 4, 5].", "MOPAC 22.0.6, from at most 3 conformers",
+		"PM7 EF [6, 7]."} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %q", want, text)
 		}

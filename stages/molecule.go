@@ -98,8 +98,8 @@ type Reach struct {
 	// molecules.
 	bond float64
 	// across is the longest bond of two atoms that are bonded to a common third one, acrossC if one
-	// of them is carbon. The distance across a ring of four or of two iodine atoms on one carbon is
-	// 1.14 to 1.30, two carbon atoms of bicyclo[1.1.1]pentanes being the nearest. The bonds of a
+	// of them is carbon. The distance across a ring of four, or of two iodine atoms on one carbon,
+	// is 1.14 to 1.30. Two carbon atoms of bicyclo[1.1.1]pentanes are the nearest. The bonds of a
 	// ring of three are 0.99 to 1.04, O–O and N–O 1.10 to 1.14.
 	across, acrossC float64
 	// sharedH is the longest bond of a hydrogen that lies between two atoms of one element, as in
@@ -119,7 +119,8 @@ func ParseReach(text string) (r Reach, err error) {
 		}
 		x, err := parseFloat(words[1])
 		if err != nil || !(x >= 1 && x < 2) {
-			return r, fmt.Errorf("the reach %s is %q, want a factor from 1 to 2", words[0], words[1])
+			return r, fmt.Errorf("the reach %s is %q, want a factor from 1 to 2", words[0],
+				words[1])
 		}
 		*places[words[0]] = x
 		delete(places, words[0])
@@ -148,8 +149,8 @@ func (m Molecule) fits(f Frame) error {
 }
 
 // BondChanges says how the bonds of a geometry differ from the molecule's, given the geometry
-// before: "" if they don't, else as "the bond C1–O3 broke (2.31 Å); H7 moved from O2 to N5". Atoms
-// are counted from 1. Two atoms that were as near before form no new bond.
+// before. It is "" if they don't, else as "the bond C1–O3 broke (2.31 Å); H7 moved from O2 to N5".
+// Atoms are counted from 1. Two atoms that were as near before form no new bond.
 func (m Molecule) BondChanges(from, to Frame, reach Reach) (string, error) {
 	if err := m.fits(from); err != nil {
 		return "", fmt.Errorf("the geometry before: %w", err)
@@ -184,7 +185,9 @@ func (m Molecule) BondChanges(from, to Frame, reach Reach) (string, error) {
 func (f Frame) tell(broken, formed []Bond) string {
 	var words []string
 	for _, b := range broken {
-		if at := slices.IndexFunc(formed, func(n Bond) bool { return f.moved(b, n) >= 0 }); at >= 0 {
+		if at := slices.IndexFunc(formed, func(n Bond) bool {
+			return f.moved(b, n) >= 0
+		}); at >= 0 {
 			atom := f.moved(b, formed[at])
 			before, after := b[0]+b[1]-atom, formed[at][0]+formed[at][1]-atom
 			words = append(words, fmt.Sprintf("%s moved from %s to %s",
@@ -192,10 +195,12 @@ func (f Frame) tell(broken, formed []Bond) string {
 			formed = slices.Delete(formed, at, at+1)
 			continue
 		}
-		words = append(words, fmt.Sprintf("the bond %s broke (%.2f Å)", f.bond(b), f.distance(b[0], b[1])))
+		words = append(words, fmt.Sprintf("the bond %s broke (%.2f Å)", f.bond(b),
+			f.distance(b[0], b[1])))
 	}
 	for _, b := range formed {
-		words = append(words, fmt.Sprintf("the bond %s formed (%.2f Å)", f.bond(b), f.distance(b[0], b[1])))
+		words = append(words, fmt.Sprintf("the bond %s formed (%.2f Å)", f.bond(b),
+			f.distance(b[0], b[1])))
 	}
 	return strings.Join(words, "; ")
 }
@@ -239,7 +244,7 @@ func isAlkali(symbol string) bool {
 	return slices.Contains([]string{"Li", "Na", "K", "Rb", "Cs"}, symbol)
 }
 
-// isIonic reports whether a bond is that of an alkali metal which still touches some atom: the
+// isIonic reports whether a bond is that of an alkali metal which still touches some atom. The
 // metal of a salt goes where the charge is.
 func (m Molecule) isIonic(f Frame, b Bond, reach Reach) bool {
 	return slices.ContainsFunc(b[:], func(metal int) bool {
@@ -256,8 +261,8 @@ func (m Molecule) isIonic(f Frame, b Bond, reach Reach) bool {
 }
 
 // shared are the bonds of hydrogens that lie between their own neighbour and another atom, both N,
-// O or F, and are no other molecule's: such a hydrogen still has its own bond, or the two atoms are
-// of one element and it is near to both.
+// O or F. Such a hydrogen makes no other molecule if it still has its own bond. Nor does it if the
+// two atoms are of one element and it is near to both.
 func (m Molecule) shared(f Frame, neighbours [][]int, reach Reach) map[Bond]bool {
 	bonds := map[Bond]bool{}
 	share := func(i int) bool { return slices.Contains([]string{"N", "O", "F"}, m.Symbols[i]) }
@@ -268,7 +273,8 @@ func (m Molecule) shared(f Frame, neighbours [][]int, reach Reach) map[Bond]bool
 			}
 			for other := range m.Symbols {
 				d := f.relative(h, own)
-				if other != own && other != h && share(other) && f.relative(h, other) < reach.bond &&
+				if other != own && other != h && share(other) &&
+					f.relative(h, other) < reach.bond &&
 					(d < reach.bond || d < reach.sharedH && m.Symbols[own] == m.Symbols[other]) {
 					bonds[Bond{min(h, own), max(h, own)}] = true
 					bonds[Bond{min(h, other), max(h, other)}] = true
@@ -308,9 +314,9 @@ func (m Molecule) turnedOver(from, to Frame, statedOnly bool) string {
 	return ""
 }
 
-// SameMolecule is true, or an error that says how a geometry became another molecule than the one
-// that a file describes (ReadMolecule), given the geometry before: by other bonds (ParseReach says
-// how far they reach), or by stereo that the SMILES states and that the geometry before had.
+// SameMolecule is true if a geometry is still the molecule that a file describes (ReadMolecule).
+// Otherwise its error says which bonds differ, or which stereo changed. Stereo counts if the SMILES
+// states it and the geometry before had it. ParseReach says how far bonds reach.
 func SameMolecule(path string, before, after Frame, bonds string) (bool, error) {
 	return AnySameMolecule(path, before, []Frame{after}, bonds)
 }

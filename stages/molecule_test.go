@@ -47,7 +47,8 @@ func TestParseReach(t *testing.T) {
 	if want := (Reach{1.3, 1.15, 1.1, 1.5}); err != nil || r != want {
 		t.Errorf("%v, %v", r, err)
 	}
-	for _, text := range []string{"", "bond 1.3", bonds + ", bond 1.3", strings.Replace(bonds, "across-C", "carbon", 1),
+	for _, text := range []string{"", "bond 1.3", bonds + ", bond 1.3",
+		strings.Replace(bonds, "across-C", "carbon", 1),
 		strings.Replace(bonds, "1.30", "one", 1), strings.Replace(bonds, "1.30", "13", 1)} {
 		_, err := ParseReach(text)
 		wantError(t, err, "reach")
@@ -73,12 +74,17 @@ func TestBondChanges(t *testing.T) {
 		return Frame{Symbols: []string{a, b}, Coords: []float64{0, 0, 0, d, 0, 0}}
 	}
 	triangle := func(symbol string, across float64) Frame { // two atoms on one carbon
-		return Frame{Symbols: []string{"C", symbol, symbol}, Coords: []float64{0, 0, 0, 1.5, across / 2, 0, 1.5, -across / 2, 0}}
+		return Frame{Symbols: []string{"C", symbol, symbol},
+			Coords: []float64{0, 0, 0, 1.5, across / 2, 0, 1.5, -across / 2, 0}}
 	}
 	bridge := func(a, b string, d1, d2 float64) Frame { // a–H…b
-		return Frame{Symbols: []string{a, "H", b}, Coords: []float64{0, 0, 0, d1, 0, 0, d1 + d2, 0, 0}}
+		return Frame{Symbols: []string{a, "H", b}, Coords: []float64{0, 0, 0, d1, 0, 0, d1 + d2, 0,
+			0}}
 	}
-	bonded := func(f Frame, bonds ...Bond) Molecule { return Molecule{Symbols: f.Symbols, Bonds: bonds} }
+	bonded := func(f Frame, bonds ...Bond) Molecule {
+		return Molecule{Symbols: f.Symbols,
+			Bonds: bonds}
+	}
 	ofFile := func(name string) Molecule {
 		m, err := ReadMolecule("testdata/mol/" + name)
 		if err != nil {
@@ -94,24 +100,37 @@ func TestBondChanges(t *testing.T) {
 	}{
 		{"the same", ofFile("ethanol.json"), ethanol, ethanol, ""},
 		{"an atom", ofFile("helium.json"), helium, helium, ""},
-		{"two fragments", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 9), pair("Xe", "Cl", 8), ""},
-		{"glycine's zwitterion in GFN2-xTB", ofFile("zwitterion.json"), withCoords(frameOf(t, "zwitterion_opt.xyz"), func(x []float64) {
-			for i := range 3 { // H8 back to N1
-				x[21+i] = x[i] - 0.6
-			}
-		}), frameOf(t, "zwitterion_opt.xyz"), "H8 moved from N1 to O4"},
+		{"two fragments", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 9), pair("Xe", "Cl", 8),
+			""},
+		{"glycine's zwitterion in GFN2-xTB", ofFile("zwitterion.json"),
+			withCoords(frameOf(t, "zwitterion_opt.xyz"), func(x []float64) {
+				for i := range 3 { // H8 back to N1
+					x[21+i] = x[i] - 0.6
+				}
+			}), frameOf(t, "zwitterion_opt.xyz"), "H8 moved from N1 to O4"},
 		{"broken", ofFile("ethanol.json"), ethanol, pulled, "the bond C2–O3 broke (2.82 Å)"},
 		{"moved", ofFile("ethanol.json"), ethanol, near, "H4 moved from C1 to H8"},
-		{"new", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 9), pair("Xe", "Cl", 2.5), "the bond Xe1–Cl2 formed (2.50 Å)"},
-		{"as near before", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 2.6), pair("Xe", "Cl", 2.5), ""},
-		{"sodium goes where the charge is", bonded(bridge("O", "O", 2.2, 2.2), Bond{0, 1}), bridge("O", "O", 2.2, 5), bridge("O", "O", 2.2, 2.2), ""},
-		{"across a ring of four or a carbon with two iodines", bonded(triangle("I", 3.6), Bond{0, 1}, Bond{0, 2}), triangle("I", 4), triangle("I", 3.55), ""},
-		{"a new ring of three", bonded(triangle("O", 2.2), Bond{0, 1}, Bond{0, 2}), triangle("O", 2.2), triangle("O", 1.45), "the bond O2–O3 formed (1.45 Å)"},
-		{"a proton between two oxygen atoms", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}), bridge("O", "O", 1, 1.5), bridge("O", "O", 1.2, 1.2), ""},
-		{"a proton nearer to the other oxygen", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}), bridge("O", "O", 1, 1.5), bridge("O", "O", 1.4, 1.05), ""},
-		{"a proton gone to the other oxygen", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}), bridge("O", "O", 1, 1.5), bridge("O", "O", 1.6, 1), "H2 moved from O1 to O3"},
-		{"a proton gone from nitrogen to oxygen", bonded(bridge("N", "O", 1, 1.6), Bond{0, 1}), bridge("N", "O", 1, 1.6), bridge("N", "O", 1.5, 1), "H2 moved from N1 to O3"},
-		{"a strong hydrogen bond", bonded(bridge("N", "O", 1, 1.6), Bond{0, 1}), bridge("N", "O", 1, 1.6), bridge("N", "O", 1.2, 1.2), ""},
+		{"new", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 9), pair("Xe", "Cl", 2.5),
+			"the bond Xe1–Cl2 formed (2.50 Å)"},
+		{"as near before", bonded(pair("Xe", "Cl", 9)), pair("Xe", "Cl", 2.6),
+			pair("Xe", "Cl", 2.5), ""},
+		{"sodium goes where the charge is", bonded(bridge("O", "O", 2.2, 2.2), Bond{0, 1}),
+			bridge("O", "O", 2.2, 5), bridge("O", "O", 2.2, 2.2), ""},
+		{"across a ring of four or a carbon with two iodines",
+			bonded(triangle("I", 3.6), Bond{0, 1}, Bond{0, 2}), triangle("I", 4),
+			triangle("I", 3.55), ""},
+		{"a new ring of three", bonded(triangle("O", 2.2), Bond{0, 1}, Bond{0, 2}),
+			triangle("O", 2.2), triangle("O", 1.45), "the bond O2–O3 formed (1.45 Å)"},
+		{"a proton between two oxygen atoms", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}),
+			bridge("O", "O", 1, 1.5), bridge("O", "O", 1.2, 1.2), ""},
+		{"a proton nearer to the other oxygen", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}),
+			bridge("O", "O", 1, 1.5), bridge("O", "O", 1.4, 1.05), ""},
+		{"a proton gone to the other oxygen", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}),
+			bridge("O", "O", 1, 1.5), bridge("O", "O", 1.6, 1), "H2 moved from O1 to O3"},
+		{"a proton gone from nitrogen to oxygen", bonded(bridge("N", "O", 1, 1.6), Bond{0, 1}),
+			bridge("N", "O", 1, 1.6), bridge("N", "O", 1.5, 1), "H2 moved from N1 to O3"},
+		{"a strong hydrogen bond", bonded(bridge("N", "O", 1, 1.6), Bond{0, 1}),
+			bridge("N", "O", 1, 1.6), bridge("N", "O", 1.2, 1.2), ""},
 	} {
 		if test.name == "sodium goes where the charge is" {
 			for _, f := range []Frame{test.from, test.to} {
@@ -120,7 +139,8 @@ func TestBondChanges(t *testing.T) {
 			test.molecule.Symbols = test.from.Symbols
 		}
 		reach, _ := ParseReach(bonds)
-		if got, err := test.molecule.BondChanges(test.from, test.to, reach); err != nil || got != test.want {
+		if got, err := test.molecule.BondChanges(test.from, test.to, reach); err != nil ||
+			got != test.want {
 			t.Errorf("%s: %q, %v, want %q", test.name, got, err, test.want)
 		}
 	}
@@ -136,9 +156,11 @@ func TestSameMoleculeRefuses(t *testing.T) {
 		frame    Frame
 		words    string
 	}{
-		{"testdata/mol/glycine.json", ethanol, "glycine.json: the geometry before: the molecule has 10 atoms, the geometry 9"},
+		{"testdata/mol/glycine.json", ethanol,
+			"glycine.json: the geometry before: the molecule has 10 atoms, the geometry 9"},
 		{"testdata/mol/ethanol.json", swapped, "atom 3 is O in the molecule, H in the geometry"},
-		{"testdata/mol/ethanol.json", Frame{Symbols: ethanol.Symbols}, "9 atoms have 0 coordinates"},
+		{"testdata/mol/ethanol.json", Frame{Symbols: ethanol.Symbols},
+			"9 atoms have 0 coordinates"},
 		{missing, ethanol, missing + ": no such file"},
 		{"testdata/mol/ethanol_opt.xyz", ethanol, "ethanol_opt.xyz: "},
 	} {
@@ -151,7 +173,9 @@ func TestSameMoleculeRefuses(t *testing.T) {
 
 // chfclbr is bromochlorofluoromethane; hand is 1 or -1.
 func chfclbr(hand float64) Frame {
-	return Frame{Symbols: []string{"C", "H", "F", "Cl", "Br"}, Coords: []float64{0, 0, 0, 0, 0, 1.09, 1.3, 0, -0.45, -0.8, hand * 1.45, -0.6, -0.9, hand * -1.6, -0.65}}
+	return Frame{Symbols: []string{"C", "H", "F", "Cl", "Br"},
+		Coords: []float64{0, 0, 0, 0, 0, 1.09, 1.3, 0, -0.45, -0.8, hand * 1.45, -0.6, -0.9,
+			hand * -1.6, -0.65}}
 }
 
 const butene = `12
@@ -188,7 +212,8 @@ func TestStereoChanges(t *testing.T) {
 		"bonds": [[0, 1], [1, 2], [2, 3], [0, 4], [0, 5], [0, 6], [1, 7], [2, 8], [3, 9], [3, 10], [3, 11]],
 		"stereo": [{"kind": "double bond", "atoms": [0, 1, 2, 3], "stated": STATED}]}`
 	replace := func(text, stated string) string {
-		return string(slices.Concat([]byte(text[:len(text)-len("STATED}]}")]), []byte(stated+"}]}")))
+		return string(slices.Concat([]byte(text[:len(text)-len("STATED}]}")]),
+			[]byte(stated+"}]}")))
 	}
 	for _, test := range []struct {
 		name, molecule string
@@ -198,12 +223,15 @@ func TestStereoChanges(t *testing.T) {
 		{"nothing happened", hand, chfclbr(1), chfclbr(1), "", ""},
 		{"moved as a whole", hand, chfclbr(1), moved(chfclbr(1), random, false), "", ""},
 		{"inverted", hand, chfclbr(1), chfclbr(-1), "C1 turned inside out", ""},
-		{"bonds come first", hand, chfclbr(-1), withCoords(chfclbr(1), func(x []float64) { x[5] = 2.5 }), "the bond C1–H2 broke (2.50 Å)", "the bond C1–H2 broke (2.50 Å)"},
+		{"bonds come first", hand, chfclbr(-1), withCoords(chfclbr(1),
+			func(x []float64) { x[5] = 2.5 }), "the bond C1–H2 broke (2.50 Å)",
+			"the bond C1–H2 broke (2.50 Å)"},
 		{"trans and cis", double, trans, cis, "the double bond C2–C3 turned over", ""},
 		{"trans", double, trans, moved(trans, random, false), "", ""},
 	} {
 		for stated, want := range map[string]string{"true": test.want, "false": test.ifOpen} {
-			if got := changed(t, file(replace(test.molecule, stated)), test.from, test.to); got != want {
+			if got := changed(t, file(replace(test.molecule, stated)), test.from,
+				test.to); got != want {
 				t.Errorf("%s, stated: %s: %q, want %q", test.name, stated, got, want)
 			}
 		}
@@ -283,6 +311,15 @@ func TestPerturbed(t *testing.T) {
 			t.Errorf("the torsion %v turned by %.1f degrees, want 20", torsion, degrees)
 		}
 	}
+	if _, err := Perturbed(path, trans, "NaNÅ 20° 80° 100%", 1); err == nil {
+		t.Error("NaN Å are taken")
+	}
+	_, err = Perturbed(path, chfclbr(1), "0.1Å 20° 80° 100%", 1)
+	wantError(t, err, "the molecule has 12 atoms, the geometry 5")
+}
+
+// TestPerturbedChain checks that five rotors turn by 80 degrees in all.
+func TestPerturbedChain(t *testing.T) {
 	chain, text := Frame{}, `{"symbols": ["C", "C", "C", "C", "C", "C", "C", "C"], "bonds": [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6], [6, 7]],
 		"rotors": [[1, 2], [2, 3], [3, 4], [4, 5], [5, 6]]}`
 	for i := range 8 {
@@ -293,7 +330,8 @@ func TestPerturbed(t *testing.T) {
 	if err := os.WriteFile(long, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if turned, err = Perturbed(long, chain, "0.000001Å 20° 80° 100%", 1); err != nil {
+	turned, err := Perturbed(long, chain, "0.000001Å 20° 80° 100%", 1)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5 {
@@ -302,9 +340,4 @@ func TestPerturbed(t *testing.T) {
 			t.Errorf("the rotor %d of five turned from 180 to %.1f degrees, want 164", i+1, degrees)
 		}
 	}
-	if _, err := Perturbed(path, trans, "NaNÅ 20° 80° 100%", 1); err == nil {
-		t.Error("NaN Å are taken")
-	}
-	_, err = Perturbed(path, chfclbr(1), "0.1Å 20° 80° 100%", 1)
-	wantError(t, err, "the molecule has 12 atoms, the geometry 5")
 }

@@ -12,25 +12,34 @@ import (
 
 // MOPAC is what a MOPAC run gave. No time is among it: the same run gives the same values.
 type MOPAC struct {
-	HOF                 float64  `cty:"hof"`                  // heat of formation at 298.15 K, kcal/mol
-	GradientNorm        *float64 `cty:"gradient_norm"`        // kcal/mol/Å; nil where MOPAC prints none (an atom, a 1SCF job)
+	// heat of formation at 298.15 K, kcal/mol
+	HOF float64 `cty:"hof"`
+	// kcal/mol/Å; nil where MOPAC prints none (an atom, a 1SCF job)
+	GradientNorm        *float64 `cty:"gradient_norm"`
 	IonizationPotential *float64 `cty:"ionization_potential"` // eV; nil without electrons
-	HOMO                *float64 `cty:"homo"`                 // eV; with UHF the higher of alpha and beta
-	LUMO                *float64 `cty:"lumo"`                 // eV; with UHF the lower of alpha and beta
-	Dipole              *float64 `cty:"dipole"`               // debye; nil where MOPAC prints none
-	PointGroup          string   `cty:"point_group"`
-	Method              string   `cty:"method"`            // as "PM7"
-	Version             string   `cty:"version"`           // as "22.0.6"
-	ValenceElectrons    int      `cty:"valence_electrons"` // all that MOPAC counts: no core electrons
-	SpinSquared         *float64 `cty:"spin_squared"`      // <S²> of a UHF wave function; nil when restricted
-	SoftStop            string   `cty:"soft_stop"`         // MOPAC's own words when the optimiser gave up near the minimum, else ""
+	// eV; with UHF the higher of alpha and beta
+	HOMO *float64 `cty:"homo"`
+	// eV; with UHF the lower of alpha and beta
+	LUMO       *float64 `cty:"lumo"`
+	Dipole     *float64 `cty:"dipole"` // debye; nil where MOPAC prints none
+	PointGroup string   `cty:"point_group"`
+	Method     string   `cty:"method"`  // as "PM7"
+	Version    string   `cty:"version"` // as "22.0.6"
+	// all that MOPAC counts: no core electrons
+	ValenceElectrons int `cty:"valence_electrons"`
+	// <S²> of a UHF wave function; nil when restricted
+	SpinSquared *float64 `cty:"spin_squared"`
+	// MOPAC's own words when the optimiser gave up near the minimum, else ""
+	SoftStop string `cty:"soft_stop"`
 }
 
 // mopacFailures are the words of a run that is no result, most telling first, and what they mean.
 // MOPAC's exit status is 0 and "JOB ENDED NORMALLY" stands under most of them.
 var mopacFailures = [...]struct{ text, meaning string }{
-	{"NUMBER OF ELECTRONS, CORRECT FAULT", "charge and multiplicity don't fit the molecule's number of electrons"},
-	{"EXCESS NUMBER OF OPTIMIZATION CYCLES", "the optimisation did not converge within its number of cycles"},
+	{"NUMBER OF ELECTRONS, CORRECT FAULT",
+		"charge and multiplicity don't fit the molecule's number of electrons"},
+	{"EXCESS NUMBER OF OPTIMIZATION CYCLES",
+		"the optimisation did not converge within its number of cycles"},
 	{"NOT ENOUGH TIME FOR ANOTHER CYCLE", "MOPAC's own time limit (keyword T=) ran out"},
 	{"UNRECOGNIZED KEY-WORDS", "the input file has a keyword that MOPAC does not know"},
 	{"ARE SEPARATED BY", "two atoms lie on top of each other"},
@@ -39,9 +48,11 @@ var mopacFailures = [...]struct{ text, meaning string }{
 	{"FAILED TO ACHIEVE SCF", "the SCF did not converge"},
 	{"Gradient in FORCE is too large", "FORCE needs an optimised geometry"},
 	{"Calculated Heat of Formation is very large", "the heat of formation is absurd"},
-	{"Peptides should be run using Cartesian coordinates", "PM7 wants this molecule in Cartesian coordinates (keyword XYZ)"},
+	{"Peptides should be run using Cartesian coordinates",
+		"PM7 wants this molecule in Cartesian coordinates (keyword XYZ)"},
 	{"GEOMETRY IN ERROR", "MOPAC refuses the geometry"},
-	{"does not contain any atoms", "MOPAC could read no atom in its input file: is there an unknown element, or a line too many before the geometry?"},
+	{"does not contain any atoms", "MOPAC could read no atom in its input file: is there an " +
+		"unknown element, or a line too many before the geometry?"},
 	{"data-set file:", "MOPAC did not find its input file"},
 	{"A FAILURE HAS OCCURRED", "MOPAC failed"},
 	{"THIS MESSAGE SHOULD NEVER APPEAR", "MOPAC failed"},
@@ -68,7 +79,8 @@ var mopacEndings = [...]string{
 var (
 	mopacHOF      = regexp.MustCompile(`(FINAL )?HEAT OF FORMATION\s*=\s*(\S+)\s+KCALS?/MOL`)
 	mopacGradient = regexp.MustCompile(`GRADIENT NORM\s*=\s*(\S+)`)
-	mopacOrbitals = regexp.MustCompile(`(?:HOMO LUMO ENERGIES|(?:ALPHA|BETA)\s+SOMO LUMO) \(EV\)\s*=(.*)`)
+	mopacOrbitals = regexp.MustCompile(
+		`(?:HOMO LUMO ENERGIES|(?:ALPHA|BETA)\s+SOMO LUMO) \(EV\)\s*=(.*)`)
 	fortranNumber = regexp.MustCompile(`^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[EDed][-+]?\d+)?`)
 )
 
@@ -79,16 +91,17 @@ var (
 // gradient is the highest gradient norm, kcal/mol/Å, that an optimisation may end with if it ended
 // otherwise than by its own test of the gradient. MOPAC prints "GEOMETRY OPTIMISED" after a soft
 // stop too. In 123 PM7 PRECISE runs on conformers of 18 molecules (MOPAC 22.0.6) it stopped so at
-// 0.07, 0.10, 0.34 and 0.93: optimised further, the first two fell by less than 0.0001 kcal/mol,
-// the third by 0.002, the last by 0.3.
+// 0.07, 0.10, 0.34 and 0.93. Optimised further, the first two fell by less than 0.0001 kcal/mol,
+// the third by 0.002, and the last by 0.3.
 //
 // If a second job of the same input file has the keywords 1SCF OLDGEO, the heat of formation and
-// the orbitals are of that job, the gradient of the first. MOPAC before 23.2 adds 12 kcal/mol for
-// each C≡C of the geometry that a job starts from, and does not look again if the bond is another
-// one at the end (openmopac/mopac issue 258). Apart from that both jobs must give the same.
+// the orbitals are of that job. The gradient is of the first. MOPAC before 23.2 adds 12 kcal/mol
+// for each C≡C of the geometry that a job starts from (openmopac/mopac issue 258). It does not look
+// again if the bond is another one at the end. Apart from that both jobs must give the same.
 func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 	if !(gradient > 0) {
-		return MOPAC{}, fmt.Errorf("the highest gradient is %g kcal/mol/Å; it must be above 0", gradient)
+		return MOPAC{}, fmt.Errorf("the highest gradient is %g kcal/mol/Å; it must be above 0",
+			gradient)
 	}
 	out, err := readFile(outPath)
 	if errors.Is(err, os.ErrNotExist) || err == nil && strings.TrimSpace(string(out)) == "" {
@@ -118,9 +131,10 @@ func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 // singlePoint is the title of a job of SinglePoints, which MOPAC prints above its result.
 var singlePoint = regexp.MustCompile(`(?m)^ single point ([0-9]{1,4})\s*$`)
 
-// SinglePoints are the heats of formation, kcal/mol, of an .out file with many jobs, whose titles
-// are "single point 1" and so on: in their order, nil for a job without a result. Each may be too
-// high by 12 for each C≡C (see ReadMOPAC), as all conformers of a molecule are.
+// SinglePoints are the heats of formation, kcal/mol, of an .out file with many jobs, in their
+// order. Their titles are "single point 1" and so on. It is nil for a job without a result. Each
+// may be too high by 12 for each C≡C (see ReadMOPAC), which is the same for all conformers of a
+// molecule.
 func SinglePoints(outPath string) ([]*float64, error) {
 	data, err := readFile(outPath)
 	if err != nil {
@@ -153,8 +167,8 @@ func SinglePoints(outPath string) ([]*float64, error) {
 // secondJob is the line of an .out file by which a job begins that has the keyword OLDGEO.
 const secondJob = "*  OLDGEO "
 
-// What MOPAC before 23.2 adds for each C≡C, and how far the heats of formation of two jobs at one
-// geometry may otherwise lie apart, kcal/mol.
+// tripleBond is what MOPAC before 23.2 adds for each C≡C. sameState is how far the heats of
+// formation of two jobs at one geometry may otherwise lie apart. Both are in kcal/mol.
 const tripleBond, sameState = 12, 0.1
 
 // parseMOPACOut reads from the .out file what the .aux file lacks, and the heat of formation as it
@@ -176,8 +190,9 @@ func parseMOPACOut(out string, gradient float64) (run MOPAC, hof string, err err
 	}
 	step := again.HOF - run.HOF
 	if math.Abs(step-tripleBond*math.Round(step/tripleBond)) > sameState {
-		return run, "", fmt.Errorf("the optimisation ended at %.3f kcal/mol, and one more energy at its "+
-			"geometry is %.3f: they are not of the same electronic state", run.HOF, again.HOF)
+		return run, "", fmt.Errorf("the optimisation ended at %.3f kcal/mol, and one more energy "+
+			"at its geometry is %.3f: they are not of the same electronic state", run.HOF,
+			again.HOF)
 	}
 	again.GradientNorm, again.SoftStop = run.GradientNorm, run.SoftStop
 	return again, hof, nil
@@ -214,8 +229,8 @@ func parseJob(out string, gradient float64) (run MOPAC, hof string, err error) {
 	return run, hof, err
 }
 
-// matchesWith matches an expression, as often as it can, with the lines that have a text in them:
-// with the whole output it takes longer than all else that is done for a small molecule.
+// matchesWith matches an expression, as often as it can, with the lines that have a text in them.
+// To match the whole output takes longer than everything else that is done for a small molecule.
 func matchesWith(out, text string, expr *regexp.Regexp) (matches [][]string) {
 	for {
 		at := strings.Index(out, text)
@@ -245,7 +260,8 @@ func mopacFailure(out string) error {
 // mopacMessages reads the box that MOPAC prints after an error. It holds nothing but "JOB ENDED
 // NORMALLY" after a success.
 func mopacMessages(out string) []string {
-	_, box, found := strings.Cut(out, "Error and normal termination messages reported in this calculation")
+	_, box, found := strings.Cut(out,
+		"Error and normal termination messages reported in this calculation")
 	if !found {
 		return nil
 	}
@@ -324,25 +340,30 @@ func (run *MOPAC) addAux(aux, outHOF string) error {
 	hofText := fields.text("HEAT_OF_FORMATION")
 	hof, err := parseFloat(hofText)
 	if err != nil {
-		return fmt.Errorf("there is no heat of formation, and %s in the .out file: they are of different runs", outHOF)
+		return fmt.Errorf("there is no heat of formation, and %s in the .out file: they are of "+
+			"different runs", outHOF)
 	}
 	if math.Abs(hof-run.HOF) > 0.51*(lastDigit(hofText)+lastDigit(outHOF)) {
-		return fmt.Errorf("the heat of formation is %s, in the .out file %s: they are of different runs", hofText, outHOF)
+		return fmt.Errorf("the heat of formation is %s, in the .out file %s: they are of "+
+			"different runs", hofText, outHOF)
 	}
 	if lastDigit(hofText) < lastDigit(outHOF) {
 		run.HOF = withoutNoise(hof)
 	}
-	run.PointGroup, run.Method, run.Version = fields.text("POINT_GROUP"), fields.text("METHOD"), fields.text("MOPAC_VERSION")
+	run.PointGroup, run.Method, run.Version = fields.text("POINT_GROUP"), fields.text("METHOD"),
+		fields.text("MOPAC_VERSION")
 	if run.ValenceElectrons, err = strconv.Atoi(fields.text("NUM_ELECTRONS")); err != nil {
 		return errors.New("there is no number of electrons (NUM_ELECTRONS)")
 	}
-	run.IonizationPotential, run.Dipole = fields.number("IONIZATION_POTENTIAL"), fields.number("DIPOLE")
+	run.IonizationPotential, run.Dipole = fields.number("IONIZATION_POTENTIAL"),
+		fields.number("DIPOLE")
 	if _, uhf := fields["NUM_ALPHA_ELECTRONS"]; uhf {
 		run.SpinSquared = fields.number("TOTAL_SPIN")
 	}
 	// An SCF that stops after ITRY iterations is reported as achieved, with zero SCF calculations.
 	if fields.text("NUMBER_SCF_CYCLES") == "0" && run.ValenceElectrons > 0 {
-		return errors.New("the SCF did not converge: MOPAC counts no finished SCF calculation (is ITRY too small?)")
+		return errors.New("the SCF did not converge: MOPAC counts no finished SCF calculation " +
+			"(is ITRY too small?)")
 	}
 	cores, err := numbers(fields.text("ATOM_CORE"))
 	if err != nil || len(cores) == 0 {
@@ -352,15 +373,16 @@ func (run *MOPAC) addAux(aux, outHOF string) error {
 }
 
 // checkPlausible refuses a heat of formation that no molecule has. The widest known are about 200
-// kcal/mol an atom (carbon, tungsten), 100 more in an excited state (the quintet of carbon), and,
-// for ions, 370 (H+) to 560 (Mg2+) in all.
+// kcal/mol an atom (carbon, tungsten). An excited state has 100 more (the quintet of carbon). Ions
+// have 370 (H+) to 560 (Mg2+) in all.
 func (run *MOPAC) checkPlausible(cores []float64) error {
 	charge := -float64(run.ValenceElectrons)
 	for _, core := range cores {
 		charge += core
 	}
 	if limit := 250*float64(len(cores)+1) + 500*charge*charge; math.Abs(run.HOF) > limit {
-		return fmt.Errorf("the heat of formation, %.1f kcal/mol, is absurd for %d atoms: the SCF went astray", run.HOF, len(cores))
+		return fmt.Errorf("the heat of formation, %.1f kcal/mol, is absurd for %d atoms: the "+
+			"SCF went astray", run.HOF, len(cores))
 	}
 	return nil
 }

@@ -22,7 +22,8 @@ func parseAux(aux string) (auxFields, error) {
 		return nil, errors.New("the file is empty")
 	}
 	// MOPAC 2012 and 2016 end with the first of these lines.
-	if !strings.Contains(aux, "END OF MOPAC FILE") && !strings.Contains(aux, "END OF MOPAC PROGRAM") {
+	if !strings.Contains(aux, "END OF MOPAC FILE") && !strings.Contains(aux,
+		"END OF MOPAC PROGRAM") {
 		return nil, errors.New("the file was not written to its end")
 	}
 	fields, name, from, at := auxFields{}, "", 0, 0
@@ -39,8 +40,8 @@ func parseAux(aux string) (auxFields, error) {
 	return fields, nil
 }
 
-// set takes an entry's value, which ends where the next entry begins: the lines after the first
-// that begin with # or tell of the end have no part in it.
+// set takes an entry's value, which ends where the next entry begins. Later lines that begin with #
+// or tell of the end are no part of the value.
 func (f auxFields) set(name, value string) {
 	if name == "" {
 		return
@@ -49,7 +50,8 @@ func (f auxFields) set(name, value string) {
 		first, rest, _ := strings.Cut(value, "\n")
 		kept := []string{first}
 		for line := range strings.Lines(rest) {
-			if line = strings.TrimSpace(line); !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "END OF MOPAC") {
+			if line = strings.TrimSpace(line); !strings.HasPrefix(line, "#") &&
+				!strings.HasPrefix(line, "END OF MOPAC") {
 				kept = append(kept, line)
 			}
 		}
@@ -135,7 +137,8 @@ var spinWords = [...]string{
 // silence.
 func MOPACState(charge, multiplicity int) (string, error) {
 	if multiplicity < 1 || multiplicity > len(spinWords) {
-		return "", fmt.Errorf("MOPAC has no keyword for the multiplicity %d, only for 1 to %d", multiplicity, len(spinWords))
+		return "", fmt.Errorf("MOPAC has no keyword for the multiplicity %d, only for 1 to %d",
+			multiplicity, len(spinWords))
 	}
 	state := fmt.Sprintf("CHARGE=%d %s", charge, spinWords[multiplicity-1])
 	if multiplicity > 1 {
@@ -144,8 +147,8 @@ func MOPACState(charge, multiplicity int) (string, error) {
 	return state, nil
 }
 
-// MOPACCartesian is the geometry of a MOPAC deck, a line an atom with every coordinate free: " C
-// 0.1 1  0.2 1  0.3 1".
+// MOPACCartesian is the geometry of a MOPAC input file, a line an atom with every coordinate free:
+// " C 0.1 1 0.2 1 0.3 1".
 func MOPACCartesian(frame Frame) (string, error) {
 	if err := frame.check(); err != nil {
 		return "", err

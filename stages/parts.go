@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// A part is what one start of xTB made of some members of a level. Parts run at once on idle cores,
-// and a part that took long is recorded, so that a search that is stopped goes on from there. What
-// a part has in it does not depend on either: xTB starts each optimisation from the electrons of
-// the one before.
+// A part is what one start of xTB made of some members of a level. Parts run at once on idle cores.
+// A part that took long is recorded, so that a search that is stopped goes on from there. What a
+// part has in it does not depend on either: xTB starts each optimisation from the electrons of the
+// one before.
 type part struct {
 	Frames   []Frame  // optimised, one for each member; empty for one that failed
 	Failures []string // why a member has none, or ""
@@ -92,7 +92,8 @@ func (l level) words() []string {
 // small molecule. xTB's --mdopt optimises each frame of the file xtb.trj, and leaves out of
 // xtb_ensemble.xyz what did not converge. Nobody can tell which, so that the caller does it one by
 // one after any failure.
-func (e *ensemble) together(ctx context.Context, l level, dir string, frames []Frame) (p part, err error) {
+func (e *ensemble) together(ctx context.Context, l level, dir string, frames []Frame) (p part,
+	err error) {
 	if len(frames) == 1 || len(e.Symbols) == 1 {
 		return p, errors.New("one geometry or atom needs no --mdopt")
 	}
@@ -103,7 +104,8 @@ func (e *ensemble) together(ctx context.Context, l level, dir string, frames []F
 	}); err != nil {
 		return p, err
 	}
-	argv := slices.Concat([]string{"xtb", "in.xyz", "--input", "xtb.inp", "--mdopt"}, l.words(), e.state)
+	argv := slices.Concat([]string{"xtb", "in.xyz", "--input", "xtb.inp", "--mdopt"}, l.words(),
+		e.state)
 	if err := e.Run(ctx, dir, "xtb.out", argv...); err != nil {
 		return p, err
 	}
@@ -137,7 +139,8 @@ func (e *ensemble) alone(
 		argv, result = append(argv, "--opt", l.name), "xtbopt.xyz"
 	}
 	runErr := e.Run(ctx, dir, "xtb.out", argv...)
-	run, err := ReadXTB(filepath.Join(dir, "xtb.out")) // knows better than the exit status what went wrong
+	// knows better than the exit status what went wrong
+	run, err := ReadXTB(filepath.Join(dir, "xtb.out"))
 	if err == nil {
 		err = runErr
 	}

@@ -42,7 +42,8 @@ func TestStoppedSearch(t *testing.T) {
 		}
 		for stop := range whole {
 			kept, starts := map[string][]byte{}, 0
-			w := work(t, io.Discard, func(ctx context.Context, d, log string, argv ...string) error {
+			w := work(t, io.Discard, func(ctx context.Context, d, log string,
+				argv ...string) error {
 				if starts == stop {
 					panic("killed")
 				}
@@ -56,14 +57,15 @@ func TestStoppedSearch(t *testing.T) {
 				_, _ = ensembleBy(t, w, dir, levels)
 			}()
 			again := 0
-			w.Dir, w.Run = t.TempDir(), func(ctx context.Context, d, log string, argv ...string) error {
+			w.Dir, w.Run = t.TempDir(), func(ctx context.Context, d, log string,
+				argv ...string) error {
 				again++
 				return contacts(ctx, d, log, argv...)
 			}
 			got, err := ensembleBy(t, w, dir, levels)
 			if err != nil || string(got) != string(want) || stop+again != whole {
-				t.Errorf("%s, stopped before start %d: %d starts then, of %d; same ensemble: %t; %v",
-					levels, stop+1, again, whole, string(got) == string(want), err)
+				t.Errorf("%s, stopped before start %d: %d starts then, of %d; same ensemble: "+
+					"%t; %v", levels, stop+1, again, whole, string(got) == string(want), err)
 			}
 		}
 	}
@@ -108,7 +110,8 @@ func TestForceFieldFails(t *testing.T) {
 				for _, f := range frames {
 					f.Coords[0] += 9
 				}
-				if err := os.WriteFile(filepath.Join(dir, file), FormatXYZ(frames), 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, file), FormatXYZ(frames),
+					0o644); err != nil {
 					return err
 				}
 			}
@@ -165,7 +168,8 @@ func TestBatches(t *testing.T) {
 
 func TestPromising(t *testing.T) {
 	at := func(x float64) *float64 { return &x }
-	singles := []*float64{at(7.7), at(1.4), at(7.0), at(7.9), nil, at(0), at(1.5), at(0.4), at(1.3), at(0.9)}
+	singles := []*float64{at(7.7), at(1.4), at(7.0), at(7.9), nil, at(0), at(1.5), at(0.4), at(1.3),
+		at(0.9)}
 	for _, test := range []struct {
 		conformers int
 		singles    []*float64
@@ -181,8 +185,10 @@ func TestPromising(t *testing.T) {
 		{4, []*float64{nil, at(3), nil, at(2)}, 3, "[0 1 2 3]"},
 		{0, nil, 3, "[]"},
 	} {
-		if got := fmt.Sprint(Promising(test.conformers, test.singles, test.first)); got != test.want {
-			t.Errorf("%d conformers, first %d: %s, want %s", test.conformers, test.first, got, test.want)
+		if got := fmt.Sprint(Promising(test.conformers, test.singles,
+			test.first)); got != test.want {
+			t.Errorf("%d conformers, first %d: %s, want %s", test.conformers, test.first, got,
+				test.want)
 		}
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Perturbed is a geometry made asymmetric: every rotor of the molecule (ReadMolecule) is turned to
+// Perturbed is a geometry made asymmetric. Every rotor of the molecule (ReadMolecule) is turned to
 // one side or the other, every coordinate is moved, and the bonds get their lengths back. An
-// optimisation can stay on a saddle point when it starts from a symmetric geometry; from this one
-// it falls to a minimum. by says how far, as "0.15Å 20° 80° 100%": a coordinate is moved by up to
-// the first, a rotor is turned by the second, or by its part of the third if that is less, and the
-// bonds get so much of their lengths. Turned by 20 degrees, ten rotors leave the conformer's
+// optimisation can stay on a saddle point when it starts from a symmetric geometry. From this one
+// it falls to a minimum. by says how far, as "0.15Å 20° 80° 100%". A coordinate is moved by up to
+// the first. A rotor is turned by the second, or by its part of the third if that is less. The
+// bonds get the fourth of their lengths. Turned by 20 degrees, ten rotors leave the conformer's
 // minimum once in six times (nitrendipine). The same seed gives the same geometry. Its energy is
 // nil.
 func Perturbed(path string, f Frame, by string, seed int) (Frame, error) {
@@ -28,8 +28,8 @@ func Perturbed(path string, f Frame, by string, seed int) (Frame, error) {
 		fits = fits && err == nil
 	}
 	if !fits || size[0] > 1 || size[1] > 180 || size[3] < 50 || size[3] > 200 {
-		return Frame{}, fmt.Errorf("a geometry is perturbed by \"0.15Å 20° 80° 100%%\" or the like, at "+
-			"most 1Å, 180° and 50 to 200 %%, not by %q", by)
+		return Frame{}, fmt.Errorf("a geometry is perturbed by \"0.15Å 20° 80° 100%%\" or the "+
+			"like, at most 1Å, 180° and 50 to 200 %%, not by %q", by)
 	}
 	m, err := ReadMolecule(path)
 	if err != nil {
@@ -96,7 +96,8 @@ func (f Frame) turn(axis Bond, atoms []int, degrees float64) {
 		p := f.vector(axis[0], atom)
 		across, along := cross(u, p), dot(u, p)
 		for k := range 3 {
-			f.Coords[3*atom+k] = f.Coords[3*axis[0]+k] + p[k]*cos + across[k]*sin + u[k]*along*(1-cos)
+			f.Coords[3*atom+k] = f.Coords[3*axis[0]+k] + p[k]*cos + across[k]*sin +
+				u[k]*along*(1-cos)
 		}
 	}
 }

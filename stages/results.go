@@ -63,16 +63,16 @@ func orNone(p *string) string {
 
 // tolerances say how far a value may be from that of another computation. For 509 of 513 small
 // species the heat of formation by MOPAC 22.0.6 is within 0.05 kcal/mol of the one published with
-// MOPAC; the other tolerances are choices of the same order.
+// MOPAC. The other tolerances are choices of the same order.
 var tolerances = map[string]float64{
 	"hof": 0.05, "most_stable_hof": 0.05, // kcal/mol
 	"delta_1": 0.05, "delta_2": 0.05, "delta_3": 0.05, // kcal/mol
 	"energy": 1e-4, // hartree; 0.06 kcal/mol
 }
 
-// Tolerance is how far a number may be from the same number of another computation: a column of the
-// table, or hof or energy of a conformer, as "conformer 1: hof". It is 0 for a number that must be
-// the same.
+// Tolerance is how far a number may be from the same number of another computation. The name is a
+// column of the table, or hof or energy of a conformer, as "conformer 1: hof". It is 0 for a number
+// that must be the same.
 func Tolerance(name string) float64 {
 	_, value, ofConformer := strings.Cut(name, ": ")
 	if !ofConformer {

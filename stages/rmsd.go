@@ -12,7 +12,8 @@ type Matcher struct {
 	masses     []float64 // u
 	neighbours [][]int
 	class      []int // atoms of one class are equivalent as far as the bonds can tell
-	order      []int // the atoms as the search takes them: heavy ones first, each after a neighbour of it
+	// the atoms as the search takes them: heavy ones first, each after a neighbour of it
+	order []int
 }
 
 // NewMatcher takes the elements and the bonds of a molecule, whose atoms are in the order of every
@@ -95,7 +96,8 @@ type shape struct {
 
 func (m *Matcher) shape(f Frame) shape {
 	n := len(m.masses)
-	s := shape{coords: slices.Clone(f.Coords), distances: make([]float64, n*n), moments: f.moments(m.masses)}
+	s := shape{coords: slices.Clone(f.Coords), distances: make([]float64, n*n),
+		moments: f.moments(m.masses)}
 	var centre [3]float64
 	for i, x := range s.coords {
 		centre[i%3] += x / float64(n)
@@ -145,9 +147,9 @@ func (f Frame) moments(masses []float64) [3]float64 {
 	return [3]float64(eigen.Values(nil))
 }
 
-// RMSD is the root mean square distance of the atoms of two geometries, Å, once they lie over each
-// other as well as rotation, reflection and the exchange of equivalent atoms allow. It looks no
-// further when it is below limit, and is infinite where no exchange of atoms keeps every distance
+// RMSD is the root mean square distance of the atoms of two geometries, Å. Rotation, reflection and
+// the exchange of equivalent atoms bring them as near to each other as they can. It looks no
+// further when it is below limit. It is infinite where no exchange of atoms keeps every distance
 // within four times limit.
 func (m *Matcher) RMSD(a, b Frame, limit float64) float64 {
 	return m.rmsd(m.shape(a), m.shape(b), limit)
@@ -158,7 +160,8 @@ func (m *Matcher) RMSD(a, b Frame, limit float64) float64 {
 const maxSteps = 500_000
 
 func (m *Matcher) rmsd(a, b shape, limit float64) float64 {
-	s := search{Matcher: m, a: a, b: b, limit: limit, best: math.Inf(1), image: make([]int, len(m.order)), used: make([]bool, len(m.order))}
+	s := search{Matcher: m, a: a, b: b, limit: limit, best: math.Inf(1),
+		image: make([]int, len(m.order)), used: make([]bool, len(m.order))}
 	s.place(0)
 	return s.best
 }
@@ -207,7 +210,8 @@ func (s *search) fits(k, to int) bool {
 	for _, earlier := range s.order[:k] {
 		image := s.image[earlier]
 		if math.Abs(s.a.distances[atom*n+earlier]-s.b.distances[to*n+image]) > 4*s.limit ||
-			slices.Contains(s.neighbours[atom], earlier) != slices.Contains(s.neighbours[to], image) {
+			slices.Contains(s.neighbours[atom], earlier) != slices.Contains(s.neighbours[to],
+				image) {
 			return false
 		}
 	}

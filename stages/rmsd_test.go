@@ -107,9 +107,12 @@ func TestRMSDSeesThroughSymmetry(t *testing.T) {
 	}{
 		{"methane, two hydrogens exchanged", methane, []int{0, 2, 1, 3, 4}},
 		{"benzene, turned by 60 degrees", benzene, []int{1, 2, 3, 4, 5, 0, 7, 8, 9, 10, 11, 6}},
-		{"neopentane, one methyl turned", neopentane, []int{0, 1, 2, 3, 4, 6, 7, 5, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
-		{"neopentane, two methyls exchanged", neopentane, []int{0, 2, 1, 3, 4, 8, 9, 10, 5, 6, 7, 11, 12, 13, 14, 15, 16}},
-		{"neopentane, hydrogens of a methyl exchanged", neopentane, []int{0, 1, 2, 3, 4, 6, 5, 7, 8, 9, 10, 11, 12, 13, 14, 16, 15}},
+		{"neopentane, one methyl turned", neopentane, []int{0, 1, 2, 3, 4, 6, 7, 5, 8, 9, 10, 11,
+			12, 13, 14, 15, 16}},
+		{"neopentane, two methyls exchanged", neopentane, []int{0, 2, 1, 3, 4, 8, 9, 10, 5, 6, 7,
+			11, 12, 13, 14, 15, 16}},
+		{"neopentane, hydrogens of a methyl exchanged", neopentane,
+			[]int{0, 1, 2, 3, 4, 6, 5, 7, 8, 9, 10, 11, 12, 13, 14, 16, 15}},
 		{"hydrogen", "2\n\nH 0 0 0\nH 0 0 0.74\n", []int{1, 0}},
 		{"carbon dioxide", "3\n\nC 0 0 0\nO 0 0 1.16\nO 0 0 -1.16\n", []int{0, 2, 1}},
 		{"one atom", "1\n\nHe 0 0 0\n", []int{0}},
@@ -119,7 +122,8 @@ func TestRMSDSeesThroughSymmetry(t *testing.T) {
 			m, random := NewMatcher(f.Symbols, bondsOf(f)), rand.New(rand.NewPCG(1, 2))
 			for range 10 {
 				for _, reflect := range []bool{false, true} {
-					if got := m.RMSD(f, moved(exchanged(f, test.order), random, reflect), 0.125); got > 1e-5 {
+					if got := m.RMSD(f, moved(exchanged(f, test.order), random, reflect),
+						0.125); got > 1e-5 {
 						t.Errorf("RMSD %g Å of a geometry and itself (reflected: %t)", got, reflect)
 					}
 				}

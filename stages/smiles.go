@@ -16,13 +16,16 @@ type smilesAtom struct {
 	hydrogens int // written in brackets, or implied once all bonds are known
 	bracket   bool
 	aromatic  bool
-	order     int    // sum of the orders of its bonds, an aromatic one counted as 1
-	near      int    // its neighbours that are aromatic
-	shared    bool   // it has a double bond, or a triple one, that is written
-	parent    int    // the atom that it was bonded to when it was read, -1 for the first of a fragment
-	bond      int    // order of that bond
-	heavy     int    // its neighbours but for hydrogen
-	rings     uint64 // of the ring closures below it, one hash each, combined by xor: 0 when its bond to parent is in no ring
+	order     int  // sum of the orders of its bonds, an aromatic one counted as 1
+	near      int  // its neighbours that are aromatic
+	shared    bool // it has a double bond, or a triple one, that is written
+	// the atom that it was bonded to when it was read, -1 for the first of a fragment
+	parent int
+	bond   int // order of that bond
+	heavy  int // its neighbours but for hydrogen
+	// of the ring closures below it, one hash each, combined by xor: 0 if its bond to parent is in
+	// no ring
+	rings uint64
 }
 
 // smilesReader reads a SMILES as far as its atoms and hydrogens need it. It checks no aromaticity,
@@ -51,7 +54,8 @@ var organic = map[string]struct {
 	number   int
 	valences []int
 }{
-	"B": {5, []int{3}}, "C": {6, []int{4}}, "N": {7, []int{3, 5}}, "O": {8, []int{2}}, "P": {15, []int{3, 5, 7}}, "S": {16, []int{2, 4, 6}},
+	"B": {5, []int{3}}, "C": {6, []int{4}}, "N": {7, []int{3, 5}}, "O": {8, []int{2}},
+	"P": {15, []int{3, 5, 7}}, "S": {16, []int{2, 4, 6}},
 	"F": {9, []int{1}}, "Cl": {17, []int{1}}, "Br": {35, []int{1}}, "I": {53, []int{1, 3, 5}},
 }
 
@@ -81,12 +85,13 @@ func parseSMILES(smiles string) ([]smilesAtom, error) {
 	return r.atoms, nil
 }
 
-// alternates reports whether single and double bonds may be drawn for the aromatic atoms: in each
-// group of them that hangs together an even number takes part in a double bond. Where not, as in
-// c1cccn1, an atom lacks its hydrogen, and the count of electrons is one off: RDKit says so. An
-// atom with fewer than two aromatic neighbours is in no aromatic ring.
+// alternates reports whether single and double bonds may be drawn for the aromatic atoms. In each
+// connected group an even number of atoms must take part in a double bond. If not, as in c1cccn1,
+// an atom lacks its hydrogen, and the count of electrons is one off. RDKit says so. An atom with
+// fewer than two aromatic neighbours is in no aromatic ring.
 func (r *smilesReader) alternates() bool {
-	group := make([]int, len(r.atoms)) // an earlier atom of the same group, the first one's own number
+	// an earlier atom of the same group, the first one's own number
+	group := make([]int, len(r.atoms))
 	first := func(i int) int {
 		for group[i] != i {
 			i = group[i]
@@ -113,14 +118,15 @@ func (r *smilesReader) alternates() bool {
 }
 
 // takesDouble reports whether an aromatic atom has a double bond when the ring is drawn with single
-// and double bonds: where its valence has room for one.
+// and double bonds. It has one if its valence has room for it.
 func (a *smilesAtom) takesDouble() bool {
 	bonds, charge := a.order+a.hydrogens, a.charge
 	switch a.element.Symbol {
 	case "C", "Si":
 		return !a.shared && bonds < 4-max(charge, -charge)
 	case "N", "P", "As":
-		return !a.shared && bonds < 3+charge || a.shared && charge == 0 && bonds == 4 // n(=O), as RDKit takes it
+		// n(=O), as RDKit takes it
+		return !a.shared && bonds < 3+charge || a.shared && charge == 0 && bonds == 4
 	case "O", "S", "Se", "Te":
 		return !a.shared && bonds < 2+charge
 	case "B":
@@ -189,7 +195,8 @@ func (r *smilesReader) ring() bool {
 	}
 	delete(r.rings, int(number))
 	r.closures++
-	mark := r.closures * 0x9e3779b97f4a7c15 // 2^64 / golden ratio: some of them combined by xor are hardly ever 0
+	// 2^64 / golden ratio: some of them combined by xor are hardly ever 0
+	mark := r.closures * 0x9e3779b97f4a7c15
 	r.atoms[open.atom].rings ^= mark
 	r.atoms[here.atom].rings ^= mark
 	if open.atom == here.atom || open.order != 0 && here.order != 0 && open.order != here.order {
@@ -332,7 +339,8 @@ func PossibleState(smiles string, charge, multiplicity int) (bool, error) {
 	}
 	electrons, unpaired := m.electrons(charge), multiplicity-1
 	fits := unpaired >= 0 && unpaired <= electrons && (electrons-unpaired)%2 == 0
-	differs := fmt.Sprintf("he SMILES has charge %s; the row says %s", signed(m.Charge()), signed(charge))
+	differs := fmt.Sprintf("he SMILES has charge %s; the row says %s", signed(m.Charge()),
+		signed(charge))
 	state := fmt.Sprintf("%d electrons can't form %s", electrons, stateName(multiplicity))
 	switch {
 	case fits && m.Charge() == charge:
@@ -364,9 +372,9 @@ func stateName(multiplicity int) string {
 	return "a " + name
 }
 
-// RotatableBonds counts the single bonds of a SMILES outside of rings whose two atoms have further
-// neighbours and no triple bond (RDKit's definition NonStrict); nil when the SMILES can't be read
-// here.
+// RotatableBonds counts the single bonds of a SMILES outside of rings. Both atoms have further
+// neighbours and no triple bond, as in RDKit's definition NonStrict. It is nil when the SMILES
+// can't be read here.
 func RotatableBonds(smiles string) *int {
 	atoms, err := parseSMILES(smiles)
 	if err != nil {
@@ -383,7 +391,8 @@ func RotatableBonds(smiles string) *int {
 	}
 	n := 0
 	for i, a := range atoms {
-		if a.parent >= 0 && a.bond <= 1 && a.rings == 0 && min(a.heavy, atoms[a.parent].heavy) > 1 && !triple[i] && !triple[a.parent] {
+		if a.parent >= 0 && a.bond <= 1 && a.rings == 0 && min(a.heavy,
+			atoms[a.parent].heavy) > 1 && !triple[i] && !triple[a.parent] {
 			n++
 		}
 	}

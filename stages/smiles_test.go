@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSMILESAgainstRDKit compares with what RDKit 2022.09.3 counted: the molecules of the sample table, the inputs of the
-// recorded CREST runs, and others written in several ways.
+// TestSMILESAgainstRDKit compares with what RDKit 2022.09.3 counted. It has the molecules of the
+// sample table, the inputs of the recorded CREST runs, and others written in several ways.
 func TestSMILESAgainstRDKit(t *testing.T) {
 	file, err := os.Open("testdata/smiles_rdkit.csv")
 	if err != nil {
@@ -27,7 +27,8 @@ func TestSMILESAgainstRDKit(t *testing.T) {
 			t.Errorf("%s can't be read, RDKit has %s", smiles, want)
 			continue
 		}
-		got := fmt.Sprint([]any{m.electrons(m.Charge()), m.Charge(), *HeavyAtoms(smiles), *RotatableBonds(smiles)})
+		got := fmt.Sprint([]any{m.electrons(m.Charge()), m.Charge(), *HeavyAtoms(smiles),
+			*RotatableBonds(smiles)})
 		if got != want {
 			t.Errorf("%s has %s, RDKit %s", smiles, got, want)
 		}
@@ -36,9 +37,12 @@ func TestSMILESAgainstRDKit(t *testing.T) {
 
 func TestUnreadableSMILES(t *testing.T) {
 	for _, smiles := range []string{
-		"", " ", "C C", "C(", "C)", "(C)", "C()C)", "C1", "C11", "C1CC2", "C=1CC#1", "C%1", "C%(1", "C=", "=C", "C==C", ".C", "C.", "C..C", "C(.C)",
-		"[", "[]", "[C", "C]", "[CH3", "[Q]", "[U]", "[C++2]", "[C+-]", "[CHx]", "[c1]", "Q", "*", "C~C", "C>>C", "C->[Fe]", "C(C)(C)(C)(C)C", "F=C=F=F", "c1=cc=cc=c1",
-		"c1cccn1", "c1cccc1", "n1cccc1-c1cccc1", "CCCc", "OCCc1CCCCC1", "C:C", "c1ccccc1.c1cccn1", // an aromatic atom that lacks its hydrogen or its ring
+		"", " ", "C C", "C(", "C)", "(C)", "C()C)", "C1", "C11", "C1CC2", "C=1CC#1", "C%1", "C%(1",
+		"C=", "=C", "C==C", ".C", "C.", "C..C", "C(.C)",
+		"[", "[]", "[C", "C]", "[CH3", "[Q]", "[U]", "[C++2]", "[C+-]", "[CHx]", "[c1]", "Q", "*",
+		"C~C", "C>>C", "C->[Fe]", "C(C)(C)(C)(C)C", "F=C=F=F", "c1=cc=cc=c1",
+		// an aromatic atom that lacks its hydrogen or its ring
+		"c1cccn1", "c1cccc1", "n1cccc1-c1cccc1", "CCCc", "OCCc1CCCCC1", "C:C", "c1ccccc1.c1cccn1",
 		"CCé", "\xff", "[C\xff]", "%", "[13]", "[C:]", "O=Cl=O", "C=(C)C", "C(C=)C", "C1.CC=",
 	} {
 		if m, err := ReadSMILES(smiles); err == nil {
@@ -56,9 +60,11 @@ func TestPossibleState(t *testing.T) {
 		charge, multiplicity int
 		want                 string
 	}{
-		{"C", 0, 1, ""}, {"C", 0, 3, ""}, {"[CH3]", 0, 2, ""}, {"[NH4+]", 1, 1, ""}, {"c1cccn1", 0, 1, ""}, {"c1cc[nH]c1", 0, 1, ""}, {"OCCc1CCCCC1", 0, 1, ""},
+		{"C", 0, 1, ""}, {"C", 0, 3, ""}, {"[CH3]", 0, 2, ""}, {"[NH4+]", 1, 1, ""},
+		{"c1cccn1", 0, 1, ""}, {"c1cc[nH]c1", 0, 1, ""}, {"OCCc1CCCCC1", 0, 1, ""},
 		{"O=O", 0, 3, ""}, {"[H+]", 1, 1, ""}, {"[H]", 0, 2, ""},
-		{"C[N+](C)(C)C", 0, 1, "43 electrons can't form a singlet. The SMILES has charge +1; the row says 0"},
+		{"C[N+](C)(C)C", 0, 1,
+			"43 electrons can't form a singlet. The SMILES has charge +1; the row says 0"},
 		{"[NH3+]CC[NH3+]", 0, 1, "the SMILES has charge +2; the row says 0"},
 		{"[O-]C=O", 1, 1, "the SMILES has charge -1; the row says +1"},
 		{"C", 1, 2, "the SMILES has charge 0; the row says +1"},
@@ -75,15 +81,18 @@ func TestPossibleState(t *testing.T) {
 			got = err.Error()
 		}
 		if got != test.want || ok != (test.want == "") {
-			t.Errorf("%s, charge %d, multiplicity %d: %q, want %q", test.smiles, test.charge, test.multiplicity, got, test.want)
+			t.Errorf("%s, charge %d, multiplicity %d: %q, want %q", test.smiles, test.charge,
+				test.multiplicity, got, test.want)
 		}
 	}
 }
 
 func TestAromaticSMILES(t *testing.T) {
 	for smiles, want := range map[string]int{ // electrons by RDKit
-		"c1ccccc1": 42, "c1:c:c:c:c:c:1": 42, "c1ccc(cc1)-c1ccccc1": 82, "c1ccc-2c(c1)-c1ccccc-21": 80, "c1ccn(=O)cc1": 50, "[cH-]1cccc1": 36,
-		"[cH+]1cccccc1": 48, "c1cc[o+]cc1": 42, "[c]1ccccc1": 41, "[c-]1ccccc1": 42, "O=c1cccc[nH]1": 50, "c1nc[n-]n1": 36, "b1ccccc1": 40, "c1ccsc1": 44,
+		"c1ccccc1": 42, "c1:c:c:c:c:c:1": 42, "c1ccc(cc1)-c1ccccc1": 82,
+		"c1ccc-2c(c1)-c1ccccc-21": 80, "c1ccn(=O)cc1": 50, "[cH-]1cccc1": 36,
+		"[cH+]1cccccc1": 48, "c1cc[o+]cc1": 42, "[c]1ccccc1": 41, "[c-]1ccccc1": 42,
+		"O=c1cccc[nH]1": 50, "c1nc[n-]n1": 36, "b1ccccc1": 40, "c1ccsc1": 44,
 	} {
 		if m, err := ReadSMILES(smiles); err != nil {
 			t.Errorf("%s can't be read", smiles)
@@ -94,12 +103,14 @@ func TestAromaticSMILES(t *testing.T) {
 }
 
 func FuzzSMILES(f *testing.F) {
-	for _, smiles := range []string{"CC(=O)[O-]", "c1ccc2[nH]ccc2c1", "C%(10)CC%10", "[13C@TH1H2+2:7]/C=C\\F", "[Na+].[Cl-]", "C[N+](=O)[O-]"} {
+	for _, smiles := range []string{"CC(=O)[O-]", "c1ccc2[nH]ccc2c1", "C%(10)CC%10",
+		"[13C@TH1H2+2:7]/C=C\\F", "[Na+].[Cl-]", "C[N+](=O)[O-]"} {
 		f.Add(smiles)
 	}
 	f.Fuzz(func(t *testing.T, smiles string) {
 		m, err := ReadSMILES(smiles)
-		if (RotatableBonds(smiles) == nil) != (err != nil) || (HeavyAtoms(smiles) == nil) != (err != nil) {
+		if (RotatableBonds(smiles) == nil) != (err != nil) ||
+			(HeavyAtoms(smiles) == nil) != (err != nil) {
 			t.Fatal("read by one and not by the other")
 		}
 		if err == nil && m.electrons(0) < 1 {

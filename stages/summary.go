@@ -33,9 +33,10 @@ func Lowest(numbers []*float64) (int, error) {
 	return lowest, nil
 }
 
-// Promising are the places, from 0, of the conformers that PM7 optimises, of so many in the order of
-// GFN2-xTB: the first ones, and up to as many others whose single point by PM7 (kcal/mol) is lower
-// than each of the first ones'. singles may be shorter, and has nil for one that failed.
+// Promising are the places, from 0, of the conformers that PM7 optimises. conformers is how many
+// there are, in the order of GFN2-xTB. The first ones are optimised. So are up to as many others,
+// if their single point by PM7 (kcal/mol) is lower than that of each of the first. singles may be
+// shorter, and has nil for one that failed.
 //
 // In glucose PM7 has its lowest conformer 3.2 kcal/mol below the best of GFN2-xTB's first three. It
 // is the ninth by GFN2-xTB, and the second by the single points.
@@ -56,7 +57,9 @@ func Promising(conformers int, singles []*float64, first int) []int {
 	if math.IsInf(lowest, 1) {
 		return places
 	}
-	slices.SortStableFunc(others, func(a, b int) int { return cmp.Compare(*singles[a], *singles[b]) })
+	slices.SortStableFunc(others, func(a, b int) int {
+		return cmp.Compare(*singles[a], *singles[b])
+	})
 	others = others[:min(len(others), first)]
 	slices.Sort(others)
 	return append(places, others...)

@@ -34,8 +34,8 @@ type criteria struct {
 func parseCriteria(text string) (c criteria, err error) {
 	words := strings.Fields(text)
 	if len(words) != 3 {
-		return c, fmt.Errorf("%q must be an RMSD, an energy and a part of the rotational constants, "+
-			"as \"0.125Å 0.05kcal/mol 1%%\"", text)
+		return c, fmt.Errorf("%q must be an RMSD, an energy and a part of the rotational "+
+			"constants, as \"0.125Å 0.05kcal/mol 1%%\"", text)
 	}
 	var errs [3]error
 	c.rmsd, errs[0] = quantity(words[0], "Å")
@@ -154,19 +154,32 @@ func parseSearch(words []string) (s searchWords, err error) {
 		"molecule": func(text string) error { s.molecule = text; return nil },
 		"isomer":   func(text string) error { s.isomer = text; return nil },
 		"alpb":     func(text string) error { solvent = text; return nil },
-		"chrg":     func(text string) (err error) { charge, err = wholeNumber(text, -100); return err },
-		"uhf":      func(text string) (err error) { unpaired, err = wholeNumber(text, 0); return err },
-		"first":    func(text string) (err error) { s.first, err = wholeNumber(text, 1); return err },
-		"bonds":    func(text string) (err error) { s.reach, err = ParseReach(text); return err },
-		"window":   func(text string) (err error) { s.window, err = quantity(text, "kcal/mol"); return err },
-		"same":     func(text string) (err error) { same, err = parseCriteria(text); return err },
-		"levels":   func(text string) (err error) { s.levels, err = parseLevels(text); return err },
+		"chrg": func(text string) (err error) {
+			charge, err = wholeNumber(text, -100)
+			return err
+		},
+		"uhf": func(text string) (err error) {
+			unpaired, err = wholeNumber(text, 0)
+			return err
+		},
+		"first": func(text string) (err error) {
+			s.first, err = wholeNumber(text, 1)
+			return err
+		},
+		"bonds": func(text string) (err error) { s.reach, err = ParseReach(text); return err },
+		"window": func(text string) (err error) {
+			s.window, err = quantity(text, "kcal/mol")
+			return err
+		},
+		"same":   func(text string) (err error) { same, err = parseCriteria(text); return err },
+		"levels": func(text string) (err error) { s.levels, err = parseLevels(text); return err },
 	}
 	given := map[string]bool{"alpb": true, "isomer": true}
 	for ; len(words) > 0; words = words[2:] {
 		name, named := strings.CutPrefix(words[0], "--")
 		if read := readers[name]; !named || read == nil || len(words) == 1 {
-			return s, fmt.Errorf("%q is not known here, or has no value; want %s", words[0], searchForm)
+			return s, fmt.Errorf("%q is not known here, or has no value; want %s", words[0],
+				searchForm)
 		} else if err := read(words[1]); err != nil {
 			return s, fmt.Errorf("%s %q: %w", words[0], words[1], err)
 		}

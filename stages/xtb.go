@@ -10,13 +10,16 @@ import (
 
 // XTB is what an xTB run printed.
 type XTB struct {
-	Energy               float64  `cty:"energy"`                // total energy, hartree
-	GradientNorm         *float64 `cty:"gradient_norm"`         // hartree/bohr
-	Gap                  *float64 `cty:"homo_lumo_gap"`         // eV; nil for a force field, and with one orbital alone (H⁻)
-	Converged            bool     `cty:"converged"`             // a geometry optimisation ran and met its criteria; false for a single point
-	Version              string   `cty:"version"`               // as "6.5.1"
-	ZeroPointEnergy      *float64 `cty:"zero_point_energy"`     // hartree; nil without a Hessian
-	ImaginaryFrequencies *int     `cty:"imaginary_frequencies"` // their number; nil without a Hessian
+	Energy       float64  `cty:"energy"`        // total energy, hartree
+	GradientNorm *float64 `cty:"gradient_norm"` // hartree/bohr
+	// eV; nil for a force field, and with one orbital alone (H⁻)
+	Gap *float64 `cty:"homo_lumo_gap"`
+	// a geometry optimisation ran and met its criteria; false for a single point
+	Converged       bool     `cty:"converged"`
+	Version         string   `cty:"version"`           // as "6.5.1"
+	ZeroPointEnergy *float64 `cty:"zero_point_energy"` // hartree; nil without a Hessian
+	// their number; nil without a Hessian
+	ImaginaryFrequencies *int `cty:"imaginary_frequencies"`
 }
 
 // xtbFailures are the words of a run that is no result; it may still end with exit status 0,
@@ -45,8 +48,8 @@ var (
 	xtbStarted   = regexp.MustCompile(`program call\s+: .*(?:--opt|--ohess)`)
 )
 
-// ReadXTB reads what an xTB run (a single point, --opt, --ohess or --hess) wrote to its standard
-// output. Its error says why the run is no result: the exit status and "normal termination" don't.
+// ReadXTB reads the standard output of an xTB run: a single point, --opt, --ohess or --hess. Its
+// error says why the run is no result. The exit status and "normal termination" don't.
 func ReadXTB(stdoutPath string) (XTB, error) {
 	data, err := readFile(stdoutPath)
 	if err != nil {
@@ -81,7 +84,8 @@ func parseXTB(out string) (XTB, error) {
 		{"HOMO-LUMO gap", xtbGap, &run.Gap},
 		{"zero point energy", xtbZeroPoint, &run.ZeroPointEnergy},
 	} {
-		if err := lastMatch(out, value.pattern, value.to); err != nil && value.to != &run.Gap { // of one orbital it is NaN
+		// of one orbital it is NaN
+		if err := lastMatch(out, value.pattern, value.to); err != nil && value.to != &run.Gap {
 			return run, fmt.Errorf("the %s is no number: %w", value.name, err)
 		}
 	}
@@ -104,7 +108,8 @@ func parseXTB(out string) (XTB, error) {
 		run.Version = strings.ToValidUTF8(m[1], "?")
 	}
 	// Of one atom there is nothing to optimise and xTB says nothing, but writes the geometry.
-	run.Converged = strings.Contains(out, "GEOMETRY OPTIMIZATION CONVERGED") || strings.Contains(out, "optimized geometry written to:")
+	run.Converged = strings.Contains(out, "GEOMETRY OPTIMIZATION CONVERGED") ||
+		strings.Contains(out, "optimized geometry written to:")
 	if !run.Converged && xtbStarted.MatchString(out) {
 		return run, errors.New("xTB does not say that the geometry optimisation converged")
 	}

@@ -13,7 +13,8 @@ import (
 func TestReadXTB(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		want string // energy, gradient norm, gap, converged, version, zero point energy, imaginary frequencies
+		// energy, gradient norm, gap, converged, version, zero point energy, imaginary frequencies
+		want string
 	}{
 		{"opt", "-11.394338678881 0.000485786793 12.893059551865 true 6.5.1 nil nil"},
 		{"sp", "-11.393351633262 0.019570310859 12.525936324779 false 6.5.1 nil nil"},
@@ -27,7 +28,8 @@ func TestReadXTB(t *testing.T) {
 		if run.ImaginaryFrequencies != nil {
 			imaginary = fmt.Sprint(*run.ImaginaryFrequencies)
 		}
-		got := fmt.Sprint(run.Energy, " ", value(run.GradientNorm), " ", value(run.Gap), " ", run.Converged, " ", run.Version, " ", value(run.ZeroPointEnergy), " ", imaginary)
+		got := fmt.Sprint(run.Energy, " ", value(run.GradientNorm), " ", value(run.Gap), " ",
+			run.Converged, " ", run.Version, " ", value(run.ZeroPointEnergy), " ", imaginary)
 		if err != nil || got != test.want {
 			t.Errorf("%s: %s, %v, want %s", test.name, got, err, test.want)
 		}
@@ -36,7 +38,8 @@ func TestReadXTB(t *testing.T) {
 
 func TestReadXTBRefuses(t *testing.T) {
 	for _, test := range []struct{ name, words string }{
-		{"cycles1", "the geometry optimisation did not converge (xTB says: FAILED TO CONVERGE GEOMETRY OPTIMIZATION IN 1 ITERATIONS)"},
+		{"cycles1", "the geometry optimisation did not converge (xTB says: FAILED TO CONVERGE " +
+			"GEOMETRY OPTIMIZATION IN 1 ITERATIONS)"},
 		{"scffail", "the SCF did not converge"},
 		{"badel", "xTB failed (xTB says: Error: Cannot map symbol to atomic number)"},
 	} {
@@ -49,18 +52,23 @@ func TestReadXTBRefuses(t *testing.T) {
 	wantError(t, err, missing+": no such file")
 
 	out := string(read(t, "testdata/xtb/opt.stdout"))
-	if run, err := parseXTB(strings.ReplaceAll(out, "12.893059551865", "NaN")); err != nil || run.Gap != nil {
+	if run, err := parseXTB(strings.ReplaceAll(out, "12.893059551865", "NaN")); err != nil ||
+		run.Gap != nil {
 		t.Errorf("a gap that is NaN, as of H⁻: %+v, %v", run, err)
 	}
 	for _, test := range []struct{ name, out, words string }{
 		{"empty", "\n", "xTB wrote no output"},
 		{"killed", out[:20000], "stopped before its end"},
-		{"crashed", out[:20000] + "\nProgram received signal SIGSEGV: Segmentation fault - invalid memory reference.\n\nBacktrace for this error:\n#0  0x7f in ???\n",
-			"xTB crashed (xTB says: Program received signal SIGSEGV: Segmentation fault - invalid memory reference.)"},
+		{"crashed", out[:20000] + "\nProgram received signal SIGSEGV: Segmentation fault - " +
+			"invalid memory reference.\n\nBacktrace for this error:\n#0  0x7f in ???\n",
+			"xTB crashed (xTB says: Program received signal SIGSEGV: Segmentation fault - " +
+				"invalid memory reference.)"},
 		{"no energy", strings.ReplaceAll(out, "| TOTAL ENERGY", "| OTHER"), "no energy"},
 		{"NaN", strings.ReplaceAll(out, "-11.394338678881", "NaN"), "the energy is no number"},
-		{"stars", strings.ReplaceAll(out, "0.000485786793", "**************"), "the gradient norm is no number"},
-		{"silent", strings.ReplaceAll(strings.ReplaceAll(out, "OPTIMIZATION CONVERGED", ""), "optimized geometry written", ""), "does not say"},
+		{"stars", strings.ReplaceAll(out, "0.000485786793", "**************"),
+			"the gradient norm is no number"},
+		{"silent", strings.ReplaceAll(strings.ReplaceAll(out, "OPTIMIZATION CONVERGED", ""),
+			"optimized geometry written", ""), "does not say"},
 	} {
 		_, err := parseXTB(test.out)
 		if err == nil || !strings.Contains(err.Error(), test.words) {
@@ -74,7 +82,8 @@ func FuzzXTB(f *testing.F) {
 		f.Add(string(read(f, "testdata/xtb/"+name+".stdout")))
 	}
 	f.Fuzz(func(t *testing.T, out string) {
-		if run, err := parseXTB(out); err == nil && (math.IsNaN(run.Energy) || math.IsInf(run.Energy, 0)) {
+		if run, err := parseXTB(out); err == nil && (math.IsNaN(run.Energy) ||
+			math.IsInf(run.Energy, 0)) {
 			t.Fatalf("%+v", run)
 		}
 	})

@@ -61,8 +61,8 @@ func main() {
 	tasks := flag.Int("tasks", 1000, "tasks that run at once")
 	rate := flag.Float64("deaths", 0.001, "of tasks, an hour")
 	flag.Parse()
-	s := &simulation{random: rand.New(rand.NewPCG(1, 2)), seconds: map[string]float64{}, rate: *rate,
-		ticks: map[int][]batch.Outcome{}, over: map[int]float64{}}
+	s := &simulation{random: rand.New(rand.NewPCG(1, 2)), seconds: map[string]float64{},
+		rate: *rate, ticks: map[int][]batch.Outcome{}, over: map[int]float64{}}
 	s.plan = cluster.NewPlan(pipeline.Cluster{Cores: 16, Time: *wall, Tasks: *tasks}, 3, 1)
 	s.fill(*molecules, *mean)
 	looks := s.run()
@@ -84,7 +84,8 @@ func (s *simulation) fill(molecules int, mean float64) {
 	var heavy, seconds []float64
 	work, weight := 0.0, 0.0
 	for _, r := range records {
-		h, t := measure.Must(strconv.ParseFloat(r[0], 64)), measure.Must(strconv.ParseFloat(r[1], 64))
+		h, t := measure.Must(strconv.ParseFloat(r[0], 64)), measure.Must(strconv.ParseFloat(r[1],
+			64))
 		heavy, seconds = append(heavy, h), append(seconds, t)
 		work, weight = work+t, weight+journal.Weight([]float64{h})
 	}
@@ -147,7 +148,8 @@ func (s *simulation) task(c *cluster.Chunk) {
 	queue, last := c.Pieces, 0.0
 	for len(queue) > 0 {
 		i := 0
-		for ; i < len(queue) && !c.Fits(queue[i], time.Duration(free[0]*float64(time.Second))); i++ {
+		idle := time.Duration(free[0] * float64(time.Second))
+		for ; i < len(queue) && !c.Fits(queue[i], idle); i++ {
 		}
 		if i == len(queue) || free[0] >= end {
 			break
@@ -208,7 +210,7 @@ func owner(molecules, outcomes int, hours float64) {
 	_ = measure.Must(table.Merge(changes))
 	wrote := time.Since(begin)
 	looks := float64(molecules) / float64(outcomes)
-	fmt.Printf("the owner: %d outcomes of %d bytes read in %v, merged into %d rows by one write in "+
-		"%v; %.0f s an hour\n", outcomes, len(lines[0]), read.Round(time.Millisecond), molecules,
+	fmt.Printf("the owner: %d outcomes of %d bytes read in %v, merged into %d rows by one write "+
+		"in %v; %.0f s an hour\n", outcomes, len(lines[0]), read.Round(time.Millisecond), molecules,
 		wrote.Round(time.Millisecond), looks*(read+wrote).Seconds()/hours)
 }

@@ -1,5 +1,5 @@
-// Conformers measures the conformer search, and prints the tables of docs/evidence/conformers.md:
-// against recorded runs of CREST, or of the molecules of a file of SMILES and names.
+// Conformers measures the conformer search, and prints the tables of docs/evidence/conformers.md.
+// It compares with recorded runs of CREST, or measures the molecules of a file of SMILES and names.
 //
 //	go run ./bench/conformers [-only=serine,glycerol] [-all] [-smi=testdata/druglike.smi]
 //
@@ -38,8 +38,8 @@ const reach = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50"
 
 var (
 	embedWords = []string{"--seed", "61453", "--open-stereo", "lowest", "--isomers", "16",
-		"--embeddings", "300", "--all-embeddings", "1200", "--window", "18kcal/mol", "--same", "0.06Å",
-		"--few", "20 0.20Å 100kcal/mol", "--displace", "0.05Å", "--time", "300s"}
+		"--embeddings", "300", "--all-embeddings", "1200", "--window", "18kcal/mol", "--same",
+		"0.06Å", "--few", "20 0.20Å 100kcal/mol", "--displace", "0.05Å", "--time", "300s"}
 	searchWords = []string{"--bonds", reach, "--window", "6kcal/mol", "--first", "3",
 		"--same", "0.125Å 0.05kcal/mol 1%", "--levels"}
 )
@@ -50,9 +50,11 @@ const (
 	fewLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " + ofIsomers +
 		"gfn2:normal <3kcal/mol; " + tight
 	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol; " +
-		"gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " + ofIsomers + "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; " +
+		"gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " + ofIsomers +
+		"gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; " +
 		"gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
-	many, manySmall, large = 20, 100, 10 // starting conformers; heavy atoms, beyond which many is enough
+	// starting conformers; heavy atoms, beyond which many is enough
+	many, manySmall, large = 20, 100, 10
 )
 
 var (
@@ -123,10 +125,12 @@ func readReference() (out []*result) {
 		}
 		return out
 	}
-	rows := measure.Must(csv.NewReader(measure.Must(os.Open(recorded + "/reference.csv"))).ReadAll())
+	rows := measure.Must(csv.NewReader(measure.Must(os.Open(recorded +
+		"/reference.csv"))).ReadAll())
 	for _, row := range rows[1:] {
 		r := &result{name: strings.ReplaceAll(row[0], ",", "_"), smiles: row[1]}
-		r.charge, r.multiplicity = measure.Must(strconv.Atoi(row[2])), measure.Must(strconv.Atoi(row[3]))
+		r.charge, r.multiplicity = measure.Must(strconv.Atoi(row[2])),
+			measure.Must(strconv.Atoi(row[3]))
 		r.crestCount, _ = strconv.Atoi(row[5])
 		r.crestCPU, _ = strconv.ParseFloat(row[7], 64)
 		r.crestHOF = measure.Must(strconv.ParseFloat(row[11], 64))
@@ -159,7 +163,8 @@ func (r *result) measure(dir string) {
 	measure.Check(os.MkdirAll(dir, 0o755))
 	embed := measure.Must(filepath.Abs("stages/embed.py"))
 	words := slices.Concat([]string{*python, "-I", embed, "--smiles", r.smiles,
-		"--charge", strconv.Itoa(r.charge), "--multiplicity", strconv.Itoa(r.multiplicity)}, embedWords)
+		"--charge", strconv.Itoa(r.charge), "--multiplicity", strconv.Itoa(r.multiplicity)},
+		embedWords)
 	r.cost[rdkit] = measure.Must(run(ctx, dir, "embed.out", words...))
 	r.search(ctx, dir)
 	conformers := measure.Must(stages.ReadXYZ(filepath.Join(dir, "conformers.xyz")))
@@ -186,7 +191,8 @@ func (r *result) search(ctx context.Context, dir string) {
 	pool := measure.Must(stages.ReadXYZ(starts))
 	r.starts = len(pool)
 	levels := fewLevels
-	heavy := slices.DeleteFunc(slices.Clone(pool[0].Symbols), func(s string) bool { return s == "H" })
+	heavy := slices.DeleteFunc(slices.Clone(pool[0].Symbols),
+		func(s string) bool { return s == "H" })
 	if r.starts > manySmall || r.starts > many && len(heavy) > large {
 		levels = manyLevels
 	}
@@ -194,8 +200,8 @@ func (r *result) search(ctx context.Context, dir string) {
 		Dir: dir,
 		Log: account,
 		Args: slices.Concat([]string{starts, "--molecule", filepath.Join(dir, "molecule.json"),
-			"--chrg", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1)}, searchWords,
-			[]string{levels}),
+			"--chrg", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1)},
+			searchWords, []string{levels}),
 		Run: func(ctx context.Context, dir, log string, argv ...string) error {
 			cpu, err := run(ctx, dir, log, argv...)
 			switch {
@@ -234,7 +240,8 @@ func (r *result) pm7(ctx context.Context, dir string, f stages.Frame) (hof, cpu 
 	measure.Check(os.RemoveAll(dir))
 	measure.Write(filepath.Join(dir, "pm7.mop"), text)
 	cpu = measure.Must(run(ctx, dir, "mopac.out", "mopac", "pm7.mop"))
-	found, err := stages.ReadMOPAC(filepath.Join(dir, "pm7.out"), filepath.Join(dir, "pm7.aux"), 0.5)
+	found, err := stages.ReadMOPAC(filepath.Join(dir, "pm7.out"), filepath.Join(dir, "pm7.aux"),
+		0.5)
 	if err == nil {
 		return found.HOF, cpu
 	}
@@ -249,7 +256,7 @@ func (r *result) pm7(ctx context.Context, dir string, f stages.Frame) (hof, cpu 
 
 var finalHOF = regexp.MustCompile(`FINAL HEAT OF FORMATION =\s+(\S+) KCAL/MOL`)
 
-// compare counts which of CREST's low conformers are among ours.
+// compare counts which of CREST's low conformers the search has found.
 func (r *result) compare(dir string) {
 	data, err := os.ReadFile(filepath.Join(recorded, r.name+".xyz"))
 	if err != nil {
@@ -262,7 +269,7 @@ func (r *result) compare(dir string) {
 	if changes := measure.Must(molecule.BondChanges(theirs[0], theirs[0], reach)); changes != "" {
 		log.Fatalf("the recorded run has its atoms in another order: %s", changes)
 	}
-	ours := measure.Must(stages.ReadXYZ(filepath.Join(dir, "conformers.xyz")))
+	found := measure.Must(stages.ReadXYZ(filepath.Join(dir, "conformers.xyz")))
 	matcher := stages.NewMatcher(molecule.Symbols, molecule.Bonds)
 	lowest := math.Inf(1)
 	for _, t := range theirs {
@@ -276,10 +283,10 @@ func (r *result) compare(dir string) {
 		}
 		r.crestLow++
 		same := func(o stages.Frame) bool { return matcher.RMSD(t, o, 0.25) < 0.25 }
-		if slices.ContainsFunc(ours, same) {
+		if slices.ContainsFunc(found, same) {
 			r.recall++
 		} else {
-			log.Printf("CREST's conformer %d (%.2f kcal/mol) is not among ours", i+1,
+			log.Printf("CREST's conformer %d (%.2f kcal/mol) was not found", i+1,
 				(*t.Energy-lowest)*627.5095)
 		}
 	}
@@ -298,13 +305,14 @@ func report(done []*result) {
 			ratios = append(ratios, ratio)
 		}
 		low, have = low+r.crestLow, have+r.recall
-		fmt.Printf("| %s | %d | %d | %d of %d | %.3f | %s | %s | %+.3f | %.2f | %.1f | %.1f |\n", r.name,
-			r.count, r.crestCount, r.recall, r.crestLow, three[0],
+		fmt.Printf("| %s | %d | %d | %d of %d | %.3f | %s | %s | %+.3f | %.2f | %.1f | %.1f |\n",
+			r.name, r.count, r.crestCount, r.recall, r.crestLow, three[0],
 			measure.Cell(three[1], "%.3f"), measure.Cell(three[2], "%.3f"),
 			slices.Min(r.hofs[:min(3, len(r.hofs))])-r.crestHOF, r.cost.search(), r.crestCPU, ratio)
 		if *all {
 			at := slices.Index(r.hofs, slices.Min(r.hofs))
-			log.Printf("%s: lowest PM7 %.3f is conformer %d of %d", r.name, r.hofs[at], at+1, len(r.hofs))
+			log.Printf("%s: lowest PM7 %.3f is conformer %d of %d", r.name, r.hofs[at], at+1,
+				len(r.hofs))
 		}
 	}
 	if len(ratios) > 0 {
@@ -316,11 +324,12 @@ func report(done []*result) {
 
 // costs prints where the time goes, and the lowest PM7 value of the first three conformers.
 func costs(done []*result) {
-	fmt.Printf("\n| molecule | to start from | conformers | %s | lowest PM7 |\n|---|---|---%s|---|\n",
-		columns, strings.Repeat("|---", len(cost{})))
+	fmt.Printf("\n| molecule | to start from | conformers | %s | lowest PM7 |\n"+
+		"|---|---|---%s|---|\n", columns, strings.Repeat("|---", len(cost{})))
 	var sum cost
 	for _, r := range done {
-		fmt.Printf("| %s | %d | %d | %s | %.3f |\n", r.name, r.starts, r.count, r.cost, slices.Min(r.hofs))
+		fmt.Printf("| %s | %d | %d | %s | %.3f |\n", r.name, r.starts, r.count, r.cost,
+			slices.Min(r.hofs))
 		for i, x := range r.cost {
 			sum[i] += x
 		}

@@ -1,7 +1,8 @@
 // Graph measures the machine alone against make, ninja and snakemake: N molecules × 5 chained
 // stages that copy a small file. It measures everything from nothing, everything up to date, one
-// input changed, and peak memory; ours also through go tool mage, without its index, and until the
-// first program starts. Peers that are missing, and snakemake on large graphs, are left out.
+// input changed, and peak memory. Grimperium is also measured through go tool mage, without its
+// index, and until its first program starts. Peers that are missing, and snakemake on large graphs,
+// are left out.
 //
 //	go run ./bench/graph -n 1000
 //	go run ./bench/graph -n 100000 -built
@@ -28,7 +29,7 @@ type bench struct {
 	n       int
 	built   bool
 	dir     string
-	program string // our compiled binary
+	program string // the compiled binary
 	lines   []*line
 }
 
@@ -43,7 +44,7 @@ func main() {
 	b.dir, b.program, remove = measure.Compile()
 	defer remove()
 	fmt.Printf("%d molecules × 5 targets; %s\n\n", b.n, measure.Machine(b.dir))
-	b.ours()
+	b.grimperium()
 	for _, p := range []peer{
 		{writeNinja, []string{"ninja", "-j1", "--quiet"}},
 		{writeMake, []string{"make", "-s"}},
@@ -88,8 +89,8 @@ func settled(dir string, argv ...string) float64 {
 	return min(run(), run(), run())
 }
 
-// finish changes one input in each of the builds, by turns, since the machine and its disk are not
-// always as quick, and prints the table.
+// finish changes one input in each of the builds, and prints the table. The builds take turns,
+// because the speed of the machine and its disk varies.
 func (b *bench) finish() {
 	for k := range mostRounds {
 		for _, r := range b.lines {
@@ -180,14 +181,15 @@ func writeSnake(n int) (file, text string) {
 	return "Snakefile", text
 }
 
-// limits measures what no program can go below, each for what ours does: to look at the files, to
-// start the program, to replace a small file for good.
+// limits measures what no program can go below: looking at the files, starting the program, and
+// replacing a small file durably. Each is done as often as a batch does it.
 func (b *bench) limits() {
-	artefacts := b.path("ours/artefacts/")
+	artefacts := b.path("grimperium/artefacts/")
 	files := 0
 	looking := measure.Seconds(func() {
 		for i := range b.n {
-			for _, f := range []string{"manifest.jsonl", "s1/out", "s2/out", "s3/out", "s4/out", "s5/out"} {
+			for _, f := range []string{"manifest.jsonl", "s1/out", "s2/out", "s3/out", "s4/out",
+				"s5/out"} {
 				var st syscall.Stat_t
 				if syscall.Lstat(artefacts+"/"+measure.ID(i)+"/"+f, &st) == nil {
 					files++
@@ -204,7 +206,8 @@ func (b *bench) limits() {
 	cp := measure.Must(exec.LookPath("cp"))
 	starting := measure.Seconds(func() {
 		for i := range starts {
-			argv := []string{"cp", b.path("ours/pipeline.hcl"), b.path(fmt.Sprint("limit", i))}
+			to := b.path(fmt.Sprint("limit", i))
+			argv := []string{"cp", b.path("grimperium/pipeline.hcl"), to}
 			pid := measure.Must(syscall.ForkExec(cp, argv, &syscall.ProcAttr{Env: os.Environ()}))
 			measure.Must(syscall.Wait4(pid, nil, 0, nil))
 		}

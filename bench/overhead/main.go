@@ -1,8 +1,8 @@
 // Overhead measures what a batch costs beside the chemistry: the 57 molecules of
 // testdata/molecules.csv from nothing, with one job, with two, and without RDKit's worker. It
-// compares wall time with the CPU time of the programs, as the logs have it. The batches take
-// turns with the limit: the MOPAC input files of these molecules one after the other and two at a
-// time, with nothing else around them.
+// compares wall time with the CPU time of the programs, as the logs have it. The batches take turns
+// with the limit. The limit is MOPAC alone on the input files of these molecules, one after the
+// other and two at a time.
 //
 //	go run ./bench/overhead -rounds 3
 package main
@@ -67,7 +67,8 @@ func main() {
 			wall, cpu := s.measure(work)
 			s.wall, s.ratio = append(s.wall, wall), append(s.ratio, wall/cpu)
 			if n == 0 {
-				inputs = measure.Must(filepath.Glob(filepath.Join(work, "artefacts/*/pm7/*/pm7.mop")))
+				inputs = measure.Must(filepath.Glob(filepath.Join(work,
+					"artefacts/*/pm7/*/pm7.mop")))
 			}
 		}
 	}
@@ -92,12 +93,12 @@ func report(all []*series, starts []float64) {
 	}
 	fmt.Printf("\nTwo jobs have %s times the throughput of one, by the CPU time that the programs "+
 		"had in a second %s; MOPAC alone gains %s.\n", gains, perCPU, limit)
-	fmt.Printf("Before the first target, mostly until all programs told their versions, pass %s s.\n",
-		measure.Spread("%.2f", starts))
+	fmt.Printf("Before the first target, mostly until all programs told their versions, pass %s "+
+		"s.\n", measure.Spread("%.2f", starts))
 }
 
-// batch runs all molecules and returns in seconds the wall time, the CPU time of the programs, and
-// the wall time before the first of them.
+// batch runs all molecules. It returns in seconds the wall time, the CPU time of the programs, and
+// the wall time before the first program.
 func batch(program, dir, pipeline, jobs string) (wall, cpu, before float64) {
 	table := filepath.Join(dir, "table.csv")
 	measure.Write(table, string(measure.Must(os.ReadFile("testdata/molecules.csv"))))

@@ -20,9 +20,10 @@ import (
 	"grimperium/internal/tables/pgtest"
 )
 
-// kinds measures a CSV table, an SQLite file and a table of a PostgreSQL on this machine in turn: a
-// row merged, beside one flushed write of 4 KiB; the first read and what a batch looks at before it
-// begins; and what part of a batch of quick molecules is spent in the table.
+// kinds measures a CSV table, an SQLite file and a PostgreSQL table on this machine in turn. It
+// measures one row merged, beside one flushed write of 4 KiB. It measures the first read, and what
+// a batch looks at before it begins. It measures what part of a batch of quick molecules is spent
+// in the table.
 func kinds(dir, program string, rounds, rows, molecules int) {
 	server := measure.Must(pgtest.Start())
 	defer server.Remove()
@@ -36,8 +37,8 @@ func kinds(dir, program string, rounds, rows, molecules int) {
 		measure.Check(tables.Create(place, text))
 		fmt.Printf("\nconverted to %.40s in %.1f s", place, time.Since(begin).Seconds())
 	}
-	fmt.Printf("\n\n| %d rows | one row merged, ms | merged / flushed write | CSV / merged | read, s "+
-		"| read and scheduled, s | pandas.read_sql, s |\n%s|\n", rows, strings.Repeat("|---", 7))
+	fmt.Printf("\n\n| %d rows | one row merged, ms | merged / flushed write | CSV / merged | "+
+		"read, s | read and scheduled, s | pandas.read_sql, s |\n%s|\n", rows, strings.Repeat("|---", 7))
 	flushes, merges, reads := timed(dir, places, rounds, rows)
 	for n, name := range names {
 		var whole measure.Cost
@@ -55,8 +56,8 @@ func kinds(dir, program string, rounds, rows, molecules int) {
 	}
 }
 
-// timed are the medians of a flushed write and of a merge into each table, and the best read. Twenty
-// of a kind follow each other, and the kinds take turns.
+// timed are the medians of a flushed write and of a merge into each table, and the best read.
+// Twenty of a kind follow each other, and the kinds take turns.
 func timed(dir string, places []string, rounds, rows int) (flush float64, merges, reads []float64) {
 	opened, all := make([]batch.Table, len(places)), make([][]float64, len(places)+1)
 	reads = make([]float64, len(places))
@@ -69,8 +70,9 @@ func timed(dir string, places []string, rounds, rows int) (flush float64, merges
 	merge := func(table batch.Table) {
 		k++
 		measure.Must(table.Merge([]csvmerge.Change{{ID: fmt.Sprintf("mol_%07d", k*7919%rows),
-			Cells: map[string]string{"status": "OK", "crest_time": "12.5", "batch_id": fmt.Sprint(k),
-				"delta_1": fmt.Sprint(k, ".25")}}}))
+			Cells: map[string]string{"status": "OK", "crest_time": "12.5",
+				"batch_id": fmt.Sprint(k),
+				"delta_1":  fmt.Sprint(k, ".25")}}}))
 	}
 	for range rounds {
 		for n := range all {
@@ -141,8 +143,8 @@ func quick(dir string, server *pgtest.Server, n, molecules int) (wall, spent flo
 	if n > 0 {
 		measure.Check(tables.Create(place, measure.Must(csvmerge.Read(path))))
 	}
-	p := measure.Must(pipeline.Load(filepath.Join(dir, "pipeline.hcl"), pipeline.Options{Table: place,
-		Reserved: batch.Columns, Environ: os.Environ()}))
+	p := measure.Must(pipeline.Load(filepath.Join(dir, "pipeline.hcl"),
+		pipeline.Options{Table: place, Reserved: batch.Columns, Environ: os.Environ()}))
 	p.Jobs = 2
 	st := measure.Must(store.Open(p.Artefacts))
 	w := &watch{Table: measure.Must(tables.Open(place, true))}

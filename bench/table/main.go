@@ -1,7 +1,7 @@
 // Table measures the table against pandas and against the disk: a row merged, the first read, the
-// validation, and all rows merged anew; and a CSV table against SQLite and PostgreSQL. Ours and the
-// peer's take turns, and the best of the rounds counts. It needs Debian's pandas, and PostgreSQL for
-// the part kinds: apt-get install python3-pandas postgresql.
+// validation, and all rows merged again. It also measures a CSV table against SQLite and
+// PostgreSQL. The programs take turns, and the best of the rounds counts. It needs Debian's pandas,
+// and PostgreSQL for the part kinds: apt-get install python3-pandas postgresql.
 //
 //	go run ./bench/table
 package main
@@ -63,8 +63,8 @@ func main() {
 		return
 	}
 	rounds := flag.Int("rounds", 5, "of each measurement; the best counts")
-	parts := flag.String("parts", "merge,read,anew,kinds", "what is measured")
-	molecules := flag.Int("molecules", 100_000, "that are merged anew")
+	parts := flag.String("parts", "merge,read,again,kinds", "what is measured")
+	molecules := flag.Int("molecules", 100_000, "that are merged again")
 	rows := flag.Int("rows", 1_000_000, "of the tables of the part kinds")
 	quickOnes := flag.Int("quick", 10_000, "molecules of the batches of the part kinds")
 	flag.Parse()
@@ -80,8 +80,8 @@ func main() {
 	if strings.Contains(*parts, "read") {
 		reads(dir, program, *rounds)
 	}
-	if strings.Contains(*parts, "anew") {
-		anew(filepath.Join(dir, "anew"), program, *molecules, *rounds)
+	if strings.Contains(*parts, "again") {
+		again(filepath.Join(dir, "again"), program, *molecules, *rounds)
 	}
 	if strings.Contains(*parts, "kinds") {
 		kinds(dir, program, *rounds, *rows, *quickOnes)
@@ -148,8 +148,9 @@ func merges(dir string, rounds int) {
 		for n := range rounds {
 			var t *csvmerge.Table
 			merge := func(k int) {
-				c := csvmerge.Change{ID: fmt.Sprintf("mol_%07d", k*7919%rows), Cells: map[string]string{
-					"status": "OK", "crest_time": "12.5", "delta_1": fmt.Sprintf("%d.25", n)}}
+				c := csvmerge.Change{ID: fmt.Sprintf("mol_%07d", k*7919%rows),
+					Cells: map[string]string{
+						"status": "OK", "crest_time": "12.5", "delta_1": fmt.Sprintf("%d.25", n)}}
 				if len(measure.Must(t.Merge([]csvmerge.Change{c}))) == 0 {
 					log.Fatal("nothing was written")
 				}
@@ -185,15 +186,17 @@ func reads(dir, program string, rounds int) {
 	// once: RDKit reads every SMILES, for minutes
 	validate.Least(measure.Peak(".", program, "validate", "-table="+path))
 	fmt.Printf("\n| 1,000,000 rows, %d MB | wall, s | CPU, s | peak memory, MB "+
-		"| wall and CPU / pandas |\n|---|---|---|---|---|\n", measure.Must(os.Stat(path)).Size()/1e6)
+		"| wall and CPU / pandas |\n|---|---|---|---|---|\n",
+		measure.Must(os.Stat(path)).Size()/1e6)
 	fmt.Printf("| read and check, as a program | %s | %.2f, %.2f |\n| pandas.read_csv | %s | |\n",
 		ours, ours.Wall/peer.Wall, ours.CPU/peer.CPU, peer)
-	fmt.Printf("| mage validate | %s | |\n| limit: the bytes read | %.2f | | | |\n", validate, limit)
+	fmt.Printf("| mage validate | %s | |\n| limit: the bytes read | %.2f | | | |\n", validate,
+		limit)
 }
 
-// anew merges the rows of finished molecules into an old copy of their table. One of the molecules
+// again merges the rows of finished molecules into an old copy of their table. One of the molecules
 // is computed; the others are copies of it.
-func anew(dir, program string, molecules, rounds int) {
+func again(dir, program string, molecules, rounds int) {
 	table := filepath.Join(dir, "data/thermo_pm7.csv")
 	measure.Write(filepath.Join(dir, "pipeline.hcl"), quickPipeline)
 	methane := func(int) string { return "C" }
@@ -214,7 +217,7 @@ func anew(dir, program string, molecules, rounds int) {
 		null.Least(measure.Peak(dir, program, "batch"))
 	}
 	fmt.Printf("\n| %d molecules | wall, s | CPU, s | peak memory, MB |\n|---|---|---|---|\n"+
-		"| an old table: all rows merged anew | %s |\n| up to date after that | %s |\n"+
-		"| an old table and no index | %s |\n| limit: the table written and flushed once | %.3f | | |\n",
-		molecules, all, null, unindexed, limit)
+		"| an old table: all rows merged again | %s |\n| up to date after that | %s |\n"+
+		"| an old table and no index | %s |\n| limit: the table written and flushed once | %.3f "+
+		"| | |\n", molecules, all, null, unindexed, limit)
 }

@@ -1,7 +1,7 @@
-// Validation computes the molecules of testdata/molecules.csv, molecules_200.csv and
-// random_small.csv from nothing, with the pipeline and the programs of this checkout, and writes
-// docs/validation.md: what came out beside the PM7 values that MOPAC's authors publish, which
-// results are no minima, and which molecules fail.
+// Validation writes docs/evidence/validation.md. It computes the molecules of
+// testdata/molecules.csv, molecules_200.csv and random_small.csv from nothing, with the pipeline
+// and the programs of this checkout. The page compares the results with the PM7 values that MOPAC's
+// authors publish. It says which results are no minima, and which molecules fail.
 //
 //	go run ./bench/validation
 package main
@@ -57,7 +57,7 @@ func main() {
 	}
 	more, random := table("testdata/molecules_200.csv"), table("testdata/random_small.csv")
 	displaced, falls := minima(known, more)
-	out := measure.Must(os.Create("docs/validation.md"))
+	out := measure.Must(os.Create("docs/evidence/validation.md"))
 	t := template.New("").Funcs(template.FuncMap{"cell": measure.Cell})
 	measure.Check(measure.Must(t.Parse(page)).Execute(out, map[string]any{
 		"Known": known, "More": more, "Random": random, "Falls": falls, "Displaced": displaced,
@@ -144,7 +144,8 @@ func (r *result) Verdict() string {
 // Count is how many verdicts begin with this word; "published" counts the published values.
 func (s *set) Count(word string) (n int) {
 	for _, r := range s.Results {
-		if strings.Fields(r.Verdict())[0] == word || word == "published" && !math.IsNaN(r.Published) {
+		if strings.Fields(r.Verdict())[0] == word || word == "published" &&
+			!math.IsNaN(r.Published) {
 			n++
 		}
 	}

@@ -19,7 +19,8 @@ import (
 const (
 	displacement = 0.03 // Å, at most, of each coordinate
 	fall         = 0.05 // kcal/mol: a result that falls by more is no minimum
-	tripleBond   = 12   // kcal/mol: MOPAC before 23.2 counts C≡C in the geometry that it starts from
+	// kcal/mol: MOPAC before 23.2 counts C≡C in the geometry that it starts from
+	tripleBond = 12
 )
 
 // minima displaces the final geometry of each lowest conformer, optimises it again three times, and
@@ -37,7 +38,8 @@ func minima(sets ...*set) (tried int, falls []string) {
 				again, err := optimised(displaced(geometry, seed), r)
 				steps := math.Round((r.HOF - again) / tripleBond)
 				if err == nil && math.Abs(r.HOF-again-tripleBond*steps) > fall && again < r.HOF {
-					falls = append(falls, fmt.Sprintf("`%s` falls from %.3f to %.3f", r.SMILES, r.HOF, again))
+					falls = append(falls, fmt.Sprintf("`%s` falls from %.3f to %.3f", r.SMILES,
+						r.HOF, again))
 					break
 				}
 			}
@@ -59,7 +61,8 @@ func lowest(st *store.Store, r *result) (geometry stages.Frame, ok bool) {
 		_ = json.Unmarshal(rec.Values, &values)
 		of := strings.HasPrefix(target, "pm7/") || target == "minimum"
 		if of && values.HOF != nil && *values.HOF < least {
-			least, aux = *values.HOF, filepath.Join(st.TargetDir(r.ID, target), rec.Outputs["aux"].File)
+			least, aux = *values.HOF, filepath.Join(st.TargetDir(r.ID, target),
+				rec.Outputs["aux"].File)
 		}
 	}
 	return measure.Must(stages.MOPACGeometry(aux)), true
@@ -87,6 +90,7 @@ func optimised(f stages.Frame, r *result) (float64, error) {
 	cmd := exec.Command("mopac", "again.mop")
 	cmd.Dir = dir
 	_ = cmd.Run() // its exit status says nothing
-	run, err := stages.ReadMOPAC(filepath.Join(dir, "again.out"), filepath.Join(dir, "again.aux"), 0.5)
+	run, err := stages.ReadMOPAC(filepath.Join(dir, "again.out"), filepath.Join(dir, "again.aux"),
+		0.5)
 	return run.HOF, err
 }

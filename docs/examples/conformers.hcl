@@ -1,6 +1,6 @@
-# How much the conformers differ: how many PM7 keeps apart, how far they lie from each other, whether PM7's best is
-# GFN2-xTB's first; and which search found them. All are of one isomer, that of stereo_smiles.
-# Append this file to pipeline.hcl; the next `mage batch` merges the rows again, and runs no program.
+# How much the conformers differ: how many PM7 keeps apart, how far they lie from each other, and whether PM7's best is
+# GFN2-xTB's first. Two columns say which search found them. All conformers are of one isomer, that of stereo_smiles.
+# Append this file to pipeline.hcl. The next `mage batch` merges the rows again, and runs no program.
 
 merge {
   conformers_unique = stage.final.conformers_unique                  # that differ by more than 0.02 kcal/mol

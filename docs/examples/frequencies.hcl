@@ -1,5 +1,5 @@
 # Harmonic frequencies by GFN2-xTB at its own geometry: is it a minimum, and what is the zero-point energy?
-# Append this file to pipeline.hcl; the next `mage batch` runs the new stage for every molecule, and nothing else.
+# Append this file to pipeline.hcl. The next `mage batch` runs the new stage for every molecule, and nothing else.
 
 stage "frequencies" {
   title = "GFN2 frequencies"

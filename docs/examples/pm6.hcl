@@ -1,5 +1,5 @@
 # PM6 on PM7's geometries, for comparison: one energy each, no optimisation.
-# Append this file to pipeline.hcl; the next `mage batch` runs the new stage for every molecule, and nothing else.
+# Append this file to pipeline.hcl. The next `mage batch` runs the new stage for every molecule, and nothing else.
 
 stage "pm6" {
   title    = "PM6 single point"

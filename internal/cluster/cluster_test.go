@@ -63,7 +63,8 @@ func batchMain(ctx context.Context, dir, how string) error {
 		return err
 	}
 	defer claims.Release()
-	w := &Watcher{Pipeline: pl, Poll: time.Second, Estimate: journal.Past(st.Path(store.JournalName))}
+	w := &Watcher{Pipeline: pl, Poll: time.Second,
+		Estimate: journal.Past(st.Path(store.JournalName))}
 	if _, err := fmt.Sscan(how, &w.Mode, &pl.Cluster.Time); err != nil {
 		return err
 	}
@@ -71,8 +72,8 @@ func batchMain(ctx context.Context, dir, how string) error {
 	if err != nil {
 		return err
 	}
-	b, err := batch.New(ctx, batch.Config{Pipeline: pl, Source: table, Table: table, Store: st, Index: st.Index(),
-		Claims: claims, Remote: w.Remote, Resume: run != nil, Warn: os.Stderr})
+	b, err := batch.New(ctx, batch.Config{Pipeline: pl, Source: table, Table: table, Store: st,
+		Index: st.Index(), Claims: claims, Remote: w.Remote, Resume: run != nil, Warn: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -81,9 +82,10 @@ func batchMain(ctx context.Context, dir, how string) error {
 	return err
 }
 
-var options = pipeline.Options{Reserved: batch.Columns, Columns: func(string) ([]pipeline.Column, error) {
-	return []pipeline.Column{{Name: "mol_id"}, {Name: "smiles"}}, nil
-}}
+var options = pipeline.Options{Reserved: batch.Columns,
+	Columns: func(string) ([]pipeline.Column, error) {
+		return []pipeline.Column{{Name: "mol_id"}, {Name: "smiles"}}, nil
+	}}
 
 func load(s pipeline.Snapshot) (batch.Config, error) {
 	p, err := s.Load(options)
@@ -139,14 +141,16 @@ func newProject(t *testing.T, molecules int, script string) *project {
 	})
 	check(t, err)
 	t.Setenv("SLURM_CONF", s.Config())
-	text := "#!/bin/sh\nif [ \"$1\" = --version ]; then echo prog 1; exit; fi\necho $1 >> $2/runs\n" + script
+	text := "#!/bin/sh\nif [ \"$1\" = --version ]; then echo prog 1; exit; fi\necho $1 >> " +
+		"$2/runs\n" + script
 	check(t, os.WriteFile(p.path("prog"), []byte(text), 0o755))
 	table := "mol_id,smiles,status,reruns,error_message,x\n"
 	for n := range molecules {
 		table += fmt.Sprintf("m%d,C,Pending,0,,\n", n+1)
 	}
 	check(t, os.WriteFile(p.path("table.csv"), []byte(table), 0o644))
-	check(t, os.WriteFile(p.path("pipeline.hcl"), []byte(strings.ReplaceAll(hcl, "DIR", p.dir)), 0o644))
+	check(t, os.WriteFile(p.path("pipeline.hcl"), []byte(strings.ReplaceAll(hcl, "DIR", p.dir)),
+		0o644))
 	return p
 }
 
@@ -181,7 +185,8 @@ type running struct {
 // start starts a batch.
 func (p *project) start(mode Mode, wall time.Duration) *running {
 	p.Helper()
-	r := &running{Cmd: exec.Command(os.Args[0], "batch", p.dir, fmt.Sprint(int(mode), " ", int64(wall)))}
+	r := &running{Cmd: exec.Command(os.Args[0], "batch", p.dir,
+		fmt.Sprint(int(mode), " ", int64(wall)))}
 	r.Stdout, r.Stderr = &r.out, &r.out
 	check(p.T, r.Start())
 	p.Cleanup(func() { _ = r.Process.Kill() })

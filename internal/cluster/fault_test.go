@@ -12,8 +12,8 @@ import (
 
 const wall = 10 * time.Minute
 
-// Faults while two tasks of two cores run: the molecules are finished by others, nothing is lost, and at
-// most what was under way is computed again.
+// TestFaults has faults while two tasks of two cores run. Other tasks finish the molecules, nothing
+// is lost, and at most what was under way is computed again.
 func TestFaults(t *testing.T) {
 	for _, f := range []struct {
 		name  string
@@ -66,8 +66,8 @@ func TestTimeout(t *testing.T) {
 	p.twice(2)
 }
 
-// A program that takes more memory than the task has ends the task. The program is the molecule's, which
-// counts a rerun.
+// A program that takes more memory than the task has ends the task. The program is the molecule's,
+// which counts a rerun.
 func TestOutOfMemory(t *testing.T) {
 	p := newProject(t, 8, "if [ $1 = m3 ] && ! [ -e $2/over ]; then touch $2/over\n"+
 		"head -c 900000000 /dev/zero | tail -c 900000000 | sleep 4; fi\nsleep 0.3")
@@ -83,7 +83,8 @@ func TestDeadlyMolecule(t *testing.T) {
 	}
 	for id, cells := range p.rows() {
 		switch {
-		case id == "m3" && (cells["status"] != "Skip" || !strings.Contains(cells["error_message"], "the task died")):
+		case id == "m3" && (cells["status"] != "Skip" || !strings.Contains(cells["error_message"],
+			"the task died")):
 			t.Error(cells)
 		case id != "m3" && cells["status"] == "Pending":
 			t.Error(id, cells)
@@ -102,13 +103,15 @@ func TestWallTime(t *testing.T) {
 		if id == "m3" {
 			want = "Skip"
 		}
-		if cells["status"] != want || want == "Skip" && !strings.Contains(cells["error_message"], "wall time") {
+		if cells["status"] != want || want == "Skip" && !strings.Contains(cells["error_message"],
+			"wall time") {
 			t.Error(id, cells)
 		}
 	}
 }
 
-// A batch that is ended, by Ctrl-C or for good, leaves its tasks, and the next one goes on with them.
+// A batch that is ended, by Ctrl-C or for good, leaves its tasks, and the next one goes on with
+// them.
 func TestGoesOn(t *testing.T) {
 	for _, how := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		t.Run(how.String(), func(t *testing.T) {
@@ -116,13 +119,15 @@ func TestGoesOn(t *testing.T) {
 			first := p.start(Follow, wall)
 			p.begun(3)
 			check(t, first.Process.Signal(how))
-			if out, _ := p.wait(first); how == syscall.SIGINT && !strings.Contains(out, "The jobs go on") {
+			if out, _ := p.wait(first); how == syscall.SIGINT &&
+				!strings.Contains(out, "The jobs go on") {
 				t.Error(out)
 			}
 			p.begun(6)
 			p.finish(p.start(Follow, wall))
 			p.twice(0)
-			if out := p.slurm("squeue", "-h", "-t", "all", "-o", "%F"); strings.Trim(out, "1 \n") != "" {
+			if out := p.slurm("squeue", "-h", "-t", "all", "-o", "%F"); strings.Trim(out,
+				"1 \n") != "" {
 				t.Error("submitted twice: jobs ", out)
 			}
 		})
@@ -175,7 +180,8 @@ func TestNoPartition(t *testing.T) {
 	p := newProject(t, 4, "true")
 	edit(t, p, "tasks  = 2", `options = ["--partition=nowhere"]`)
 	out, failed := p.wait(p.start(Follow, wall))
-	if !failed || !strings.Contains(out, "nothing was submitted. sbatch: error: invalid partition specified: nowhere") {
+	const want = "nothing was submitted. sbatch: error: invalid partition specified: nowhere"
+	if !failed || !strings.Contains(out, want) {
 		t.Error(out)
 	}
 	p.gone()
@@ -186,7 +192,8 @@ func TestOtherVersion(t *testing.T) {
 	p := newProject(t, 16, "sleep 0.2")
 	text, err := os.ReadFile(p.path("prog"))
 	check(t, err)
-	other := strings.Replace(string(text), "echo prog 1", `test "$SLURMD_NODENAME" = n2 && echo prog 2 || echo prog 1`, 1)
+	other := strings.Replace(string(text), "echo prog 1",
+		`test "$SLURMD_NODENAME" = n2 && echo prog 2 || echo prog 1`, 1)
 	check(t, os.WriteFile(p.path("prog"), []byte(other), 0o755))
 	done := p.start(Follow, wall)
 	p.said(`node n2 has prog \"prog 2\", and the host of the batch has \"prog 1\"`)
@@ -199,7 +206,8 @@ func TestNothingWorks(t *testing.T) {
 	p := newProject(t, 4, "true")
 	text, err := os.ReadFile(p.path("prog"))
 	check(t, err)
-	other := strings.Replace(string(text), "echo prog 1", `test "$SLURMD_NODENAME" && echo prog 2 || echo prog 1`, 1)
+	other := strings.Replace(string(text), "echo prog 1",
+		`test "$SLURMD_NODENAME" && echo prog 2 || echo prog 1`, 1)
 	check(t, os.WriteFile(p.path("prog"), []byte(other), 0o755))
 	out, failed := p.wait(p.start(Follow, wall))
 	if !failed || !strings.Contains(out, "3 submissions in a row finished no molecule") ||

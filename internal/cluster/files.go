@@ -76,8 +76,8 @@ func readRun(dir string) (*Run, error) {
 		err = fmt.Errorf("has the format %q, not %q", r.Format, formatName)
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: the cluster run can't be read: %w; end its jobs with scancel, then remove "+
-			"the folder", dir, err)
+		err = fmt.Errorf("%s: the cluster run can't be read: %w; end its jobs with scancel, "+
+			"then remove the folder", dir, err)
 	}
 	return r, err
 }
@@ -247,7 +247,8 @@ func (r *Run) processes(known map[string]*process) error {
 func (r *Run) chunks() (out []*Chunk, err error) {
 	entries, err := os.ReadDir(r.dir)
 	for _, e := range entries {
-		if _, ok := numberOf(e.Name()); ok && strings.HasSuffix(e.Name(), chunkSuffix) && err == nil {
+		if _, ok := numberOf(e.Name()); ok && strings.HasSuffix(e.Name(), chunkSuffix) &&
+			err == nil {
 			var c *Chunk
 			if c, err = readChunk(r.path(e.Name())); err == nil {
 				out = append(out, c)

@@ -15,8 +15,10 @@ import (
 // A row keeps the types of its cells, and all digits of a whole number.
 func TestChunkFile(t *testing.T) {
 	dir := t.TempDir()
-	row := batch.Row{ID: "m1", Cells: map[string]any{"smiles": "C", "charge": int64(-9007199254740993),
-		"H298_cbs": -17.5, "empty": nil}, Status: csvmerge.Pending, Size: []float64{1, 2}, Key: [16]byte{1, 2}}
+	row := batch.Row{ID: "m1", Cells: map[string]any{"smiles": "C",
+		"charge":   int64(-9007199254740993),
+		"H298_cbs": -17.5, "empty": nil}, Status: csvmerge.Pending, Size: []float64{1, 2},
+		Key: [16]byte{1, 2}}
 	c := &Chunk{Number: 3, Cores: 2, Wall: time.Hour, Pieces: []Piece{{row, 1.5}}}
 	path := filepath.Join(dir, "000003.json")
 	check(t, writeJSON(path, c))
@@ -43,7 +45,8 @@ func FuzzOutcomes(f *testing.F) {
 		cut = min(max(cut, 0), len(text))
 		seen := 0
 		for _, part := range [][]byte{text[:cut], text[cut:]} {
-			file, err := os.OpenFile(p.path+outcomeSuffix, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+			file, err := os.OpenFile(p.path+outcomeSuffix, os.O_CREATE|os.O_APPEND|os.O_WRONLY,
+				0o666)
 			check(t, err)
 			_, err = file.Write(part)
 			check(t, err)

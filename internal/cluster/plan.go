@@ -1,5 +1,6 @@
-// Package cluster computes a batch's molecules on a cluster: it submits chunks of them to Slurm as
-// the tasks of an array, watches the tasks, and gives what became of each molecule to the batch.
+// Package cluster computes a batch's molecules on a cluster. It submits chunks of molecules to
+// Slurm as the tasks of an array, watches the tasks, and gives the batch the outcome of each
+// molecule.
 //
 // The truth is in files below artefacts/.cluster/ID: chunks, and what the tasks write. Slurm only
 // says whether a task lives. A Plan decides what to do; a Watcher does it, on the side of the
@@ -63,8 +64,8 @@ type Sight struct {
 	Node  string
 	Cause string // in Slurm's words or the task's own
 	Blame bool   // the node may have caused the end
-	// Fresh says that its process gave a sign of life lately, Ended that its last process wrote that
-	// it ended, Refused that the node has other programs.
+	// Fresh says that its process gave a sign of life lately. Ended says that its last process
+	// wrote that it ended. Refused says that the node has other programs.
 	Fresh, Ended, Refused bool
 	Dead                  map[string]string // mol_id to the target in which the task died
 }
@@ -90,7 +91,8 @@ type Plan struct {
 }
 
 const (
-	fill      = 0.6              // part of the wall time that the expected times of a chunk may take
+	// part of the wall time that the expected times of a chunk may take
+	fill      = 0.6
 	shortTask = 10 * time.Minute // work for less is not spread over more tasks
 	rounds    = 6                // a core gets as much work as so many of the longest molecules
 	maxArray  = 1000             // tasks of a submission: Slurm's default limit
@@ -149,7 +151,9 @@ func (p *Plan) Take(out batch.Outcome) bool {
 	case !again:
 		p.finished[id] = true
 		if c == nil || p.open[c.Number] == nil {
-			p.pool = slices.DeleteFunc(p.pool, func(piece *Piece) bool { return piece.Row.ID == id })
+			p.pool = slices.DeleteFunc(p.pool, func(piece *Piece) bool {
+				return piece.Row.ID == id
+			})
 		}
 		if c != nil {
 			p.drop(c, id)
@@ -185,8 +189,8 @@ func (p *Plan) Seconds() (sum float64) {
 	return sum
 }
 
-// Observe takes back the work of tasks that are gone. A task is gone if Slurm says that it is over,
-// or does not list it twice in a row, and if its process gives no sign of life. notes say why.
+// Observe takes back the work of tasks that are gone. Slurm says that such a task is over, or does
+// not list it twice in a row, and its process gives no sign of life. notes say why.
 func (p *Plan) Observe(see func(*Chunk) Sight) (gone []*Chunk, notes []string) {
 	p.Limbo = false
 	for _, c := range p.Open() {
@@ -239,8 +243,8 @@ func (p *Plan) blame(s Sight) []string {
 	return []string{"node " + s.Node + " gets no more tasks of this batch"}
 }
 
-// Deal makes chunks for one submission of what is in no task, nil if there is nothing or the tasks
-// that are waiting or running suffice. The error says that tasks only fail.
+// Deal makes chunks for one submission of what is in no task. It returns nil if there is nothing,
+// or if the waiting and running tasks suffice. The error says that tasks only fail.
 func (p *Plan) Deal() ([]*Chunk, error) {
 	room := p.Spec.Tasks - len(p.open)
 	if len(p.chunks) == 0 {
@@ -257,7 +261,9 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 			p.rounds, p.cause)
 	}
 	p.rounds++
-	slices.SortStableFunc(p.pool, func(a, b *Piece) int { return cmp.Compare(b.Seconds, a.Seconds) })
+	slices.SortStableFunc(p.pool, func(a, b *Piece) int {
+		return cmp.Compare(b.Seconds, a.Seconds)
+	})
 	all := p.split()
 	chunks := make([]*Chunk, min(room, all))
 	for i := range chunks {
@@ -290,7 +296,7 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 	return chunks, nil
 }
 
-// split is how many chunks the pool makes.
+// split is how many chunks the molecules in no task make.
 func (p *Plan) split() int {
 	total := 0.0
 	for _, piece := range p.pool {

@@ -40,8 +40,10 @@ func TestDeal(t *testing.T) {
 	} {
 		p, chunks := planned(t, c.molecules, c.seconds, c.tasks)
 		first := chunks[0]
-		if len(chunks) != c.chunks || first.Cores != c.cores || len(first.Pieces) != c.pieces || len(p.pool) != c.pooled {
-			t.Errorf("%v: %d chunks of %d cores, %d pieces in the first, %d for later", c, len(chunks), first.Cores, len(first.Pieces), len(p.pool))
+		if len(chunks) != c.chunks || first.Cores != c.cores || len(first.Pieces) != c.pieces ||
+			len(p.pool) != c.pooled {
+			t.Errorf("%v: %d chunks of %d cores, %d pieces in the first, %d for later", c,
+				len(chunks), first.Cores, len(first.Pieces), len(p.pool))
 		}
 	}
 	p := NewPlan(pipeline.Cluster{Cores: 1, Time: time.Hour, Tasks: 3}, 3, 1)
@@ -75,11 +77,13 @@ func TestObserve(t *testing.T) {
 		"running, its process is silent": {Sight{State: Running}, 0, 0},
 		"Slurm gives no answer":          {Sight{State: Unknown}, 0, 0},
 		"forgotten, but alive":           {Sight{State: Unlisted, Fresh: true}, 0, 0},
-		"forgotten and silent":           {Sight{State: Unlisted, Dead: map[string]string{"m0": "s"}}, 2, 1},
+		"forgotten and silent": {Sight{State: Unlisted,
+			Dead: map[string]string{"m0": "s"}}, 2, 1},
 		"over":                           {Sight{State: Over}, 1, 0},
 		"over, and it gave work back":    {Sight{State: Over, Fresh: true, Ended: true}, 1, 0},
 		"over, but its process lives on": {Sight{State: Over, Fresh: true}, 0, 0},
-		"died in a molecule":             {Sight{State: Over, Dead: map[string]string{"m0": "s"}}, 1, 1},
+		"died in a molecule": {Sight{State: Over, Dead: map[string]string{"m0": "s"}},
+			1, 1},
 	} {
 		p, _ := planned(t, 2, 1, 1)
 		at := 0
@@ -93,7 +97,8 @@ func TestObserve(t *testing.T) {
 			reruns += piece.Row.Reruns
 		}
 		if at != c.gone || reruns != c.reruns || at > 0 && len(p.pool) != 2 {
-			t.Errorf("%s: gone at look %d, %d in the pool, %d reruns", name, at, len(p.pool), reruns)
+			t.Errorf("%s: gone at look %d, %d in no task, %d reruns", name, at, len(p.pool),
+				reruns)
 		}
 	}
 }
@@ -114,10 +119,12 @@ func TestTake(t *testing.T) {
 	p.Observe(func(*Chunk) Sight { return Sight{State: Over} })
 	again, err := p.Deal()
 	check(t, err)
-	if len(again) != 1 || len(again[0].Pieces) != 2 || again[0].Number != 1 || again[0].Pieces[0].Row.Reruns+again[0].Pieces[1].Row.Reruns != 1 {
+	if len(again) != 1 || len(again[0].Pieces) != 2 || again[0].Number != 1 ||
+		again[0].Pieces[0].Row.Reruns+again[0].Pieces[1].Row.Reruns != 1 {
 		t.Fatalf("%+v", again)
 	}
-	// A process of the first chunk lives on and finishes a molecule; then the plan is read from files.
+	// A process of the first chunk lives on and finishes a molecule; then the plan is read from
+	// files.
 	p.Take(out("m1", false))
 	q := NewPlan(p.Spec, 3, 1)
 	q.Restore(&Chunk{Number: 0, Pieces: chunks[0].Pieces})
@@ -126,7 +133,8 @@ func TestTake(t *testing.T) {
 		q.Take(out(id, false))
 	}
 	for _, plan := range []*Plan{p, q} {
-		if open := plan.Open(); len(open) != 1 || open[0].Number != 1 || len(open[0].left) != 1 || plan.Done() {
+		if open := plan.Open(); len(open) != 1 || open[0].Number != 1 || len(open[0].left) != 1 ||
+			plan.Done() {
 			t.Errorf("%+v", open)
 		}
 		plan.Take(out("m2", false))

@@ -36,10 +36,11 @@ func (w *Watcher) Show(out io.Writer, j batch.Job) error {
 	}
 	spec := w.Pipeline.Cluster
 	fmt.Fprintf(out, "On %s: %s of %s and %v, at most %d at once; about %.1f core hours.\n",
-		spec.Scheduler, batch.Count(len(chunks), "task"), batch.Count(chunks[0].Cores, "core"), spec.Time,
-		spec.Tasks, core)
+		spec.Scheduler, batch.Count(len(chunks), "task"), batch.Count(chunks[0].Cores, "core"),
+		spec.Time, spec.Tasks, core)
 	if len(w.plan.pool) > 0 {
-		fmt.Fprintf(out, "%s follow when these have ended.\n", batch.Count(len(w.plan.pool), "molecule"))
+		fmt.Fprintf(out, "%s follow when these have ended.\n",
+			batch.Count(len(w.plan.pool), "molecule"))
 	}
 	for n, c := range chunks {
 		if n == shown {
@@ -82,7 +83,8 @@ func Describe(out io.Writer, artefacts string) error {
 		return err
 	}
 	for _, p := range processes {
-		if err := p.read(func(out batch.Outcome) { plan.Take(out) }); err != nil && !os.IsNotExist(err) {
+		if err := p.read(func(out batch.Outcome) { plan.Take(out) }); err != nil &&
+			!os.IsNotExist(err) {
 			return err
 		}
 	}
@@ -93,8 +95,9 @@ func Describe(out io.Writer, artefacts string) error {
 			running++
 		}
 	}
-	_, err = fmt.Fprintf(out, "Cluster run %s, submitted on %s at %s: %d of %s finished; %s with work "+
-		"left, of which %d have begun; about %.1f core hours left.\n", run.ID, run.Host,
+	_, err = fmt.Fprintf(out,
+		"Cluster run %s, submitted on %s at %s: %d of %s finished; %s with work "+
+			"left, of which %d have begun; about %.1f core hours left.\n", run.ID, run.Host,
 		run.Created.Local().Format(time.DateTime), all-left, batch.Count(all, "molecule"),
 		batch.Count(len(plan.Open()), "task"), running, plan.Seconds()/3600)
 	return err

@@ -32,7 +32,8 @@ func slurm(ctx context.Context, name string, args ...string) (string, error) {
 	out, err := cmd.Output()
 	switch words := strings.Join(strings.Fields(stderr.String()), " "); {
 	case errors.Is(err, exec.ErrNotFound):
-		err = fmt.Errorf("%s is not there: start the batch on a host that can submit to Slurm", name)
+		err = fmt.Errorf("%s is not there: start the batch on a host that can submit to Slurm",
+			name)
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%s gave no answer within %v", name, commandTime)
 	case err != nil && words != "":
@@ -108,8 +109,9 @@ func stateOf(word string) (s State, counts, blame bool) {
 
 // stuck are the reasons for which a waiting task starts never, or not without a person.
 func stuck(reason string) bool {
-	for _, part := range []string{"held", "Held", "NeverSatisfied", "PartitionConfig", "PartitionDown",
-		"PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "ReqNodeNotAvail", "Invalid",
+	for _, part := range []string{"held", "Held", "NeverSatisfied", "PartitionConfig",
+		"PartitionDown", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints",
+		"ReqNodeNotAvail", "Invalid",
 		"InactiveLimit", "QOSNotAllowed", "AccountNotAllowed", "DeadLine"} {
 		if strings.Contains(reason, part) {
 			return true

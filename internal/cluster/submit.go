@@ -62,8 +62,9 @@ const TaskCommand = "cluster-task"
 func (w *Watcher) options(name string, cores int) []string {
 	spec := w.Pipeline.Cluster
 	minutes := (spec.Time + time.Minute - 1) / time.Minute
-	words := append(slices.Clone(spec.Options), "--job-name="+name, "--open-mode=append", "--nodes=1",
-		"--ntasks=1", fmt.Sprintf("--cpus-per-task=%d", cores), fmt.Sprintf("--time=%d", minutes))
+	words := append(slices.Clone(spec.Options), "--job-name="+name, "--open-mode=append",
+		"--nodes=1", "--ntasks=1", fmt.Sprintf("--cpus-per-task=%d", cores),
+		fmt.Sprintf("--time=%d", minutes))
 	if spec.Memory != "" {
 		words = append(words, "--mem="+spec.Memory)
 	}
@@ -98,8 +99,8 @@ func (w *Watcher) submit(ctx context.Context, chunks []*Chunk) error {
 		w.note(err.Error() + "; tried again later") // as the chunks of tasks that are gone
 		return nil
 	}
-	text := fmt.Sprintf("submitted %s as Slurm's job %s (%s)", batch.Count(len(chunks), "task"), job,
-		w.run.submission(chunks[0].First))
+	text := fmt.Sprintf("submitted %s as Slurm's job %s (%s)", batch.Count(len(chunks), "task"),
+		job, w.run.submission(chunks[0].First))
 	w.Note = "Slurm has the molecules: job " + job + ". " + way
 	w.note(text)
 	return nil

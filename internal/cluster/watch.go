@@ -129,8 +129,8 @@ func (w *Watcher) piece(row batch.Row) Piece {
 // resume takes in what a run before this process has done.
 func (w *Watcher) resume() (outs []batch.Outcome, err error) {
 	if r := w.run; r.Pipeline.Key != w.Pipeline.Key && w.Mode != Cancel {
-		return nil, fmt.Errorf("%s computes with another pipeline.hcl or other variables. Take the edit "+
-			"back, or end that run by -cancel and start again: what is finished stays",
+		return nil, fmt.Errorf("%s computes with another pipeline.hcl or other variables. Take "+
+			"the edit back, or end that run by -cancel and start again: what is finished stays",
 			batch.ShownPath(r.dir))
 	}
 	chunks, err := w.run.chunks()
@@ -231,7 +231,8 @@ func (w *Watcher) note(text string) {
 		return
 	}
 	w.seen[text] = true
-	_ = w.job.Log(journal.Event{Event: journal.Cluster, Error: text}) // only those who watch miss it
+	// only those who watch miss it
+	_ = w.job.Log(journal.Event{Event: journal.Cluster, Error: text})
 }
 
 // look asks Slurm for the tasks, and takes back the work of those that are gone.
@@ -252,8 +253,8 @@ func (w *Watcher) look(ctx context.Context) error {
 		}
 	}
 	for reason, n := range held {
-		w.note(fmt.Sprintf("Slurm does not start %s: %s (squeue shows them, scontrol release frees held "+
-			"ones)", batch.Count(n, "task"), reason))
+		w.note(fmt.Sprintf("Slurm does not start %s: %s (squeue shows them, scontrol release "+
+			"frees held ones)", batch.Count(n, "task"), reason))
 	}
 	gone, notes := w.plan.Observe(func(c *Chunk) Sight { return w.sight(c, now) })
 	for _, c := range gone {

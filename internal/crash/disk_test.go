@@ -104,8 +104,8 @@ const (
 	// inOrder: ext4, XFS. A flush commits the journal, with all that happened to any folder before
 	// the last change of what is flushed.
 	inOrder names = iota
-	// byFolder: a flush of a folder makes its names durable; a flush of a file makes its own name
-	// durable, and the names of the folders that it is in.
+	// byFolder: a flush of a folder makes its names durable. A flush of a file makes its own name
+	// durable, and the names of the folders above it.
 	byFolder
 	// byPOSIX: a flush of a folder makes its names durable, and nothing else does.
 	byPOSIX
@@ -193,8 +193,8 @@ func (c *cutter) settle(m names, before int) {
 	}
 }
 
-// mark makes a move durable, with all that happened in its folders before: the order within a
-// folder is kept, a rename is in both folders or in none, and its new folder is there.
+// mark makes a move durable, with all that happened in its folders before. The order within a
+// folder is kept. A rename is in both folders or in none, and its new folder is there.
 func (c *cutter) mark(m names, i, before int) {
 	if i >= before || c.durable[m][i] {
 		return
@@ -291,7 +291,8 @@ func someByFolder(c *cutter, m names, rnd *rand.Rand) []bool {
 			continue
 		}
 		dirs := c.ops[i].folders()
-		if slices.ContainsFunc(dirs, func(d int) bool { return closed[d] }) || rnd.Float64() < chance {
+		if slices.ContainsFunc(dirs, func(d int) bool { return closed[d] }) ||
+			rnd.Float64() < chance {
 			for _, d := range append(dirs, c.ops[i].node) {
 				closed[d] = true
 			}
@@ -422,7 +423,10 @@ func TestCut(t *testing.T) {
 		got := map[string]bool{}
 		i := slices.IndexFunc(policies, func(p policy) bool { return p.name == c.policy })
 		for seed := range uint64(200) {
-			old := func() []node { return []node{{kids: map[string]int{"file": 1}}, {data: []byte("old")}} }
+			old := func() []node {
+				return []node{{kids: map[string]int{"file": 1}},
+					{data: []byte("old")}}
+			}
 			d := &disk{first: old(), nodes: append(old(), node{})}
 			for _, o := range c.ops {
 				d.add(o)

@@ -33,7 +33,7 @@ var phases = []phase{
 	{name: "values are read again", settings: settings{"1", "1", "1"}},
 	{name: "the edits are taken back", settings: settings{"0", "0", "0"}},
 	{name: "a target fails", settings: settings{"2", "0", "0"}, extra: ",broken=m0001", exit: 1},
-	{name: "the failure is mended", settings: settings{"2", "0", "0"}},
+	{name: "the failure is corrected", settings: settings{"2", "0", "0"}},
 }
 
 // promise is what a batch had written in the journal.
@@ -66,8 +66,9 @@ type cuts struct {
 // sample names a state: a policy before an operation.
 type sample struct{ p, policy int }
 
-// TestPowerCut records batches by strace, makes the states in which a disk may be after a power cut
-// at each of their operations, and checks each of these. From a sample it runs the next batch.
+// TestPowerCut records batches by strace, and makes the states in which a disk may be after a power
+// cut at each of their operations. It checks every state. From a sample of them it runs the next
+// batch.
 func TestPowerCut(t *testing.T) {
 	if _, err := os.Stat("/usr/bin/strace"); err != nil {
 		t.Skip("strace is needed")
@@ -87,8 +88,8 @@ func TestPowerCut(t *testing.T) {
 			r.report(at, r.recover(cut(), at.p, r.next(at.p, rnd)))
 		}
 	})
-	t.Logf("-seed=%d: %d operations, %d different states, %d next batches, which trusted %d entries "+
-		"of the index", *seed, len(d.ops), all, len(chosen), r.index.settled)
+	t.Logf("-seed=%d: %d operations, %d different states, %d next batches, which trusted %d "+
+		"entries of the index", *seed, len(d.ops), all, len(chosen), r.index.settled)
 	for _, text := range sorted(r.found) {
 		t.Errorf("%5d × %s", r.found[text], text)
 	}

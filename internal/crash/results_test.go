@@ -33,8 +33,8 @@ func parseLog(log []byte) (records []record, torn []string) {
 		var r record
 		switch {
 		case !complete || len(text) == 0:
-		case at < 0 || fmt.Sprintf(`,"sum":"%08x"}`, crc32.ChecksumIEEE(text[:at])) != string(text[at:]),
-			json.Unmarshal(text, &r) != nil:
+		case at < 0, json.Unmarshal(text, &r) != nil,
+			fmt.Sprintf(`,"sum":"%08x"}`, crc32.ChecksumIEEE(text[:at])) != string(text[at:]):
 			torn = append(torn, string(text))
 		default:
 			records = append(records, r)

@@ -16,7 +16,8 @@ import (
 // neither the batch nor its programs use today.
 const calls = "openat,open,creat,write,pwrite64,writev,pwritev,pwritev2,rename,renameat," +
 	"renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,truncate," +
-	"ftruncate,fallocate,copy_file_range,sendfile,splice,fsync,fdatasync,sync,syncfs,sync_file_range"
+	"ftruncate,fallocate,copy_file_range,sendfile,splice,fsync,fdatasync,sync,syncfs," +
+	"sync_file_range"
 
 // recorder turns the lines of strace into operations on a disk.
 type recorder struct {
@@ -39,8 +40,8 @@ type call struct {
 	ops  int
 }
 
-// missingError is of a call on a folder or a file that is not there yet: of two threads that work in
-// one folder, strace may show the one that makes it behind the other.
+// missingError is of a call on a folder or a file that is not there yet. If two threads work in one
+// folder, strace may show the call that makes the folder after a call that needs it.
 type missingError struct{ path string }
 
 func (e *missingError) Error() string { return e.path + " is missing" }
@@ -320,7 +321,8 @@ func (r *recorder) compare() error {
 	var same func(path string, a, b int) error
 	same = func(path string, a, b int) error {
 		x, y := r.nodes[a], now.nodes[b]
-		if len(x.kids) != len(y.kids) || !bytes.Equal(x.data, y.data) && !sameLines(x.data, y.data) {
+		if len(x.kids) != len(y.kids) || !bytes.Equal(x.data, y.data) &&
+			!sameLines(x.data, y.data) {
 			return fmt.Errorf("%s: recorded %v, %q; is %v, %q", path, sorted(x.kids), x.data,
 				sorted(y.kids), y.data)
 		}

@@ -1,13 +1,14 @@
-// Package crash has tests alone. They kill batches, fail the disk under batches and cut the power
-// of a modelled disk, and check after each that nothing finished is lost or computed twice.
+// Package crash has tests alone. They kill batches, make the disk fail under batches, and cut the
+// power of a modelled disk. After each they check that nothing finished is lost or computed twice.
 //
 //	go test ./internal/crash                                   # the short form, some minutes
 //	go test ./internal/crash -kills=1000 -states=7000 -full -timeout=0
 //
-// All tests use one victim: a project whose batches take a tenth of a second, with a worker, a
-// program for several instances, a stage of values alone, and settings that can be edited and taken
-// back. The tests read logs, results and tables by docs/format.md and not by the code that writes
-// them. -seed=N repeats the random choices of an earlier run, but not its instants.
+// All tests use one victim, a project whose batches take a tenth of a second. It has a worker, a
+// program for several instances and a stage of values alone. Its settings can be edited, and an
+// edit can be taken back. The tests read logs, results and tables by docs/format.md and not by the
+// code that writes them. -seed=N repeats the random choices of an earlier run, but not its
+// instants.
 package crash
 
 import (
@@ -157,7 +158,8 @@ func (v *victim) reset() {
 	table.WriteString("\ufeffmol_id,note,smiles,status,reruns,mark,H298_cbs,text,word,last,tag," +
 		"copies\r\n")
 	for n := range v.rows {
-		fmt.Fprintf(&table, "%s,\"a, \"\"b\"\"\r\n é %d\",%s,Pending,,§,-0.50,,,,,", mol(n), n, smiles(n))
+		fmt.Fprintf(&table, "%s,\"a, \"\"b\"\"\r\n é %d\",%s,Pending,,§,-0.50,,,,,", mol(n), n,
+			smiles(n))
 		if n < v.rows-1 {
 			table.WriteString("\r\n")
 		}
@@ -297,7 +299,8 @@ func (v *victim) litter() error {
 		case ".index", ".lock", ".tables", ".history", ".table.csv.lock":
 			return true
 		case ".scratch":
-			entries, err := os.ReadDir(path) // a number of a process that ended may be another's by now
+			// a number of a process that ended may be another's by now
+			entries, err := os.ReadDir(path)
 			return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
 				_, pid, _ := strings.Cut(e.Name(), "-")
 				_, err := os.Stat("/proc/" + pid)

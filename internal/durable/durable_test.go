@@ -61,7 +61,8 @@ func TestCopyOver(t *testing.T) {
 }
 
 func TestTempName(t *testing.T) {
-	for name, want := range map[string]bool{".t123": true, ".t": false, ".t1x": false, "t1": false, ".u1": false, ".t.lock": false} {
+	for name, want := range map[string]bool{".t123": true, ".t": false, ".t1x": false, "t1": false,
+		".u1": false, ".t.lock": false} {
 		if got := TempName(name, "t"); got != want {
 			t.Errorf("TempName(%q) = %v", name, got)
 		}

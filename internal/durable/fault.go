@@ -26,9 +26,10 @@ func fault(op, path string) error {
 	return Fault(op, path)
 }
 
-// variable is the environment variable that arms one fault in a process: N ends the process by
-// SIGKILL before its N-th operation, N:torn in the middle of it where it is an append; N:EIO (or
-// ENOSPC, EDQUOT, EROFS) fails the N-th operation with that error, N:EIO+ all from then on.
+// variable is the environment variable that arms one fault in a process. N ends the process by
+// SIGKILL before its N-th operation; N:torn in the middle of an append. N:EIO fails the N-th
+// operation with that error, and N:EIO+ all operations from then on. ENOSPC, EDQUOT and EROFS work
+// in the same way.
 const variable = "GRIMPERIUM_FAULT"
 
 var errnos = map[string]syscall.Errno{

@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// example has a value and a nil in a column of each kind, names that need quotes, and molecules with
-// two, no and one conformers.
+// example has a value and a nil in a column of each kind, names that need quotes, and molecules
+// with two, no and one conformers.
 var example = Export{
-	Columns: []Column{{"mol_id", Text, ""}, {"n, \"x\"\ny", Integer, ""}, {"hof", Number, "kcal/mol"},
+	Columns: []Column{{"mol_id", Text, ""}, {"n, \"x\"\ny", Integer, ""},
+		{"hof", Number, "kcal/mol"},
 		{"x", Number, ""}, {"at", Time, ""}},
 	Conformers: []Column{{"rank", Integer, ""}, {"gap", Number, "eV"}},
 	Rows:       3,
@@ -84,14 +85,17 @@ func TestParquetByDuckDB(t *testing.T) {
 {"name":"x","type":"DOUBLE"}
 {"name":"at","type":"TIMESTAMP WITH TIME ZONE"}
 {"name":"conformers","type":"STRUCT(rank BIGINT, gap DOUBLE)[]"}`},
-		{"SELECT mol_id, COLUMNS(c -> c LIKE 'n,%%') AS n, hof, epoch_ms(\"at\") AS ms, conformers FROM %s",
+		{"SELECT mol_id, COLUMNS(c -> c LIKE 'n,%%') AS n, hof, epoch_ms(\"at\") AS ms, " +
+			"conformers FROM %s",
 			`{"mol_id":"a","n":-1152921504606846976,"hof":-57.85852,"ms":1793534400005,"conformers":[{"rank":1,"gap":10.5},{"rank":2,"gap":null}]}
 {"mol_id":"b","n":null,"hof":null,"ms":null,"conformers":[]}
 {"mol_id":"","n":0,"hof":0.0,"ms":0,"conformers":[{"rank":1,"gap":0.0}]}`},
-		{"SELECT path_in_schema AS path, key_value_metadata AS unit FROM parquet_metadata(%s) WHERE cardinality(key_value_metadata) > 0",
+		{"SELECT path_in_schema AS path, key_value_metadata AS unit FROM parquet_metadata(%s) " +
+			"WHERE cardinality(key_value_metadata) > 0",
 			`{"path":"hof","unit":{"unit":"kcal/mol"}}
 {"path":"conformers, list, element, gap","unit":{"unit":"eV"}}`},
-		{"SELECT decode(key) AS key, decode(value) AS value FROM parquet_kv_metadata(%s) ORDER BY ALL",
+		{"SELECT decode(key) AS key, decode(value) AS value FROM parquet_kv_metadata(%s) ORDER " +
+			"BY ALL",
 			`{"key":"unit.gap","value":"eV"}
 {"key":"unit.hof","value":"kcal/mol"}`},
 	} {
@@ -100,8 +104,9 @@ func TestParquetByDuckDB(t *testing.T) {
 		}
 	}
 	want := fmt.Sprintf(`{"rows":%d,"sum":%d.0,"groups":2}`, many.Rows, many.Rows*(many.Rows-1)/2)
-	if got := query(fmt.Sprintf("SELECT count(*) AS rows, sum(hof) AS sum, (SELECT max(row_group_id) + 1 "+
-		"FROM parquet_metadata('%s')) AS groups FROM '%[1]s'", large)); got != want {
+	got := query(fmt.Sprintf("SELECT count(*) AS rows, sum(hof) AS sum, "+
+		"(SELECT max(row_group_id) + 1 FROM parquet_metadata('%s')) AS groups FROM '%[1]s'", large))
+	if got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -137,7 +142,10 @@ func TestWriteErrors(t *testing.T) {
 	full := errors.New("the disk is full")
 	for name, write := range map[string]func(io.Writer, Export) error{
 		"parquet": WriteParquet,
-		"sqlite":  func(w io.Writer, x Export) error { return WriteSQLite(context.Background(), w, x) },
+		"sqlite": func(w io.Writer, x Export) error {
+			return WriteSQLite(context.Background(), w,
+				x)
+		},
 	} {
 		if err := write(io.Discard, broken); !errors.Is(err, cause) {
 			t.Errorf("%s: %v", name, err)

@@ -40,7 +40,8 @@ func groupOf(columns []Column) group {
 	g := group{Group: parquet.Group{}}
 	for _, c := range columns {
 		node := map[Kind]parquet.Node{Text: parquet.String(), Integer: parquet.Int(64),
-			Number: parquet.Leaf(parquet.DoubleType), Time: parquet.Timestamp(parquet.Millisecond)}[c.Kind]
+			Number: parquet.Leaf(parquet.DoubleType),
+			Time:   parquet.Timestamp(parquet.Millisecond)}[c.Kind]
 		g.Group[c.Name] = parquet.Optional(node)
 		g.order = append(g.order, c.Name)
 	}
@@ -48,8 +49,8 @@ func groupOf(columns []Column) group {
 }
 
 // WriteParquet writes a Parquet file, compressed by zstd. The metadata of a column has its unit
-// under the key "unit"; so have those of the file, as "unit.NAME", for readers that show no others.
-// The conformers are a list of structures in the column conformers.
+// under the key "unit". The metadata of the file has all units, as "unit.NAME", for readers that
+// show no others. The conformers are a list of structures in the column conformers.
 func WriteParquet(to io.Writer, x Export) error {
 	root := groupOf(x.Columns)
 	if x.Conformers != nil {
@@ -85,8 +86,9 @@ func WriteParquet(to io.Writer, x Export) error {
 	return end.write(units)
 }
 
-// parquetRow is a row as Parquet stores it: each value with its repetition level (1 for the second
-// and later conformers) and its definition level (how far down it is there).
+// parquetRow is a row as Parquet stores it: each value with its repetition level and its definition
+// level. The repetition level is 1 for the second and later conformers. The definition level says
+// how far down the value is there.
 func parquetRow(x Export, values []any, conformers [][]any) (row parquet.Row) {
 	add := func(v any, repetition, depth, column int) {
 		if t, ok := v.(time.Time); ok {

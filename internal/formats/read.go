@@ -39,8 +39,8 @@ type Table struct {
 func (t *Table) add(r Record, cells int) error {
 	t.cells += cells
 	if cells > mostColumns || t.cells > mostCells {
-		return fmt.Errorf(":%d: the table has more than %d columns, or than %d cells; split it", r.Line,
-			mostColumns, mostCells)
+		return fmt.Errorf(":%d: the table has more than %d columns, or than %d cells; split it",
+			r.Line, mostColumns, mostCells)
 	}
 	t.Records = append(t.Records, r)
 	return nil
@@ -53,9 +53,9 @@ type Record struct {
 	Structure string // of an SD file: the molfile
 }
 
-// Read reads a table or a structure file: CSV with commas, semicolons or tabs in UTF-8, UTF-16 or
-// Windows-1252, a file of SMILES (.smi), an SD file, or Parquet. The content decides, and the end of
-// the name where it does not.
+// Read reads a table or a structure file: CSV, a file of SMILES (.smi), an SD file, or Parquet. CSV
+// has commas, semicolons or tabs, in UTF-8, UTF-16 or Windows-1252. The content decides which it
+// is. If it can't, the end of the name does.
 func Read(ctx context.Context, path string) (*Table, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -152,8 +152,8 @@ func readDelimited(text string) (*Table, error) {
 			break
 		}
 		if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
-			return nil, fmt.Errorf(":%d: a quote stands where none can; a cell with a quote in it is "+
-				`written "1 ""2"" 3"`, wrong.StartLine)
+			return nil, fmt.Errorf(":%d: a quote stands where none can; a cell with a quote in "+
+				`it is written "1 ""2"" 3"`, wrong.StartLine)
 		} else if err != nil {
 			return nil, fmt.Errorf(": %w", err)
 		}

@@ -31,8 +31,8 @@ type answer struct {
 	Err   string
 }
 
-// readParquet reads a Parquet file in a process of its own, which is this executable again: for some
-// damaged files the library takes all the memory and time that there is.
+// readParquet reads a Parquet file in a process of its own, which is this executable again. For
+// some damaged files the library takes all the memory and time that there is.
 func readParquet(ctx context.Context, data []byte) (*Table, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -47,8 +47,8 @@ func readParquet(ctx context.Context, data []byte) (*Table, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case exit != nil && exit.ExitCode() == limitExit:
-		return nil, fmt.Errorf("it took more than %d GB of memory or %s; split it, if it is not damaged",
-			mostMemory>>30, mostTime)
+		return nil, fmt.Errorf("it took more than %d GB of memory or %s; split it, if it is not "+
+			"damaged", mostMemory>>30, mostTime)
 	case exit != nil || err == nil && gob.NewDecoder(bytes.NewReader(out)).Decode(&a) != nil:
 		return nil, errors.New("it is damaged")
 	case err == nil && a.Err != "":
@@ -111,8 +111,8 @@ func parquetTable(data []byte) (t *Table, err error) {
 			toText = textOf(field.Type())
 		}
 		if toText == nil {
-			t.Notes = append(t.Notes, fmt.Sprintf("column %s left out: it is a list, a structure or "+
-				"a decimal", field.Name()))
+			t.Notes = append(t.Notes, fmt.Sprintf("column %s left out: it is a list, a "+
+				"structure or a decimal", field.Name()))
 			continue
 		}
 		place[leaf.ColumnIndex] = len(t.Names)

@@ -26,7 +26,8 @@ func shown(t *Table) string {
 	return b.String() + strings.Join(t.Notes, "; ")
 }
 
-const sdf = "ethanol\n  prog\n\n  0  0  0  0  0  0            999 V2000\nM  END\n>  <hof>\n-56.1\n\n> 1 <note> (2)\ntwo\nlines\n\n$$$$\n" +
+const sdf = "ethanol\n  prog\n\n  0  0  0  0  0  0            999 V2000\nM  END\n>  " +
+	"<hof>\n-56.1\n\n> 1 <note> (2)\ntwo\nlines\n\n$$$$\n" +
 	"\n\n\n  0  0  0  0  0  0            999 V2000\nM  END\n>  <empty>\n\n>  <hof>\n-3\n$$$$\n"
 
 func TestParse(t *testing.T) {
@@ -75,9 +76,12 @@ Windows-1252`},
 `},
 		{".csv", "", "!: is empty"},
 		{".csv", "\ufeff \r\n", "!: is empty"},
-		{".csv", "a,b\n1,\"x\" y\n", `!:2: a quote stands where none can; a cell with a quote in it is written "1 ""2"" 3"`},
-		{".csv", "a,b\n1,\"x\n\n", `!:2: a quote stands where none can; a cell with a quote in it is written "1 ""2"" 3"`},
-		{".csv", strings.Repeat("a,", mostColumns), "!:1: the table has more than 2000 columns, or than 100000000 cells; split it"},
+		{".csv", "a,b\n1,\"x\" y\n",
+			`!:2: a quote stands where none can; a cell with a quote in it is written "1 ""2"" 3"`},
+		{".csv", "a,b\n1,\"x\n\n",
+			`!:2: a quote stands where none can; a cell with a quote in it is written "1 ""2"" 3"`},
+		{".csv", strings.Repeat("a,", mostColumns),
+			"!:1: the table has more than 2000 columns, or than 100000000 cells; split it"},
 		{".xlsx", "PK\x03\x04...", "!: is an Excel workbook or a zip file; save it as CSV UTF-8"},
 		{".gz", "\x1f\x8b...", "!: is compressed; unpack it with gunzip"},
 		{".db", "SQLite format 3\x00", "!: is a SQLite database; write its table as CSV"},
@@ -111,7 +115,8 @@ func foreign(t testing.TB) []byte {
 	}
 	var out bytes.Buffer
 	w := parquet.NewGenericWriter[row](&out)
-	_, err := w.Write([]row{{"ä", 3, 0.1, true, 20000, time.UnixMicro(1), 5, []string{"x", "y"}}, {At: time.UnixMicro(0)}})
+	_, err := w.Write([]row{{"ä", 3, 0.1, true, 20000, time.UnixMicro(1), 5, []string{"x", "y"}},
+		{At: time.UnixMicro(0)}})
 	if err == nil {
 		err = w.Close()
 	}

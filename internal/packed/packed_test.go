@@ -78,16 +78,20 @@ func TestForeign(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"torn":       {good[:len(good)-6], "is damaged"},
-		"flipped":    {append(append([]byte{}, good[:len(good)-1]...), good[len(good)-1]^1), "is damaged"},
-		"other":      {[]byte("plain text"), "is damaged"},
-		"bomb":       {bomb, "unpacks to more than it should"},
-		"wide frame": {[]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf8, 0x01, 0x00, 0x00}, "is damaged"}, // asks for a window of 2^41 bytes
+		"torn": {good[:len(good)-6], "is damaged"},
+		"flipped": {append(append([]byte{}, good[:len(good)-1]...), good[len(good)-1]^1),
+			"is damaged"},
+		"other": {[]byte("plain text"), "is damaged"},
+		"bomb":  {bomb, "unpacks to more than it should"},
+		// asks for a window of 2^41 bytes
+		"wide frame": {[]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf8, 0x01, 0x00, 0x00}, "is damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "out")
 			put(t, path+Suffix, c.data)
-			if data, err := ReadFile(path, 1<<20); err == nil || !strings.Contains(err.Error(), path+Suffix) || !strings.Contains(err.Error(), c.want) {
+			if data, err := ReadFile(path, 1<<20); err == nil ||
+				!strings.Contains(err.Error(), path+Suffix) ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Errorf("%d bytes, %v", len(data), err)
 			}
 			if err := Unpack(path, path+".new", 1<<20); err == nil {
@@ -98,7 +102,8 @@ func TestForeign(t *testing.T) {
 			}
 		})
 	}
-	if _, err := ReadFile(filepath.Join(t.TempDir(), "none"), 1); !os.IsNotExist(err) || strings.Contains(err.Error(), Suffix) {
+	if _, err := ReadFile(filepath.Join(t.TempDir(), "none"), 1); !os.IsNotExist(err) ||
+		strings.Contains(err.Error(), Suffix) {
 		t.Errorf("a file that isn't there: %v", err)
 	}
 }
@@ -108,8 +113,10 @@ func TestMatches(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"stdout", "stdout", true}, {"stdout", "stdout2", false}, {"*.log", "xtb.log", true}, {"*.log", "sub/xtb.log", false},
-		{"sub/*", "sub/xtb.log", true}, {"a[1].out", "a[1].out", true}, {"a[1].out", "a1.out", true}, {"[", "x", false},
+		{"stdout", "stdout", true}, {"stdout", "stdout2", false}, {"*.log", "xtb.log", true},
+		{"*.log", "sub/xtb.log", false},
+		{"sub/*", "sub/xtb.log", true}, {"a[1].out", "a[1].out", true},
+		{"a[1].out", "a1.out", true}, {"[", "x", false},
 	} {
 		if got := Matches([]string{"never", c.pattern}, c.name); got != c.want {
 			t.Errorf("Matches(%q, %q) = %t", c.pattern, c.name, got)

@@ -11,7 +11,7 @@ import (
 	"grimperium/stages"
 )
 
-var update = flag.Bool("update", false, "write docs/functions.md anew")
+var update = flag.Bool("update", false, "write docs/functions.md again")
 
 // doc describes a function to the user.
 type doc struct {
@@ -51,7 +51,8 @@ func standardDocs(t *testing.T) (out []doc) {
 	return out
 }
 
-// TestFunctionsDoc keeps docs/functions.md the list of the functions that a pipeline may call; -update writes it.
+// TestFunctionsDoc keeps docs/functions.md the list of the functions that a pipeline may call.
+// -update writes it.
 func TestFunctionsDoc(t *testing.T) {
 	o := Options{Export: stages.Export{}}
 	var more []doc
@@ -77,7 +78,8 @@ func TestFunctionsDoc(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s is not what the functions say; go test -run TestFunctionsDoc -update ./internal/pipeline writes it anew", path)
+		t.Errorf("%s is not what the functions say; go test -run TestFunctionsDoc -update "+
+			"./internal/pipeline writes it again", path)
 	}
 }
 
@@ -88,15 +90,15 @@ func functionsDoc(standard, more []doc) string {
 
 What an expression in pipeline.hcl may call. This page is made from the functions themselves.
 
-A function fails where an argument is null: an empty cell, or a value of a stage that is turned off. try() and coalesce() give an
-alternative. Numbers that reach a text or a function are rounded to doubles, so that 0.1 * 3 is written as 0.3.
+A function fails if an argument is null: an empty cell, or a value of a stage that is turned off. try() and coalesce()
+give an alternative. Numbers that reach a text or a function are rounded to doubles, so that 0.1 * 3 is written as 0.3.
 
 ## General
 `)
 	table := func(docs []doc) {
 		b.WriteString("\n| function | what it gives | example |\n|---|---|---|\n")
 		for _, d := range docs {
-			call := prose(d.name + "(" + strings.Join(d.params, ", ") + ")")
+			call := example(d.name + "(" + strings.Join(d.params, ", ") + ")")
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", call, prose(d.description), example(d.example))
 		}
 	}
@@ -107,7 +109,8 @@ alternative. Numbers that reach a text or a function are rounded to doubles, so 
 }
 
 func prose(text string) string {
-	return strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;", "_", `\_`, "[", `\[`).Replace(text)
+	return strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;", "_", `\_`, "[",
+		`\[`).Replace(text)
 }
 
 // example shows an example; a bar would end the cell, and a line break the row.

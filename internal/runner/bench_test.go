@@ -9,7 +9,8 @@ import (
 
 // BenchmarkRun and BenchmarkBareExec differ by what the safety costs.
 func BenchmarkRun(b *testing.B) {
-	c := Command{Path: "/bin/true", Dir: b.TempDir(), Timeout: time.Minute, MaxBytes: 1 << 30, MaxFiles: 1000}
+	c := Command{Path: "/bin/true", Dir: b.TempDir(), Timeout: time.Minute, MaxBytes: 1 << 30,
+		MaxFiles: 1000}
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	mustRun(b, ctx, c)

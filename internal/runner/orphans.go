@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	markName  = "GRIMPERIUM_TARGET" // random ids of this process and the program, with a dot between
-	guardName = "GRIMPERIUM_GUARD"  // of a guard: the beginning of the marks that it looks for
+	// random ids of this process and the program, with a dot between
+	markName  = "GRIMPERIUM_TARGET"
+	guardName = "GRIMPERIUM_GUARD" // of a guard: the beginning of the marks that it looks for
 )
 
 // state is what all calls of Run share. Whoever has the mutex can tell orphans from other children,
@@ -111,8 +112,8 @@ func environ(pid int) string {
 	return "\x00" + string(text)
 }
 
-// startGuard starts this executable again as a guard. Only this process has the other end of its
-// standard input: the end of the input means that this process is gone, as by kill -9.
+// startGuard starts this executable again as a guard. Only this process has the other end of the
+// guard's standard input. When the input ends, this process is gone, as by kill -9.
 func (s *state) startGuard() {
 	guard := exec.Command("/proc/self/exe") // this executable even if its file has been replaced
 	guard.Args, guard.Dir = []string{"grimperium-guard"}, "/"

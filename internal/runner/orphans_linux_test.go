@@ -17,7 +17,8 @@ import (
 // TestMain is also the batch of TestGuard: a process that runs one command and can be killed.
 func TestMain(m *testing.M) {
 	if script := os.Getenv("RUNNER_TEST_SCRIPT"); script != "" {
-		_, err := Run(context.Background(), Command{Path: "/bin/sh", Args: []string{"-c", script}, Env: os.Environ()})
+		_, err := Run(context.Background(), Command{Path: "/bin/sh", Args: []string{"-c", script},
+			Env: os.Environ()})
 		fmt.Fprintln(os.Stderr, "ended:", err)
 		os.Exit(1)
 	}
@@ -56,12 +57,15 @@ func deaf(name string) string {
 // bothThere waits for the two.
 const bothThere = "\nwhile ! [ -e in ] || ! [ -e out ]; do sleep 0.01; done"
 
-// What a program leaves behind is killed when it ends, in its group (in) and out of it (out), and collected.
+// What a program leaves behind is killed when it ends, in its group (in) and out of it (out), and
+// collected.
 func TestLeftovers(t *testing.T) {
 	tests := []struct{ name, script string }{
 		{"both", deaf("in") + " & setsid " + deaf("out") + " &" + bothThere},
-		{"grandchild of a child that is gone", "(" + deaf("in") + " & setsid " + deaf("out") + " &)" + bothThere},
-		{"out of the group, with a child", deaf("in") + ` & setsid sh -c 'setsid sh -c "echo \$\$ > o; mv o out; sleep 1000" & wait' &` + bothThere},
+		{"grandchild of a child that is gone", "(" + deaf("in") + " & setsid " + deaf("out") +
+			" &)" + bothThere},
+		{"out of the group, with a child", deaf("in") +
+			` & setsid sh -c 'setsid sh -c "echo \$\$ > o; mv o out; sleep 1000" & wait' &` + bothThere},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -73,7 +77,10 @@ func TestLeftovers(t *testing.T) {
 				if interrupt {
 					c.Args[1] += "; touch ready; sleep 1000"
 					go func() {
-						waitUntil(t, "the script", func() bool { _, err := os.Stat(c.Dir + "/ready"); return err == nil })
+						waitUntil(t, "the script", func() bool {
+							_, err := os.Stat(c.Dir + "/ready")
+							return err == nil
+						})
 						cancel()
 					}()
 				}
@@ -90,14 +97,16 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-// What leaves the group just when the command ends is found too: while it becomes another program and shows no environment, and when its
-// parent is killed with the group.
+// TestLeftoversOfQuickCommands starts processes that leave the group just when the command ends.
+// They are found while they become another program and show no environment. They are found when
+// their parent is killed with the group.
 func TestLeftoversOfQuickCommands(t *testing.T) {
 	w := startScript(t, t.Context()) // no command is alone: orphans are found by their marks
 	defer w.Close()
 	for _, script := range []string{
 		"setsid sleep 1000 & echo $! > pid; exit 0",
-		"sh -c 'setsid sleep 1000 & echo $! > pid.tmp; mv pid.tmp pid; wait' & while ! [ -e pid ]; do :; done; exit 0",
+		"sh -c 'setsid sleep 1000 & echo $! > pid.tmp; mv pid.tmp pid; wait' & while ! [ -e pid " +
+			"]; do :; done; exit 0",
 	} {
 		for range 100 {
 			c := sh(t, script)
@@ -109,20 +118,26 @@ func TestLeftoversOfQuickCommands(t *testing.T) {
 	}
 }
 
-// A command that ends kills no other command's processes, be they in a group of their own or orphans.
+// A command that ends kills no other command's processes, be they in a group of their own or
+// orphans.
 func TestLeftoversOfOthers(t *testing.T) {
-	slow := sh(t, "("+deaf("in")+" & setsid "+deaf("out")+" &)"+bothThere+"; touch ready; while ! [ -e end ]; do sleep 0.01; done")
+	slow := sh(t, "("+deaf("in")+" & setsid "+deaf("out")+" &)"+bothThere+"; touch ready; "+
+		"while ! [ -e end ]; do sleep 0.01; done")
 	var group sync.WaitGroup
 	group.Go(func() {
 		if r := mustRun(t, context.Background(), slow); !r.OK() {
 			t.Error(r)
 		}
 	})
-	waitUntil(t, "the slow command", func() bool { _, err := os.Stat(slow.Dir + "/ready"); return err == nil })
+	waitUntil(t, "the slow command", func() bool {
+		_, err := os.Stat(slow.Dir + "/ready")
+		return err == nil
+	})
 	for range 8 {
 		group.Go(func() {
 			for range 5 {
-				mustRun(t, context.Background(), sh(t, "sleep 100 & setsid sleep 100 & setsid true; exit 0"))
+				mustRun(t, context.Background(),
+					sh(t, "sleep 100 & setsid sleep 100 & setsid true; exit 0"))
 			}
 		})
 	}
@@ -148,7 +163,8 @@ func TestLeftoversOfOthers(t *testing.T) {
 
 // bare is a command without a mark, in a session of its own, that writes its pid to a file.
 func bare(name string) string {
-	return fmt.Sprintf(`env -i setsid %s & while ! [ -e %s ]; do sleep 0.01; done`, deaf(name), name)
+	return fmt.Sprintf(`env -i setsid %s & while ! [ -e %s ]; do sleep 0.01; done`, deaf(name),
+		name)
 }
 
 // An orphan without the mark is killed when its program ends, if no other is under way.
@@ -172,7 +188,10 @@ func TestUnmarkedOrphansOfMany(t *testing.T) {
 	var group sync.WaitGroup
 	group.Go(func() { mustRun(t, context.Background(), slow) })
 	quick := sh(t, bare("pid"))
-	waitUntil(t, "the slow command", func() bool { _, err := os.Stat(slow.Stdout); return err == nil })
+	waitUntil(t, "the slow command", func() bool {
+		_, err := os.Stat(slow.Stdout)
+		return err == nil
+	})
 	time.Sleep(100 * time.Millisecond)
 	mustRun(t, context.Background(), quick)
 	pid := pids(t, quick.Dir, "pid")[0]
@@ -203,7 +222,7 @@ func TestUnmarkedOrphansOfMany(t *testing.T) {
 	}
 }
 
-// Commands of other packages are not ours to collect.
+// TestOrphansLeaveOthersAlone checks that commands of other packages are not collected.
 func TestOrphansLeaveOthersAlone(t *testing.T) {
 	other := exec.Command("/bin/true")
 	if err := other.Start(); err != nil {
@@ -217,18 +236,23 @@ func TestOrphansLeaveOthersAlone(t *testing.T) {
 	}
 }
 
-// A batch that is killed with SIGKILL takes everything with it: its programs, what they have started, its guard.
+// A batch that is killed with SIGKILL takes everything with it: its programs, what they have
+// started, its guard.
 func TestGuard(t *testing.T) {
 	dir := t.TempDir()
 	batch := exec.Command(os.Args[0])
 	batch.Dir = dir
 	batch.Env = append(os.Environ(),
-		"RUNNER_TEST_SCRIPT=echo $$ > leader; "+deaf("in")+" & setsid "+deaf("out")+" & sleep 0.5; wait; sleep 1000")
+		"RUNNER_TEST_SCRIPT=echo $$ > leader; "+deaf("in")+" & setsid "+deaf("out")+
+			" & sleep 0.5; wait; sleep 1000")
 	if err := batch.Start(); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"leader", "in", "out"} {
-		waitUntil(t, name, func() bool { b, _ := os.ReadFile(filepath.Join(dir, name)); return len(b) > 0 })
+		waitUntil(t, name, func() bool {
+			b, _ := os.ReadFile(filepath.Join(dir, name))
+			return len(b) > 0
+		})
 	}
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", batch.Process.Pid))
 	if err != nil {

@@ -8,14 +8,15 @@
 // limit or the end of its context, a group gets SIGTERM, and SIGKILL two seconds later.
 //
 // On Linux, descendants of a program inherit a mark in their environment, and orphans come to this
-// process, a child subreaper. When a program has ended, these are killed: its process group;
-// orphans with its mark; and orphans without a mark (env -i setsid) as soon as no program, a Worker
-// included, is under way. If this process is killed, the kernel kills its programs, and a second
-// process, the guard, all that have a mark of this process. On macOS only the group is killed.
+// process, a child subreaper. When a program has ended, its process group and orphans with its mark
+// are killed. Orphans without a mark (env -i setsid) are killed as soon as no program and no Worker
+// is under way. If this process is killed, the kernel kills its programs. A second process, the
+// guard, kills all that have a mark of this process. On macOS only the group is killed.
 //
 // Children in the group of this process, and children from before the first program, are left
-// alone. No other code may start children in other groups, collect children of others, or end a
-// goroutine that is locked to a thread: the kernel kills a program with the thread that started it.
+// alone. No other code may start children in other groups, or collect children of others. None may
+// end a goroutine that is locked to a thread: the kernel kills a program with the thread that
+// started it.
 package runner
 
 import (
@@ -45,7 +46,8 @@ type Command struct {
 	Path string   // the executable, an absolute path
 	Args []string // the words after the program's name
 	Dir  string   // the working folder, an absolute path
-	// Env is the whole environment, "NAME=value". Run adds the mark, and TMPDIR=Dir if it is missing.
+	// Env is the whole environment, "NAME=value". Run adds the mark, and TMPDIR=Dir if it is
+	// missing.
 	Env []string
 	// Stdout and Stderr are files, created or emptied; "" throws the output away. The same path
 	// twice is one file. A symbolic link is an error.
@@ -64,8 +66,9 @@ type Result struct {
 	// At most one of these is set, if this package ended the program.
 	TimedOut, Interrupted, TooLarge bool
 
-	// Of the program and the children that it waited for: CPU times, and the largest resident memory
-	// of one of them in bytes. On Linux the memory is no less than that of this process at the start.
+	// Of the program and the children that it waited for: CPU times, and the largest resident
+	// memory of one of them in bytes. On Linux the memory is no less than that of this process at
+	// the start.
 	User, System time.Duration
 	MaxRSS       int64
 
@@ -227,7 +230,8 @@ func (c Command) tooLarge() (over bool) {
 		if info, err := e.Info(); err == nil && !e.IsDir() {
 			bytes += info.Size()
 		}
-		if over = c.MaxBytes > 0 && bytes > c.MaxBytes || c.MaxFiles > 0 && files > c.MaxFiles; over {
+		if over = c.MaxBytes > 0 && bytes > c.MaxBytes || c.MaxFiles > 0 &&
+			files > c.MaxFiles; over {
 			return fs.SkipAll
 		}
 		return nil
@@ -280,7 +284,8 @@ func (w *Worker) Call(ctx context.Context, c Command, request, reply any) (Resul
 	defer limits()
 	replies := make(chan []byte, 1)
 	go func() {
-		_ = json.NewEncoder(w.in).Encode(request) // a worker that can't be written to gives no reply
+		// a worker that can't be written to gives no reply
+		_ = json.NewEncoder(w.in).Encode(request)
 		if text, err := w.out.ReadSlice('\n'); err == nil {
 			replies <- text
 		}

@@ -17,8 +17,9 @@ import (
 func sh(t testing.TB, script string) Command {
 	dir := t.TempDir()
 	return Command{
-		Path: "/bin/sh", Args: []string{"-c", script}, Dir: dir, Env: []string{"PATH=/usr/bin:/bin"},
-		Stdout: filepath.Join(dir, "stdout"), Stderr: filepath.Join(dir, "stderr"),
+		Path: "/bin/sh", Args: []string{"-c", script}, Dir: dir,
+		Env: []string{"PATH=/usr/bin:/bin"}, Stdout: filepath.Join(dir, "stdout"),
+		Stderr: filepath.Join(dir, "stderr"),
 	}
 }
 
@@ -60,24 +61,40 @@ func TestRunEndings(t *testing.T) {
 	}{
 		{"well", "exit 0", nil, Result{}, "ended well"},
 		{"exit code", "exit 3", nil, Result{ExitCode: 3}, "ended with exit code 3"},
-		{"killed below a shell", "(kill -KILL $(exec sh -c 'echo $PPID'))", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL, probably because memory ran out: run fewer jobs at once, or on a machine with more"},
-		{"killed", "kill -KILL $$", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL, probably because memory ran out: run fewer jobs at once, or on a machine with more"},
-		{"crashed", "kill -SEGV $$", nil, Result{ExitCode: -1, Signal: "SEGV"}, "was killed by signal SEGV"},
+		{"killed below a shell", "(kill -KILL $(exec sh -c 'echo " +
+			"$PPID'))", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL, " +
+			"probably because memory ran out: run fewer jobs at once, or on a machine with more"},
+		{"killed", "kill -KILL $$", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by " +
+			"signal KILL, probably because memory ran out: run fewer jobs at once, or on a " +
+			"machine with more"},
+		{"crashed", "kill -SEGV $$", nil, Result{ExitCode: -1, Signal: "SEGV"},
+			"was killed by signal SEGV"},
 		{"timeout", "sleep 100", func(c *Command) { c.Timeout = 50 * time.Millisecond },
 			Result{ExitCode: -1, Signal: "TERM", TimedOut: true}, "did not finish within 50ms"},
-		{"timeout of a polite program", "trap 'exit 0' TERM; sleep 100 & wait", func(c *Command) { c.Timeout = time.Second },
+		{"timeout of a polite program", "trap 'exit 0' TERM; sleep 100 & wait",
+			func(c *Command) { c.Timeout = time.Second },
 			Result{TimedOut: true}, "did not finish within 1s"},
-		{"timeout of a stopped program", "kill -STOP $$", func(c *Command) { c.Timeout = 50 * time.Millisecond },
+		{"timeout of a stopped program", "kill -STOP $$", func(c *Command) {
+			c.Timeout = 50 * time.Millisecond
+		},
 			Result{ExitCode: -1, Signal: "TERM", TimedOut: true}, "did not finish within 50ms"},
-		{"timeout of a deaf program", "trap '' TERM; while :; do sleep 1; done", func(c *Command) { c.Timeout = time.Second },
+		{"timeout of a deaf program", "trap '' TERM; while :; do sleep 1; done",
+			func(c *Command) { c.Timeout = time.Second },
 			Result{ExitCode: -1, Signal: "KILL", TimedOut: true}, "did not finish within 1s"},
-		{"too many bytes", "while :; do echo 0123456789 >> f; done", func(c *Command) { c.MaxBytes = 1000 },
-			Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
-		{"too many bytes in the output", "while :; do echo 0123456789; done", func(c *Command) { c.MaxBytes = 1000 },
-			Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
-		{"too many files", "mkdir -p a/b; cd a/b; i=0; while :; do i=$((i+1)); : > $i; done", func(c *Command) { c.MaxFiles = 100 },
-			Result{ExitCode: -1, Signal: "TERM", TooLarge: true}, "wrote more than it may to its folder, and was ended"},
-		{"links are not followed", "ln -s / root; sleep 0.3", func(c *Command) { c.MaxFiles, c.MaxBytes = 5, 1000 }, Result{}, "ended well"},
+		{"too many bytes", "while :; do echo 0123456789 >> f; done",
+			func(c *Command) { c.MaxBytes = 1000 },
+			Result{ExitCode: -1, Signal: "TERM", TooLarge: true},
+			"wrote more than it may to its folder, and was ended"},
+		{"too many bytes in the output", "while :; do echo 0123456789; done",
+			func(c *Command) { c.MaxBytes = 1000 },
+			Result{ExitCode: -1, Signal: "TERM", TooLarge: true},
+			"wrote more than it may to its folder, and was ended"},
+		{"too many files", "mkdir -p a/b; cd a/b; i=0; while :; do i=$((i+1)); : > $i; done",
+			func(c *Command) { c.MaxFiles = 100 },
+			Result{ExitCode: -1, Signal: "TERM", TooLarge: true},
+			"wrote more than it may to its folder, and was ended"},
+		{"links are not followed", "ln -s / root; sleep 0.3",
+			func(c *Command) { c.MaxFiles, c.MaxBytes = 5, 1000 }, Result{}, "ended well"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,11 +122,15 @@ func TestRunContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := sh(t, "echo started; sleep 100")
 	go func() {
-		waitUntil(t, "the program's output", func() bool { b, _ := os.ReadFile(c.Stdout); return len(b) > 0 })
+		waitUntil(t, "the program's output", func() bool {
+			b, _ := os.ReadFile(c.Stdout)
+			return len(b) > 0
+		})
 		cancel()
 	}()
 	r := mustRun(t, ctx, c)
-	if !r.Interrupted || r.TimedOut || r.Signal != "TERM" || r.OK() || r.String() != "was interrupted" {
+	if !r.Interrupted || r.TimedOut || r.Signal != "TERM" || r.OK() ||
+		r.String() != "was interrupted" {
 		t.Errorf("got %+v (%v)", r, r)
 	}
 	c.Args[1] = "echo again"
@@ -171,23 +192,29 @@ func TestRunErrors(t *testing.T) {
 		want    string
 	}{
 		{"no such program", Command{Path: dir + "/xtb"}, false,
-			dir + "/xtb: cannot be started: no such file or directory; install it again, or what its #! line names"},
+			dir + "/xtb: cannot be started: no such file or directory; install it again, or " +
+				"what its #! line names"},
 		{"no interpreter", Command{Path: noInterpreter}, false,
-			noInterpreter + ": cannot be started: no such file or directory; install it again, or what its #! line names"},
+			noInterpreter + ": cannot be started: no such file or directory; install it again, " +
+				"or what its #! line names"},
 		{"not executable", Command{Path: plain}, false,
-			plain + ": cannot be started: permission denied; make it executable (chmod +x), on a disk that is not mounted noexec"},
+			plain + ": cannot be started: permission denied; make it executable (chmod +x), on " +
+				"a disk that is not mounted noexec"},
 		{"no program", Command{Path: garbage}, false,
-			garbage + ": cannot be started: exec format error; it is neither a program for this machine nor a script with a #! line"},
+			garbage + ": cannot be started: exec format error; it is neither a program for this " +
+				"machine nor a script with a #! line"},
 		{"no place for output", Command{Path: "/bin/sh", Stdout: dir + "/no/out"}, false,
 			"/bin/sh: cannot be started: open " + dir + "/no/out: no such file or directory"},
 		{"a link for output", Command{Path: "/bin/sh", Stderr: link}, false,
 			"/bin/sh: cannot be started: open " + link + ": too many levels of symbolic links"},
 		{"long argument", Command{Path: "/bin/sh", Args: []string{long}}, true,
-			"/bin/sh: cannot be started: argument list too long; write words of the command to a file"},
+			"/bin/sh: cannot be started: argument list too long; write words of the command to " +
+				"a file"},
 		{"zero byte", Command{Path: "/bin/sh", Args: []string{"a\x00b"}}, true,
 			"/bin/sh: cannot be started: invalid argument; a word has a zero byte"},
 		{"zero byte in the environment", Command{Path: "/bin/sh", Env: []string{"A=a\x00b"}}, true,
-			"/bin/sh: cannot be started: exec: environment variable contains NUL; a word of the environment has a zero byte"},
+			"/bin/sh: cannot be started: exec: environment variable contains NUL; a word of the " +
+				"environment has a zero byte"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -213,7 +240,8 @@ func TestRunOnExhaustedMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Run(context.Background(), sh(t, "exit 0"))
-		w, errWorker := StartWorker(context.Background(), Command{Path: "/bin/sh", Args: []string{"-c", script}})
+		w, errWorker := StartWorker(context.Background(), Command{Path: "/bin/sh",
+			Args: []string{"-c", script}})
 		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &was)
 		if errWorker == nil {
 			w.Close()
@@ -273,7 +301,8 @@ func TestWatch(t *testing.T) {
 }
 
 func TestRunTimes(t *testing.T) {
-	r := mustRun(t, context.Background(), sh(t, "(i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done)"))
+	r := mustRun(t, context.Background(),
+		sh(t, "(i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done)"))
 	if r.User+r.System <= 0 {
 		t.Error("no CPU time: the child's time is part of it")
 	}
@@ -288,7 +317,8 @@ func TestFind(t *testing.T) {
 	}
 	t.Setenv("PATH", dir)
 	mopac := filepath.Join(dir, "mopac")
-	for name, want := range map[string]string{"mopac": mopac, mopac: mopac, "xtb": "", "crest": "", "bin/crest": "", dir + "/xtb": ""} {
+	for name, want := range map[string]string{"mopac": mopac, mopac: mopac, "xtb": "", "crest": "",
+		"bin/crest": "", dir + "/xtb": ""} {
 		if got := Find(name); got != want {
 			t.Errorf("Find(%q) = %q, want %q", name, got, want)
 		}

@@ -30,7 +30,8 @@ type message struct {
 
 func startScript(t *testing.T, ctx context.Context) *Worker {
 	t.Helper()
-	w, err := StartWorker(ctx, Command{Path: "/bin/sh", Args: []string{"-c", script}, Dir: t.TempDir(), Stderr: filepath.Join(t.TempDir(), "stderr"), Env: os.Environ()})
+	w, err := StartWorker(ctx, Command{Path: "/bin/sh", Args: []string{"-c", script},
+		Dir: t.TempDir(), Stderr: filepath.Join(t.TempDir(), "stderr"), Env: os.Environ()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,8 @@ func TestWorker(t *testing.T) {
 	w := startScript(t, t.Context())
 	var first, second message
 	for _, reply := range []*message{&first, &second} {
-		if r, err := w.Call(t.Context(), Command{Timeout: time.Minute}, message{"pid"}, reply); err != nil || !r.OK() {
+		if r, err := w.Call(t.Context(), Command{Timeout: time.Minute}, message{"pid"},
+			reply); err != nil || !r.OK() {
 			t.Fatal(r, err)
 		}
 	}
@@ -60,11 +62,13 @@ func TestWorkerFails(t *testing.T) {
 		call Command
 		want string
 	}{
-		"die":      {Command{Timeout: time.Minute}, "sh ended with exit code 3"},
-		"babble":   {Command{Timeout: time.Minute}, "sh gave no reply that can be read"},
-		"hang":     {Command{Timeout: 100 * time.Millisecond}, "sh did not finish within 100ms"},
-		"hang on":  {Command{Dir: full, MaxBytes: 1000}, "sh wrote more than it may to its folder, and was ended"},
-		"hang too": {Command{Dir: filepath.Dir(full), MaxFiles: 1}, "sh wrote more than it may to its folder, and was ended"},
+		"die":    {Command{Timeout: time.Minute}, "sh ended with exit code 3"},
+		"babble": {Command{Timeout: time.Minute}, "sh gave no reply that can be read"},
+		"hang":   {Command{Timeout: 100 * time.Millisecond}, "sh did not finish within 100ms"},
+		"hang on": {Command{Dir: full, MaxBytes: 1000},
+			"sh wrote more than it may to its folder, and was ended"},
+		"hang too": {Command{Dir: filepath.Dir(full), MaxFiles: 1},
+			"sh wrote more than it may to its folder, and was ended"},
 	} {
 		t.Run(request, func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +77,8 @@ func TestWorkerFails(t *testing.T) {
 			var reply message
 			r, err := w.Call(t.Context(), c.call, message{request}, &reply)
 			if err == nil || err.Error() != c.want || r.Interrupted ||
-				r.TimedOut != strings.Contains(c.want, "finish") || r.TooLarge != strings.Contains(c.want, "wrote") {
+				r.TimedOut != strings.Contains(c.want, "finish") ||
+				r.TooLarge != strings.Contains(c.want, "wrote") {
 				t.Errorf("%+v, %v; want %q", r, err, c.want)
 			}
 		})
@@ -104,10 +109,13 @@ func TestWorkerNotStarted(t *testing.T) {
 	}
 }
 
-// FuzzReply has a worker answer by foreign bytes: its first line is the reply, or the call fails in words.
+// FuzzReply has a worker answer by foreign bytes: its first line is the reply, or the call fails in
+// words.
 func FuzzReply(f *testing.F) {
 	f.Add([]byte(`{"exit": 0, "error": "", "cpu": 0.0123}` + "\n"))
-	f.Add([]byte(`{"exit": 1, "error": "RDKit can't read the SMILES 'C1CO': unclosed ring", "cpu": 0.01}` + "\n{"))
+	f.Add([]byte(
+		`{"exit": 1, "error": "RDKit can't read the SMILES 'C1CO': unclosed ring", "cpu": 0.01}` +
+			"\n{"))
 	f.Add([]byte(`[RDKit] WARNING` + "\n" + `{"exit": 0}` + "\n"))
 	f.Add([]byte(`{"exit": 1e99}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -115,8 +123,8 @@ func FuzzReply(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &Worker{name: "python3", in: in, out: bufio.NewReaderSize(bytes.NewReader(data), maxReply),
-			cancel: func() {}, ended: make(chan struct{})}
+		w := &Worker{name: "python3", in: in, cancel: func() {}, ended: make(chan struct{}),
+			out: bufio.NewReaderSize(bytes.NewReader(data), maxReply)}
 		close(w.ended)
 		var got, want struct {
 			Exit  int

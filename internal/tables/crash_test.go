@@ -20,8 +20,8 @@ const victimVariable = "GRIMPERIUM_TABLES_VICTIM"
 
 const merges = 4 // of a victim
 
-// victim merges numbers that count up, each into three rows and from the second one on into a new
-// column, and prints a number when it is merged.
+// victim merges numbers that count up, each into three rows, and prints a number when it is merged.
+// From the second number on it merges into a new column, too.
 func victim(place string) {
 	table, err := Open(place, true)
 	if err == nil {
@@ -29,7 +29,8 @@ func victim(place string) {
 		for n := from + 1; n <= from+merges && err == nil; n++ {
 			var changes []csvmerge.Change
 			for _, id := range []string{"a", "b", "c"} {
-				c := csvmerge.Change{ID: id, Cells: map[string]string{"reruns": fmt.Sprint(n), "status": "Rerun"}}
+				c := csvmerge.Change{ID: id, Cells: map[string]string{"reruns": fmt.Sprint(n),
+					"status": "Rerun"}}
 				if n > 1 {
 					c.Cells["word"] = fmt.Sprintf("w%d", n)
 				}
@@ -52,8 +53,8 @@ func victim(place string) {
 // calls are the system calls by which a victim changes files or speaks to a server.
 const calls = "write,pwrite64,fsync,fdatasync,ftruncate,unlink,unlinkat,rename,renameat,renameat2"
 
-// TestKilled ends a process that merges by SIGKILL at every system call that writes. What it said to
-// be merged must be there, and each merge as a whole or not at all.
+// TestKilled ends a process that merges by SIGKILL at every system call that writes. What it said
+// to be merged must be there, and each merge as a whole or not at all.
 func TestKilled(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip("strace is needed")
@@ -67,7 +68,8 @@ func TestKilled(t *testing.T) {
 				said, ended := disturb(t, place, n)
 				got := checkGroup(t, place)
 				if got < max(last, said) || got > max(last, said)+1 && !ended {
-					t.Fatalf("call %d: it said %d after %d, and the table has %d", n, said, last, got)
+					t.Fatalf("call %d: it said %d after %d, and the table has %d", n, said, last,
+						got)
 				}
 				if last = got; ended {
 					break
@@ -85,8 +87,8 @@ func TestKilled(t *testing.T) {
 // disturb has a victim killed at its n-th call. It returns the last number that the victim said.
 func disturb(t *testing.T, place string, n int) (said int64, ended bool) {
 	t.Helper()
-	cmd := exec.Command("strace", "-f", "-qq", "-o", filepath.Join(t.TempDir(), "trace"), "-e", "trace="+calls,
-		"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", calls, n), os.Args[0])
+	cmd := exec.Command("strace", "-f", "-qq", "-o", filepath.Join(t.TempDir(), "trace"), "-e",
+		"trace="+calls, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", calls, n), os.Args[0])
 	cmd.Env = append(os.Environ(), victimVariable+"="+place, "GOMAXPROCS=1")
 	var out, words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &words
@@ -121,11 +123,13 @@ func checkGroup(t *testing.T, place string) int64 {
 	n, _ := rows.Value(0, "reruns").(int64)
 	for i := range rows.Len() {
 		word := rows.Texts(i, "word")[0]
-		if m, _ := rows.Value(i, "reruns").(int64); m != n || n > 1 && word != fmt.Sprintf("w%d", n) {
+		if m, _ := rows.Value(i, "reruns").(int64); m != n || n > 1 &&
+			word != fmt.Sprintf("w%d", n) {
 			t.Fatalf("torn: %s", content(t, rows))
 		}
 	}
-	if text := content(t, rows); !strings.Contains(text, "C,0,x,1.50,") || !strings.Contains(text, "C,0,,n/a,") {
+	if text := content(t, rows); !strings.Contains(text, "C,0,x,1.50,") ||
+		!strings.Contains(text, "C,0,,n/a,") {
 		t.Fatalf("others' cells changed: %s", text)
 	}
 	return n
@@ -136,7 +140,8 @@ func TestOthersAtSQLite(t *testing.T) {
 	place := made(t, "sqlite", head+"a,,C,0,,,,\n")
 	table := opened(t, place, true)
 	merge := func(n int) error {
-		_, err := table.Merge([]csvmerge.Change{{ID: "a", Cells: map[string]string{"note": fmt.Sprint(n)}}})
+		_, err := table.Merge([]csvmerge.Change{{ID: "a", Cells: map[string]string{
+			"note": fmt.Sprint(n)}}})
 		return err
 	}
 	other := sqliteFile(place)
@@ -158,7 +163,8 @@ func TestOthersAtSQLite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := merge(3); err == nil || !strings.Contains(err.Error(), "removed or replaced while the batch ran") {
+	if err := merge(3); err == nil || !strings.Contains(err.Error(),
+		"removed or replaced while the batch ran") {
 		t.Error(err)
 	}
 }

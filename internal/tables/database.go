@@ -23,8 +23,10 @@ const (
 type engine struct {
 	types   map[csvmerge.Type]string // as a column is declared
 	options *sql.TxOptions           // of a transaction that reads everything
-	fresh   []any                    // arguments of a query that is not prepared: columns may change
-	shared  bool                     // several batches may work on one table: their rows are claimed
+	// arguments of a query that is not prepared: columns may change
+	fresh []any
+	// several batches may work on one table: their rows are claimed
+	shared bool
 	// among is the condition that a mol_id is in a list, which is the first argument.
 	among  string
 	list   func(ids []string) any
@@ -51,7 +53,8 @@ type database struct {
 	firstWidth int    // columns that the table had when it was made
 	rows       *csvmerge.Table
 	columns    []column
-	origins    map[string]string // by mol_id: the Origin of the last merge and the batch that made it
+	// by mol_id: the Origin of the last merge and the batch that made it
+	origins map[string]string
 }
 
 // column is a column of the table of molecules.
@@ -100,8 +103,8 @@ func (d *database) Close() error {
 func (d *database) transaction(work func(ctx context.Context, tx *sql.Tx) error) error {
 	if d.info != nil {
 		if now, err := os.Stat(d.place); err != nil || !os.SameFile(now, d.info) {
-			return fmt.Errorf("%s: the file was removed or replaced while the batch ran; nothing more "+
-				"was written, run again", d.shown)
+			return fmt.Errorf("%s: the file was removed or replaced while the batch ran; "+
+				"nothing more was written, run again", d.shown)
 		}
 	}
 	ctx := context.Background()
@@ -199,8 +202,8 @@ func (d *database) describeIn(ctx context.Context, q querier) (header []byte, er
 	for _, name := range names[len(own):] {
 		at := slices.IndexFunc(declared, func(c *sql.ColumnType) bool { return c.Name() == name })
 		if at < 0 {
-			return nil, fmt.Errorf("%s: the table has no column %q any more; add it again, or make the "+
-				"table anew: %s convert", d.shown, name, command.Name)
+			return nil, fmt.Errorf("%s: the table has no column %q any more; add it again, or make "+
+				"the table again: %s convert", d.shown, name, command.Name)
 		}
 		d.columns = append(d.columns, d.column(name, declared[at].DatabaseTypeName()))
 	}
@@ -306,7 +309,8 @@ func (d *database) short() bool { return len(d.columns) == d.firstWidth }
 func (d *database) refresh(r dbRow) bool {
 	row, ok := d.rows.Lookup(r.id)
 	if ok {
-		d.rows.SetRecord(row, csvmerge.AppendRecord(nil, r.form, d.short(), types(d.columns), r.values))
+		d.rows.SetRecord(row, csvmerge.AppendRecord(nil, r.form, d.short(), types(d.columns),
+			r.values))
 		d.origins[r.id] = r.origin
 	}
 	return ok

@@ -95,7 +95,8 @@ func (l *lease) end(d *database) {
 	l.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), connectTime)
 	defer cancel()
-	_, _ = d.db.ExecContext(ctx, "DELETE FROM "+d.batches()+" WHERE id = $1", l.id) // else it runs out
+	// else it runs out
+	_, _ = d.db.ExecContext(ctx, "DELETE FROM "+d.batches()+" WHERE id = $1", l.id)
 }
 
 // holder is whose a row is after a merge.
@@ -115,14 +116,14 @@ func (d *database) free() string {
 	}
 	return fmt.Sprintf("(t.claimed_by IS NULL OR t.claimed_by = '%s' OR NOT EXISTS "+
 		"(SELECT 1 FROM %s AS b WHERE b.id = t.claimed_by AND (b.until > now() OR "+
-		"pg_postmaster_start_time() > now() - interval '%f s')))", strings.ReplaceAll(own, "'", "''"),
-		d.batches(), leaseTime.Seconds())
+		"pg_postmaster_start_time() > now() - interval '%f s')))",
+		strings.ReplaceAll(own, "'", "''"), d.batches(), leaseTime.Seconds())
 }
 
 const window = 64 // rows at least that are looked at for a claim
 
-// claim takes n of these rows for this batch: the first ones that no other batch has claimed, or
-// computed since this one read the table.
+// claim takes n of these rows for this batch. They are the first that no other batch has claimed,
+// or has computed since this batch read the table.
 func (d *database) claim(n int, ids []string) (ours []string, asked int, err error) {
 	ids = ids[:min(len(ids), max(window, 4*n))]
 	var taken []string
@@ -136,8 +137,8 @@ func (d *database) claim(n int, ids []string) (ours []string, asked int, err err
 			if ok && !computed {
 				candidates = append(candidates, r.id)
 			}
-		}, "WHERE mol_id = ANY($1) AND "+d.free()+" ORDER BY array_position($1, t.mol_id) LIMIT $2 "+
-			"FOR UPDATE SKIP LOCKED", ids, n)
+		}, "WHERE mol_id = ANY($1) AND "+d.free()+" ORDER BY array_position($1, t.mol_id) LIMIT "+
+			"$2 FOR UPDATE SKIP LOCKED", ids, n)
 		if err != nil || len(candidates) == 0 {
 			return err
 		}

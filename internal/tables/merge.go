@@ -132,7 +132,8 @@ func (m *merge) write(texts map[int]map[string]string) error {
 	}
 	var at []int
 	w := &write{ctx: m.ctx, tx: m.tx, table: m.table, types: m.types, update: true}
-	w.columns = []column{{name: "mol_id", typ: csvmerge.Text}, {name: textColumn, typ: csvmerge.Text}}
+	w.columns = []column{{name: "mol_id", typ: csvmerge.Text},
+		{name: textColumn, typ: csvmerge.Text}}
 	if m.shared {
 		w.columns = append(w.columns, column{name: originColumn}, column{name: claimedColumn})
 	}
@@ -217,9 +218,10 @@ func (d *database) create(t *csvmerge.Table) error {
 		}
 	}
 	if err == nil {
-		_, err = tx.ExecContext(ctx, "INSERT INTO "+d.schema+"grimperium_tables VALUES ($1, $2, $3, $4) "+
-			"ON CONFLICT (name) DO UPDATE SET version = excluded.version, columns = excluded.columns, "+
-			"header = excluded.header", // of a table that was dropped
+		_, err = tx.ExecContext(ctx,
+			"INSERT INTO "+d.schema+"grimperium_tables VALUES ($1, $2, $3, $4) "+
+				"ON CONFLICT (name) DO UPDATE SET version = excluded.version, columns = "+
+				"excluded.columns, header = excluded.header", // of a table that was dropped
 			d.name, version, len(columns), string(t.Header()))
 	}
 	w := &write{ctx: ctx, tx: tx, table: d.table, types: d.types,

@@ -30,8 +30,9 @@ func postgres(place string) (*database, error) {
 	query := u.Query()
 	_, secret := u.User.Password()
 	if secret || query.Has("password") || query.Has("sslpassword") {
-		return nil, fmt.Errorf("%s: the URL has a password in it; write the password into ~/.pgpass or "+
-			"the environment variable PGPASSWORD, and take it out of the URL", u.Host+u.Path)
+		return nil, fmt.Errorf("%s: the URL has a password in it; write the password into "+
+			"~/.pgpass or the environment variable PGPASSWORD, and take it out of the URL",
+			u.Host+u.Path)
 	}
 	table := query.Get("table")
 	if table == "" {
@@ -150,8 +151,8 @@ func array[T any](rows [][]any, k int) []*T {
 	return out
 }
 
-// away are the classes of errors, and the errors, of a server that can do again what it can't do
-// now (PostgreSQL, "Error Codes"): no connection, no resources, an operator's intervention, a
+// away are the errors, and the classes of errors, after which the server may work again
+// (PostgreSQL, "Error Codes"). They are: no connection, no resources, an operator's intervention, a
 // deadlock, a server that has become a standby.
 var away = []string{"08", "53", "57", "40", "25006"}
 
@@ -163,7 +164,9 @@ func explainPostgres(d *database, err error) error {
 	case !ok:
 		return &csvmerge.BusyError{Away: true,
 			Err: fmt.Errorf("%s: the database does not answer: %w", d.shown, cause(err))}
-	case slices.ContainsFunc(away, func(class string) bool { return strings.HasPrefix(e.Code, class) }):
+	case slices.ContainsFunc(away, func(class string) bool {
+		return strings.HasPrefix(e.Code, class)
+	}):
 		return &csvmerge.BusyError{Away: true,
 			Err: fmt.Errorf("%s: the database can't do it now: %s", d.shown, e.Message)}
 	case e.Code == "42P01": // undefined_table

@@ -57,7 +57,7 @@ func (d *database) openNew() (err error) {
 }
 
 // openSQLite opens the file. For a batch it has a write-ahead log, so that a merge takes one flush
-// and readers need not wait; at rest the table is one file.
+// and readers need not wait. At rest the table is one file.
 func (d *database) openSQLite(write bool) (err error) {
 	options := "mode=rw"
 	if write {
@@ -80,8 +80,8 @@ func defineSQLite(d *database, columns []column) []string {
 		lines = append(lines, "  "+defined(d, c))
 	}
 	return []string{
-		"CREATE TABLE grimperium_tables (name TEXT PRIMARY KEY, version INTEGER, columns INTEGER, " +
-			"header TEXT) STRICT",
+		"CREATE TABLE grimperium_tables (name TEXT PRIMARY KEY, version INTEGER, columns " +
+			"INTEGER, header TEXT) STRICT",
 		"CREATE TABLE " + d.table + " (\n" + strings.Join(lines, ",\n") + "\n) STRICT",
 		"CREATE INDEX molecules_status ON " + d.table + " (status)"}
 }
@@ -107,7 +107,8 @@ func writeSQLite(w *write) error {
 	query := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", w.table, strings.Join(names, ", "),
 		strings.Join(places, ", "))
 	if w.update {
-		query = fmt.Sprintf("UPDATE %s SET %s WHERE mol_id = $1", w.table, strings.Join(sets[1:], ", "))
+		query = fmt.Sprintf("UPDATE %s SET %s WHERE mol_id = $1", w.table,
+			strings.Join(sets[1:], ", "))
 	}
 	statement, err := w.tx.PrepareContext(w.ctx, query)
 	if err != nil {

@@ -1,11 +1,11 @@
 // Package tables opens the table of molecules wherever it is kept: in a CSV file (csvmerge), in an
-// SQLite file, or on a PostgreSQL server. Every kind is the same batch.Table: rows of CSV in memory,
-// and Merge.
+// SQLite file, or on a PostgreSQL server. Every kind is the same batch.Table: rows of CSV in
+// memory, and Merge.
 //
-// In a database each column of the table is a typed column. A number that a cell does not state in
-// the plainest way, an invalid number, quotes and line endings are kept beside that in the column
-// csv_text, so that every table can become a CSV file again with the same bytes. What somebody
-// writes into a typed column counts; columns that a merge does not change are never written.
+// In a database each column of the table is a typed column. The column csv_text keeps what a typed
+// column can't: an unusual form of a number, an invalid number, quotes and line endings. So every
+// table can become a CSV file again with the same bytes. What somebody writes into a typed column
+// counts; columns that a merge does not change are never written.
 //
 // A merge is one transaction. While another program locks an SQLite file, and while a PostgreSQL
 // server does not answer, the error is a *csvmerge.BusyError. Files: the SQLite file, and SQLite's
@@ -98,8 +98,8 @@ func isSQLite(path string) bool {
 // sqlitePrefix says that a file is to be one of SQLite.
 const sqlitePrefix = "sqlite:"
 
-// Create makes the table at a place where there is none yet: a file of SQLite where the place starts
-// with sqlite: or ends with .db, .sqlite or .sqlite3. The table is there whole, or not at all.
+// Create makes the table at a place where there is none yet. A place that starts with sqlite: or
+// ends with .db, .sqlite or .sqlite3 is a file of SQLite. The table is there whole, or not at all.
 func Create(place string, t *csvmerge.Table) error {
 	path, isDB := strings.CutPrefix(place, sqlitePrefix)
 	ext := filepath.Ext(path)
@@ -164,11 +164,11 @@ const (
 	originColumn  = "computed"   // with what and where the row was computed
 )
 
-// sqlNames are the names of the columns in a database. None is empty, longer than 63 bytes, or there
-// twice, also in another letter case.
+// sqlNames are the names of the columns in a database. None is empty, longer than 63 bytes, or
+// there twice, also in another letter case.
 func sqlNames(columns []string) (names []string) {
-	taken := map[string]bool{"mol_id": true, numberColumn: true, textColumn: true, claimedColumn: true,
-		originColumn: true}
+	taken := map[string]bool{"mol_id": true, numberColumn: true, textColumn: true,
+		claimedColumn: true, originColumn: true}
 	for _, c := range columns {
 		base := strings.ToValidUTF8(c[:min(len(c), 55)], "")
 		if base == "" {
@@ -188,8 +188,8 @@ func sqlNames(columns []string) (names []string) {
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // columnType is the type of a column in a database. A column that the format does not know has
-// numbers if all of its cells are, without leading zeros as of identifiers and without more digits
-// than a float64 has.
+// numbers if all of its cells are numbers. Leading zeros, as of identifiers, and more digits than a
+// float64 has make it text.
 func columnType(name string, cells func(yield func(text string) bool)) csvmerge.Type {
 	switch typ := csvmerge.Types(name); {
 	case typ == csvmerge.Integer || typ == csvmerge.Number:

@@ -115,7 +115,8 @@ func edit(t *testing.T, place, id, column, text string) {
 	i, _ := rows.Lookup(id)
 	rows.SetRecord(i, rows.EditedRecord(i, map[string]string{column: text}))
 	past := time.Now().Add(-time.Minute)
-	err = errors.Join(os.WriteFile(place, []byte(content(t, rows)), 0o666), os.Chtimes(place, past, past))
+	err = errors.Join(os.WriteFile(place, []byte(content(t, rows)), 0o666),
+		os.Chtimes(place, past, past))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,20 +126,26 @@ const head = "mol_id,status,smiles,charge,note,H298_cbs,reruns,batch_id\n"
 
 // odd are tables of CSV of which every byte must come back.
 var odd = map[string]string{
-	"plain":             head + "a,Pending,C,0,x,-17.545,0,\nb,OK,CC,-1,,,3,b1\n",
-	"no rows":           head,
-	"no line ending":    head + "a,,C,0,,,,\nb,,C,0,,1.5,,",
-	"header alone":      strings.TrimSuffix(head, "\n"),
-	"CRLF and a mark":   "\ufeff" + strings.ReplaceAll(head+"a,,C,,,-1,,\n", "\n", "\r\n"),
-	"mixed endings":     head + "a,,C,,,1,,\r\nb,,C,,,2,,\n",
-	"blank records":     "\n" + head + "\n,,\na,,C,,,1,,\n\n\nb,,C,,,2,,\n,,,,\n",
-	"other spellings":   head + "a,complete,C,+1,x,1.50,0.0,\n b ,skipped,C , 2 ,x,1e2,1e1,\nc,,C,-0,,-0.0,00,\n",
-	"invalid":           head + "a,?,C,one,x,nan,-,\nb,,C,1.5,x,\"1,5\",NULL,\nc,,,,,Infinity,9e99,\n",
-	"quotes":            head + "\"a\",,\"C\",\"0\",\"x, \"\"y\"\"\n z\",1,,\nb,,C,,\"\r\n\",\"\",,\n",
-	"long and short":    head + "a,,C\nb,,C,0,,1,0,,,\"\"\nc,,C,0,,1,,,\n",
-	"foreign columns":   "mol_id,,status,smiles,Code,code,n,note,mol_id_2,row_number\na,1,,C,007,1,1.5,x,p,q\nb,2,,C,008,,-2,,r,s\n",
-	"large numbers":     "mol_id,status,smiles,charge,key,x\na,,C,9223372036854775807,12345678901234567,1\nb,,C,99999999999999999999,1,0.1\n",
-	"names that change": "mol_id,status,smiles,Charge,charge," + strings.Repeat("ü", 60) + ",\"a \"\"b\"\"\nc\"\na,,C,1,2,x,y\n",
+	"plain":           head + "a,Pending,C,0,x,-17.545,0,\nb,OK,CC,-1,,,3,b1\n",
+	"no rows":         head,
+	"no line ending":  head + "a,,C,0,,,,\nb,,C,0,,1.5,,",
+	"header alone":    strings.TrimSuffix(head, "\n"),
+	"CRLF and a mark": "\ufeff" + strings.ReplaceAll(head+"a,,C,,,-1,,\n", "\n", "\r\n"),
+	"mixed endings":   head + "a,,C,,,1,,\r\nb,,C,,,2,,\n",
+	"blank records":   "\n" + head + "\n,,\na,,C,,,1,,\n\n\nb,,C,,,2,,\n,,,,\n",
+	"other spellings": head +
+		"a,complete,C,+1,x,1.50,0.0,\n b ,skipped,C , 2 ,x,1e2,1e1,\nc,,C,-0,,-0.0,00,\n",
+	"invalid": head +
+		"a,?,C,one,x,nan,-,\nb,,C,1.5,x,\"1,5\",NULL,\nc,,,,,Infinity,9e99,\n",
+	"quotes": head +
+		"\"a\",,\"C\",\"0\",\"x, \"\"y\"\"\n z\",1,,\nb,,C,,\"\r\n\",\"\",,\n",
+	"long and short": head + "a,,C\nb,,C,0,,1,0,,,\"\"\nc,,C,0,,1,,,\n",
+	"foreign columns": "mol_id,,status,smiles,Code,code,n,note,mol_id_2,row_number\n" +
+		"a,1,,C,007,1,1.5,x,p,q\nb,2,,C,008,,-2,,r,s\n",
+	"large numbers": "mol_id,status,smiles,charge,key,x\n" +
+		"a,,C,9223372036854775807,12345678901234567,1\nb,,C,99999999999999999999,1,0.1\n",
+	"names that change": "mol_id,status,smiles,Charge,charge," + strings.Repeat("ü",
+		60) + ",\"a \"\"b\"\"\nc\"\na,,C,1,2,x,y\n",
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -166,14 +173,17 @@ func TestRoundTrip(t *testing.T) {
 
 func TestCreateRefuses(t *testing.T) {
 	refused := map[string]*csvmerge.Table{}
-	for want, text := range map[string]string{"t.csv:3: a: mol_id \"a\": the mol_id is on line 2": "a,,C\na,,C\n",
-		"t.csv:2: a/b: mol_id": "a/b,,C\n", "t.csv:2: a: the row has 4 cells": "a,,C,more\n"} {
+	for want, text := range map[string]string{
+		"t.csv:3: a: mol_id \"a\": the mol_id is on line 2": "a,,C\na,,C\n",
+		"t.csv:2: a/b: mol_id":                              "a/b,,C\n", "t.csv:2: a: the row " +
+			"has 4 cells": "a,,C,more\n"} {
 		refused[want], _ = csvmerge.Parse("t.csv", []byte("mol_id,status,smiles\n"+text))
 	}
 	for kind := range kinds {
 		place := made(t, kind, head)
 		rows, _ := csvmerge.Parse("t.csv", []byte(head+"a,,C,,,,,\n"))
-		if err := Create(place, rows); err == nil || !strings.Contains(err.Error(), "there already, and nothing was written") {
+		if err := Create(place, rows); err == nil || !strings.Contains(err.Error(),
+			"there already, and nothing was written") {
 			t.Errorf("%s: written over: %v", kind, err)
 		}
 		if got := stored(t, place); got != head {
@@ -196,15 +206,20 @@ func TestCreateRefuses(t *testing.T) {
 func TestMerge(t *testing.T) {
 	type m = map[string]string
 	changes := []csvmerge.Change{
-		{ID: "a", Cells: m{"status": "OK", "reruns": "", "batch_id": "b2", "note": "x, \"y\"\r\nz"}},
+		{ID: "a", Cells: m{"status": "OK", "reruns": "", "batch_id": "b2",
+			"note": "x, \"y\"\r\nz"}},
 		{ID: "b", Cells: m{"status": "Rerun", "reruns": "2"}},
 		{ID: "c", Cells: m{"status": "OK"}, Valid: func(int) bool { return false }},
 		{ID: "gone", Cells: m{"status": "OK"}},
 	}
-	wider := append(changes, csvmerge.Change{ID: "c", Cells: m{"delta_1": "0.5", "homo": "-9.5", "word": "w"}})
+	wider := append(changes, csvmerge.Change{ID: "c", Cells: m{"delta_1": "0.5", "homo": "-9.5",
+		"word": "w"}})
 	for name, text := range odd {
 		rows, _ := csvmerge.Parse("t.csv", []byte(text))
-		known := func(c csvmerge.Change) bool { _, ok := rows.Lookup(c.ID); return ok || c.ID == "gone" }
+		known := func(c csvmerge.Change) bool {
+			_, ok := rows.Lookup(c.ID)
+			return ok || c.ID == "gone"
+		}
 		for width, list := range map[string][]csvmerge.Change{"": changes, " wider": wider} {
 			want, wantChanged := "", ""
 			for _, kind := range []string{"csv", "sqlite", "postgres"} {
@@ -226,7 +241,8 @@ func TestMerge(t *testing.T) {
 						t.Errorf("merged again: %v, %v", again, err)
 					}
 					got := stored(t, place)
-					if inMemory := cells(table.Rows()); inMemory != cells(opened(t, place, false).Rows()) {
+					if inMemory := cells(table.Rows()); inMemory != cells(opened(t, place,
+						false).Rows()) {
 						t.Errorf("in memory\n%s\nstored\n%s", inMemory, got)
 					}
 					if kind == "csv" {
@@ -234,7 +250,8 @@ func TestMerge(t *testing.T) {
 						return
 					}
 					if width != "" { // blank cells beyond the header become cells of new columns
-						got, want = commas.ReplaceAllString(got, ""), commas.ReplaceAllString(want, "")
+						got, want = commas.ReplaceAllString(got, ""),
+							commas.ReplaceAllString(want, "")
 					}
 					if got != want || fmt.Sprint(changed) != wantChanged {
 						t.Errorf("is\n%q %v\nwant\n%q %v", got, changed, want, wantChanged)
@@ -274,19 +291,23 @@ func TestEdits(t *testing.T) {
 				return table.Rows().ID(i) == "a"
 			}
 			ok := map[string]string{"status": "OK", "delta_1": "3.25"}
-			changed, err := table.Merge([]csvmerge.Change{{ID: "a", Cells: ok, Valid: valid}, {ID: "b", Cells: ok, Valid: valid}})
+			changed, err := table.Merge([]csvmerge.Change{{ID: "a", Cells: ok, Valid: valid},
+				{ID: "b", Cells: ok, Valid: valid}})
 			if err != nil || len(changed) != 1 || seen != "C CCC " {
 				t.Fatal(changed, err, seen)
 			}
 			got := cells(opened(t, place, false).Rows())
-			for _, want := range []string{`"a" "OK" "C" "0" "mine" "1.50"`, `"b" "" "CCC" "0" "y" "2"`, `"3.25"`} {
+			for _, want := range []string{`"a" "OK" "C" "0" "mine" "1.50"`,
+				`"b" "" "CCC" "0" "y" "2"`, `"3.25"`} {
 				if !strings.Contains(got, want) {
 					t.Errorf("no %s in\n%s", want, got)
 				}
 			}
 			edit(t, place, "b", "status", "Skip")
-			if ours, asked, err := table.Claim(2, []string{"b", "a"}); err != nil || asked != 2 || len(ours) == 0 ||
-				kind != "csv" && table.Rows().Status(1) != csvmerge.Skip { // a file is read when it is written
+			if ours, asked, err := table.Claim(2, []string{"b", "a"}); err != nil || asked != 2 ||
+				len(ours) == 0 ||
+				// a file is read when it is written
+				kind != "csv" && table.Rows().Status(1) != csvmerge.Skip {
 				t.Error(ours, asked, err)
 			}
 		})
@@ -316,23 +337,26 @@ func TestStructure(t *testing.T) {
 				t.Errorf("is\n%q\nwant\n%q", got, want)
 			}
 			again := opened(t, place, true)
-			if _, err := again.Merge([]csvmerge.Change{{ID: "new", Cells: map[string]string{"more": "m"}}}); err != nil {
+			if _, err := again.Merge([]csvmerge.Change{{ID: "new",
+				Cells: map[string]string{"more": "m"}}}); err != nil {
 				t.Fatal(err)
 			}
 			if got := stored(t, place); !strings.HasSuffix(got, "\nnew,,N,,,,,,,,m\n") {
 				t.Errorf("is %q", got)
 			}
-			if _, err := table.Merge([]csvmerge.Change{{ID: "a", Cells: map[string]string{"more": "z"}}}); err != nil {
+			if _, err := table.Merge([]csvmerge.Change{{ID: "a",
+				Cells: map[string]string{"more": "z"}}}); err != nil {
 				t.Fatal(err)
 			}
 			if got := stored(t, place); !strings.Contains(got, "\na,OK,C,0,x,1.50,,,w,f,z\r\n") {
 				t.Errorf("is %q", got)
 			}
 			as(t, place, `ALTER TABLE TABLE_ DROP COLUMN note`)
-			if _, err := Open(place, false); err == nil || !strings.Contains(err.Error(), `no column "note" any more`) {
+			if _, err := Open(place, false); err == nil || !strings.Contains(err.Error(),
+				`no column "note" any more`) {
 				t.Error(err)
 			}
-			if kind == "postgres" { // dropped, and made anew under its name
+			if kind == "postgres" { // dropped, and made again under its name
 				as(t, place, `DROP TABLE TABLE_`)
 				rows, _ := csvmerge.Parse("", []byte(head))
 				if err := Create(place, rows); err != nil || stored(t, place) != head {
@@ -347,26 +371,30 @@ func TestStructure(t *testing.T) {
 func TestSQL(t *testing.T) {
 	for _, kind := range []string{"sqlite", "postgres"} {
 		t.Run(kind, func(t *testing.T) {
-			place := made(t, kind, "mol_id,status,smiles,charge,H298_cbs,own,code\na,OK,C,0,1.50,1,007\nb,OK,C,x,,,1\nc,,C,,n/a,2.5,2\nd,,C,,0,,\n")
+			place := made(t, kind, "mol_id,status,smiles,charge,H298_cbs,own,code\n"+
+				"a,OK,C,0,1.50,1,007\nb,OK,C,x,,,1\nc,,C,,n/a,2.5,2\nd,,C,,0,,\n")
 			d, _ := find(place)
 			if err := d.open(false); err != nil {
 				t.Fatal(err)
 			}
 			defer d.Close()
 			for query, want := range map[string]string{
-				`SELECT count(*) FROM TABLE_ WHERE status = 'OK'`:                     "2",
-				`SELECT count(*) FROM TABLE_ WHERE status IS NULL`:                    "2",
-				`SELECT sum("H298_cbs") FROM TABLE_`:                                  "1.5",
-				`SELECT count("H298_cbs") FROM TABLE_`:                                "2", // zero is a number
-				`SELECT count(*) FROM TABLE_ WHERE charge IS NULL`:                    "3",
-				`SELECT sum(own) FROM TABLE_`:                                         "3.5",
-				`SELECT code FROM TABLE_ WHERE mol_id = 'a'`:                          "007",
-				`SELECT count(*) FROM TABLE_ WHERE csv_text IS NULL`:                  "1", // d alone is plain
+				`SELECT count(*) FROM TABLE_ WHERE status = 'OK'`:  "2",
+				`SELECT count(*) FROM TABLE_ WHERE status IS NULL`: "2",
+				`SELECT sum("H298_cbs") FROM TABLE_`:               "1.5",
+				// zero is a number
+				`SELECT count("H298_cbs") FROM TABLE_`:             "2",
+				`SELECT count(*) FROM TABLE_ WHERE charge IS NULL`: "3",
+				`SELECT sum(own) FROM TABLE_`:                      "3.5",
+				`SELECT code FROM TABLE_ WHERE mol_id = 'a'`:       "007",
+				// d alone is plain
+				`SELECT count(*) FROM TABLE_ WHERE csv_text IS NULL`:                  "1",
 				`SELECT mol_id FROM TABLE_ ORDER BY row_number DESC LIMIT 1`:          "d",
 				`SELECT version FROM grimperium_tables WHERE name = '` + d.name + `'`: "1",
 			} {
 				var got sql.NullString
-				if err := d.db.QueryRow(strings.ReplaceAll(query, "TABLE_", d.table)).Scan(&got); err != nil || got.String != want {
+				if err := d.db.QueryRow(strings.ReplaceAll(query, "TABLE_",
+					d.table)).Scan(&got); err != nil || got.String != want {
 					t.Errorf("%s: %q, %v; want %s", query, got.String, err, want)
 				}
 			}
@@ -382,7 +410,8 @@ func TestComments(t *testing.T) {
 	for kind, query := range queries {
 		place := made(t, kind, head+"a,,C,,,,,\n")
 		cells := map[string]string{"delta_1": "1.5"}
-		if _, err := opened(t, place, true).Merge([]csvmerge.Change{{ID: "a", Cells: cells}}); err != nil {
+		if _, err := opened(t, place, true).Merge([]csvmerge.Change{
+			{ID: "a", Cells: cells}}); err != nil {
 			t.Fatal(err)
 		}
 		d, _ := find(place)
@@ -392,7 +421,8 @@ func TestComments(t *testing.T) {
 		defer d.Close()
 		var got string
 		err := d.db.QueryRow(strings.ReplaceAll(query, "TABLE_", d.table)).Scan(&got)
-		for _, want := range []string{comments["H298_cbs"], comments["delta_1"], comments[textColumn]} {
+		for _, want := range []string{comments["H298_cbs"], comments["delta_1"],
+			comments[textColumn]} {
 			if err != nil || !strings.Contains(got, want) {
 				t.Errorf("%s: no %q in %q, %v", kind, want, got, err)
 			}
@@ -409,9 +439,11 @@ func TestOpenRefuses(t *testing.T) {
 		err = errors.Join(err, db.Close())
 	}
 	broken := filepath.Join(dir, "broken.db")
-	err = errors.Join(err, os.WriteFile(broken, []byte("SQLite format 3\x00"+strings.Repeat("x", 5000)), 0o666))
+	err = errors.Join(err, os.WriteFile(broken, []byte("SQLite format 3\x00"+strings.Repeat("x",
+		5000)), 0o666))
 	newer := made(t, "postgres", head)
-	as(t, newer, "UPDATE grimperium_tables SET version = 2 WHERE name = $1", regexp.MustCompile("thermo_[0-9]+").FindString(newer))
+	as(t, newer, "UPDATE grimperium_tables SET version = 2 WHERE name = $1",
+		regexp.MustCompile("thermo_[0-9]+").FindString(newer))
 	torn := made(t, "postgres", head+"a,,C,1.0,,,,\n")
 	as(t, torn, "UPDATE TABLE_ SET csv_text = E'a,,C\nb,,C\n'")
 	if err != nil {
@@ -424,8 +456,9 @@ func TestOpenRefuses(t *testing.T) {
 		broken:                        "restore the file from a backup",
 		newer:                         "has version 2, and this program reads version 1",
 		torn:                          "set it to NULL where you changed it",
-		server.URL("none"):            "there is no table of molecules; make one: mage convert TABLE.csv 'postgres://",
-		server.URL("no.schema"):       "there is no table of molecules",
+		server.URL("none"): "there is no table of molecules; make one: mage convert " +
+			"TABLE.csv 'postgres://",
+		server.URL("no.schema"):                   "there is no table of molecules",
 		strings.Replace(newer, "thermo", "no", 1): "there is no table of molecules",
 		"postgres:///db?host=/nowhere":            "the database does not answer: ",
 		"mysql://h/db":                            "the URL of a table is postgres://",
@@ -435,7 +468,8 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		for _, write := range []bool{false, true} {
 			_, err := Open(place, write)
-			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "geheim") {
+			if err == nil || !strings.Contains(err.Error(), want) ||
+				strings.Contains(err.Error(), "geheim") {
 				t.Errorf("%s: %v; want %s", place, err, want)
 			}
 		}

@@ -161,7 +161,8 @@ func Machine(dir string) string {
 		df --output=fstype "$0" | tail -n 1`
 	text := Must(exec.Command("sh", "-c", script, dir).Output())
 	words := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return fmt.Sprint(strings.Join(words, ", "), ", ", runtime.NumCPU(), " cores, ", runtime.Version())
+	return fmt.Sprint(strings.Join(words, ", "), ", ", runtime.NumCPU(), " cores, ",
+		runtime.Version())
 }
 
 // Seconds is the wall time of a function.

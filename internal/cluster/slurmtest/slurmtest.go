@@ -104,7 +104,8 @@ func (s *Slurm) configure() error {
 	host, _, _ = strings.Cut(host, ".")
 	replace := []string{"HOST", host, "USER", who.Username, "DIR", s.dir}
 	for _, name := range []string{"PORT", "NODE1", "NODE2"} {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000))) // not ephemeral
+		// not ephemeral
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000)))
 		for err != nil {
 			l, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000)))
 		}
@@ -129,7 +130,8 @@ func (s *Slurm) up() error {
 			return err
 		}
 	}
-	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(100 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(100 *
+		time.Millisecond) {
 		out, _ := s.Command("timeout", "2", "sinfo", "-h", "-N", "-p", "main", "-o", "%t").Output()
 		if string(out) == "idle\nidle\n" {
 			return nil
@@ -200,8 +202,8 @@ func (s *Slurm) Stop() {
 	for name := range s.daemons {
 		s.Kill(name)
 	}
-	// The processes of jobs, and those that watch them, have the name of the folder in their words or
-	// their environment.
+	// The processes of jobs, and those that watch them, have the name of the folder in their words
+	// or their environment.
 	found, _ := filepath.Glob("/proc/[0-9]*")
 	for _, proc := range found {
 		environ, _ := os.ReadFile(proc + "/environ")

@@ -1,5 +1,5 @@
-// Package pgtest starts a real PostgreSQL for tests and benchmarks: in a temporary folder, on a unix
-// socket alone, as an unprivileged user. It dies with the process that started it.
+// Package pgtest starts a real PostgreSQL for tests and benchmarks: in a temporary folder, on a
+// unix socket alone, as an unprivileged user. It dies with the process that started it.
 package pgtest
 
 import (
@@ -19,7 +19,7 @@ import (
 // Server is a running server.
 type Server struct {
 	dir  string
-	user *syscall.Credential // nil: ours
+	user *syscall.Credential // nil: that of this process
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the server has ended
 }

@@ -25,25 +25,28 @@ func smiles(n int) string { return strings.Repeat("C", 1+n%models) }
 // models are the molecules that are computed for a finished build; the others are copies of them.
 const models = 7
 
-// ours measures our own batch, on the compiled binary and through go tool mage.
-func (b *bench) ours() {
-	dir := b.path("ours")
-	b.writeOurs()
+// grimperium measures a batch of Grimperium, on the compiled binary and through go tool mage.
+func (b *bench) grimperium() {
+	dir := b.path("grimperium")
+	b.writeProject()
 	cold := -1.0
 	if !b.built {
 		cold = measure.Run(dir, b.program, "batch").Wall
 	}
 	b.measure("grimperium", dir, cold, b.edit, b.program, "batch")
-	through := []string{"go", "tool", "mage", "batch", "-pipeline=" + b.path("ours/pipeline.hcl"),
-		"-table=" + b.path("ours/data/thermo_pm7.csv"), "-artefacts=" + b.path("ours/artefacts")}
-	b.measure("grimperium by go tool mage", "", -1, func(i int) { b.edit(mostRounds + i) }, through...)
+	through := []string{"go", "tool", "mage", "batch",
+		"-pipeline=" + b.path("grimperium/pipeline.hcl"),
+		"-table=" + b.path("grimperium/data/thermo_pm7.csv"),
+		"-artefacts=" + b.path("grimperium/artefacts")}
+	b.measure("grimperium by go tool mage", "", -1, func(i int) { b.edit(mostRounds + i) },
+		through...)
 }
 
-// lost measures our batch without its index, and until the first program starts when only the last
+// lost measures a batch without its index, and until the first program starts when only the last
 // molecule is stale.
 func (b *bench) lost() {
-	dir := b.path("ours")
-	measure.Check(os.Remove(b.path("ours/artefacts/.index")))
+	dir := b.path("grimperium")
+	measure.Check(os.Remove(b.path("grimperium/artefacts/.index")))
 	lost := measure.Run(dir, b.program, "batch").Wall
 	settled(dir, b.program, "batch")
 	b.edit(b.n - 1)
@@ -56,7 +59,7 @@ func (b *bench) lost() {
 
 // edit changes the SMILES of a molecule.
 func (b *bench) edit(i int) {
-	path := b.path("ours/data/thermo_pm7.csv")
+	path := b.path("grimperium/data/thermo_pm7.csv")
 	data := measure.Must(os.ReadFile(path))
 	row := fmt.Appendf(nil, "%s,OK,0,%s,", measure.ID(i), smiles(i))
 	edited := fmt.Appendf(nil, "%s,OK,0,%sO,", measure.ID(i), smiles(i))
@@ -68,7 +71,7 @@ func (b *bench) edit(i int) {
 
 // firstStart is when the last batch started its first program.
 func (b *bench) firstStart() (at time.Time) {
-	r := journal.Open(b.path("ours/artefacts/journal.jsonl"))
+	r := journal.Open(b.path("grimperium/artefacts/journal.jsonl"))
 	measure.Check(r.Each(func(e journal.Event) {
 		switch {
 		case e.Event == journal.BatchStart:
@@ -80,32 +83,33 @@ func (b *bench) firstStart() (at time.Time) {
 	return at
 }
 
-// writeOurs writes the pipeline and the table, and the artefacts too if the build is to be
+// writeProject writes the pipeline and the table, and the artefacts too if the build is to be
 // finished.
-func (b *bench) writeOurs() {
+func (b *bench) writeProject() {
 	text := firstStage
 	for s := 2; s <= 5; s++ {
 		text += fmt.Sprintf("stage \"s%d\" {\n  command = [\"cp\", stage.s%d.f, \"out\"]\n"+
 			"  outputs = { f = \"out\" }\n}\n", s, s-1)
 	}
-	measure.Write(b.path("ours/pipeline.hcl"), text)
-	table := b.path("ours/data/thermo_pm7.csv")
+	measure.Write(b.path("grimperium/pipeline.hcl"), text)
+	table := b.path("grimperium/data/thermo_pm7.csv")
 	if !b.built {
 		measure.Pending(table, b.n, smiles)
 		return
 	}
 	measure.Pending(table, models, smiles)
-	measure.Run(b.path("ours"), b.program, "batch")
+	measure.Run(b.path("grimperium"), b.program, "batch")
 	lines := strings.SplitAfter(string(measure.Must(os.ReadFile(table))), "\n")
 	var all strings.Builder
 	all.WriteString(strings.Join(lines[:1+models], ""))
 	for i := models; i < b.n; i++ {
 		from := i % models
 		all.WriteString(strings.Replace(lines[1+from], measure.ID(from), measure.ID(i), 1))
-		measure.CopyMolecule(b.path("ours/artefacts"), measure.ID(from), measure.ID(i))
+		measure.CopyMolecule(b.path("grimperium/artefacts"), measure.ID(from), measure.ID(i))
 	}
 	measure.Write(table, all.String())
-	if took := measure.Run(b.path("ours"), b.program, "batch").Wall; took > 1+float64(b.n)/1000 {
+	took := measure.Run(b.path("grimperium"), b.program, "batch").Wall
+	if took > 1+float64(b.n)/1000 {
 		measure.Check(fmt.Errorf("%s: the copies were not taken for finished", table))
 	}
 }
