@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math/big"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -255,7 +254,11 @@ func (p *Pipeline) decodeMolecule(b *hcl.Block) hcl.Diagnostics {
 func (p *Pipeline) decodeExport(b *hcl.Block) hcl.Diagnostics {
 	in := scope{what: "the export block", roots: ofMerge}
 	return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
-		p.export = append(p.export, in.expression(a, cty.DynamicPseudoType))
+		if !p.exports.HasAttribute(a.Name) {
+			return wrongf(a.NameRange, "Unknown attribute", "Nothing called %q is exported.%s", a.Name,
+				didYouMean(a.Name, names(p.exports.AttributeTypes())))
+		}
+		p.export = append(p.export, in.expression(a, p.exports.AttributeType(a.Name)))
 		return nil
 	})
 }
@@ -270,8 +273,15 @@ func (p *Pipeline) decodeMerge(b *hcl.Block) hcl.Diagnostics {
 		case slices.Contains(p.Merged, a.Name):
 			return wrongf(a.NameRange, "Duplicate column", "The column %q is merged already.", a.Name)
 		}
-		p.merge = append(p.merge, in.expression(a, cty.DynamicPseudoType))
-		p.Merged = append(p.Merged, a.Name)
+		cell := in.expression(a, cty.DynamicPseudoType)
+		cell.accept = func(v cty.Value) error {
+			if t := v.Type(); t != cty.DynamicPseudoType && !t.IsPrimitiveType() {
+				return hcl.Diagnostics{wrongf(cell.Range(), "Unsuitable cell",
+					"A cell of the table holds a text or a number, not %s.", aType(t))}
+			}
+			return nil
+		}
+		p.merge, p.Merged = append(p.merge, cell), append(p.Merged, a.Name)
 		return nil
 	})
 }
@@ -404,10 +414,10 @@ func (p *Pipeline) declarations(s *Stage) []item {
 	return []item{
 		in(varRoot|localRoot, "").attr("outputs", &s.outputs, dynamic, s.setOutputs),
 		in(ofStage, "").attr("enabled", &s.enabled, cty.Bool, nil),
-		in(ofStage, "").attr("for_each", &s.each, dynamic, acceptList),
-		in(ofTarget, "").attr("timeout", &s.timeout, dynamic, acceptTimeout),
+		in(ofStage, "").attr("for_each", &s.each, dynamic, only(elements)),
+		in(ofTarget, "").attr("timeout", &s.timeout, dynamic, only(duration)),
 		in(ofStage, "").attr("cores", &s.cores, dynamic, s.setCores),
-		in(ofTask, "").attr("env", &s.env, dynamic, acceptEnvironment),
+		in(ofTask, "").attr("env", &s.env, dynamic, only(environment)),
 		{name: "file", label: true, block: func(b *hcl.Block) hcl.Diagnostics {
 			return p.decodeFile(s, b)
 		}},
@@ -513,10 +523,4 @@ func variableName(name string) bool { return name != "" && !strings.ContainsAny(
 func inOrder(attrs hcl.Attributes) []*hcl.Attribute {
 	return slices.SortedFunc(maps.Values(attrs),
 		func(a, b *hcl.Attribute) int { return a.Range.Start.Byte - b.Range.Start.Byte })
-}
-
-// allDigits reports whether a finite number is a whole one below 1e21: all of its digits are written.
-func allDigits(v cty.Value) bool {
-	f := new(big.Float).Abs(v.AsBigFloat())
-	return f.IsInt() && f.Sign() > 0 && f.Cmp(big.NewFloat(1e21)) < 0
 }
