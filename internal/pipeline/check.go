@@ -67,12 +67,8 @@ func (m *Molecule) check(e *expression, extra map[string]cty.Value) (cty.Value, 
 	if err == nil && e.accept != nil {
 		err = e.accept(v)
 	}
-	several, ok := errors.AsType[hcl.Diagnostics](err)
-	switch {
-	case err == nil || ok:
+	if several, ok := errors.AsType[hcl.Diagnostics](err); ok || err == nil {
 		return v, several
-	case errors.Is(err, errInfinite):
-		return v, hcl.Diagnostics{wrong(e.Range(), "Number out of range", sentence(err.Error()))}
 	}
 	return v, hcl.Diagnostics{wrong(e.Range(), "Unsuitable "+e.name, sentence(err.Error()))}
 }
@@ -237,11 +233,8 @@ func (s *Stage) setValueType(v cty.Value) error {
 	}
 	var diags hcl.Diagnostics
 	for _, name := range names(t.AttributeTypes()) {
+		summary := map[bool]string{true: "Reserved name", false: "Duplicate name"}[reserved(name)]
 		if err := s.clash(name); err != nil {
-			summary := "Duplicate name"
-			if reserved(name) {
-				summary = "Reserved name"
-			}
 			diags = append(diags, wrong(itemRange(s.values, name), summary, sentence(err.Error())))
 		}
 	}
@@ -396,26 +389,12 @@ func (s *Stage) addPrograms(v cty.Value) error {
 	return nil
 }
 
-func acceptList(v cty.Value) error {
-	if t := v.Type(); v.IsNull() || t != cty.DynamicPseudoType && !t.IsListType() &&
-		!t.IsTupleType() {
-		return fmt.Errorf("for_each needs a list, not %s: the stage runs once for each element",
-			orNull(v))
+// only has of a function that reads a value what it says is wrong.
+func only[T any](read func(cty.Value) (T, error)) func(cty.Value) error {
+	return func(v cty.Value) error {
+		_, err := read(v)
+		return err
 	}
-	return nil
-}
-
-func acceptEnvironment(v cty.Value) error {
-	_, err := environment(v)
-	return err
-}
-
-func acceptTimeout(v cty.Value) error {
-	if !v.IsKnown() && (v.Type() == cty.String || v.Type() == cty.DynamicPseudoType) {
-		return nil
-	}
-	_, err := duration(v)
-	return err
 }
 
 // maxSizes is how many numbers may say how large a molecule is: each of them has to be learnt.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -66,12 +67,11 @@ func (p *Pipeline) link() hcl.Diagnostics {
 	for _, e := range p.expressions() {
 		p.gather(e)
 	}
-	_, cycle := sortGraph(locals, func(name string) []string { return p.locals[name].locals })
-	if p.cyclic = cycle != nil; !p.cyclic {
-		return nil
-	}
-	at := func(name string) hcl.Range { return p.locals[name].at }
-	return hcl.Diagnostics{describeCycle("local", cycle, at)}
+	_, cycle := sortGraph("local", locals, func(name string) ([]string, hcl.Range) {
+		return p.locals[name].locals, p.locals[name].at
+	})
+	p.cyclic = cycle != nil
+	return cycle
 }
 
 // gather notes what an expression names, after its local values.
@@ -140,8 +140,7 @@ func (p *Pipeline) moleculeExpressions() (all []*expression) {
 // hold evaluates conditions, and returns what the first that does not hold says.
 func (ev *evaluation) hold(all ...*expression) error {
 	for _, c := range all {
-		holds := take(ev, c, func(v cty.Value) (bool, error) { return v.True(), nil })
-		if ev.err == nil && !holds {
+		if holds := take(ev, c, truth); ev.err == nil && !holds {
 			ev.err = ev.broken(c)
 		}
 	}
@@ -164,8 +163,9 @@ func (ev *evaluation) broken(c *expression) error {
 }
 
 // sortGraph orders names so that each stands after those that it needs, otherwise in the given
-// order; or returns a cycle as a path whose last element is its first.
-func sortGraph(all []string, needs func(string) []string) (order, cycle []string) {
+// order; or says which need each other. of gives what a name needs, and its place.
+func sortGraph(kind string, all []string, of func(string) ([]string, hcl.Range)) (order []string,
+	cycle hcl.Diagnostics) {
 	const underway, done = 1, 2
 	state := map[string]int{}
 	var path []string
@@ -175,26 +175,36 @@ func sortGraph(all []string, needs func(string) []string) (order, cycle []string
 		case done:
 			return true
 		case underway:
-			cycle = append(slices.Clone(path[slices.Index(path, n):]), n)
+			path = append(path[slices.Index(path, n):], n)
 			return false
 		}
 		state[n], path = underway, append(path, n)
-		if !each(visit)(needs(n)) {
+		if needs, _ := of(n); !each(visit)(needs) {
 			return false
 		}
 		state[n], path = done, path[:len(path)-1]
 		order = append(order, n)
 		return true
 	}
-	if !each(visit)(all) {
-		return nil, cycle
+	if each(visit)(all) {
+		return order, nil
 	}
-	return order, nil
+	var steps []string
+	for _, n := range path {
+		_, at := of(n)
+		steps = append(steps, fmt.Sprintf("%s.%s (line %d)", kind, n, at.Start.Line))
+	}
+	text := "These need each other, so that none can be first: " + strings.Join(steps, " needs ")
+	if len(path) == 2 {
+		text = steps[0] + " needs its own value"
+	}
+	_, at := of(path[0])
+	return nil, hcl.Diagnostics{wrong(at, "Cycle", text+".")}
 }
 
-// visit calls do for every part of an expression.
-func visit(e hcl.Expression, do func(hclsyntax.Node)) {
-	if node, ok := e.(hclsyntax.Node); ok {
+// visit calls do for every part of an expression or a body.
+func visit(of any, do func(hclsyntax.Node)) {
+	if node, ok := of.(hclsyntax.Node); ok {
 		_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
 			do(n)
 			return nil

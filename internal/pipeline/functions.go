@@ -204,16 +204,10 @@ type call struct {
 	args     [2]string
 }
 
-// answer is what a call gave.
-type answer struct {
-	value cty.Value
-	err   error
-}
-
 // remember makes the molecule's expressions call each function that takes texts alone, most of
 // which read a file, once for each file, however often they name it.
 func (m *Molecule) remember() {
-	m.answers, m.functions = map[call]answer{}, maps.Clone(m.p.functions)
+	m.answers, m.functions = map[call]cty.Value{}, maps.Clone(m.p.functions)
 	reads := []string{fileName, jsonName, "jsondecode"}
 	for name := range m.p.versions {
 		reads = append(reads, name)
@@ -244,12 +238,12 @@ func (m *Molecule) answer(name string, f function.Function, args []cty.Value) (c
 			}
 		}
 	}
-	known, ok := m.answers[c]
-	if !ok {
-		known.value, known.err = f.Call(args)
-		if known.err == nil { // an error names its file
-			m.answers[c] = known
-		}
+	if known, ok := m.answers[c]; ok {
+		return known, nil
 	}
-	return known.value, known.err
+	v, err := f.Call(args)
+	if err == nil { // an error names its file
+		m.answers[c] = v
+	}
+	return v, err
 }

@@ -254,10 +254,10 @@ func (p *Pipeline) templateFunc(table map[string]function.Function) function.Fun
 				return cty.NilVal, function.NewArgErrorf(1, "must be an object of names and values")
 			}
 			e, diags := p.template(data, name)
-			if diags.HasErrors() {
-				return cty.NilVal, &callError{p.plain(diags)}
+			ctx, v := &hcl.EvalContext{Variables: args[1].AsValueMap(), Functions: table}, cty.NilVal
+			if !diags.HasErrors() {
+				v, diags = e.Value(ctx)
 			}
-			v, diags := e.Value(&hcl.EvalContext{Variables: args[1].AsValueMap(), Functions: table})
 			if diags.HasErrors() {
 				return cty.NilVal, &callError{p.plain(diags)}
 			}

@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 )
 
 func hashOf(data []byte) string {
@@ -52,4 +54,82 @@ func (p *Pipeline) key() string {
 		fmt.Fprintf(h, "column %q %t\n", c, p.columns[c].number)
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// recipe is what decides how the values of a stage's targets are read, as far as the file says it:
+// the expressions with their local values, the versions of their functions, the files that they
+// read.
+type recipe struct {
+	text string
+	uses map[string]hcl.Traversal // the molecule's values that they name, by their text
+}
+
+func (p *Pipeline) newRecipe(s *Stage) *recipe {
+	r := &recipe{uses: map[string]hcl.Traversal{}}
+	var b strings.Builder
+	versions := map[string]int{}
+	runs := func(e *expression) bool { return e.roots&outputRoot == 0 }
+	for _, e := range p.withLocals(slices.DeleteFunc(slices.Clone(s.expressions), runs)...) {
+		fmt.Fprintf(&b, "expression %q\n", p.tokens(e.Range()))
+		visit(e.Expression, func(n hclsyntax.Node) {
+			if f, ok := n.(*hclsyntax.FunctionCallExpr); ok && p.versions[f.Name] != 0 {
+				versions[f.Name] = p.versions[f.Name]
+			}
+		})
+		for _, t := range e.Variables() {
+			if root := t.RootName(); root != "output" && root != "local" {
+				r.uses[p.tokens(t.SourceRange())] = t
+			}
+		}
+	}
+	for _, name := range names(versions) {
+		fmt.Fprintf(&b, "function %s %d\n", name, versions[name])
+	}
+	for _, path := range s.reads {
+		fmt.Fprintf(&b, "file %s\n", p.files[path])
+	}
+	r.text = b.String()
+	return r
+}
+
+// Reading describes how Read would evaluate: while it is the same text and the outputs are the
+// same, so are the values.
+func (m *Molecule) Reading(s *Stage, i int) string {
+	var b strings.Builder
+	b.WriteString(s.recipe.text)
+	nothing := &expression{}
+	ctx, _ := m.context(nothing, m.evaluation(s, i, 0).extra)
+	for _, name := range names(s.recipe.uses) {
+		v, diags := s.recipe.uses[name].TraverseAbs(ctx)
+		data, err := toJSON(m.portable(v))
+		if diags.HasErrors() || err != nil {
+			data = []byte("none")
+		}
+		fmt.Fprintf(&b, "%q %s\n", name, data)
+	}
+	return hashOf([]byte(b.String()))
+}
+
+// portable is a value with the content of files instead of their places, and without the wall time
+// of targets: no value depends on it but by name.
+func (m *Molecule) portable(v cty.Value) cty.Value {
+	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
+		if v.IsNull() || !v.IsKnown() {
+			return v, nil
+		}
+		switch t := v.Type(); {
+		case t == cty.String && strings.Contains(v.AsString(), "/"):
+			return cty.StringVal(m.replaceInputs(v.AsString(),
+				func(in Input) string { return in.SHA256 })), nil
+		case isTarget(t):
+			attrs := v.AsValueMap()
+			attrs["seconds"] = cty.NullVal(t.AttributeType("seconds"))
+			return cty.ObjectVal(attrs), nil
+		}
+		return v, nil
+	})
+	if err != nil {
+		return cty.DynamicVal
+	}
+	return out
 }

@@ -64,6 +64,9 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 	for path, data := range o.sources {
 		p.files[path], p.sources[path] = hashOf(data), data
 	}
+	if o.Export != nil {
+		p.exports = impliedType(o.Export)
+	}
 	p.src = plainText(src)
 	diags := p.watch.over(func() hcl.Diagnostics { return p.load(o) })
 	if diags.HasErrors() {
@@ -116,9 +119,6 @@ func (p *Pipeline) load(o Options) hcl.Diagnostics {
 	p.Table = cmp.Or(o.Table, p.Table)
 	p.MaxReruns, p.Jobs = *cmp.Or(o.Reruns, &p.MaxReruns), *cmp.Or(o.Jobs, &p.Jobs)
 	diags = append(diags, p.readColumns(o)...)
-	if o.Export != nil {
-		p.exports = impliedType(o.Export)
-	}
 	return append(diags, p.check()...)
 }
 
@@ -142,16 +142,15 @@ func (p *Pipeline) readColumns(o Options) (diags hcl.Diagnostics) {
 	if p.anyColumn = err != nil; p.anyColumn {
 		return nil
 	}
-	known := map[string]bool{}
+	var known []string
 	for _, c := range columns {
-		if known[c.Name] = true; !p.columns[c.Name].declared {
+		if known = append(known, c.Name); !p.columns[c.Name].declared {
 			p.columns[c.Name] = column{number: c.Number}
 		}
 	}
 	for _, b := range p.declared {
-		if name := b.Labels[0]; !known[name] {
-			diags = append(diags, wrongf(b.DefRange, "Unknown column",
-				"The table has no column %q.%s", name, didYouMean(name, names(known))))
+		if name := b.Labels[0]; !slices.Contains(known, name) {
+			diags = append(diags, unknown(b.DefRange, "The table has no", "column", name, known))
 		}
 	}
 	return diags
@@ -218,33 +217,26 @@ func tooDeep(tokens hclsyntax.Tokens) *hcl.Diagnostic {
 
 // unclosed leaves, of the mistakes that follow from a text without an end, one: where it begins.
 func unclosed(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
-	with := func(summary string) hcl.Diagnostics {
-		return slices.DeleteFunc(slices.Clone(diags),
-			func(d *hcl.Diagnostic) bool { return d.Summary != summary })
-	}
 	const summary = "Text without an end"
-	if found := with("Unclosed template interpolation sequence"); len(found) > 0 {
-		return found[:1]
-	}
-	lines := with("Invalid multi-line string")
-	for _, t := range tokens {
-		if len(lines) > 0 && t.Type == hclsyntax.TokenOQuote &&
-			t.Range.Start.Line == lines[0].Subject.Start.Line {
-			return hcl.Diagnostics{wrong(hcl.RangeBetween(t.Range, *lines[0].Subject), summary,
-				"A text begins in this line that no quote ends. A text of several lines is written "+
-					"as <<-EOT ... EOT.")}
+	for _, d := range diags {
+		if d.Summary == "Unclosed template interpolation sequence" {
+			return hcl.Diagnostics{d}
 		}
 	}
 	var open []hclsyntax.Token
 	for _, t := range tokens {
 		switch t.Type {
-		case hclsyntax.TokenOHeredoc:
+		case hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
 			open = append(open, t)
-		case hclsyntax.TokenCHeredoc:
+		case hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
 			open = open[:max(len(open)-1, 0)]
+		case hclsyntax.TokenQuotedNewline:
+			rng := hcl.RangeBetween(open[max(len(open)-1, 0)].Range, t.Range)
+			return hcl.Diagnostics{wrong(rng, summary, "A text begins in this line that no quote "+
+				"ends. A text of several lines is written as <<-EOT ... EOT.")}
 		}
 	}
-	if len(open) == 0 || len(with("Unterminated template string")) == 0 {
+	if len(open) == 0 || open[0].Type != hclsyntax.TokenOHeredoc {
 		return diags
 	}
 	rng := open[0].Range
@@ -283,7 +275,7 @@ func (p *Pipeline) check() hcl.Diagnostics {
 		diags = append(diags, p.checkStage(s, of)...)
 		know(s, m, off)
 	}
-	alone := p.moleculeExpressions()
+	alone := slices.Concat(p.moleculeExpressions(), p.merge, p.export, p.display)
 	for _, name := range names(p.locals) {
 		alone = append(alone, p.locals[name])
 	}
@@ -296,13 +288,7 @@ func (p *Pipeline) check() hcl.Diagnostics {
 			`"smallest_first" needs the molecule block's size, as `+
 				`molecule { size = [heavy_atoms(mol.smiles)] }.`))
 	}
-	for _, e := range p.merge {
-		diags = append(diags, p.checkMerge(e, m)...)
-	}
-	diags = append(diags, p.checkExport(m)...)
-	for _, e := range p.display {
-		diags = append(diags, m.checkText(e, "Unsuitable text", "The display shows texts and numbers")...)
-	}
+	diags = append(diags, p.checkMerge()...)
 	p.Checked, p.Columns = p.usedColumns()
 	if diags.HasErrors() {
 		return diags
@@ -330,27 +316,13 @@ func (p *Pipeline) order() hcl.Diagnostics {
 		})
 		all = append(all, s.Name)
 	}
-	sorted, cycle := sortGraph(all, func(n string) []string { return p.stages[n].DependsOn })
-	if cycle != nil {
-		return hcl.Diagnostics{describeCycle("stage", cycle,
-			func(n string) hcl.Range { return p.stages[n].rng })}
-	}
+	sorted, cycle := sortGraph("stage", all, func(name string) ([]string, hcl.Range) {
+		return p.stages[name].DependsOn, p.stages[name].rng
+	})
 	for i, name := range sorted {
 		p.Stages[i] = p.stages[name]
 	}
-	return nil
-}
-
-func describeCycle(kind string, path []string, at func(string) hcl.Range) *hcl.Diagnostic {
-	var steps []string
-	for _, n := range path {
-		steps = append(steps, fmt.Sprintf("%s.%s (line %d)", kind, n, at(n).Start.Line))
-	}
-	if len(path) == 2 {
-		return wrongf(at(path[0]), "Cycle", "%s needs its own value.", steps[0])
-	}
-	return wrong(at(path[0]), "Cycle", "These need each other, so that none can be first: "+
-		strings.Join(steps, " needs ")+".")
+	return cycle
 }
 
 // usedColumns are the columns that decide whether a row can be used, and all that are read.
@@ -380,40 +352,19 @@ func (p *Pipeline) turnedOff(s *Stage) bool {
 	return !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() && v.False()
 }
 
-// checkMerge checks a cell of the merge block. A stage must not read what the block writes: the
-// molecule would be stale after its own result.
-func (p *Pipeline) checkMerge(e *expression, m *Molecule) hcl.Diagnostics {
-	reads := func(o *expression) bool { return slices.Contains(o.columns, e.name) }
-	for _, s := range p.Stages {
-		if slices.ContainsFunc(s.expressions, reads) {
-			return hcl.Diagnostics{wrongf(e.at, "Column is read and merged", "Stage %q (line %d) "+
-				"reads mol.%s, and the merge block writes it: each result would ask for another. "+
-				"Give the cell another name.", s.Name, s.Line, e.name)}
+// checkMerge finds columns that a stage reads and the merge block writes: the molecule would be stale
+// after its own result.
+func (p *Pipeline) checkMerge() (diags hcl.Diagnostics) {
+	for _, cell := range p.merge {
+		reads := func(e *expression) bool { return slices.Contains(e.columns, cell.name) }
+		for _, s := range p.Stages {
+			if slices.ContainsFunc(s.expressions, reads) {
+				diags = append(diags, wrongf(cell.at, "Column is read and merged", "Stage %q (line %d) "+
+					"reads mol.%s, and the merge block writes it: each result would ask for another. "+
+					"Give the cell another name.", s.Name, s.Line, cell.name))
+				break
+			}
 		}
-	}
-	return m.checkText(e, "Unsuitable cell", "A cell of the table holds a text or a number")
-}
-
-// checkText checks an expression that gives a text or a number.
-func (m *Molecule) checkText(e *expression, summary, detail string) hcl.Diagnostics {
-	v, diags := m.check(e, nil)
-	if t := v.Type(); !diags.HasErrors() && t != cty.DynamicPseudoType && !t.IsPrimitiveType() {
-		diags = append(diags, wrongf(e.Range(), summary, "%s, not %s.", detail, aType(t)))
-	}
-	return diags
-}
-
-// checkExport checks the names and the types of the export block.
-func (p *Pipeline) checkExport(m *Molecule) (diags hcl.Diagnostics) {
-	for _, e := range p.export {
-		if !p.exports.HasAttribute(e.name) {
-			diags = append(diags, wrongf(e.at, "Unknown attribute", "Nothing called %q is exported.%s",
-				e.name, didYouMean(e.name, names(p.exports.AttributeTypes()))))
-			continue
-		}
-		e.want = p.exports.AttributeType(e.name)
-		_, d := m.check(e, nil)
-		diags = append(diags, d...)
 	}
 	return diags
 }

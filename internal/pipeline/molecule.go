@@ -44,7 +44,7 @@ type Molecule struct {
 	results     map[string][]Result
 	inputs      []Input // every file of every finished target, longest path first
 	functions   map[string]function.Function
-	answers     map[call]answer
+	answers     map[call]cty.Value
 }
 
 // Molecule begins the evaluation for a row: cells by column, nil, string, int64 or float64. Columns
@@ -232,19 +232,16 @@ func take[T any](ev *evaluation, e *expression, read func(cty.Value) (T, error))
 	return out
 }
 
+func truth(v cty.Value) (bool, error) { return v.True(), nil }
+
 // Enabled says whether the stage runs for this molecule.
 func (m *Molecule) Enabled(s *Stage) (bool, error) {
-	if s.enabled == nil {
-		return true, nil
-	}
-	v, err := m.value(s.enabled, nil)
-	if err != nil {
-		return false, err
-	}
-	if v.False() {
+	ev := &evaluation{Molecule: m}
+	on := s.enabled == nil || take(ev, s.enabled, truth)
+	if !on && ev.err == nil {
 		m.setStage(s.Name, m.p.absent[s.Name])
 	}
-	return v.True(), nil
+	return on, ev.err
 }
 
 // Instances evaluates for_each and returns how many targets the stage has; 1 for a stage without
@@ -254,12 +251,7 @@ func (m *Molecule) Instances(s *Stage) (int, error) {
 		return 1, nil
 	}
 	ev := &evaluation{Molecule: m}
-	m.each[s.Name] = take(ev, s.each, func(v cty.Value) ([]cty.Value, error) {
-		if err := acceptList(v); err != nil {
-			return nil, err
-		}
-		return v.AsValueSlice(), nil
-	})
+	m.each[s.Name] = take(ev, s.each, elements)
 	return len(m.each[s.Name]), ev.err
 }
 
@@ -366,8 +358,7 @@ func (s *Stage) unknown() cty.Value {
 	}
 	attrs := map[string]cty.Value{}
 	for name, at := range t.AttributeTypes() {
-		attrs[name] = cty.UnknownVal(at)
-		if _, ok := s.Outputs[name]; ok {
+		if attrs[name] = cty.UnknownVal(at); s.Outputs[name] != "" {
 			attrs[name] = attrs[name].RefineNotNull()
 		}
 	}

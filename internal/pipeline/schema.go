@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math/big"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -150,8 +149,7 @@ func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
 		block("program", true, p.decodeProgram), block("cluster", true, p.decodeCluster),
 		block("molecule", false, p.decodeMolecule), block("stage", true, p.decodeStage),
 		block("locals", false, p.decodeLocals), block("merge", false, p.decodeMerge),
-		block("export", false, expressionsInto(&p.export, "the export block")),
-		block("display", false, expressionsInto(&p.display, "the display block")))
+		block("export", false, p.decodeExport), block("display", false, p.decodeDisplay))
 	return diags
 }
 
@@ -253,15 +251,24 @@ func (p *Pipeline) decodeMolecule(b *hcl.Block) hcl.Diagnostics {
 	return diags
 }
 
-// expressionsInto reads a block whose attributes are expressions.
-func expressionsInto(list *[]*expression, what string) func(*hcl.Block) hcl.Diagnostics {
-	in := scope{what: what, roots: ofMerge}
-	return func(b *hcl.Block) hcl.Diagnostics {
-		return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
-			*list = append(*list, in.expression(a, cty.DynamicPseudoType))
-			return nil
-		})
-	}
+func (p *Pipeline) decodeDisplay(b *hcl.Block) hcl.Diagnostics {
+	in := scope{what: "the display block", roots: ofMerge}
+	return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
+		p.display = append(p.display, in.cell(a, "The display shows texts and numbers"))
+		return nil
+	})
+}
+
+func (p *Pipeline) decodeExport(b *hcl.Block) hcl.Diagnostics {
+	in := scope{what: "the export block", roots: ofMerge}
+	return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
+		if !p.exports.HasAttribute(a.Name) {
+			return wrongf(a.NameRange, "Unknown attribute", "Nothing called %q is exported.%s", a.Name,
+				didYouMean(a.Name, names(p.exports.AttributeTypes())))
+		}
+		p.export = append(p.export, in.expression(a, p.exports.AttributeType(a.Name)))
+		return nil
+	})
 }
 
 func (p *Pipeline) decodeMerge(b *hcl.Block) hcl.Diagnostics {
@@ -274,10 +281,22 @@ func (p *Pipeline) decodeMerge(b *hcl.Block) hcl.Diagnostics {
 		case slices.Contains(p.Merged, a.Name):
 			return wrongf(a.NameRange, "Duplicate column", "The column %q is merged already.", a.Name)
 		}
-		p.merge = append(p.merge, in.expression(a, cty.DynamicPseudoType))
+		p.merge = append(p.merge, in.cell(a, "A cell of the table holds a text or a number"))
 		p.Merged = append(p.Merged, a.Name)
 		return nil
 	})
+}
+
+// cell is an expression of a text or a number, which form says.
+func (in scope) cell(a *hcl.Attribute, form string) *expression {
+	e := in.expression(a, cty.DynamicPseudoType)
+	e.accept = func(v cty.Value) error {
+		if t := v.Type(); t != cty.DynamicPseudoType && !t.IsPrimitiveType() {
+			return hcl.Diagnostics{wrongf(e.Range(), "Unsuitable cell", "%s, not %s.", form, aType(t))}
+		}
+		return nil
+	}
+	return e
 }
 
 func (p *Pipeline) decodeProgram(b *hcl.Block) hcl.Diagnostics {
@@ -408,10 +427,10 @@ func (p *Pipeline) declarations(s *Stage) []item {
 	return []item{
 		in(varRoot|localRoot, "").attr("outputs", &s.outputs, dynamic, s.setOutputs),
 		in(ofStage, "").attr("enabled", &s.enabled, cty.Bool, nil),
-		in(ofStage, "").attr("for_each", &s.each, dynamic, acceptList),
-		in(ofTarget, "").attr("timeout", &s.timeout, dynamic, acceptTimeout),
+		in(ofStage, "").attr("for_each", &s.each, dynamic, only(elements)),
+		in(ofTarget, "").attr("timeout", &s.timeout, dynamic, only(duration)),
 		in(ofStage, "").attr("cores", &s.cores, dynamic, s.setCores),
-		in(ofTask, "").attr("env", &s.env, dynamic, acceptEnvironment),
+		in(ofTask, "").attr("env", &s.env, dynamic, only(environment)),
 		{name: "file", label: true, block: func(b *hcl.Block) hcl.Diagnostics {
 			return p.decodeFile(s, b)
 		}},
@@ -517,10 +536,4 @@ func variableName(name string) bool { return name != "" && !strings.ContainsAny(
 func inOrder(attrs hcl.Attributes) []*hcl.Attribute {
 	return slices.SortedFunc(maps.Values(attrs),
 		func(a, b *hcl.Attribute) int { return a.Range.Start.Byte - b.Range.Start.Byte })
-}
-
-// allDigits reports whether a finite number is a whole one below 1e21: all of its digits are written.
-func allDigits(v cty.Value) bool {
-	f := new(big.Float).Abs(v.AsBigFloat())
-	return f.IsInt() && f.Sign() > 0 && f.Cmp(big.NewFloat(1e21)) < 0
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/gocty"
 )
 
@@ -100,6 +101,69 @@ func (ev *evaluation) file(t *Task, f *file) TaskFile {
 	return TaskFile{f.name, []byte(unmarked(text)), hashOf([]byte(hashed(text))), true}
 }
 
+// Read evaluates the values of a target from its outputs (name to path), as a JSON object, and
+// checks what must hold of them. It returns the values also with an error of a check.
+func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (values []byte, err error) {
+	ev := m.reading(s, i, outputs)
+	values = take(ev, s.values, func(v cty.Value) ([]byte, error) {
+		if !isObject(v.Type()) {
+			return nil, errors.New("values must be an object")
+		}
+		for name := range v.AsValueMap() {
+			if err := s.clash(name); err != nil {
+				return nil, err
+			}
+		}
+		return toJSON(v)
+	})
+	return values, ev.hold(s.post...)
+}
+
+// reading is evaluation with the target's outputs (name to path).
+func (m *Molecule) reading(s *Stage, i int, outputs map[string]string) *evaluation {
+	ev, paths := m.evaluation(s, i, 0), make(map[string]cty.Value, len(outputs))
+	for name, path := range outputs {
+		if paths[name] = cty.StringVal(path); paths[name].AsString() != path {
+			ev.err = fmt.Errorf("%s: an accent in this path is stored as a letter of its own, "+
+				"which pipeline.hcl can't write; rename the folder or the molecule", path)
+		}
+	}
+	ev.extra["output"] = cty.ObjectVal(paths)
+	return ev
+}
+
+var errWarnings = errors.New("warnings must be a list of texts; null and empty ones say nothing")
+
+// acceptWarnings says why a value, which may be unknown, can't be a stage's warnings.
+func acceptWarnings(v cty.Value) error {
+	if _, err := convert.Convert(cty.UnknownVal(v.Type()), cty.List(cty.String)); err != nil {
+		return errWarnings
+	}
+	return nil
+}
+
+// Warnings evaluates what the stage warns of, from its outputs (name to path), after Read.
+func (m *Molecule) Warnings(s *Stage, i int, outputs map[string]string) (out []string, err error) {
+	ev := m.reading(s, i, outputs)
+	if s.warnings == nil || ev.err != nil {
+		return nil, ev.err
+	}
+	v, err := m.nullable(s.warnings, ev.extra)
+	if err != nil || v.IsNull() {
+		return nil, err
+	}
+	texts, ok := as[[]*string](v)
+	if !ok {
+		return nil, m.p.at(s.warnings, errWarnings)
+	}
+	for _, text := range texts {
+		if text != nil && *text != "" {
+			out = append(out, *text)
+		}
+	}
+	return out, nil
+}
+
 // linked is a text with the names that inputs have in the scratch folder, and notes which there
 // are. The names are those of the files and no stages', so that a renamed stage keeps its results.
 func (m *Molecule) linked(t *Task, text string) string {
@@ -166,9 +230,25 @@ func (m *Molecule) Question(s *Stage) (*Task, error) {
 	return t, ev.err
 }
 
+// elements are those of for_each, as far as they are known.
+func elements(v cty.Value) ([]cty.Value, error) {
+	t := v.Type()
+	if v.IsNull() || t != cty.DynamicPseudoType && !t.IsListType() && !t.IsTupleType() {
+		return nil, fmt.Errorf("for_each needs a list, not %s: the stage runs once for each element",
+			orNull(v))
+	}
+	if !v.IsKnown() {
+		return nil, nil
+	}
+	return v.AsValueSlice(), nil
+}
+
+// duration is that of a timeout; 0 where it is not known.
 func duration(v cty.Value) (time.Duration, error) {
 	const form = `a timeout is a text like "90s", "10m" or "2h30m"`
-	if v.IsNull() || v.Type() != cty.String {
+	if t := v.Type(); !v.IsKnown() && (t == cty.String || t == cty.DynamicPseudoType) {
+		return 0, nil
+	} else if v.IsNull() || t != cty.String {
 		return 0, fmt.Errorf("%s, not %s", form, orNull(v))
 	}
 	d, err := time.ParseDuration(v.AsString())

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -96,6 +96,42 @@ func toJSON(v cty.Value) ([]byte, error) {
 	}
 	data, err := ctyjson.Marshal(v, v.Type())
 	return []byte(strings.ToValidUTF8(string(data), "\uFFFD")), err
+}
+
+// cellText writes a value as a cell. A whole number keeps its digits. A fraction has twelve
+// significant digits, which is more than any program here gives and hides the last bits of a
+// difference.
+func cellText(v cty.Value) (string, error) {
+	if v.Type() != cty.Number {
+		text, err := convertTo(v, cty.String)
+		if err != nil {
+			return "", err
+		}
+		valid := strings.ToValidUTF8(text.AsString(), "\uFFFD")
+		return strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(valid), nil
+	}
+	if err := tooLarge(v); err != nil {
+		return "", err
+	}
+	if allDigits(v) {
+		return v.AsBigFloat().Text('f', 0), nil
+	}
+	digits := 12
+	if size := math.Abs(toFloat(v)); size >= 1e12 && size < 1e21 {
+		digits = 17 // else digits before the point would change
+		if size < 1e15 {
+			digits = 15
+		}
+	}
+	short, err := strconv.ParseFloat(strconv.FormatFloat(toFloat(v), 'g', digits, 64), 64)
+	if err != nil {
+		return "", errInfinite
+	}
+	form := byte('f')
+	if size := math.Abs(short); size >= 1e21 || (size < 1e-9 && size > 0) {
+		form = 'e'
+	}
+	return strconv.FormatFloat(short+0, form, -1, 64), nil // + 0: there is no -0
 }
 
 // fromJSON are the attributes of a JSON object; none if it is none.
@@ -203,11 +239,11 @@ func (p *Pipeline) instrument(n hclsyntax.Node) {
 		if e == nil {
 			return nil
 		}
+		rng := e.Range()
 		return &hclsyntax.FunctionCallExpr{Name: name, Args: []hclsyntax.Expression{e},
-			NameRange:      e.Range(),
-			OpenParenRange: e.Range(), CloseParenRange: e.Range()}
+			NameRange: rng, OpenParenRange: rng, CloseParenRange: rng}
 	}
-	_ = hclsyntax.VisitAll(n, func(n hclsyntax.Node) hcl.Diagnostics {
+	visit(n, func(n hclsyntax.Node) {
 		switch x := n.(type) {
 		case *hclsyntax.ForExpr:
 			x.ValExpr, x.CondExpr = call(elementName, x.ValExpr), call(elementName, x.CondExpr)
@@ -218,7 +254,6 @@ func (p *Pipeline) instrument(n hclsyntax.Node) {
 				}
 			}
 		}
-		return nil
 	})
 }
 
@@ -226,8 +261,7 @@ func (p *Pipeline) instrument(n hclsyntax.Node) {
 func (p *Pipeline) through(look func(cty.Value) (cty.Value, error)) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true,
-			AllowUnknown:     true,
-			AllowDynamicType: true, AllowMarked: true}},
+			AllowUnknown: true, AllowDynamicType: true, AllowMarked: true}},
 		Type: func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			p.watch.pass()
@@ -260,4 +294,10 @@ func hashed(text string) string {
 		}
 		text = before + "(any)" + after
 	}
+}
+
+// allDigits reports whether a finite number is a whole one below 1e21: all of its digits are written.
+func allDigits(v cty.Value) bool {
+	f := new(big.Float).Abs(v.AsBigFloat())
+	return f.IsInt() && f.Sign() > 0 && f.Cmp(big.NewFloat(1e21)) < 0
 }
