@@ -57,8 +57,10 @@ func (m *Molecule) check(e *expression, extra map[string]cty.Value) (cty.Value, 
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	if diags = m.comparisons(e, extra); diags.HasErrors() {
-		return v, diags
+	if typed := m.p.typed; typed != nil {
+		if diags = typed.tried(e, extra); diags.HasErrors() {
+			return v, diags
+		}
 	}
 	v, err := asDoubles(v)
 	if err == nil && e.want != cty.DynamicPseudoType {
@@ -96,31 +98,48 @@ func converted(e *expression, v cty.Value) (cty.Value, error) {
 	return c, nil
 }
 
-// comparisons finds a text that is compared with a number: they are never equal.
-func (m *Molecule) comparisons(e *expression, extra map[string]cty.Value) (diags hcl.Diagnostics) {
+// tried finds what can only fail in the arguments of try and can: a name that there is not, an
+// argument too few. What depends on a value may fail.
+func (m *Molecule) tried(e *expression, extra map[string]cty.Value) (diags hcl.Diagnostics) {
 	visit(e.Expression, func(n hclsyntax.Node) {
-		x, ok := n.(*hclsyntax.BinaryOpExpr)
-		if !ok || x.Op != hclsyntax.OpEqual && x.Op != hclsyntax.OpNotEqual {
+		call, ok := n.(*hclsyntax.FunctionCallExpr)
+		if !ok || call.Name != "try" && call.Name != "can" {
 			return
 		}
-		ctx, _ := m.context(e, extra)
-		left, d := x.LHS.Value(ctx)
-		right, d2 := x.RHS.Value(ctx)
-		text, other := x.LHS, right.Type()
-		if other == cty.String {
-			text, other = x.RHS, left.Type()
+		ctx, d := m.context(e, extra)
+		for i := 0; i < len(call.Args) && !d.HasErrors(); i++ {
+			_, found := call.Args[i].Value(ctx)
+			diags = append(diags, slices.DeleteFunc(found, dependsOnValue)...)
 		}
-		mend := map[cty.Type]string{cty.Number: "tonumber", cty.Bool: "tobool"}[other]
-		if d.HasErrors() || d2.HasErrors() || // as of a variable of a for expression
-			mend == "" || (left.Type() == cty.String) == (right.Type() == cty.String) {
-			return
-		}
-		diags = append(diags, wrongf(x.Range(), "Text compared with another type",
-			"A text never equals %s: write %s(%s). A column of numbers of your own is declared "+
-				"as: column \"NAME\" { type = number }.",
-			aType(other), mend, text.Range().SliceBytes(m.p.src)))
 	})
 	return diags
+}
+
+// dependsOnValue reports whether an error comes from the value of what an expression names, and not
+// from the type: a constant object may have an attribute with another value of a variable.
+func dependsOnValue(d *hcl.Diagnostic) bool {
+	of := d.Expression
+	switch d.Summary {
+	case "Not enough function arguments", "Too many function arguments":
+		return false
+	case "Unsupported attribute":
+		switch x := of.(type) {
+		case *hclsyntax.ScopeTraversalExpr:
+			v, diags := x.Traversal[:min(2, len(x.Traversal))].TraverseAbs(d.EvalContext)
+			return diags.HasErrors() || v.IsWhollyKnown()
+		case *hclsyntax.RelativeTraversalExpr:
+			of = x.Source
+		}
+	case "Invalid function argument", "Error in function call":
+		// of is the argument, or the call
+	default:
+		return true
+	}
+	if of == nil {
+		return true
+	}
+	v, diags := of.Value(d.EvalContext)
+	return !diags.HasErrors() && v.IsWhollyKnown()
 }
 
 // checkStage checks the expressions of a stage in their order.
@@ -146,12 +165,9 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) (diags hcl.Diagnostics) {
 		}
 		v, d := m.check(e, scope)
 		if diags = append(diags, d...); e == s.each {
-			value := cty.DynamicVal
-			if t := v.Type(); t.IsListType() {
-				value = cty.UnknownVal(t.ElementType())
-			}
-			key := cty.UnknownVal(cty.Number).RefineNotNull()
-			extra["each"] = cty.ObjectVal(map[string]cty.Value{"key": key, "value": value})
+			extra["each"] = cty.ObjectVal(map[string]cty.Value{
+				"key":   cty.UnknownVal(cty.Number).RefineNotNull(),
+				"value": cty.UnknownVal(elementType(v.Type()))})
 		}
 	}
 	for _, name := range s.Programs {
@@ -161,6 +177,21 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) (diags hcl.Diagnostics) {
 	}
 	s.reads = sorted(p.reads)
 	return append(diags, s.checkCompress()...)
+}
+
+// elementType is the type of all elements of a list, dynamic where they differ.
+func elementType(t cty.Type) cty.Type {
+	switch {
+	case t.IsListType():
+		return t.ElementType()
+	case t.IsTupleType() && t.Length() > 0:
+		first := t.TupleElementType(0)
+		other := func(e cty.Type) bool { return !e.Equals(first) }
+		if !slices.ContainsFunc(t.TupleElementTypes(), other) {
+			return first
+		}
+	}
+	return cty.DynamicPseudoType
 }
 
 // checkCompress refuses a name that no file has.
@@ -275,8 +306,13 @@ func (p *Pipeline) setSource(v cty.Value) error {
 	return nil
 }
 
-// shellWords are what only a shell understands.
-var shellWords = []string{">", ">>", "<", "|", "||", "&", "&&", ";", "2>", "2>&1"}
+// shellWord is a word that only a shell understands: a redirection, an operator, a variable, a
+// command in it, the home folder.
+var shellWord = regexp.MustCompile("^([0-9&]?>>?(&[0-9]|[\\w./-]*)|<[\\w./-]*|[|&]{1,2}|\\S*;|" +
+	"~/\\S*|\\$[A-Za-z_{(]\\S*|`\\S*)$")
+
+// scripted are programs whose words may be scripts.
+var scripted = []string{"sh", "bash", "dash", "ksh", "zsh", "awk", "gawk", "mawk", "perl", "sed"}
 
 // globWord is a word that a shell would replace by the names of files.
 var globWord = regexp.MustCompile(`^[\w./-]*\*[\w-]*\.\w+$`)
@@ -305,6 +341,9 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 		case strings.Contains(word, ignoreOpen):
 			return errors.New("the first word of the command, the program, is never left out of the " +
 				"fingerprint")
+		case !filepath.IsAbs(word) && strings.ContainsAny(word, "= \t;|<>&$"):
+			return fmt.Errorf("the first word of the command is %q, but a program is needed: each "+
+				"word is an element of its own, and variables stand in env = { NAME = \"...\" }", word)
 		default:
 			s.Program = word
 		}
@@ -323,7 +362,7 @@ var pathWord = regexp.MustCompile(`^\S*/\S+$|^\S+\.(py|sh|pl|jl|[Rr]|awk|tcl)$`)
 // user's own. An absolute path is watched; a relative one would be looked for in the scratch folder.
 func (p *Pipeline) checkWord(s *Stage, word string) string {
 	switch {
-	case slices.Contains(shellWords, word):
+	case shellWord.MatchString(word) && !slices.Contains(scripted, filepath.Base(s.Program)):
 		return `but no shell reads the command. What the program prints is the file stdout: ` +
 			`outputs = { log = "stdout" }. With a shell: ["sh", "-c", "..."]`
 	case globWord.MatchString(word):

@@ -22,13 +22,16 @@ type Errors struct {
 }
 
 func (e *Errors) Error() string {
-	if !slices.ContainsFunc(e.diags, func(d *hcl.Diagnostic) bool { return d.Subject != nil }) {
-		return "the settings have a mistake"
+	where, has := "the settings", "have"
+	for _, d := range e.diags {
+		if d.Subject != nil && !strings.HasPrefix(d.Subject.Filename, "<") && where != e.path {
+			where, has = d.Subject.Filename, "has"
+		}
 	}
 	if len(e.diags) == 1 {
-		return fmt.Sprintf("%s has a mistake: %s", e.path, e.diags[0].Summary)
+		return fmt.Sprintf("%s %s a mistake: %s", where, has, e.diags[0].Summary)
 	}
-	return fmt.Sprintf("%s has %d mistakes", e.path, len(e.diags))
+	return fmt.Sprintf("%s %s %d mistakes", where, has, len(e.diags))
 }
 
 // Print writes every mistake with its file, line and source; width 0 is 78 columns.
@@ -130,7 +133,13 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 		}
 		d.Summary = "Error in function call"
 		d.Detail = strings.TrimSuffix(text, ".") + "."
-		if name := call.CalledFunctionName(); name != elementName && name != textName {
+		switch name := call.CalledFunctionName(); name {
+		case equalName, "contains":
+			if strings.HasPrefix(text, "a text never equals") {
+				d.Summary, d.Detail = "Text compared with another type", sentence(text)
+			}
+		case elementName, textName, remainderName:
+		default:
 			d.Detail = name + ": " + d.Detail
 		}
 	}

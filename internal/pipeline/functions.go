@@ -71,7 +71,8 @@ func (p *Pipeline) addFunctions(more []Function) {
 		p.versions[f.Name] = f.Version
 	}
 	table[elementName] = p.through(func(v cty.Value) (cty.Value, error) { return v, nil })
-	table[textName] = p.through(asDouble)
+	table[textName], table[remainderName] = p.through(asDouble), p.through(notZero)
+	table[equalName] = equalFunc
 	// A template calls no templates: that could go round in a circle.
 	table[templateName] = p.templateFunc(maps.Clone(table))
 	p.functions = table
@@ -120,8 +121,11 @@ func (p *Pipeline) bounded(name string, f function.Function) function.Function {
 				return nil, function.NewArgError(i, err)
 			}
 		}
-		if slices.Contains(multiplying, name) && tooLong(name, out) {
+		switch {
+		case slices.Contains(multiplying, name) && tooLong(name, out):
 			err = errors.New("the text would be too long")
+		case name == "contains":
+			err = neverContains(out[0].Type(), out[1].Type())
 		}
 		return out, err
 	}
@@ -142,6 +146,22 @@ func (p *Pipeline) bounded(name string, f function.Function) function.Function {
 		return v, err
 	}
 	return function.New(spec)
+}
+
+// neverContains is an error for a list none of whose elements can equal a value.
+func neverContains(list, value cty.Type) (err error) {
+	switch {
+	case list.IsListType() || list.IsSetType():
+		return neverEqual(list.ElementType(), value)
+	case !list.IsTupleType():
+		return nil
+	}
+	for _, t := range list.TupleElementTypes() {
+		if err = neverEqual(t, value); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // adapt makes a Go function callable from expressions. It panics for a function of a type that

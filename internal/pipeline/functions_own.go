@@ -272,6 +272,7 @@ func (p *Pipeline) template(data []byte, name string) (hclsyntax.Expression, hcl
 		return nil, hcl.Diagnostics{nowheref("Template too large", "%s has more than %d bytes.",
 			name, maxPipelineSize)}
 	}
+	data = plainText(data)
 	e, diags := parsed(data, name, hclsyntax.LexTemplate, hclsyntax.ParseTemplate)
 	if e != nil {
 		p.instrument(e)

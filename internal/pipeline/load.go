@@ -72,7 +72,7 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 	if diags.HasErrors() {
 		return nil, &Errors{path, p.texts, tidy(soften(diags))}
 	}
-	p.watch = nil
+	p.watch, p.typed = nil, nil
 	return p, nil
 }
 
@@ -264,6 +264,7 @@ func (p *Pipeline) check() hcl.Diagnostics {
 	}
 	diags = append(diags, p.order()...)
 	off := p.unknownMolecule() // of what is off together, one thing may use another
+	p.typed = off
 	for _, s := range p.Stages {
 		know(s, m, off)
 	}

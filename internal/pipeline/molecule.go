@@ -70,6 +70,9 @@ func (p *Pipeline) rowOf(cells map[string]any, columns []string) (*Molecule, err
 		attrs[name] = cty.NullVal(want)
 		if v := cells[name]; v != nil && v != "" {
 			value, err := convertTo(fromCell(v), want)
+			if err == nil && tooLarge(value) != nil {
+				err = fmt.Errorf("a number is needed here, not %q", v)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("the cell %s of the row: %w", name, err)
 			}

@@ -101,6 +101,7 @@ type Pipeline struct {
 	src       []byte               // with LF and without a byte order mark
 	clusterAt hcl.Range            // of the cluster block
 	watch     *watch               // nil once the file is checked
+	typed     *Molecule            // of the check: all results are unknown, also of stages that are off
 	vars      cty.Value            // var
 	absent    map[string]cty.Value // stage, before any has run
 }

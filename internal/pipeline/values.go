@@ -8,10 +8,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
 	"github.com/zclconf/go-cty/cty/gocty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
@@ -117,10 +119,10 @@ func cellText(v cty.Value) (string, error) {
 		return v.AsBigFloat().Text('f', 0), nil
 	}
 	digits := 12
-	if size := math.Abs(toFloat(v)); size >= 1e12 && size < 1e21 {
-		digits = 17 // else digits before the point would change
+	if size := math.Abs(toFloat(v)); size >= 1e9 && size < 1e21 {
+		digits = 17 // else digits before the point would change, or hardly any behind it stay
 		if size < 1e15 {
-			digits = 15
+			digits = 16
 		}
 	}
 	short, err := strconv.ParseFloat(strconv.FormatFloat(toFloat(v), 'g', digits, 64), 64)
@@ -228,19 +230,22 @@ func aType(t cty.Type) string {
 // Functions that instrument puts into the expressions: no identifiers, so that nobody can call
 // them.
 const (
-	elementName = "for"
-	textName    = "${}"
+	elementName   = "for"
+	textName      = "${}"
+	equalName     = "=="
+	remainderName = "%"
 )
 
 // instrument makes every template write numbers as doubles, and every for expression look whether
-// the check has come to its bounds.
+// the check has come to its bounds. A text that is compared with a number, and a division by 0 for
+// its remainder, become errors.
 func (p *Pipeline) instrument(n hclsyntax.Node) {
-	call := func(name string, e hclsyntax.Expression) hclsyntax.Expression {
-		if e == nil {
+	call := func(name string, args ...hclsyntax.Expression) hclsyntax.Expression {
+		if args[0] == nil {
 			return nil
 		}
-		rng := e.Range()
-		return &hclsyntax.FunctionCallExpr{Name: name, Args: []hclsyntax.Expression{e},
+		rng := hcl.RangeBetween(args[0].Range(), args[len(args)-1].Range())
+		return &hclsyntax.FunctionCallExpr{Name: name, Args: args,
 			NameRange: rng, OpenParenRange: rng, CloseParenRange: rng}
 	}
 	visit(n, func(n hclsyntax.Node) {
@@ -253,16 +258,64 @@ func (p *Pipeline) instrument(n hclsyntax.Node) {
 					x.Parts[i] = call(textName, part)
 				}
 			}
+		case *hclsyntax.BinaryOpExpr:
+			switch x.Op {
+			case hclsyntax.OpEqual, hclsyntax.OpNotEqual:
+				yes := &hclsyntax.LiteralValueExpr{Val: cty.True, SrcRange: x.RHS.Range()}
+				x.LHS, x.RHS = call(equalName, x.LHS, x.RHS), yes
+			case hclsyntax.OpModulo:
+				x.RHS = call(remainderName, x.RHS)
+			}
 		}
 	})
+}
+
+var anyParam = function.Parameter{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true,
+	AllowUnknown: true, AllowDynamicType: true, AllowMarked: true}
+
+// equalFunc compares two values.
+var equalFunc = function.New(&function.Spec{
+	Params: []function.Parameter{anyParam, anyParam},
+	Type: func(args []cty.Value) (cty.Type, error) {
+		return cty.Bool, neverEqual(args[0].Type(), args[1].Type())
+	},
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		return stdlib.EqualFunc.Call(args)
+	},
+})
+
+// neverEqual is an error for a text that is compared with a number, or with true or false.
+func neverEqual(a, b cty.Type) error {
+	if b == cty.String {
+		a, b = b, a
+	}
+	mend := ""
+	switch {
+	case a != cty.String:
+	case b == cty.Number:
+		mend = "tonumber"
+	case b == cty.Bool:
+		mend = "tobool"
+	}
+	if mend == "" {
+		return nil
+	}
+	return fmt.Errorf("a text never equals %s: write %s(...) for the text. A column of numbers of "+
+		"your own is declared as: column \"NAME\" { type = number }", aType(b), mend)
+}
+
+func notZero(v cty.Value) (cty.Value, error) {
+	if v.Type() == cty.Number && v.IsKnown() && !v.IsNull() && v.RawEquals(cty.Zero) {
+		return v, errors.New("a division by 0 has no remainder")
+	}
+	return v, nil
 }
 
 // through is a function that hands its argument on, after a look at it.
 func (p *Pipeline) through(look func(cty.Value) (cty.Value, error)) function.Function {
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowNull: true,
-			AllowUnknown: true, AllowDynamicType: true, AllowMarked: true}},
-		Type: func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+		Params: []function.Parameter{anyParam},
+		Type:   func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			p.watch.pass()
 			return look(args[0])

@@ -25,9 +25,9 @@ stage "c" {
 
 stage "d" {
   command  = ["true", "in/x"]
-  enabled  = mol.smiles == 3           # ERROR: Text compared with another type: write tonumber(mol.smiles).
+  enabled  = mol.smiles == 3           # ERROR: Text compared with another type: write tonumber(...)
   values   = { a = mni(1, 2), b = True } # ERROR: Unknown function: Did you mean "min"? # ERROR: Unknown name: Nothing is called "True". Did you mean true?
-  warnings = [for i, s in ["a"] : s if mol.smiles != 3] # ERROR: Text compared with another type: write tonumber(mol.smiles).
+  warnings = [for i, s in ["a"] : s if mol.smiles != 3] # ERROR: Text compared with another type: write tonumber(...)
 }
 
 stage "three" {
@@ -58,3 +58,34 @@ merge {
 }
 
 stage "g" { values = { x = mol.H298_cbs } }
+
+# What try and can hide is found, if it can only fail. What depends on a value is not.
+locals {
+  three   = stage.three[*]
+  typo    = try(min(local.three[*].hoff...), -5) # ERROR: Unknown attribute: does not have an attribute named "hoff"
+  few     = can(round(stage.a.n)) # ERROR: Not enough function arguments: Missing value for "decimals"
+  list    = try(upper(local.three), "") # ERROR: Invalid function argument: string required, but have list of object
+  setting = try(var.options.solvent, "water")
+  cell    = try(tonumber(mol.smiles), 0)
+}
+
+variable "options" { default = {} }
+
+stage "h" {
+  for_each = [mol.smiles]
+  command  = ["sort data.txt"] # ERROR: Unsuitable command: The first word of the command is "sort data.txt", but a program is needed
+  enabled  = contains([1, 2], mol.smiles) # ERROR: Text compared with another type: write tonumber(...)
+  values   = { x = each.value == 1, y = [1] == [], z = {} != stage.a } # ERROR: Text compared with another type: write tonumber(...)
+}
+
+stage "i" {
+  command = ["cp", "~/x", "here"] # ERROR: Unsuitable command: Word 2 of the command is ~/x, but no shell reads the command
+}
+
+stage "j" {
+  command = ["cp", "$HOME/x", "here"] # ERROR: Unsuitable command: Word 2 of the command is $HOME/x, but no shell reads
+}
+
+stage "k" {
+  command = ["sh", "-c", "$0 > out;", "true"]
+}
