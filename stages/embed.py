@@ -82,6 +82,12 @@ def read(smiles, charge, multiplicity):
     if any(a.GetAtomicNum() == 0 for a in mol.GetAtoms()):
         raise Unusable(f"the SMILES '{smiles}' has an atom of no element: *; "
                        "write the atom or the group that it stands for")
+    for bond in mol.GetBonds():
+        sign = {Chem.BondType.UNSPECIFIED: "~", Chem.BondType.ZERO: "~"}.get(bond.GetBondType())
+        if bond.GetBondType() == Chem.BondType.AROMATIC and not bond.IsInRing():
+            sign = ":"
+        if sign:
+            raise Unusable(f"the SMILES '{smiles}' has the bond '{sign}', which says no order; write -, = or #")
     parts = len(Chem.GetMolFrags(mol))
     if parts > 1:
         raise Unusable(f"the SMILES '{smiles}' has {parts} separate parts, and a row is one molecule; "
@@ -127,7 +133,10 @@ def hypervalent(raw):
     quiet = rdBase.BlockLogs()  # noqa: F841
     mol = Chem.Mol(raw)
     mol.UpdatePropertyCache(strict=False)
-    for problem in Chem.DetectChemistryProblems(mol):
+    problems = problems_of(mol)
+    if not problems:
+        return None
+    for problem in problems:
         if problem.GetType() != "AtomValenceException":
             return None
         atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
@@ -150,6 +159,10 @@ def without_hydrogens(mol):
 
 def syntax_reason(smiles, said):
     """Why a text is no SMILES, "" where nothing better can be said than what RDKit said."""
+    if re.fullmatch(r"\d{2,7}-\d\d-\d", smiles):
+        return "it is a CAS number"
+    if re.search(r"(?<!-)>", smiles):
+        return "'>' stands in reactions, and a row is one molecule"
     for atom in re.findall(r"\[[^\[\]]*\]?", smiles):
         found = re.fullmatch(r"\[\d*([A-Za-z][a-z]?|\*).*\]", atom)
         if not atom.endswith("]"):
@@ -185,7 +198,7 @@ def chemical_reason(mol):
     """What RDKit finds wrong with the molecule of a SMILES that is written correctly, "" where it finds nothing."""
     quiet = rdBase.BlockLogs()  # noqa: F841
     mol.UpdatePropertyCache(strict=False)
-    for problem in Chem.DetectChemistryProblems(mol):
+    for problem in problems_of(mol):
         if problem.GetType() == "AtomValenceException":
             atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
             bonds = sum(b.GetBondTypeAsDouble() for b in atom.GetBonds()) + atom.GetNumExplicitHs()
@@ -193,12 +206,23 @@ def chemical_reason(mol):
             return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}{charge}) has {bonds:g} bonds, "
                     "more than it can have")
         if problem.GetType() == "AtomKekulizeException":
-            atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
-            return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol().lower()}) is written as aromatic, "
-                    "in a small letter, and is in no ring")
+            return in_no_ring(mol.GetAtomWithIdx(problem.GetAtomIdx()))
         if problem.GetType() == "KekulizeException":
             return kekulize_reason(mol, problem.GetAtomIndices())
-    return ""
+    return next((in_no_ring(atom) for atom in mol.GetAtoms() if atom.GetIsAromatic()), "")
+
+
+def problems_of(mol):
+    """What RDKit finds wrong with the chemistry, nothing where it trips over aromatic atoms without any ring."""
+    try:
+        return Chem.DetectChemistryProblems(mol)
+    except RuntimeError:
+        return []
+
+
+def in_no_ring(atom):
+    return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol().lower()}) is written as aromatic, "
+            "in a small letter, and is in no ring")
 
 
 def kekulize_reason(mol, atoms):
@@ -374,7 +398,7 @@ def open_stereo_notices(mol):
             if found.specified == Chem.StereoSpecified.Unspecified]
     rings = [set(ring) for ring in plain.GetRingInfo().AtomRings()] if left else []
     centres = sum(found.type == Chem.StereoType.Atom_Tetrahedral and not only_one_way(rings, found.centeredOn)
-                  for found in left)
+                  and not flat_or_bare(plain.GetAtomWithIdx(found.centeredOn)) for found in left)
     cumulated = {i for chain in cumulenes(plain) for i in chain}
     bonds = sum(found.type == Chem.StereoType.Bond_Double
                 and plain.GetBondWithIdx(found.centeredOn).GetBeginAtomIdx() not in cumulated for found in left)
@@ -386,6 +410,11 @@ def open_stereo_notices(mol):
             for a in (b.GetBeginAtom(), b.GetEndAtom()))
     parts = [count_of(n, what) for n, what in ((centres, "stereo centre"), (bonds, "double bond")) if n]
     return [f"the SMILES leaves {' and '.join(parts)} open"] if parts else []
+
+
+def flat_or_bare(atom):
+    """Whether an atom that RDKit takes for a stereo centre can be none: arsenic in arsabenzene, and in AsH3."""
+    return atom.GetTotalDegree() < 3 or atom.GetTotalNumHs() > 1
 
 
 def only_one_way(rings, atom):

@@ -215,6 +215,12 @@ func TestEmbedRefuses(t *testing.T) {
 		{"C1CC", nil, "unclosed ring: the ring closure 1 stands only once"},
 		{"CC[Xx]", nil, "[Xx] is no atom of an element"},
 		{"CCc", nil, "atom 3 (c) is written as aromatic, in a small letter, and is in no ring"},
+		{"c", nil, "atom 1 (c) is written as aromatic, in a small letter, and is in no ring"},
+		{"[si].c", nil, "atom 1 (si) is written as aromatic, in a small letter, and is in no ring"},
+		{"C~C", nil, "the SMILES 'C~C' has the bond '~', which says no order; write -, = or #"},
+		{"[CH2]:[CH2]", nil, "has the bond ':', which says no order; write -, = or #"},
+		{"CO>>CC", nil, "'>' stands in reactions, and a row is one molecule"},
+		{"64-17-5", nil, "it is a CAS number"},
 		{"CC==O", nil, "the sign = has no atom on one of its sides"},
 		{"SiC", nil, "'i' is no sign of a SMILES outside of brackets"},
 		{"CC O", nil, "the SMILES has U+0020 as character 3"},
@@ -281,6 +287,8 @@ func TestEmbedCheck(t *testing.T) {
 		{"OC(F)C=CC", 0, 1, 0, "the SMILES leaves 1 stereo centre and 1 double bond open"},
 		{"C1C2CC1C2", 0, 1, 0, ""}, {"C12C3C4C1C5C2C3C45", 0, 1, 0, ""},
 		{"C1CC2CCC1C2", 0, 1, 0, ""}, {"CC=C=CC", 0, 1, 0, ""},
+		{"[AsH3]", 0, 1, 0, ""}, {"[as]1ccccc1", 0, 1, 0, ""},
+		{"CC[As](C)F", 0, 1, 0, "the SMILES leaves 1 stereo centre open"},
 	}
 	var questions, said bytes.Buffer
 	for _, c := range cases {
