@@ -127,6 +127,7 @@ type taskOwner struct {
 	failing
 	waiting []Outcome
 	written time.Time
+	took    time.Duration // to deliver then
 }
 
 // DoTask does a task. A *VersionError comes before anything is computed.
@@ -160,7 +161,7 @@ func (o *taskOwner) next(context.Context) (row Row, ok, later bool) {
 }
 
 func (o *taskOwner) tock(context.Context) {
-	if time.Since(o.written) > max(time.Second, o.Programs.pause()) {
+	if time.Since(o.written) > max(time.Second, share*o.took) {
 		o.deliver()
 	}
 }
@@ -177,10 +178,11 @@ func (o *taskOwner) deliver() {
 	if len(o.waiting) == 0 || o.failed != nil {
 		return
 	}
+	begin := time.Now()
 	if o.fail(o.vouch(o.waiting)); o.failed == nil {
 		o.fail(o.task.Take(o.waiting))
 	}
-	o.waiting, o.written = nil, time.Now()
+	o.waiting, o.written, o.took = nil, time.Now(), time.Since(begin)
 }
 
 // vouch flushes the files of finished molecules, and makes sure that their programs are the same.
