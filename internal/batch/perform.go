@@ -221,7 +221,7 @@ func (x *execution) linkInputs() (err error) {
 
 // commit reads what a program left in its folder, and makes it the target's result or keeps it as a
 // failed attempt. ending says why the program failed, nil where it did not.
-func (t *visit) commit(g *target, x *execution, rec *store.Record, ending *TargetError) (err error) {
+func (t *visit) commit(g *target, x *execution, rec *store.Record, ending *TargetError) error {
 	outputs := store.Collect(x.dir, g.stage.Outputs) // Put refuses what was changed since
 	if ending != nil && ending.timedOut {
 		rec.Outcome = store.TimedOut
@@ -229,7 +229,8 @@ func (t *visit) commit(g *target, x *execution, rec *store.Record, ending *Targe
 		ending = t.explain(g, x, rec, outputs.Err, ending)
 	}
 	if ending == nil {
-		g.rec, err = rec, t.log.Put(rec, x.dir, outputs, g.stage.Keep, g.stage.Compress)
+		err := t.log.Put(rec, x.dir, outputs, g.stage.Keep, g.stage.Compress)
+		g.rec = rec
 		output, refused := errors.AsType[*store.OutputError](err)
 		if !refused {
 			return err

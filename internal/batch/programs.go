@@ -232,8 +232,8 @@ func (p *programs) unchanged(ctx context.Context, mol string, g *target, failed 
 }
 
 // confirm asks the scripts for their versions again, if they computed something since the last
-// confirm, before a row says OK. A script that gives no answer in five seconds has been removed, not
-// replaced. One goroutine calls confirm.
+// confirm, before a row says OK. A script that gives no answer in five seconds has been removed,
+// not replaced. One goroutine calls confirm.
 func (p *programs) confirm() error {
 	p.mu.Lock()
 	trials := len(p.trials)
@@ -269,8 +269,8 @@ func (p *programs) retract(s *store.Store) error {
 	return err
 }
 
-// Found is a program of a pipeline on this machine. Path and Identity, its version, are empty if the
-// program is missing, and if no stage needs it.
+// Found is a program of a pipeline on this machine. Path and Identity, its version, are empty if
+// the program is missing, and if no stage needs it.
 type Found struct {
 	*pipeline.Program
 	Path, Identity string

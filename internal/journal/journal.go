@@ -224,8 +224,8 @@ func lines(from io.Reader, see func(line []byte)) (err error) {
 	return nil
 }
 
-// OpenBatch returns a reader that begins at the last batch_start, or at the beginning of the journal
-// if there is none.
+// OpenBatch returns a reader that begins at the last batch_start, or at the beginning of the
+// journal if there is none.
 func OpenBatch(path string) (*Reader, error) {
 	_, at, err := find(path, BatchStart)
 	return &Reader{path: path, offset: at}, err
