@@ -93,9 +93,9 @@ var scratchOnly = map[string][]string{
 	"csvmerge":         {},
 	"internal/journal": {},
 	"internal/tables":  {},
-	"internal/cluster": {"begin"},                                                               // the program for the tasks, before its name is there
-	"internal/store":   {"TakeLock", "Close"},                                                   // lock files, the index
-	"internal/batch":   {"keepFailed", "Ask", "writeFile", "linkInputs", "builtin", "identify"}, // scratch folders
+	"internal/cluster": {"begin"},                                                            // the program for the tasks, before its name is there
+	"internal/store":   {"TakeLock", "Close"},                                                // lock files, the index
+	"internal/batch":   {"keepFailed", "Ask", "writeFile", "builtin", "identify", "prepare"}, // scratch folders
 }
 
 // TestDurable looks for calls that change files in the packages that have artefacts and the table:

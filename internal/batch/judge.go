@@ -37,7 +37,7 @@ type target struct {
 	action      action
 	reason      string         // for the action
 	last        *store.Record  // before this visit, nil: none
-	task        *pipeline.Task // at attempt 0
+	task        *pipeline.Task // at attempt 0, or at that which runs
 	description []string       // of the task
 	fingerprint string
 	reading     string
@@ -45,6 +45,12 @@ type target struct {
 	earlier     *store.Record // to be restored
 	rec         *store.Record // its result, or failure, by now
 	failure     *TargetError
+
+	// While it runs.
+	dir   string // the scratch folder
+	parts *store.Parts
+	limit time.Duration
+	reply reply // of a worker
 }
 
 // undecided reports whether nothing is known yet of what the target gives.
