@@ -127,7 +127,7 @@ type taskOwner struct {
 	failing
 	waiting []Outcome
 	written time.Time
-	took    time.Duration // to deliver then
+	took    time.Duration // then, beside the flush
 }
 
 // DoTask does a task. A *VersionError comes before anything is computed.
@@ -178,22 +178,23 @@ func (o *taskOwner) deliver() {
 	if len(o.waiting) == 0 || o.failed != nil {
 		return
 	}
+	o.fail(flush(o.waiting))
 	begin := time.Now()
-	if o.fail(o.vouch(o.waiting)); o.failed == nil {
+	if o.fail(o.Programs.confirm()); o.failed == nil {
 		o.fail(o.task.Take(o.waiting))
 	}
 	o.waiting, o.written, o.took = nil, time.Now(), time.Since(begin)
 }
 
-// vouch flushes the files of finished molecules, and makes sure that their programs are the same.
-func (v *Visitor) vouch(group []Outcome) error {
+// flush flushes the files of finished molecules.
+func flush(group []Outcome) error {
 	var paths []string
 	for i := range group {
 		paths = append(paths, group[i].Unflushed...)
 		group[i].Unflushed = nil
 	}
 	slices.Sort(paths)
-	return cmp.Or(durable.Sync(slices.Compact(paths)...), v.Programs.confirm())
+	return durable.Sync(slices.Compact(paths)...)
 }
 
 // same is an error if a program is missing here, or is another version than elsewhere.

@@ -60,7 +60,7 @@ type owner struct {
 	away    bool          // the batch has said that the server does not answer
 	written time.Time     // when the table was
 	group   int           // rows that were written then
-	took    time.Duration // to flush and write them, and to claim rows since
+	took    time.Duration // to ask scripts and write them, and to claim rows since
 	slow    int           // how many writes took long
 }
 
@@ -175,11 +175,14 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 		return nil
 	}
 	o.waiting, o.written, o.group = nil, time.Now(), len(group)
-	if err := cmp.Or(o.visitor.vouch(group), o.Claims.lost()); err != nil {
+	err := cmp.Or(flush(group), o.Claims.lost())
+	begin := time.Now()
+	if err = cmp.Or(err, o.visitor.Programs.confirm()); err != nil {
 		return err
 	}
-	begin := time.Now()
+	asked := time.Since(begin)
 	changed, err := o.merge(ctx, o.changes(group), limit)
+	o.took = time.Since(begin)
 	if o.cantNow(err) && limit == 0 {
 		o.waiting = group
 		return nil
@@ -187,8 +190,7 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	o.took = time.Since(o.written)
-	o.slowTable(time.Since(begin))
+	o.slowTable(o.took - asked)
 	return o.settle(group, changed)
 }
 
