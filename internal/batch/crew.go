@@ -16,8 +16,8 @@ import (
 	"grimperium/internal/journal"
 )
 
-// crew has molecules visited, as many at once as there are jobs, until ctx ends, or next has none and
-// says that there will be none later. One goroutine, the caller's, calls the functions.
+// crew has molecules visited, as many at once as there are jobs, until ctx ends, or next has none
+// and says that there will be none later. One goroutine, the caller's, calls the functions.
 func (v *Visitor) crew(ctx context.Context, next func(context.Context) (row Row, ok, later bool),
 	take func(Outcome, error), tock func(context.Context)) {
 	results := make(chan func(), v.Jobs)
@@ -127,6 +127,7 @@ type taskOwner struct {
 	failing
 	waiting []Outcome
 	written time.Time
+	took    time.Duration // then, beside the flush
 }
 
 // DoTask does a task. A *VersionError comes before anything is computed.
@@ -160,7 +161,7 @@ func (o *taskOwner) next(context.Context) (row Row, ok, later bool) {
 }
 
 func (o *taskOwner) tock(context.Context) {
-	if time.Since(o.written) > max(time.Second, o.Programs.pause()) {
+	if time.Since(o.written) > max(time.Second, share*o.took) {
 		o.deliver()
 	}
 }
@@ -177,21 +178,23 @@ func (o *taskOwner) deliver() {
 	if len(o.waiting) == 0 || o.failed != nil {
 		return
 	}
-	if o.fail(o.vouch(o.waiting)); o.failed == nil {
+	o.fail(flush(o.waiting))
+	begin := time.Now()
+	if o.fail(o.Programs.confirm()); o.failed == nil {
 		o.fail(o.task.Take(o.waiting))
 	}
-	o.waiting, o.written = nil, time.Now()
+	o.waiting, o.written, o.took = nil, time.Now(), time.Since(begin)
 }
 
-// vouch flushes the files of finished molecules, and makes sure that their programs are the same.
-func (v *Visitor) vouch(group []Outcome) error {
+// flush flushes the files of finished molecules.
+func flush(group []Outcome) error {
 	var paths []string
 	for i := range group {
 		paths = append(paths, group[i].Unflushed...)
 		group[i].Unflushed = nil
 	}
 	slices.Sort(paths)
-	return cmp.Or(durable.Sync(slices.Compact(paths)...), v.Programs.confirm())
+	return durable.Sync(slices.Compact(paths)...)
 }
 
 // same is an error if a program is missing here, or is another version than elsewhere.

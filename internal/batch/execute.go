@@ -17,7 +17,6 @@ import (
 
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
-	"grimperium/internal/store"
 )
 
 const (
@@ -45,16 +44,6 @@ type Work struct {
 	Kept func(key string) []byte
 }
 
-// execution is a target's command in its scratch folder.
-type execution struct {
-	stage   *pipeline.Stage
-	task    *pipeline.Task
-	parts   *store.Parts
-	dir     string
-	timeout time.Duration
-	reply   reply // of a worker
-}
-
 // writeFile writes a file of a scratch folder.
 func writeFile(dir, name string, content []byte) error {
 	path := filepath.Join(dir, filepath.FromSlash(name))
@@ -66,24 +55,24 @@ func writeFile(dir, name string, content []byte) error {
 
 // execute runs a command: a program, a worker that stays, or a built-in. A *TargetError says why it
 // failed; any other error is the machine's. Of the result, exit code, times and memory count.
-func (v *Visitor) execute(ctx context.Context, x *execution) (runner.Result, error) {
+func (v *Visitor) execute(ctx context.Context, g *target) (runner.Result, error) {
 	switch {
-	case x.stage.Builtin:
-		return v.builtin(ctx, x)
-	case x.stage.Worker != nil:
-		return v.serve(ctx, x)
+	case g.stage.Builtin:
+		return v.builtin(ctx, g)
+	case g.stage.Worker != nil:
+		return v.serve(ctx, g)
 	}
-	name := x.stage.Program
-	res, err := runner.Run(ctx, x.command(v.Programs.path[name], x.task.Argv[1:]...))
+	name := g.stage.Program
+	res, err := runner.Run(ctx, g.command(v.Programs.path[name], g.task.Argv[1:]...))
 	if err != nil {
 		return runner.Result{}, startFailure(name, err)
 	}
 	if res.OK() || res.Interrupted {
 		return res, nil
 	}
-	f := inWords(x.stage, res, x.dir)
+	f := inWords(g.stage, res, g.dir)
 	noProgram := res.ExitCode == 126 || res.ExitCode == 127 // a shell could not start one
-	if noProgram && x.stage.ExitCodes[res.ExitCode] == "" && v.Programs.script[name] {
+	if noProgram && g.stage.ExitCodes[res.ExitCode] == "" && v.Programs.script[name] {
 		return res, fmt.Errorf("%s could not start the program behind it: %s (%s); install that again",
 			name, f.Message, res)
 	}
@@ -91,11 +80,11 @@ func (v *Visitor) execute(ctx context.Context, x *execution) (runner.Result, err
 }
 
 // command is how a program runs in the target's folder.
-func (x *execution) command(path string, args ...string) runner.Command {
-	return runner.Command{Path: path, Args: args, Dir: x.dir, Timeout: x.timeout,
-		Env:      environment(x.task.Env, x.stage.Cores),
-		MaxBytes: x.stage.Limits.Bytes, MaxFiles: x.stage.Limits.Files,
-		Stdout: filepath.Join(x.dir, stdoutName), Stderr: filepath.Join(x.dir, stderrName)}
+func (g *target) command(path string, args ...string) runner.Command {
+	return runner.Command{Path: path, Args: args, Dir: g.dir, Timeout: g.limit,
+		Env:      environment(g.task.Env, g.stage.Cores),
+		MaxBytes: g.stage.Limits.Bytes, MaxFiles: g.stage.Limits.Files,
+		Stdout: filepath.Join(g.dir, stdoutName), Stderr: filepath.Join(g.dir, stderrName)}
 }
 
 // startFailure is the target's if another command could be started, else the machine's: it would be
@@ -131,13 +120,13 @@ func inWords(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
 }
 
 // builtin runs a command that is part of the batch, with the programs that it starts.
-func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result, err error) {
-	log, err := os.Create(filepath.Join(x.dir, stdoutName))
+func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, err error) {
+	log, err := os.Create(filepath.Join(g.dir, stdoutName))
 	if err != nil {
 		return used, err
 	}
 	defer log.Close()
-	ctx, stop := x.command("").Watch(ctx)
+	ctx, stop := g.command("").Watch(ctx)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	began := runner.ThreadCPU()
@@ -147,9 +136,9 @@ func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result
 		path := v.Programs.path[argv[0]]
 		if path == "" {
 			return fmt.Errorf("the stage %s must name %q in programs = [...], because its command starts it",
-				x.stage.Name, argv[0])
+				g.stage.Name, argv[0])
 		}
-		c := x.command(path, argv[1:]...)
+		c := g.command(path, argv[1:]...)
 		c.Dir, c.Stdout, c.Timeout = sub, filepath.Join(sub, logName), 0 // ctx has the target's
 		c.Stderr = c.Stdout
 		res, err := runner.Run(ctx, c)
@@ -169,15 +158,15 @@ func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result
 		return nil
 	}
 	keep := func(key string, part []byte) error {
-		err := x.parts.Keep(key, part)
+		err := g.parts.Keep(key, part)
 		mu.Lock()
 		defer mu.Unlock()
 		machine = cmp.Or(machine, err)
 		return err
 	}
-	work := Work{Dir: x.dir, Args: x.task.Argv[1:], Run: run, Log: log, Each: v.each, Keep: keep,
-		Kept: x.parts.Kept}
-	err = v.Builtins[x.stage.Program].Run(ctx, work)
+	work := Work{Dir: g.dir, Args: g.task.Argv[1:], Run: run, Log: log, Each: v.each, Keep: keep,
+		Kept: g.parts.Kept}
+	err = v.Builtins[g.stage.Program].Run(ctx, work)
 	ended := stop()
 	used.User += runner.ThreadCPU() - began // what it computes itself
 	switch {
@@ -186,7 +175,7 @@ func (v *Visitor) builtin(ctx context.Context, x *execution) (used runner.Result
 	case machine != nil && !ended.Interrupted:
 		return used, machine
 	case ended.TooLarge || ended.TimedOut:
-		err = fmt.Errorf("%s %s", x.stage.Program, ended)
+		err = fmt.Errorf("%s %s", g.stage.Program, ended)
 	}
 	return used, &TargetError{timedOut: ended.TimedOut, Message: err.Error()}
 }
@@ -252,25 +241,25 @@ type reply struct {
 
 // serve has a target done by a worker. One that dies, hangs or talks nonsense fails this target and
 // is replaced for the next.
-func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error) {
-	idle := v.workers.of(x.stage.Name+"\x00"+strings.Join(x.task.Env, "\x00"), v.Jobs)
+func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
+	idle := v.workers.of(g.stage.Name+"\x00"+strings.Join(g.task.Env, "\x00"), v.Jobs)
 	var w *runner.Worker
 	select {
 	case w = <-idle:
 	default:
-		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", x.stage.Name, v.workers.started.Add(1)))
+		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", g.stage.Name, v.workers.started.Add(1)))
 		if err == nil {
-			w, err = startWorker(ctx, v.Programs.path[x.stage.Program], dir, x)
+			w, err = startWorker(ctx, v.Programs.path[g.stage.Program], dir, g)
 		}
 		if ctx.Err() != nil {
 			return runner.Result{}, nil
 		}
 		if err != nil {
-			return runner.Result{}, startFailure(x.stage.Program, err)
+			return runner.Result{}, startFailure(g.stage.Program, err)
 		}
 	}
-	r := &x.reply
-	res, err := w.Call(ctx, x.command(""), request{x.dir, x.task.Argv[1:]}, r)
+	r := &g.reply
+	res, err := w.Call(ctx, g.command(""), request{g.dir, g.task.Argv[1:]}, r)
 	switch {
 	case res.Interrupted:
 		return runner.Result{}, nil
@@ -282,25 +271,25 @@ func (v *Visitor) serve(ctx context.Context, x *execution) (runner.Result, error
 	if used.OK() {
 		return used, nil
 	}
-	f := &TargetError{Message: x.stage.Program + " " + used.String()}
+	f := &TargetError{Message: g.stage.Program + " " + used.String()}
 	if r.Error != "" {
 		f.Message, f.how = r.Error, f.Message+"; "
-		err = writeFile(x.dir, stderrName, []byte(r.Error+"\n"))
+		err = writeFile(g.dir, stderrName, []byte(r.Error+"\n"))
 	}
 	return used, cmp.Or(err, error(f))
 }
 
 // startWorker starts a worker in a folder of its own that has the stage's source files.
-func startWorker(ctx context.Context, path, dir string, x *execution) (*runner.Worker, error) {
-	for _, f := range x.task.Files {
+func startWorker(ctx context.Context, path, dir string, g *target) (*runner.Worker, error) {
+	for _, f := range g.task.Files {
 		if !f.Keep {
 			if err := writeFile(dir, f.Name, f.Content); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return runner.StartWorker(ctx, runner.Command{Path: path, Args: x.stage.Worker[1:], Dir: dir,
-		Env: environment(x.task.Env, x.stage.Cores), Stderr: filepath.Join(dir, stderrName)})
+	return runner.StartWorker(ctx, runner.Command{Path: path, Args: g.stage.Worker[1:], Dir: dir,
+		Env: environment(g.task.Env, g.stage.Cores), Stderr: filepath.Join(dir, stderrName)})
 }
 
 // environment is the batch's own, changed so that what the user's shell happens to hold changes no

@@ -21,8 +21,8 @@ import (
 )
 
 // foresee predicts a visit of a row's molecule: for certain up to the first target of each stage
-// that is not up to date, and what may follow. If nothing has to run, it also gives the columns whose
-// cells are written again. It changes nothing.
+// that is not up to date, and what may follow. If nothing has to run, it also gives the columns
+// whose cells are written again. It changes nothing.
 func (b *Batch) foresee(i int, size []float64) (t *visit, rewritten []string, err error) {
 	if t, err = b.visitor.begin(b.row(i, size)); err != nil {
 		return t, nil, err
@@ -337,7 +337,8 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 		}
 	}
 	if len(rewritten) > 0 && only == "" {
-		fmt.Fprintf(w, "%-*s the row is written again: %s\n", width, "merge", strings.Join(rewritten, ", "))
+		fmt.Fprintf(w, "%-*s the row is written again: %s\n", width, "merge",
+			strings.Join(rewritten, ", "))
 	}
 	if !shown {
 		err = fmt.Errorf("%s has no target %q%s", id, only, Like(only, names, id+"/"))

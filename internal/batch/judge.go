@@ -28,7 +28,8 @@ const (
 	wait           // it can't be judged before an earlier stage has run
 )
 
-// target is one stage for one molecule, or for one element of its for_each, and the judgement on it.
+// target is one stage for one molecule, or for one element of its for_each, and the judgement on
+// it.
 type target struct {
 	stage       *pipeline.Stage
 	i, n        int    // the i-th of n
@@ -36,7 +37,7 @@ type target struct {
 	action      action
 	reason      string         // for the action
 	last        *store.Record  // before this visit, nil: none
-	task        *pipeline.Task // at attempt 0
+	task        *pipeline.Task // at attempt 0, or at that which runs
 	description []string       // of the task
 	fingerprint string
 	reading     string
@@ -44,6 +45,12 @@ type target struct {
 	earlier     *store.Record // to be restored
 	rec         *store.Record // its result, or failure, by now
 	failure     *TargetError
+
+	// While it runs.
+	dir   string // the scratch folder
+	parts *store.Parts
+	limit time.Duration
+	reply reply // of a worker
 }
 
 // undecided reports whether nothing is known yet of what the target gives.
@@ -71,8 +78,9 @@ func (t *visit) walk(act func(*target) error) error {
 }
 
 // targetsOf deals with the targets of a stage: up to the first failure, or, where the stage has
-// at_least or is optional, with all of them. If too few succeed then, those that failed before are tried again. A
-// stage of which the targets are not known (broke, or an error of for_each) counts as one target.
+// at_least or is optional, with all of them. If too few succeed then, those that failed before are
+// tried again. A stage of which the targets are not known (broke, or an error of for_each) counts
+// as one target.
 func (t *visit) targetsOf(s *pipeline.Stage, broke error, waits map[string]bool,
 	act func(*target) error) ([]*target, error) {
 	if up := slices.IndexFunc(s.DependsOn, func(d string) bool { return waits[d] }); up >= 0 {
@@ -148,9 +156,9 @@ func good(all []*target) (n int) {
 	return n
 }
 
-// settle decides on the failures of a stage. They end the visit, except in a stage that is optional,
-// or of whose targets enough succeeded for at_least, and of which no target has an attempt left: those
-// are left out.
+// settle decides on the failures of a stage. They end the visit, except in a stage that is
+// optional, or of whose targets enough succeeded for at_least, and of which no target has an
+// attempt left: those are left out.
 func (t *visit) settle(s *pipeline.Stage, all []*target) {
 	failed := slices.DeleteFunc(slices.Clone(all), func(g *target) bool { return g.failure == nil })
 	if len(failed) == 0 {

@@ -35,10 +35,9 @@ type Table interface {
 
 const (
 	tick      = 250 * time.Millisecond // rows of finished molecules wait so long for each other
-	maxGroup  = 5000                   // rows that wait longer, because programs are scripts
 	busyLimit = 10 * time.Second       // for a table that somebody edits, at the end
 	awayPause = 2 * time.Second        // between two tries of a server that does not answer
-	share     = 20                     // the table takes one part in so many of the time
+	share     = 20                     // writing rows takes one part in so many of the time
 
 	slowWrite  = 50 * time.Millisecond // rows wait for a second then
 	slowWrites = 2                     // then a database is worth a word, if there are many rows
@@ -62,7 +61,7 @@ type owner struct {
 	away    bool          // the batch has said that the server does not answer
 	written time.Time     // when the table was
 	group   int           // rows that were written then
-	took    time.Duration // to write it then, and to claim rows since
+	took    time.Duration // to ask scripts and write them, and to claim rows since
 	slow    int           // how many writes took long
 }
 
@@ -113,9 +112,7 @@ func (o *owner) tock(ctx context.Context) {
 		_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
 	}
 	// A write flushes, which holds up the programs, and asks scripts for their versions.
-	since := time.Since(o.written)
-	enough := since > o.visitor.Programs.pause() || len(o.waiting) > maxGroup
-	if enough && since > share*o.took && time.Now().After(o.retryAt) {
+	if time.Since(o.written) > share*o.took && time.Now().After(o.retryAt) {
 		o.fail(o.write(ctx, 0))
 	}
 }
@@ -179,11 +176,14 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 		return nil
 	}
 	o.waiting, o.written, o.group = nil, time.Now(), len(group)
-	if err := cmp.Or(o.visitor.vouch(group), o.Claims.lost()); err != nil {
+	err := cmp.Or(flush(group), o.Claims.lost())
+	begin := time.Now()
+	if err = cmp.Or(err, o.visitor.Programs.confirm()); err != nil {
 		return err
 	}
-	begin := time.Now()
+	asked := time.Since(begin)
 	changed, err := o.merge(ctx, o.changes(group), limit)
+	o.took = time.Since(begin)
 	if o.cantNow(err) && limit == 0 {
 		o.waiting = group
 		return nil
@@ -191,8 +191,7 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	o.took = time.Since(begin)
-	o.slowTable()
+	o.slowTable(o.took - asked)
 	return o.settle(group, changed)
 }
 
@@ -378,9 +377,9 @@ func (o *owner) claim() bool {
 }
 
 // slowTable says once that the rows wait for a file that takes long to write.
-func (o *owner) slowTable() {
+func (o *owner) slowTable(took time.Duration) {
 	_, isFile := o.Source.(*csvmerge.Table)
-	if isFile && o.took >= slowWrite && o.Table.Len() >= manyRows {
+	if isFile && took >= slowWrite && o.Table.Len() >= manyRows {
 		o.slow++
 	}
 	if o.slow != slowWrites {
@@ -390,6 +389,6 @@ func (o *owner) slowTable() {
 	file := o.shownTable()
 	o.warn(fmt.Sprintf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
 		"other, so that writing takes 5 %% of the time. SQLite has no such wait: "+command.Name+
-		" convert %[1]s sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"), o.took.Round(time.Millisecond),
+		" convert %[1]s sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"), took.Round(time.Millisecond),
 		(share * o.took).Round(100*time.Millisecond), strings.TrimSuffix(file, ".csv")))
 }

@@ -137,10 +137,10 @@ func (t *visit) read(g *target, dir string, rec *store.Record) (err error) {
 // failed attempt. After a time-out the attempt has twice the time. A stage of values alone has no
 // program and no folder.
 func (t *visit) build(ctx context.Context, g *target) (err error) {
-	rec, x := t.record(g), &execution{stage: g.stage, task: g.task}
+	rec := t.record(g)
 	salvaged := t.salvaged(g)
 	if g.attempt > 0 || len(salvaged) > 0 {
-		x.task, err = t.m.Task(g.stage, g.i, g.attempt, salvaged...)
+		g.task, err = t.m.Task(g.stage, g.i, g.attempt, salvaged...)
 	}
 	err = cmp.Or(err, t.m.Precheck(g.stage, g.i, g.attempt))
 	if err == nil && g.stage.Program == "" {
@@ -152,15 +152,15 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	if err != nil {
 		return t.fail(g, rec, err.Error())
 	}
-	if x.timeout = t.timeout(g.stage, x.task); x.timeout > 0 && t.timedOut(g) {
-		x.timeout = max(x.timeout, time.Duration(2*g.last.Timeout*float64(time.Second)))
+	if g.limit = t.timeout(g.stage, g.task); g.limit > 0 && t.timedOut(g) {
+		g.limit = max(g.limit, time.Duration(2*g.last.Timeout*float64(time.Second)))
 	}
-	rec.Command, rec.Timeout = x.task.Argv, x.timeout.Seconds()
-	if err := t.prepare(g, x, salvaged); err != nil {
+	rec.Command, rec.Timeout = g.task.Argv, g.limit.Seconds()
+	if err := t.prepare(g, salvaged); err != nil {
 		return err
 	}
-	x.parts = t.Store.Parts(t.Row.ID, g.name, g.fingerprint, x.task.Argv)
-	used, err := t.execute(ctx, x)
+	g.parts = t.Store.Parts(t.Row.ID, g.name, g.fingerprint, g.task.Argv)
+	used, err := t.execute(ctx, g)
 	ending, failed := errors.AsType[*TargetError](err)
 	if failed {
 		select {
@@ -172,7 +172,7 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	case err != nil && !failed:
 		return err
 	case ctx.Err() != nil:
-		return errors.Join(Interrupted, t.interrupted(g, x))
+		return errors.Join(Interrupted, t.interrupted(g))
 	}
 	if err := t.Programs.unchanged(ctx, t.Row.ID, g, failed); err != nil {
 		return err
@@ -180,7 +180,7 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	rec.ExitCode, rec.CPU, rec.MaxRSS = used.ExitCode, (used.User + used.System).Seconds(), used.MaxRSS
 	rec.Finished = time.Now()
 	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()
-	return t.commit(g, x, rec, ending)
+	return t.commit(g, rec, ending)
 }
 
 // timedOut reports whether the last attempt at a target, as it is now, ran out of time.
@@ -190,25 +190,16 @@ func (t *visit) timedOut(g *target) bool {
 
 // prepare makes a target's scratch folder, with its inputs and files and what an earlier attempt
 // left. The command, its environment and its files name the unpacked copies of compressed inputs.
-func (t *visit) prepare(g *target, x *execution, salvaged []string) (err error) {
-	if x.dir, err = t.Store.Scratch(t.Row.ID + "." + g.name); err != nil {
+func (t *visit) prepare(g *target, salvaged []string) (err error) {
+	if g.dir, err = t.Store.Scratch(t.Row.ID + "." + g.name); err != nil {
 		return err
 	}
 	for _, f := range salvaged {
 		data, readErr := os.ReadFile(filepath.Join(t.Store.FailedDir(t.Row.ID, g.name), f))
-		err = cmp.Or(err, readErr, writeFile(filepath.Join(x.dir, salvageName), f, data))
+		err = cmp.Or(err, readErr, writeFile(filepath.Join(g.dir, salvageName), f, data))
 	}
-	err = cmp.Or(err, x.linkInputs())
-	for _, f := range x.task.Files {
-		err = cmp.Or(err, writeFile(x.dir, f.Name, f.Content))
-	}
-	return err
-}
-
-// linkInputs makes the task's inputs in its scratch folder: links, or unpacked copies.
-func (x *execution) linkInputs() (err error) {
-	for _, in := range x.task.Inputs {
-		place := filepath.Join(x.dir, in.Local)
+	for _, in := range g.task.Inputs {
+		place := filepath.Join(g.dir, in.Local)
 		err = cmp.Or(err, os.MkdirAll(filepath.Dir(place), 0o777))
 		if packed.Stored(in.Path) == in.Path {
 			err = cmp.Or(err, os.Symlink(in.Path, place))
@@ -216,30 +207,34 @@ func (x *execution) linkInputs() (err error) {
 			err = cmp.Or(err, packed.Unpack(in.Path, place, in.Size))
 		}
 	}
+	for _, f := range g.task.Files {
+		err = cmp.Or(err, writeFile(g.dir, f.Name, f.Content))
+	}
 	return err
 }
 
 // commit reads what a program left in its folder, and makes it the target's result or keeps it as a
 // failed attempt. ending says why the program failed, nil where it did not.
-func (t *visit) commit(g *target, x *execution, rec *store.Record, ending *TargetError) (err error) {
-	outputs := store.Collect(x.dir, g.stage.Outputs) // Put refuses what was changed since
+func (t *visit) commit(g *target, rec *store.Record, ending *TargetError) error {
+	outputs := store.Collect(g.dir, g.stage.Outputs) // Put refuses what was changed since
 	if ending != nil && ending.timedOut {
 		rec.Outcome = store.TimedOut
 	} else {
-		ending = t.explain(g, x, rec, outputs.Err, ending)
+		ending = t.explain(g, rec, outputs.Err, ending)
 	}
 	if ending == nil {
-		g.rec, err = rec, t.log.Put(rec, x.dir, outputs, g.stage.Keep, g.stage.Compress)
+		err := t.log.Put(rec, g.dir, outputs, g.stage.Keep, g.stage.Compress)
+		g.rec = rec
 		output, refused := errors.AsType[*store.OutputError](err)
 		if !refused {
 			return err
 		}
 		ending = &TargetError{Message: output.Error()}
 	}
-	if err := full(x.dir); err != nil {
+	if err := full(g.dir); err != nil {
 		return err
 	}
-	return t.keepFailed(g, x, rec, ending)
+	return t.keepFailed(g, rec, ending)
 }
 
 // What a file system has left at least, unless it is full. A program that failed for want of space
@@ -261,11 +256,11 @@ func full(dir string) error {
 
 // explain reads the values of a target. It returns why the target failed, nil if it did not. ending
 // is that of its program.
-func (t *visit) explain(g *target, x *execution, rec *store.Record, missing error,
+func (t *visit) explain(g *target, rec *store.Record, missing error,
 	ending *TargetError) *TargetError {
 	err, absent := missing, errors.Is(missing, fs.ErrNotExist)
 	if missing == nil || absent { // a parser must not follow a link or wait for a pipe
-		if err = t.read(g, x.dir, rec); err == nil || errors.Is(err, fs.ErrNotExist) {
+		if err = t.read(g, g.dir, rec); err == nil || errors.Is(err, fs.ErrNotExist) {
 			err = cmp.Or(missing, err)
 		}
 	}
@@ -279,7 +274,7 @@ func (t *visit) explain(g *target, x *execution, rec *store.Record, missing erro
 		}
 		return &TargetError{Message: err.Error(), how: ending.how}
 	}
-	for _, in := range x.task.Inputs { // the program has the path of the very artefact
+	for _, in := range g.task.Inputs { // the program has the path of the very artefact
 		if packed.Stored(in.Path) == in.Path && !store.SameContent(in.Path, in.SHA256) {
 			return &TargetError{Message: fmt.Sprintf("its input file %s was changed while it ran; let the "+
 				"command work on a copy (the next batch computes that file again)", ShownPath(in.Path))}
@@ -289,7 +284,7 @@ func (t *visit) explain(g *target, x *execution, rec *store.Record, missing erro
 		return nil
 	}
 	if absent && !g.stage.Builtin {
-		if words, _ := ownWords(x.dir, false); words != "" {
+		if words, _ := ownWords(g.dir, false); words != "" {
 			how := fmt.Sprintf("%s ended with exit code %d; ", g.stage.Program, rec.ExitCode)
 			return &TargetError{Message: missing.Error() + ": " + words, how: how}
 		}
@@ -339,8 +334,8 @@ func (t *visit) salvaged(g *target) []string {
 
 // interrupted keeps what the next attempt can start from: what the program found, or else what it
 // started from itself. All else is swept at the end: an interrupted target never happened.
-func (t *visit) interrupted(g *target, x *execution) error {
-	for _, from := range []string{x.dir, filepath.Join(x.dir, salvageName)} {
+func (t *visit) interrupted(g *target) error {
+	for _, from := range []string{g.dir, filepath.Join(g.dir, salvageName)} {
 		if found := filled(from, g.stage.Salvage...); len(found) > 0 {
 			return t.log.KeepInterrupted(g.name, from, found, g.fingerprint)
 		}
@@ -361,8 +356,8 @@ func filled(dir string, names ...string) (out []string) {
 
 // keepFailed keeps a failed attempt's folder for reading, with the command to be tried by hand. The
 // message names the file that says most, as it will be found.
-func (t *visit) keepFailed(g *target, x *execution, rec *store.Record, f *TargetError) error {
-	message := strings.ReplaceAll(f.Message, x.dir+"/", "")
+func (t *visit) keepFailed(g *target, rec *store.Record, f *TargetError) error {
+	message := strings.ReplaceAll(f.Message, g.dir+"/", "")
 	var likely []string // to tell most
 	for _, file := range slices.Sorted(maps.Values(g.stage.Outputs)) {
 		message = strings.TrimPrefix(message, file+": ") // where to look stands at the end
@@ -370,21 +365,21 @@ func (t *visit) keepFailed(g *target, x *execution, rec *store.Record, f *Target
 			likely = append(likely, file)
 		}
 	}
-	words := slices.Clone(x.task.Env) // as a shell reads them: a person may copy the line
-	for _, w := range x.task.Argv {
+	words := slices.Clone(g.task.Env) // as a shell reads them: a person may copy the line
+	for _, w := range g.task.Argv {
 		words = append(words, Quoted(w))
 	}
 	if path := t.Programs.path[g.stage.Program]; path != "" {
-		words[len(x.task.Env)] = Quoted(path)
+		words[len(g.task.Env)] = Quoted(path)
 	}
 	text := fmt.Sprintf("%s/%s, attempt %d\n%s\n\nThe command, to be tried in this folder:\n%s\n",
 		t.Row.ID, g.name, rec.Attempt+1, message, strings.Join(words, " "))
 	const note = "failure.txt"
-	err := os.RemoveAll(filepath.Join(x.dir, note)) // a program's own
-	err = cmp.Or(err, writeFile(x.dir, note, []byte(text)))
-	most := append(filled(x.dir, append(likely, stderrName, stdoutName)...), "")[0]
+	err := os.RemoveAll(filepath.Join(g.dir, note)) // a program's own
+	err = cmp.Or(err, writeFile(g.dir, note, []byte(text)))
+	most := append(filled(g.dir, append(likely, stderrName, stdoutName)...), "")[0]
 	where := ShownPath(filepath.Join(t.Store.FailedDir(t.Row.ID, g.name), most))
-	if err = cmp.Or(err, t.log.Fail(g.name, x.dir)); err != nil {
+	if err = cmp.Or(err, t.log.Fail(g.name, g.dir)); err != nil {
 		return err
 	}
 	return t.fail(g, rec, fmt.Sprintf("%s (%s%s)", message, f.how, where))

@@ -26,9 +26,8 @@ import (
 type programs struct {
 	index    *store.Index
 	declared map[string]*pipeline.Program
-	key      string        // changes with what identifies them
-	took     time.Duration // to confirm, last time
-	mu       sync.Mutex    // of the rest, while the programs are found, and of trials
+	key      string     // changes with what identifies them
+	mu       sync.Mutex // of the rest, while the programs are found, and of trials
 	path     map[string]string
 	script   map[string]bool
 	identity map[string]string // of built-ins, too
@@ -233,14 +232,10 @@ func (p *programs) unchanged(ctx context.Context, mol string, g *target, failed 
 	return nil
 }
 
-// pause is how long rows wait for each other, so that asking scripts takes a twentieth of the time.
-func (p *programs) pause() time.Duration { return 20 * p.took }
-
 // confirm asks the scripts for their versions again, if they computed something since the last
-// confirm, before a row says OK. A script that gives no answer in five seconds has been removed, not
-// replaced. One goroutine calls confirm and pause.
+// confirm, before a row says OK. A script that gives no answer in five seconds has been removed,
+// not replaced. One goroutine calls confirm.
 func (p *programs) confirm() error {
-	begin := time.Now()
 	p.mu.Lock()
 	trials := len(p.trials)
 	p.mu.Unlock()
@@ -254,7 +249,6 @@ func (p *programs) confirm() error {
 			return err
 		}
 	}
-	p.took = time.Since(begin)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trials = p.trials[trials:]
@@ -276,8 +270,8 @@ func (p *programs) retract(s *store.Store) error {
 	return err
 }
 
-// Found is a program of a pipeline on this machine. Path and Identity, its version, are empty if the
-// program is missing, and if no stage needs it.
+// Found is a program of a pipeline on this machine. Path and Identity, its version, are empty if
+// the program is missing, and if no stage needs it.
 type Found struct {
 	*pipeline.Program
 	Path, Identity string

@@ -95,10 +95,10 @@ func (v *Visitor) ask(ctx context.Context, s *pipeline.Stage, t *csvmerge.Table,
 			if ctx.Err() != nil || silent.Load() >= maxSilent {
 				return nil
 			}
-			x, err := v.question(s, cells(t, i, v.Pipeline.Columns), dir)
-			if x != nil {
-				_, err = v.serve(ctx, x)
-				if replies[n] = x.reply; err == nil || x.reply.Exit != 0 {
+			g, err := v.question(s, cells(t, i, v.Pipeline.Columns), dir)
+			if g != nil {
+				_, err = v.serve(ctx, g)
+				if replies[n] = g.reply; err == nil || g.reply.Exit != 0 {
 					silent.Store(-int64(len(rows)))
 				} else if silent.Add(1) >= maxSilent {
 					return err
@@ -114,7 +114,7 @@ func (v *Visitor) ask(ctx context.Context, s *pipeline.Stage, t *csvmerge.Table,
 }
 
 // question is what a stage's worker is asked about a row, nil for nothing.
-func (v *Visitor) question(s *pipeline.Stage, row map[string]any, dir string) (*execution, error) {
+func (v *Visitor) question(s *pipeline.Stage, row map[string]any, dir string) (*target, error) {
 	m, err := v.Pipeline.Molecule(row)
 	if err != nil {
 		return nil, err
@@ -126,5 +126,5 @@ func (v *Visitor) question(s *pipeline.Stage, row map[string]any, dir string) (*
 	if err != nil {
 		return nil, err
 	}
-	return &execution{stage: s, task: task, dir: dir, timeout: answerTimeout}, nil
+	return &target{stage: s, task: task, dir: dir, limit: answerTimeout}, nil
 }

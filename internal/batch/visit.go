@@ -189,8 +189,8 @@ func (t *visit) gone() map[string]string {
 	return cells
 }
 
-// setCells decides on the status, and sets it, the reruns and the message beside the merged cells. The
-// time stamps are the last ones if nothing ran.
+// setCells decides on the status, and sets it, the reruns and the message beside the merged cells.
+// The time stamps are the last ones if nothing ran.
 func (t *visit) setCells(cells map[string]string, last *store.Row) {
 	t.Status, t.Cells = csvmerge.OK, cells
 	cells["error_message"] = strings.Join(t.leftOut, "; ")

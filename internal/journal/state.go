@@ -102,8 +102,8 @@ func (s *State) Rest(now time.Time) time.Duration {
 // Estimate is the mean time of each stage, by the weight of molecules.
 type Estimate map[string]sums
 
-// Past is what the last two megabytes of a journal tell, and of the file before it if the journal is
-// shorter.
+// Past is what the last two megabytes of a journal tell, and of the file before it if the journal
+// is shorter.
 func Past(path string) Estimate {
 	e := Estimate{}
 	info, err := os.Stat(path)
