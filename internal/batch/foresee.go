@@ -286,7 +286,7 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 
 // printSettings names the variables that have other values than in the last batch.
 func (b *Batch) printSettings(w io.Writer) {
-	last, now := journal.Settings(b.journal.Path), b.settings()
+	last, now := journal.LastStart(b.journal.Path).Settings, b.settings()
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		if was, ok := last[name]; ok && was != now[name] {

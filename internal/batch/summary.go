@@ -170,7 +170,7 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	if len(all) == 0 {
 		all = list{"none finished"}
 	}
-	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "up to date or not asked for")
+	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "unchanged")
 	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), round(s.Elapsed), all.end(s))
 	width := nameWidth(stages)
 	for _, st := range stages {

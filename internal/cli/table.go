@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -65,7 +66,11 @@ func Settings(o Options) error {
 		program := p.Programs[name]
 		row("program."+name, strings.Join(program.Candidates, ", "), line(program.Line))
 	}
-	return ended(w.Flush())
+	err = w.Flush()
+	for _, text := range batch.TakenBack(p, filepath.Join(p.Artefacts, store.JournalName)) {
+		fmt.Printf("Warning: %s.\n", text)
+	}
+	return ended(err)
 }
 
 // batchSettings are the attributes of the pipeline block that say how a batch works, each with its

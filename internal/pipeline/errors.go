@@ -21,9 +21,18 @@ type Errors struct {
 	diags hcl.Diagnostics
 }
 
+// located says whether a mistake is in a file; else all are in values of the command line.
+func (e *Errors) located() bool {
+	return slices.ContainsFunc(e.diags, func(d *hcl.Diagnostic) bool { return d.Subject != nil })
+}
+
 func (e *Errors) Error() string {
-	if !slices.ContainsFunc(e.diags, func(d *hcl.Diagnostic) bool { return d.Subject != nil }) {
-		return "the settings have a mistake"
+	if !e.located() {
+		var texts []string
+		for _, d := range e.diags {
+			texts = append(texts, d.Detail)
+		}
+		return strings.Join(texts, "\n")
 	}
 	if len(e.diags) == 1 {
 		return fmt.Sprintf("%s has a mistake: %s", e.path, e.diags[0].Summary)
@@ -31,8 +40,12 @@ func (e *Errors) Error() string {
 	return fmt.Sprintf("%s has %d mistakes", e.path, len(e.diags))
 }
 
-// Print writes every mistake with its file, line and source; width 0 is 78 columns.
+// Print writes every mistake with its file, line and source; width 0 is 78 columns. If none is in a
+// file, Error says all, and Print nothing.
 func (e *Errors) Print(w io.Writer, width uint, colour bool) error {
+	if !e.located() {
+		return nil
+	}
 	if width == 0 {
 		width = 78
 	}

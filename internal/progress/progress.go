@@ -345,7 +345,7 @@ func (d *display) finished(row journal.Event) (parts []string) {
 			parts = append(parts, clean(text))
 		}
 	}
-	if row.Seconds > 0 {
+	if row.Seconds >= 0.05 {
 		parts = append(parts, brief(time.Duration(row.Seconds*float64(time.Second))))
 	}
 	return parts
