@@ -273,7 +273,7 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 	}
 	say(f.rewritten, "%s would be written again, without a program: %s", Count(f.rewritten, "row"),
 		names(f.columns))
-	say(int(f.expected), "Expected time: about %s, by what such targets took before",
+	say(int(f.expected), "Estimated time: about %s, from earlier runs",
 		journal.Wall(f.expected, f.molecules, b.jobs()))
 	say(len(f.unknown), "Nothing is known yet of how long these take: %s", names(f.unknown))
 	if verbose {

@@ -166,7 +166,7 @@ func (c commands) refer() error {
 
 const helpWidth = 79 // columns
 
-// plain lays out a text for a terminal, each line behind an indentation.
+// plain formats a text for a terminal, each line behind an indentation.
 func plain(text, indent string) string {
 	printer := comment.Printer{TextPrefix: indent, TextCodePrefix: indent + "    ",
 		TextWidth: helpWidth - len(indent)}
@@ -192,11 +192,11 @@ func (c commands) overview() string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n%s help batch tells more of a command. First: %[1]s batch.\n", command.Name)
+	fmt.Fprintf(&b, "\n%s help batch describes a command. Begin with %[1]s batch.\n", command.Name)
 	return b.String()
 }
 
-// help tells all of a command.
+// help describes a command.
 func (t target) help() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%[1]s %s %s.\n\nUsage: %[1]s %[4]s\n\n%[5]s", command.Name, t.name, t.synopsis, t.usage(),

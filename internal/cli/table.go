@@ -94,7 +94,7 @@ func percent(share float64) string {
 	return fmt.Sprintf("%g%%", 100*share)
 }
 
-// Info tells where the table stands: statuses, failures, times, and how long the rest will take.
+// Info shows the progress of the table: statuses, failures, times, and how long the rest will take.
 // With count it prints the number of molecules instead, with sizes what the artefacts take on the
 // disk.
 func Info(count, sizes bool, o Options) error {
@@ -197,7 +197,7 @@ func printSeconds(w io.Writer, stages []string, path string) (journal.Estimate, 
 		}
 	})
 	if len(seconds) > 0 {
-		fmt.Fprintln(w, "Seconds a target:    runs    median       p95")
+		fmt.Fprintln(w, "Time per run (s):    runs    median       p95")
 	}
 	for _, name := range inOrder(seconds, stages) {
 		s := seconds[name]

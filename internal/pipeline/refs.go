@@ -210,7 +210,7 @@ func (s *Stage) member(t hcl.Traversal) *hcl.Diagnostic {
 		i, index := t[2].(hcl.TraverseIndex)
 		switch number := index && i.Key.Type() == cty.Number; {
 		case s.ForEach && !index:
-			return wrongf(t.SourceRange(), "Which of several",
+			return wrongf(t.SourceRange(), "Missing index",
 				"Stage %q runs once for each element of its "+
 					"for_each: write stage.%s[0] for the first, stage.%s[*] for all.", s.Name,
 				s.Name,

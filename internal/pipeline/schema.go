@@ -126,7 +126,8 @@ func (p *Pipeline) claim(b *hcl.Block) *hcl.Diagnostic {
 	if b.Type == "stage" {
 		folder = strings.ToLower(key) // their folders would be one on many disks
 	}
-	if old := p.claimed[folder]; old > 0 && b.Type != "locals" && b.Type != "merge" {
+	several := slices.Contains([]string{"locals", "merge", "display"}, b.Type)
+	if old := p.claimed[folder]; old > 0 && !several {
 		return wrongf(b.DefRange, "Duplicate block",
 			"The block %s stands already at line %d, in whatever letter "+
 				"case. Give one of the two another name.", key, old)
@@ -262,7 +263,7 @@ func (p *Pipeline) decodeMerge(b *hcl.Block) hcl.Diagnostics {
 	for _, a := range inOrder(attrs) {
 		switch {
 		case slices.Contains(p.reserved, a.Name):
-			diags = append(diags, wrongf(a.NameRange, "Column is not the merge's",
+			diags = append(diags, wrongf(a.NameRange, "Reserved column",
 				"The column %q belongs to the molecule or to the batch itself.", a.Name))
 		case slices.Contains(p.Merged, a.Name):
 			diags = append(diags, wrongf(a.NameRange, "Duplicate column",

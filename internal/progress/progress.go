@@ -98,15 +98,17 @@ type display struct {
 	over     bool       // nothing more is shown of the batch than lines that stay
 	lines    [][]string // that stay, still to be written; each in parts
 	drawn    []int      // cells of the lines of the last frame
+	names    int        // the longest name so far, in characters
 	retrying bool       // a molecule was tried again
 }
 
 // add takes in an event. Stages without a title have no part in the display, if others have one.
 func (d *display) add(e journal.Event) {
 	if e.Event == journal.BatchStart {
-		d.lines, d.retrying = nil, false // the lines are of an earlier batch
+		d.lines, d.names, d.retrying = nil, 0, false // the lines are of an earlier batch
 	}
 	d.estimate.Add(e)
+	d.names = max(d.names, min(utf8.RuneCountInString(clean(e.Mol)), 24))
 	if e.Stage == "" || len(d.Stages) == 0 || d.position(e.Stage) >= 0 {
 		d.State.Add(e)
 	}
@@ -329,7 +331,7 @@ func clock(t, now time.Time) string {
 // summary of the batch has the place, too.
 func (d *display) finished(row journal.Event) (parts []string) {
 	digits := len(fmt.Sprint(d.Total))
-	head := fmt.Sprintf("[%*d/%d] %s", digits, d.Done, d.Total, clean(row.Mol))
+	head := fmt.Sprintf("[%*d/%d] %-*s", digits, d.Done, d.Total, d.names, clean(row.Mol))
 	status, ok := clean(row.Outcome), strings.EqualFold(row.Outcome, journal.OK)
 	if d.colour {
 		status = map[bool]string{true: "\x1b[32m", false: "\x1b[31m"}[ok] + status + "\x1b[0m"
