@@ -264,7 +264,7 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 			targets = append(targets, fmt.Sprintf("%s %d", s.Name, n))
 		}
 	}
-	say(1-f.molecules, "Everything is up to date: nothing would run.")
+	say(1-f.molecules-f.rewritten, "Everything is up to date: nothing would run.")
 	say(f.molecules, "%s would be computed; targets: %s", Count(f.molecules, "molecule"),
 		strings.Join(targets, ", "))
 	b.printSettings(w)

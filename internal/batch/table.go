@@ -119,6 +119,7 @@ func (o *owner) slowTable() {
 	file := o.shownTable()
 	o.warn(fmt.Sprintf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
 		"other, so that writing takes 5 %% of the time. SQLite has no such wait: "+command.Name+
-		" convert %[1]s sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"), o.took.Round(time.Millisecond),
+		" convert %[1]s sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"),
+		o.took.Round(time.Millisecond),
 		(share * o.took).Round(100*time.Millisecond), strings.TrimSuffix(file, ".csv")))
 }

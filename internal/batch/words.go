@@ -144,14 +144,15 @@ func TakenBack(p *pipeline.Pipeline, journalPath string) (texts []string) {
 		if !plainWord.MatchString(value) {
 			value = fmt.Sprintf("%q", value)
 		}
-		texts = append(texts, fmt.Sprintf("%s was %s in the last batch, by %s, and is %s now, by %s; "+
-			"%s keeps it", v.Name, cmp.Or(was, `""`), by, cmp.Or(v.Text(), `""`), v.Source,
+		texts = append(texts, fmt.Sprintf("%s was %s in the last batch, by %s, and is %s now, "+
+			"by %s; %s keeps it", v.Name, cmp.Or(was, `""`), by, cmp.Or(v.Text(), `""`), v.Source,
 			Quoted("-set="+v.Name+"="+value)))
 	}
 	return texts
 }
 
-var plainWord = regexp.MustCompile(`^([A-Za-z_][\w-]*|-?\d+(\.\d+)?)$`) // that -set takes without quotes
+// plainWord is a value that -set takes without quotes.
+var plainWord = regexp.MustCompile(`^([A-Za-z_][\w-]*|-?\d+(\.\d+)?)$`)
 
 // Like is a question after the name that is most like a word, "" if none is.
 func Like(word string, names []string, before string) string {

@@ -212,8 +212,8 @@ func printRest(w io.Writer, left int, computing time.Duration, jobs int) {
 	molecules := batch.Count(left, "molecule")
 	switch {
 	case left == 0:
-		fmt.Fprintf(w, "Nothing to compute, unless the pipeline has changed (%s batch -dryRun shows).\n",
-			command.Name)
+		fmt.Fprintf(w, "Nothing to compute, unless the pipeline has changed "+
+			"(%s batch -dryRun shows).\n", command.Name)
 	case computing == 0:
 		fmt.Fprintf(w, "To be computed: %s; how long that takes is known when some are done.\n", molecules)
 	default:

@@ -63,7 +63,7 @@ type Event struct {
 	Jobs     int               `json:"jobs,omitempty"`     // cores that the batch may use
 	Stages   []Stage           `json:"stages,omitempty"`   // in the order in which they run
 	Settings map[string]string `json:"settings,omitempty"` // the values of the variables
-	Given    map[string]string `json:"given,omitempty"`    // those not by default, to what gave them
+	Given    map[string]string `json:"given,omitempty"`    // those not by default: by what
 	Programs map[string]string `json:"programs,omitempty"` // their versions
 	User     string            `json:"user,omitempty"`     // who started the batch
 

@@ -307,7 +307,8 @@ func (p *Pipeline) check() hcl.Diagnostics {
 	}
 	diags = append(diags, p.checkExport(m)...)
 	for _, e := range p.display {
-		diags = append(diags, m.checkText(e, "Unsuitable text", "The display shows texts and numbers")...)
+		const detail = "The display shows texts and numbers"
+		diags = append(diags, m.checkText(e, "Unsuitable text", detail)...)
 	}
 	p.Checked, p.Columns = p.usedColumns()
 	if diags.HasErrors() {

@@ -243,8 +243,8 @@ func (p *Pipeline) checkVariables() (diags hcl.Diagnostics) {
 			case err == nil:
 			case v.Source != "default":
 				diags = append(diags, nowheref("Invalid value for a variable",
-					"%s sets the variable %q to a value that %s line %d refuses: %s", v.Source, v.Name,
-					p.Path, c.condition.at.Start.Line, sentence(err.Error())))
+					"%s sets the variable %q to a value that %s line %d refuses: %s", v.Source,
+					v.Name, p.Path, c.condition.at.Start.Line, sentence(err.Error())))
 			default:
 				diags = append(diags, wrongf(c.condition.at, "Invalid value for a variable",
 					"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))

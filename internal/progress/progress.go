@@ -144,7 +144,7 @@ func (d *display) draw(others []string, now time.Time) {
 		if width, height, err = d.size(); err != nil || width <= 0 {
 			width, height = 80, 24
 		}
-		// Line by line, from a ^C below the frame: a screen that is erased from its top is kept by tmux.
+		// Line by line, from a ^C below the frame: tmux keeps a screen that is erased from its top.
 		b.WriteString("\r\x1b[2K" + strings.Repeat("\x1b[A\x1b[2K", d.rows(width, height)))
 	}
 	for _, line := range others { // as they are: nothing of them may be lost
@@ -188,7 +188,8 @@ func (d *display) frame(width, rows int, now time.Time) (lines []string) {
 		columns = max(columns, utf8.RuneCountInString(names[n]))
 	}
 	for n, id := range shown {
-		lines = append(lines, d.line(fmt.Sprintf("%-*s", columns, names[n]), d.UnderWay[id], width, now))
+		name := fmt.Sprintf("%-*s", columns, names[n])
+		lines = append(lines, d.line(name, d.UnderWay[id], width, now))
 	}
 	if more := len(ids) - len(shown); more > 0 {
 		lines = append(lines, fmt.Sprintf("  and %d more", more))
@@ -301,8 +302,8 @@ func (d *display) batchLine(width int, now time.Time) string {
 		parts = append(parts, text)
 	}
 	if hours := now.Sub(d.Started).Hours(); d.Done > 0 && hours > 0 {
-		parts = append(parts, fmt.Sprintf("%.*f/h", max(0, 1-int(math.Log10(float64(d.Done)/hours))),
-			float64(d.Done)/hours))
+		rate := float64(d.Done) / hours
+		parts = append(parts, fmt.Sprintf("%.*f/h", max(0, 1-int(math.Log10(rate))), rate))
 	}
 	rest := strings.Join(append([]string{percent}, parts[1:]...), "  ")
 	for _, cells := range []int{30, 12, 6} {
