@@ -93,6 +93,8 @@ func TestDocsCommands(t *testing.T) {
 		"mage batch -on=slurm -dryRun": {"cluster_commands.txtar", "mage batch -on=slurm"},
 		"mage serve":                   {"cmd_serve.txtar", "\"mage\", \"serve\""},
 		"mage reproduce":               {"cmd_reproduce.txtar", "mage reproduce"},
+		"mage completion bash > ~/.local/share/bash-completion/completions/mage": {"cmd_line.txtar",
+			"mage completion bash"},
 		"mage history -at=2026-11-28 -out=then.csv": {"docs_howto.txtar",
 			"mage history -at=2099-01-01 -out=then.csv"},
 	}

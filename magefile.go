@@ -238,8 +238,8 @@ func Test(ctx context.Context,
 // It warns of others: nheavy differs from the SMILES, H298_cbs is implausible, a SMILES leaves
 // stereo open, a molecule is there twice. Warnings do not change the exit code.
 //
-// It reads pipeline.hcl and the table, has RDKit read every SMILES, and writes nothing. Exit code: 0
-// all rows can be used, 2 some can't; with -permissive 2 only if no batch can run on the table.
+// It reads pipeline.hcl and the table, has RDKit read every SMILES, and writes nothing. Exit code:
+// 0 all rows can be used, 2 some can't; with -permissive 2 only if no batch can run on the table.
 func Validate(ctx context.Context,
 	permissive *bool, // end well although some rows can't be used
 	format *string, // text (the default) or json
@@ -359,8 +359,8 @@ func Convert(ctx context.Context,
 // The page shows how good the results are, outliers, conformers, failures, cost, all molecules, and
 // a paragraph for a paper. It is one file, report.html, and needs no network.
 //
-// It reads pipeline.hcl, the table and artefacts/. With -format=json it prints the numbers. Drawings
-// of the molecules need RDKit.
+// It reads pipeline.hcl, the table and artefacts/. With -format=json it prints the numbers.
+// Drawings of the molecules need RDKit.
 func Report(ctx context.Context,
 	out *string, // the file, which is replaced, instead of report.html
 	format *string, // html (the default) or json
@@ -393,8 +393,9 @@ func Serve(ctx context.Context,
 
 // Settings [run] prints every setting and where it comes from.
 //
-// It also says which values of the last batch the next one would not keep: -set holds for one batch.
-// It reads pipeline.hcl, the table's header, the environment and the journal, and writes nothing.
+// It also says which values of the last batch the next one would not keep: -set holds for one
+// batch. It reads pipeline.hcl, the table's header, the environment and the journal, and writes
+// nothing.
 func Settings(
 	table *string, // as for batch
 	artefacts *string, // as for batch

@@ -238,6 +238,9 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 				"-jobs=%d, or with fewer cores for the stage.", s.Name, s.Cores, b.jobs(), s.Cores))
 		}
 	}
+	for _, text := range TakenBack(b.Pipeline, b.journal.Path) {
+		b.warn(text)
+	}
 	return b.confirm(ctx)
 }
 
@@ -267,8 +270,13 @@ func (b *Batch) begin() error {
 // start is the batch's first line in the journal.
 func (b *Batch) start() journal.Event {
 	e := journal.Event{Event: journal.BatchStart, PID: os.Getpid(), Table: b.Pipeline.Table,
-		Total: b.sum.Scheduled, Jobs: b.jobs(), Settings: b.settings(),
+		Total: b.sum.Scheduled, Jobs: b.jobs(), Settings: b.settings(), Given: map[string]string{},
 		Programs: maps.Clone(b.visitor.Programs.identity)}
+	for _, v := range b.Pipeline.Variables {
+		if v.Source != "default" {
+			e.Given[v.Name] = v.Source
+		}
+	}
 	for name := range b.Builtins { // whose version tells nobody anything
 		delete(e.Programs, name)
 	}

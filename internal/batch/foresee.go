@@ -264,7 +264,7 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 			targets = append(targets, fmt.Sprintf("%s %d", s.Name, n))
 		}
 	}
-	say(1-f.molecules, "Everything is up to date: nothing would run.")
+	say(1-f.molecules-f.rewritten, "Everything is up to date: nothing would run.")
 	say(f.molecules, "%s would be computed; targets: %s", Count(f.molecules, "molecule"),
 		strings.Join(targets, ", "))
 	b.printSettings(w)
@@ -273,7 +273,7 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 	}
 	say(f.rewritten, "%s would be written again, without a program: %s", Count(f.rewritten, "row"),
 		names(f.columns))
-	say(int(f.expected), "Expected time: about %s, by what such targets took before",
+	say(int(f.expected), "Estimated time: about %s, from earlier runs",
 		journal.Wall(f.expected, f.molecules, b.jobs()))
 	say(len(f.unknown), "Nothing is known yet of how long these take: %s", names(f.unknown))
 	if verbose {
@@ -286,7 +286,7 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 
 // printSettings names the variables that have other values than in the last batch.
 func (b *Batch) printSettings(w io.Writer) {
-	last, now := journal.Settings(b.journal.Path), b.settings()
+	last, now := journal.LastStart(b.journal.Path).Settings, b.settings()
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		if was, ok := last[name]; ok && was != now[name] {

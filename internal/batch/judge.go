@@ -246,7 +246,7 @@ func (t *visit) judge(g *target, broke error) {
 		if g.reason = t.log.Verify(g.name, last); g.reason == "" && last.Reading == g.reading {
 			g.action, g.rec = fresh, last
 		} else if g.reason == "" {
-			g.action, g.reason = read, "its values are read in another way, or compared with others"
+			g.action, g.reason = read, "how its values are read or checked changed"
 		}
 	}
 	switch gone := func(stage string) bool { return t.Pipeline.Stage(stage) == nil }; {
@@ -264,7 +264,7 @@ func (t *visit) judge(g *target, broke error) {
 func (t *visit) judgeFailed(g *target) {
 	last := g.last
 	if last.Reading != g.reading {
-		g.reason = "failed last time, and its values are read in another way now"
+		g.reason = "failed last time, and how its values are read or checked changed"
 		if last.Outputs != nil && t.log.Verify(g.name, last) == "" {
 			g.action = read // the program had succeeded
 		}

@@ -96,8 +96,8 @@ func (t *visit) try(ctx context.Context, g *target) (err error) {
 	return errors.Join(err, t.Log(e))
 }
 
-// readAgain brings an earlier result back if there is one, and evaluates a result's values if they
-// are read in another way now. A result that no longer passes fails as if its program had just run;
+// readAgain brings an earlier result back if there is one, and evaluates a result's values if
+// how they are read changed. A result that no longer passes fails as if its program had just run;
 // the program does not run at once, because the edit may be a slip.
 func (t *visit) readAgain(g *target) error {
 	rec := *cmp.Or(g.earlier, g.last)

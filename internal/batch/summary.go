@@ -125,9 +125,12 @@ func (s *Summary) Print(w io.Writer, stages []*pipeline.Stage) {
 	if len(s.Targets) > 0 || len(s.Failures) > 0 || s.Stopped != "" {
 		s.print(w, stages)
 	} else {
-		l := list{Count(s.Total, "molecule")}
+		l, what := list{Count(s.Total, "molecule")}, "Everything is up to date"
 		l.add(s.Skipped, "of them skipped after too many failures")
-		fmt.Fprintf(w, "Everything is up to date: %s.\n", l.end(s))
+		if s.Rewritten > 0 {
+			what = "Every result is up to date; no program ran"
+		}
+		fmt.Fprintf(w, "%s: %s.\n", what, l.end(s))
 	}
 	for _, text := range s.Alarms {
 		fmt.Fprintf(w, "\nALARM: %s.\n", text)
@@ -148,7 +151,7 @@ func (l *list) end(s *Summary) string {
 	l.add(s.ByHand, "left out by a Skip of yours")
 	l.add(s.Invalid, "left out as unusable")
 	l.add(s.Elsewhere, "left to other batches")
-	l.add(s.Rewritten, "written again")
+	l.add(s.Rewritten, "written into the table again")
 	return strings.Join(*l, ", ")
 }
 
@@ -170,7 +173,7 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	if len(all) == 0 {
 		all = list{"none finished"}
 	}
-	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "up to date or not asked for")
+	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "unchanged")
 	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), round(s.Elapsed), all.end(s))
 	width := nameWidth(stages)
 	for _, st := range stages {

@@ -1,6 +1,8 @@
 package batch
 
 import (
+	"cmp"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -8,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 )
 
@@ -127,6 +130,29 @@ func lines(name string) (out []string) {
 	}
 	return out
 }
+
+// TakenBack says which variables have another value now because what gave them a value in the last
+// batch, such as -set, gives them none now.
+func TakenBack(p *pipeline.Pipeline, journalPath string) (texts []string) {
+	last := journal.LastStart(journalPath)
+	for _, v := range p.Variables {
+		was, by := last.Settings[v.Name], last.Given[v.Name]
+		if by == "" || by == v.Source || was == v.Text() {
+			continue
+		}
+		value := was
+		if !plainWord.MatchString(value) {
+			value = fmt.Sprintf("%q", value)
+		}
+		texts = append(texts, fmt.Sprintf("%s was %s in the last batch, by %s, and is %s now, "+
+			"by %s; %s keeps it", v.Name, cmp.Or(was, `""`), by, cmp.Or(v.Text(), `""`), v.Source,
+			Quoted("-set="+v.Name+"="+value)))
+	}
+	return texts
+}
+
+// plainWord is a value that -set takes without quotes.
+var plainWord = regexp.MustCompile(`^([A-Za-z_][\w-]*|-?\d+(\.\d+)?)$`)
 
 // Like is a question after the name that is most like a word, "" if none is.
 func Like(word string, names []string, before string) string {

@@ -83,8 +83,8 @@ func (c commands) arguments(args []string) (out, behind []string, err error) {
 		case "-t":
 			n = min(2, len(args))
 		default:
-			return nil, nil, fmt.Errorf("%s stands before the command; write it behind: %s batch %[1]s",
-				args[0], command.Name)
+			return nil, nil, fmt.Errorf("%s stands before the command; write it behind: "+
+				"%s batch %[1]s", args[0], command.Name)
 		}
 		out, args = append(out, args[:n]...), args[n:]
 	}
@@ -98,8 +98,8 @@ func (c commands) arguments(args []string) (out, behind []string, err error) {
 			return nil, nil, err
 		}
 		if len(words) < len(t.words) {
-			return nil, nil, fmt.Errorf("%s %s: a word is missing; write %[1]s %[3]s", command.Name, t.name,
-				t.usage())
+			return nil, nil, fmt.Errorf("%s %s: a word is missing; write %[1]s %[3]s", command.Name,
+				t.name, t.usage())
 		}
 		out, args = append(out, args[0]), rest
 		if t.free() {
@@ -129,8 +129,8 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 		}
 		if !given && p.kind != "bool" {
 			if i++; i == len(args) {
-				return nil, nil, nil, fmt.Errorf("%s %s: -%s has no value; write %s", command.Name, t.name,
-					p.name, p.form())
+				return nil, nil, nil, fmt.Errorf("%s %s: -%s has no value; write %s", command.Name,
+					t.name, p.name, p.form())
 			}
 			value, given = args[i], true
 		}
@@ -180,6 +180,6 @@ func (t target) unknownFlag(name string) error {
 	if len(longer) == 1 {
 		like = fmt.Sprintf("; did you mean -%s?", longer[0])
 	}
-	return fmt.Errorf("%s %s has no flag -%s%s (%[1]s help %[2]s lists all)", command.Name, t.name, name,
-		like)
+	return fmt.Errorf("%s %s has no flag -%s%s (%[1]s help %[2]s lists all)", command.Name, t.name,
+		name, like)
 }

@@ -118,16 +118,44 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	if !o.unlogged {
 		keepLogs(os.Stderr, sum, pr.Pipeline.Table)
 	}
-	return pr.outcome(sum, w, err)
+	return pr.outcome(sum, w, o, err)
+}
+
+// printNext prints where the results are, and what to do next.
+func (pr *project) printNext(w io.Writer, sum *batch.Summary, o Options) {
+	fmt.Fprintf(w, "Results: %s; files of each molecule: %s/MOL_ID/\n",
+		batch.ShownPath(pr.Pipeline.Table), batch.ShownPath(pr.Store.Root()))
+	next := func(words, what string) {
+		fmt.Fprintf(w, "Next: %s %s %s.\n", command.Name, words, what)
+	}
+	if sum.Invalid > 0 {
+		table := Options{Pipeline: o.Pipeline, Table: o.Table, Set: o.Set}
+		next("validate"+table.flags(), "lists the rows that can't be used")
+	}
+	if len(sum.Failures) > 0 {
+		if id, _, _ := strings.Cut(sum.Failures[0], "/"); has(pr.Table, id) {
+			next("why "+batch.Quoted(id)+o.flags(), "shows why it failed")
+		}
+	}
+	switch again := sum.Counts[csvmerge.Rerun.String()]; {
+	case sum.Interrupted || sum.Stopped != "": // the summary says how to go on
+	case again > 0:
+		next("batch"+o.flags(), "tries "+batch.Count(again, "failed molecule")+" again")
+	default:
+		next("report"+o.flags(), "writes a page about the results")
+	}
 }
 
 // outcome prints what a batch did, and gives its exit code. w is nil for one on this machine.
-func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, err error) error {
+func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, err error) error {
 	if err == nil || len(sum.Targets)+len(sum.Failures) > 0 { // else nothing was done
 		sum.Print(os.Stderr, pr.Pipeline.Stages)
 	}
 	if len(sum.Targets) > 0 {
 		pr.printDeviation(os.Stderr)
+	}
+	if len(sum.Targets)+len(sum.Failures) > 0 && !o.unlogged {
+		pr.printNext(os.Stderr, sum, o)
 	}
 	if w != nil && w.Note != "" {
 		fmt.Fprintln(os.Stderr, w.Note)

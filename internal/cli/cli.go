@@ -48,7 +48,8 @@ func ended(err error) error {
 	_, start := errors.AsType[*runner.StartError](err) // has its own way out
 	for cause, advice := range diskAdvice {
 		if errors.Is(err, cause) && !start {
-			err = fmt.Errorf("%w (%s; finished results are safe: fix this and run again)", err, advice)
+			err = fmt.Errorf("%w (%s; finished results are safe: fix this and run again)", err,
+				advice)
 		}
 	}
 	return mg.Fatal(exitMistake, err)

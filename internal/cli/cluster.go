@@ -76,9 +76,9 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 func notOnCluster(st *store.Store) error {
 	run, err := cluster.Find(st.Root())
 	if err == nil && run != nil {
-		err = fmt.Errorf("%s: tasks of a cluster work on it (%s, submitted on %s). %s batch -on=slurm "+
-			"goes on with them; %[4]s batch -on=slurm -cancel ends them", batch.ShownPath(st.Root()),
-			run.ID, run.Host, command.Name)
+		err = fmt.Errorf("%s: tasks of a cluster work on it (%s, submitted on %s). "+
+			"%s batch -on=slurm goes on with them; %[4]s batch -on=slurm -cancel ends them",
+			batch.ShownPath(st.Root()), run.ID, run.Host, command.Name)
 	}
 	return err
 }

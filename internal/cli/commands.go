@@ -64,7 +64,8 @@ func (c commands) names() (names []string) {
 // flag returns the flag of a name, in any letter case and with hyphens between its words.
 func (t target) flag(name string) (parameter, bool) {
 	name = strings.ReplaceAll(name, "-", "")
-	i := slices.IndexFunc(t.flags, func(p parameter) bool { return strings.EqualFold(p.name, name) })
+	same := func(p parameter) bool { return strings.EqualFold(p.name, name) }
+	i := slices.IndexFunc(t.flags, same)
 	if i < 0 {
 		return parameter{}, false
 	}
@@ -99,8 +100,8 @@ func (p parameter) form() string {
 	return p.start() + map[string]string{"int": "N", "string": "VALUE"}[p.kind]
 }
 
-// commandsOf reads the commands of a magefile: its exported functions. A flag is a parameter that is
-// a pointer. The comment of a command begins with its name and its group in brackets.
+// commandsOf reads the commands of a magefile: its exported functions. A flag is a parameter that
+// is a pointer. The comment of a command begins with its name and its group in brackets.
 func commandsOf(source string) (c commands, err error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, "magefile.go", source,
@@ -166,7 +167,7 @@ func (c commands) refer() error {
 
 const helpWidth = 79 // columns
 
-// plain lays out a text for a terminal, each line behind an indentation.
+// plain formats a text for a terminal, each line behind an indentation.
 func plain(text, indent string) string {
 	printer := comment.Printer{TextPrefix: indent, TextCodePrefix: indent + "    ",
 		TextWidth: helpWidth - len(indent)}
@@ -192,15 +193,15 @@ func (c commands) overview() string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n%s help batch tells more of a command. First: %[1]s batch.\n", command.Name)
+	fmt.Fprintf(&b, "\n%s help batch describes a command. Begin with %[1]s batch.\n", command.Name)
 	return b.String()
 }
 
-// help tells all of a command.
+// help describes a command.
 func (t target) help() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%[1]s %s %s.\n\nUsage: %[1]s %[4]s\n\n%[5]s", command.Name, t.name, t.synopsis, t.usage(),
-		plain(t.doc, ""))
+	fmt.Fprintf(&b, "%[1]s %s %s.\n\nUsage: %[1]s %[4]s\n\n%[5]s", command.Name, t.name,
+		t.synopsis, t.usage(), plain(t.doc, ""))
 	if len(t.flags) == 0 {
 		return b.String()
 	}

@@ -28,7 +28,7 @@ func TestDocs(t *testing.T) {
 		}
 		text, err := os.ReadFile(path)
 		for _, m := range command.FindAllStringSubmatch(string(text), -1) {
-			words := quoted.ReplaceAllString(m[1]+m[2], "text")
+			words, _, _ := strings.Cut(quoted.ReplaceAllString(m[1]+m[2], "text"), " >") // into a file
 			args := strings.Fields(words)
 			answer, err := c.answer(args, "")
 			_, known := c.find(args[0])

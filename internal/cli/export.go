@@ -342,7 +342,7 @@ func (e *ensembles) report(w io.Writer) {
 	fmt.Fprintf(w, "%d conformers written; %d molecules have none.\n", e.written, e.without)
 	if len(e.outdated) > 0 {
 		fmt.Fprintf(w, "%d molecules were left out: their results are not those of the rows "+
-			"any more; %s why %s tells.\n", len(e.outdated), command.Name, e.outdated[0])
+			"any more; %s why %s shows why.\n", len(e.outdated), command.Name, e.outdated[0])
 	}
 }
 

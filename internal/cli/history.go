@@ -77,7 +77,7 @@ func parseTime(text string) (time.Time, error) {
 		"or -at=2026-11-01T15:04", text)
 }
 
-// past is what the journal tells of the table.
+// past is what the journal knows of the table.
 type past struct {
 	*project
 	context context.Context

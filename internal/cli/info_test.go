@@ -28,7 +28,7 @@ func TestSeconds(t *testing.T) {
 	printRest(&out, 1, 8*time.Second, 4)
 	printRest(&out, 10, 0, 4)
 	printRest(&out, 0, 0, 4)
-	want := `Seconds a target:    runs    median       p95
+	want := `Time per run (s):    runs    median       p95
   one                   3      2.00      4.00
   two                   1      3.00      3.00
   gone                  1      5.00      5.00

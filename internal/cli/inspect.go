@@ -52,7 +52,7 @@ func Check(o Options) error {
 	return ended(err)
 }
 
-// Fmt lays out pipeline.hcl in the usual way; with check it only says whether it would.
+// Fmt indents and aligns pipeline.hcl in the usual way; with check it only says whether it would.
 func Fmt(path string, check bool) error {
 	path = cmp.Or(path, "pipeline.hcl")
 	src, err := os.ReadFile(path)
@@ -113,7 +113,7 @@ func stop(w io.Writer, o Options) error {
 		Write: func(io.Writer) error { return nil }})
 }
 
-// Prune lists what nothing refers to in the artefacts folder, and removes it if told to.
+// Prune lists results that are no longer needed, and removes them if told to.
 func Prune(remove bool, o Options) error {
 	return ended(with(o, remove, func(pr *project) error { return pr.prune(remove) }))
 }

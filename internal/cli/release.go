@@ -22,8 +22,8 @@ import (
 
 // Release builds the magefile as a program for each platform, such as "linux/amd64". A program for
 // Linux is static; one for macOS uses the libraries of the system. The folder out gets an archive
-// for each platform, for each program the list of its modules, and SHA256SUMS. The same checkout and
-// the same Go give the same bytes. source is the text of the magefile.
+// for each platform, for each program the list of its modules, and SHA256SUMS. The same checkout
+// and the same Go give the same bytes. source is the text of the magefile.
 func Release(ctx context.Context, out, version, source string, platforms ...string) error {
 	return run(ctx, func(ctx context.Context) error {
 		if _, err := os.Stat("magefile.go"); err != nil {
@@ -113,7 +113,8 @@ func archived(folder string, files []released) ([]byte, error) {
 }
 
 // build compiles the program for a platform, and lists its modules.
-func build(ctx context.Context, out, platform, version string) (program, modules []byte, err error) {
+func build(ctx context.Context, out, platform, version string) (
+	program, modules []byte, err error) {
 	dir, err := os.MkdirTemp(out, ".build-")
 	if err != nil {
 		return nil, nil, err

@@ -40,7 +40,8 @@ func Reproduce(ctx context.Context, update bool, o Options) error {
 			err = json.Unmarshal(data, was)
 		}
 		if err != nil && !update {
-			return fmt.Errorf("%s: %w; %s reproduce -update writes it", expectedPath, err, command.Name)
+			return fmt.Errorf("%s: %w; %s reproduce -update writes it", expectedPath, err,
+				command.Name)
 		}
 		dir, err := os.MkdirTemp("", "grimperium-reproduce-")
 		if err != nil {
@@ -130,7 +131,8 @@ func (was *expected) compare(w io.Writer, is *expected) (err error) {
 		fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", all, len(is.Molecules))
 	} else {
 		err = mg.Fatalf(exitFailed, "%d numbers are not reproduced; "+
-			"if they are to be so, %s reproduce -update writes the new ones", different, command.Name)
+			"if they are to be so, %s reproduce -update writes the new ones", different,
+			command.Name)
 	}
 	for _, name := range union(was.Programs, is.Programs) {
 		if a, b := was.Programs[name], is.Programs[name]; a == b {

@@ -18,7 +18,8 @@ func Man(version string) error {
 // Completion prints a script with which a shell completes the commands and flags of the program.
 func Completion(shell string) error {
 	if !slices.Contains(shells, shell) {
-		return ended(fmt.Errorf("completion %s: there is one for %s", shell, strings.Join(shells, ", ")))
+		return ended(fmt.Errorf("completion %s: there is one for %s", shell,
+			strings.Join(shells, ", ")))
 	}
 	fmt.Print(table.completion(shell, command.Name))
 	return nil
@@ -68,8 +69,8 @@ func (c commands) fish(name string) string {
 			if p.kind == "bool" {
 				value = ""
 			}
-			fmt.Fprintf(&b, "complete -c %s -n '__fish_seen_subcommand_from %s' -o %s%s -d '%s'\n", name,
-				t.name, p.name, value, quoted.Replace(p.doc))
+			fmt.Fprintf(&b, "complete -c %s -n '__fish_seen_subcommand_from %s' -o %s%s -d '%s'\n",
+				name, t.name, p.name, value, quoted.Replace(p.doc))
 		}
 	}
 	return b.String()

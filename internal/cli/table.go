@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -65,7 +66,11 @@ func Settings(o Options) error {
 		program := p.Programs[name]
 		row("program."+name, strings.Join(program.Candidates, ", "), line(program.Line))
 	}
-	return ended(w.Flush())
+	err = w.Flush()
+	for _, text := range batch.TakenBack(p, filepath.Join(p.Artefacts, store.JournalName)) {
+		fmt.Printf("Warning: %s.\n", text)
+	}
+	return ended(err)
 }
 
 // batchSettings are the attributes of the pipeline block that say how a batch works, each with its
@@ -89,7 +94,7 @@ func percent(share float64) string {
 	return fmt.Sprintf("%g%%", 100*share)
 }
 
-// Info tells where the table stands: statuses, failures, times, and how long the rest will take.
+// Info shows the progress of the table: statuses, failures, times, and how long the rest will take.
 // With count it prints the number of molecules instead, with sizes what the artefacts take on the
 // disk.
 func Info(count, sizes bool, o Options) error {
@@ -192,7 +197,7 @@ func printSeconds(w io.Writer, stages []string, path string) (journal.Estimate, 
 		}
 	})
 	if len(seconds) > 0 {
-		fmt.Fprintln(w, "Seconds a target:    runs    median       p95")
+		fmt.Fprintln(w, "Time per run (s):    runs    median       p95")
 	}
 	for _, name := range inOrder(seconds, stages) {
 		s := seconds[name]
@@ -207,8 +212,8 @@ func printRest(w io.Writer, left int, computing time.Duration, jobs int) {
 	molecules := batch.Count(left, "molecule")
 	switch {
 	case left == 0:
-		fmt.Fprintf(w, "Nothing to compute, unless the pipeline has changed (%s batch -dryRun shows).\n",
-			command.Name)
+		fmt.Fprintf(w, "Nothing to compute, unless the pipeline has changed "+
+			"(%s batch -dryRun shows).\n", command.Name)
 	case computing == 0:
 		fmt.Fprintf(w, "To be computed: %s; how long that takes is known when some are done.\n", molecules)
 	default:

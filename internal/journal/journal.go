@@ -64,6 +64,7 @@ type Event struct {
 	Jobs     int               `json:"jobs,omitempty"`     // cores that the batch may use
 	Stages   []Stage           `json:"stages,omitempty"`   // in the order in which they run
 	Settings map[string]string `json:"settings,omitempty"` // the values of the variables
+	Given    map[string]string `json:"given,omitempty"`    // those not by default: by what
 	Programs map[string]string `json:"programs,omitempty"` // their versions
 	User     string            `json:"user,omitempty"`     // who started the batch
 
@@ -254,10 +255,10 @@ func find(path, kind string) (e Event, at int64, err error) {
 	return e, at, err
 }
 
-// Settings are the values of the pipeline's variables in the last batch; nil if they are not known.
-func Settings(path string) map[string]string {
+// LastStart is the batch_start of the last batch, the zero Event if it is not known.
+func LastStart(path string) Event {
 	e, _, _ := find(path, BatchStart)
-	return e.Settings
+	return e
 }
 
 // LastBatch is what the scheduler asks of the last batch when it starts.

@@ -21,7 +21,19 @@ type Errors struct {
 	diags hcl.Diagnostics
 }
 
+// located says whether a mistake is in a file; else all are in values of the command line.
+func (e *Errors) located() bool {
+	return slices.ContainsFunc(e.diags, func(d *hcl.Diagnostic) bool { return d.Subject != nil })
+}
+
 func (e *Errors) Error() string {
+	if !e.located() {
+		var texts []string
+		for _, d := range e.diags {
+			texts = append(texts, d.Detail)
+		}
+		return strings.Join(texts, "\n")
+	}
 	where, has := "the settings", "have"
 	for _, d := range e.diags {
 		if d.Subject != nil && !strings.HasPrefix(d.Subject.Filename, "<") && where != e.path {
@@ -34,8 +46,12 @@ func (e *Errors) Error() string {
 	return fmt.Sprintf("%s %s %d mistakes", where, has, len(e.diags))
 }
 
-// Print writes every mistake with its file, line and source; width 0 is 78 columns.
+// Print writes every mistake with its file, line and source; width 0 is 78 columns. If none is in a
+// file, Error says all, and Print nothing.
 func (e *Errors) Print(w io.Writer, width uint, colour bool) error {
+	if !e.located() {
+		return nil
+	}
 	if width == 0 {
 		width = 78
 	}

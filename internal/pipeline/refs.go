@@ -193,7 +193,7 @@ func (s *Stage) member(t hcl.Traversal, rng hcl.Range) *hcl.Diagnostic {
 	index, indexed := t[0].(hcl.TraverseIndex)
 	switch {
 	case s.ForEach && !indexed:
-		return wrongf(rng, "Which of several", "Stage %q runs once for each element of its "+
+		return wrongf(rng, "Missing index", "Stage %q runs once for each element of its "+
 			"for_each: write stage.%[1]s[0] for the first, stage.%[1]s[*] for all.", s.Name)
 	case !s.ForEach && indexed && index.Key.Type() == cty.Number:
 		return wrongf(rng, "One of one", "Stage %q has no for_each and runs once: write "+

@@ -166,7 +166,8 @@ func claim(lines map[string]int, b *hcl.Block) *hcl.Diagnostic {
 	if b.Type == "stage" {
 		folder = strings.ToLower(key) // their folders would be one on many disks
 	}
-	if old := lines[folder]; old > 0 && b.Type != "locals" && b.Type != "merge" {
+	several := slices.Contains([]string{"locals", "merge", "display"}, b.Type)
+	if old := lines[folder]; old > 0 && !several {
 		return wrongf(b.DefRange, "Duplicate block", "The block %s stands already at line %d, in "+
 			"whatever letter case. Give one of the two another name.", key, old)
 	}
@@ -276,7 +277,7 @@ func (p *Pipeline) decodeMerge(b *hcl.Block) hcl.Diagnostics {
 	return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
 		switch {
 		case slices.Contains(p.reserved, a.Name):
-			return wrongf(a.NameRange, "Column is not the merge's",
+			return wrongf(a.NameRange, "Reserved column",
 				"The column %q belongs to the molecule or to the batch itself.", a.Name)
 		case slices.Contains(p.Merged, a.Name):
 			return wrongf(a.NameRange, "Duplicate column", "The column %q is merged already.", a.Name)

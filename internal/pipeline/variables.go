@@ -215,7 +215,14 @@ func (p *Pipeline) checkVariables() (diags hcl.Diagnostics) {
 			if diags = append(diags, d...); d.HasErrors() || !v.value.IsWhollyKnown() {
 				continue
 			}
-			if err := (&evaluation{Molecule: m}).hold(c); err != nil {
+			err := (&evaluation{Molecule: m}).hold(c)
+			switch {
+			case err == nil:
+			case v.Source != "default":
+				diags = append(diags, nowheref("Invalid value for a variable",
+					"%s sets the variable %q to a value that %s line %d refuses: %s", v.Source,
+					v.Name, p.Path, c.at.Start.Line, sentence(err.Error())))
+			default:
 				diags = append(diags, wrongf(c.at, "Invalid value for a variable",
 					"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))
 			}

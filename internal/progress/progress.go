@@ -98,15 +98,17 @@ type display struct {
 	over     bool       // nothing more is shown of the batch than lines that stay
 	lines    [][]string // that stay, still to be written; each in parts
 	drawn    []int      // cells of the lines of the last frame
+	names    int        // the longest name so far, in characters
 	retrying bool       // a molecule was tried again
 }
 
 // add takes in an event. Stages without a title have no part in the display, if others have one.
 func (d *display) add(e journal.Event) {
 	if e.Event == journal.BatchStart {
-		d.lines, d.retrying = nil, false // the lines are of an earlier batch
+		d.lines, d.names, d.retrying = nil, 0, false // the lines are of an earlier batch
 	}
 	d.estimate.Add(e)
+	d.names = max(d.names, min(utf8.RuneCountInString(clean(e.Mol)), 24))
 	if e.Stage == "" || len(d.Stages) == 0 || d.position(e.Stage) >= 0 {
 		d.State.Add(e)
 	}
@@ -142,7 +144,7 @@ func (d *display) draw(others []string, now time.Time) {
 		if width, height, err = d.size(); err != nil || width <= 0 {
 			width, height = 80, 24
 		}
-		// Line by line, from a ^C below the frame: a screen that is erased from its top is kept by tmux.
+		// Line by line, from a ^C below the frame: tmux keeps a screen that is erased from its top.
 		b.WriteString("\r\x1b[2K" + strings.Repeat("\x1b[A\x1b[2K", d.rows(width, height)))
 	}
 	for _, line := range others { // as they are: nothing of them may be lost
@@ -186,7 +188,8 @@ func (d *display) frame(width, rows int, now time.Time) (lines []string) {
 		columns = max(columns, utf8.RuneCountInString(names[n]))
 	}
 	for n, id := range shown {
-		lines = append(lines, d.line(fmt.Sprintf("%-*s", columns, names[n]), d.UnderWay[id], width, now))
+		name := fmt.Sprintf("%-*s", columns, names[n])
+		lines = append(lines, d.line(name, d.UnderWay[id], width, now))
 	}
 	if more := len(ids) - len(shown); more > 0 {
 		lines = append(lines, fmt.Sprintf("  and %d more", more))
@@ -299,8 +302,8 @@ func (d *display) batchLine(width int, now time.Time) string {
 		parts = append(parts, text)
 	}
 	if hours := now.Sub(d.Started).Hours(); d.Done > 0 && hours > 0 {
-		parts = append(parts, fmt.Sprintf("%.*f/h", max(0, 1-int(math.Log10(float64(d.Done)/hours))),
-			float64(d.Done)/hours))
+		rate := float64(d.Done) / hours
+		parts = append(parts, fmt.Sprintf("%.*f/h", max(0, 1-int(math.Log10(rate))), rate))
 	}
 	rest := strings.Join(append([]string{percent}, parts[1:]...), "  ")
 	for _, cells := range []int{30, 12, 6} {
@@ -329,7 +332,7 @@ func clock(t, now time.Time) string {
 // summary of the batch has the place, too.
 func (d *display) finished(row journal.Event) (parts []string) {
 	digits := len(fmt.Sprint(d.Total))
-	head := fmt.Sprintf("[%*d/%d] %s", digits, d.Done, d.Total, clean(row.Mol))
+	head := fmt.Sprintf("[%*d/%d] %-*s", digits, d.Done, d.Total, d.names, clean(row.Mol))
 	status, ok := clean(row.Outcome), strings.EqualFold(row.Outcome, journal.OK)
 	if d.colour {
 		status = map[bool]string{true: "\x1b[32m", false: "\x1b[31m"}[ok] + status + "\x1b[0m"
@@ -345,7 +348,7 @@ func (d *display) finished(row journal.Event) (parts []string) {
 			parts = append(parts, clean(text))
 		}
 	}
-	if row.Seconds > 0 {
+	if row.Seconds >= 0.05 {
 		parts = append(parts, brief(time.Duration(row.Seconds*float64(time.Second))))
 	}
 	return parts

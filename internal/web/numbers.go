@@ -7,8 +7,6 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"grimperium/internal/command"
 )
 
 // Numbers are what a report says, for programs. Deviations are the result less the reference, in
@@ -142,8 +140,7 @@ func Deviations(molecules []Molecule, result, reference string) []string {
 	return []string{
 		fmt.Sprintf("%s less %s, kcal/mol: N %s, mean %+.2f, MAE %.2f, RMSE %.2f, P95 %.2f",
 			result, reference, grouped(len(signed)), v[0], v[1], v[2], v[3]),
-		fmt.Sprintf("The largest is %+.2f, of %s. %s report shows all.", worst.Deviation(), worst.ID,
-			command.Name),
+		fmt.Sprintf("The largest is %+.2f, of %s.", worst.Deviation(), worst.ID),
 	}
 }
 

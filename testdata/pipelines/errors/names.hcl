@@ -39,7 +39,7 @@ stage "self" {
 }
 
 merge {
-  a = stage.pm7.hof        # ERROR: Which of several: write stage.pm7[0] for the first, stage.pm7[*] for all
+  a = stage.pm7.hof        # ERROR: Missing index: write stage.pm7[0] for the first, stage.pm7[*] for all
   b = stage.rdkit[0].pool  # ERROR: One of one: Stage "rdkit" has no for_each and runs once: write stage.rdkit.NAME.
   c = min(stage.pm7[*].hoff...) # ERROR: Unknown output or value: Stage "pm7" has no output or value "hoff". Did you mean "hof"?
   d = stage.pm7[0].hofs    # ERROR: Unknown output or value: Did you mean "hof"?

@@ -55,7 +55,7 @@ stage "more" {
 }
 
 merge {
-  smiles = "C" # ERROR: Column is not the merge's: The column "smiles" belongs to the molecule or to the batch itself.
+  smiles = "C" # ERROR: Reserved column: The column "smiles" belongs to the molecule or to the batch itself.
   x      = 1
 }
 

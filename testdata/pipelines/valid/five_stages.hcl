@@ -48,7 +48,7 @@ program "crest" { # needed with search = "crest" only
 molecule {
   precondition {
     condition     = spin_fits(mol.smiles, mol.charge, mol.multiplicity)
-    error_message = "charge ${mol.charge} leaves ${electrons(mol.smiles, mol.charge)} electrons, which can't have multiplicity ${mol.multiplicity}; correct one of the two"
+    error_message = "${electrons(mol.smiles, mol.charge)} electrons (SMILES with charge ${mol.charge}) cannot have multiplicity ${mol.multiplicity}"
   }
 }
 
