@@ -101,7 +101,8 @@ func TestSkim(t *testing.T) {
 			t.Fatalf("seed %d: skimmed %+v, want %+v", seed, skimmed, each)
 		}
 	}
-	if err := Open(filepath.Join(t.TempDir(), "none")).Skim(2, func(Event) { t.Error("an event") }); err != nil {
+	none := Open(filepath.Join(t.TempDir(), "none"))
+	if err := none.Skim(2, func(Event) { t.Error("an event") }); err != nil {
 		t.Error(err)
 	}
 }
