@@ -34,7 +34,7 @@ func TestDisplay(t *testing.T) {
 		}
 	}
 	for display, want := range map[string]string{
-		"display {\n  a = [1]\n}":       "Unsuitable text: The display shows texts and numbers, not a list.",
+		"display {\n  a = [1]\n}":       "Unsuitable cell: The display shows texts and numbers, not a list.",
 		"display {\n  a = stage.b.x\n}": "Unknown stage",
 		"display {\n  a = attempt\n}":   "Name out of place",
 	} {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -21,11 +20,6 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
-)
-
-var (
-	pictures = flag.String("pictures", "", "write pictures of the report into this folder")
-	pageFile = flag.String("page", "", "the report for -pictures, or the address of a server; else made rows")
 )
 
 // browser is one Chromium for a test. It notes requests that leave the page, and errors of scripts.
@@ -213,8 +207,11 @@ func TestBrowser(t *testing.T) {
 		b.is(`plots[0].near`, fmt.Sprint(row))
 		b.is(`document.getElementById("tip").hidden`, "false")
 		b.becomes(`document.querySelector("#tip img").naturalWidth`, "190")
-		b.is(`[...document.querySelectorAll("#tip p")].filter(p => /unpaired/.test(p.textContent)).length`, note)
+		b.is(`[...document.querySelectorAll("#tip p")]
+			.filter(p => /unpaired/.test(p.textContent)).length`, note)
 	}
+	b.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 1, 1))
+	b.becomes(`document.getElementById("tip").hidden`, "true")
 	x, y := b.pointAt(6)
 	b.do(chromedp.MouseClickXY(x, y))
 	b.is(`document.getElementById("molecule-name").textContent`, "mol_000007")
@@ -227,10 +224,10 @@ func TestBrowser(t *testing.T) {
 func (b *browser) pointAt(row int) (x, y float64) {
 	b.t.Helper()
 	place, ok := b.value(fmt.Sprintf(`(() => { const s = plots[0], u = s.plot, k = s.rows.indexOf(%d);
-		s.box.scrollIntoView({ behavior: "instant", block: "center" });
+		s.box.scrollIntoView({ behavior: "instant", block: "nearest" });
 		const frame = u.over.getBoundingClientRect();
-		return [frame.left + u.valToPos(u.data[0][k], "x"), frame.top + u.valToPos(u.data[1][k], "y")]; })()`,
-		row)).([]any)
+		return [frame.left + u.valToPos(u.data[0][k], "x"),
+			frame.top + u.valToPos(u.data[1][k], "y")]; })()`, row)).([]any)
 	if !ok || len(place) != 2 {
 		b.t.Fatal(place)
 	}
@@ -265,9 +262,10 @@ func TestBrowserPlot(t *testing.T) {
 	b.becomes(whole, "true")
 	b.do(chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowRight))
 	b.is(`plots[0].near === plots[0].rows[1]`, "true")
-	b.is(`document.getElementById("tip").textContent.includes(show(data.keys.id, plots[0].rows[1]))`, "true")
+	b.value(`window.second = show(data.keys.id, plots[0].rows[1])`)
+	b.is(`document.getElementById("tip").textContent.includes(second)`, "true")
 	b.do(chromedp.KeyEvent("\r"))
-	b.is(`document.getElementById("molecule-name").textContent === show(data.keys.id, plots[0].rows[1])`, "true")
+	b.is(`document.getElementById("molecule-name").textContent === second`, "true")
 	b.quiet()
 }
 
@@ -280,8 +278,8 @@ func TestBrowserSpace(t *testing.T) {
 		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 1, 0, 0, 0, 1, 0}, bonds, -1},
 		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 0, 1.3, 0, 0, 0, 1}, bonds, 0}}
 	b.show(d)
-	b.value(`HTMLCanvasElement.prototype.getContext = OffscreenCanvas.prototype.getContext = () => null;
-		openMolecule(0)`)
+	b.value(`HTMLCanvasElement.prototype.getContext = () => null;
+		OffscreenCanvas.prototype.getContext = () => null; openMolecule(0)`)
 	b.is(`/no WebGL/.test(document.querySelector(".space-view").textContent)`, "true")
 	b.show(d)
 	b.value(`openMolecule(0)`)
@@ -289,7 +287,8 @@ func TestBrowserSpace(t *testing.T) {
 	b.is(`document.querySelector("#molecule a").getAttribute("href")`, "./artefacts/mol_000001/")
 	b.is(`[...document.querySelectorAll("#molecule .legend")].map(l => l.textContent).join()`,
 		"conformer 1: +0.00 kcal/mol"+"conformer 2: +1.00 kcal/mol")
-	b.value(`window.picture = () => document.querySelector("#molecule canvas").toDataURL(); window.before = picture()`)
+	b.value(`window.picture = () => document.querySelector("#molecule canvas").toDataURL();
+		window.before = picture()`)
 	changed := func(step string) {
 		t.Helper()
 		b.becomes(`picture() !== before`, "true")
@@ -327,7 +326,8 @@ func TestBrowserLayout(t *testing.T) {
 	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
 		t.Fatal(err)
 	}
-	b.becomes(`plots[0].plot.width === plots[0].box.clientWidth && plots[0].plot.height === 300`, "true")
+	b.becomes(`plots[0].plot.width === plots[0].box.clientWidth &&
+		plots[0].plot.height === 300`, "true")
 	for part, display := range map[string]string{"nav": "none", ".screen": "none", ".print": "block"} {
 		b.is(fmt.Sprintf(`getComputedStyle(document.querySelector(%q)).display`, part), display)
 	}
@@ -363,61 +363,4 @@ func TestBrowserLarge(t *testing.T) {
 		t.Errorf("usable after %v", usable)
 	}
 	b.quiet()
-}
-
-// TestPictures writes pictures of a report into the folder that -pictures names.
-func TestPictures(t *testing.T) {
-	if *pictures == "" {
-		t.Skip("-pictures names no folder")
-	}
-	b := open(t)
-	switch {
-	case *pageFile == "":
-		b.show(made(500))
-	case strings.HasPrefix(*pageFile, "http"):
-		b.do(chromedp.Navigate(*pageFile), chromedp.WaitReady(chromedp.CSS("html[data-connected]")))
-		b.picture("live", "light", 1400, chromedp.CaptureScreenshot())
-		return
-	default:
-		b.openFile(*pageFile)
-	}
-	for _, scheme := range []string{"dark", "light"} {
-		media := emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
-		if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
-			t.Fatal(err)
-		}
-		for _, width := range []int64{1400, 800, 400} {
-			b.do(chromedp.EmulateViewport(width, 900), chromedp.Sleep(500*time.Millisecond))
-			b.picture("top", scheme, width, chromedp.CaptureScreenshot())
-			for _, part := range strings.Fields("good outliers conformers failures cost all methods") {
-				b.picture(part, scheme, width, chromedp.Screenshot(chromedp.CSS("#"+part)))
-			}
-		}
-	}
-	b.pictureDialogs()
-}
-
-// pictureDialogs writes pictures of a point under the pointer and of an open molecule.
-func (b *browser) pictureDialogs() {
-	b.t.Helper()
-	b.do(chromedp.EmulateViewport(1000, 760), chromedp.Sleep(500*time.Millisecond))
-	worst, _ := b.value(`Number(document.querySelector(".cards button.open").dataset.row)`).(float64)
-	b.pointAt(int(worst))
-	b.picture("hover", "light", 1000, chromedp.CaptureScreenshot())
-	b.value(`openMolecule(Object.keys(data.geometry).find(r => data.geometry[r].length > 1) || 0)`)
-	b.picture("molecule", "light", 1000, chromedp.CaptureScreenshot())
-}
-
-// picture writes a picture of a part of the page.
-func (b *browser) picture(part, scheme string, width int64, take chromedp.Action[[]byte]) {
-	b.t.Helper()
-	png, err := chromedp.Run(b.ctx, take)
-	if err == nil {
-		name := fmt.Sprintf("report-%s-%s-%d.png", part, scheme, width)
-		err = os.WriteFile(filepath.Join(*pictures, name), png, 0o644)
-	}
-	if err != nil {
-		b.t.Fatal(err)
-	}
 }

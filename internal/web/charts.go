@@ -29,12 +29,16 @@ type Chart struct {
 	Label         string // what a screen reader says
 }
 
+// MidX and MidY are where the labels of the axes stand.
+func (c *Chart) MidX() float64 { return (c.Left + c.Width) / 2 }
+func (c *Chart) MidY() float64 { return c.Bottom / 2 }
+
 // The margins of a chart.
 const (
 	chartLeft   = 52.0
 	chartRight  = 12.0
 	chartTop    = 10.0
-	chartBottom = 40.0
+	chartBottom = 48.0
 )
 
 // bars draws values as bars side by side; from and to are what stands at the ends of the x axis.

@@ -68,7 +68,8 @@ func serve(t *testing.T, token, addr string) *served {
 			return &Detail{ID: id, Cells: map[string]string{"smiles": hostile[1]}, Why: hostile[2],
 				Geometries: []Geometry{{Symbols: []string{hostile[0], "C"}, Coords: []float64{0, 0, 0, 1, 0, 0},
 					Bonds: [][2]int{{0, 1}}}},
-				Targets: []TargetDetail{{Name: "pm7", Outcome: "failed", Error: hostile[0]}}}, nil
+				Targets: []TargetDetail{{Name: "pm7", Outcome: "failed", Error: hostile[0],
+					Values: map[string]any{"hof": -5.5, "empty": ""}}}}, nil
 		}}
 	s.start(addr)
 	return s
@@ -169,6 +170,14 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// TestEmptyValues leaves values that are empty out of the page of a molecule.
+func TestEmptyValues(t *testing.T) {
+	_, page, _ := serve(t, "", "127.0.0.1:0").get("/molecule/mol_1", nil)
+	if !strings.Contains(page, "<td>-5.5</td>") || strings.Contains(page, "empty") {
+		t.Error(page)
+	}
+}
+
 func TestToken(t *testing.T) {
 	s := serve(t, "word", "127.0.0.1:0")
 	for name, test := range map[string]struct {
@@ -249,7 +258,8 @@ func TestEvents(t *testing.T) {
 // TestMetrics asks twice in a batch, and once in the next: each batch is counted by itself.
 func TestMetrics(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
-	m := newMetrics(path, func() Status { return Status{Total: 9, Done: 2, UnderWay: make([]Active, 3)} })
+	status := Status{Total: 9, Done: 2, UnderWay: make([]Active, 3)}
+	m := newMetrics(path, func() Status { return status })
 	failure := time.Date(2026, 11, 28, 12, 0, 0, 5e8, time.UTC)
 	first := slices.Clone(batchEvents)
 	first[5].Time = failure
@@ -272,7 +282,8 @@ func TestMetrics(t *testing.T) {
 		answer := httptest.NewRecorder()
 		m.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		text := answer.Body.String()
-		if !strings.Contains(text, "\ngrimperium_"+step.wanted+"\n") || strings.Contains(text, "grimperium_"+step.gone) {
+		if !strings.Contains(text, "\ngrimperium_"+step.wanted+"\n") ||
+			strings.Contains(text, "grimperium_"+step.gone) {
 			t.Errorf("%+v: %s", step, text)
 		}
 	}

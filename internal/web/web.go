@@ -5,7 +5,11 @@
 // makes Numbers of a Data. WritePage writes the page; JSON of Numbers is the other form.
 //
 // A Live serves the report, and a page that follows the journal of a batch. It opens the journal
-// and files below the artefacts, and writes nothing. The package knows no pipeline and no chemistry.
+// and files below the artefacts, and writes nothing. The package knows no pipeline and no
+// chemistry.
+//
+// Plots are by uPlot, conformers by 3Dmol, structures from SMILES by SmilesDrawer: built files of
+// npm in folders of these names, with their licences. Own scripts lie in js and live.
 //
 // Every text of a Data is foreign. The page shows each one as text: html/template escapes what
 // stands in the page, and the script writes texts by textContent only. A Content-Security-Policy

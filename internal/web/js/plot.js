@@ -9,12 +9,18 @@ class Scatter {
     this.box = box;
     this.x = data.keys[box.dataset.x];
     this.y = data.keys[box.dataset.y];
-    const known = row => typeof this.x.get(row) === "number" && typeof this.y.get(row) === "number";
-    this.rows = Array.from({ length: data.rows }, (_, row) => row).filter(known);
+    this.rows = [];
+    let low = Infinity, high = -Infinity;
+    for (let row = 0; row < data.rows; row++) {
+      const x = this.x.get(row), y = this.y.get(row);
+      if (typeof x !== "number" || typeof y !== "number") continue;
+      this.rows.push(row);
+      low = Math.min(low, x, y);
+      high = Math.max(high, x, y);
+    }
     this.rows.sort((a, b) => this.x.get(a) - this.x.get(b));
-    const points = [this.x, this.y].map(column => this.rows.map(row => column.get(row)));
-    const extreme = (f, start) => points.flat().reduce((a, b) => f(a, b), start);
-    const low = extreme(Math.min, Infinity), high = extreme(Math.max, -Infinity), margin = (high - low) * 0.04 || 1;
+    const points = [this.x, this.y].map(column => Float64Array.from(this.rows, row => column.get(row)));
+    const margin = (high - low) * 0.04 || 1;
     this.range = { min: low - margin, max: high + margin };
     this.near = null;
     this.plot = new uPlot(this.options(), points, box);
@@ -40,7 +46,9 @@ class Scatter {
     this.plot.over.addEventListener("click", () => { if (this.near !== null) openMolecule(this.near); });
     this.box.addEventListener("keydown", e => this.key(e));
     this.box.addEventListener("blur", () => this.plot.setCursor({ left: -10, top: -10 }));
-    new ResizeObserver(() => this.fit()).observe(this.box);
+    new ResizeObserver(() => { // tells the first size, too
+      if (this.box.clientWidth !== this.plot.width || this.box.clientHeight !== this.plot.height) this.fit();
+    }).observe(this.box);
     for (const media of ["print", "(prefers-color-scheme: dark)"]) { // each has other colours and sizes
       matchMedia(media).addEventListener("change", () => this.fit());
     }
@@ -56,7 +64,7 @@ class Scatter {
   // draw draws the line of equal values, and the points.
   draw(u) {
     const g = u.ctx, { left, top, width, height } = u.bbox, ratio = devicePixelRatio || 1, [first, last] = u.series[0].idxs;
-    const at = (v, key) => u.valToPos(v, key, true), { min, max } = this.range;
+    const { min, max } = this.range, x = v => u.valToPos(v, "x", true), y = v => u.valToPos(v, "y", true);
     g.save();
     g.beginPath();
     g.rect(left, top, width, height);
@@ -64,13 +72,14 @@ class Scatter {
     g.strokeStyle = color("--soft");
     g.lineWidth = ratio;
     g.beginPath();
-    g.moveTo(at(min, "x"), at(min, "y"));
-    g.lineTo(at(max, "x"), at(max, "y"));
+    g.moveTo(x(min), y(min));
+    g.lineTo(x(max), y(max));
     g.stroke();
     const n = last - first, size = ratio * (n > 5000 ? 2 : n > 500 ? 3 : 5);
     g.fillStyle = color("--point");
     g.globalAlpha = n > 20000 ? 0.25 : n > 2000 ? 0.5 : 0.8;
-    for (let k = first; k <= last; k++) g.fillRect(at(u.data[0][k], "x") - size / 2, at(u.data[1][k], "y") - size / 2, size, size);
+    const [xs, ys] = u.data;
+    for (let k = first; k <= last; k++) g.fillRect(x(xs[k]) - size / 2, y(ys[k]) - size / 2, size, size);
     g.restore();
   }
 
@@ -93,7 +102,8 @@ class Scatter {
       if (this.near !== null) $("tip").hidden = true;
     } else {
       const frame = u.over.getBoundingClientRect();
-      showTip(row, frame.left + u.cursor.left, frame.top + u.cursor.top);
+      if (row !== this.near || $("tip").hidden) showTip(row);
+      moveTip(frame.left + u.cursor.left, frame.top + u.cursor.top);
     }
     this.near = row;
   }
@@ -113,8 +123,8 @@ class Scatter {
   }
 }
 
-// showTip shows a molecule beside a place of the window.
-function showTip(row, left, top) {
+// showTip shows a molecule.
+function showTip(row) {
   const tip = $("tip"), k = data.keys;
   tip.replaceChildren();
   const img = drawing(row);
@@ -126,7 +136,11 @@ function showTip(row, left, top) {
   if (k.deviation) tip.append(element("p", "deviation " + show(k.deviation, row) + " kcal/mol"));
   if (k.other && show(k.other, row)) tip.append(element("p", "other table " + show(k.other, row)));
   tip.hidden = false;
-  const w = tip.offsetWidth, h = tip.offsetHeight;
+}
+
+// moveTip puts the tip beside a place of the window.
+function moveTip(left, top) {
+  const tip = $("tip"), w = tip.offsetWidth, h = tip.offsetHeight;
   tip.style.left = Math.max(4, Math.min(left + 16, innerWidth - w - 8)) + "px";
   tip.style.top = Math.max(4, top + 16 + h > innerHeight ? top - h - 12 : top + 16) + "px";
 }

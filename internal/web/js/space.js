@@ -26,6 +26,7 @@ class Space {
     this.models = conformers.map((c, k) => this.model(c, k ? overlaid(coords[k], coords[0], c.symbols) : coords[0], k));
     box.append(this.legend(conformers));
     this.viewer.zoomTo();
+    this.viewer.zoom(1.5);
     this.viewer.rotate(30, "x");
     this.viewer.render();
   }

@@ -70,7 +70,7 @@ function draw() {
   };
   fill("active", s.under_way.map(m => [m.mol_id, progress(m), since(m.stage_since), since(m.since)]));
   fill("failures", s.failures.map(e => [e.mol_id, e.status, e.error || ""]));
-  fill("results", s.results.map(e => [e.mol_id, duration(e.seconds),
+  fill("results", s.results.map(e => [e.mol_id, e.seconds < 10 ? e.seconds.toFixed(1) + " s" : duration(e.seconds),
     ((e.values && e.values.most_stable_hof) || "").replace("-", "\u2212"), new Date(e.time).toLocaleTimeString()]));
 }
 
