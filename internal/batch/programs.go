@@ -141,7 +141,8 @@ func cacheName(p *pipeline.Program) string { return fmt.Sprintf("%s %q", p.Name,
 // the first line with "version" in it, or the first line. matched: the pattern, if any, is met.
 func versionOf(prog *pipeline.Program, text string) (id string, matched bool) {
 	if prog.Pattern != nil {
-		if m := prog.Pattern.FindStringSubmatch(text); m != nil {
+		// The empty text is found in every version.
+		if m := prog.Pattern.FindStringSubmatch(text); m != nil && m[0] != "" {
 			return cmp.Or(m[min(1, len(m)-1)], m[0]), true
 		}
 	}
