@@ -73,6 +73,7 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 // find takes the first candidate that can be used, or notes why none can.
 func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 	var tried []string
+	install := true // is a way out
 	for _, candidate := range prog.Candidates {
 		path := runner.Find(candidate)
 		if path == "" {
@@ -83,8 +84,9 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 		script := isScript(path)
 		if !known || text == "" || script {
 			var err error
-			if text, err = p.ask(ctx, prog, path); err != nil {
+			if text, err = p.askTwice(ctx, prog, path, text); err != nil {
 				tried = append(tried, err.Error())
+				install = install && !errors.As(err, new(notInstalling))
 				continue
 			}
 		}
@@ -100,15 +102,40 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 	}
 	tried = slices.Compact(tried) // "python3" may be /usr/bin/python3
 	text := fmt.Sprintf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
-	if prog.Debian != "" {
+	if prog.Debian != "" && install {
 		text += "\nTo get it on Debian or Ubuntu: " + command.Name + " setup"
 	}
-	if prog.Conda != "" {
+	if prog.Conda != "" && install {
 		text += "\nTo get it with conda: conda install -c conda-forge " + prog.Conda
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.missing[prog.Name] = errors.New(text)
+}
+
+// notInstalling is why a program can't be used that would be the same if it were installed again.
+type notInstalling struct{ error }
+
+// askTwice asks an executable for its version, and again if it is not the one of an earlier answer:
+// one that is another each time would have everything computed in every batch.
+func (p *programs) askTwice(ctx context.Context, prog *pipeline.Program, path, earlier string) (
+	text string, err error) {
+	for again := false; ; again = true {
+		text, err = p.ask(ctx, prog, path)
+		was, _ := versionOf(prog, earlier)
+		is, _ := versionOf(prog, text)
+		switch {
+		case err != nil || is == was || prog.Version == nil:
+			return text, err
+		case again:
+			err = fmt.Errorf("%s gives another answer each time it is asked for its version: %q, then "+
+				"%q; say by version_pattern in the block program %q what of it is the version",
+				path, was, is, prog.Name)
+			return "", cmp.Or(p.index.SetProgram(cacheName(prog), path, "", nil),
+				error(notInstalling{err}))
+		}
+		earlier = text
+	}
 }
 
 // ask asks an executable for its version. The index gets the answer, "" if it can't be used.
@@ -206,7 +233,8 @@ func (p *programs) askAgain(ctx context.Context, name string) (replaced bool, er
 	}
 	if is, _ := versionOf(p.declared[name], text); is != p.identity[name] {
 		return true, fmt.Errorf("the program %q was replaced while the batch ran: %q is %q now; "+
-			"the results under way were dropped, run again", name, p.identity[name], is)
+			"the results under way were dropped, run again. If its answer is another each time, say by "+
+			"version_pattern what of it is the version", name, p.identity[name], is)
 	}
 	return false, nil
 }
