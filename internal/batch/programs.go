@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -142,7 +143,10 @@ func (p *programs) askTwice(ctx context.Context, prog *pipeline.Program, path, e
 func (p *programs) ask(ctx context.Context, prog *pipeline.Program, path string) (string, error) {
 	text, watched, err := identify(ctx, prog, path)
 	if err != nil {
-		text, err = "", fmt.Errorf("%s %w", path, err)
+		text = ""
+		if !errors.As(err, new(notInstalling)) {
+			err = fmt.Errorf("%s %w", path, err)
+		}
 	}
 	if ctx.Err() != nil {
 		return "", ctx.Err()
@@ -180,6 +184,8 @@ func versionOf(prog *pipeline.Program, text string) (id string, matched bool) {
 	return lines[max(at, 0)], prog.Pattern == nil
 }
 
+const maxAnswer = 1 << 20 // bytes of a program's answer about its version
+
 // identify asks a program for its version: its answer, at most 1000 lines. Lines that are names of
 // existing files name what is watched for changes beside the executable (a Python module). Without
 // a version command the content of the executable counts.
@@ -194,28 +200,38 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 		sum, err := store.Hash(f)
 		return "sha256 " + sum, nil, err
 	}
-	dir, err := os.MkdirTemp("", "grimperium-version-")
+	dir, err := tempDir("grimperium-version-")
 	if err != nil {
 		return "", nil, err
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "version")
 	res, err := runner.Run(ctx, runner.Command{Path: path, Args: prog.Version, Dir: dir,
-		Env: environment(nil, 1), Stdout: out, Stderr: out, Timeout: time.Minute, MaxBytes: 1 << 20})
-	data, readErr := os.ReadFile(out)
-	if err = cmp.Or(err, readErr); err != nil {
+		Env: environment(nil, 1), Stdout: out, Stderr: out, Timeout: time.Minute, MaxBytes: maxAnswer})
+	if err != nil {
+		return "", nil, err
+	}
+	f, err := os.Open(out)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxAnswer)) // it was ended later than at its limit
+	if err != nil {
 		return "", nil, err
 	}
 	lines, last := []string{}, ""
 	for l := range strings.Lines(strings.ToValidUTF8(string(data), "?")) {
 		l = strings.Trim(l, " \t\r\n*|-=")
-		if info, err := os.Stat(l); err == nil && info.Mode().IsRegular() && filepath.IsAbs(l) {
+		if filepath.IsAbs(l) && isFile(l) {
 			watched = append(watched, l)
 		} else if l != "" {
 			lines, last = append(lines, l), ": "+l
 		}
 	}
 	switch {
+	case res.TooLarge:
+		err = fmt.Errorf("prints more than %d bytes when asked for its version", maxAnswer)
 	case !res.OK():
 		err = fmt.Errorf("%s when asked for its version%s", res, last)
 	case len(lines) == 0:
@@ -224,9 +240,33 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 	return strings.Join(lines[:min(len(lines), 1000)], "\n"), watched, err
 }
 
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// tempDir makes a folder for temporary files. It is an error if that has no room for any.
+func tempDir(name string) (dir string, err error) {
+	if dir, err = os.MkdirTemp("", name); err == nil {
+		probe := filepath.Join(dir, "probe")
+		if err = os.WriteFile(probe, make([]byte, 1<<12), 0o600); err == nil {
+			return dir, os.Remove(probe)
+		}
+		os.RemoveAll(dir)
+	}
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		err = failed.Err // without the name of a folder that was never made
+	}
+	return "", notInstalling{fmt.Errorf("the folder for temporary files, %s, can't be used: %w; let "+
+		"TMPDIR name another", os.TempDir(), err)}
+}
+
 // askAgain is an error if a program has another version now (replaced), or gives no answer.
 func (p *programs) askAgain(ctx context.Context, name string) (replaced bool, err error) {
 	text, err := p.ask(ctx, p.declared[name], p.path[name])
+	if errors.As(err, new(notInstalling)) {
+		return false, err
+	}
 	if err != nil {
 		return false, fmt.Errorf("the program %q can't be used any more: %w; install it again, "+
 			"then run again", name, err)
