@@ -3,9 +3,11 @@ package batch
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -237,6 +239,21 @@ type reply struct {
 	CPU      float64  `json:"cpu"`
 	Warnings []string `json:"warnings"`
 	Molecule string   `json:"molecule"`
+}
+
+// UnmarshalJSON refuses a reply that does not say how the command ended, or says it twice.
+func (r *reply) UnmarshalJSON(data []byte) error {
+	type plain reply
+	const missing = math.MinInt
+	p := plain{Exit: missing}
+	if err := json.Unmarshal(data, &p); err != nil {
+		return err
+	}
+	if p.Exit == missing || p.Exit == 0 && p.Error != "" {
+		return errors.New(`"exit" is missing, or 0 beside an "error"`)
+	}
+	*r = reply(p)
+	return nil
 }
 
 // serve has a target done by a worker. One that dies, hangs or talks nonsense fails this target and

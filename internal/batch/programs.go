@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -72,6 +73,7 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 // find takes the first candidate that can be used, or notes why none can.
 func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 	var tried []string
+	install := true // is a way out
 	for _, candidate := range prog.Candidates {
 		path := runner.Find(candidate)
 		if path == "" {
@@ -82,8 +84,9 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 		script := isScript(path)
 		if !known || text == "" || script {
 			var err error
-			if text, err = p.ask(ctx, prog, path); err != nil {
+			if text, err = p.askTwice(ctx, prog, path, text); err != nil {
 				tried = append(tried, err.Error())
+				install = install && !errors.As(err, new(notInstalling))
 				continue
 			}
 		}
@@ -99,10 +102,10 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 	}
 	tried = slices.Compact(tried) // "python3" may be /usr/bin/python3
 	text := fmt.Sprintf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
-	if prog.Debian != "" {
+	if prog.Debian != "" && install {
 		text += "\nTo get it on Debian or Ubuntu: " + command.Name + " setup"
 	}
-	if prog.Conda != "" {
+	if prog.Conda != "" && install {
 		text += "\nTo get it with conda: conda install -c conda-forge " + prog.Conda
 	}
 	p.mu.Lock()
@@ -110,11 +113,39 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 	p.missing[prog.Name] = errors.New(text)
 }
 
+// notInstalling is why a program can't be used that would be the same if it were installed again.
+type notInstalling struct{ error }
+
+// askTwice asks an executable for its version, and again if it is not the one of an earlier answer:
+// one that is another each time would have everything computed in every batch.
+func (p *programs) askTwice(ctx context.Context, prog *pipeline.Program, path, earlier string) (
+	text string, err error) {
+	for again := false; ; again = true {
+		text, err = p.ask(ctx, prog, path)
+		was, _ := versionOf(prog, earlier)
+		is, _ := versionOf(prog, text)
+		switch {
+		case err != nil || is == was || prog.Version == nil:
+			return text, err
+		case again:
+			err = fmt.Errorf("%s gives another answer each time it is asked for its version: %q, then "+
+				"%q; say by version_pattern in the block program %q what of it is the version",
+				path, was, is, prog.Name)
+			return "", cmp.Or(p.index.SetProgram(cacheName(prog), path, "", nil),
+				error(notInstalling{err}))
+		}
+		earlier = text
+	}
+}
+
 // ask asks an executable for its version. The index gets the answer, "" if it can't be used.
 func (p *programs) ask(ctx context.Context, prog *pipeline.Program, path string) (string, error) {
 	text, watched, err := identify(ctx, prog, path)
 	if err != nil {
-		text, err = "", fmt.Errorf("%s %w", path, err)
+		text = ""
+		if !errors.As(err, new(notInstalling)) {
+			err = fmt.Errorf("%s %w", path, err)
+		}
 	}
 	if ctx.Err() != nil {
 		return "", ctx.Err()
@@ -140,7 +171,8 @@ func cacheName(p *pipeline.Program) string { return fmt.Sprintf("%s %q", p.Name,
 // the first line with "version" in it, or the first line. matched: the pattern, if any, is met.
 func versionOf(prog *pipeline.Program, text string) (id string, matched bool) {
 	if prog.Pattern != nil {
-		if m := prog.Pattern.FindStringSubmatch(text); m != nil {
+		// The empty text is found in every version.
+		if m := prog.Pattern.FindStringSubmatch(text); m != nil && m[0] != "" {
 			return cmp.Or(m[min(1, len(m)-1)], m[0]), true
 		}
 	}
@@ -150,6 +182,8 @@ func versionOf(prog *pipeline.Program, text string) (id string, matched bool) {
 	})
 	return lines[max(at, 0)], prog.Pattern == nil
 }
+
+const maxAnswer = 1 << 20 // bytes of a program's answer about its version
 
 // identify asks a program for its version: its answer, at most 1000 lines. Lines that are names of
 // existing files name what is watched for changes beside the executable (a Python module). Without
@@ -165,28 +199,38 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 		sum, err := store.Hash(f)
 		return "sha256 " + sum, nil, err
 	}
-	dir, err := os.MkdirTemp("", "grimperium-version-")
+	dir, err := tempDir("grimperium-version-")
 	if err != nil {
 		return "", nil, err
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "version")
 	res, err := runner.Run(ctx, runner.Command{Path: path, Args: prog.Version, Dir: dir,
-		Env: environment(nil, 1), Stdout: out, Stderr: out, Timeout: time.Minute, MaxBytes: 1 << 20})
-	data, readErr := os.ReadFile(out)
-	if err = cmp.Or(err, readErr); err != nil {
+		Env: environment(nil, 1), Stdout: out, Stderr: out, Timeout: time.Minute, MaxBytes: maxAnswer})
+	if err != nil {
+		return "", nil, err
+	}
+	f, err := os.Open(out)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxAnswer)) // it was ended later than at its limit
+	if err != nil {
 		return "", nil, err
 	}
 	lines, last := []string{}, ""
 	for l := range strings.Lines(strings.ToValidUTF8(string(data), "?")) {
 		l = strings.Trim(l, " \t\r\n*|-=")
-		if info, err := os.Stat(l); err == nil && info.Mode().IsRegular() && filepath.IsAbs(l) {
+		if filepath.IsAbs(l) && isFile(l) {
 			watched = append(watched, l)
 		} else if l != "" {
 			lines, last = append(lines, l), ": "+l
 		}
 	}
 	switch {
+	case res.TooLarge:
+		err = fmt.Errorf("prints more than %d bytes when asked for its version", maxAnswer)
 	case !res.OK():
 		err = fmt.Errorf("%s when asked for its version%s", res, last)
 	case len(lines) == 0:
@@ -195,16 +239,41 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 	return strings.Join(lines[:min(len(lines), 1000)], "\n"), watched, err
 }
 
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// tempDir makes a folder for temporary files. It is an error if that has no room for any.
+func tempDir(name string) (dir string, err error) {
+	if dir, err = os.MkdirTemp("", name); err == nil {
+		probe := filepath.Join(dir, "probe")
+		if err = os.WriteFile(probe, make([]byte, 1<<12), 0o600); err == nil {
+			return dir, os.Remove(probe)
+		}
+		os.RemoveAll(dir)
+	}
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		err = failed.Err // without the name of a folder that was never made
+	}
+	return "", notInstalling{fmt.Errorf("the folder for temporary files, %s, can't be used: %w; let "+
+		"TMPDIR name another", os.TempDir(), err)}
+}
+
 // askAgain is an error if a program has another version now (replaced), or gives no answer.
 func (p *programs) askAgain(ctx context.Context, name string) (replaced bool, err error) {
 	text, err := p.ask(ctx, p.declared[name], p.path[name])
+	if errors.As(err, new(notInstalling)) {
+		return false, err
+	}
 	if err != nil {
 		return false, fmt.Errorf("the program %q can't be used any more: %w; install it again, "+
 			"then run again", name, err)
 	}
 	if is, _ := versionOf(p.declared[name], text); is != p.identity[name] {
 		return true, fmt.Errorf("the program %q was replaced while the batch ran: %q is %q now; "+
-			"the results under way were dropped, run again", name, p.identity[name], is)
+			"the results under way were dropped, run again. If its answer is another each time, say by "+
+			"version_pattern what of it is the version", name, p.identity[name], is)
 	}
 	return false, nil
 }

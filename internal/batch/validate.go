@@ -34,7 +34,7 @@ const (
 // example because its program is missing. Nothing is written in the artefacts folder.
 func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table,
 	rows []int) (answers []Answer, unasked []error, err error) {
-	dir, err := os.MkdirTemp("", "grimperium-validate-")
+	dir, err := tempDir("grimperium-validate-")
 	if err != nil {
 		return nil, nil, err
 	}

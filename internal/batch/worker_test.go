@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"encoding/json"
 	"sync"
 	"testing"
 
@@ -41,5 +42,27 @@ func TestWorkerHasOneTarget(t *testing.T) {
 	group.Wait()
 	if n := ws.started.Load(); n > 4 {
 		t.Errorf("%d workers for 4 jobs", n)
+	}
+}
+
+func TestReply(t *testing.T) {
+	for text, good := range map[string]bool{
+		`{"exit": 0}`:                               true,
+		`{"exit": 0, "error": "", "cpu": 0.1}`:      true,
+		`{"exit": -9, "error": "killed"}`:           true,
+		`{"exit": 3}`:                               true,
+		`{"exit": 0, "warnings": ["a"], "new": []}`: true,
+		`{}`:                                    false,
+		`null`:                                  false,
+		`{"exit": null}`:                        false,
+		`{"exit": true}`:                        false,
+		`{"error": "it went wrong"}`:            false,
+		`{"exit": 0, "error": "it went wrong"}`: false,
+		`[]`:                                    false,
+	} {
+		var r reply
+		if err := json.Unmarshal([]byte(text), &r); (err == nil) != good {
+			t.Errorf("%s: %+v, %v", text, r, err)
+		}
 	}
 }

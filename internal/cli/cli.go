@@ -69,9 +69,15 @@ const unneeded = " prune lists results that are no longer needed"
 
 const onePress = 100 * time.Millisecond // timeout(1) and go tool send one signal twice, at once
 
-// run gives a command a context that ends with the first SIGINT, SIGTERM or SIGHUP, with the mage
-// that started this process, and just before a deadline of ctx. A second SIGINT or SIGTERM ends the
-// process at once. The error has its exit code.
+// warnings are the signals, besides SIGINT and SIGTERM, that end a process unless somebody waits for
+// them: of a terminal, and of schedulers before they kill. Whoever started this process ignoring one
+// of them, as nohup does, wants it to go on.
+var warnings = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGXCPU,
+	syscall.SIGALRM, syscall.SIGUSR1, syscall.SIGUSR2}
+
+// run gives a command a context that ends with the first SIGINT, SIGTERM or other warning, with the
+// mage that started this process, and just before a deadline of ctx. A second SIGINT, SIGTERM or
+// SIGQUIT ends the process at once. The error has its exit code.
 func run(ctx context.Context, command func(context.Context) error) error {
 	deadline, limited := ctx.Deadline()
 	ctx, cancel := context.WithCancel(ctx)
@@ -83,8 +89,10 @@ func run(ctx context.Context, command func(context.Context) error) error {
 	received := make(chan os.Signal, 2)
 	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(received)
-	if !signal.Ignored(syscall.SIGHUP) { // under nohup the batch outlives its terminal
-		signal.Notify(received, syscall.SIGHUP)
+	for _, s := range warnings {
+		if !signal.Ignored(s) {
+			signal.Notify(received, s)
+		}
 	}
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // mage batch | head must not end it
 	// mage sets a handler of its own at about this time, which would end the process with exit code 1
@@ -97,8 +105,9 @@ func run(ctx context.Context, command func(context.Context) error) error {
 		<-received
 		cancel()
 		first := time.Now()
-		for s := range received { // some shells send SIGHUP twice when their terminal closes
-			if s != syscall.SIGHUP && time.Since(first) > onePress {
+		for s := range received { // SIGHUP may come twice from a shell, SIGXCPU comes each second
+			byHand := s == syscall.SIGINT || s == syscall.SIGTERM || s == syscall.SIGQUIT
+			if byHand && time.Since(first) > onePress {
 				fmt.Fprintln(os.Stderr, "Error: interrupted twice; ended at once")
 				os.Exit(exitInterrupted)
 			}

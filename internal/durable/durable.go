@@ -1,6 +1,6 @@
 // Package durable writes what must survive a crash: the logs of molecules, their results, the
 // journal, the index and the table. It has five operations, Append, WriteFile, Rename, Remove and
-// Sync; every other package that changes such a file calls them.
+// Sync; every other package that changes such a file calls them. Open and ReadFile read such files.
 //
 // No operation writes over a file that a reader may have open: a file grows by Append, or another
 // one takes its name. New files and folders have the modes 0666 and 0777 less the umask. Errors are
@@ -9,6 +9,7 @@ package durable
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -26,7 +27,8 @@ import (
 // Append adds whole lines to a file by one write(2). The file is made if it is missing. A last line
 // that a crash has torn is ended first, so that it spoils no other. A symbolic link is an error.
 func Append(path string, lines []byte) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o666)
+	const flags = os.O_RDWR | os.O_CREATE | os.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	f, err := Regular(os.OpenFile(path, flags, 0o666))
 	if err != nil {
 		return err
 	}
@@ -47,6 +49,42 @@ func Append(path string, lines []byte) error {
 	}
 	Touch(path)
 	return errors.Join(err, f.Close())
+}
+
+// Regular passes an opened file on if it is a regular one. Whoever opens with O_NONBLOCK and reads
+// no other kind never waits for the other end of a named pipe.
+func Regular(f *os.File, err error) (*os.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: f.Name(), Err: errors.New("is no regular file; remove it")}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Open opens a regular file for reading.
+func Open(path string) (*os.File, error) {
+	return Regular(os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0))
+}
+
+// ReadFile returns the content of a regular file.
+func ReadFile(path string) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var content bytes.Buffer
+	if info, err := f.Stat(); err == nil {
+		content.Grow(int(info.Size()) + bytes.MinRead) // an index may have 100 MB
+	}
+	_, err = content.ReadFrom(f)
+	return content.Bytes(), err
 }
 
 // Touch gives a file a time stamp with all its nanoseconds. That of the kernel is coarse: an edit

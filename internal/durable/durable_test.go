@@ -40,6 +40,32 @@ func TestWriteFileReplacesFilesOnly(t *testing.T) {
 	}
 }
 
+// A named pipe in the place of a file has nobody wait, and takes no line.
+func TestOpensFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	pipe, file := filepath.Join(dir, "pipe"), filepath.Join(dir, "file")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, dir} {
+		_, err := ReadFile(path)
+		if err == nil || err.Error() != "open "+path+": is no regular file; remove it" {
+			t.Errorf("%v", err)
+		}
+		if err := Append(path, []byte("line\n")); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v", err)
+		}
+	}
+	for range 2 {
+		if err := Append(file, []byte("line\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := ReadFile(file); err != nil || string(got) != "line\nline\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // A folder on another file system arrives whole, and goes.
 func TestCopyOver(t *testing.T) {
 	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")

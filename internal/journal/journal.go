@@ -201,9 +201,12 @@ func (r *Reader) Each(see func(Event)) error { return r.lines(events(see)) }
 
 // lines gives the lines for Each. r.offset is where the line begins.
 func (r *Reader) lines(see func(line []byte)) error {
-	f, err := os.Open(r.path)
+	f, err := durable.Open(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the journal cannot be read: %w", err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.Size() < r.offset {

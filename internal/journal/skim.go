@@ -3,7 +3,8 @@ package journal
 import (
 	"bytes"
 	"io"
-	"os"
+
+	"grimperium/internal/durable"
 )
 
 // Skim is Each for the first look at a long batch: it gives what a State needs, and decodes little
@@ -97,7 +98,7 @@ func (s *skim) again(path string, to int64) error {
 	for _, since := range s.open {
 		at = min(at, since)
 	}
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil || at == to {
 		return nil // an absent file has no events
 	}

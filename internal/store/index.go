@@ -128,7 +128,7 @@ func (s *Store) Index() *Index {
 	x := s.NoIndex()
 	x.ReadOnly = false
 	s.dir, _ = os.Open(s.root) // nil if the folder is made later
-	data, _ := os.ReadFile(s.Path(IndexName))
+	data, _ := durable.ReadFile(s.Path(IndexName))
 	first, rest, _ := bytes.Cut(data, []byte("\n"))
 	if string(first) == indexHeader(rest) {
 		_ = gob.NewDecoder(bytes.NewReader(rest)).Decode(&x.content)

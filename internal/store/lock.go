@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"grimperium/internal/durable"
 )
 
 // Holder is who has a lock.
@@ -64,7 +66,8 @@ var flock = unix.Flock // a test has none
 // flock it writes nothing into the file until Announce.
 func TakeLock(path, what string) (*Lock, error) {
 	err := os.MkdirAll(filepath.Dir(path), 0o777)
-	f, openErr := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
+	f, openErr := durable.Regular(os.OpenFile(path,
+		os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o666))
 	if errors.Is(openErr, unix.ELOOP) {
 		err = fmt.Errorf("%s: is a symbolic link, which a batch does not follow; remove it", path)
 	}
@@ -120,7 +123,7 @@ func (l *Lock) free() error {
 
 // peek is who wrote into a lock's file last, if anyone did, and whether that was lately.
 func peek(path string) (h Holder, heard bool, err error) {
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	info, statErr := os.Stat(path)
 	if err = cmp.Or(err, statErr); err != nil {
 		return h, false, err

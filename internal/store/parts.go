@@ -38,7 +38,7 @@ func (p *Parts) Keep(key string, part []byte) error {
 
 // Kept is the part that was recorded, nil if there is none or its file was changed.
 func (p *Parts) Kept(key string) []byte {
-	data, err := os.ReadFile(p.path(key))
+	data, err := durable.ReadFile(p.path(key))
 	line, part, _ := bytes.Cut(data, []byte("\n"))
 	if sum := sha256.Sum256(part); err != nil || string(line) != hex.EncodeToString(sum[:]) {
 		return nil

@@ -170,7 +170,7 @@ func (s *Store) OursAlone() error {
 func IsURL(table string) bool { return strings.Contains(table, "://") }
 
 func (s *Store) tables() ([]string, error) {
-	data, err := os.ReadFile(s.Path(TablesName))
+	data, err := durable.ReadFile(s.Path(TablesName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
