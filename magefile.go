@@ -203,15 +203,17 @@ func Graph(
 //
 // These are results of molecules that left the table, results of stages that left the pipeline, and
 // earlier results. Without -remove it only lists. With -remove it deletes; no batch may be running.
+// Earlier results that the next batch may bring back stay, and so does what no batch has made.
 // It reads pipeline.hcl, the table and artefacts/.
-func Prune(
+func Prune(ctx context.Context,
 	remove *bool, // delete them
+	yes *bool, // delete the results of more than half of the molecules without asking
 	table *string, // as for batch
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
 ) error {
-	return cli.Prune(value(remove), cli.Options{Table: value(table), Artefacts: value(artefacts),
-		Pipeline: value(pipeline)})
+	return cli.Prune(ctx, value(remove), cli.Options{Table: value(table), Artefacts: value(artefacts),
+		Pipeline: value(pipeline), Yes: value(yes)})
 }
 
 // Test [project] runs all tests, with the real programs.

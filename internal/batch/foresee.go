@@ -28,8 +28,11 @@ func (b *Batch) foresee(i int, size []float64) (t *visit, rewritten []string, er
 		return t, nil, err
 	}
 	err = t.walk(func(g *target) error {
-		if g.action == skip || g.action == broken {
+		switch {
+		case g.action == skip || g.action == broken:
 			g.failure = &TargetError{Message: g.reason}
+		case g.action == restore && g.earlier.Reading == g.reading:
+			g.rec = g.earlier
 		}
 		return nil
 	})
@@ -101,9 +104,23 @@ func (b *Batch) Results(row int) (m *pipeline.Molecule, current bool, err error)
 	return t.m, err == nil && len(t.steps()) == 0, err
 }
 
+// Returns reports whether the next batch may bring an earlier result of a molecule back: one that an
+// edit had replaced, or one of a stage that has another name now.
+func (b *Batch) Returns(id string) bool {
+	i, ok := b.Table.Lookup(id)
+	if !ok || b.upToDate(i) {
+		return false
+	}
+	t, _, err := b.foresee(i, nil)
+	return err != nil || slices.ContainsFunc(t.targets, func(g *target) bool {
+		return g.action == restore || g.action == wait
+	})
+}
+
 // forecast is what a batch would do.
 type forecast struct {
 	molecules  int
+	without    int                 // of these, without a program
 	targets    map[string]int      // by stage
 	groups     map[string][]string // molecules that have the same to do, by its text
 	finished   int                 // results of programs that the molecules have
@@ -138,12 +155,13 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		for _, name := range rewritten {
 			f.columns[name] = true
 		}
-		steps, again := t.steps(), f.again
+		steps, again, program := t.steps(), f.again, 0
 		if len(steps) > 0 {
 			f.molecules++
 			text := t.text()
 			f.groups[text] = append(f.groups[text], id)
 			fmt.Fprintln(&f.list, id)
+			f.without++
 		}
 		for _, g := range steps {
 			fmt.Fprintf(&f.list, "  %-10s %s\n", g.name, verbs[g.action]+g.reason)
@@ -151,6 +169,7 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 			if g.action == read || g.action == restore {
 				continue
 			}
+			program = 1
 			for _, name := range g.stage.Programs {
 				if err := b.visitor.Programs.missing[name]; err != nil {
 					return f, fmt.Errorf("%w\n%s/%s needs it", err, id, g.name)
@@ -166,6 +185,7 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 				f.seconds += g.last.Seconds
 			}
 		}
+		f.without -= program
 		f.recomputed += min(f.again-again, 1)
 		for _, g := range t.targets {
 			if g.finished() {
@@ -265,8 +285,14 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 		}
 	}
 	say(1-f.molecules-f.rewritten, "Everything is up to date: nothing would run.")
-	say(f.molecules, "%s would be computed; targets: %s", Count(f.molecules, "molecule"),
-		strings.Join(targets, ", "))
+	var what []string
+	if n := f.molecules - f.without; n > 0 {
+		what = append(what, Count(n, "molecule")+" would be computed")
+	}
+	if f.without > 0 {
+		what = append(what, Count(f.without, "molecule")+" would be updated without a program")
+	}
+	say(f.molecules, "%s; targets: %s", strings.Join(what, ", "), strings.Join(targets, ", "))
 	b.printSettings(w)
 	for _, g := range mostFirst(f.groups) {
 		say(1, "  %s", g.molecules())

@@ -204,9 +204,12 @@ func (t *visit) results(all []*target) []pipeline.Result {
 			r.Status = pipeline.StatusLeftOut
 		case g.rec != nil && g.rec.Outcome == store.OK:
 			r.Status, r.Values = pipeline.StatusOK, g.rec.Values
+			dir := t.Store.TargetDir(t.Row.ID, g.name)
+			if g.rec == g.earlier { // a forecast brings nothing back
+				dir = g.earlier.Found()
+			}
 			for name, o := range g.rec.Outputs {
-				path := t.Store.TargetDir(t.Row.ID, g.name) + "/" + o.File
-				r.Outputs[name] = pipeline.Input{Path: path, SHA256: o.SHA256, Size: o.Size}
+				r.Outputs[name] = pipeline.Input{Path: dir + "/" + o.File, SHA256: o.SHA256, Size: o.Size}
 			}
 			t.Warnings = append(t.Warnings, g.rec.Warnings...)
 		}

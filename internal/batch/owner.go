@@ -275,9 +275,9 @@ func (b *Batch) inputs(id string, cells map[string]any) map[string]string {
 	return out
 }
 
-// restoreRows writes results again that somebody's copy of the table, saved in the meantime, has
-// undone: those of this batch where the status is again what it was, and those of earlier batches
-// where it is Pending. Another status is a person's edit.
+// restoreRows writes results again that another program, or somebody's copy of the table, has undone
+// in the meantime: cells of rows whose status is the one that was written last, and rows whose status
+// is what it was before, which of earlier batches is Pending. Another status is a person's edit.
 func (o *owner) restoreRows(ctx context.Context) error {
 	if _, err := o.merge(ctx, nil, busyLimit); err != nil || o.Table.Edited() == 0 {
 		return err
@@ -287,18 +287,34 @@ func (o *owner) restoreRows(ctx context.Context) error {
 	for i := range o.Table.Len() {
 		id := o.Table.ID(i)
 		was, mine := o.sum.outcomes[id]
-		if e, ok := o.Index.Entry(id); ok && !mine && e.Row != o.rowHash(i) {
-			was.key, was.before = e.Key, csvmerge.Pending
-		}
-		valid := func(i int) bool { return was.key == o.key(i) && was.before == o.Table.Status(i) }
+		e, known := o.Index.Entry(id)
 		switch {
 		case mine && was.key != o.key(i):
 			edited = append(edited, id)
-		case valid(i):
-			if m, err := o.Store.Molecule(id); err == nil && m.Row() != nil {
-				changes = append(changes, csvmerge.Change{ID: id, Cells: m.Row().Cells, Valid: valid})
-			}
+			continue
+		case !known && !mine:
+			continue
+		case !mine:
+			was = fate{key: e.Key, before: csvmerge.Pending, status: o.Table.Status(i)}
 		}
+		asWritten := was.key == e.Key && e.Row == o.rowHash(i) && was.status == o.Table.Status(i)
+		if asWritten {
+			continue
+		}
+		m, err := o.Store.Molecule(id)
+		if err != nil || m.Row() == nil {
+			continue
+		}
+		cells := m.Row().Cells
+		if o.Table.Status(i).String() == m.Row().Status {
+			cells = maps.Clone(cells)
+			delete(cells, "reruns") // a person may give the molecule more attempts
+		}
+		valid := func(i int) bool {
+			status := o.Table.Status(i)
+			return was.key == o.key(i) && (was.before == status || status.String() == m.Row().Status)
+		}
+		changes = append(changes, csvmerge.Change{ID: id, Cells: cells, Valid: valid})
 	}
 	if len(edited) > 0 {
 		o.warn(fmt.Sprintf("%s became another molecule by an edit while the batch ran (%s); "+

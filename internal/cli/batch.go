@@ -90,7 +90,10 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if !o.Yes && !pr.Resume {
-		pr.Confirm = func(what string) error { return confirm(ctx, what) }
+		pr.Confirm = func(what string) error {
+			return confirm(ctx, what, "Nothing was run. "+command.Name+" batch -dryRun shows more; "+
+				"go on with -yes, or allow it by max_recompute in pipeline.hcl")
+		}
 	}
 	var display sync.WaitGroup
 	shown, hide := context.WithCancel(context.Background())
@@ -171,11 +174,10 @@ func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, er
 	return err
 }
 
-// confirm asks whether finished results may be computed again. Without a terminal -yes must say so.
-func confirm(ctx context.Context, what string) error {
+// confirm asks whether to go on. The error is declined, with what it is about if there is no terminal.
+func confirm(ctx context.Context, what, declined string) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
-		return fmt.Errorf("%s\nNothing was run. %s batch -dryRun shows more; go on with -yes, "+
-			"or allow it by max_recompute in pipeline.hcl", what, command.Name)
+		return fmt.Errorf("%s\n%s", what, declined)
 	}
 	fmt.Fprintf(os.Stderr, "%s\nGo on? [y/N] ", what)
 	defer context.AfterFunc(ctx, func() { os.Exit(exitInterrupted) })() // reading can't be interrupted
@@ -184,7 +186,7 @@ func confirm(ctx context.Context, what string) error {
 	if answer = strings.ToLower(answer); answer == "y" || answer == "yes" {
 		return nil
 	}
-	return fmt.Errorf("nothing was run; %s batch -dryRun shows more", command.Name)
+	return errors.New(declined)
 }
 
 // parseTimeouts reads "search=60m, pm7=5m".

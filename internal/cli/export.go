@@ -42,18 +42,49 @@ func Export(ctx context.Context, format, out string, conformers bool, o Options)
 	})
 }
 
-// writeTo writes to a file as replaceFile does, or to standard output if it has no name. The table
-// itself is refused.
+// writeTo writes to a file as replaceFile does, or to standard output if it has no name. It refuses
+// what the project needs.
 func (pr *project) writeTo(out string, write func(io.Writer) error) error {
 	if out == "" {
 		return write(os.Stdout)
 	}
-	a, _ := os.Stat(out) // nil, if there is no file, is not the same as any
-	b, _ := os.Stat(pr.Pipeline.Table)
-	if os.SameFile(a, b) {
-		return fmt.Errorf("-out=%s: that is the table itself; give another name", out)
+	if err := pr.refuse(out); err != nil {
+		return err
 	}
 	return replaceFile(out, write)
+}
+
+// refuse is an error if out is a table, pipeline.hcl, a file that pipeline.hcl names, or lies in the
+// artefacts folder.
+func (pr *project) refuse(out string, tables ...string) error {
+	what := map[string]string{pr.Pipeline.Path: "the pipeline"}
+	for _, path := range append(tables, pr.Pipeline.Table) {
+		what[path] = "a table"
+	}
+	for _, path := range pr.Pipeline.Files() {
+		what[path] = "a file that the pipeline reads"
+	}
+	is := ""
+	info, missing := os.Stat(out)
+	for path, kind := range what {
+		if other, err := os.Stat(path); missing == nil && err == nil && os.SameFile(info, other) {
+			is = kind
+		}
+	}
+	place, err := filepath.Abs(out)
+	if real, err := filepath.EvalSymlinks(place); err == nil {
+		place = real
+	} else if real, err := filepath.EvalSymlinks(filepath.Dir(place)); err == nil {
+		place = filepath.Join(real, filepath.Base(place))
+	}
+	rel, _ := filepath.Rel(pr.Store.Root(), place)
+	if out != "" && filepath.IsLocal(rel) {
+		is = "in the artefacts folder"
+	}
+	if err == nil && is != "" {
+		err = fmt.Errorf("-out=%s: that is %s; give another name", out, is)
+	}
+	return err
 }
 
 // replaceFile writes a file that is new or whole at any instant. Of a symbolic link it writes the

@@ -9,13 +9,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/magefile/mage/mg"
 
-	"grimperium/csvmerge"
 	"grimperium/internal/batch"
 	"grimperium/internal/command"
 	"grimperium/internal/durable"
@@ -111,64 +109,6 @@ func stop(w io.Writer, o Options) error {
 		h.PID, h.Host, h.Command)
 	return durable.WriteFile(durable.File{Path: st.Path(store.StopName),
 		Write: func(io.Writer) error { return nil }})
-}
-
-// Prune lists results that are no longer needed, and removes them if told to.
-func Prune(remove bool, o Options) error {
-	return ended(with(o, remove, func(pr *project) error { return pr.prune(remove) }))
-}
-
-func (pr *project) prune(remove bool) error {
-	tables := []*csvmerge.Table{pr.Table} // whose results the folder has
-	others, err := pr.Store.OthersThan(pr.Pipeline.Table)
-	if err != nil {
-		return err
-	}
-	for _, path := range others {
-		t, err := readTable(path)
-		if err != nil {
-			return fmt.Errorf("%w; the artefacts folder has results of that table, too: if the table is "+
-				"gone for good, delete its line in %s", err, batch.ShownPath(pr.Store.Path(store.TablesName)))
-		}
-		tables = append(tables, t)
-	}
-	molecule := func(id string) bool {
-		return slices.ContainsFunc(tables, func(t *csvmerge.Table) bool { return has(t, id) })
-	}
-	stage := func(name string) bool { return pr.Pipeline.Stage(name) != nil }
-	unused, err := pr.Store.Unused(molecule, stage)
-	if err == nil && remove {
-		err = pr.Store.Sweep()
-	}
-	if err != nil {
-		return err
-	}
-	var total int64
-	for _, u := range unused {
-		total += u.Bytes
-		rel, _ := filepath.Rel(pr.Store.Root(), u.Path)
-		fmt.Printf("%8s  %s: %s\n", size(u.Bytes), rel, u.Why)
-		if !remove {
-			continue
-		}
-		err := durable.Remove(u.Path)
-		id, _, _ := strings.Cut(rel, string(filepath.Separator))
-		if m, damaged := pr.Store.Molecule(id); err == nil && damaged == nil {
-			err = cmp.Or(m.Forget(stage), m.Flush())
-		}
-		if err != nil {
-			return err
-		}
-	}
-	switch {
-	case len(unused) == 0:
-		fmt.Println("Nothing is unused.")
-	case remove:
-		fmt.Printf("Removed %s.\n", size(total))
-	default:
-		fmt.Printf("%s in all; %s prune -remove removes it.\n", size(total), command.Name)
-	}
-	return nil
 }
 
 // size is a number of bytes for a person.

@@ -52,7 +52,7 @@ func Report(ctx context.Context, format, out, against string, o Options) error {
 }
 
 func (pr *project) report(ctx context.Context, format, out, against string) error {
-	if err := otherThan(out, pr.Pipeline.Table, against); err != nil {
+	if err := pr.refuse(out, against); err != nil {
 		return err
 	}
 	g, err := newGatherer(ctx, pr)
@@ -98,20 +98,6 @@ func (pr *project) printDeviation(w io.Writer) {
 	for _, line := range web.Deviations(molecules, resultColumn, referenceColumn) {
 		fmt.Fprintln(w, line)
 	}
-}
-
-// otherThan refuses to write over a table.
-func otherThan(out string, tables ...string) error {
-	a, err := os.Stat(out)
-	if err != nil {
-		return nil
-	}
-	for _, table := range tables {
-		if b, err := os.Stat(table); err == nil && os.SameFile(a, b) {
-			return fmt.Errorf("-out=%s: that is a table; give another name", out)
-		}
-	}
-	return nil
 }
 
 // gatherer collects the plain data of a report.

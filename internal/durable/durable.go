@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -111,8 +112,8 @@ func Bytes(data []byte) func(io.Writer) error {
 }
 
 // WriteFile puts a file in place by one step: temporary file, fsync, rename, fsync of the folder.
-// Folders are made. The file keeps the mode of the one that it replaces, which must be regular. A
-// symbolic link is replaced, too.
+// Folders are made. The file keeps the mode of the one that it replaces, which must be regular, and
+// its group and owner as far as this process may give a file away. A symbolic link is replaced, too.
 func WriteFile(f File) error {
 	old, missing := os.Stat(f.Path)
 	if missing == nil && !old.Mode().IsRegular() { // a device, such as /dev/null
@@ -130,6 +131,7 @@ func WriteFile(f File) error {
 	}
 	defer func() { _ = to.Cleanup() }()
 	if missing == nil {
+		keepOwner(to.File, old)
 		_ = to.Chmod(old.Mode().Perm()) // some file systems have no modes
 	}
 	if f.Ready == nil {
@@ -144,6 +146,14 @@ func WriteFile(f File) error {
 		func() error { return fault("rename", f.Path) },
 		to.CloseAtomicallyReplace, // after an fsync
 		func() error { return Sync(dir) })
+}
+
+// keepOwner gives a file the group of another, and as root the owner, too: else nobody but the user
+// whose process replaced a file could write it. Some file systems have no owners.
+func keepOwner(f *os.File, old fs.FileInfo) {
+	if st, ok := old.Sys().(*syscall.Stat_t); ok && f.Chown(int(st.Uid), int(st.Gid)) != nil {
+		_ = f.Chown(-1, int(st.Gid))
+	}
 }
 
 // inOrder takes steps up to the first error.

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -67,6 +68,26 @@ func TestOpensFilesOnly(t *testing.T) {
 }
 
 // A folder on another file system arrives whole, and goes.
+func TestWriteFileKeepsOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may give a file away")
+	}
+	path := filepath.Join(t.TempDir(), "f")
+	err := errors.Join(os.WriteFile(path, []byte("old"), 0o666), os.Chown(path, 1234, 1235),
+		os.Chmod(path, 0o664), WriteFile(File{Path: path, Write: Bytes([]byte("new"))}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	if st.Uid != 1234 || st.Gid != 1235 || info.Mode().Perm() != 0o664 {
+		t.Errorf("owner %d:%d, mode %v", st.Uid, st.Gid, info.Mode())
+	}
+}
+
 func TestCopyOver(t *testing.T) {
 	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
 	if err := os.MkdirAll(from+"/sub", 0o777); err != nil {

@@ -45,7 +45,8 @@ type expression struct {
 	message         *expression // of a condition block: what is said where it does not hold
 	locals          []string    // local values that it names
 	stages, columns []string    // that it names itself or by its local values
-	gathered        bool        // these three
+	results         []string    // those of the stages of which it uses more than status and seconds
+	gathered        bool        // these four
 }
 
 // withMessages are conditions and their messages.
@@ -80,21 +81,59 @@ func (p *Pipeline) gather(e *expression) {
 		return
 	}
 	e.gathered = true
+	reports := reports(e)
 	for _, t := range e.Variables() {
 		name, _ := attrAt(t, 1)
 		switch l := p.locals[name]; {
 		case name == "":
 		case t.RootName() == "stage":
 			e.stages = append(e.stages, name)
+			if !reports[t.SourceRange()] {
+				e.results = append(e.results, name)
+			}
 		case t.RootName() == "mol":
 			e.columns = append(e.columns, name)
 		case t.RootName() == "local" && l != nil:
 			p.gather(l)
 			e.locals = append(e.locals, name)
 			e.stages, e.columns = append(e.stages, l.stages...), append(e.columns, l.columns...)
+			if !reports[t.SourceRange()] {
+				e.results = append(e.results, l.results...)
+			}
 		}
 	}
 	e.locals, e.stages, e.columns = sorted(e.locals), sorted(e.stages), sorted(e.columns)
+}
+
+// reports are the places where an expression names something for its status or its seconds alone.
+func reports(e *expression) map[hcl.Range]bool {
+	out := map[hcl.Range]bool{}
+	add := func(of hcl.Expression) {
+		for _, t := range of.Variables() {
+			out[t.SourceRange()] = true
+		}
+	}
+	visit(e.Expression, func(n hclsyntax.Node) {
+		switch x := n.(type) {
+		case *hclsyntax.FunctionCallExpr:
+			for _, arg := range x.Args {
+				if reserved(x.Name) {
+					add(arg)
+				}
+			}
+		case *hclsyntax.ScopeTraversalExpr:
+			if last, _ := attrAt(x.Traversal, len(x.Traversal)-1); reserved(last) {
+				add(x)
+			}
+		case *hclsyntax.SplatExpr:
+			if each, ok := x.Each.(*hclsyntax.RelativeTraversalExpr); ok {
+				if name, _ := attrAt(each.Traversal, 0); reserved(name) {
+					add(x.Source)
+				}
+			}
+		}
+	})
+	return out
 }
 
 // sorted has every name once.

@@ -242,6 +242,7 @@ func (m *Molecule) Enabled(s *Stage) (bool, error) {
 	ev := &evaluation{Molecule: m}
 	on := s.enabled == nil || take(ev, s.enabled, truth)
 	if !on && ev.err == nil {
+		m.results[s.Name] = nil // it has an entry: the stage was reached
 		m.setStage(s.Name, m.p.absent[s.Name])
 	}
 	return on, ev.err
@@ -278,13 +279,26 @@ func (m *Molecule) without(e *expression) bool {
 	})
 }
 
+// partial reports whether an expression uses results of a stage that failed or was not reached.
+func (m *Molecule) partial(e *expression) bool {
+	return slices.ContainsFunc(e.results, func(name string) bool {
+		results, reached := m.results[name]
+		return !reached || slices.ContainsFunc(results,
+			func(r Result) bool { return r.Status == StatusFailed })
+	})
+}
+
 // Merge evaluates the merge block to the texts of cells. A cell that can't be computed is an error;
-// it is blank where the molecule failed, or a stage that it names was left out.
+// it is blank where the molecule failed, or a stage that it names was left out. Where the molecule
+// failed, a cell that uses results of a stage that failed or was not reached is blank, too.
 func (m *Molecule) Merge(failed bool) (map[string]string, error) {
 	out := make(map[string]string, len(m.p.merge))
 	for _, e := range m.p.merge {
+		if out[e.name] = ""; failed && m.partial(e) {
+			continue
+		}
 		v, err := m.nullable(e, nil)
-		if out[e.name] = ""; err == nil && !v.IsNull() {
+		if err == nil && !v.IsNull() {
 			if out[e.name], err = cellText(v); err != nil {
 				err = m.p.at(e, err)
 			}

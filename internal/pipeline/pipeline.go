@@ -106,6 +106,9 @@ type Pipeline struct {
 	absent    map[string]cty.Value // stage, before any has run
 }
 
+// Files are the absolute paths of the files that the pipeline reads, sorted.
+func (p *Pipeline) Files() []string { return names(p.files) }
+
 type column struct {
 	number, declared bool
 }

@@ -84,6 +84,9 @@ type Row struct {
 	Time   time.Time         `json:"time,omitzero"`
 }
 
+// Found is the folder in which Find saw the files of a record.
+func (r *Record) Found() string { return r.found }
+
 // contentID is the name of the folder of a result in the history.
 func (r *Record) contentID() string {
 	h := sha256.New()

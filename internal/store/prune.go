@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -11,31 +12,54 @@ import (
 
 // Unused is something in the artefacts folder that nothing refers to.
 type Unused struct {
-	Path  string // absolute
-	Why   string
-	Bytes int64
+	Path    string // absolute
+	Why     string
+	Bytes   int64
+	Foreign bool // no batch made it, and it is not ours to remove
 }
 
-// Unused lists what the given molecules and stages no longer need, earlier results, and files that
-// were put aside.
-func (s *Store) Unused(table, stage func(name string) bool) (out []Unused, err error) {
+// Unused lists what the given molecules and stages no longer need, earlier results, files that were
+// put aside, and folders that no batch made. Of a molecule that returns names it lists no results:
+// the next batch may bring one of them back.
+func (s *Store) Unused(table, stage, returns func(name string) bool) (out []Unused, err error) {
+	last, foreign, ours := "", map[string]bool{}, false // of a molecule, by names in its folder
+	made := func(mol, name string) bool {
+		if mol != last {
+			foreign, ours = s.foreign(mol)
+			last = mol
+		}
+		return !foreign[name]
+	}
 	err = s.walk(func(mol, name, kind string, z Size) {
-		u := Unused{s.Path(mol, name), "", z.Bytes}
+		u := Unused{Path: s.Path(mol, name), Bytes: z.Bytes}
+		folder := kind == failedSize || kind == name
+		known := stage(strings.TrimSuffix(name, failedMark))
 		switch {
 		case mol == "":
 			return
-		case !table(mol):
+		case !table(mol) && made(mol, name) && len(foreign) == 0:
 			u.Path, u.Why = s.Path(mol), "the molecule is not in the table"
-		case name == historyName:
+		case !table(mol) && !ours:
+			u.Path, u.Foreign = s.Path(mol), true
+		case !table(mol) && name == "":
+			return
+		case !table(mol) && !foreign[name]:
+			u.Why = "the molecule is not in the table"
+		case !table(mol) || folder && !known && !made(mol, name):
+			u.Foreign = true
+		case name == historyName && !returns(mol):
 			u.Why = "earlier results"
 		case name == partsName:
 			u.Why = "parts of unfinished results"
-		case strings.Contains(name, ".edited-"):
+		case strings.Contains(name, editedMark):
 			u.Why = "edited by hand and put aside"
-		case (kind == failedSize || kind == name) && !stage(strings.TrimSuffix(name, failedMark)):
+		case folder && !known && !returns(mol):
 			u.Why = "the stage is not in the pipeline"
 		default:
 			return
+		}
+		if u.Foreign {
+			u.Why = "no batch made it, and it stays"
 		}
 		if last := len(out) - 1; last >= 0 && out[last].Path == u.Path {
 			out[last].Bytes += u.Bytes
@@ -44,6 +68,29 @@ func (s *Store) Unused(table, stage func(name string) bool) (out []Unused, err e
 		out = append(out, u)
 	})
 	return out, err
+}
+
+// foreign are the names in a molecule's folder that no batch made: neither the store's own nor those
+// of stages that the log has. ours reports whether a batch made anything there.
+func (s *Store) foreign(mol string) (names map[string]bool, ours bool) {
+	own := map[string]bool{logName: true, historyName: true, partsName: true}
+	if m, _ := s.Molecule(mol); m != nil {
+		for target := range m.last {
+			stage, _, _ := strings.Cut(target, "/")
+			own[stage] = true
+		}
+	}
+	names = map[string]bool{}
+	entries, _ := os.ReadDir(s.Path(mol))
+	for _, e := range entries {
+		name := e.Name()
+		if own[name] || strings.HasSuffix(name, failedMark) || strings.Contains(name, editedMark) {
+			ours = true
+		} else {
+			names[name] = true
+		}
+	}
+	return names, ours
 }
 
 // Size is what files take.

@@ -174,7 +174,7 @@ func (m *Molecule) aside(target string) {
 		path := filepath.Join(dir, file)
 		sum, err := hashFile(path, 0)
 		if err == nil {
-			m.rename(path, m.path(fmt.Sprintf("%s.%s.edited-%s", flat(target), file, sum[:8])))
+			m.rename(path, m.path(flat(target)+"."+file+editedMark+sum[:8]))
 		}
 	}
 }

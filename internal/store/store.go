@@ -39,6 +39,7 @@ const (
 	historyName = ".history"
 	partsName   = ".parts"
 	failedMark  = ".failed"
+	editedMark  = ".edited-" // in the name of a file that was put aside
 
 	// interruptedName is a file that says which fingerprint an interrupted attempt had.
 	interruptedName = "interrupted.txt"

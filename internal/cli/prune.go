@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"grimperium/csvmerge"
+	"grimperium/internal/batch"
+	"grimperium/internal/command"
+	"grimperium/internal/durable"
+	"grimperium/internal/store"
+)
+
+// Prune lists what nothing refers to in the artefacts folder, and removes it if told to.
+func Prune(ctx context.Context, remove bool, o Options) error {
+	return run(ctx, func(ctx context.Context) error {
+		return with(o, remove, func(pr *project) error { return pr.prune(ctx, remove, o.Yes) })
+	})
+}
+
+func (pr *project) prune(ctx context.Context, remove, yes bool) error {
+	tables, err := pr.tables()
+	if err != nil {
+		return err
+	}
+	molecule := func(id string) bool {
+		return slices.ContainsFunc(tables, func(t *csvmerge.Table) bool { return has(t, id) })
+	}
+	stage := func(name string) bool { return pr.Pipeline.Stage(name) != nil }
+	returns, err := pr.returns(ctx, tables)
+	if err != nil {
+		return err
+	}
+	unused, err := pr.Store.Unused(molecule, stage, returns)
+	if err == nil && remove && !yes {
+		err = pr.confirmRemoval(ctx, unused, molecule)
+	}
+	if err == nil && remove {
+		err = pr.Store.Sweep()
+	}
+	if err != nil {
+		return err
+	}
+	total, ours := int64(0), 0
+	for _, u := range unused {
+		rel, _ := filepath.Rel(pr.Store.Root(), u.Path)
+		fmt.Printf("%8s  %s: %s\n", size(u.Bytes), rel, u.Why)
+		if u.Foreign {
+			continue
+		}
+		total, ours = total+u.Bytes, ours+1
+		if !remove {
+			continue
+		}
+		id, _, _ := strings.Cut(rel, string(filepath.Separator))
+		err := durable.Remove(u.Path)
+		m, damaged := pr.Store.Molecule(id)
+		if err == nil && damaged == nil && !returns(id) {
+			err = cmp.Or(m.Forget(stage), m.Flush())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case ours == 0:
+		fmt.Println("Nothing is unused.")
+	case remove:
+		fmt.Printf("Removed %s.\n", size(total))
+	default:
+		fmt.Printf("%s in all; %s prune -remove removes it.\n", size(total), command.Name)
+	}
+	return nil
+}
+
+// tables are those whose results the folder has. One that may lack rows is an error.
+func (pr *project) tables() ([]*csvmerge.Table, error) {
+	tables := []*csvmerge.Table{pr.Table}
+	others, err := pr.Store.OthersThan(pr.Pipeline.Table)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range others {
+		t, err := readTable(path)
+		if err != nil {
+			return nil, fmt.Errorf("%w; the artefacts folder has results of that table, too: if the table "+
+				"is gone for good, delete its line in %s", err,
+				batch.ShownPath(pr.Store.Path(store.TablesName)))
+		}
+		tables = append(tables, t)
+	}
+	for _, t := range tables {
+		for _, f := range t.Check() {
+			if f.Fatal || f.Swallow || f.Column == "" && !f.Warning { // of the form of the table
+				return nil, fmt.Errorf("%s:%s; repair the table first: prune can't tell which "+
+					"molecules it should have", batch.ShownPath(t.Path()), f)
+			}
+		}
+	}
+	return tables, nil
+}
+
+// returns gives a function that says of a molecule whether a batch on one of the tables may bring an
+// earlier result back. Its answers are those from before anything is removed.
+func (pr *project) returns(ctx context.Context, tables []*csvmerge.Table) (
+	func(id string) bool, error) {
+	var batches []*batch.Batch
+	for _, t := range tables {
+		c := pr.Config
+		c.Table, c.Source = t, t
+		b, err := batch.New(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		batches = append(batches, b)
+	}
+	known := map[string]bool{}
+	return func(id string) bool {
+		answer, ok := known[id]
+		if !ok {
+			answer = slices.ContainsFunc(batches, func(b *batch.Batch) bool { return b.Returns(id) })
+			known[id] = answer
+		}
+		return answer
+	}, nil
+}
+
+// confirmRemoval asks before more than half of the molecules in the artefacts folder go.
+func (pr *project) confirmRemoval(ctx context.Context, unused []store.Unused,
+	molecule func(id string) bool) error {
+	entries, err := os.ReadDir(pr.Store.Root())
+	gone, stay := map[string]bool{}, 0
+	for _, u := range unused {
+		rel, _ := filepath.Rel(pr.Store.Root(), u.Path)
+		id, _, _ := strings.Cut(rel, string(filepath.Separator))
+		if !u.Foreign && !molecule(id) {
+			gone[id] = true
+		}
+	}
+	for _, e := range entries {
+		if e.IsDir() && molecule(e.Name()) {
+			stay++
+		}
+	}
+	if err != nil || len(gone) <= stay {
+		return err
+	}
+	what := fmt.Sprintf("The results of %d of %s would be removed, because %s has no such rows.",
+		len(gone), batch.Count(len(gone)+stay, "molecule"), batch.ShownPath(pr.Table.Path()))
+	return confirm(ctx, what, "Nothing was removed. "+command.Name+
+		" prune lists the results; remove them with -yes")
+}
