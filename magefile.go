@@ -469,9 +469,9 @@ func Completion(
 
 // Torture [project] kills batches, and checks that nothing is lost.
 //
-// A crash test: it kills test batches at random and at critical moments, simulates disk errors, and
-// checks that no result is lost. It works in temporary folders. docs/evidence/reliability.md says what it
-// checks. Exit code: 1 if something was lost.
+// It kills batches of a quick pipeline at random instants and at every operation on a file, and
+// makes the disk fail there. It works in temporary folders. docs/evidence/reliability.md says what
+// it checks. Exit code: 1 when something was lost.
 func Torture(ctx context.Context,
 	kills *int, // at random instants (1000), besides the faults at every operation
 	states *int, // after a power cut, from which the next batch is run (7000)

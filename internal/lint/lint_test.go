@@ -82,6 +82,7 @@ func TestFiles(t *testing.T) {
 			nil},
 		"broken Go":   {"a.go", "package", []string{"1: a.go:1:8: expected 'IDENT', found 'EOF'"}},
 		"other files": {"a.txt", words26, nil},
+		"of mage":     {"mage_output_file.go", "package main\n\n// " + words26, nil},
 		"data":        {"x/testdata/a.md", words26, nil},
 		"not yet":     {"internal/later/a.md", words26, nil},
 	} {
