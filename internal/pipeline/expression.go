@@ -59,7 +59,7 @@ func withMessages(conditions ...*expression) (all []*expression) {
 }
 
 // link notes what every expression names, itself or by local values.
-func (p *Pipeline) link() hcl.Diagnostics {
+func (p *Pipeline) link() {
 	locals := names(p.locals)
 	for _, name := range locals {
 		p.gather(p.locals[name])
@@ -67,11 +67,9 @@ func (p *Pipeline) link() hcl.Diagnostics {
 	for _, e := range p.expressions() {
 		p.gather(e)
 	}
-	_, cycle := sortGraph("local", locals, func(name string) ([]string, hcl.Range) {
+	p.cyclic = p.sortGraph("local", locals, func(name string) ([]string, hcl.Range) {
 		return p.locals[name].locals, p.locals[name].at
-	})
-	p.cyclic = cycle != nil
-	return cycle
+	}) == nil
 }
 
 // gather notes what an expression names, after its local values.
@@ -163,11 +161,11 @@ func (ev *evaluation) broken(c *expression) error {
 }
 
 // sortGraph orders names so that each stands after those that it needs, otherwise in the given
-// order; or says which need each other. of gives what a name needs, and its place.
-func sortGraph(kind string, all []string, of func(string) ([]string, hcl.Range)) (order []string,
-	cycle hcl.Diagnostics) {
+// order; or is nil and notes which need each other. of gives what a name needs, and its place.
+func (p *Pipeline) sortGraph(kind string, all []string,
+	of func(string) ([]string, hcl.Range)) []string {
 	const underway, done = 1, 2
-	state := map[string]int{}
+	state, order := map[string]int{}, []string{}
 	var path []string
 	var visit func(string) bool
 	visit = func(n string) bool {
@@ -187,7 +185,7 @@ func sortGraph(kind string, all []string, of func(string) ([]string, hcl.Range))
 		return true
 	}
 	if each(visit)(all) {
-		return order, nil
+		return order
 	}
 	var steps []string
 	for _, n := range path {
@@ -199,7 +197,8 @@ func sortGraph(kind string, all []string, of func(string) ([]string, hcl.Range))
 		text = steps[0] + " needs its own value"
 	}
 	_, at := of(path[0])
-	return nil, hcl.Diagnostics{wrong(at, "Cycle", text+".")}
+	p.wrong(at, "Cycle", "%s.", text)
+	return nil
 }
 
 // visit calls do for every part of an expression or a body.

@@ -177,7 +177,7 @@ func (m *Molecule) evaluate(e *expression, extra map[string]cty.Value) (cty.Valu
 	}
 	v, diags := e.Value(ctx)
 	if err := tooLarge(v); err != nil && !diags.HasErrors() {
-		diags = append(diags, wrong(e.Range(), "Number out of range", sentence(err.Error())))
+		diags = append(diags, wrongf(e.Range(), "Number out of range", "%s", sentence(err.Error())))
 	}
 	return v, diags
 }

@@ -234,8 +234,8 @@ func (m *Molecule) Question(s *Stage) (*Task, error) {
 func elements(v cty.Value) ([]cty.Value, error) {
 	t := v.Type()
 	if v.IsNull() || t != cty.DynamicPseudoType && !t.IsListType() && !t.IsTupleType() {
-		return nil, fmt.Errorf("for_each needs a list, not %s: the stage runs once for each element",
-			orNull(v))
+		return nil, fmt.Errorf("for_each needs a list, not %s: the stage runs once for each "+
+			"element", orNull(v))
 	}
 	if !v.IsKnown() {
 		return nil, nil

@@ -77,8 +77,7 @@ func asDoubles(v cty.Value) (cty.Value, error) {
 		!v.Type().ElementType().IsPrimitiveType() {
 		return asDouble(v)
 	}
-	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value,
-		error) {
+	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
 		return asDouble(v)
 	})
 	if err != nil {
@@ -296,7 +295,7 @@ func hashed(text string) string {
 	}
 }
 
-// allDigits reports whether a finite number is a whole one below 1e21: all of its digits are written.
+// allDigits reports whether all digits of a finite number are written: a whole one below 1e21.
 func allDigits(v cty.Value) bool {
 	f := new(big.Float).Abs(v.AsBigFloat())
 	return f.IsInt() && f.Sign() > 0 && f.Cmp(big.NewFloat(1e21)) < 0
