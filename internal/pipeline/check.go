@@ -108,7 +108,13 @@ func (m *Molecule) comparisons(e *expression, extra map[string]cty.Value) bool {
 		if other == cty.String {
 			text, other = x.RHS, left.Type()
 		}
-		mend := map[cty.Type]string{cty.Number: "tonumber", cty.Bool: "tobool"}[other]
+		mend := ""
+		switch other { // no key of a map: types of objects can't be one
+		case cty.Number:
+			mend = "tonumber"
+		case cty.Bool:
+			mend = "tobool"
+		}
 		if d.HasErrors() || d2.HasErrors() || // as of a variable of a for expression
 			mend == "" || (left.Type() == cty.String) == (right.Type() == cty.String) {
 			return
@@ -204,8 +210,7 @@ func (p *Pipeline) free(s *Stage, e *expression, name string) bool {
 	return p.refuse(itemRange(e, name), summary, s.clash(name))
 }
 
-// itemRange is the place of one name of an object that is written out, else of the whole
-// expression.
+// itemRange is the place of one name of an object that is written out, else of the expression.
 func itemRange(e *expression, name string) hcl.Range {
 	pairs, _ := hcl.ExprMap(e.Expression)
 	for _, pair := range pairs {
@@ -309,9 +314,8 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 // pathWord is a word that is meant as a file: a path, or the name of a script.
 var pathWord = regexp.MustCompile(`^\S*/\S+$|^\S+\.(py|sh|pl|jl|[Rr]|awk|tcl)$`)
 
-// checkWord says what is wrong with a word that a shell would read, or that names a file of the
-// user's own. An absolute path is watched; a relative one would be looked for in the scratch
-// folder.
+// checkWord says what is wrong with a word that a shell would read, or that names a user's file. An
+// absolute path is watched; a relative one would be looked for in the scratch folder.
 func (p *Pipeline) checkWord(s *Stage, word string) string {
 	switch {
 	case slices.Contains(shellWords, word):
