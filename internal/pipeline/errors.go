@@ -180,10 +180,7 @@ func (p *Pipeline) plain(diags hcl.Diagnostics) error {
 				return own.error
 			}
 		}
-		text := strings.TrimSuffix(d.Summary, ".")
-		if d.Detail != "" {
-			text += ": " + strings.TrimSuffix(d.Detail, ".")
-		}
+		text := strings.TrimSuffix(d.Summary, ".") + ": " + strings.TrimSuffix(d.Detail, ".")
 		text = strings.Join(strings.Fields(text), " ")
 		if d.Subject == nil {
 			return errors.New(text)

@@ -48,16 +48,6 @@ type expression struct {
 	gathered        bool        // these three
 }
 
-// withMessages are conditions and their messages.
-func withMessages(conditions ...*expression) (all []*expression) {
-	for _, c := range conditions {
-		if all = append(all, c); c.message != nil {
-			all = append(all, c.message)
-		}
-	}
-	return all
-}
-
 // link notes what every expression names, itself or by local values.
 func (p *Pipeline) link() {
 	locals := names(p.locals)
@@ -117,20 +107,9 @@ func (p *Pipeline) withLocals(all ...*expression) []*expression {
 
 // expressions are all of the file's but local values.
 func (p *Pipeline) expressions() []*expression {
-	all := slices.Concat(p.moleculeExpressions(), p.merge, p.export)
-	for _, v := range p.Variables {
-		all = append(all, withMessages(v.checks...)...)
-	}
+	all := slices.Concat(p.ofMolecule, p.ofVariables, p.merge, p.export)
 	for _, s := range p.Stages {
 		all = append(all, s.expressions...)
-	}
-	return all
-}
-
-func (p *Pipeline) moleculeExpressions() (all []*expression) {
-	all = withMessages(p.molecule...)
-	if p.size != nil {
-		all = append(all, p.size)
 	}
 	return all
 }

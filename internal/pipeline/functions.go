@@ -191,8 +191,7 @@ func adapt(fn any, params ...string) function.Function {
 	return function.New(spec)
 }
 
-// callError is an error that one of the handed-in functions gave, to tell it from an expression's
-// own mistakes.
+// callError is an error of a function that was handed in, not a mistake of the expression.
 type callError struct{ error }
 
 func (e *callError) Unwrap() error { return e.error }

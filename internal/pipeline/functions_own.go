@@ -162,8 +162,7 @@ func isTarget(t cty.Type) bool {
 	return t.IsObjectType() && t.HasAttribute("status") && t.HasAttribute("seconds")
 }
 
-// ofStages is a function of stages: of an attribute of each of their targets. A last argument that
-// is a text is handed on.
+// ofStages is a function of an attribute of each target of stages. A last text is handed on.
 func ofStages(attr string, result cty.Type,
 	fold func(stages [][]cty.Value, text cty.Value) cty.Value) function.Function {
 	call := func(args []cty.Value, _ cty.Type) (cty.Value, error) {

@@ -36,8 +36,7 @@ func atLine(path string, line int) hcl.Range {
 	return hcl.Range{Filename: path, Start: pos, End: pos}
 }
 
-// Load reads, checks and orders a pipeline. An error of the file's own making is an *Errors with
-// every mistake in it.
+// Load reads, checks and orders a pipeline. *Errors has every mistake of the file.
 func Load(path string, o Options) (*Pipeline, error) {
 	src, err := readBounded(path, maxPipelineSize)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -152,7 +151,7 @@ func (p *Pipeline) readColumns(o Options) {
 	}
 	for _, b := range p.declared {
 		if name := b.Labels[0]; !slices.Contains(known, name) {
-			p.unknown(b.DefRange, "The table has no", "column", name, known)
+			p.unknown(b.DefRange, "column", name, known)
 		}
 	}
 }
@@ -238,7 +237,7 @@ func unclosed(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
 			open = open[:max(len(open)-1, 0)]
 		case hclsyntax.TokenQuotedNewline:
 			return hcl.Diagnostics{wrongf(hcl.RangeBetween(first, t.Range), summary, "A text "+
-				"begins in this line that no quote ends. A text of several lines is <<-EOT ... EOT.")}
+				"begins in this line that no quote ends. For several lines: <<-EOT ... EOT.")}
 		}
 	}
 	if len(open) == 0 || open[0].Type != hclsyntax.TokenOHeredoc {
@@ -281,7 +280,7 @@ func (p *Pipeline) check() {
 		p.checkStage(s, of)
 		know(s, m, off)
 	}
-	alone := slices.Concat(p.moleculeExpressions(), p.export)
+	alone := slices.Concat(p.ofMolecule, p.export)
 	for _, name := range names(p.locals) {
 		alone = append(alone, p.locals[name])
 	}
@@ -304,8 +303,7 @@ func (p *Pipeline) check() {
 	p.Key = p.key()
 }
 
-// order sorts the stages by their references; stages that don't depend on each other stay in the
-// file's order.
+// order sorts the stages by their references, else they stay in the file's order.
 func (p *Pipeline) order() {
 	var all []string
 	for _, s := range p.Stages {
@@ -330,7 +328,7 @@ func (p *Pipeline) usedColumns() (checked, all []string) {
 	for _, b := range p.declared {
 		checked = append(checked, b.Labels[0])
 	}
-	for _, e := range p.moleculeExpressions() {
+	for _, e := range p.ofMolecule {
 		checked = append(checked, e.columns...)
 	}
 	all = slices.Clone(checked)

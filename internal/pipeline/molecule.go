@@ -244,8 +244,7 @@ func (m *Molecule) Enabled(s *Stage) (bool, error) {
 	return on, ev.err
 }
 
-// Instances evaluates for_each and returns how many targets the stage has; 1 for a stage without
-// it.
+// Instances evaluates for_each and returns how many targets the stage has: 1 without it.
 func (m *Molecule) Instances(s *Stage) (int, error) {
 	if !s.ForEach {
 		return 1, nil
@@ -266,8 +265,7 @@ func (m *Molecule) LeftOut(s *Stage, i int) bool {
 		isTarget(v.Type()) && v.GetAttr("status").RawEquals(cty.StringVal(StatusLeftOut))
 }
 
-// without reports whether an expression names a stage, or a target of one, that the molecule goes
-// on without.
+// without reports whether an expression names what the molecule goes on without.
 func (m *Molecule) without(e *expression) bool {
 	return slices.ContainsFunc(e.stages, func(name string) bool {
 		return slices.ContainsFunc(m.results[name],
@@ -293,8 +291,7 @@ func (m *Molecule) Merge(failed bool) (map[string]string, error) {
 	return out, nil
 }
 
-// Export evaluates the export block into a struct of the type of Options.Export. ok is false where
-// the file has no such block.
+// Export evaluates the export block into a struct like Options.Export; ok: there is such a block.
 func (m *Molecule) Export(into any) (ok bool, err error) {
 	if len(m.p.export) == 0 {
 		return false, nil
@@ -323,8 +320,7 @@ func (s *Stage) attributes() map[string]cty.Type {
 	return attrs
 }
 
-// resultType is the object that a target is, dynamic where the values' names are not known before
-// the stage has run.
+// resultType is the object that a target is, dynamic before the names of its values are known.
 func (s *Stage) resultType() cty.Type {
 	if !s.valueType.IsObjectType() {
 		return cty.DynamicPseudoType

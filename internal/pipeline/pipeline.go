@@ -45,8 +45,7 @@ type Options struct {
 	sources map[string][]byte // of a Snapshot: contents of files, by path
 }
 
-// Pipeline is a checked pipeline.hcl. It does not change any more: molecules may be evaluated at
-// the same time.
+// Pipeline is a checked pipeline.hcl. Molecules may be evaluated at the same time.
 type Pipeline struct {
 	Path      string // as the user named it
 	Dir       string // absolute; relative names in the file start here
@@ -65,8 +64,7 @@ type Pipeline struct {
 	// MaxRecompute is the share of the finished results, from 0 to 1, that a batch computes again
 	// without being told to.
 	MaxRecompute float64
-	// SmallestFirst has the smallest molecules computed first, by Molecule.Size; else they are in
-	// table order.
+	// SmallestFirst is the order by Molecule.Size; else molecules are in table order.
 	SmallestFirst bool
 	Cluster       *Cluster       // the cluster block, nil for none
 	Given         map[string]int // the lines of the attributes that the pipeline block has
@@ -75,32 +73,33 @@ type Pipeline struct {
 	// evaluated.
 	Key string
 
-	molecule  []*expression // of the molecule block
-	size      *expression   // of the molecule block, nil where it has none
-	merge     []*expression
-	export    []*expression
-	exports   cty.Type // what the export block is converted to
-	locals    map[string]*expression
-	cyclic    bool // the local values need each other
-	variables map[string]*Variable
-	stages    map[string]*Stage
-	columns   map[string]column
-	declared  []*hcl.Block // of columns
-	anyColumn bool         // the table could not be read, so that no column can be called unknown
-	functions map[string]function.Function
-	versions  map[string]int // of the functions handed in
-	builtins  []string
-	reserved  []string
-	files     map[string]string    // what file() and source read, path to SHA-256
-	sources   map[string][]byte    // their content
-	reads     []string             // files that expressions read, while a stage is checked
-	texts     map[string]*hcl.File // by the name that diagnostics have for them
-	mistakes  hcl.Diagnostics      // that loading has found
-	src       []byte               // with LF and without a byte order mark
-	clusterAt hcl.Range            // of the cluster block
-	watch     *watch               // nil once the file is checked
-	vars      cty.Value            // var
-	absent    map[string]cty.Value // stage, before any has run
+	molecule                []*expression // conditions of the molecule block
+	ofMolecule, ofVariables []*expression // all that these blocks have
+	size                    *expression   // of the molecule block, nil where it has none
+	merge                   []*expression
+	export                  []*expression
+	exports                 cty.Type // what the export block is converted to
+	locals                  map[string]*expression
+	cyclic                  bool // the local values need each other
+	variables               map[string]*Variable
+	stages                  map[string]*Stage
+	columns                 map[string]column
+	declared                []*hcl.Block // of columns
+	anyColumn               bool         // the table could not be read: no column is unknown
+	functions               map[string]function.Function
+	versions                map[string]int // of the functions handed in
+	builtins                []string
+	reserved                []string
+	files                   map[string]string    // what file() and source read, path to SHA-256
+	sources                 map[string][]byte    // their content
+	reads                   []string             // files that a stage under check reads
+	texts                   map[string]*hcl.File // by the name that diagnostics have for them
+	mistakes                hcl.Diagnostics      // that loading has found
+	src                     []byte               // with LF and without a byte order mark
+	clusterAt               hcl.Range            // of the cluster block
+	watch                   *watch               // nil once the file is checked
+	vars                    cty.Value            // var
+	absent                  map[string]cty.Value // stage, before any has run
 }
 
 type column struct {
@@ -219,8 +218,7 @@ func (p *Pipeline) Stage(name string) *Stage { return p.stages[name] }
 // Off says whether the stage is turned off for every molecule. Its programs need not be there.
 func (s *Stage) Off() bool { return s.off }
 
-// Instance is the name of a stage's target: "pm7/2" for the second of a for_each, else the stage's
-// own.
+// Instance is the name of a target: "pm7/2" for the second of a for_each, else the stage's own.
 func (s *Stage) Instance(i int) string {
 	if !s.ForEach {
 		return s.Name
@@ -231,8 +229,7 @@ func (s *Stage) Instance(i int) string {
 // Spares reports whether failed targets of the stage may be left out.
 func (s *Stage) Spares() bool { return s.AtLeast > 0 || s.Optional }
 
-// FileNames returns the names under which the target's kept files lie in its folder: outputs and
-// written files.
+// FileNames returns the names of a target's outputs and written files in its folder, sorted.
 func (s *Stage) FileNames() []string {
 	names := slices.Collect(maps.Values(s.Outputs))
 	for _, f := range s.files {

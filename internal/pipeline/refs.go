@@ -50,8 +50,18 @@ func didYouMean(name string, known []string) string {
 }
 
 // unknown notes that a name is none of the known ones, and is false.
-func (p *Pipeline) unknown(rng hcl.Range, where, noun, name string, known []string) bool {
+func (p *Pipeline) unknown(rng hcl.Range, noun, name string, known []string) bool {
+	where := "There is no"
+	if noun == "column" {
+		where = "The table has no"
+	}
 	return p.wrong(rng, "Unknown "+noun, "%s %s %q.%s", where, noun, name, didYouMean(name, known))
+}
+
+// find reports whether there is a name, and notes that there is none.
+func find[V any](p *Pipeline, rng hcl.Range, noun, name string, in map[string]V) bool {
+	_, ok := in[name]
+	return ok || p.unknown(rng, noun, name, names(in))
 }
 
 // rootNames are what an expression may begin with.
@@ -59,8 +69,7 @@ var rootNames = map[string]roots{"var": varRoot, "local": localRoot, "mol": molR
 	"stage": stageRoot, "each": eachRoot, "attempt": attemptRoot, "salvaged": attemptRoot,
 	"output": outputRoot}
 
-// references checks every name in an expression before it is evaluated, because what HCL says of an
-// unknown one helps nobody.
+// references checks every name in an expression: what HCL says of an unknown one helps nobody.
 func (p *Pipeline) references(e *expression) bool {
 	before := len(p.mistakes)
 	for _, t := range e.Variables() {
@@ -69,9 +78,7 @@ func (p *Pipeline) references(e *expression) bool {
 	visit(e.Expression, func(n hclsyntax.Node) {
 		switch x := n.(type) {
 		case *hclsyntax.FunctionCallExpr:
-			if _, ok := p.functions[x.Name]; !ok {
-				p.unknown(x.NameRange, "There is no", "function", x.Name, names(p.functions))
-			}
+			find(p, x.NameRange, "function", x.Name, p.functions)
 			if x.Name == ignoreName && e.roots&mayIgnore == 0 {
 				p.wrong(x.NameRange, "Function out of place", ignoreName+" can stand in command, "+
 					"env and the content of a file only.")
@@ -132,50 +139,44 @@ func wordInCapitals(name string) string {
 	return word
 }
 
-// find tells whether there is a name, and which there are.
-func find[V any](name string, in map[string]V) (bool, func() []string) {
-	_, ok := in[name]
-	return ok, func() []string { return names(in) }
-}
-
 // member checks the name that follows the first.
 func (p *Pipeline) member(e *expression, t hcl.Traversal, name string) {
-	rng, ok, known := t.SourceRange(), false, func() []string { return nil }
-	where, noun := "There is no", t.RootName()
-	switch noun {
+	rng := t.SourceRange()
+	switch t.RootName() {
 	case "var":
-		noun = "variable"
-		ok, known = find(name, p.variables)
-	case "local":
-		noun = "local value"
-		ok, known = find(name, p.locals)
+		find(p, rng, "variable", name, p.variables)
 	case "mol":
-		where, noun = "The table has no", "column"
-		ok, known = find(name, p.columns)
-		ok = ok || p.anyColumn
+		_ = p.anyColumn || find(p, rng, "column", name, p.columns)
 	case "each":
-		noun = "part of each"
-		ok, known = find(name, map[string]bool{"key": true, "value": true})
+		find(p, rng, "part of each", name, map[string]bool{"key": true, "value": true})
 	case "output":
-		ok, known = find(name, e.stage.Outputs)
-		ok = ok || e.stage.vague
+		_ = e.stage.vague || find(p, rng, "output", name, e.stage.Outputs)
+	case "local":
+		if find(p, rng, "local value", name, p.locals) {
+			p.localInPlace(e, rng, name)
+		}
 	case "stage":
-		ok, known = find(name, p.stages)
+		if s := p.stages[name]; s != nil && s == e.stage {
+			p.wrong(rng, "Stage refers to itself", "Stage %q can't use its own results here; "+
+				"output.NAME is a file that it makes.", name)
+		} else if find(p, rng, "stage", name, p.stages) {
+			p.target(s, t[2:], rng)
+		}
 	}
-	switch l, s := p.locals[name], p.stages[name]; {
-	case !ok:
-		p.unknown(rng, where, noun, name, known())
-	case noun == "local value" && e.roots&molRoot == 0 && len(l.columns) > 0:
-		p.wrong(rng, "Name out of place", "local.%s uses mol.%s, which can't be used in %s.",
-			name, l.columns[0], e.what)
-	case noun == "local value" && e.roots&stageRoot == 0 && len(l.stages) > 0:
-		p.wrong(rng, "Name out of place", "local.%s uses stage.%s, which can't be used in %s.",
-			name, l.stages[0], e.what)
-	case noun == "stage" && s == e.stage:
-		p.wrong(rng, "Stage refers to itself", "Stage %q can't use its own results here; "+
-			"output.NAME is a file that it makes.", name)
-	case noun == "stage":
-		p.target(s, t[2:], rng)
+}
+
+// localInPlace checks that what a local value names may stand where it is used.
+func (p *Pipeline) localInPlace(e *expression, rng hcl.Range, name string) {
+	l, root, used := p.locals[name], "mol", []string(nil)
+	if e.roots&molRoot == 0 {
+		used = l.columns
+	}
+	if e.roots&stageRoot == 0 && len(used) == 0 {
+		root, used = "stage", l.stages
+	}
+	if len(used) > 0 {
+		p.wrong(rng, "Name out of place", "local.%s uses %s.%s, which can't be used in %s.", name,
+			root, used[0], e.what)
 	}
 }
 
@@ -212,13 +213,12 @@ func (p *Pipeline) element(list hclsyntax.Expression, of hcl.Traversal, rng hcl.
 	}
 }
 
-// attribute checks the name of an output or a value of a target. What names there are may not be
-// known before the stage has run.
+// attribute checks the name of an output or a value, where the names are known before a run.
 func (p *Pipeline) attribute(s *Stage, t hcl.Traversal, rng hcl.Range) {
 	name, ok := attrAt(t, 0)
 	if of := s.resultType(); ok && !s.vague && of.IsObjectType() && !of.HasAttribute(name) {
-		p.unknown(rng, fmt.Sprintf("Stage %q has no", s.Name), "output or value", name,
-			names(of.AttributeTypes()))
+		p.wrong(rng, "Unknown output or value", "Stage %q has no output or value %q.%s", s.Name,
+			name, didYouMean(name, names(of.AttributeTypes())))
 	}
 }
 

@@ -198,8 +198,8 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) {
 		whole("jobs", &p.Jobs, "how many processor cores a batch may use", 1, 4096),
 		constant("env", &p.Env, `env is an object of names and texts, like { LANG = "C" }.`,
 			func(env map[string]string) bool {
-				return each(variableName)(names(env)) && each(func(name string) bool {
-					return !strings.Contains(env[name], "\x00")
+				return each(func(name string) bool {
+					return variableName(name) && !strings.Contains(env[name], "\x00")
 				})(names(env))
 			}),
 		percentage("max_failures", &p.Alarms.Failures),
@@ -242,16 +242,16 @@ func (p *Pipeline) decodeLocals(b *hcl.Block) {
 }
 
 func (p *Pipeline) decodeMolecule(b *hcl.Block) {
-	of := scope{what: "the molecule block", roots: ofMolecule}
+	of := scope{what: "the molecule block", roots: ofMolecule, into: &p.ofMolecule}
 	p.readBody(b.Body, p.conditions(of, "precondition", &p.molecule), of.requirement(&p.molecule),
 		of.attr("size", &p.size, cty.DynamicPseudoType, acceptSize))
 }
 
 func (p *Pipeline) decodeExport(b *hcl.Block) {
-	in := scope{what: "the export block", roots: ofMerge}
+	in := scope{what: "the export block", roots: ofMerge, into: &p.export}
 	p.anyNames(b.Body, func(a *hcl.Attribute) {
 		if p.exports.HasAttribute(a.Name) {
-			p.export = append(p.export, in.expression(a, p.exports.AttributeType(a.Name)))
+			in.expression(a, p.exports.AttributeType(a.Name))
 			return
 		}
 		p.wrong(a.NameRange, "Unknown attribute", "Nothing called %q is exported.%s", a.Name,
@@ -260,7 +260,7 @@ func (p *Pipeline) decodeExport(b *hcl.Block) {
 }
 
 func (p *Pipeline) decodeMerge(b *hcl.Block) {
-	in := scope{what: "the merge block", roots: ofMerge}
+	in := scope{what: "the merge block", roots: ofMerge, into: &p.merge}
 	p.anyNames(b.Body, func(a *hcl.Attribute) {
 		switch {
 		case slices.Contains(p.reserved, a.Name):
@@ -270,7 +270,7 @@ func (p *Pipeline) decodeMerge(b *hcl.Block) {
 			p.wrong(a.NameRange, "Duplicate column", "The column %q is merged already.", a.Name)
 		default:
 			p.Merged = append(p.Merged, a.Name)
-			p.merge = append(p.merge, in.expression(a, cty.DynamicPseudoType))
+			in.expression(a, cty.DynamicPseudoType)
 		}
 	})
 }
@@ -287,11 +287,10 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) {
 	attrs := p.readBody(b.Body,
 		constant("path", &path, `path is a list of names or paths, like ["python3"].`,
 			func(v cty.Value) bool {
-				if word, ok := as[string](v); ok {
-					prog.Candidates = []string{word}
-					return true
-				}
 				list, ok := as[[]string](v)
+				if word, one := as[string](v); one {
+					list, ok = []string{word}, true
+				}
 				prog.Candidates = list
 				return ok && words(list)
 			}),
@@ -393,7 +392,7 @@ func (s *Stage) setExitCodes(words map[string]string) bool {
 // declarations are the attributes and blocks of a stage that are evaluated for each molecule, in
 // the order in which they are checked.
 func (p *Pipeline) declarations(s *Stage) []item {
-	in := func(r roots, what string) scope { return scope{s, r, what} }
+	in := func(r roots, what string) scope { return scope{s, r, what, &s.expressions} }
 	late := in(ofReading, "values and postconditions, which are read again long after the attempt")
 	words, dynamic := cty.List(cty.String), cty.DynamicPseudoType
 	return []item{
@@ -423,8 +422,9 @@ func (p *Pipeline) declarations(s *Stage) []item {
 
 func (p *Pipeline) decodeFile(s *Stage, b *hcl.Block) {
 	f, why := &file{name: b.Labels[0]}, scratchName(b.Labels[0])
-	p.readBody(b.Body, scope{s, ofTask, ""}.attr("content", &f.content, cty.String, nil),
-		scope{s, ofStage, ""}.attr("source", &f.source, cty.String, p.setSource))
+	in := func(r roots) scope { return scope{s, r, "", &s.expressions} }
+	p.readBody(b.Body, in(ofTask).attr("content", &f.content, cty.String, nil),
+		in(ofStage).attr("source", &f.source, cty.String, p.setSource))
 	switch {
 	case why != "":
 		p.wrong(b.LabelRanges[0], "Path outside of the scratch folder", "%s", why)
@@ -443,7 +443,8 @@ func (p *Pipeline) decodeFile(s *Stage, b *hcl.Block) {
 type scope struct {
 	stage *Stage // nil for none
 	roots roots
-	what  string // for messages; "": the attribute's own name
+	what  string         // for messages; "": the attribute's own name
+	into  *[]*expression // all that stand there
 }
 
 // attr is an attribute that is evaluated for each molecule.
@@ -459,8 +460,8 @@ func (in scope) attr(name string, into **expression, want cty.Type,
 func (in scope) expression(a *hcl.Attribute, want cty.Type) *expression {
 	e := &expression{Expression: a.Expr, name: a.Name, what: cmp.Or(in.what, a.Name),
 		at: a.NameRange, roots: in.roots, stage: in.stage, want: want}
-	if in.stage != nil {
-		in.stage.expressions = append(in.stage.expressions, e)
+	if in.into != nil {
+		*in.into = append(*in.into, e)
 	}
 	return e
 }
@@ -488,8 +489,7 @@ func (in scope) requirement(into *[]*expression) item {
 	}}
 }
 
-// scratchName says what is wrong with the name of a file in a target's scratch folder, "" for
-// nothing.
+// scratchName says what is wrong with the name of a file in a scratch folder, "" for nothing.
 func scratchName(name string) string {
 	clean := filepath.ToSlash(filepath.Clean(name))
 	switch {

@@ -41,7 +41,7 @@ func (p *Pipeline) decodeVariable(b *hcl.Block) {
 		value: cty.DynamicVal}
 	p.variables[v.Name] = v
 	p.Variables = append(p.Variables, v)
-	in := scope{what: "a validation", roots: varRoot}
+	in := scope{what: "a validation", roots: varRoot, into: &p.ofVariables}
 	p.readBody(b.Body, text("description", &v.Description),
 		item{name: "type", attr: func(a *hcl.Attribute) error {
 			t, diags := typeexpr.TypeConstraint(a.Expr)
@@ -79,8 +79,7 @@ func (p *Pipeline) setDefault(v *Variable, e hcl.Expression) bool {
 	return true
 }
 
-// setVariables gives every variable its value: default, environment, file of values, -set; the last
-// one wins.
+// setVariables takes default, environment, file of values and -set; the last one wins.
 func (p *Pipeline) setVariables(o Options) {
 	for _, kv := range o.Environ {
 		name, text, _ := strings.Cut(kv, "=")

@@ -27,8 +27,7 @@ func (w *watch) pass() {
 	}
 }
 
-// over runs a check within its bounds. A check that breaks them ends where it next calls a
-// function.
+// over runs a check within its bounds; one that breaks them ends at the next call of a function.
 func (w *watch) over(check func()) *hcl.Diagnostic {
 	done := make(chan struct{})
 	go func() {
