@@ -39,11 +39,10 @@ func (p *Pipeline) decodeCluster(b *hcl.Block) {
 	if body, ok := b.Body.(*hclsyntax.Body); ok {
 		p.clusterAt = hcl.RangeBetween(b.DefRange, body.SrcRange)
 	}
-	wall := "2h"
 	p.readBody(b.Body,
 		whole("cores", &c.Cores, "how many processor cores of one node a task takes", 1, 4096),
 		whole("tasks", &c.Tasks, "how many tasks run at once at most", 1, 1000),
-		constant("time", &wall, `time is the wall time of a task, from "2m" to "720h", like "2h".`,
+		constant("time", nil, `time is the wall time of a task, from "2m" to "720h", like "2h".`,
 			func(text string) (ok bool) {
 				d, err := time.ParseDuration(text)
 				c.Time = d

@@ -164,7 +164,6 @@ var plainWords = map[string]string{
 	"Missing required argument":  "Missing attribute",
 	"Variables not allowed":      "Not a constant",
 	"Function calls not allowed": "Not a constant",
-	"Unsuitable value type":      "Unsuitable value",
 }
 
 // plain turns diagnostics that a molecule's values caused into one error: what a function said, as

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -116,27 +117,24 @@ func (p *Pipeline) expressions() []*expression {
 
 // hold evaluates conditions, and returns what the first that does not hold says.
 func (ev *evaluation) hold(all ...*expression) error {
+	said := func(v cty.Value) (string, error) {
+		if v.AsString() == "" {
+			return "", errors.New("the condition does not hold")
+		}
+		return v.AsString(), nil
+	}
 	for _, c := range all {
-		if holds := take(ev, c, truth); ev.err == nil && !holds {
-			ev.err = ev.broken(c)
+		holds := take(ev, c, truth)
+		switch {
+		case ev.err != nil || holds:
+		case c.message == nil:
+			ev.err = ev.p.at(c, fmt.Errorf("%s is not true", c.name))
+		default:
+			text := take(ev, c.message, said)
+			ev.err = cmp.Or(ev.err, errors.New(text))
 		}
 	}
 	return ev.err
-}
-
-// broken says that a condition does not hold.
-func (ev *evaluation) broken(c *expression) error {
-	if c.message == nil {
-		return ev.p.at(c, fmt.Errorf("%s is not true", c.name))
-	}
-	text, err := ev.value(c.message, ev.extra)
-	switch {
-	case err != nil:
-		return err
-	case text.AsString() == "":
-		return ev.p.at(c, errors.New("the condition does not hold"))
-	}
-	return errors.New(text.AsString())
 }
 
 // sortGraph orders names so that each stands after those that it needs, otherwise in the given

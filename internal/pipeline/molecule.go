@@ -112,7 +112,7 @@ func (m *Molecule) Size() (out []float64) {
 	if m == nil || m.p.size == nil {
 		return nil
 	}
-	if v, err := m.value(m.p.size, nil); err == nil {
+	if v, err := m.nullable(m.p.size, nil); err == nil {
 		out, _ = as[[]float64](v)
 	}
 	return out
@@ -201,15 +201,6 @@ func (m *Molecule) nullable(e *expression, extra map[string]cty.Value) (cty.Valu
 	return v, nil
 }
 
-// value is nullable with an error for null.
-func (m *Molecule) value(e *expression, extra map[string]cty.Value) (cty.Value, error) {
-	v, err := m.nullable(e, extra)
-	if err == nil && v.IsNull() {
-		err = m.p.at(e, errors.New("there is no value here (null): "+emptyHint))
-	}
-	return v, err
-}
-
 // evaluation evaluates expressions with some names beside the molecule's, up to the first error.
 type evaluation struct {
 	*Molecule
@@ -222,13 +213,18 @@ func take[T any](ev *evaluation, e *expression, read func(cty.Value) (T, error))
 	if e == nil || ev.err != nil {
 		return out
 	}
-	v, err := ev.value(e, ev.extra)
-	if err == nil {
-		if out, err = read(v); err != nil {
-			err = ev.p.at(e, err)
-		}
+	v, err := ev.nullable(e, ev.extra)
+	if ev.err = err; err != nil {
+		return out
 	}
-	ev.err = err
+	if v.IsNull() {
+		err = errors.New("there is no value here (null): " + emptyHint)
+	} else {
+		out, err = read(v)
+	}
+	if err != nil {
+		ev.err = ev.p.at(e, err)
+	}
 	return out
 }
 

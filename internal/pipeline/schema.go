@@ -64,7 +64,7 @@ func (p *Pipeline) anyNames(body hcl.Body, read func(*hcl.Attribute)) {
 }
 
 // constant is an attribute that may name nothing. What it gives must be of Go's type T, and take
-// must take it, where there is one; form says what it must be.
+// must take it, where there is one; form says what it must be. A nil into leaves it to take.
 func constant[T any](name string, into *T, form string, take func(T) bool) item {
 	return item{name: name, attr: func(a *hcl.Attribute) error {
 		v, diags := a.Expr.Value(nil)
@@ -75,7 +75,9 @@ func constant[T any](name string, into *T, form string, take func(T) bool) item 
 		case !ok || take != nil && !take(value):
 			return errors.New(form)
 		}
-		*into = value
+		if into != nil {
+			*into = value
+		}
 		return nil
 	}}
 }
@@ -96,9 +98,8 @@ func oneWord(name string, into *string, words ...string) item {
 }
 
 func percentage(name string, into *float64) item {
-	var text string
 	form := name + ` must be a percentage such as "5%", above 0% and at most 100%.`
-	return constant(name, &text, form, func(text string) bool {
+	return constant(name, nil, form, func(text string) bool {
 		digits, ok := strings.CutSuffix(text, "%")
 		n, err := strconv.ParseFloat(digits, 64)
 		if ok = ok && err == nil && n > 0 && n <= 100; ok {
@@ -280,12 +281,10 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) {
 	prog := &Program{Name: name, Candidates: []string{name}, Debian: name, Conda: name,
 		Line: b.DefRange.Start.Line}
 	p.Programs[name] = prog
-	var path cty.Value
 	var version []string
-	var pattern string
 	words := func(words []string) bool { return len(words) > 0 && !slices.Contains(words, "") }
 	attrs := p.readBody(b.Body,
-		constant("path", &path, `path is a list of names or paths, like ["python3"].`,
+		constant("path", nil, `path is a list of names or paths, like ["python3"].`,
 			func(v cty.Value) bool {
 				list, ok := as[[]string](v)
 				if word, one := as[string](v); one {
@@ -297,7 +296,7 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) {
 		constant("version", &version, fmt.Sprintf("version is a command that starts with the "+
 			"program itself, like [%q, \"--version\"].", name),
 			func(list []string) bool { return words(list) && list[0] == name }),
-		constant("version_pattern", &pattern, "version_pattern is a regular expression, like "+
+		constant("version_pattern", nil, "version_pattern is a regular expression, like "+
 			"\"xtb version [0-9.]+\": what of the answer to the version command, or in its first "+
 			"group, is the version.", func(text string) bool {
 			re, err := regexp.Compile(text)
@@ -348,7 +347,6 @@ func (p *Pipeline) decodeStage(b *hcl.Block) {
 
 // settings are the attributes of a stage that are the same for every molecule.
 func (s *Stage) settings() []item {
-	var words map[string]string
 	s.ExitCodes, s.Signals = map[int]string{}, map[string]string{}
 	return []item{
 		text("title", &s.Title),
@@ -362,7 +360,7 @@ func (s *Stage) settings() []item {
 			"to 255, like [3].", func(codes []int) bool {
 			return s.command != nil && each(within(1, 255))(codes)
 		}),
-		constant("exit_codes", &words, "exit_codes are exit codes from 1 to 255, or signals, and "+
+		constant("exit_codes", nil, "exit_codes are exit codes from 1 to 255, or signals, and "+
 			"what each means, as { \"1\" = \"...\", SEGV = \"...\" }.", s.setExitCodes),
 		constant("salvage", &s.Salvage, "salvage is a list of plain names of files in the "+
 			"stage's own folder.", each(func(name string) bool {
