@@ -96,8 +96,7 @@ func (p *Pipeline) newRecipe(s *Stage) *recipe {
 func (m *Molecule) Reading(s *Stage, i int) string {
 	var b strings.Builder
 	b.WriteString(s.recipe.text)
-	nothing := &expression{}
-	ctx, _ := m.context(nothing, m.evaluation(s, i, 0).extra)
+	ctx, _ := m.context(&expression{}, m.evaluation(s, i, 0).extra)
 	for _, name := range names(s.recipe.uses) {
 		v, diags := s.recipe.uses[name].TraverseAbs(ctx)
 		data, err := toJSON(m.portable(v))

@@ -224,6 +224,7 @@ func take[T any](ev *evaluation, e *expression, read func(cty.Value) (T, error))
 	}
 	if err != nil {
 		ev.err = ev.p.at(e, err)
+		return *new(T)
 	}
 	return out
 }

@@ -108,7 +108,7 @@ func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (values []by
 		if !isObject(v.Type()) {
 			return nil, errors.New("values must be an object")
 		}
-		for name := range v.AsValueMap() {
+		for _, name := range names(v.AsValueMap()) {
 			if err := s.clash(name); err != nil {
 				return nil, err
 			}
