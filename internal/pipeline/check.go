@@ -35,8 +35,8 @@ func (p *Pipeline) unknownMolecule() *Molecule {
 	return m
 }
 
-// know has the results of a stage as far as the check knows them: unknown ones of the types that are
-// known by now, or none if it is off. What is off itself sees those of others as unknown.
+// know has the results of a stage as far as the check knows them: unknown ones of the types that
+// are known by now, or none if it is off. What is off itself sees those of others as unknown.
 func know(s *Stage, m, off *Molecule) {
 	off.setStage(s.Name, s.unknown())
 	if s.off {
@@ -46,21 +46,19 @@ func know(s *Stage, m, off *Molecule) {
 	}
 }
 
-// check evaluates an expression with what the molecule knows, and says all that is wrong with it.
-func (m *Molecule) check(e *expression, extra map[string]cty.Value) (cty.Value, hcl.Diagnostics) {
-	diags := m.p.references(e)
-	if diags.HasErrors() {
-		return cty.DynamicVal, diags
+// check evaluates an expression with what the molecule knows, and notes all that is wrong with it.
+func (m *Molecule) check(e *expression, extra map[string]cty.Value) (v cty.Value, ok bool) {
+	p, before := m.p, len(m.p.mistakes)
+	if !p.references(e) {
+		return cty.DynamicVal, false
 	}
-	m.p.watch.underway.Store(e)
+	p.watch.underway.Store(e)
 	v, diags := m.evaluate(e, extra)
-	if diags.HasErrors() {
-		return cty.DynamicVal, diags
+	if !p.add(diags) {
+		return cty.DynamicVal, false
 	}
-	if typed := m.p.typed; typed != nil {
-		if diags = typed.tried(e, extra); diags.HasErrors() {
-			return v, diags
-		}
+	if typed := p.typed; typed != nil && !p.add(typed.tried(e, extra)) {
+		return v, false
 	}
 	v, err := asDoubles(v)
 	if err == nil && e.want != cty.DynamicPseudoType {
@@ -69,10 +67,8 @@ func (m *Molecule) check(e *expression, extra map[string]cty.Value) (cty.Value, 
 	if err == nil && e.accept != nil {
 		err = e.accept(v)
 	}
-	if several, ok := errors.AsType[hcl.Diagnostics](err); ok || err == nil {
-		return v, several
-	}
-	return v, hcl.Diagnostics{wrong(e.Range(), "Unsuitable "+e.name, sentence(err.Error()))}
+	p.refuse(e.Range(), "Unsuitable "+e.name, err)
+	return v, len(p.mistakes) == before
 }
 
 // converted gives a value the type that its attribute has, and says what the attribute must be.
@@ -82,8 +78,7 @@ func converted(e *expression, v cty.Value) (cty.Value, error) {
 	form, not := e.name+" must be "+aType(e.want), orNull(v)
 	switch {
 	case e.want == cty.List(cty.String):
-		form = e.name + ` is a list of words, texts and numbers, like ["xtb", stage.rdkit.geometry, ` +
-			`"--opt"]`
+		form = e.name + ` is a list of words, texts and numbers, like ["xtb", stage.rdkit.geometry]`
 		for i := 0; t.IsTupleType() && i < t.Length(); i++ {
 			if of := t.TupleElementType(i); of != cty.DynamicPseudoType && !of.IsPrimitiveType() {
 				not = fmt.Sprintf("%s as word %d", aType(of), i+1)
@@ -143,7 +138,7 @@ func dependsOnValue(d *hcl.Diagnostic) bool {
 }
 
 // checkStage checks the expressions of a stage in their order.
-func (p *Pipeline) checkStage(s *Stage, m *Molecule) (diags hcl.Diagnostics) {
+func (p *Pipeline) checkStage(s *Stage, m *Molecule) {
 	out := map[string]cty.Value{}
 	for name := range s.Outputs {
 		out[name] = cty.UnknownVal(cty.String).RefineNotNull()
@@ -163,8 +158,8 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) (diags hcl.Diagnostics) {
 		case s.values:
 			p.reads = nil // from here on, what is read does not decide what runs
 		}
-		v, d := m.check(e, scope)
-		if diags = append(diags, d...); e == s.each {
+		v, _ := m.check(e, scope)
+		if e == s.each {
 			extra["each"] = cty.ObjectVal(map[string]cty.Value{
 				"key":   cty.UnknownVal(cty.Number).RefineNotNull(),
 				"value": cty.UnknownVal(elementType(v.Type()))})
@@ -176,7 +171,7 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) (diags hcl.Diagnostics) {
 		}
 	}
 	s.reads = sorted(p.reads)
-	return append(diags, s.checkCompress()...)
+	p.checkCompress(s)
 }
 
 // elementType is the type of all elements of a list, dynamic where they differ.
@@ -195,54 +190,50 @@ func elementType(t cty.Type) cty.Type {
 }
 
 // checkCompress refuses a name that no file has.
-func (s *Stage) checkCompress() (diags hcl.Diagnostics) {
+func (p *Pipeline) checkCompress(s *Stage) {
 	stay := slices.Concat(slices.Collect(maps.Values(s.Outputs)), s.Keep)
 	for _, name := range s.Compress {
 		one := []string{name}
 		fits := func(file string) bool { return packed.Matches(one, file) }
 		if !s.vague && !packed.Matches(s.Keep, name) && !slices.ContainsFunc(stay, fits) {
-			diags = append(diags, wrongf(s.compressed, "Nothing to compress",
-				"No output of stage %q is called %q, and keep has no such file.", s.Name, name))
+			p.wrong(s.compressed, "Nothing to compress", "No output of stage %q is called %q, "+
+				"and keep has no such file.", s.Name, name)
 		}
 	}
-	return diags
 }
 
-func (s *Stage) setOutputs(v cty.Value) error {
+func (p *Pipeline) setOutputs(s *Stage, v cty.Value) error {
 	if !v.IsWhollyKnown() || v.IsNull() || !isObject(v.Type()) {
 		return errors.New(`outputs must be an object of names and files, like { geometry = ` +
 			`"xtbopt.xyz" }, that doesn't depend on the molecule`)
 	}
-	var diags hcl.Diagnostics
 	values := v.AsValueMap()
 	for _, name := range names(values) {
 		file, ok := as[string](values[name])
 		rng, bad := itemRange(s.outputs, name), scratchName(file)
 		switch {
 		case !ok:
-			diags = append(diags, wrongf(rng, "Unsuitable outputs",
-				"The output %q must be a file name.", name))
-		case reserved(name):
-			diags = append(diags, wrong(rng, "Reserved name", sentence(s.clash(name).Error())))
+			p.wrong(rng, "Unsuitable outputs", "The output %q must be a file name.", name)
+		case !p.free(s, s.outputs, name):
 		case bad != "":
-			diags = append(diags, wrong(rng, "Path outside of the scratch folder", bad))
+			p.wrong(rng, "Path outside of the scratch folder", "%s", bad)
 		default:
 			s.Outputs[name] = file
 		}
 	}
-	return diagsOrNil(diags)
-}
-
-// diagsOrNil are mistakes as an error, nil without one.
-func diagsOrNil(diags hcl.Diagnostics) error {
-	if diags.HasErrors() {
-		return diags
-	}
 	return nil
 }
 
-// itemRange is the place of one name of an object that is written out, else of the whole
-// expression.
+// free reports whether a stage may have an output or a value of that name, and notes why not.
+func (p *Pipeline) free(s *Stage, e *expression, name string) bool {
+	summary := "Duplicate name"
+	if reserved(name) {
+		summary = "Reserved name"
+	}
+	return p.refuse(itemRange(e, name), summary, s.clash(name))
+}
+
+// itemRange is the place of one name of an object that is written out, else of the expression.
 func itemRange(e *expression, name string) hcl.Range {
 	pairs, _ := hcl.ExprMap(e.Expression)
 	for _, pair := range pairs {
@@ -253,7 +244,7 @@ func itemRange(e *expression, name string) hcl.Range {
 	return e.Range()
 }
 
-func (s *Stage) setValueType(v cty.Value) error {
+func (p *Pipeline) setValueType(s *Stage, v cty.Value) error {
 	t := v.Type()
 	if t == cty.DynamicPseudoType && !v.IsKnown() {
 		return nil
@@ -262,15 +253,11 @@ func (s *Stage) setValueType(v cty.Value) error {
 		return errors.New("values must be an object of names and values, like { energy = " +
 			"xyz(output.geometry).energy }")
 	}
-	var diags hcl.Diagnostics
 	for _, name := range names(t.AttributeTypes()) {
-		summary := map[bool]string{true: "Reserved name", false: "Duplicate name"}[reserved(name)]
-		if err := s.clash(name); err != nil {
-			diags = append(diags, wrong(itemRange(s.values, name), summary, sentence(err.Error())))
-		}
+		p.free(s, s.values, name)
 	}
 	s.valueType = t
-	return diagsOrNil(diags)
+	return nil
 }
 
 func reserved(name string) bool { return name == "status" || name == "seconds" }
@@ -328,8 +315,8 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 		word, ok := as[string](w)
 		switch {
 		case w.IsKnown() && w.IsNull() && !s.off:
-			return fmt.Errorf("word %d of the command has no value: it names a stage that is turned "+
-				"off, or an empty variable", i+1)
+			return fmt.Errorf("word %d of the command has no value: it names a stage that is "+
+				"turned off, or an empty variable", i+1)
 		case ok && i > 0:
 			if text := p.checkWord(s, word); text != "" {
 				return fmt.Errorf("word %d of the command is %s, %s", i+1, word, text)
@@ -358,8 +345,8 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 // pathWord is a word that is meant as a file: a path, or the name of a script.
 var pathWord = regexp.MustCompile(`^\S*/\S+$|^\S+\.(py|sh|pl|jl|[Rr]|awk|tcl)$`)
 
-// checkWord says what is wrong with a word that a shell would read, or that names a file of the
-// user's own. An absolute path is watched; a relative one would be looked for in the scratch folder.
+// checkWord says what is wrong with a word that a shell would read, or that names a user's file. An
+// absolute path is watched; a relative one would be looked for in the scratch folder.
 func (p *Pipeline) checkWord(s *Stage, word string) string {
 	switch {
 	case shellWord.MatchString(word) && !slices.Contains(scripted, filepath.Base(s.Program)):
@@ -374,8 +361,8 @@ func (p *Pipeline) checkWord(s *Stage, word string) string {
 		return ""
 	}
 	if !filepath.IsAbs(word) {
-		return fmt.Sprintf("a file beside pipeline.hcl, which is not in the folder where the program "+
-			"runs: file %[2]q { source = %[1]q }, and %[2]q in the command", word,
+		return fmt.Sprintf("a file beside pipeline.hcl, which is not in the folder where the "+
+			"program runs: file %[2]q { source = %[1]q }, and %[2]q in the command", word,
 			filepath.Base(word))
 	}
 	if data, err := readBounded(word, maxFileSize); err == nil {

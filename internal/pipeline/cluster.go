@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -32,17 +33,16 @@ var (
 	optionForm = regexp.MustCompile(`^--[a-z][a-z-]*(=[^\x00-\x1f]*)?$`)
 )
 
-func (p *Pipeline) decodeCluster(b *hcl.Block) hcl.Diagnostics {
+func (p *Pipeline) decodeCluster(b *hcl.Block) {
 	c := &Cluster{Scheduler: b.Labels[0], Cores: 1, Time: 2 * time.Hour, Tasks: 100}
 	p.Cluster, p.clusterAt = c, b.DefRange
 	if body, ok := b.Body.(*hclsyntax.Body); ok {
 		p.clusterAt = hcl.RangeBetween(b.DefRange, body.SrcRange)
 	}
-	wall := "2h"
-	_, diags := readBody(b.Body,
+	p.readBody(b.Body,
 		whole("cores", &c.Cores, "how many processor cores of one node a task takes", 1, 4096),
 		whole("tasks", &c.Tasks, "how many tasks run at once at most", 1, 1000),
-		constant("time", &wall, `time is the wall time of a task, from "2m" to "720h", like "2h".`,
+		constant("time", nil, `time is the wall time of a task, from "2m" to "720h", like "2h".`,
 			func(text string) (ok bool) {
 				d, err := time.ParseDuration(text)
 				c.Time = d
@@ -54,10 +54,9 @@ func (p *Pipeline) decodeCluster(b *hcl.Block) hcl.Diagnostics {
 			`["--partition=main", "--account=chem"].`, each(optionForm.MatchString)),
 		nodePath("scratch", &c.Scratch))
 	if c.Scheduler != "slurm" {
-		diags = append(diags, wrongf(b.LabelRanges[0], "Unknown scheduler", "A batch can ask slurm. "+
-			"docs/cluster.md has examples for other schedulers."))
+		p.wrong(b.LabelRanges[0], "Unknown scheduler", "A batch can ask slurm. docs/cluster.md "+
+			"has examples for other schedulers.")
 	}
-	return diags
 }
 
 // nodePath is a path that a node looks up in its environment: env("TMPDIR") stands for $TMPDIR.
@@ -68,11 +67,11 @@ func nodePath(name string, into *string) item {
 			return cty.StringVal("${" + args[0].AsString() + "}"), nil
 		}})
 	context := &hcl.EvalContext{Functions: map[string]function.Function{"env": env}}
-	return item{name: name, attr: func(a *hcl.Attribute) hcl.Diagnostics {
+	return item{name: name, attr: func(a *hcl.Attribute) error {
 		if gohcl.DecodeExpression(a.Expr, context, into).HasErrors() ||
 			!strings.HasPrefix(*into, "/") && !strings.HasPrefix(*into, "$") {
-			return hcl.Diagnostics{wrong(a.Expr.Range(), "Invalid "+name, name+` is a folder of the `+
-				`node's own: env("TMPDIR"), or a path that begins with /.`)}
+			return errors.New(name + ` is a folder of the node's own: env("TMPDIR"), or a path ` +
+				"that begins with /")
 		}
 		return nil
 	}}

@@ -83,25 +83,43 @@ func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 	slices.SortStableFunc(diags, order)
 	diags = slices.CompactFunc(diags, func(a, b *hcl.Diagnostic) bool { return order(a, b) == 0 })
 	if more := len(diags) - maxMistakes; more > 0 {
-		diags = append(diags[:maxMistakes:maxMistakes], nowheref("Too many mistakes",
-			"There are %d more; correct these first.", more))
+		last := wrongf(hcl.Range{}, "Too many mistakes", "There are %d more.", more)
+		last.Subject = nil
+		diags = append(diags[:maxMistakes:maxMistakes], last)
 	}
 	return diags
 }
 
-func wrong(rng hcl.Range, summary, detail string) *hcl.Diagnostic {
-	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &rng}
-}
-
 func wrongf(rng hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
-	return wrong(rng, summary, fmt.Sprintf(format, args...))
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary,
+		Detail: fmt.Sprintf(format, args...), Subject: &rng}
 }
 
-// nowheref is a mistake that is not in a file.
-func nowheref(summary, format string, args ...any) *hcl.Diagnostic {
-	d := wrongf(hcl.Range{}, summary, format, args...)
-	d.Subject = nil
-	return d
+// wrong notes a mistake of the file, and is false.
+func (p *Pipeline) wrong(rng hcl.Range, summary, format string, args ...any) bool {
+	return p.add(hcl.Diagnostics{wrongf(rng, summary, format, args...)})
+}
+
+// wrongOption notes a mistake that is not in the file, and is false.
+func (p *Pipeline) wrongOption(summary, format string, args ...any) bool {
+	p.wrong(hcl.Range{}, summary, format, args...)
+	p.mistakes[len(p.mistakes)-1].Subject = nil
+	return false
+}
+
+// refuse notes what an error says of a place, and reports whether there is none.
+func (p *Pipeline) refuse(rng hcl.Range, summary string, err error) bool {
+	diags, ok := errors.AsType[hcl.Diagnostics](err)
+	if err != nil && !ok {
+		return p.wrong(rng, summary, "%s", sentence(err.Error()))
+	}
+	return p.add(diags)
+}
+
+// add notes mistakes, and reports whether there are none.
+func (p *Pipeline) add(diags hcl.Diagnostics) bool {
+	p.mistakes = append(p.mistakes, diags...)
+	return !diags.HasErrors()
 }
 
 // sentence makes an error's text one of the sentences of a mistake's detail. It leaves names of
@@ -171,7 +189,6 @@ var plainWords = map[string]string{
 	"Missing required argument":  "Missing attribute",
 	"Variables not allowed":      "Not a constant",
 	"Function calls not allowed": "Not a constant",
-	"Unsuitable value type":      "Unsuitable value",
 }
 
 // plain turns diagnostics that a molecule's values caused into one error: what a function said, as
@@ -187,10 +204,7 @@ func (p *Pipeline) plain(diags hcl.Diagnostics) error {
 				return own.error
 			}
 		}
-		text := strings.TrimSuffix(d.Summary, ".")
-		if d.Detail != "" {
-			text += ": " + strings.TrimSuffix(d.Detail, ".")
-		}
+		text := strings.TrimSuffix(d.Summary, ".") + ": " + strings.TrimSuffix(d.Detail, ".")
 		text = strings.Join(strings.Fields(text), " ")
 		if d.Subject == nil {
 			return errors.New(text)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,18 +50,8 @@ type expression struct {
 	gathered        bool        // these four
 }
 
-// withMessages are conditions and their messages.
-func withMessages(conditions ...*expression) (all []*expression) {
-	for _, c := range conditions {
-		if all = append(all, c); c.message != nil {
-			all = append(all, c.message)
-		}
-	}
-	return all
-}
-
 // link notes what every expression names, itself or by local values.
-func (p *Pipeline) link() hcl.Diagnostics {
+func (p *Pipeline) link() {
 	locals := names(p.locals)
 	for _, name := range locals {
 		p.gather(p.locals[name])
@@ -68,11 +59,9 @@ func (p *Pipeline) link() hcl.Diagnostics {
 	for _, e := range p.expressions() {
 		p.gather(e)
 	}
-	_, cycle := sortGraph("local", locals, func(name string) ([]string, hcl.Range) {
+	p.cyclic = p.sortGraph("local", locals, func(name string) ([]string, hcl.Range) {
 		return p.locals[name].locals, p.locals[name].at
-	})
-	p.cyclic = cycle != nil
-	return cycle
+	}) == nil
 }
 
 // gather notes what an expression names, after its local values.
@@ -158,55 +147,41 @@ func (p *Pipeline) withLocals(all ...*expression) []*expression {
 
 // expressions are all of the file's but local values.
 func (p *Pipeline) expressions() []*expression {
-	all := slices.Concat(p.moleculeExpressions(), p.merge, p.export, p.display)
-	for _, v := range p.Variables {
-		all = append(all, withMessages(v.checks...)...)
-	}
+	all := slices.Concat(p.ofMolecule, p.ofVariables, p.merge, p.export, p.display)
 	for _, s := range p.Stages {
 		all = append(all, s.expressions...)
 	}
 	return all
 }
 
-func (p *Pipeline) moleculeExpressions() (all []*expression) {
-	all = withMessages(p.molecule...)
-	if p.size != nil {
-		all = append(all, p.size)
-	}
-	return all
-}
-
 // hold evaluates conditions, and returns what the first that does not hold says.
 func (ev *evaluation) hold(all ...*expression) error {
+	said := func(v cty.Value) (string, error) {
+		if v.AsString() == "" {
+			return "", errors.New("the condition does not hold")
+		}
+		return v.AsString(), nil
+	}
 	for _, c := range all {
-		if holds := take(ev, c, truth); ev.err == nil && !holds {
-			ev.err = ev.broken(c)
+		holds := take(ev, c, truth)
+		switch {
+		case ev.err != nil || holds:
+		case c.message == nil:
+			ev.err = ev.p.at(c, fmt.Errorf("%s is not true", c.name))
+		default:
+			text := take(ev, c.message, said)
+			ev.err = cmp.Or(ev.err, errors.New(text))
 		}
 	}
 	return ev.err
 }
 
-// broken says that a condition does not hold.
-func (ev *evaluation) broken(c *expression) error {
-	if c.message == nil {
-		return ev.p.at(c, fmt.Errorf("%s is not true", c.name))
-	}
-	text, err := ev.value(c.message, ev.extra)
-	switch {
-	case err != nil:
-		return err
-	case text.AsString() == "":
-		return ev.p.at(c, errors.New("the condition does not hold"))
-	}
-	return errors.New(text.AsString())
-}
-
 // sortGraph orders names so that each stands after those that it needs, otherwise in the given
-// order; or says which need each other. of gives what a name needs, and its place.
-func sortGraph(kind string, all []string, of func(string) ([]string, hcl.Range)) (order []string,
-	cycle hcl.Diagnostics) {
+// order; or is nil and notes which need each other. of gives what a name needs, and its place.
+func (p *Pipeline) sortGraph(kind string, all []string,
+	of func(string) ([]string, hcl.Range)) []string {
 	const underway, done = 1, 2
-	state := map[string]int{}
+	state, order := map[string]int{}, []string{}
 	var path []string
 	var visit func(string) bool
 	visit = func(n string) bool {
@@ -226,7 +201,7 @@ func sortGraph(kind string, all []string, of func(string) ([]string, hcl.Range))
 		return true
 	}
 	if each(visit)(all) {
-		return order, nil
+		return order
 	}
 	var steps []string
 	for _, n := range path {
@@ -238,7 +213,8 @@ func sortGraph(kind string, all []string, of func(string) ([]string, hcl.Range))
 		text = steps[0] + " needs its own value"
 	}
 	_, at := of(path[0])
-	return nil, hcl.Diagnostics{wrong(at, "Cycle", text+".")}
+	p.wrong(at, "Cycle", "%s.", text)
+	return nil
 }
 
 // visit calls do for every part of an expression or a body.

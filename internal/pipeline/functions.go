@@ -129,6 +129,12 @@ func (p *Pipeline) bounded(name string, f function.Function) function.Function {
 		}
 		return out, err
 	}
+	return prepared(f, spec, prepare)
+}
+
+// prepared is a function that calls another with arguments that prepare makes of its own.
+func prepared(f function.Function, spec *function.Spec,
+	prepare func([]cty.Value) ([]cty.Value, error)) function.Function {
 	spec.Type = func(args []cty.Value) (cty.Type, error) { // some do their work to find the type
 		args, err := prepare(args)
 		if err != nil {
@@ -180,7 +186,7 @@ func adapt(fn any, params ...string) function.Function {
 	}
 	spec.Type = function.StaticReturnType(ret)
 	spec.Impl = func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if !allKnown(args) {
+		if !each(cty.Value.IsWhollyKnown)(args) { // as things are while the file is checked
 			return cty.UnknownVal(ret), nil
 		}
 		in := make([]reflect.Value, len(args))
@@ -205,14 +211,7 @@ func adapt(fn any, params ...string) function.Function {
 	return function.New(spec)
 }
 
-// allKnown tells whether nothing in the arguments is unknown, as things are while the file is
-// checked.
-func allKnown(args []cty.Value) bool {
-	return !slices.ContainsFunc(args, func(v cty.Value) bool { return !v.IsWhollyKnown() })
-}
-
-// callError is an error that one of the handed-in functions gave, to tell it from an expression's
-// own mistakes.
+// callError is an error of a function that was handed in, not a mistake of the expression.
 type callError struct{ error }
 
 func (e *callError) Unwrap() error { return e.error }
@@ -239,8 +238,9 @@ func (m *Molecule) remember() {
 			f.VarParam() != nil {
 			continue
 		}
-		ask := func(args []cty.Value) (cty.Value, error) { return m.answer(name, f, args) }
-		m.functions[name] = dynamic(f.Params(), ask)
+		m.functions[name] = dynamic(f.Params(), func(args []cty.Value) (cty.Value, error) {
+			return m.answer(name, f, args)
+		})
 	}
 }
 
@@ -253,8 +253,7 @@ func (m *Molecule) answer(name string, f function.Function, args []cty.Value) (c
 		c.args[i] = a.AsString()
 		if info, err := os.Stat(c.args[i]); err == nil {
 			if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-				c.args[i] = fmt.Sprintf("%d %d %d %v", sys.Dev, sys.Ino, info.Size(),
-					info.ModTime())
+				c.args[i] = fmt.Sprint(sys.Dev, sys.Ino, info.Size(), info.ModTime())
 			}
 		}
 	}

@@ -66,8 +66,8 @@ func (p *Pipeline) read(name string) ([]byte, error) {
 		return data, nil // as it was when the pipeline was checked: a batch sees one version of it
 	}
 	if own && p.watch == nil {
-		return nil, &callError{fmt.Errorf("%s: the name depends on the molecule, so that a change "+
-			"of the file would go unseen; name the file itself", name)}
+		return nil, &callError{fmt.Errorf("%s: the name depends on the molecule, so that a "+
+			"change of the file would go unseen; name the file itself", name)}
 	}
 	read := readBounded
 	if !own && packed.Stored(path) != path {
@@ -122,7 +122,7 @@ func upTo(list, number int, less int64, f function.Function,
 	params := make([]function.Parameter, 2)
 	params[list] = function.Parameter{Name: "list", Type: cty.DynamicPseudoType}
 	params[number] = function.Parameter{Name: "number", Type: cty.Number}
-	bound := func(args []cty.Value) ([]cty.Value, error) {
+	return prepared(f, &function.Spec{Params: params}, func(args []cty.Value) ([]cty.Value, error) {
 		l, n := args[list], args[number]
 		if t := l.Type(); !isList(t) && t != cty.DynamicPseudoType {
 			return nil, function.NewArgErrorf(list, "must be a list, not %s", aType(t))
@@ -134,20 +134,6 @@ func upTo(list, number int, less int64, f function.Function,
 			n = cty.NumberIntVal(min(int64(toFloat(n)), int64(l.LengthInt())-less))
 		}
 		return order(l, n), nil
-	}
-	return function.New(&function.Spec{
-		Params: params,
-		Type: func(args []cty.Value) (cty.Type, error) {
-			args, err := bound(args)
-			if err != nil {
-				return cty.NilType, err
-			}
-			return f.ReturnTypeForValues(args)
-		},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			args, _ = bound(args) // has been done for the type
-			return f.Call(args)
-		},
 	})
 }
 
@@ -176,8 +162,7 @@ func isTarget(t cty.Type) bool {
 	return t.IsObjectType() && t.HasAttribute("status") && t.HasAttribute("seconds")
 }
 
-// ofStages is a function of stages: of an attribute of each of their targets. A last argument that
-// is a text is handed on.
+// ofStages is a function of an attribute of each target of stages. A last text is handed on.
 func ofStages(attr string, result cty.Type,
 	fold func(stages [][]cty.Value, text cty.Value) cty.Value) function.Function {
 	call := func(args []cty.Value, _ cty.Type) (cty.Value, error) {
@@ -226,9 +211,9 @@ var statusFunc = ofStages("status", cty.String, func(stages [][]cty.Value, ok ct
 	return ok
 })
 
-var secondsFunc = ofStages("seconds", cty.Number, func(stages [][]cty.Value, _ cty.Value) cty.Value {
+var secondsFunc = ofStages("seconds", cty.Number, func(of [][]cty.Value, _ cty.Value) cty.Value {
 	total := cty.NullVal(cty.Number)
-	for _, t := range slices.Concat(stages...) {
+	for _, t := range slices.Concat(of...) {
 		switch {
 		case total.IsNull():
 			total = t
@@ -254,9 +239,10 @@ func (p *Pipeline) templateFunc(table map[string]function.Function) function.Fun
 				return cty.NilVal, function.NewArgErrorf(1, "must be an object of names and values")
 			}
 			e, diags := p.template(data, name)
-			ctx, v := &hcl.EvalContext{Variables: args[1].AsValueMap(), Functions: table}, cty.NilVal
+			var v cty.Value
 			if !diags.HasErrors() {
-				v, diags = e.Value(ctx)
+				vars := args[1].AsValueMap()
+				v, diags = e.Value(&hcl.EvalContext{Variables: vars, Functions: table})
 			}
 			if diags.HasErrors() {
 				return cty.NilVal, &callError{p.plain(diags)}
@@ -269,8 +255,8 @@ func (p *Pipeline) templateFunc(table map[string]function.Function) function.Fun
 // template reads the text of a template, within the bounds of pipeline.hcl itself.
 func (p *Pipeline) template(data []byte, name string) (hclsyntax.Expression, hcl.Diagnostics) {
 	if len(data) > maxPipelineSize {
-		return nil, hcl.Diagnostics{nowheref("Template too large", "%s has more than %d bytes.",
-			name, maxPipelineSize)}
+		return nil, hcl.Diagnostics{wrongf(atLine(name, 1), "Template too large",
+			"It has more than %d bytes.", maxPipelineSize)}
 	}
 	data = plainText(data)
 	e, diags := parsed(data, name, hclsyntax.LexTemplate, hclsyntax.ParseTemplate)

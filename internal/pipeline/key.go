@@ -56,9 +56,8 @@ func (p *Pipeline) key() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// recipe is what decides how the values of a stage's targets are read, as far as the file says it:
-// the expressions with their local values, the versions of their functions, the files that they
-// read.
+// recipe is what decides how the values of a stage are read, as far as the file says it:
+// expressions with their local values, versions of functions, files that they read.
 type recipe struct {
 	text string
 	uses map[string]hcl.Traversal // the molecule's values that they name, by their text
@@ -97,8 +96,7 @@ func (p *Pipeline) newRecipe(s *Stage) *recipe {
 func (m *Molecule) Reading(s *Stage, i int) string {
 	var b strings.Builder
 	b.WriteString(s.recipe.text)
-	nothing := &expression{}
-	ctx, _ := m.context(nothing, m.evaluation(s, i, 0).extra)
+	ctx, _ := m.context(&expression{}, m.evaluation(s, i, 0).extra)
 	for _, name := range names(s.recipe.uses) {
 		v, diags := s.recipe.uses[name].TraverseAbs(ctx)
 		data, err := toJSON(m.portable(v))

@@ -265,3 +265,21 @@ stage "c" {
 		t.Errorf("got %+v", task.Inputs)
 	}
 }
+
+// Values of any two types may be compared; only a text with a number or a truth value is a mistake.
+func TestComparison(t *testing.T) {
+	for expr, want := range map[string]string{
+		`{ a = 1 } == { a = 2 }`: "false", `{ a = 1 } == { a = 1 }`: "true", `null != { a = 1 }`: "true",
+		`[1] == [2]`: "false", `mol.smiles == [1]`: "false", `mol.smiles == "CCO"`: "true",
+		`stage.b == stage.b`: "true", `mol.charge != 1`: "true",
+	} {
+		p := mustLoad(t, stageWith(expr)+"stage \"b\" { values = { x = 1 } }\n", testOptions())
+		m, err := p.Molecule(cells)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := m.Read(p.Stage("a"), 0, nil); err != nil || string(got) != `{"v":`+want+`}` {
+			t.Errorf("%s: got %s, %v, want %s", expr, got, err, want)
+		}
+	}
+}

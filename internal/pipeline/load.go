@@ -36,8 +36,7 @@ func atLine(path string, line int) hcl.Range {
 	return hcl.Range{Filename: path, Start: pos, End: pos}
 }
 
-// Load reads, checks and orders a pipeline. An error of the file's own making is an *Errors with
-// every mistake in it.
+// Load reads, checks and orders a pipeline. *Errors has every mistake of the file.
 func Load(path string, o Options) (*Pipeline, error) {
 	src, err := readBounded(path, maxPipelineSize)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -57,8 +56,8 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 	}
 	p := &Pipeline{Path: path, Dir: filepath.Dir(abs), builtins: o.Builtins, reserved: o.Reserved,
 		Given: map[string]int{}, Programs: map[string]*Program{}, locals: map[string]*expression{},
-		variables: map[string]*Variable{}, stages: map[string]*Stage{}, columns: map[string]column{},
-		files: map[string]string{}, sources: map[string][]byte{}, versions: map[string]int{},
+		variables: map[string]*Variable{}, stages: map[string]*Stage{}, versions: map[string]int{},
+		columns: map[string]column{}, files: map[string]string{}, sources: map[string][]byte{},
 		texts: map[string]*hcl.File{}, exports: cty.EmptyObject, watch: &watch{}}
 	p.addFunctions(o.Functions)
 	for path, data := range o.sources {
@@ -68,9 +67,11 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 		p.exports = impliedType(o.Export)
 	}
 	p.src = plainText(src)
-	diags := p.watch.over(func() hcl.Diagnostics { return p.load(o) })
-	if diags.HasErrors() {
-		return nil, &Errors{path, p.texts, tidy(soften(diags))}
+	if d := p.watch.over(func() { p.load(o) }); d != nil {
+		return nil, &Errors{path, p.texts, hcl.Diagnostics{d}}
+	}
+	if p.mistakes.HasErrors() {
+		return nil, &Errors{path, p.texts, tidy(soften(p.mistakes))}
 	}
 	p.watch, p.typed = nil, nil
 	return p, nil
@@ -100,26 +101,26 @@ func readBounded(path string, limit int64) ([]byte, error) {
 // Format lays out the text of a pipeline in the usual way. It changes white space alone.
 func Format(src []byte) []byte { return hclwrite.Format(src) }
 
-func (p *Pipeline) load(o Options) hcl.Diagnostics {
-	file, diags := p.parse(p.Path, p.src)
-	if diags.HasErrors() {
-		return diags // what follows from a syntax error is not the user's mistake
+func (p *Pipeline) load(o Options) {
+	file := p.parse(p.Path, p.src)
+	if file == nil {
+		return // what follows from a syntax error is not the user's mistake
 	}
 	body := file.Body.(*hclsyntax.Body)
 	p.instrument(body)
-	diags = append(p.decode(body), p.setVariables(o)...)
-	if len(p.stages) == 0 && !diags.HasErrors() {
-		diags = append(diags, wrong(atLine(p.Path, 1), "Pipeline without stages", "The file declares "+
-			"no stage, so there is nothing to run. A stage is a block: stage \"name\" { command = "+
-			"[...] }."))
+	p.decode(body)
+	p.setVariables(o)
+	if len(p.stages) == 0 && !p.mistakes.HasErrors() {
+		p.wrong(atLine(p.Path, 1), "Pipeline without stages", "The file declares no stage, so "+
+			"there is nothing to run. A stage is a block: stage \"name\" { command = [...] }.")
 	}
 	if _, given := p.Given["artefacts"]; o.Table != "" && o.Table != p.Table && !given {
 		p.Artefacts = p.artefactsOf(o.Table)
 	}
 	p.Table = cmp.Or(o.Table, p.Table)
 	p.MaxReruns, p.Jobs = *cmp.Or(o.Reruns, &p.MaxReruns), *cmp.Or(o.Jobs, &p.Jobs)
-	diags = append(diags, p.readColumns(o)...)
-	return append(diags, p.check()...)
+	p.readColumns(o)
+	p.check()
 }
 
 // artefactsOf is the folder of a table that is not the pipeline's: beside the table, or in the
@@ -133,14 +134,14 @@ func (p *Pipeline) artefactsOf(table string) string {
 }
 
 // readColumns takes the table's columns, and those that the file declares.
-func (p *Pipeline) readColumns(o Options) (diags hcl.Diagnostics) {
+func (p *Pipeline) readColumns(o Options) {
 	if o.Columns == nil {
 		p.anyColumn = true
-		return nil
+		return
 	}
 	columns, err := o.Columns(p.Table)
 	if p.anyColumn = err != nil; p.anyColumn {
-		return nil
+		return
 	}
 	var known []string
 	for _, c := range columns {
@@ -150,28 +151,29 @@ func (p *Pipeline) readColumns(o Options) (diags hcl.Diagnostics) {
 	}
 	for _, b := range p.declared {
 		if name := b.Labels[0]; !slices.Contains(known, name) {
-			diags = append(diags, unknown(b.DefRange, "The table has no", "column", name, known))
+			p.unknown(b.DefRange, "column", name, known)
 		}
 	}
-	return diags
 }
 
-// parse reads the syntax of a file.
-func (p *Pipeline) parse(path string, src []byte) (*hcl.File, hcl.Diagnostics) {
+// parse reads the syntax of a file, nil where that has a mistake.
+func (p *Pipeline) parse(path string, src []byte) *hcl.File {
 	p.texts[path] = &hcl.File{Bytes: src}
 	for at, r := range string(src) {
-		if r != utf8.RuneError || bytes.HasPrefix(src[at:], []byte("\ufffd")) {
-			continue
+		if r == utf8.RuneError && !bytes.HasPrefix(src[at:], []byte("\ufffd")) {
+			p.wrong(atLine(path, 1+bytes.Count(src[:at], []byte("\n"))), "File is not UTF-8",
+				"A byte in this line can't be part of a UTF-8 text. Save the file as UTF-8.")
+			return nil
 		}
-		line := 1 + bytes.Count(src[:at], []byte("\n"))
-		return nil, hcl.Diagnostics{wrong(atLine(path, line), "File is not UTF-8",
-			"A byte in this line can't be part of a UTF-8 text. Save the file as UTF-8.")}
 	}
 	file, diags := parsed(src, path, hclsyntax.LexConfig, hclsyntax.ParseConfig)
 	if file != nil {
 		p.texts[path] = file
 	}
-	return file, diags
+	if !p.add(diags) {
+		return nil
+	}
+	return file
 }
 
 // parsed is what one of HCL's parsers makes of a text, if that does not nest too deeply.
@@ -224,16 +226,18 @@ func unclosed(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
 		}
 	}
 	var open []hclsyntax.Token
+	var first hcl.Range // text of the line
 	for _, t := range tokens {
 		switch t.Type {
 		case hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
-			open = append(open, t)
+			if open = append(open, t); t.Range.Start.Line != first.Start.Line {
+				first = t.Range
+			}
 		case hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
 			open = open[:max(len(open)-1, 0)]
 		case hclsyntax.TokenQuotedNewline:
-			rng := hcl.RangeBetween(open[max(len(open)-1, 0)].Range, t.Range)
-			return hcl.Diagnostics{wrong(rng, summary, "A text begins in this line that no quote "+
-				"ends. A text of several lines is written as <<-EOT ... EOT.")}
+			return hcl.Diagnostics{wrongf(hcl.RangeBetween(first, t.Range), summary, "A text "+
+				"begins in this line that no quote ends. For several lines: <<-EOT ... EOT.")}
 		}
 	}
 	if len(open) == 0 || open[0].Type != hclsyntax.TokenOHeredoc {
@@ -241,28 +245,29 @@ func unclosed(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
 	}
 	rng := open[0].Range
 	rng.End = rng.Start
-	return hcl.Diagnostics{wrongf(rng, summary, "The text that begins here has no end: a line with "+
-		"nothing but %s.", strings.Trim(string(open[0].Bytes), "<- \n"))}
+	return hcl.Diagnostics{wrongf(rng, summary, "The text that begins here has no end: a line "+
+		"with nothing but %s.", strings.Trim(string(open[0].Bytes), "<- \n"))}
 }
 
 // check finds every mistake that can be found without a molecule: unknown names first, then cycles,
 // then the types, by evaluating everything once with the molecule's cells and all results unknown.
-func (p *Pipeline) check() hcl.Diagnostics {
+func (p *Pipeline) check() {
 	vars := map[string]cty.Value{}
 	for _, v := range p.Variables {
 		vars[v.Name] = v.value
 	}
 	p.vars = cty.ObjectVal(vars)
-	diags := append(p.link(), p.checkVariables()...)
+	p.link()
+	p.checkVariables()
 	m := p.unknownMolecule()
 	for _, s := range p.Stages {
 		if s.outputs != nil {
-			_, d := m.check(s.outputs, nil)
-			diags, s.vague = append(diags, d...), d.HasErrors()
+			_, ok := m.check(s.outputs, nil)
+			s.vague = !ok
 		}
 		s.off = p.turnedOff(s)
 	}
-	diags = append(diags, p.order()...)
+	p.order()
 	off := p.unknownMolecule() // of what is off together, one thing may use another
 	p.typed = off
 	for _, s := range p.Stages {
@@ -273,40 +278,34 @@ func (p *Pipeline) check() hcl.Diagnostics {
 		if s.off {
 			of = off
 		}
-		diags = append(diags, p.checkStage(s, of)...)
+		p.checkStage(s, of)
 		know(s, m, off)
 	}
-	alone := slices.Concat(p.moleculeExpressions(), p.merge, p.export, p.display)
+	alone := slices.Concat(p.ofMolecule, p.export)
 	for _, name := range names(p.locals) {
 		alone = append(alone, p.locals[name])
 	}
 	for _, e := range alone {
-		_, d := m.check(e, nil)
-		diags = append(diags, d...)
+		m.check(e, nil)
 	}
 	if p.SmallestFirst && p.size == nil {
-		diags = append(diags, wrong(atLine(p.Path, p.Given["order"]), "Order without sizes",
-			`"smallest_first" needs the molecule block's size, as `+
-				`molecule { size = [heavy_atoms(mol.smiles)] }.`))
+		p.wrong(atLine(p.Path, p.Given["order"]), "Order without sizes", `"smallest_first" needs `+
+			`the molecule block's size, as molecule { size = [heavy_atoms(mol.smiles)] }.`)
 	}
-	diags = append(diags, p.checkMerge()...)
+	p.checkMerge(m)
 	p.Checked, p.Columns = p.usedColumns()
-	if diags.HasErrors() {
-		return diags
+	if p.mistakes.HasErrors() {
+		return
 	}
 	p.absent = map[string]cty.Value{}
 	for _, s := range p.Stages {
-		s.none = s.absentTarget()
-		s.recipe = p.newRecipe(s)
-		p.absent[s.Name] = s.absent()
+		s.none, s.recipe, p.absent[s.Name] = s.absentTarget(), p.newRecipe(s), s.absent()
 	}
 	p.Key = p.key()
-	return nil
 }
 
-// order sorts the stages by their references; stages that don't depend on each other stay in the
-// file's order.
-func (p *Pipeline) order() hcl.Diagnostics {
+// order sorts the stages by their references, else they stay in the file's order.
+func (p *Pipeline) order() {
 	var all []string
 	for _, s := range p.Stages {
 		for _, e := range s.expressions {
@@ -317,13 +316,12 @@ func (p *Pipeline) order() hcl.Diagnostics {
 		})
 		all = append(all, s.Name)
 	}
-	sorted, cycle := sortGraph("stage", all, func(name string) ([]string, hcl.Range) {
+	order := p.sortGraph("stage", all, func(name string) ([]string, hcl.Range) {
 		return p.stages[name].DependsOn, p.stages[name].rng
 	})
-	for i, name := range sorted {
+	for i, name := range order {
 		p.Stages[i] = p.stages[name]
 	}
-	return cycle
 }
 
 // usedColumns are the columns that decide whether a row can be used, and all that are read.
@@ -331,7 +329,7 @@ func (p *Pipeline) usedColumns() (checked, all []string) {
 	for _, b := range p.declared {
 		checked = append(checked, b.Labels[0])
 	}
-	for _, e := range p.moleculeExpressions() {
+	for _, e := range p.ofMolecule {
 		checked = append(checked, e.columns...)
 	}
 	all = slices.Clone(checked)
@@ -344,7 +342,7 @@ func (p *Pipeline) usedColumns() (checked, all []string) {
 // turnedOff says whether a stage is off for every molecule, as by var.search == "crest" &&
 // stage.rdkit.nrotors > 0 with another search.
 func (p *Pipeline) turnedOff(s *Stage) bool {
-	if s.enabled == nil || p.references(s.enabled) != nil {
+	if s.enabled == nil || !p.references(s.enabled) {
 		return false
 	}
 	m := p.unknownMolecule()
@@ -353,19 +351,27 @@ func (p *Pipeline) turnedOff(s *Stage) bool {
 	return !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() && v.False()
 }
 
-// checkMerge finds columns that a stage reads and the merge block writes: the molecule would be stale
-// after its own result.
-func (p *Pipeline) checkMerge() (diags hcl.Diagnostics) {
+// checkMerge checks the types of cells and of what is displayed, and finds columns that a stage reads and the merge block
+// writes: the molecule would be stale after its own result.
+func (p *Pipeline) checkMerge(m *Molecule) {
 	for _, cell := range p.merge {
 		reads := func(e *expression) bool { return slices.Contains(e.columns, cell.name) }
-		for _, s := range p.Stages {
-			if slices.ContainsFunc(s.expressions, reads) {
-				diags = append(diags, wrongf(cell.at, "Column is read and merged", "Stage %q (line %d) "+
-					"reads mol.%s, and the merge block writes it: each result would ask for another. "+
-					"Give the cell another name.", s.Name, s.Line, cell.name))
-				break
-			}
+		readBy := func(s *Stage) bool { return slices.ContainsFunc(s.expressions, reads) }
+		if i := slices.IndexFunc(p.Stages, readBy); i >= 0 {
+			p.wrong(cell.at, "Column is read and merged", "Stage %q (line %d) reads mol.%s, and "+
+				"the merge block writes it: each result would ask for another. Rename the cell.",
+				p.Stages[i].Name, p.Stages[i].Line, cell.name)
 		}
+		p.checkText(m, cell, "A cell of the table holds a text or a number")
 	}
-	return diags
+	for _, e := range p.display {
+		p.checkText(m, e, "The display shows texts and numbers")
+	}
+}
+
+func (p *Pipeline) checkText(m *Molecule, e *expression, form string) {
+	v, _ := m.check(e, nil)
+	if t := v.Type(); t != cty.DynamicPseudoType && !t.IsPrimitiveType() {
+		p.wrong(e.Range(), "Unsuitable cell", "%s, not %s.", form, aType(t))
+	}
 }

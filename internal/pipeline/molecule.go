@@ -115,7 +115,7 @@ func (m *Molecule) Size() (out []float64) {
 	if m == nil || m.p.size == nil {
 		return nil
 	}
-	if v, err := m.value(m.p.size, nil); err == nil {
+	if v, err := m.nullable(m.p.size, nil); err == nil {
 		out, _ = as[[]float64](v)
 	}
 	return out
@@ -180,7 +180,7 @@ func (m *Molecule) evaluate(e *expression, extra map[string]cty.Value) (cty.Valu
 	}
 	v, diags := e.Value(ctx)
 	if err := tooLarge(v); err != nil && !diags.HasErrors() {
-		diags = append(diags, wrong(e.Range(), "Number out of range", sentence(err.Error())))
+		diags = append(diags, wrongf(e.Range(), "Number out of range", "%s", sentence(err.Error())))
 	}
 	return v, diags
 }
@@ -204,15 +204,6 @@ func (m *Molecule) nullable(e *expression, extra map[string]cty.Value) (cty.Valu
 	return v, nil
 }
 
-// value is nullable with an error for null.
-func (m *Molecule) value(e *expression, extra map[string]cty.Value) (cty.Value, error) {
-	v, err := m.nullable(e, extra)
-	if err == nil && v.IsNull() {
-		err = m.p.at(e, errors.New("there is no value here (null): "+emptyHint))
-	}
-	return v, err
-}
-
 // evaluation evaluates expressions with some names beside the molecule's, up to the first error.
 type evaluation struct {
 	*Molecule
@@ -225,13 +216,19 @@ func take[T any](ev *evaluation, e *expression, read func(cty.Value) (T, error))
 	if e == nil || ev.err != nil {
 		return out
 	}
-	v, err := ev.value(e, ev.extra)
-	if err == nil {
-		if out, err = read(v); err != nil {
-			err = ev.p.at(e, err)
-		}
+	v, err := ev.nullable(e, ev.extra)
+	if ev.err = err; err != nil {
+		return out
 	}
-	ev.err = err
+	if v.IsNull() {
+		err = errors.New("there is no value here (null): " + emptyHint)
+	} else {
+		out, err = read(v)
+	}
+	if err != nil {
+		ev.err = ev.p.at(e, err)
+		return *new(T)
+	}
 	return out
 }
 
@@ -248,8 +245,7 @@ func (m *Molecule) Enabled(s *Stage) (bool, error) {
 	return on, ev.err
 }
 
-// Instances evaluates for_each and returns how many targets the stage has; 1 for a stage without
-// it.
+// Instances evaluates for_each and returns how many targets the stage has: 1 without it.
 func (m *Molecule) Instances(s *Stage) (int, error) {
 	if !s.ForEach {
 		return 1, nil
@@ -270,8 +266,7 @@ func (m *Molecule) LeftOut(s *Stage, i int) bool {
 		isTarget(v.Type()) && v.GetAttr("status").RawEquals(cty.StringVal(StatusLeftOut))
 }
 
-// without reports whether an expression names a stage, or a target of one, that the molecule goes
-// on without.
+// without reports whether an expression names what the molecule goes on without.
 func (m *Molecule) without(e *expression) bool {
 	return slices.ContainsFunc(e.stages, func(name string) bool {
 		return slices.ContainsFunc(m.results[name],
@@ -325,8 +320,7 @@ func (m *Molecule) Display() (texts []string) {
 	return texts
 }
 
-// Export evaluates the export block into a struct of the type of Options.Export. ok is false where
-// the file has no such block.
+// Export evaluates the export block into a struct like Options.Export; ok: there is such a block.
 func (m *Molecule) Export(into any) (ok bool, err error) {
 	if len(m.p.export) == 0 {
 		return false, nil
@@ -355,8 +349,7 @@ func (s *Stage) attributes() map[string]cty.Type {
 	return attrs
 }
 
-// resultType is the object that a target is, dynamic where the values' names are not known before
-// the stage has run.
+// resultType is the object that a target is, dynamic before the names of its values are known.
 func (s *Stage) resultType() cty.Type {
 	if !s.valueType.IsObjectType() {
 		return cty.DynamicPseudoType

@@ -32,8 +32,7 @@ type Options struct {
 	Functions []Function // beyond the standard ones
 	Builtins  []string   // names of commands that run inside the batch
 	Reserved  []string   // columns that a merge block must not write
-	// a struct (see gocty) that the export block fills; nil: there is no such block
-	Export any
+	Export    any        // a struct (see gocty) that the export block fills; nil: there is none
 	// Columns returns the table's columns. It is called with the path of the table.
 	Columns func(table string) ([]Column, error)
 	Table   string // instead of the pipeline's own table, "" for that
@@ -46,8 +45,7 @@ type Options struct {
 	sources map[string][]byte // of a Snapshot: contents of files, by path
 }
 
-// Pipeline is a checked pipeline.hcl. It does not change any more: molecules may be evaluated at
-// the same time.
+// Pipeline is a checked pipeline.hcl. Molecules may be evaluated at the same time.
 type Pipeline struct {
 	Path      string // as the user named it
 	Dir       string // absolute; relative names in the file start here
@@ -66,44 +64,44 @@ type Pipeline struct {
 	// MaxRecompute is the share of the finished results, from 0 to 1, that a batch computes again
 	// without being told to.
 	MaxRecompute float64
-	// SmallestFirst has the smallest molecules computed first, by Molecule.Size; else they are in
-	// table order.
+	// SmallestFirst is the order by Molecule.Size; else molecules are in table order.
 	SmallestFirst bool
-	Cluster       *Cluster // the cluster block, nil for none
-	// the attributes that the pipeline block has, by name, to their line
-	Given map[string]int
+	Cluster       *Cluster       // the cluster block, nil for none
+	Given         map[string]int // the lines of the attributes that the pipeline block has
 	// Key changes whenever the text of the file (comments and layout aside), a variable's value, a
 	// file that it reads, or the version of a function changes. While it stays, nothing needs to be
 	// evaluated.
 	Key string
 
-	molecule  []*expression // of the molecule block
-	size      *expression   // of the molecule block, nil where it has none
-	merge     []*expression
-	export    []*expression
-	display   []*expression
-	exports   cty.Type // what the export block is converted to
-	locals    map[string]*expression
-	cyclic    bool // the local values need each other
-	variables map[string]*Variable
-	stages    map[string]*Stage
-	columns   map[string]column
-	declared  []*hcl.Block // of columns
-	anyColumn bool         // the table could not be read, so that no column can be called unknown
-	functions map[string]function.Function
-	versions  map[string]int // of the functions handed in
-	builtins  []string
-	reserved  []string
-	files     map[string]string    // what file() and source read, path to SHA-256
-	sources   map[string][]byte    // their content
-	reads     []string             // files that expressions read, while a stage is checked
-	texts     map[string]*hcl.File // by the name that diagnostics have for them
-	src       []byte               // with LF and without a byte order mark
-	clusterAt hcl.Range            // of the cluster block
-	watch     *watch               // nil once the file is checked
-	typed     *Molecule            // of the check: all results are unknown, also of stages that are off
-	vars      cty.Value            // var
-	absent    map[string]cty.Value // stage, before any has run
+	molecule                []*expression // conditions of the molecule block
+	ofMolecule, ofVariables []*expression // all that these blocks have
+	size                    *expression   // of the molecule block, nil where it has none
+	merge                   []*expression
+	export                  []*expression
+	display                 []*expression
+	exports                 cty.Type // what the export block is converted to
+	locals                  map[string]*expression
+	cyclic                  bool // the local values need each other
+	variables               map[string]*Variable
+	stages                  map[string]*Stage
+	columns                 map[string]column
+	declared                []*hcl.Block // of columns
+	anyColumn               bool         // the table could not be read: no column is unknown
+	functions               map[string]function.Function
+	versions                map[string]int // of the functions handed in
+	builtins                []string
+	reserved                []string
+	files                   map[string]string    // what file() and source read, path to SHA-256
+	sources                 map[string][]byte    // their content
+	reads                   []string             // files that a stage under check reads
+	texts                   map[string]*hcl.File // by the name that diagnostics have for them
+	mistakes                hcl.Diagnostics      // that loading has found
+	src                     []byte               // with LF and without a byte order mark
+	clusterAt               hcl.Range            // of the cluster block
+	watch                   *watch               // nil once the file is checked
+	typed                   *Molecule            // of the check: all results are unknown
+	vars                    cty.Value            // var
+	absent                  map[string]cty.Value // stage, before any has run
 }
 
 // Files are the absolute paths of the files that the pipeline reads, sorted.
@@ -127,23 +125,20 @@ type Stage struct {
 	ForEach     bool
 	Outputs     map[string]string // name to file name in the stage's folder
 	DependsOn   []string          // stages that its expressions name, sorted
-	// first word of its command: a program or a builtin; "" without one
-	Program  string
-	Programs []string // what it runs, the further ones included; no builtins
-	Builtin  bool
-	// words that start its program as a worker; nil: each target starts it anew
-	Worker    []string
-	Salvage   []string // files of an attempt without a result that the next finds in salvage/
-	Keep      []string // patterns (path.Match) of files that stay beside the outputs
-	Compress  []string // of the outputs and these, the ones that are stored compressed
-	Line      int
-	Limits    Limits
-	Cores     int               // that its program takes
-	ExitCodes map[int]string    // what its program means by them, for the failure's message
-	Signals   map[string]string // by name, as "SEGV": what is said of them besides
-	// exit codes after which another attempt can only fail the same way
-	NoRetry  []int
-	Optional bool // the molecule's result is good without this stage
+	Program     string            // first word of its command: a program or a builtin
+	Programs    []string          // what it runs, the further ones included; no builtins
+	Builtin     bool
+	Worker      []string // words that start its program as a worker; nil: it is none
+	Salvage     []string // files of an attempt without a result that the next finds in salvage/
+	Keep        []string // patterns (path.Match) of files that stay beside the outputs
+	Compress    []string // of the outputs and these, the ones that are stored compressed
+	Line        int
+	Limits      Limits
+	Cores       int               // that its program takes
+	ExitCodes   map[int]string    // what its program means by them, for the failure's message
+	Signals     map[string]string // by name, as "SEGV": what is said of them besides
+	NoRetry     []int             // exit codes after which no attempt can succeed
+	Optional    bool              // the molecule's result is good without this stage
 	// AtLeast is how many targets must succeed for the failed ones to be left out; 0: every target.
 	AtLeast int
 
@@ -152,18 +147,14 @@ type Stage struct {
 	files                                                 []*file
 	pre, post                                             []*expression
 	expressions                                           []*expression
-	// dynamic: unknown before the stage has run
-	valueType cty.Type
-	off       bool // for every molecule
-	vague     bool // outputs has a mistake
-	none      map[string]cty.Value
-	// the user's own files in its command
-	watched []Input
-	recipe  *recipe
-	// the user's own files that values read
-	reads []string
-	// of the block, and of its compress
-	rng, compressed hcl.Range
+	valueType                                             cty.Type // dynamic: not known yet
+	off                                                   bool     // for every molecule
+	vague                                                 bool     // outputs has a mistake
+	none                                                  map[string]cty.Value
+	watched                                               []Input // user's files in its command
+	recipe                                                *recipe
+	reads                                                 []string  // user's files that values read
+	rng, compressed                                       hcl.Range // block, and compress
 }
 
 // Limits bound what a stage's program may leave in its folder.
@@ -175,13 +166,12 @@ type Limits struct {
 // Program is a program block, or a program that a command names without one.
 type Program struct {
 	Name       string
-	Candidates []string // names or paths, the first that works is taken
-	// arguments that make it print its version; nil: its content identifies it
-	Version []string
-	Pattern *regexp.Regexp // what of that answer is its version; nil: a whole line
-	Debian  string         // the Debian package that has it; "" for none
-	Conda   string         // the conda-forge package that has it; "" for none
-	Line    int
+	Candidates []string       // names or paths, the first that works is taken
+	Version    []string       // arguments that print its version; nil: its content counts
+	Pattern    *regexp.Regexp // what of that answer is its version; nil: a whole line
+	Debian     string         // the Debian package that has it; "" for none
+	Conda      string         // the conda-forge package that has it; "" for none
+	Line       int
 }
 
 // file is a file block of a stage.
@@ -193,15 +183,14 @@ type file struct {
 // Task is what a target does: everything that decides its result, evaluated. Argv, Env and the
 // files name inputs as they lie in the scratch folder.
 type Task struct {
-	Argv     []string
-	Env      []string // NAME=value, sorted, as the pipeline sets it
-	Files    []TaskFile
-	Inputs   []Input // files of other targets, in the order in which Files, Env and Argv name them
-	Watched  []Input // files of the user's own that the command names by their absolute path
-	Timeout  time.Duration
-	Programs []string
-	// HashedArgv and HashedEnv are Argv and Env without what ignore_changes leaves out.
-	HashedArgv, HashedEnv []string
+	Argv                  []string
+	Env                   []string // NAME=value, sorted, as the pipeline sets it
+	Files                 []TaskFile
+	Inputs                []Input // files of other targets, as Files, Env and Argv name them
+	Watched               []Input // user's files that the command names by their path
+	Timeout               time.Duration
+	Programs              []string
+	HashedArgv, HashedEnv []string // without what ignore_changes leaves out
 
 	folder string // of the inputs, in the scratch folder
 }
@@ -234,8 +223,7 @@ func (p *Pipeline) Stage(name string) *Stage { return p.stages[name] }
 // Off says whether the stage is turned off for every molecule. Its programs need not be there.
 func (s *Stage) Off() bool { return s.off }
 
-// Instance is the name of a stage's target: "pm7/2" for the second of a for_each, else the stage's
-// own.
+// Instance is the name of a target: "pm7/2" for the second of a for_each, else the stage's own.
 func (s *Stage) Instance(i int) string {
 	if !s.ForEach {
 		return s.Name
@@ -246,8 +234,7 @@ func (s *Stage) Instance(i int) string {
 // Spares reports whether failed targets of the stage may be left out.
 func (s *Stage) Spares() bool { return s.AtLeast > 0 || s.Optional }
 
-// FileNames returns the names under which the target's kept files lie in its folder: outputs and
-// written files.
+// FileNames returns the names of a target's outputs and written files in its folder, sorted.
 func (s *Stage) FileNames() []string {
 	names := slices.Collect(maps.Values(s.Outputs))
 	for _, f := range s.files {

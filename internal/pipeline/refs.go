@@ -49,9 +49,19 @@ func didYouMean(name string, known []string) string {
 	return " There are: " + strings.Join(known, ", ") + "."
 }
 
-// unknown is the mistake of a name that is none of the known ones.
-func unknown(rng hcl.Range, where, noun, name string, known []string) *hcl.Diagnostic {
-	return wrongf(rng, "Unknown "+noun, "%s %s %q.%s", where, noun, name, didYouMean(name, known))
+// unknown notes that a name is none of the known ones, and is false.
+func (p *Pipeline) unknown(rng hcl.Range, noun, name string, known []string) bool {
+	where := "There is no"
+	if noun == "column" {
+		where = "The table has no"
+	}
+	return p.wrong(rng, "Unknown "+noun, "%s %s %q.%s", where, noun, name, didYouMean(name, known))
+}
+
+// find reports whether there is a name, and notes that there is none.
+func find[V any](p *Pipeline, rng hcl.Range, noun, name string, in map[string]V) bool {
+	_, ok := in[name]
+	return ok || p.unknown(rng, noun, name, names(in))
 }
 
 // rootNames are what an expression may begin with.
@@ -59,72 +69,65 @@ var rootNames = map[string]roots{"var": varRoot, "local": localRoot, "mol": molR
 	"stage": stageRoot, "each": eachRoot, "attempt": attemptRoot, "salvaged": attemptRoot,
 	"output": outputRoot}
 
-// references checks every name in an expression before it is evaluated, because what HCL says of an
-// unknown one helps nobody.
-func (p *Pipeline) references(e *expression) (diags hcl.Diagnostics) {
-	add := func(d *hcl.Diagnostic) {
-		if d != nil {
-			diags = append(diags, d)
-		}
-	}
+// references checks every name in an expression: what HCL says of an unknown one helps nobody.
+func (p *Pipeline) references(e *expression) bool {
+	before := len(p.mistakes)
 	for _, t := range e.Variables() {
-		add(p.reference(e, t))
+		p.reference(e, t)
 	}
 	visit(e.Expression, func(n hclsyntax.Node) {
 		switch x := n.(type) {
 		case *hclsyntax.FunctionCallExpr:
-			if _, ok := p.functions[x.Name]; !ok {
-				add(unknown(x.NameRange, "There is no", "function", x.Name, names(p.functions)))
-			}
+			find(p, x.NameRange, "function", x.Name, p.functions)
 			if x.Name == ignoreName && e.roots&mayIgnore == 0 {
-				add(wrong(x.NameRange, "Function out of place", ignoreName+" can stand in command, "+
-					"env and the content of a file only."))
+				p.wrong(x.NameRange, "Function out of place", ignoreName+" can stand in command, "+
+					"env and the content of a file only.")
 			}
 		case *hclsyntax.SplatExpr:
 			if each, ok := x.Each.(*hclsyntax.RelativeTraversalExpr); ok {
-				add(p.element(x.Source, each.Traversal, x.Range()))
+				p.element(x.Source, each.Traversal, x.Range())
 			}
 		case *hclsyntax.RelativeTraversalExpr:
 			if index, ok := x.Source.(*hclsyntax.IndexExpr); ok {
-				add(p.element(index.Collection, x.Traversal, x.Range()))
+				p.element(index.Collection, x.Traversal, x.Range())
 			}
 		case *hclsyntax.ForExpr:
 			visit(x, func(n hclsyntax.Node) {
 				v, ok := n.(*hclsyntax.ScopeTraversalExpr)
 				if ok && v.Traversal.RootName() == x.ValVar {
-					add(p.element(x.CollExpr, v.Traversal[1:], v.Range()))
+					p.element(x.CollExpr, v.Traversal[1:], v.Range())
 				}
 			})
 		}
 	})
-	return diags
+	return len(p.mistakes) == before
 }
 
 // reference checks a name and what follows it.
-func (p *Pipeline) reference(e *expression, t hcl.Traversal) *hcl.Diagnostic {
+func (p *Pipeline) reference(e *expression, t hcl.Traversal) {
 	root, rng := t.RootName(), t.SourceRange()
 	bit, ok := rootNames[root]
 	name, named := attrAt(t, 1)
 	switch word := wordInCapitals(root); {
 	case word != "":
-		return wrongf(rng, "Unknown name", "Nothing is called %q. Did you mean %s?", root, word)
+		p.wrong(rng, "Unknown name", "Nothing is called %q. Did you mean %s?", root, word)
 	case !ok:
-		return wrongf(rng, "Unknown name", "Nothing is called %q.%s Note: a text stands in quotes.",
-			root, didYouMean(root, names(rootNames)))
+		p.wrong(rng, "Unknown name", "Nothing is called %q.%s Note: a text stands in quotes.", root,
+			didYouMean(root, names(rootNames)))
 	case bit == eachRoot && e.stage != nil && !e.stage.ForEach:
-		return wrongf(rng, "Name out of place",
+		p.wrong(rng, "Name out of place",
 			`"each" is an element of for_each, and stage %q has none.`, e.stage.Name)
 	case bit == outputRoot && e.roots&bit == 0 && e.stage != nil:
-		return wrong(rng, "Name out of place", "output.NAME is a file that the stage has made, for "+
+		p.wrong(rng, "Name out of place", "output.NAME is a file that the stage has made, for "+
 			"values, require and postconditions. Before that, write the file's name itself.")
 	case e.roots&bit == 0:
-		return wrongf(rng, "Name out of place", "%q can't be used in %s.", root, e.what)
+		p.wrong(rng, "Name out of place", "%q can't be used in %s.", root, e.what)
 	case bit == attemptRoot:
-		return nil
 	case !named:
-		return wrongf(rng, "Incomplete name", "%q alone names nothing; write %[1]s.NAME.", root)
+		p.wrong(rng, "Incomplete name", "%q alone names nothing; write %[1]s.NAME.", root)
+	default:
+		p.member(e, t, name)
 	}
-	return p.member(e, t, name)
 }
 
 // wordInCapitals is true, false or null where a name is that but for the case of its letters.
@@ -136,99 +139,87 @@ func wordInCapitals(name string) string {
 	return word
 }
 
-// find tells whether there is a name, and which there are.
-func find[V any](name string, in map[string]V) (bool, func() []string) {
-	_, ok := in[name]
-	return ok, func() []string { return names(in) }
-}
-
 // member checks the name that follows the first.
-func (p *Pipeline) member(e *expression, t hcl.Traversal, name string) *hcl.Diagnostic {
-	rng, ok, known := t.SourceRange(), false, func() []string { return nil }
-	where, noun := "There is no", t.RootName()
-	switch noun {
+func (p *Pipeline) member(e *expression, t hcl.Traversal, name string) {
+	rng := t.SourceRange()
+	switch t.RootName() {
 	case "var":
-		noun = "variable"
-		ok, known = find(name, p.variables)
-	case "local":
-		noun = "local value"
-		ok, known = find(name, p.locals)
+		find(p, rng, "variable", name, p.variables)
 	case "mol":
-		where, noun = "The table has no", "column"
-		ok, known = find(name, p.columns)
-		ok = ok || p.anyColumn
+		_ = p.anyColumn || find(p, rng, "column", name, p.columns)
 	case "each":
-		noun = "part of each"
-		ok, known = find(name, map[string]bool{"key": true, "value": true})
+		find(p, rng, "part of each", name, map[string]bool{"key": true, "value": true})
 	case "output":
-		ok, known = find(name, e.stage.Outputs)
-		ok = ok || e.stage.vague
+		_ = e.stage.vague || find(p, rng, "output", name, e.stage.Outputs)
+	case "local":
+		if find(p, rng, "local value", name, p.locals) {
+			p.localInPlace(e, rng, name)
+		}
 	case "stage":
-		ok, known = find(name, p.stages)
+		if s := p.stages[name]; s != nil && s == e.stage {
+			p.wrong(rng, "Stage refers to itself", "Stage %q can't use its own results here; "+
+				"output.NAME is a file that it makes.", name)
+		} else if find(p, rng, "stage", name, p.stages) {
+			p.target(s, t[2:], rng)
+		}
 	}
-	if !ok {
-		return unknown(rng, where, noun, name, known())
-	}
-	switch l, s := p.locals[name], p.stages[name]; {
-	case noun == "local value" && e.roots&molRoot == 0 && len(l.columns) > 0:
-		return wrongf(rng, "Name out of place", "local.%s uses mol.%s, which can't be used in %s.",
-			name, l.columns[0], e.what)
-	case noun == "local value" && e.roots&stageRoot == 0 && len(l.stages) > 0:
-		return wrongf(rng, "Name out of place", "local.%s uses stage.%s, which can't be used in %s.",
-			name, l.stages[0], e.what)
-	case noun == "stage" && s == e.stage:
-		return wrongf(rng, "Stage refers to itself", "Stage %q can't use its own results here; "+
-			"output.NAME is a file that it makes.", name)
-	case noun == "stage":
-		return s.member(t[2:], rng)
-	}
-	return nil
 }
 
-// member checks what follows stage.NAME.
-func (s *Stage) member(t hcl.Traversal, rng hcl.Range) *hcl.Diagnostic {
+// localInPlace checks that what a local value names may stand where it is used.
+func (p *Pipeline) localInPlace(e *expression, rng hcl.Range, name string) {
+	l, root, used := p.locals[name], "mol", []string(nil)
+	if e.roots&molRoot == 0 {
+		used = l.columns
+	}
+	if e.roots&stageRoot == 0 && len(used) == 0 {
+		root, used = "stage", l.stages
+	}
+	if len(used) > 0 {
+		p.wrong(rng, "Name out of place", "local.%s uses %s.%s, which can't be used in %s.", name,
+			root, used[0], e.what)
+	}
+}
+
+// target checks what follows stage.NAME.
+func (p *Pipeline) target(s *Stage, t hcl.Traversal, rng hcl.Range) {
 	if len(t) == 0 {
-		return nil
+		return
 	}
 	index, indexed := t[0].(hcl.TraverseIndex)
 	switch {
 	case s.ForEach && !indexed:
-		return wrongf(rng, "Missing index", "Stage %q runs once for each element of its "+
-			"for_each: write stage.%[1]s[0] for the first, stage.%[1]s[*] for all.", s.Name)
-	case !s.ForEach && indexed && index.Key.Type() == cty.Number:
-		return wrongf(rng, "One of one", "Stage %q has no for_each and runs once: write "+
-			"stage.%[1]s.NAME.", s.Name)
+		p.wrong(rng, "Missing index", "Stage %q runs once for each element of its for_each: "+
+			"write stage.%[1]s[0] for the first, stage.%[1]s[*] for all.", s.Name)
 	case s.ForEach:
-		t = t[1:]
+		p.attribute(s, t[1:], rng)
+	case indexed && index.Key.Type() == cty.Number:
+		p.wrong(rng, "One of one", "Stage %q has no for_each and runs once: write "+
+			"stage.%[1]s.NAME.", s.Name)
+	default:
+		p.attribute(s, t, rng)
 	}
-	return s.attribute(t, rng)
 }
 
 // element checks what an expression uses of an element of stage.NAME: stage.pm7[*].hof,
 // stage.pm7[i].hof, or run.hof for run in stage.pm7.
-func (p *Pipeline) element(list hclsyntax.Expression, of hcl.Traversal,
-	rng hcl.Range) *hcl.Diagnostic {
+func (p *Pipeline) element(list hclsyntax.Expression, of hcl.Traversal, rng hcl.Range) {
 	src, ok := list.(*hclsyntax.ScopeTraversalExpr)
 	if !ok || src.Traversal.RootName() != "stage" || len(src.Traversal) != 2 {
-		return nil
+		return
 	}
 	name, _ := attrAt(src.Traversal, 1)
 	if s := p.stages[name]; s != nil && s.ForEach {
-		return s.attribute(of, rng)
+		p.attribute(s, of, rng)
 	}
-	return nil
 }
 
-// attribute checks the name of an output or a value of a target. What names there are may not be
-// known before the stage has run.
-func (s *Stage) attribute(t hcl.Traversal, rng hcl.Range) *hcl.Diagnostic {
+// attribute checks the name of an output or a value, where the names are known before a run.
+func (p *Pipeline) attribute(s *Stage, t hcl.Traversal, rng hcl.Range) {
 	name, ok := attrAt(t, 0)
-	of := s.resultType()
-	if !ok || s.vague || !of.IsObjectType() || of.HasAttribute(name) {
-		return nil
+	if of := s.resultType(); ok && !s.vague && of.IsObjectType() && !of.HasAttribute(name) {
+		p.wrong(rng, "Unknown output or value", "Stage %q has no output or value %q.%s", s.Name,
+			name, didYouMean(name, names(of.AttributeTypes())))
 	}
-	return unknown(rng, fmt.Sprintf("Stage %q has no", s.Name), "output or value", name,
-		names(of.AttributeTypes()))
 }
 
 func attrAt(t hcl.Traversal, i int) (string, bool) {

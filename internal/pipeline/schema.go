@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -18,16 +19,16 @@ import (
 )
 
 // item is an attribute or a kind of block that a block may have, and what reads it: the one place
-// that names it.
+// that names it. The error of an attribute says what it must be.
 type item struct {
 	name  string
 	label bool // of a block: it has a name
-	attr  func(*hcl.Attribute) hcl.Diagnostics
-	block func(*hcl.Block) hcl.Diagnostics // nil of an attribute
+	attr  func(*hcl.Attribute) error
+	block func(*hcl.Block) // nil of an attribute
 }
 
 // readBody reads a body that has these items and no others, in the order of the items.
-func readBody(body hcl.Body, items ...item) (hcl.Attributes, hcl.Diagnostics) {
+func (p *Pipeline) readBody(body hcl.Body, items ...item) hcl.Attributes {
 	schema := &hcl.BodySchema{}
 	for _, it := range items {
 		if it.block == nil {
@@ -41,41 +42,42 @@ func readBody(body hcl.Body, items ...item) (hcl.Attributes, hcl.Diagnostics) {
 		schema.Blocks = append(schema.Blocks, block)
 	}
 	content, diags := body.Content(schema)
+	p.add(diags)
 	for _, it := range items {
 		if a := content.Attributes[it.name]; a != nil {
-			diags = append(diags, it.attr(a)...)
+			p.refuse(a.Expr.Range(), "Invalid "+a.Name, it.attr(a))
 		}
 		for _, b := range content.Blocks.OfType(it.name) {
-			diags = append(diags, it.block(b)...)
+			it.block(b)
 		}
 	}
-	return content.Attributes, diags
+	return content.Attributes
 }
 
 // anyNames reads a body whose attributes have names of the user's own, in the order of the file.
-func anyNames(body hcl.Body, read func(*hcl.Attribute) *hcl.Diagnostic) hcl.Diagnostics {
+func (p *Pipeline) anyNames(body hcl.Body, read func(*hcl.Attribute)) {
 	attrs, diags := body.JustAttributes()
+	p.add(diags)
 	for _, a := range inOrder(attrs) {
-		if d := read(a); d != nil {
-			diags = append(diags, d)
-		}
+		read(a)
 	}
-	return diags
 }
 
 // constant is an attribute that may name nothing. What it gives must be of Go's type T, and take
-// must take it, where there is one; form says what it must be.
+// must take it, where there is one; form says what it must be. A nil into leaves it to take.
 func constant[T any](name string, into *T, form string, take func(T) bool) item {
-	return item{name: name, attr: func(a *hcl.Attribute) hcl.Diagnostics {
+	return item{name: name, attr: func(a *hcl.Attribute) error {
 		v, diags := a.Expr.Value(nil)
-		if diags.HasErrors() {
-			return diags
-		}
 		value, ok := as[T](v)
-		if !ok || take != nil && !take(value) {
-			return hcl.Diagnostics{wrong(a.Expr.Range(), "Invalid "+name, form)}
+		switch {
+		case diags.HasErrors():
+			return diags
+		case !ok || take != nil && !take(value):
+			return errors.New(form)
 		}
-		*into = value
+		if into != nil {
+			*into = value
+		}
 		return nil
 	}}
 }
@@ -91,13 +93,13 @@ func whole[N int | int64](name string, into *N, what string, least, most N) item
 
 func oneWord(name string, into *string, words ...string) item {
 	form := fmt.Sprintf(`%s must be "%s".`, name, strings.Join(words, `" or "`))
-	return constant(name, into, form, func(word string) bool { return slices.Contains(words, word) })
+	known := func(word string) bool { return slices.Contains(words, word) }
+	return constant(name, into, form, known)
 }
 
 func percentage(name string, into *float64) item {
-	var text string
 	form := name + ` must be a percentage such as "5%", above 0% and at most 100%.`
-	return constant(name, &text, form, func(text string) bool {
+	return constant(name, nil, form, func(text string) bool {
 		digits, ok := strings.CutSuffix(text, "%")
 		n, err := strconv.ParseFloat(digits, 64)
 		if ok = ok && err == nil && n > 0 && n <= 100; ok {
@@ -128,39 +130,36 @@ func each[T any](valid func(T) bool) func([]T) bool {
 	}
 }
 
-func (p *Pipeline) decode(body *hclsyntax.Body) hcl.Diagnostics {
+func (p *Pipeline) decode(body *hclsyntax.Body) {
 	p.Table, p.Artefacts = p.rooted("data/thermo_pm7.csv"), p.rooted("artefacts")
 	p.MaxReruns, p.Jobs, p.MaxRecompute = 3, 1, 0.5
 	if n := len(body.Blocks); n > maxBlocks {
-		return hcl.Diagnostics{wrongf(body.Blocks[maxBlocks].DefRange(), "Too many blocks",
-			"The file has %d blocks; %d are the most.", n, maxBlocks)}
+		p.wrong(body.Blocks[maxBlocks].DefRange(), "Too many blocks",
+			"The file has %d blocks; %d are the most.", n, maxBlocks)
+		return
 	}
 	lines := map[string]int{} // of the blocks that have been read, by what no other may be called
-	block := func(name string, label bool, decode func(*hcl.Block) hcl.Diagnostics) item {
-		return item{name: name, label: label, block: func(b *hcl.Block) hcl.Diagnostics {
-			if d := claim(lines, b); d != nil {
-				return hcl.Diagnostics{d}
+	block := func(name string, label bool, decode func(*hcl.Block)) item {
+		return item{name: name, label: label, block: func(b *hcl.Block) {
+			if p.claim(lines, b) {
+				decode(b)
 			}
-			return decode(b)
 		}}
 	}
-	_, diags := readBody(body, block("pipeline", false, p.decodePipeline),
+	p.readBody(body, block("pipeline", false, p.decodePipeline),
 		block("variable", true, p.decodeVariable), block("column", true, p.decodeColumn),
 		block("program", true, p.decodeProgram), block("cluster", true, p.decodeCluster),
 		block("molecule", false, p.decodeMolecule), block("stage", true, p.decodeStage),
 		block("locals", false, p.decodeLocals), block("merge", false, p.decodeMerge),
 		block("export", false, p.decodeExport), block("display", false, p.decodeDisplay))
-	return diags
 }
 
-// claim says what is wrong with a block's name, or with a second block of that name.
-func claim(lines map[string]int, b *hcl.Block) *hcl.Diagnostic {
-	key := b.Type
-	if len(b.Labels) > 0 {
-		if key += " " + b.Labels[0]; !hclsyntax.ValidIdentifier(b.Labels[0]) && b.Type != "column" {
-			return wrongf(b.LabelRanges[0], "Invalid name", "%q can't be the name of a %s: a name "+
-				"has letters, digits, _ and -, and begins with a letter.", b.Labels[0], b.Type)
-		}
+// claim refuses a name that no block can have, or that another has.
+func (p *Pipeline) claim(lines map[string]int, b *hcl.Block) bool {
+	key := strings.Join(append([]string{b.Type}, b.Labels...), " ")
+	if len(b.Labels) > 0 && !hclsyntax.ValidIdentifier(b.Labels[0]) && b.Type != "column" {
+		return p.wrong(b.LabelRanges[0], "Invalid name", "%q can't be the name of a %s: a name "+
+			"has letters, digits, _ and -, and begins with a letter.", b.Labels[0], b.Type)
 	}
 	folder := key
 	if b.Type == "stage" {
@@ -168,11 +167,11 @@ func claim(lines map[string]int, b *hcl.Block) *hcl.Diagnostic {
 	}
 	several := slices.Contains([]string{"locals", "merge", "display"}, b.Type)
 	if old := lines[folder]; old > 0 && !several {
-		return wrongf(b.DefRange, "Duplicate block", "The block %s stands already at line %d, in "+
-			"whatever letter case. Give one of the two another name.", key, old)
+		return p.wrong(b.DefRange, "Duplicate block", "The block %s stands already at line %d, "+
+			"in whatever letter case. Give one of the two another name.", key, old)
 	}
 	lines[folder] = b.DefRange.Start.Line
-	return nil
+	return true
 }
 
 // TablePath is where the table is that a text names: an absolute path, or the URL of a server. A
@@ -192,17 +191,17 @@ func (p *Pipeline) rooted(name string) string {
 	return filepath.Join(p.Dir, name)
 }
 
-func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
+func (p *Pipeline) decodePipeline(b *hcl.Block) {
 	order, exceeded := "table", "warn"
-	attrs, diags := readBody(b.Body,
+	attrs := p.readBody(b.Body,
 		constant("table", &p.Table, "table is the name of a file.", nil),
 		constant("artefacts", &p.Artefacts, "artefacts is the name of a folder.", nil),
 		whole("max_reruns", &p.MaxReruns, "how often a failed molecule is tried again", 0, 1000),
 		whole("jobs", &p.Jobs, "how many processor cores a batch may use", 1, 4096),
 		constant("env", &p.Env, `env is an object of names and texts, like { LANG = "C" }.`,
 			func(env map[string]string) bool {
-				return each(variableName)(names(env)) && each(func(name string) bool {
-					return !strings.Contains(env[name], "\x00")
+				return each(func(name string) bool {
+					return variableName(name) && !strings.Contains(env[name], "\x00")
 				})(names(env))
 			}),
 		percentage("max_failures", &p.Alarms.Failures),
@@ -215,115 +214,95 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 	}
 	p.SmallestFirst, p.Alarms.Stop = order == "smallest_first", exceeded == "stop"
 	p.Table, p.Artefacts = TablePath(p.Dir, p.Table), p.rooted(p.Artefacts)
-	return diags
 }
 
-func (p *Pipeline) decodeColumn(b *hcl.Block) hcl.Diagnostics {
+func (p *Pipeline) decodeColumn(b *hcl.Block) {
 	word, name := "", b.Labels[0]
-	_, diags := readBody(b.Body, item{name: "type", attr: func(a *hcl.Attribute) hcl.Diagnostics {
+	p.readBody(b.Body, item{name: "type", attr: func(a *hcl.Attribute) error {
 		word = hcl.ExprAsKeyword(a.Expr)
 		return nil
 	}})
 	if word != "number" && word != "string" {
-		return append(diags, wrongf(b.DefRange, "Invalid type",
-			"The cells of the column %q are of type = number or type = string.", name))
+		p.wrong(b.DefRange, "Invalid type",
+			"The cells of the column %q are of type = number or type = string.", name)
+		return
 	}
 	p.columns[name] = column{word == "number", true}
 	p.declared = append(p.declared, b)
-	return diags
 }
 
-func (p *Pipeline) decodeLocals(b *hcl.Block) hcl.Diagnostics {
+func (p *Pipeline) decodeLocals(b *hcl.Block) {
 	in := scope{what: "a local value", roots: ofMerge}
-	return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
+	p.anyNames(b.Body, func(a *hcl.Attribute) {
 		if old := p.locals[a.Name]; old != nil {
-			return wrongf(a.NameRange, "Duplicate local value",
-				"local.%s is set already at line %d.", a.Name, old.at.Start.Line)
+			p.wrong(a.NameRange, "Duplicate local value", "local.%s is set already at line %d.",
+				a.Name, old.at.Start.Line)
+			return
 		}
 		p.locals[a.Name] = in.expression(a, cty.DynamicPseudoType)
-		return nil
 	})
 }
 
-func (p *Pipeline) decodeMolecule(b *hcl.Block) hcl.Diagnostics {
-	of := scope{what: "the molecule block", roots: ofMolecule}
-	_, diags := readBody(b.Body, of.conditions("precondition", &p.molecule),
-		of.requirement(&p.molecule), of.attr("size", &p.size, cty.DynamicPseudoType, acceptSize))
-	return diags
+func (p *Pipeline) decodeMolecule(b *hcl.Block) {
+	of := scope{what: "the molecule block", roots: ofMolecule, into: &p.ofMolecule}
+	p.readBody(b.Body, p.conditions(of, "precondition", &p.molecule), of.requirement(&p.molecule),
+		of.attr("size", &p.size, cty.DynamicPseudoType, acceptSize))
 }
 
-func (p *Pipeline) decodeDisplay(b *hcl.Block) hcl.Diagnostics {
-	in := scope{what: "the display block", roots: ofMerge}
-	return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
-		p.display = append(p.display, in.cell(a, "The display shows texts and numbers"))
-		return nil
-	})
+func (p *Pipeline) decodeDisplay(b *hcl.Block) {
+	in := scope{what: "the display block", roots: ofMerge, into: &p.display}
+	p.anyNames(b.Body, func(a *hcl.Attribute) { in.expression(a, cty.DynamicPseudoType) })
 }
 
-func (p *Pipeline) decodeExport(b *hcl.Block) hcl.Diagnostics {
-	in := scope{what: "the export block", roots: ofMerge}
-	return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
-		if !p.exports.HasAttribute(a.Name) {
-			return wrongf(a.NameRange, "Unknown attribute", "Nothing called %q is exported.%s", a.Name,
-				didYouMean(a.Name, names(p.exports.AttributeTypes())))
+func (p *Pipeline) decodeExport(b *hcl.Block) {
+	in := scope{what: "the export block", roots: ofMerge, into: &p.export}
+	p.anyNames(b.Body, func(a *hcl.Attribute) {
+		if p.exports.HasAttribute(a.Name) {
+			in.expression(a, p.exports.AttributeType(a.Name))
+			return
 		}
-		p.export = append(p.export, in.expression(a, p.exports.AttributeType(a.Name)))
-		return nil
+		p.wrong(a.NameRange, "Unknown attribute", "Nothing called %q is exported.%s", a.Name,
+			didYouMean(a.Name, names(p.exports.AttributeTypes())))
 	})
 }
 
-func (p *Pipeline) decodeMerge(b *hcl.Block) hcl.Diagnostics {
-	in := scope{what: "the merge block", roots: ofMerge}
-	return anyNames(b.Body, func(a *hcl.Attribute) *hcl.Diagnostic {
+func (p *Pipeline) decodeMerge(b *hcl.Block) {
+	in := scope{what: "the merge block", roots: ofMerge, into: &p.merge}
+	p.anyNames(b.Body, func(a *hcl.Attribute) {
 		switch {
 		case slices.Contains(p.reserved, a.Name):
-			return wrongf(a.NameRange, "Reserved column",
+			p.wrong(a.NameRange, "Reserved column",
 				"The column %q belongs to the molecule or to the batch itself.", a.Name)
 		case slices.Contains(p.Merged, a.Name):
-			return wrongf(a.NameRange, "Duplicate column", "The column %q is merged already.", a.Name)
+			p.wrong(a.NameRange, "Duplicate column", "The column %q is merged already.", a.Name)
+		default:
+			p.Merged = append(p.Merged, a.Name)
+			in.expression(a, cty.DynamicPseudoType)
 		}
-		p.merge = append(p.merge, in.cell(a, "A cell of the table holds a text or a number"))
-		p.Merged = append(p.Merged, a.Name)
-		return nil
 	})
 }
 
-// cell is an expression of a text or a number, which form says.
-func (in scope) cell(a *hcl.Attribute, form string) *expression {
-	e := in.expression(a, cty.DynamicPseudoType)
-	e.accept = func(v cty.Value) error {
-		if t := v.Type(); t != cty.DynamicPseudoType && !t.IsPrimitiveType() {
-			return hcl.Diagnostics{wrongf(e.Range(), "Unsuitable cell", "%s, not %s.", form, aType(t))}
-		}
-		return nil
-	}
-	return e
-}
-
-func (p *Pipeline) decodeProgram(b *hcl.Block) hcl.Diagnostics {
+func (p *Pipeline) decodeProgram(b *hcl.Block) {
 	name := b.Labels[0]
 	prog := &Program{Name: name, Candidates: []string{name}, Debian: name, Conda: name,
 		Line: b.DefRange.Start.Line}
 	p.Programs[name] = prog
-	var path cty.Value
 	var version []string
-	var pattern string
 	words := func(words []string) bool { return len(words) > 0 && !slices.Contains(words, "") }
-	attrs, diags := readBody(b.Body,
-		constant("path", &path, `path is a list of names or paths, like ["python3"].`,
+	attrs := p.readBody(b.Body,
+		constant("path", nil, `path is a list of names or paths, like ["python3"].`,
 			func(v cty.Value) bool {
-				if word, ok := as[string](v); ok {
-					prog.Candidates = []string{word}
-					return true
-				}
 				list, ok := as[[]string](v)
+				if word, one := as[string](v); one {
+					list, ok = []string{word}, true
+				}
 				prog.Candidates = list
 				return ok && words(list)
 			}),
 		constant("version", &version, fmt.Sprintf("version is a command that starts with the "+
 			"program itself, like [%q, \"--version\"].", name),
 			func(list []string) bool { return words(list) && list[0] == name }),
-		constant("version_pattern", &pattern, "version_pattern is a regular expression, like "+
+		constant("version_pattern", nil, "version_pattern is a regular expression, like "+
 			"\"xtb version [0-9.]+\": what of the answer to the version command, or in its first "+
 			"group, is the version.", func(text string) bool {
 			re, err := regexp.Compile(text)
@@ -334,24 +313,22 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) hcl.Diagnostics {
 	if version != nil {
 		prog.Version = version[1:]
 	} else if a := attrs["version_pattern"]; a != nil && attrs["version"] == nil {
-		diags = append(diags, wrongf(a.NameRange, "Pattern without a version", "version_pattern is "+
-			"for the answer to a version command: version = [%q, \"--version\"].", name))
+		p.wrong(a.NameRange, "Pattern without a version", "version_pattern is for the answer to "+
+			"a version command: version = [%q, \"--version\"].", name)
 	}
-	return diags
 }
 
-func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
+func (p *Pipeline) decodeStage(b *hcl.Block) {
 	s := &Stage{Name: b.Labels[0], Title: b.Labels[0], Line: b.DefRange.Start.Line, rng: b.DefRange,
 		Outputs: map[string]string{}, Cores: 1, valueType: cty.EmptyObject,
 		Limits: Limits{Bytes: 2 << 30, Files: 10_000}}
 	p.stages[s.Name] = s
 	p.Stages = append(p.Stages, s)
-	a, diags := readBody(b.Body, slices.Concat(p.declarations(s), s.settings())...)
+	a := p.readBody(b.Body, slices.Concat(p.declarations(s), s.settings())...)
 	s.Titled, s.ForEach = a["title"] != nil, a["for_each"] != nil
 	if a["at_least"] != nil && (!s.ForEach || s.Optional) {
-		diags = append(diags, wrongf(a["at_least"].Expr.Range(), "Unsuitable at_least",
-			"Stage %q has no for_each, so it has one target, which must succeed; or it is optional.",
-			s.Name))
+		p.wrong(a["at_least"].Expr.Range(), "Unsuitable at_least", "Stage %q has no for_each, so "+
+			"it has one target, which must succeed; or it is optional.", s.Name)
 	}
 	if a["compress"] != nil {
 		s.compressed = a["compress"].Expr.Range()
@@ -369,16 +346,13 @@ func (p *Pipeline) decodeStage(b *hcl.Block) hcl.Diagnostics {
 		s.valueType = cty.DynamicPseudoType // until it is checked
 	}
 	if s.command == nil && (len(s.files) > 0 || s.outputs != nil || s.values == nil) {
-		diags = append(diags, wrongf(b.DefRange, "Stage without a command", "Stage %q makes files, "+
-			"so it needs a command = [\"program\", ...]; or, to compute from other stages alone, "+
-			"only values.", s.Name))
+		p.wrong(b.DefRange, "Stage without a command", "Stage %q makes files, so it needs a "+
+			"command = [\"program\", ...]; or, to compute from other stages, only values.", s.Name)
 	}
-	return diags
 }
 
 // settings are the attributes of a stage that are the same for every molecule.
 func (s *Stage) settings() []item {
-	var words map[string]string
 	s.ExitCodes, s.Signals = map[int]string{}, map[string]string{}
 	return []item{
 		text("title", &s.Title),
@@ -388,14 +362,14 @@ func (s *Stage) settings() []item {
 			within(1, 1<<31)),
 		constant("optional", &s.Optional, "optional is true or false.", nil),
 		whole("at_least", &s.AtLeast, "how many targets of a for_each must succeed", 1, maxTargets),
-		constant("no_retry", &s.NoRetry, "no_retry is a list of the command's exit codes, from 1 to "+
-			"255, like [3].", func(codes []int) bool {
+		constant("no_retry", &s.NoRetry, "no_retry is a list of the command's exit codes, from 1 "+
+			"to 255, like [3].", func(codes []int) bool {
 			return s.command != nil && each(within(1, 255))(codes)
 		}),
-		constant("exit_codes", &words, "exit_codes are exit codes from 1 to 255, or signals, and "+
+		constant("exit_codes", nil, "exit_codes are exit codes from 1 to 255, or signals, and "+
 			"what each means, as { \"1\" = \"...\", SEGV = \"...\" }.", s.setExitCodes),
-		constant("salvage", &s.Salvage, "salvage is a list of plain names of files in the stage's "+
-			"own folder.", each(func(name string) bool {
+		constant("salvage", &s.Salvage, "salvage is a list of plain names of files in the "+
+			"stage's own folder.", each(func(name string) bool {
 			return scratchName(name) == "" && !strings.Contains(name, "/")
 		})),
 		patterns("keep", &s.Keep), patterns("compress", &s.Compress),
@@ -422,62 +396,65 @@ func (s *Stage) setExitCodes(words map[string]string) bool {
 // declarations are the attributes and blocks of a stage that are evaluated for each molecule, in
 // the order in which they are checked.
 func (p *Pipeline) declarations(s *Stage) []item {
-	in := func(r roots, what string) scope { return scope{s, r, what} }
+	in := func(r roots, what string) scope { return scope{s, r, what, &s.expressions} }
 	late := in(ofReading, "values and postconditions, which are read again long after the attempt")
 	words, dynamic := cty.List(cty.String), cty.DynamicPseudoType
 	return []item{
-		in(varRoot|localRoot, "").attr("outputs", &s.outputs, dynamic, s.setOutputs),
+		in(varRoot|localRoot, "").attr("outputs", &s.outputs, dynamic, func(v cty.Value) error {
+			return p.setOutputs(s, v)
+		}),
 		in(ofStage, "").attr("enabled", &s.enabled, cty.Bool, nil),
 		in(ofStage, "").attr("for_each", &s.each, dynamic, only(elements)),
 		in(ofTarget, "").attr("timeout", &s.timeout, dynamic, only(duration)),
 		in(ofStage, "").attr("cores", &s.cores, dynamic, s.setCores),
 		in(ofTask, "").attr("env", &s.env, dynamic, only(environment)),
-		{name: "file", label: true, block: func(b *hcl.Block) hcl.Diagnostics {
-			return p.decodeFile(s, b)
-		}},
-		in(ofTarget, "stage "+s.Name).conditions("precondition", &s.pre),
+		{name: "file", label: true, block: func(b *hcl.Block) { p.decodeFile(s, b) }},
+		p.conditions(in(ofTarget, "stage "+s.Name), "precondition", &s.pre),
 		in(ofTask, "").attr("command", &s.command, words, func(v cty.Value) error {
 			return p.setProgram(s, v)
 		}),
 		in(ofStage, "").attr("programs", &s.programs, words, s.addPrograms),
 		in(ofStage, "").attr("worker", &s.worker, words, s.setWorker),
 		in(ofMolecule, "").attr("validate", &s.validate, words, s.acceptValidate),
-		late.attr("values", &s.values, dynamic, s.setValueType),
+		late.attr("values", &s.values, dynamic, func(v cty.Value) error {
+			return p.setValueType(s, v)
+		}),
 		late.attr("warnings", &s.warnings, dynamic, acceptWarnings),
-		late.conditions("postcondition", &s.post), late.requirement(&s.post),
+		p.conditions(late, "postcondition", &s.post), late.requirement(&s.post),
 	}
 }
 
-func (p *Pipeline) decodeFile(s *Stage, b *hcl.Block) hcl.Diagnostics {
-	f := &file{name: b.Labels[0]}
-	_, diags := readBody(b.Body, scope{s, ofTask, ""}.attr("content", &f.content, cty.String, nil),
-		scope{s, ofStage, ""}.attr("source", &f.source, cty.String, p.setSource))
-	why := scratchName(f.name)
+func (p *Pipeline) decodeFile(s *Stage, b *hcl.Block) {
+	f, why := &file{name: b.Labels[0]}, scratchName(b.Labels[0])
+	in := func(r roots) scope { return scope{s, r, "", &s.expressions} }
+	p.readBody(b.Body, in(ofTask).attr("content", &f.content, cty.String, nil),
+		in(ofStage).attr("source", &f.source, cty.String, p.setSource))
 	switch {
 	case why != "":
-		return append(diags, wrong(b.LabelRanges[0], "Path outside of the scratch folder", why))
+		p.wrong(b.LabelRanges[0], "Path outside of the scratch folder", "%s", why)
 	case (f.content == nil) == (f.source == nil):
-		return append(diags, wrongf(b.DefRange, "File without content", "The file %q needs either "+
-			"content = \"...\" or source = \"a file beside pipeline.hcl\".", f.name))
+		p.wrong(b.DefRange, "File without content", "The file %q needs either content = \"...\" "+
+			"or source = \"a file beside pipeline.hcl\".", f.name)
 	case slices.ContainsFunc(s.files, func(o *file) bool { return o.name == f.name }):
-		return append(diags, wrongf(b.LabelRanges[0], "Duplicate block",
-			"The file %q is written twice in this stage.", f.name))
+		p.wrong(b.LabelRanges[0], "Duplicate block", "The file %q is written twice in this stage.",
+			f.name)
+	default:
+		s.files = append(s.files, f)
 	}
-	s.files = append(s.files, f)
-	return diags
 }
 
 // scope is where expressions stand.
 type scope struct {
 	stage *Stage // nil for none
 	roots roots
-	what  string // for messages; "": the attribute's own name
+	what  string         // for messages; "": the attribute's own name
+	into  *[]*expression // all that stand there
 }
 
 // attr is an attribute that is evaluated for each molecule.
 func (in scope) attr(name string, into **expression, want cty.Type,
 	accept func(cty.Value) error) item {
-	return item{name: name, attr: func(a *hcl.Attribute) hcl.Diagnostics {
+	return item{name: name, attr: func(a *hcl.Attribute) error {
 		*into = in.expression(a, want)
 		(*into).accept = accept
 		return nil
@@ -487,37 +464,36 @@ func (in scope) attr(name string, into **expression, want cty.Type,
 func (in scope) expression(a *hcl.Attribute, want cty.Type) *expression {
 	e := &expression{Expression: a.Expr, name: a.Name, what: cmp.Or(in.what, a.Name),
 		at: a.NameRange, roots: in.roots, stage: in.stage, want: want}
-	if in.stage != nil {
-		in.stage.expressions = append(in.stage.expressions, e)
+	if in.into != nil {
+		*in.into = append(*in.into, e)
 	}
 	return e
 }
 
 // conditions are blocks of a condition and its message.
-func (in scope) conditions(kind string, into *[]*expression) item {
+func (p *Pipeline) conditions(in scope, kind string, into *[]*expression) item {
 	schema := &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
 		{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
-	return item{name: kind, block: func(b *hcl.Block) hcl.Diagnostics {
+	return item{name: kind, block: func(b *hcl.Block) {
 		content, diags := b.Body.Content(schema)
-		if !diags.HasErrors() {
+		if p.add(diags) {
 			e := in.expression(content.Attributes["condition"], cty.Bool)
-			e.at, e.message = b.DefRange, in.expression(content.Attributes["error_message"], cty.String)
+			e.message = in.expression(content.Attributes["error_message"], cty.String)
+			e.at = b.DefRange
 			*into = append(*into, e)
 		}
-		return diags
 	}}
 }
 
 // requirement is a condition whose functions have the message.
 func (in scope) requirement(into *[]*expression) item {
-	return item{name: "require", attr: func(a *hcl.Attribute) hcl.Diagnostics {
+	return item{name: "require", attr: func(a *hcl.Attribute) error {
 		*into = append(*into, in.expression(a, cty.Bool))
 		return nil
 	}}
 }
 
-// scratchName says what is wrong with the name of a file in a target's scratch folder, "" for
-// nothing.
+// scratchName says what is wrong with the name of a file in a scratch folder, "" for nothing.
 func scratchName(name string) string {
 	clean := filepath.ToSlash(filepath.Clean(name))
 	switch {

@@ -66,8 +66,7 @@ func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, er
 
 func textOf(v cty.Value) (string, error) { return v.AsString(), nil }
 
-// words are the words of a command, each of which must have a value; what ignore_changes gave is
-// marked in them.
+// words are the words of a command; what ignore_changes gave is marked in them.
 func words(v cty.Value) (out []string, err error) {
 	for n, w := range v.AsValueSlice() {
 		if w.IsNull() {
@@ -109,7 +108,7 @@ func (m *Molecule) Read(s *Stage, i int, outputs map[string]string) (values []by
 		if !isObject(v.Type()) {
 			return nil, errors.New("values must be an object")
 		}
-		for name := range v.AsValueMap() {
+		for _, name := range names(v.AsValueMap()) {
 			if err := s.clash(name); err != nil {
 				return nil, err
 			}
@@ -206,14 +205,12 @@ func (m *Molecule) replaceInputs(text string, by func(Input) string) string {
 	return out.String() + text
 }
 
-// Precheck evaluates the stage's preconditions; an error is the message of the first that doesn't
-// hold.
+// Precheck evaluates the preconditions; an error is the message of the first that doesn't hold.
 func (m *Molecule) Precheck(s *Stage, i, attempt int) error {
 	return m.evaluation(s, i, attempt).hold(s.pre...)
 }
 
-// Validates reports whether the stage has a validate attribute: its worker says, before a batch,
-// what is wrong with a row.
+// Validates reports whether the stage's worker says, before a batch, what is wrong with a row.
 func (s *Stage) Validates() bool { return s.validate != nil }
 
 // Question evaluates what the stage's worker is asked about the row: the words of validate, the
@@ -234,8 +231,8 @@ func (m *Molecule) Question(s *Stage) (*Task, error) {
 func elements(v cty.Value) ([]cty.Value, error) {
 	t := v.Type()
 	if v.IsNull() || t != cty.DynamicPseudoType && !t.IsListType() && !t.IsTupleType() {
-		return nil, fmt.Errorf("for_each needs a list, not %s: the stage runs once for each element",
-			orNull(v))
+		return nil, fmt.Errorf("for_each needs a list, not %s: the stage runs once for each "+
+			"element", orNull(v))
 	}
 	if !v.IsKnown() {
 		return nil, nil
@@ -272,14 +269,10 @@ func environment(v cty.Value) (map[string]string, error) {
 	}
 	values := v.AsValueMap()
 	for _, k := range names(values) {
-		if e := values[k]; e.IsKnown() && e.IsNull() {
+		if values[k].IsNull() {
 			continue
 		}
-		e, err := asDouble(values[k])
-		if err != nil {
-			return nil, err
-		}
-		s, err := convertTo(e, cty.String)
+		s, err := convertTo(values[k], cty.String)
 		if err != nil || !variableName(k) || s.IsKnown() &&
 			strings.ContainsRune(unmarked(s.AsString()), 0) {
 			return nil, fmt.Errorf("%q can't be an environment variable: a name and a text are "+

@@ -79,8 +79,7 @@ func asDoubles(v cty.Value) (cty.Value, error) {
 		!v.Type().ElementType().IsPrimitiveType() {
 		return asDouble(v)
 	}
-	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value,
-		error) {
+	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
 		return asDouble(v)
 	})
 	if err != nil {
@@ -100,9 +99,8 @@ func toJSON(v cty.Value) ([]byte, error) {
 	return []byte(strings.ToValidUTF8(string(data), "\uFFFD")), err
 }
 
-// cellText writes a value as a cell. A whole number keeps its digits. A fraction has twelve
-// significant digits, which is more than any program here gives and hides the last bits of a
-// difference.
+// cellText writes a value as a cell. A whole number keeps its digits. A fraction has twelve, which
+// is more than any program here gives and hides the last bits of a difference.
 func cellText(v cty.Value) (string, error) {
 	if v.Type() != cty.Number {
 		text, err := convertTo(v, cty.String)
@@ -149,8 +147,7 @@ func fromJSON(data []byte) map[string]cty.Value {
 	return v.AsValueMap()
 }
 
-// asType gives a recorded value the type that the checked file says it has; a value that no longer
-// fits is null.
+// asType gives a recorded value the type that the file says it has; null where it does not fit.
 func asType(v cty.Value, want cty.Type) cty.Value {
 	if want.HasDynamicTypes() {
 		return v
@@ -164,8 +161,7 @@ func asType(v cty.Value, want cty.Type) cty.Value {
 func isList(t cty.Type) bool   { return t.IsListType() || t.IsTupleType() || t.IsSetType() }
 func isObject(t cty.Type) bool { return t.IsObjectType() || t.IsMapType() }
 
-// as is a value as one of Go's, after HCL's conversions; ok is false where it is not known, null or
-// of another kind.
+// as is a value as one of Go's, by HCL's conversions; not ok: unknown, null or of another kind.
 func as[T any](v cty.Value) (out T, ok bool) {
 	v, err := convert.Convert(v, impliedType(out))
 	if err != nil || v.IsNull() || gocty.FromCtyValue(v, &out) != nil {
@@ -227,8 +223,7 @@ func aType(t cty.Type) string {
 	return "a " + t.FriendlyName()
 }
 
-// Functions that instrument puts into the expressions: no identifiers, so that nobody can call
-// them.
+// Functions that instrument puts into expressions: no identifiers, so that nobody can call them.
 const (
 	elementName   = "for"
 	textName      = "${}"
@@ -323,8 +318,7 @@ func (p *Pipeline) through(look func(cty.Value) (cty.Value, error)) function.Fun
 	})
 }
 
-// A text of ignore_changes is marked at both ends. No word and no variable of the environment may
-// have a NUL.
+// A text of ignore_changes is marked at both ends. No word or environment may have a NUL.
 const ignoreOpen, ignoreClose = "\x00\x01", "\x00\x02"
 
 func ignored(value string) string { return ignoreOpen + unmarked(value) + ignoreClose }
@@ -349,7 +343,7 @@ func hashed(text string) string {
 	}
 }
 
-// allDigits reports whether a finite number is a whole one below 1e21: all of its digits are written.
+// allDigits reports whether all digits of a finite number are written: a whole one below 1e21.
 func allDigits(v cty.Value) bool {
 	f := new(big.Float).Abs(v.AsBigFloat())
 	return f.IsInt() && f.Sign() > 0 && f.Cmp(big.NewFloat(1e21)) < 0

@@ -36,89 +36,88 @@ func (v *Variable) Text() string {
 	return string(data)
 }
 
-func (p *Pipeline) decodeVariable(b *hcl.Block) hcl.Diagnostics {
+func (p *Pipeline) decodeVariable(b *hcl.Block) {
 	v := &Variable{Name: b.Labels[0], rng: b.DefRange, want: cty.DynamicPseudoType,
 		value: cty.DynamicVal}
 	p.variables[v.Name] = v
 	p.Variables = append(p.Variables, v)
-	in := scope{what: "a validation", roots: varRoot}
-	_, diags := readBody(b.Body, text("description", &v.Description),
-		item{name: "type", attr: func(a *hcl.Attribute) hcl.Diagnostics {
+	in := scope{what: "a validation", roots: varRoot, into: &p.ofVariables}
+	p.readBody(b.Body, text("description", &v.Description),
+		item{name: "type", attr: func(a *hcl.Attribute) error {
 			t, diags := typeexpr.TypeConstraint(a.Expr)
 			if !diags.HasErrors() {
 				v.want = t
 			}
 			return diags
 		}},
-		item{name: "default", attr: v.setDefault},
-		in.conditions("validation", &v.checks), in.requirement(&v.checks))
-	return diags
+		item{name: "default", attr: func(a *hcl.Attribute) error {
+			v.bad = !p.setDefault(v, a.Expr)
+			return nil
+		}},
+		p.conditions(in, "validation", &v.checks), in.requirement(&v.checks))
 }
 
-func (v *Variable) setDefault(a *hcl.Attribute) (diags hcl.Diagnostics) {
-	e := a.Expr
+func (p *Pipeline) setDefault(v *Variable, e hcl.Expression) bool {
 	value, diags := e.Value(nil)
-	if len(e.Variables()) > 0 {
-		const form = "The default must be a plain value, such as true, 3 or \"text\". "
+	if names := e.Variables(); len(names) > 0 {
 		hint := "Use a local value for what is computed."
-		if word := wordInCapitals(e.Variables()[0].RootName()); word != "" {
+		if word := wordInCapitals(names[0].RootName()); word != "" {
 			hint = fmt.Sprintf("Did you mean %s?", word)
 		}
-		diags = hcl.Diagnostics{wrong(e.Range(), "Default is not a constant", form+hint)}
-	} else if c, err := convertTo(value, v.want); err != nil && !diags.HasErrors() {
-		diags = hcl.Diagnostics{wrongf(e.Range(), "Unsuitable default",
-			"The default of %q is not of its type: %s.", v.Name, err)}
-	} else {
-		v.value, v.Source = c, "default"
+		return p.wrong(e.Range(), "Default is not a constant", "The default must be a plain "+
+			"value, such as true, 3 or \"text\". %s", hint)
 	}
-	v.bad = diags.HasErrors()
-	return diags
+	if !p.add(diags) {
+		return false
+	}
+	c, err := convertTo(value, v.want)
+	if err != nil {
+		return p.wrong(e.Range(), "Unsuitable default", "The default of %q is not of its type: %s.",
+			v.Name, err)
+	}
+	v.value, v.Source = c, "default"
+	return true
 }
 
-// setVariables gives every variable its value: default, environment, file of values, -set; the last
-// one wins.
-func (p *Pipeline) setVariables(o Options) (diags hcl.Diagnostics) {
+// setVariables takes default, environment, file of values and -set; the last one wins.
+func (p *Pipeline) setVariables(o Options) {
 	for _, kv := range o.Environ {
 		name, text, _ := strings.Cut(kv, "=")
 		name, ours := strings.CutPrefix(name, EnvPrefix)
 		// Another pipeline's variable may be set for the whole shell.
 		if v := p.variables[name]; ours && v != nil {
-			diags = append(diags, p.setText(v, text, EnvPrefix+name)...)
+			p.setText(v, text, EnvPrefix+name)
 		}
 	}
 	if o.VarFile != "" {
-		diags = append(diags, p.readVarFile(o.VarFile)...)
+		p.readVarFile(o.VarFile)
 	}
-	if strings.TrimSpace(o.Set) != "" {
-		diags = append(diags, p.readSet(o.Set)...)
+	if strings.TrimSpace(o.Set) != "" && !p.readSet(o.Set) {
+		p.wrongOption("Unreadable -set", "-set=%q can't be read. Write -set='name=value, "+
+			"name=\"a text\"'%s.", o.Set, insteadOfColon(o.Set))
 	}
 	for _, v := range p.Variables {
 		if v.Source == "" && !v.bad {
-			diags = append(diags, wrongf(v.rng, "Variable without a value",
-				"The variable %q has no default; give it a value with -set='%s=...'.", v.Name,
-				v.Name))
+			p.wrong(v.rng, "Variable without a value", "The variable %q has no default; give it "+
+				"a value with -set='%[1]s=...'.", v.Name)
 		}
 		if v.Source == "" || v.bad {
 			v.value = cty.DynamicVal // its own mistake is said
 		} else if _, err := toJSON(v.value); err != nil {
-			diags = append(diags, wrongf(v.rng, "Unsuitable value for a variable",
-				"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))
+			p.wrong(v.rng, "Unsuitable value for a variable", "The variable %q (from %s): %s",
+				v.Name, v.Source, sentence(err.Error()))
 		}
 	}
-	return diags
 }
 
 // setText reads a list or an object as HCL, and everything else as the text that it is.
-func (p *Pipeline) setText(v *Variable, text, source string) hcl.Diagnostics {
+func (p *Pipeline) setText(v *Variable, text, source string) {
 	if t := v.value.Type(); v.want.IsPrimitiveType() ||
 		v.want == cty.DynamicPseudoType && !isList(t) && !isObject(t) {
-		return v.set(cty.StringVal(text), source)
+		p.set(v, cty.StringVal(text), source)
+	} else if e, diags := p.parseExpression(text, "<"+source+">"); p.add(diags) {
+		p.assign(v.Name, e, source)
 	}
-	e, diags := p.parseExpression(text, "<"+source+">")
-	if diags.HasErrors() {
-		return diags
-	}
-	return p.assign(v.Name, e, source)
 }
 
 func (p *Pipeline) parseExpression(text, name string) (hclsyntax.Expression, hcl.Diagnostics) {
@@ -126,65 +125,51 @@ func (p *Pipeline) parseExpression(text, name string) (hclsyntax.Expression, hcl
 	return parsed([]byte(text), name, hclsyntax.LexExpression, hclsyntax.ParseExpression)
 }
 
-func (p *Pipeline) readVarFile(name string) hcl.Diagnostics {
+func (p *Pipeline) readVarFile(name string) {
 	src, err := readBounded(name, maxPipelineSize)
 	if err != nil {
-		return hcl.Diagnostics{nowheref("Unreadable file of values",
-			"-varFile=%s can't be read. It must be a text file of lines like name = value.", name)}
+		p.wrongOption("Unreadable file of values", "-varFile=%s can't be read. It must be a text "+
+			"file of lines like name = value.", name)
+	} else if file := p.parse(name, plainText(src)); file != nil {
+		p.anyNames(file.Body, func(a *hcl.Attribute) { p.assign(a.Name, a.Expr, "-varFile="+name) })
 	}
-	file, diags := p.parse(name, plainText(src))
-	if diags.HasErrors() {
-		return diags
-	}
-	attrs, diags := file.Body.JustAttributes()
-	for _, a := range inOrder(attrs) {
-		diags = append(diags, p.assign(a.Name, a.Expr, "-varFile="+name)...)
-	}
-	return diags
 }
 
-// readSet reads "a=1, b=word, c=\"text\"".
-func (p *Pipeline) readSet(set string) (diags hcl.Diagnostics) {
+// readSet reads "a=1, b=word, c=\"text\"", and reports whether it has that form.
+func (p *Pipeline) readSet(set string) bool {
 	text := "{" + set + "}"
-	e, d := p.parseExpression(text, "<value of -set>")
-	obj, ok := e.(*hclsyntax.ObjectConsExpr)
-	if len(d) == 1 && d[0].Summary == "Nesting too deep" {
-		return d
+	e, diags := p.parseExpression(text, "<value of -set>")
+	if len(diags) == 1 && diags[0].Summary == "Nesting too deep" {
+		return !p.add(diags)
 	}
-	for i := 0; ok && !d.HasErrors() && i < len(obj.Items); i++ {
+	obj, ok := e.(*hclsyntax.ObjectConsExpr)
+	for i := 0; ok && !diags.HasErrors() && i < len(obj.Items); i++ {
 		key, value := obj.Items[i].KeyExpr, obj.Items[i].ValueExpr
 		between := text[key.Range().End.Byte:value.Range().Start.Byte]
 		if ok = hcl.ExprAsKeyword(key) != "" && strings.Contains(between, "="); ok {
-			diags = append(diags, p.assign(hcl.ExprAsKeyword(key), value, "-set")...)
+			p.assign(hcl.ExprAsKeyword(key), value, "-set")
 		}
 	}
-	if !ok || d.HasErrors() {
-		return hcl.Diagnostics{nowheref("Unreadable -set", "-set=%q can't be read. Write "+
-			"-set='name=value, name=\"a text\"'%s.", set, insteadOfColon(set))}
-	}
-	return diags
+	return ok && !diags.HasErrors()
 }
 
 // assign gives a variable the value of an expression; a bare word is a text.
-func (p *Pipeline) assign(name string, e hcl.Expression, source string) hcl.Diagnostics {
-	v := p.variables[name]
-	if v == nil {
-		return hcl.Diagnostics{nowheref("Value for an undeclared variable",
-			"%s sets %q, but no variable of that name is declared.%s", source, name,
-			didYouMean(name, names(p.variables)))}
-	}
+func (p *Pipeline) assign(name string, e hcl.Expression, source string) {
+	v, known := p.variables[name]
 	value, diags := e.Value(nil)
 	if word := hcl.ExprAsKeyword(e); diags.HasErrors() && word != "" {
 		value, diags = cty.StringVal(word), nil
 	}
-	if diags.HasErrors() {
-		return diags
+	if !known {
+		p.wrongOption("Value for an undeclared variable", "%s sets %q, but no variable of that "+
+			"name is declared.%s", source, name, didYouMean(name, names(p.variables)))
+	} else if p.add(diags) {
+		p.set(v, value, source)
 	}
-	return v.set(value, source)
 }
 
 // set gives a variable a value of its type, or where it has none of its default's.
-func (v *Variable) set(value cty.Value, source string) hcl.Diagnostics {
+func (p *Pipeline) set(v *Variable, value cty.Value, source string) {
 	want, t := v.want, v.value.Type()
 	if want == cty.DynamicPseudoType && v.Source != "" && t.IsPrimitiveType() {
 		want = t
@@ -194,41 +179,36 @@ func (v *Variable) set(value cty.Value, source string) hcl.Diagnostics {
 		(isList(t) && !isList(of) || isObject(t) && !isObject(of)) {
 		err = fmt.Errorf("%s is needed here, not %s", aType(t), aType(of))
 	}
-	if err != nil {
-		v.bad = true
-		return hcl.Diagnostics{nowheref("Unsuitable value for a variable",
-			"%s sets the variable %q to a value of another type: %s.", source, v.Name, err)}
+	if v.bad = err != nil; v.bad {
+		p.wrongOption("Unsuitable value for a variable", "%s sets the variable %q to a value of "+
+			"another type: %s.", source, v.Name, err)
+		return
 	}
-	v.value, v.Source, v.bad = c, source, false
-	return nil
+	v.value, v.Source = c, source
 }
 
 // checkVariables evaluates the validation blocks.
-func (p *Pipeline) checkVariables() (diags hcl.Diagnostics) {
+func (p *Pipeline) checkVariables() {
 	m := p.unknownMolecule()
 	for _, v := range p.Variables {
 		for _, c := range v.checks {
-			var d hcl.Diagnostics
-			for _, e := range withMessages(c) {
-				d = append(d, p.references(e)...)
-			}
-			if diags = append(diags, d...); d.HasErrors() || !v.value.IsWhollyKnown() {
+			ok := p.references(c) && v.value.IsWhollyKnown()
+			if c.message != nil && !p.references(c.message) || !ok {
 				continue
 			}
 			err := (&evaluation{Molecule: m}).hold(c)
 			switch {
 			case err == nil:
 			case v.Source != "default":
-				diags = append(diags, nowheref("Invalid value for a variable",
-					"%s sets the variable %q to a value that %s line %d refuses: %s", v.Source,
-					v.Name, p.Path, c.at.Start.Line, sentence(err.Error())))
+				p.wrongOption("Invalid value for a variable", "%s sets the variable %q to a value "+
+					"that %s line %d refuses: %s", v.Source, v.Name, p.Path, c.at.Start.Line,
+					sentence(err.Error()))
 			default:
-				diags = append(diags, wrongf(c.at, "Invalid value for a variable",
-					"The variable %q (from %s): %s", v.Name, v.Source, sentence(err.Error())))
+				p.wrong(c.at, "Invalid value for a variable", "The variable %q (from %s): %s",
+					v.Name, v.Source, sentence(err.Error()))
 			}
 		}
 	}
-	return diags
 }
 
 // insteadOfColon is how a variable is set by -set where somebody wrote name:value, or "".

@@ -27,11 +27,13 @@ func (w *watch) pass() {
 	}
 }
 
-// over runs a check within its bounds. A check that breaks them ends where it next calls a
-// function.
-func (w *watch) over(check func() hcl.Diagnostics) hcl.Diagnostics {
-	done := make(chan hcl.Diagnostics, 1)
-	go func() { done <- check() }()
+// over runs a check within its bounds; one that breaks them ends at the next call of a function.
+func (w *watch) over(check func()) *hcl.Diagnostic {
+	done := make(chan struct{})
+	go func() {
+		check()
+		close(done)
+	}()
 	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(heap)
 	before, late := heap[0].Value.Uint64(), time.After(maxCheckTime)
@@ -39,8 +41,8 @@ func (w *watch) over(check func() hcl.Diagnostics) hcl.Diagnostics {
 	defer tick.Stop()
 	for {
 		select {
-		case diags := <-done:
-			return diags
+		case <-done:
+			return nil
 		case <-tick.C:
 			if metrics.Read(heap); heap[0].Value.Uint64() < before+maxCheckBytes {
 				continue
@@ -52,7 +54,7 @@ func (w *watch) over(check func() hcl.Diagnostics) hcl.Diagnostics {
 		if e := w.underway.Load(); e != nil {
 			rng = e.Range()
 		}
-		return hcl.Diagnostics{wrong(rng, "Expression too expensive", "The expression takes more than 10 seconds or "+
-			"1 GiB while the file is checked.")}
+		return wrongf(rng, "Expression too expensive", "The expression takes more than 10 "+
+			"seconds or 1 GiB while the file is checked.")
 	}
 }
