@@ -122,6 +122,7 @@ type forecast struct {
 	molecules  int
 	without    int                 // of these, without a program
 	targets    map[string]int      // by stage
+	open       map[string]bool     // stages whose number of targets an earlier result decides
 	groups     map[string][]string // molecules that have the same to do, by its text
 	finished   int                 // results of programs that the molecules have
 	again      int                 // of these, computed again
@@ -138,7 +139,7 @@ type forecast struct {
 func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 	past := journal.Past(b.journal.Path)
 	f := &forecast{targets: map[string]int{}, groups: map[string][]string{},
-		columns: map[string]bool{}, unknown: map[string]bool{}}
+		columns: map[string]bool{}, unknown: map[string]bool{}, open: map[string]bool{}}
 	for _, id := range ids {
 		if ctx.Err() != nil || f.molecules == b.Limit {
 			break
@@ -165,7 +166,11 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		}
 		for _, g := range steps {
 			fmt.Fprintf(&f.list, "  %-10s %s\n", g.name, verbs[g.action]+g.reason)
-			f.targets[g.stage.Name]++
+			if g.action == wait && g.last == nil && (g.stage.ForEach || g.stage.Conditional()) {
+				f.open[g.stage.Name] = true
+			} else {
+				f.targets[g.stage.Name]++
+			}
 			if g.action == read || g.action == restore {
 				continue
 			}
@@ -278,10 +283,13 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 	names := func(set map[string]bool) string {
 		return strings.Join(slices.Sorted(maps.Keys(set)), ", ")
 	}
-	var targets []string
+	var targets, open []string
 	for _, s := range b.Pipeline.Stages {
 		if n := f.targets[s.Name]; n > 0 {
 			targets = append(targets, fmt.Sprintf("%s %d", s.Name, n))
+		}
+		if f.open[s.Name] {
+			open = append(open, s.Name)
 		}
 	}
 	say(1-f.molecules-f.rewritten, "Everything is up to date: nothing would run.")
@@ -293,6 +301,7 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 		what = append(what, Count(f.without, "molecule")+" would be updated without a program")
 	}
 	say(f.molecules, "%s; targets: %s", strings.Join(what, ", "), strings.Join(targets, ", "))
+	say(len(open), "  and as many of these as the results ask for: %s", strings.Join(open, ", "))
 	b.printSettings(w)
 	for _, g := range mostFirst(f.groups) {
 		say(1, "  %s", g.molecules())

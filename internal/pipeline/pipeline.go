@@ -220,6 +220,9 @@ type Input struct {
 // Stage returns the stage of that name, nil when there is none.
 func (p *Pipeline) Stage(name string) *Stage { return p.stages[name] }
 
+// Conditional says whether the stage has an enabled attribute.
+func (s *Stage) Conditional() bool { return s.enabled != nil }
+
 // Off says whether the stage is turned off for every molecule. Its programs need not be there.
 func (s *Stage) Off() bool { return s.off }
 
