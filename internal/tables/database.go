@@ -251,8 +251,8 @@ func (d *database) fits(columns int) error {
 	if columns <= d.most {
 		return nil
 	}
-	return fmt.Errorf("%s: %d columns, and a table of the database has at most %d; leave columns out, "+
-		"or keep the table in a CSV file", d.shown, columns, d.most)
+	return fmt.Errorf("%s: %d columns, and a table of the database has at most %d; leave some out, "+
+		"or keep the table as it is", d.shown, columns, d.most)
 }
 
 func noTable(d *database) error {
