@@ -109,9 +109,10 @@ func (typ Type) Read(text string) Cell {
 	return c
 }
 
-// isNA reports whether a text stands for "no value" in tables of others: invalid, and not empty.
+// isNA reports whether a text stands for "no value" in tables of others: invalid, and not empty. Na
+// is sodium.
 func isNA(text string) bool {
-	return len(text) < 5 &&
+	return len(text) < 5 && text != "Na" &&
 		strings.Contains("|nan|none|n/a|na|-|?|null|", "|"+strings.ToLower(text)+"|")
 }
 

@@ -25,7 +25,7 @@ func TestClassify(t *testing.T) {
 		{StatusType, []string{"ok", "OK", "Pending", " RUNNING ", "complete", "FAILED",
 			"Skipped", "selected", "rerun", "skip"},
 			[]string{"done", "0", "okay"}},
-		{Text, []string{"x", "0", "[Na+].[Cl-]", "nano", "C#N"}, nil},
+		{Text, []string{"x", "0", "[Na+].[Cl-]", "nano", "Na", "C#N"}, nil},
 	}
 	markers := []string{"nan", "NaN", "none", "None", "N/A", "na", "-", "?", "NULL", " - ", "", " ", "\t"}
 	for _, test := range tests {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -197,6 +198,24 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	onlyTable(t, dir, ".t.csv.lock", ".t.csv1x", ".u.csv1", "t.csv", "t.csv1")
+}
+
+// A table that can't be replaced is found before anything is computed, not when its first row is written.
+func TestSweepUnchangeable(t *testing.T) {
+	path := place(t, head)
+	if err := exec.Command("chattr", "+i", path).Run(); err != nil {
+		t.Skip("the file system has no such mark, or not for this user: ", err)
+	}
+	err := Sweep(path)
+	if back := exec.Command("chattr", "-i", path).Run(); back != nil {
+		t.Fatal(back)
+	}
+	if want := path + ": the table is marked as unchangeable"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if err := Sweep(path); err != nil {
+		t.Error(err)
+	}
 }
 
 // Each operation on the disk fails once, and from then on: the table is the old one or the new one,

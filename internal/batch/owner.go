@@ -128,8 +128,12 @@ func (o *owner) next(ctx context.Context) (row Row, ok, later bool) {
 	for o.claim() {
 		id := o.claimed[0]
 		o.claimed = o.claimed[1:]
-		if i, ok := o.Table.Lookup(id); ok && !o.byHand(i) { // a person may have edited the row
+		i, ok := o.Table.Lookup(id) // a person may have edited the row
+		if ok && !o.byHand(i) {
 			return o.row(i, o.plan.sizes[id]), true, false
+		}
+		if ok {
+			o.sum.leaveOut()
 		}
 	}
 	if o.later || len(o.retries) == 0 {

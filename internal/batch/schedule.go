@@ -47,7 +47,9 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 		switch id := b.Table.ID(i); {
 		case bad[id] || len(only) > 0 && !only[id] || ctx.Err() != nil:
 		case b.upToDate(i):
-			if b.Table.Status(i) == csvmerge.Skip {
+			if b.byHand(i) { // since it was computed
+				byHand.Add(1)
+			} else if b.Table.Status(i) == csvmerge.Skip {
 				skipped.Add(1)
 			}
 		case b.byHand(i):

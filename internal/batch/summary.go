@@ -87,6 +87,12 @@ func (s *Summary) add(o Outcome) {
 	}
 }
 
+// leaveOut takes in that a person wrote Skip into a row while the batch ran.
+func (s *Summary) leaveOut() {
+	s.ByHand++
+	s.Scheduled--
+}
+
 // finish counts the outcomes in the order of the table, in whatever order the molecules finished.
 func (s *Summary) finish(t *csvmerge.Table) {
 	var ids []string
@@ -99,6 +105,10 @@ func (s *Summary) finish(t *csvmerge.Table) {
 			continue
 		}
 		delete(s.outcomes, id)
+		if i, ok := t.Lookup(id); ok && o.status != csvmerge.Skip && t.Status(i) == csvmerge.Skip {
+			s.leaveOut()
+			continue
+		}
 		s.Counts[o.status.String()]++
 		if o.failure != nil && o.failure.Skipped {
 			s.Skipped++

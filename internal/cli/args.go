@@ -112,8 +112,14 @@ func (c commands) arguments(args []string) (out, behind []string, err error) {
 
 // split parts the words of a command from its flags. rest begins with the next command.
 func (c commands) split(t target, args []string) (words, flags, rest []string, err error) {
+	literal, before := false, map[string]string{} // behind --; the flags by their names
 	for i := 0; i < len(args); i++ {
+		if args[i] == "--" && !literal {
+			literal = true
+			continue
+		}
 		text, isFlag := strings.CutPrefix(args[i], "-")
+		isFlag = isFlag && !literal
 		_, another := c.find(args[i])
 		switch {
 		case !isFlag && (t.free() && (len(words) > 0 || !another) || len(words) < len(t.words)):
@@ -142,6 +148,11 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 		if err != nil {
 			return nil, nil, nil, fmt.Errorf("%s %s: %s: %w", command.Name, t.name, word, err)
 		}
+		if first, again := before[p.name]; again && first != word {
+			return nil, nil, nil, fmt.Errorf("%s %s: %s and %s: only one of them counts; give the flag once",
+				command.Name, t.name, first, word)
+		}
+		before[p.name] = word
 		flags = append(flags, word)
 	}
 	return words, flags, nil, nil

@@ -55,6 +55,11 @@ func TestArguments(t *testing.T) {
 		{"-jobs=2 batch", "-jobs=2 stands before the command; write it behind: mage batch -jobs=2"},
 		{"why", "mage why: a word is missing; write mage why MOL [FLAGS]"},
 		{"why -set=x=1", "mage why: a word is missing; write mage why MOL [FLAGS]"},
+		{"batch -only=m1 -only=m2", "mage batch: -only=m1 and -only=m2: only one of them counts; " +
+			"give the flag once"},
+		{"batch -yes --yes", "batch -yes -yes"},
+		{"batch -yes -- m1 m2", "batch -yes m1 m2"},
+		{"why -set=x=1 -- m1", "why m1 -set=x=1"},
 		{"convert a", "mage convert: a word is missing; write mage convert FROM TO"},
 	} {
 		out, _, err := c.arguments(strings.Fields(test.args))

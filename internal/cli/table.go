@@ -163,20 +163,27 @@ func printSizes(w io.Writer, stages []string, st *store.Store) error {
 func printStatuses(w io.Writer, t *csvmerge.Table) (left []int) {
 	counts := map[csvmerge.Status]int{}
 	var messages []string
+	byHand := 0
 	for i := range t.Len() {
 		s := t.Status(i)
 		counts[s]++
 		if s != csvmerge.OK && s != csvmerge.Skip && s != csvmerge.Unknown {
 			left = append(left, i)
 		}
-		if s >= csvmerge.Rerun {
-			messages = append(messages, t.Cell(i, "error_message").Text)
+		text := t.Cell(i, "error_message").Text
+		if s == csvmerge.Skip && text == "" {
+			byHand++
+		} else if s >= csvmerge.Rerun {
+			messages = append(messages, text)
 		}
 	}
 	fmt.Fprintf(w, "%s: %s\n", batch.ShownPath(t.Path()), batch.Count(t.Len(), "molecule"))
 	for _, s := range slices.Sorted(maps.Keys(counts)) {
 		share := 100 * float64(counts[s]) / float64(t.Len())
 		fmt.Fprintf(w, "  %-9s %7d  %5.1f %%\n", s, counts[s], share)
+	}
+	if byHand > 0 {
+		fmt.Fprintf(w, "%s left out by a Skip of yours\n", batch.Count(byHand, "molecule"))
 	}
 	for n, g := range batch.Groups(messages) {
 		if n == 0 {

@@ -88,8 +88,8 @@ func init() {
 func parquetTable(data []byte) (t *Table, err error) {
 	f, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)), parquet.SkipPageIndex(true),
 		parquet.SkipBloomFilters(true))
-	if err != nil {
-		return nil, err
+	if err != nil { // the library's words are of its own code, such as a negative offset
+		return nil, errors.New("it is damaged, or another kind of file")
 	}
 	unpacked := int64(0)
 	for _, rows := range f.Metadata().RowGroups {

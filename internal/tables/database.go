@@ -22,6 +22,7 @@ const (
 // engine is what SQLite and PostgreSQL do differently.
 type engine struct {
 	types   map[csvmerge.Type]string // as a column is declared
+	most    int                      // columns, beside the own ones
 	options *sql.TxOptions           // of a transaction that reads everything
 	// arguments of a query that is not prepared: columns may change
 	fresh []any
@@ -236,11 +237,22 @@ func (d *database) recorded(ctx context.Context, q querier, lock string) (
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, noTable(d)
+	case isStatement(err): // the explanation has the name of the file
+		return nil, fmt.Errorf("is no table of molecules that %s convert made: %w", command.Name, err)
 	case err == nil && found != version:
 		return nil, fmt.Errorf("%s: the table has version %d, and this program reads version %d; "+
 			"convert it to CSV with the program that made it", d.shown, found, version)
 	}
 	return header, err
+}
+
+// fits is an error if the database has no place for so many columns.
+func (d *database) fits(columns int) error {
+	if columns <= d.most {
+		return nil
+	}
+	return fmt.Errorf("%s: %d columns, and a table of the database has at most %d; leave some out, "+
+		"or keep the table as it is", d.shown, columns, d.most)
 }
 
 func noTable(d *database) error {

@@ -97,7 +97,7 @@ func (m *merge) widen(texts map[int]map[string]string) error {
 		return nil
 	}
 	have, all := len(m.columns), m.next.Columns()
-	var err error
+	err := m.fits(len(all))
 	for k, name := range sqlNames(all)[have:] {
 		cells := func(yield func(string) bool) {
 			for _, row := range texts {
@@ -193,6 +193,9 @@ type write struct {
 
 // create makes the table in the database, with its rows.
 func (d *database) create(t *csvmerge.Table) error {
+	if err := d.fits(len(t.Columns())); err != nil {
+		return err
+	}
 	names := sqlNames(t.Columns())
 	columns := make([]column, len(names))
 	for k, name := range names {

@@ -63,6 +63,7 @@ const connectTime = 5 * time.Second
 var postgresEngine = engine{
 	types: map[csvmerge.Type]string{csvmerge.Integer: "bigint", csvmerge.Number: "double precision",
 		csvmerge.Text: "text"},
+	most:    1600 - 4, // PostgreSQL, "Limits"
 	options: &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	shared:  true,
 	fresh:   []any{pgx.QueryExecModeExec},

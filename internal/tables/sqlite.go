@@ -17,7 +17,6 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"grimperium/csvmerge"
-	"grimperium/internal/command"
 )
 
 // sqliteFile is the table of an SQLite file.
@@ -29,6 +28,7 @@ func sqliteFile(path string) *database {
 var sqliteEngine = engine{
 	types: map[csvmerge.Type]string{csvmerge.Integer: "INTEGER", csvmerge.Number: "REAL",
 		csvmerge.Text: "TEXT"},
+	most:  2000 - 2, // SQLite, "Limits In SQLite"
 	among: "mol_id IN (SELECT value FROM json_each($1))",
 	list: func(ids []string) any {
 		text, _ := json.Marshal(ids) // texts have no error
@@ -128,6 +128,12 @@ var diskErrors = map[int]error{sqlite3.SQLITE_FULL: syscall.ENOSPC,
 	sqlite3.SQLITE_IOERR:    syscall.EIO,
 	sqlite3.SQLITE_READONLY: syscall.EROFS}
 
+// isStatement reports whether SQLite can't do a statement, for example because a table is missing.
+func isStatement(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_ERROR
+}
+
 func explainSQLite(d *database, err error) error {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {
@@ -139,9 +145,6 @@ func explainSQLite(d *database, err error) error {
 		return csvmerge.Busy(d.shown)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%s: %w; restore the file from a backup", d.shown, err)
-	case sqlite3.SQLITE_ERROR:
-		return fmt.Errorf("%s: is no table of molecules that %s convert made: %w", d.shown,
-			command.Name, err)
 	}
 	return fmt.Errorf("%s: %w", d.shown, cmp.Or(diskErrors[code], err))
 }

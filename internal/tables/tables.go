@@ -24,6 +24,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/command"
 	"grimperium/internal/durable"
 	"grimperium/internal/store"
 )
@@ -76,6 +77,10 @@ func find(place string) (*database, error) {
 	if isSQLite(place) {
 		return sqliteFile(place), nil
 	}
+	if _, err := os.Stat(place); err == nil && namesSQLite(place) {
+		return nil, fmt.Errorf("%s: is no SQLite file; restore it from a backup, or make it again: "+
+			"%s convert TABLE.csv 'sqlite:%[1]s'", place, command.Name)
+	}
 	return nil, nil
 }
 
@@ -98,12 +103,16 @@ func isSQLite(path string) bool {
 // sqlitePrefix says that a file is to be one of SQLite.
 const sqlitePrefix = "sqlite:"
 
+// namesSQLite reports whether the name of a file is one of SQLite.
+func namesSQLite(path string) bool {
+	return slices.Contains([]string{".db", ".sqlite", ".sqlite3"}, filepath.Ext(path))
+}
+
 // Create makes the table at a place where there is none yet. A place that starts with sqlite: or
 // ends with .db, .sqlite or .sqlite3 is a file of SQLite. The table is there whole, or not at all.
 func Create(place string, t *csvmerge.Table) error {
 	path, isDB := strings.CutPrefix(place, sqlitePrefix)
-	ext := filepath.Ext(path)
-	isDB = isDB || ext == ".db" || ext == ".sqlite" || ext == ".sqlite3"
+	isDB = isDB || namesSQLite(path)
 	isURL := store.IsURL(place)
 	if _, err := os.Lstat(path); !isURL && err == nil {
 		return fmt.Errorf("%s: is there already, and nothing was written; give another name, or "+

@@ -179,6 +179,12 @@ func TestCreateRefuses(t *testing.T) {
 			"has 4 cells": "a,,C,more\n"} {
 		refused[want], _ = csvmerge.Parse("t.csv", []byte("mol_id,status,smiles\n"+text))
 	}
+	wide := csvmerge.Known()
+	for n := range 1999 - len(wide) {
+		wide = append(wide, fmt.Sprint("c", n))
+	}
+	wideRows, _ := csvmerge.Parse("t.csv", []byte(strings.Join(wide, ",")+"\n"))
+	refused["1999 columns, and a table of the database has at most"] = wideRows
 	for kind := range kinds {
 		place := made(t, kind, head)
 		rows, _ := csvmerge.Parse("t.csv", []byte(head+"a,,C,,,,,\n"))
@@ -441,6 +447,8 @@ func TestOpenRefuses(t *testing.T) {
 	broken := filepath.Join(dir, "broken.db")
 	err = errors.Join(err, os.WriteFile(broken, []byte("SQLite format 3\x00"+strings.Repeat("x",
 		5000)), 0o666))
+	empty, folder := filepath.Join(dir, "empty.sqlite"), filepath.Join(dir, "folder.db")
+	err = errors.Join(err, os.WriteFile(empty, nil, 0o666), os.Mkdir(folder, 0o777))
 	newer := made(t, "postgres", head)
 	as(t, newer, "UPDATE grimperium_tables SET version = 2 WHERE name = $1",
 		regexp.MustCompile("thermo_[0-9]+").FindString(newer))
@@ -454,6 +462,8 @@ func TestOpenRefuses(t *testing.T) {
 		filepath.Join(dir, "none.db"): "there is no such table",
 		other:                         "no table of molecules that mage convert made",
 		broken:                        "restore the file from a backup",
+		empty:                         "empty.sqlite: is no SQLite file; restore it",
+		folder:                        "folder.db: is no SQLite file; restore it",
 		newer:                         "has version 2, and this program reads version 1",
 		torn:                          "set it to NULL where you changed it",
 		server.URL("none"): "there is no table of molecules; make one: mage convert " +
