@@ -14,6 +14,7 @@ import (
 	"grimperium/csvmerge"
 	"grimperium/internal/durable"
 	"grimperium/internal/journal"
+	"grimperium/internal/store"
 )
 
 // crew has molecules visited, as many at once as there are jobs, until next has none and says that
@@ -55,7 +56,7 @@ func newVisitor(ctx context.Context, c Config) (*Visitor, error) {
 	found, err := findPrograms(ctx, c)
 	jobs := int64(c.jobs())
 	return &Visitor{Pipeline: c.Pipeline, Store: c.Store, Builtins: c.Builtins, Programs: found,
-		Timeouts: c.Timeouts, Jobs: jobs, cores: semaphore.NewWeighted(jobs)}, err
+		Timeouts: c.Timeouts, Jobs: jobs, Form: store.Form(c.Pipeline.Store), cores: semaphore.NewWeighted(jobs)}, err
 }
 
 // Remote has a job's molecules visited elsewhere, and yields what became of them, now and then
@@ -135,6 +136,7 @@ func DoTask(ctx context.Context, c Config, t Task) error {
 	}
 	defer v.workers.close()
 	v.Batch, v.Log, v.Stopping, v.Linger = t.Batch, t.Log, t.Stopping, linger
+	v.Form = cmp.Or(v.Form, store.Zip) // a cluster counts files
 	v.Admit = func() bool { return true }
 	v.Warn = func(text string) { fmt.Fprintln(c.Warn, "Warning:", text) }
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -150,11 +150,7 @@ func (pr *project) prune(remove bool) error {
 		if !remove {
 			continue
 		}
-		err := durable.Remove(u.Path)
-		id, _, _ := strings.Cut(rel, string(filepath.Separator))
-		if m, damaged := pr.Store.Molecule(id); err == nil && damaged == nil {
-			err = cmp.Or(m.Forget(stage), m.Flush())
-		}
+		err := pr.Store.Remove(u, stage)
 		if err != nil {
 			return err
 		}

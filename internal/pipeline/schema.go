@@ -22,7 +22,7 @@ var (
 	rootSchema = withBlocks(&hcl.BodySchema{}, "pipeline", "locals", "molecule", "merge", "export",
 		"variable NAME", "column NAME", "program NAME", "stage NAME", "cluster NAME")
 	pipelineSchema = attributes("table", "artefacts", "max_reruns", "jobs", "env", "max_failures",
-		"max_invalid", "max_recompute", "when_exceeded", "order")
+		"max_invalid", "max_recompute", "when_exceeded", "order", "store")
 	clusterSchema  = attributes("cores", "time", "memory", "tasks", "scratch", "options")
 	variableSchema = withBlocks(attributes("description", "default", "type", "require"),
 		"validation")
@@ -181,7 +181,9 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) hcl.Diagnostics {
 		constant(a["when_exceeded"], &exceeded, `when_exceeded must be "warn" or "stop".`,
 			one("warn", "stop")),
 		constant(a["order"], &order, `order must be "table" or "smallest_first".`, one("table",
-			"smallest_first")))
+			"smallest_first")),
+		constant(a["store"], &p.Store, `store must be "zip", which keeps a finished molecule as one file, `+
+			`or "folder".`, one("zip", "folder")))
 	p.SmallestFirst, p.Alarms.Stop = order == "smallest_first", exceeded == "stop"
 	p.Table, p.Artefacts = TablePath(p.Dir, p.Table), p.rooted(p.Artefacts)
 	return diags

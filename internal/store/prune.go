@@ -1,12 +1,16 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"grimperium/internal/durable"
+	"grimperium/internal/packed"
 )
 
 // Unused is something in the artefacts folder that nothing refers to.
@@ -17,13 +21,11 @@ type Unused struct {
 }
 
 // Unused lists what the given molecules and stages no longer need, earlier results, and files that
-// were put aside.
+// were put aside. What lies in a zip has the path that it had in the molecule's folder.
 func (s *Store) Unused(table, stage func(name string) bool) (out []Unused, err error) {
-	err = s.walk(func(mol, name, kind string, z Size) {
+	see := func(mol, name, kind string, z Size) {
 		u := Unused{s.Path(mol, name), "", z.Bytes}
 		switch {
-		case mol == "":
-			return
 		case !table(mol):
 			u.Path, u.Why = s.Path(mol), "the molecule is not in the table"
 		case name == historyName:
@@ -42,8 +44,42 @@ func (s *Store) Unused(table, stage func(name string) bool) (out []Unused, err e
 			return
 		}
 		out = append(out, u)
+	}
+	err = s.walk(func(mol, name, kind string, z Size) {
+		switch {
+		case mol != "" && kind == zipSize && !table(mol):
+			out = append(out, Unused{s.zipPath(mol), "the molecule is not in the table", z.Bytes})
+		case mol != "" && kind == zipSize:
+			s.walkZip(mol, see)
+		case mol != "":
+			see(mol, name, kind, z)
+		}
 	})
 	return out, err
+}
+
+// walkZip is walk for the files in a molecule's zip. One that can't be read has none.
+func (s *Store) walkZip(mol string, see func(mol, name, kind string, z Size)) {
+	file, err := packed.OpenZip(s.zipPath(mol))
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	for _, f := range file.File {
+		name, _, folder := strings.Cut(f.Name, "/")
+		see(mol, name, kindOf(name, folder), Size{Bytes: int64(f.CompressedSize64)})
+	}
+}
+
+// Remove removes what Unused has found, and the records of stages that are gone.
+func (s *Store) Remove(u Unused, stage func(name string) bool) error {
+	id, _, inside := strings.Cut(u.Path[len(s.root)+1:], "/")
+	m, err := s.Molecule(id)
+	if !inside || err != nil {
+		return durable.Remove(u.Path)
+	}
+	m.remove(u.Path)
+	return cmp.Or(m.Forget(stage), m.Finish(AsItWas, m.Targets()), m.Flush())
 }
 
 // Size is what files take.
@@ -53,7 +89,10 @@ type Size struct {
 	Disk  int64 // bytes that the disk gives to the files and their folders, in whole blocks
 }
 
-const failedSize = "failed attempts"
+const (
+	failedSize = "failed attempts"
+	zipSize    = "zip files" // of finished molecules
+)
 
 // Sizes counts the files of each stage's results, and the others by what they are.
 func (s *Store) Sizes() (map[string]*Size, error) {
@@ -85,21 +124,13 @@ func (s *Store) walk(see func(mol, name, kind string, z Size)) error {
 		}
 		mol, inside, _ := strings.Cut(path[len(s.root)+1:], "/")
 		name, _, deeper := strings.Cut(inside, "/")
-		folder := d.IsDir() || deeper
-		kind := "put aside"
+		kind := kindOf(name, d.IsDir() || deeper)
+		stem, isZip := strings.CutSuffix(mol, packed.ZipSuffix)
 		switch {
-		case strings.HasPrefix(mol, ".") || inside == "" && !folder:
+		case strings.HasPrefix(mol, ".") || inside == "" && !d.IsDir() && !isZip:
 			mol, kind = "", "journal, index"
-		case name == "" || name == logName:
-			kind = "manifests"
-		case name == historyName:
-			kind = "earlier results"
-		case name == partsName:
-			kind = "unfinished results"
-		case folder && strings.HasSuffix(name, failedMark):
-			kind = failedSize
-		case folder:
-			kind = name
+		case inside == "" && !d.IsDir():
+			mol, kind = stem, zipSize
 		}
 		z := Size{Disk: 512 * st.Blocks}
 		if d.Type().IsRegular() {
@@ -108,4 +139,21 @@ func (s *Store) walk(see func(mol, name, kind string, z Size)) error {
 		see(mol, name, kind, z)
 		return nil
 	})
+}
+
+// kindOf is what Sizes calls what lies below a name in a molecule's folder.
+func kindOf(name string, folder bool) string {
+	switch {
+	case name == "" || name == logName:
+		return "manifests"
+	case name == historyName:
+		return "earlier results"
+	case name == partsName:
+		return "unfinished results"
+	case folder && strings.HasSuffix(name, failedMark):
+		return failedSize
+	case folder:
+		return name
+	}
+	return "put aside"
 }
