@@ -17,16 +17,17 @@ import (
 	"grimperium/internal/store"
 )
 
-// crew has molecules visited, as many at once as there are jobs, until next has none and says that
-// there will be none later. One goroutine, the caller's, calls the functions.
+// crew has molecules visited, as many at once as there are jobs and Ahead of them, until next has
+// none and says that there will be none later. One goroutine, the caller's, calls the functions.
 func (v *Visitor) crew(ctx context.Context, next func() (row Row, ok, later bool),
 	take func(Outcome, error), tock func()) {
-	results := make(chan func(), v.Jobs)
+	most := v.Jobs + v.Ahead
+	results := make(chan func(), most)
 	clock := time.NewTicker(tick)
 	defer clock.Stop()
 	for visiting := int64(0); ; {
 		wait := false
-		for visiting < v.Jobs {
+		for visiting < most {
 			row, ok, later := next()
 			wait = later
 			if !ok {
@@ -137,6 +138,7 @@ func DoTask(ctx context.Context, c Config, t Task) error {
 	defer v.workers.close()
 	v.Batch, v.Log, v.Stopping, v.Linger = t.Batch, t.Log, t.Stopping, linger
 	v.Form = cmp.Or(v.Form, store.Zip) // a cluster counts files
+	v.Ahead = 1 + v.Jobs/4             // a core is not to wait for the disk
 	v.Admit = func() bool { return true }
 	v.Warn = func(text string) { fmt.Fprintln(c.Warn, "Warning:", text) }
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -186,17 +188,36 @@ func (o *taskOwner) deliver(ctx context.Context) {
 	if len(o.waiting) == 0 || o.failed != nil {
 		return
 	}
-	var paths []string
-	for i := range o.waiting {
-		paths = append(paths, o.waiting[i].Unflushed...)
-		o.waiting[i].Unflushed = nil
-	}
-	slices.Sort(paths)
-	o.fail(cmp.Or(durable.Sync(slices.Compact(paths)...), o.Programs.confirm(ctx)))
+	o.fail(cmp.Or(flush(o.Store, o.waiting), o.Programs.confirm(ctx)))
 	if o.failed == nil {
 		o.fail(o.task.Take(o.waiting))
 	}
 	o.waiting, o.written = nil, time.Now()
+}
+
+// flush puts the files of finished molecules on the disk, and zips in the place of their folders.
+func flush(st *store.Store, outs []Outcome) error {
+	var paths []string
+	var zips []store.Packed
+	for i := range outs {
+		paths = append(paths, outs[i].Unflushed...)
+		if zip := outs[i].Zip; zip != nil {
+			zips = append(zips, *zip)
+		}
+		outs[i].Unflushed = nil
+	}
+	slices.Sort(paths)
+	if err := durable.Sync(slices.Compact(paths)...); err != nil || len(zips) == 0 {
+		return err
+	}
+	seen, err := st.Settle(zips)
+	for i := range outs {
+		if now, ok := seen[outs[i].Row.ID]; ok && outs[i].Zip != nil {
+			outs[i].Seen = now
+		}
+		outs[i].Zip = nil
+	}
+	return err
 }
 
 // same is an error if a program is missing here, or is another version than elsewhere.

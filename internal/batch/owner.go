@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"grimperium/csvmerge"
-	"grimperium/internal/durable"
 	"grimperium/internal/journal"
 	"grimperium/internal/store"
 )
@@ -142,12 +141,7 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 		return nil
 	}
 	o.waiting, o.written, o.group = nil, time.Now(), len(group)
-	var paths []string
-	for _, out := range group {
-		paths = append(paths, out.Unflushed...)
-	}
-	slices.Sort(paths)
-	err := cmp.Or(durable.Sync(slices.Compact(paths)...), o.Claims.lost(),
+	err := cmp.Or(flush(o.Store, group), o.Claims.lost(),
 		o.visitor.Programs.confirm(context.Background()))
 	if err != nil {
 		return err

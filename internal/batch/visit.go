@@ -45,8 +45,9 @@ type Outcome struct {
 	Warnings  []string
 	Targets   []journal.Event // the ends of those about which something was done
 	Began     time.Time
-	Seen      store.Seen // the molecule's files, for the index
-	Unflushed []string   // files and folders that a power cut could take
+	Seen      store.Seen    // the molecule's files, for the index
+	Unflushed []string      // files and folders that a power cut could take
+	Zip       *store.Packed // that it becomes when this is flushed; nil: none
 }
 
 // Ended is the error that ends a visit before the molecule is done, "" where none did.
@@ -88,6 +89,7 @@ type Visitor struct {
 	Admit    func() bool // whether one more molecule may be computed
 	Stopping func() bool // whether no new target may start
 	Jobs     int64       // cores that all targets may take at once
+	Ahead    int64       // molecules beyond Jobs that are under way, while others wait for the disk
 	Form     store.Form  // in which a finished molecule is kept
 	// Linger is how long after the failure of a target the visits may still be told to end: a
 	// scheduler sends its signal to this process and to the programs at once.
@@ -168,9 +170,12 @@ func (t *visit) end() error {
 			Gone: t.Gone, Error: t.Cells["error_message"], Batch: t.Batch, Time: time.Now()})
 	}
 	if err == nil && t.Failure == nil {
-		err = t.log.Finish(t.Form, t.current())
+		t.Zip, err = t.log.Finish(t.Form, t.current())
 	}
 	t.Seen, t.Unflushed = t.seen(), t.log.Unflushed()
+	if t.Zip != nil {
+		t.Unflushed = []string{t.Zip.Temp}
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package packed
 
 import (
 	"archive/zip"
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -205,6 +206,14 @@ func (z *Zip) Unpack(dir string) error {
 		}
 	}
 	return nil
+}
+
+// CreateZip makes a new file of what WriteZip writes. It is not flushed.
+func CreateZip(path, dir string) error {
+	return create(path, func(to io.Writer) error {
+		w := bufio.NewWriter(to)
+		return errors.Join(WriteZip(w, dir), w.Flush())
+	})
 }
 
 // WriteZip writes the regular files of a folder as a zip. Links are left out: a failed attempt has

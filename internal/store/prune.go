@@ -79,7 +79,9 @@ func (s *Store) Remove(u Unused, stage func(name string) bool) error {
 		return durable.Remove(u.Path)
 	}
 	m.remove(u.Path)
-	return cmp.Or(m.Forget(stage), m.Finish(AsItWas, m.Targets()), m.Flush())
+	err = m.Forget(stage)
+	zip, finishErr := m.Finish(AsItWas, m.Targets())
+	return cmp.Or(err, finishErr, m.Flush(), s.Pack(zip))
 }
 
 // Size is what files take.

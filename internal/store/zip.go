@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"grimperium/internal/durable"
 	"grimperium/internal/packed"
@@ -120,7 +123,7 @@ func (m *Molecule) Unpack() error {
 	if m.zip == nil || m.err != nil {
 		return m.err
 	}
-	z, dir := m.zip, m.s.fresh("unpacked")
+	z, dir := m.zip, m.s.fresh("unpacked."+m.id)
 	m.zip = nil
 	m.do(func() error {
 		file, err := packed.OpenZip(z.path)
@@ -143,57 +146,108 @@ func (m *Molecule) Unpack() error {
 	return m.err
 }
 
-// Finish keeps a finished molecule in a form. It stays a folder if it can't be a zip, or if an
-// output of these targets is not the recorded one.
-func (m *Molecule) Finish(form Form, targets []string) error {
-	if m.err != nil {
-		return m.err
-	}
-	if form == Zip || form == AsItWas && m.wasZip {
-		if m.zip == nil {
-			m.pack(targets)
-		}
-		return m.err
-	}
-	if err := m.Unpack(); err != nil || !m.wasZip {
-		return err
-	}
-	m.remove(m.s.zipPath(m.id)) // of which the folder is a newer state
-	return m.err
+// Packed is the zip of a finished molecule that Settle gives its name. It is plain data.
+type Packed struct {
+	ID   string
+	Temp string // path
+	Seen Seen   // the folder's files
 }
 
-// pack puts a zip in the place of the folder: first the zip gets its name, then the folder goes.
-func (m *Molecule) pack(targets []string) {
-	z := &zipped{path: m.s.zipPath(m.id), sums: map[string]string{}}
-	if info, err := os.Lstat(z.path); err == nil && !info.Mode().IsRegular() {
-		return
+// Finish keeps a finished molecule in a form. The zip that it makes waits for Settle; nil is none. A
+// molecule stays a folder if it can't be a zip, or if an output of these targets is not the recorded
+// one.
+func (m *Molecule) Finish(form Form, targets []string) (*Packed, error) {
+	switch {
+	case m.err != nil:
+		return nil, m.err
+	case form == Zip || form == AsItWas && m.wasZip:
+		if m.zip == nil {
+			return m.pack(targets)
+		}
+	case m.Unpack() == nil && m.wasZip:
+		m.remove(m.s.zipPath(m.id)) // of which the folder is a newer state
+		m.wasZip = false
 	}
-	if _, err := os.Lstat(m.path(logName)); err != nil {
-		return // nothing was ever recorded
+	return nil, m.err
+}
+
+func (m *Molecule) pack(targets []string) (*Packed, error) {
+	for _, target := range targets {
+		if r := m.Record(target); r != nil && r.Outcome == OK && m.Verify(target, r) != "" {
+			return nil, nil
+		}
 	}
-	err := durable.WriteFile(durable.File{Path: z.path, Temp: m.s.own,
-		Write: func(to io.Writer) error { return packed.WriteZip(to, m.path()) },
-		Ready: func(temp *os.File) error {
-			return m.compare(&zipped{path: temp.Name(), sums: z.sums}, targets)
-		}})
-	if _, refused := errors.AsType[*packed.RefusedError](err); refused || errors.Is(err, errUnfit) {
-		return
+	p := &Packed{m.id, m.s.fresh("packed." + m.id), m.Seen(targets)}
+	if info, err := os.Lstat(m.s.zipPath(m.id)); err == nil && !info.Mode().IsRegular() ||
+		len(p.Seen.Files) == 0 {
+		return nil, nil
 	}
-	aside := m.s.fresh("packed")
-	m.do(func() error { return err })
-	m.rename(m.path(), aside)
-	m.do(func() error { return durable.Sync(m.s.root, filepath.Dir(aside)) })
-	if m.err == nil {
-		_ = durable.Remove(aside) // what is in use over NFS is swept later
-	}
-	m.do(func() (err error) {
-		z.stamp, err = stampOf(z.path)
+	m.do(func() error { return os.MkdirAll(m.s.own, 0o777) }, func() error {
+		err := packed.CreateZip(p.Temp, m.path())
+		if err == nil {
+			err = m.compare(&zipped{path: p.Temp, sums: map[string]string{}}, targets)
+		}
+		if _, refused := errors.AsType[*packed.RefusedError](err); refused ||
+			errors.Is(err, errUnfit) {
+			p, err = nil, nil
+		}
 		return err
 	})
-	if m.err == nil {
-		m.zip, m.wasZip = z, true
-		clear(m.dirty)
+	return p, m.err
+}
+
+// Settle puts zips that were flushed in the place of their folders: first each gets its name, then
+// the folders go. A folder that was changed meanwhile stays. seen are the new zips by molecule.
+func (s *Store) Settle(zips []Packed) (seen map[string]Seen, err error) {
+	seen = map[string]Seen{}
+	changed := []string{s.root}
+	var asides []string
+	for _, p := range zips {
+		if !s.Untouched(p.ID, Entry{Seen: p.Seen}) {
+			changed = append(changed, below(s.Path(p.ID))...)
+			continue
+		}
+		if err := durable.Rename(p.Temp, s.zipPath(p.ID)); err != nil {
+			return nil, err
+		}
+		seen[p.ID] = Seen{}
 	}
+	if err := durable.Sync(changed...); err != nil || len(seen) == 0 {
+		return seen, err
+	}
+	for id := range seen {
+		a, err := stampOf(s.zipPath(id))
+		aside := s.fresh("folder." + id)
+		if err = cmp.Or(err, durable.Rename(s.Path(id), aside)); err != nil {
+			return nil, err
+		}
+		seen[id] = Seen{[]string{packed.ZipSuffix}, digest([]stamp{a})}
+		asides = append(asides, aside)
+	}
+	if err := durable.Sync(s.root, s.own); err != nil {
+		return nil, err
+	}
+	var group errgroup.Group
+	group.SetLimit(16) // over a network each removal waits for an answer
+	for _, aside := range asides {
+		group.Go(func() error {
+			_ = durable.Remove(aside) // what is in use over NFS is swept later
+			return nil
+		})
+	}
+	return seen, group.Wait()
+}
+
+// Pack flushes and settles one zip, nil for none.
+func (s *Store) Pack(p *Packed) error {
+	if p == nil {
+		return nil
+	}
+	err := durable.Sync(p.Temp)
+	if err == nil {
+		_, err = s.Settle([]Packed{*p})
+	}
+	return err
 }
 
 // compare reads the outputs of targets in a zip. errUnfit says that one is not what was recorded.

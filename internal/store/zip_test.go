@@ -24,6 +24,17 @@ func made(t testing.TB, s *Store) *Molecule {
 	return m
 }
 
+// finish keeps a molecule in a form, and reads it again.
+func finish(t testing.TB, m *Molecule, form Form) {
+	t.Helper()
+	zip, err := m.Finish(form, m.Targets())
+	check(t, err)
+	check(t, m.s.Pack(zip))
+	if zip != nil {
+		*m = *molecule(t, m.s, m.id)
+	}
+}
+
 // whole is an error if a molecule lacks a result, in whatever form.
 func whole(t testing.TB, s *Store) {
 	t.Helper()
@@ -56,27 +67,21 @@ func inodes(t testing.TB, s *Store) string {
 func TestForms(t *testing.T) {
 	s := open(t)
 	m := made(t, s)
-	targets := m.Targets()
 	folder := inodes(t, s)
-	before := folder
 	for _, c := range []struct {
 		form Form
 		want string
 	}{{AsItWas, folder}, {Zip, "m.zip"}, {Zip, "m.zip"}, {AsItWas, "m.zip"}, {Folder, folder},
 		{AsItWas, folder}} {
-		check(t, m.Finish(c.form, targets))
+		finish(t, m, c.form)
 		if got := inodes(t, s); got != c.want {
 			t.Errorf("as %q there is %s, not %s", c.form, got, c.want)
 		}
 		whole(t, s)
-		if len(m.Unflushed()) > 0 && c.want != before {
-			t.Errorf("as %q these are to be flushed: %v", c.form, m.Unflushed())
-		}
-		before = c.want
 		m = molecule(t, s, "m")
 	}
 	// Both are there after a crash: the folder counts, and the zip goes when the molecule is finished.
-	check(t, m.Finish(Zip, targets))
+	finish(t, m, Zip)
 	z, err := packed.OpenZip(s.zipPath("m"))
 	check(t, errors.Join(err, z.Unpack(s.Path("m")), z.Close()))
 	m = molecule(t, s, "m")
@@ -84,12 +89,12 @@ func TestForms(t *testing.T) {
 	if _, where := molecule(t, s, "m").find("c/1", printN("4")); where != Here {
 		t.Errorf("the old zip counts: %d", where)
 	}
-	check(t, m.Finish(Folder, targets))
+	finish(t, m, Folder)
 	if s.IsZip("m") || strings.Contains(inodes(t, s), ".zip") {
 		t.Error("the old zip stays")
 	}
 	// What is left of a folder without its log does not count.
-	check(t, m.Finish(Zip, targets))
+	finish(t, m, Zip)
 	check(t, os.MkdirAll(s.Path("m", "a"), 0o777))
 	check(t, os.WriteFile(s.Path("m", "a", "out"), []byte("torn"), 0o666))
 	m = molecule(t, s, "m")
@@ -107,8 +112,11 @@ func TestIndexOfZip(t *testing.T) {
 	s := open(t)
 	m := made(t, s)
 	targets := m.Targets()
-	check(t, m.Finish(Zip, targets))
-	seen := m.Seen(targets)
+	zip, err := m.Finish(Zip, targets)
+	check(t, err)
+	settled, err := s.Settle([]Packed{*zip})
+	check(t, err)
+	seen := settled["m"]
 	if len(seen.Files) != 1 || seen.Files[0] != ".zip" {
 		t.Fatalf("the index is to look at %v", seen.Files)
 	}
@@ -152,7 +160,7 @@ func TestUnfit(t *testing.T) {
 			s := open(t)
 			m := made(t, s)
 			check(t, spoil(s))
-			check(t, m.Finish(Zip, m.Targets()))
+			finish(t, m, Zip)
 			if s.IsZip("m") {
 				t.Error("it was packed")
 			}
@@ -163,23 +171,36 @@ func TestUnfit(t *testing.T) {
 	}
 }
 
+// A folder that was changed after it was packed, and before the zip got its name, stays.
+func TestChangedBeforeSettle(t *testing.T) {
+	s := open(t)
+	m := made(t, s)
+	zip, err := m.Finish(Zip, m.Targets())
+	check(t, err)
+	build(t, m, "c/1", printN("8"), "later")
+	check(t, s.Pack(zip))
+	if _, where := molecule(t, s, "m").find("c/1", printN("8")); s.IsZip("m") || where != Here {
+		t.Errorf("the later result is in %d", where)
+	}
+}
+
 // A task that was believed dead goes on after another has packed the molecule, and the other way
 // round. Neither loses what the other has finished.
 func TestPackedByAnother(t *testing.T) {
 	s := open(t)
 	late := made(t, s)
 	first := molecule(t, s, "m")
-	check(t, first.Finish(Zip, first.Targets()))
+	finish(t, first, Zip)
 	build(t, late, "d", printN("5"), "five")
 	whole(t, s)
 	m := molecule(t, s, "m")
 	if _, where := m.find("d", printN("5")); where != Here {
 		t.Errorf("the late result is in %d", where)
 	}
-	check(t, late.Finish(Zip, late.Targets()))
+	finish(t, late, Zip)
 	whole(t, s)
 	check(t, m.PutRow(Row{Status: "OK"}))
-	check(t, m.Finish(Zip, m.Targets()))
+	finish(t, m, Zip)
 	whole(t, s)
 }
 
@@ -187,14 +208,14 @@ func TestPackedByAnother(t *testing.T) {
 func TestZipOfReader(t *testing.T) {
 	s := open(t)
 	m := made(t, s)
-	check(t, m.Finish(Zip, m.Targets()))
+	finish(t, m, Zip)
 	before, err := os.ReadFile(s.zipPath("m"))
 	check(t, err)
 	f, err := os.Open(s.zipPath("m"))
 	check(t, err)
 	defer f.Close()
 	build(t, m, "a", printN("6"), "six")
-	check(t, m.Finish(Zip, m.Targets()))
+	finish(t, m, Zip)
 	now, err := io.ReadAll(f)
 	if err != nil || string(now) != string(before) {
 		t.Errorf("it changed under its reader: %v", err)
@@ -219,7 +240,8 @@ func TestForeignZip(t *testing.T) {
 			s := open(t)
 			m := molecule(t, s, "other")
 			build(t, m, "a", print1, "one")
-			check(t, errors.Join(m.Finish(Zip, m.Targets()), os.Rename(s.zipPath("other"), path)))
+			finish(t, m, Zip)
+			check(t, os.Rename(s.zipPath("other"), path))
 		}, true, `is of the molecule "other"`},
 		"no log": {func(t *testing.T, path string) {
 			dir := t.TempDir()
@@ -231,7 +253,7 @@ func TestForeignZip(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
 			m := made(t, s)
-			check(t, m.Finish(Zip, m.Targets()))
+			finish(t, m, Zip)
 			c.change(t, s.zipPath("m"))
 			m, err := s.Molecule("m")
 			if _, damaged := errors.AsType[*DamagedError](err); damaged != c.damaged || err == nil ||
@@ -248,7 +270,7 @@ func TestForeignZip(t *testing.T) {
 				t.Error("it is served all the same")
 			}
 			build(t, m, "a", printN("7"), "seven")
-			check(t, m.Finish(Zip, m.Targets()))
+			finish(t, m, Zip)
 			if _, where := molecule(t, s, "m").find("a", printN("7")); where != Here {
 				t.Errorf("what was computed again is in %d", where)
 			}
@@ -260,10 +282,10 @@ func TestForeignZip(t *testing.T) {
 func TestUnusedInZip(t *testing.T) {
 	s := open(t)
 	m := made(t, s)
-	check(t, m.Finish(Zip, m.Targets()))
+	finish(t, m, Zip)
 	other := molecule(t, s, "gone")
 	build(t, other, "a", print1, "one")
-	check(t, other.Finish(Zip, other.Targets()))
+	finish(t, other, Zip)
 	table := func(id string) bool { return id == "m" }
 	stage := func(name string) bool { return name == "a" }
 	unused, err := s.Unused(table, stage)
