@@ -64,9 +64,10 @@ func main() {
 	few := flag.Int("quick", 0, "measure so many quick molecules on a real Slurm instead")
 	form := flag.String("store", "zip", "of the quick molecules: zip or folder")
 	quickWall := flag.Duration("quicktime", 5*time.Minute, "wall time of their tasks")
+	taught := flag.Int("taught", 100, "quick molecules that are computed here first")
 	flag.Parse()
 	if *few > 0 {
-		quick(*few, *form, quickWall.String())
+		quick(*few, *taught, *form, quickWall.String())
 		return
 	}
 	s := &simulation{random: rand.New(rand.NewPCG(1, 2)), seconds: map[string]float64{}, rate: *rate,

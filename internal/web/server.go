@@ -208,6 +208,10 @@ func (l *Live) file(w http.ResponseWriter, r *http.Request) {
 		return
 	case regular(name+packed.Suffix) || regular(zip) && fs.ValidPath(inside):
 		text, err := packed.ReadFile(filepath.Join(l.Artefacts, name), mostUnpacked)
+		if errors.Is(err, fs.ErrNotExist) {
+			http.NotFound(w, r)
+			return
+		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
