@@ -57,7 +57,8 @@ func newVisitor(ctx context.Context, c Config) (*Visitor, error) {
 	found, err := findPrograms(ctx, c)
 	jobs := int64(c.jobs())
 	return &Visitor{Pipeline: c.Pipeline, Store: c.Store, Builtins: c.Builtins, Programs: found,
-		Timeouts: c.Timeouts, Jobs: jobs, Form: store.Form(c.Pipeline.Store), cores: semaphore.NewWeighted(jobs)}, err
+		Timeouts: c.Timeouts, Jobs: jobs, Form: store.Form(c.Pipeline.Store),
+		cores: semaphore.NewWeighted(jobs)}, err
 }
 
 // Remote has a job's molecules visited elsewhere, and yields what became of them, now and then

@@ -111,7 +111,8 @@ func bounded(f io.ReaderAt, size int64) error {
 	return nil
 }
 
-// checkEntries refuses what could be written outside of a folder, over another file, or without end.
+// checkEntries refuses what could be written outside of a folder, over another file, or without
+// end.
 func checkEntries(entries []*zip.File) error {
 	files, total := map[string]bool{}, uint64(0)
 	for _, f := range entries {
@@ -278,11 +279,16 @@ func openZipped(name string, limit int64) (io.ReadCloser, error) {
 	if file == "" {
 		return nil, fs.ErrNotExist
 	}
+	return OpenIn(file, inside, limit)
+}
+
+// OpenIn opens a file of the folder that a zip stands for, as Content does.
+func OpenIn(file, name string, limit int64) (io.ReadCloser, error) {
 	z, err := OpenZip(file)
 	if err != nil {
 		return nil, err
 	}
-	r, err := z.Content(inside, limit)
+	r, err := z.Content(name, limit)
 	if err != nil {
 		z.Close()
 		return nil, err

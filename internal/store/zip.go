@@ -74,24 +74,12 @@ func (s *Store) openZip(id string) (*zipped, []byte, error) {
 	return nil, nil, &DamagedError{fmt.Errorf("%w; the molecule is computed anew", err)}
 }
 
-func (z *zipped) open(name string, limit int64) (r io.ReadCloser, done func(), err error) {
-	file, err := packed.OpenZip(z.path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if r, err = file.Content(name, limit); err != nil {
-		file.Close()
-		return nil, nil, err
-	}
-	return r, func() { _ = errors.Join(r.Close(), file.Close()) }, nil
-}
-
 func (z *zipped) read(name string, limit int64) ([]byte, error) {
-	r, done, err := z.open(name, limit)
+	r, err := packed.OpenIn(z.path, name, limit)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer r.Close()
 	return io.ReadAll(r)
 }
 
@@ -100,11 +88,11 @@ func (z *zipped) sum(name string, size int64) (string, error) {
 	if sum := z.sums[name]; sum != "" {
 		return sum, nil
 	}
-	r, done, err := z.open(name, size)
+	r, err := packed.OpenIn(z.path, name, size)
 	if err != nil {
 		return "", err
 	}
-	defer done()
+	defer r.Close()
 	sum, err := Hash(r)
 	if err == nil {
 		z.sums[name] = sum
@@ -153,9 +141,9 @@ type Packed struct {
 	Seen Seen   // the folder's files
 }
 
-// Finish keeps a finished molecule in a form. The zip that it makes waits for Settle; nil is none. A
-// molecule stays a folder if it can't be a zip, or if an output of these targets is not the recorded
-// one.
+// Finish keeps a finished molecule in a form. The zip that it makes waits for Settle; nil is none.
+// A molecule stays a folder if it can't be a zip, or if an output of these targets is not the
+// recorded one.
 func (m *Molecule) Finish(form Form, targets []string) (*Packed, error) {
 	switch {
 	case m.err != nil:

@@ -154,7 +154,7 @@ func TestServer(t *testing.T) {
 		"/artefacts/mol_2/pm7/pm7.aux": {200, "unpacked"}, "/artefacts/mol_2/pm7/": {200, "pm7.aux.zst"},
 		"/artefacts/mol_2/none": {404, ""}, "/artefacts/mol_2/pm7/%2e%2e/%2e%2e/secret": {404, ""},
 		"/artefacts/mol_2": {302, ""},
-		"/artefacts/link": {500, ""}, "/artefacts/%2e%2e/secret": {404, ""}, "/secret": {404, ""},
+		"/artefacts/link":  {500, ""}, "/artefacts/%2e%2e/secret": {404, ""}, "/secret": {404, ""},
 	} {
 		code, text, head := s.get(path, nil)
 		if code != want.code || !strings.Contains(text, want.text) || strings.Contains(text, "secret\n") {
