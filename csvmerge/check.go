@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -192,6 +193,8 @@ func SafeID(id string) error {
 			id[bad:bad+size])
 	case strings.ContainsAny(id[:1], "-. ") || strings.ContainsAny(id[len(id)-1:], ". "):
 		return errors.New(`the mol_id starts with " ", "." or "-", or ends with " " or "."`)
+	case strings.EqualFold(filepath.Ext(id), ".zip"):
+		return errors.New("the mol_id ends with .zip, as a finished molecule that is one file does")
 	case reserved.MatchString(id):
 		return errors.New("the mol_id is the name of a file beside the folders, or a device on Windows")
 	}

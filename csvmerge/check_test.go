@@ -212,7 +212,7 @@ func TestSafeID(t *testing.T) {
 	bad := []string{"", ".", "..", ".a", "-a", " a", "a ", "a.", "a/b", `a\b`, "a:b", "a*", "a?", `a"`, "a<b", "a>b",
 		"a|b", "a\x00", "a\nb", "a\tb", "a\x7f",
 		"con", "CON", "nul.txt", "Aux", "prn", "COM1", "lpt9.x", "COM¹", "con .x",
-		"conin$", "journal.jsonl", "Journal.JSONL", "README.md", "a\u200bb", "a\u00a0b", "a\u2028b",
+		"conin$", "a.zip", "b.ZIP", "journal.jsonl", "Journal.JSONL", "README.md", "a\u200bb", "a\u00a0b", "a\u2028b",
 		"\xff", "a\ufffdb", strings.Repeat("x", 101)}
 	for _, id := range good {
 		if err := SafeID(id); err != nil {

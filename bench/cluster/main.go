@@ -3,6 +3,7 @@
 // measures what the owner of the table does for so many molecules.
 //
 //	go run ./bench/cluster
+//	go run ./bench/cluster -quick=5000
 package main
 
 import (
@@ -60,7 +61,15 @@ func main() {
 	wall := flag.Duration("time", 2*time.Hour, "wall time of a task")
 	tasks := flag.Int("tasks", 1000, "tasks that run at once")
 	rate := flag.Float64("deaths", 0.001, "of tasks, an hour")
+	few := flag.Int("quick", 0, "measure so many quick molecules on a real Slurm instead")
+	form := flag.String("store", "zip", "of the quick molecules: zip or folder")
+	quickWall := flag.Duration("quicktime", 5*time.Minute, "wall time of their tasks")
+	taught := flag.Int("taught", 100, "quick molecules that are computed here first")
 	flag.Parse()
+	if *few > 0 {
+		quick(*few, *taught, *form, quickWall.String())
+		return
+	}
 	s := &simulation{random: rand.New(rand.NewPCG(1, 2)), seconds: map[string]float64{},
 		rate: *rate, ticks: map[int][]batch.Outcome{}, over: map[int]float64{}}
 	s.plan = cluster.NewPlan(pipeline.Cluster{Cores: 16, Time: *wall, Tasks: *tasks}, 3, 1)

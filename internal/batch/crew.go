@@ -14,18 +14,21 @@ import (
 	"grimperium/csvmerge"
 	"grimperium/internal/durable"
 	"grimperium/internal/journal"
+	"grimperium/internal/store"
 )
 
-// crew has molecules visited, as many at once as there are jobs, until ctx ends, or next has none
-// and says that there will be none later. One goroutine, the caller's, calls the functions.
+// crew has molecules visited, as many at once as there are jobs and Ahead of them, until ctx ends,
+// or next has none and says that there will be none later. One goroutine, the caller's, calls the
+// functions.
 func (v *Visitor) crew(ctx context.Context, next func(context.Context) (row Row, ok, later bool),
 	take func(Outcome, error), tock func(context.Context)) {
-	results := make(chan func(), v.Jobs)
+	most := v.Jobs + v.Ahead
+	results := make(chan func(), most)
 	clock := time.NewTicker(tick)
 	defer clock.Stop()
 	for visiting := int64(0); ; {
 		wait := false
-		for visiting < v.Jobs && ctx.Err() == nil {
+		for visiting < most && ctx.Err() == nil {
 			row, ok, later := next(ctx)
 			wait = later
 			if !ok {
@@ -55,7 +58,8 @@ func newVisitor(ctx context.Context, c Config) (*Visitor, error) {
 	found, err := findPrograms(ctx, c)
 	jobs := int64(c.jobs())
 	return &Visitor{Pipeline: c.Pipeline, Store: c.Store, Builtins: c.Builtins, Programs: found,
-		Timeouts: c.Timeouts, Jobs: jobs, cores: semaphore.NewWeighted(jobs)}, err
+		Timeouts: c.Timeouts, Jobs: jobs, Form: store.Form(c.Pipeline.Store),
+		cores: semaphore.NewWeighted(jobs)}, err
 }
 
 // Remote has a job's molecules visited elsewhere, and yields what became of them, now and then
@@ -141,6 +145,8 @@ func DoTask(ctx context.Context, c Config, t Task) error {
 	}
 	defer v.workers.close()
 	v.Batch, v.Log, v.Stopping, v.Linger = t.Batch, t.Log, t.Stopping, linger
+	v.Form = cmp.Or(v.Form, store.Zip) // a cluster counts files
+	v.Ahead = 1 + v.Jobs/4             // a core is not to wait for the disk
 	v.Admit = func() bool { return true }
 	v.Warn = func(text string) { fmt.Fprintln(c.Warn, "Warning:", text) }
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -178,7 +184,7 @@ func (o *taskOwner) deliver() {
 	if len(o.waiting) == 0 || o.failed != nil {
 		return
 	}
-	o.fail(flush(o.waiting))
+	o.fail(flush(o.Store, o.waiting))
 	begin := time.Now()
 	if o.fail(o.Programs.confirm()); o.failed == nil {
 		o.fail(o.task.Take(o.waiting))
@@ -186,15 +192,29 @@ func (o *taskOwner) deliver() {
 	o.waiting, o.written, o.took = nil, time.Now(), time.Since(begin)
 }
 
-// flush flushes the files of finished molecules.
-func flush(group []Outcome) error {
+// flush puts the files of finished molecules on the disk, and zips in the place of their folders.
+func flush(st *store.Store, outs []Outcome) error {
 	var paths []string
-	for i := range group {
-		paths = append(paths, group[i].Unflushed...)
-		group[i].Unflushed = nil
+	var zips []store.Packed
+	for i := range outs {
+		paths = append(paths, outs[i].Unflushed...)
+		if zip := outs[i].Zip; zip != nil {
+			zips = append(zips, *zip)
+		}
+		outs[i].Unflushed = nil
 	}
 	slices.Sort(paths)
-	return durable.Sync(slices.Compact(paths)...)
+	if err := durable.Sync(slices.Compact(paths)...); err != nil || len(zips) == 0 {
+		return err
+	}
+	seen, err := st.Settle(zips)
+	for i := range outs {
+		if now, ok := seen[outs[i].Row.ID]; ok && outs[i].Zip != nil {
+			outs[i].Seen = now
+		}
+		outs[i].Zip = nil
+	}
+	return err
 }
 
 // same is an error if a program is missing here, or is another version than elsewhere.

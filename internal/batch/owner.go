@@ -180,7 +180,7 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 		return nil
 	}
 	o.waiting, o.written, o.group = nil, time.Now(), len(group)
-	err := cmp.Or(flush(group), o.Claims.lost())
+	err := cmp.Or(flush(o.Store, group), o.Claims.lost())
 	begin := time.Now()
 	if err = cmp.Or(err, o.visitor.Programs.confirm()); err != nil {
 		return err

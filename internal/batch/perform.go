@@ -42,6 +42,9 @@ func (t *visit) perform(ctx context.Context, g *target) error {
 		return t.fail(g, t.record(g), g.reason)
 	}
 	t.Ran = true
+	if err := t.log.Unpack(); err != nil {
+		return err
+	}
 	return t.try(ctx, g)
 }
 

@@ -45,9 +45,10 @@ type Outcome struct {
 	Warnings  []string
 	Targets   []journal.Event // the ends of those about which something was done
 	Began     time.Time
-	Shown     []string   // what the display says of the result
-	Seen      store.Seen // the molecule's files, for the index
-	Unflushed []string   // files and folders that a power cut could take
+	Shown     []string      // what the display says of the result
+	Seen      store.Seen    // the molecule's files, for the index
+	Unflushed []string      // files and folders that a power cut could take
+	Zip       *store.Packed // that it becomes when this is flushed; nil: none
 }
 
 // Ended is the error that ends a visit before the molecule is done, "" where none did.
@@ -89,6 +90,8 @@ type Visitor struct {
 	Admit    func() bool // whether one more molecule may be computed
 	Stopping func() bool // whether no new target may start
 	Jobs     int64       // cores that all targets may take at once
+	Ahead    int64       // molecules beyond Jobs that are under way, while others wait for the disk
+	Form     store.Form  // in which a finished molecule is kept
 	// Linger is how long after the failure of a target the visits may still be told to end: a
 	// scheduler sends its signal to this process and to the programs at once.
 	Linger  time.Duration
@@ -170,7 +173,13 @@ func (t *visit) end() error {
 		err = t.log.PutRow(store.Row{Status: t.Status.String(), Reruns: t.Row.Reruns, Cells: t.Cells,
 			Gone: t.Gone, Error: t.Cells["error_message"], Batch: t.Batch, Time: time.Now()})
 	}
+	if err == nil && t.Failure == nil {
+		t.Zip, err = t.log.Finish(t.Form, t.current())
+	}
 	t.Seen, t.Unflushed = t.seen(), t.log.Unflushed()
+	if t.Zip != nil {
+		t.Unflushed = []string{t.Zip.Temp}
+	}
 	return err
 }
 
@@ -219,9 +228,12 @@ func (t *visit) setCells(cells map[string]string, last *store.Row) {
 }
 
 // seen looks at the files of the molecule's results, for the index.
-func (t *visit) seen() store.Seen {
-	return t.log.Seen(slices.DeleteFunc(t.log.Targets(), func(target string) bool {
+func (t *visit) seen() store.Seen { return t.log.Seen(t.current()) }
+
+// current are the targets with a record whose stage is in the pipeline.
+func (t *visit) current() []string {
+	return slices.DeleteFunc(t.log.Targets(), func(target string) bool {
 		stage, _, _ := strings.Cut(target, "/")
 		return t.Pipeline.Stage(stage) == nil
-	}))
+	})
 }

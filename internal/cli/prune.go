@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -12,7 +11,7 @@ import (
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
 	"grimperium/internal/command"
-	"grimperium/internal/durable"
+	"grimperium/internal/packed"
 	"grimperium/internal/store"
 )
 
@@ -57,13 +56,11 @@ func (pr *project) prune(ctx context.Context, remove, yes bool) error {
 		if !remove {
 			continue
 		}
-		id, _, _ := strings.Cut(rel, string(filepath.Separator))
-		err := durable.Remove(u.Path)
-		m, damaged := pr.Store.Molecule(id)
-		if err == nil && damaged == nil && !returns(id) {
-			err = cmp.Or(m.Forget(stage), m.Flush())
+		keep := stage
+		if id, _, _ := strings.Cut(rel, string(filepath.Separator)); returns(id) {
+			keep = func(string) bool { return true }
 		}
-		if err != nil {
+		if err := pr.Store.Remove(u, keep); err != nil {
 			return err
 		}
 	}
@@ -143,7 +140,7 @@ func (pr *project) confirmRemoval(ctx context.Context, unused []store.Unused,
 		}
 	}
 	for _, e := range entries {
-		if e.IsDir() && molecule(e.Name()) {
+		if molecule(strings.TrimSuffix(e.Name(), packed.ZipSuffix)) {
 			stay++
 		}
 	}

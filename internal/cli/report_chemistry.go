@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 
 	"grimperium/internal/batch"
 	"grimperium/internal/command"
+	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/web"
 	"grimperium/stages"
@@ -76,10 +76,10 @@ func (g *gatherer) keywords(d *web.Data) string {
 			d.Method = *c.Method
 		}
 		dir := filepath.Dir(*c.Geometry)
-		entries, _ := os.ReadDir(dir)
-		for _, entry := range entries {
-			if filepath.Ext(entry.Name()) == ".mop" {
-				text, _ := os.ReadFile(filepath.Join(dir, entry.Name()))
+		names, _ := packed.ReadDir(dir)
+		for _, name := range names {
+			if filepath.Ext(name) == ".mop" {
+				text, _ := packed.ReadFile(filepath.Join(dir, name), mostNote)
 				line, _, _ := strings.Cut(string(text), "\n")
 				return strings.TrimSpace(line)
 			}

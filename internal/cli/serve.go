@@ -123,6 +123,9 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 // mostLog is how much of each log of a failed attempt a page shows, in bytes from its end.
 const mostLog = 4 << 10
 
+// mostNote is the largest such log in a zip that is read, in bytes.
+const mostNote = 64 << 20
+
 // targetDetail is a record as the page shows it. The server unpacks a file that is stored
 // compressed.
 func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
@@ -146,15 +149,15 @@ func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
 		return t
 	}
 	dir := pr.Store.FailedDir(id, rec.Target)
-	entries, _ := os.ReadDir(dir) // none of what never started
-	for _, entry := range entries {
-		rel, err := filepath.Rel(pr.Store.Root(), filepath.Join(dir, entry.Name()))
-		if err == nil && !entry.IsDir() {
-			t.Files[entry.Name()] = filepath.ToSlash(rel)
+	names, _ := packed.ReadDir(dir) // none of what never started
+	for _, name := range names {
+		rel, err := filepath.Rel(pr.Store.Root(), filepath.Join(dir, name))
+		if err == nil && !strings.HasSuffix(name, "/") {
+			t.Files[name] = filepath.ToSlash(rel)
 		}
 	}
 	for _, name := range []string{"failure.txt", "stderr", "stdout"} {
-		text, _ := os.ReadFile(filepath.Join(dir, name)) // there need not be one
+		text, _ := packed.ReadFile(filepath.Join(dir, name), mostNote) // there need not be one
 		if text = bytes.TrimSpace(text[max(0, len(text)-mostLog):]); len(text) > 0 {
 			t.Log += name + ":\n" + strings.ToValidUTF8(string(text), "\uFFFD") + "\n\n"
 		}

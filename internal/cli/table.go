@@ -84,7 +84,8 @@ func batchSettings(p *pipeline.Pipeline) [][2]string {
 		{"order", map[bool]string{true: "smallest_first", false: "table"}[p.SmallestFirst]},
 		{"max_failures", percent(p.Alarms.Failures)}, {"max_invalid", percent(p.Alarms.Invalid)},
 		{"when_exceeded", map[bool]string{true: "stop", false: "warn"}[p.Alarms.Stop]},
-		{"max_recompute", percent(p.MaxRecompute)}, {"env", strings.Join(env, " ")}}
+		{"max_recompute", percent(p.MaxRecompute)},
+		{"store", cmp.Or(p.Store, "zip on a cluster, else as it was")}, {"env", strings.Join(env, " ")}}
 }
 
 func percent(share float64) string {

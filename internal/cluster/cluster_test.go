@@ -16,6 +16,7 @@ import (
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
 	"grimperium/internal/cluster/slurmtest"
+	"grimperium/internal/durable"
 	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
@@ -25,6 +26,12 @@ import (
 // because a batch ends the children of its process that are not its programs.
 func TestMain(m *testing.M) {
 	beatEvery = 300 * time.Millisecond
+	if skew, err := time.ParseDuration(os.Getenv(skewVariable)); err == nil {
+		durable.Renew = func(path string) error {
+			now := time.Now().Add(skew)
+			return os.Chtimes(path, now, now)
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	var err error
 	switch {
@@ -42,6 +49,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(0)
 }
+
+// skewVariable sets how far the clock of the file system is from that of the hosts.
+const skewVariable = "GRIMPERIUM_TEST_SKEW"
 
 // batchMain runs a batch in the folder of a project. The words of how are a Mode, and the wall time
 // of tasks instead of the pipeline's.
@@ -182,11 +192,11 @@ type running struct {
 	out bytes.Buffer
 }
 
-// start starts a batch.
-func (p *project) start(mode Mode, wall time.Duration) *running {
+// start starts a batch, by a command that runs its words where there is one.
+func (p *project) start(mode Mode, wall time.Duration, by ...string) *running {
 	p.Helper()
-	r := &running{Cmd: exec.Command(os.Args[0], "batch", p.dir,
-		fmt.Sprint(int(mode), " ", int64(wall)))}
+	words := append(by, os.Args[0], "batch", p.dir, fmt.Sprint(int(mode), " ", int64(wall)))
+	r := &running{Cmd: exec.Command(words[0], words[1:]...)}
 	r.Stdout, r.Stderr = &r.out, &r.out
 	check(p.T, r.Start())
 	p.Cleanup(func() { _ = r.Process.Kill() })

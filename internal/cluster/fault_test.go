@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"grimperium/internal/durable"
 	"grimperium/internal/store"
 )
 
@@ -131,6 +133,100 @@ func TestGoesOn(t *testing.T) {
 				t.Error("submitted twice: jobs ", out)
 			}
 		})
+	}
+}
+
+// The clock of the file system is a minute from that of all hosts: no task that lives is given up,
+// and one that is gone is.
+func TestOtherClock(t *testing.T) {
+	for _, skew := range []string{"-60s", "60s"} {
+		t.Run(skew, func(t *testing.T) {
+			t.Setenv(skewVariable, skew)
+			p := newProject(t, 16, "sleep 0.5")
+			done := p.start(Follow, wall)
+			p.begun(5)
+			p.slurm("scancel", p.job("n2"))
+			p.finish(done)
+			p.twice(2)
+		})
+	}
+}
+
+// A sign of life is as old as the clock of the file system says.
+func TestSignOfLife(t *testing.T) {
+	defer func(renew func(string) error) { durable.Renew = renew }(durable.Renew)
+	for _, skew := range []time.Duration{-time.Minute, 0, time.Minute} {
+		durable.Renew = func(path string) error {
+			now := time.Now().Add(skew)
+			return os.Chtimes(path, now, now)
+		}
+		r := &Run{dir: t.TempDir()}
+		path := r.path("000000.p")
+		w := &Watcher{run: r, processes: map[string]*process{path: {path: path}}, answered: true}
+		check(t, r.setClaim(0, "000000.p"))
+		now, err := r.now()
+		check(t, err)
+		if s := w.sight(&Chunk{}, now); s.State != Unlisted || !s.Fresh {
+			t.Errorf("%v: a task that lives: %+v", skew, s)
+		}
+		silent := time.Now().Add(skew - 2*beats*beatEvery)
+		check(t, os.Chtimes(r.path("000000"+claimSuffix), silent, silent))
+		if s := w.sight(&Chunk{}, now); s.Fresh {
+			t.Errorf("%v: a task that is silent: %+v", skew, s)
+		}
+	}
+}
+
+// The file system has no flock: the system call fails. A second batch is refused while the first
+// lives, and goes on when that is gone.
+func TestNoFlock(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("strace is needed")
+	}
+	noFlock := []string{"strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null",
+		"-e", "trace=flock", "-e", "inject=flock:error=ENOLCK"}
+	p := newProject(t, 24, "sleep 0.5")
+	first := p.start(Follow, wall, noFlock...)
+	p.begun(3)
+	if lock, _ := os.ReadFile(p.path("artefacts/.lock")); !strings.Contains(string(lock), `"no_flock":true`) {
+		t.Errorf("the lock is %s", lock)
+	}
+	if out, failed := p.wait(p.start(Follow, wall, noFlock...)); !failed ||
+		!strings.Contains(out, "another batch has it") {
+		t.Error(out)
+	}
+	check(t, first.Process.Kill())
+	p.wait(first)
+	p.finish(p.start(Follow, wall, noFlock...))
+	p.twice(0)
+	if out := p.slurm("squeue", "-h", "-t", "all", "-o", "%F"); strings.Trim(out, "1 \n") != "" {
+		t.Error("submitted twice: jobs ", out)
+	}
+}
+
+// The host of the batch is gone in the middle. Another host waits until the lock is silent, and goes
+// on with the same tasks.
+func TestAnotherHost(t *testing.T) {
+	other := []string{"unshare", "--uts", "sh", "-c", `hostname other-host && exec "$@"`, "sh"}
+	if exec.Command("unshare", "--uts", "hostname", "other-host").Run() != nil {
+		t.Skip("no permission to be another host")
+	}
+	p := newProject(t, 24, "sleep 4")
+	first := p.start(Follow, wall)
+	p.begun(3)
+	check(t, first.Process.Kill())
+	p.wait(first)
+	name, err := os.Hostname()
+	check(t, err)
+	out, failed := p.wait(p.start(Follow, wall, other...))
+	if !failed || !strings.Contains(out, "on "+name) {
+		t.Error("the lock of the other host does not hold: ", out)
+	}
+	time.Sleep(32 * time.Second) // a holder on another host is believed for 30 s
+	p.finish(p.start(Follow, wall, other...))
+	p.twice(0)
+	if out := p.slurm("squeue", "-h", "-t", "all", "-o", "%F"); strings.Trim(out, "1 \n") != "" {
+		t.Error("submitted twice: jobs ", out)
 	}
 }
 

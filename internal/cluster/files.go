@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"grimperium/internal/batch"
 	"grimperium/internal/durable"
 	"grimperium/internal/pipeline"
@@ -32,7 +30,6 @@ const (
 	scriptName  = "task.sh"
 	mergeName   = "merge.sh"
 	mergeLog    = "merge.log" // beside the runs
-	clockName   = "clock"     // shows the time of the file system
 	formatName  = "grimperium cluster 1"
 
 	chunkSuffix   = ".json"
@@ -260,21 +257,7 @@ func (r *Run) chunks() (out []*Chunk, err error) {
 }
 
 // now is the time by the clock of the file system, which may be another than this host's.
-func (r *Run) now() (time.Time, error) {
-	path := r.path(clockName)
-	if err := unix.Utimes(path, nil); errors.Is(err, unix.ENOENT) {
-		if err := writeText(path, ""); err != nil {
-			return time.Time{}, err
-		}
-	} else if err != nil {
-		return time.Time{}, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return info.ModTime(), nil
-}
+func (r *Run) now() (time.Time, error) { return durable.Now(r.dir) }
 
 // claim is who has a chunk, and when that process gave a sign of life last.
 func (r *Run) claim(number int) (who string, beat time.Time, err error) {
@@ -291,5 +274,9 @@ func (r *Run) claim(number int) (who string, beat time.Time, err error) {
 }
 
 func (r *Run) setClaim(number int, who string) error {
-	return writeText(r.path(chunkName(number)+claimSuffix), who+"\n")
+	path := r.path(chunkName(number) + claimSuffix)
+	if err := writeText(path, who+"\n"); err != nil {
+		return err
+	}
+	return durable.Renew(path)
 }

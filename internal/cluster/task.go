@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"grimperium/internal/batch"
 	"grimperium/internal/durable"
 	"grimperium/internal/journal"
@@ -221,7 +219,7 @@ func (t *task) beat(ctx context.Context, cancel context.CancelCauseFunc) {
 			cancel(errWall)
 			return
 		}
-		_ = unix.Utimes(path, nil) // by the clock of the file system
+		_ = durable.Renew(path)
 		if _, err := os.Lstat(filepath.Join(t.run.Pipeline.Artefacts, store.StopName)); err == nil {
 			t.stop.Store(true)
 		}

@@ -64,14 +64,14 @@ func (x *indexed) wrote() {
 		}
 		stats := []stat{}
 		for _, file := range e.Files {
-			n := x.disk.lookup("artefacts/" + mol + "/" + file)
+			n := x.disk.lookup("artefacts/" + mol + file)
 			writes := 0
 			for _, o := range x.disk.ops {
 				if o.node == n && o.kind == write {
 					writes++
 				}
 			}
-			stats = append(stats, stat{n, len(x.disk.content("artefacts/" + mol + "/" + file)),
+			stats = append(stats, stat{n, len(x.disk.content("artefacts/" + mol + file)),
 				writes})
 		}
 		x.stats[name] = stats
@@ -84,7 +84,7 @@ func (x *indexed) trusted(s *state, c *cutter) map[string]store.Entry {
 	for mol, e := range x.read(s.read("artefacts/" + store.IndexName)) {
 		stats, ok := x.stats[vouched(mol, e)]
 		for n, name := range e.Files {
-			f, there := s.files["artefacts/"+mol+"/"+name]
+			f, there := s.files["artefacts/"+mol+name]
 			ok = ok && there && stats[n] == stat{f.node, len(f.data), len(c.writes[f.node])}
 		}
 		if ok {
@@ -98,7 +98,7 @@ func (x *indexed) trusted(s *state, c *cutter) map[string]store.Entry {
 func (x *indexed) check(s *state, c *cutter) error {
 	for mol, e := range x.trusted(s, c) {
 		for _, name := range e.Files {
-			f := s.files["artefacts/"+mol+"/"+name]
+			f := s.files["artefacts/"+mol+name]
 			if !bytes.Equal(f.data, c.survivor(f.node, whole, nil)) {
 				return fmt.Errorf("the index vouches for what was not written: %s of %s", name, mol)
 			}

@@ -1,8 +1,10 @@
 package crash
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,6 +22,7 @@ type scenario struct {
 	prepare func(o *operations) error
 	edit    func(s *settings, n int) // before the n-th disturbed batch
 	extra   string                   // settings of the disturbed batch alone
+	forms   []string                 // in which molecules are kept, in turns
 	exit    int                      // of the batch, if nothing disturbs it
 }
 
@@ -40,6 +43,14 @@ var scenarios = []scenario{
 		o.damaged = map[string]bool{mol(1): true}
 		return os.WriteFile(o.path("artefacts/m0001/a/a.txt"), []byte("edited\n"), 0o644)
 	}},
+	{name: "from nothing, as zips", forms: []string{"zip"}, prepare: func(o *operations) error {
+		o.reset()
+		o.ledger = ledger{}
+		return nil
+	}},
+	{name: "an edit is taken back in zips", forms: []string{"zip"},
+		edit: func(s *settings, n int) { s.word = fmt.Sprint(n % 2) }},
+	{name: "the form changes", forms: []string{"zip", "folder"}, edit: func(*settings, int) {}},
 	{name: "the index is lost", prepare: func(o *operations) error {
 		return os.Remove(o.path("artefacts/.index"))
 	}},
@@ -115,6 +126,9 @@ func (o *operations) disturb(fault string) (passed bool, err error) {
 	if o.edit != nil {
 		o.edit(&o.now, o.runs)
 	}
+	if len(o.forms) > 0 {
+		o.keepAs(o.forms[o.runs%len(o.forms)])
+	}
 	before := o.reruns()
 	o.victim.extra = o.scenario.extra
 	code := o.batch(o.now, variable+"="+fault)
@@ -142,6 +156,9 @@ func (o *operations) finish() error {
 	if err := o.undisturbed(o.now); err != nil {
 		return err
 	}
+	if err := o.kept(); err != nil {
+		return err
+	}
 	o.damaged = nil
 	if err := o.check(); err != nil {
 		return err
@@ -153,6 +170,23 @@ func (o *operations) finish() error {
 		return fmt.Errorf("the table is\n%s\nwant\n%s", got, want)
 	}
 	return o.litter()
+}
+
+// kept is an error if a molecule is not in the form that the pipeline says.
+func (o *operations) kept() error {
+	if len(o.forms) == 0 {
+		return nil
+	}
+	found, err := filepath.Glob(o.path("artefacts/m*"))
+	for _, path := range found {
+		if isZip := strings.HasSuffix(path, ".zip"); isZip != (o.forms[o.runs%len(o.forms)] == "zip") {
+			err = errors.Join(err, fmt.Errorf("%s is there", path))
+		}
+	}
+	if len(found) != o.rows {
+		err = errors.Join(err, fmt.Errorf("the artefacts are %v", found))
+	}
+	return err
 }
 
 func (o *operations) check() error {

@@ -73,14 +73,23 @@ func TestPowerCut(t *testing.T) {
 	if _, err := os.Stat("/usr/bin/strace"); err != nil {
 		t.Skip("strace is needed")
 	}
-	r := &cuts{victim: newVictim(t, 3), phases: slices.Clone(phases), truths: map[settings]*truth{},
+	t.Run("folders", func(t *testing.T) { powerCut(t, newVictim(t, 3), phases, *states) })
+	t.Run("zips", func(t *testing.T) {
+		v := newVictim(t, 2)
+		v.keepAs("zip")
+		powerCut(t, v, slices.Delete(slices.Clone(phases), 3, 5), *states/3)
+	})
+}
+
+func powerCut(t *testing.T, v *victim, phases []phase, states int) {
+	r := &cuts{victim: v, phases: slices.Clone(phases), truths: map[settings]*truth{},
 		found: map[string]int{}}
 	d := r.record()
 	all, near := r.checkStates(d)
 	rnd := rand.New(rand.NewPCG(*seed, 0))
 	rnd.Shuffle(len(near), func(i, j int) { near[i], near[j] = near[j], near[i] })
 	chosen := map[sample]bool{}
-	for _, at := range near[:min(*states, len(near))] {
+	for _, at := range near[:min(states, len(near))] {
 		chosen[at] = true
 	}
 	r.each(d, func(at sample, cut func() *state) {
@@ -233,7 +242,7 @@ func (r *cuts) promised(d *disk, lines []byte, s settings) {
 			pr.target = ""
 			r.promises = append(r.promises, pr)
 		case e.computed() && e.Seconds > 1:
-			records, _ := parseLog(d.content("artefacts/" + e.Mol + "/manifest.jsonl"))
+			records, _ := parseLog(d.content("artefacts/" + e.Mol + "/manifest.jsonl")) // not yet a zip
 			for _, rec := range records {
 				if rec.Target == pr.target {
 					pr.fingerprint = rec.Fingerprint

@@ -1,12 +1,14 @@
 package crash
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,6 +63,46 @@ func (v *victim) below(folder string) []string {
 	return out
 }
 
+// unzipped are the files of a project in which molecules may be zips.
+type unzipped struct{ files }
+
+// zipOf is the zip that has what lies below a path, nil for none: then a folder has it.
+func (u unzipped) zipOf(path string) (z *zip.Reader, home string) {
+	parts := strings.SplitN(path, "/", 3)
+	home = strings.Join(parts[:2], "/")
+	data := u.files.read(home + ".zip")
+	if data == nil || u.files.read(home+"/manifest.jsonl") != nil {
+		return nil, home
+	}
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		panic(fmt.Sprintf("%s.zip: %v", home, err))
+	}
+	return z, home
+}
+
+func (u unzipped) read(path string) []byte {
+	z, home := u.zipOf(path)
+	if z == nil {
+		return u.files.read(path)
+	}
+	data, _ := fs.ReadFile(z, path[len(home)+1:]) // nil if missing
+	return data
+}
+
+func (u unzipped) below(folder string) (out []string) {
+	z, home := u.zipOf(folder)
+	if z == nil {
+		return u.files.below(folder)
+	}
+	for _, f := range z.File {
+		if path := home + "/" + f.Name; strings.HasPrefix(path, folder+"/") {
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
 // result is what a target must have come to. An empty fingerprint is any.
 type result struct{ fingerprint, content string }
 
@@ -79,6 +121,7 @@ func wanted(n int, target string, s settings) string {
 // has is an error if a molecule lacks a result, in its place or among its earlier results, or a
 // record of it.
 func has(f files, mol, target string, want result) error {
+	f = unzipped{f}
 	home := "artefacts/" + mol + "/"
 	hash := sha256.Sum256([]byte(want.content))
 	sum := hex.EncodeToString(hash[:])

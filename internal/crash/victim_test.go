@@ -168,6 +168,11 @@ func (v *victim) reset() {
 	v.put(tableName, table.String())
 }
 
+// keepAs edits how finished molecules are kept.
+func (v *victim) keepAs(form string) {
+	v.put("pipeline.hcl", strings.Replace(pipeline, "jobs ", fmt.Sprintf("store = %q\n  jobs ", form), 1))
+}
+
 func mol(n int) string    { return fmt.Sprintf("m%04d", n) }
 func smiles(n int) string { return "C" + strings.Repeat("C", n%30) }
 

@@ -95,6 +95,28 @@ func Touch(path string) {
 	_ = os.Chtimes(path, now, now) // some file systems let nobody set it
 }
 
+// Renew sets the time stamp of a file to now, by the clock of the file system: that of a server may
+// be another than this host's. Tests set it.
+var Renew = func(path string) error { return unix.Utimes(path, nil) }
+
+// Now is the time by the clock of the file system that has a folder. Only it can be compared with
+// time stamps.
+func Now(dir string) (now time.Time, err error) {
+	f, err := os.CreateTemp(dir, ".clock-")
+	if err != nil {
+		return now, err
+	}
+	defer os.Remove(f.Name())
+	if err = errors.Join(f.Close(), Renew(f.Name())); err != nil {
+		return now, err
+	}
+	info, err := os.Stat(f.Name())
+	if err == nil {
+		now = info.ModTime()
+	}
+	return now, err
+}
+
 // File is a file for WriteFile.
 type File struct {
 	Path  string

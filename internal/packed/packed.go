@@ -2,6 +2,9 @@
 // format of the zstd program. Callers name a file without .zst. Both files stand for the same
 // content; a user may change one into the other at any time.
 //
+// A whole folder may be stored as one file, FOLDER.zip. Callers name its files as if the folder
+// were there. A file of the folder itself goes before one of the zip.
+//
 // No function changes a file that a reader may have open. Errors name the file. A missing file is
 // fs.ErrNotExist under the name without .zst.
 package packed
@@ -25,11 +28,17 @@ import (
 // Suffix ends the name of a compressed file.
 const Suffix = ".zst"
 
-// Stored is the file that has a content: path, or path.zst if that is a file and path is missing.
+// Stored is the file that has a content: path, or, if path is missing, path.zst or the zip of a
+// folder above.
 func Stored(path string) string {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		if info, err := os.Lstat(path + Suffix); err == nil && info.Mode().IsRegular() {
 			return path + Suffix
+		}
+		if r, err := openZipped(path, maxUnpacked); err == nil {
+			file, _ := zipOf(path)
+			r.Close()
+			return file
 		}
 	}
 	return path
@@ -43,8 +52,20 @@ func Matches(patterns []string, name string) bool {
 	})
 }
 
-// Open reads a file's content. More than limit bytes are an error if the file is compressed.
+// Open reads a file's content. More than limit bytes are an error if the file is compressed or in a
+// zip.
 func Open(path string, limit int64) (io.ReadCloser, error) {
+	r, err := openHere(path, limit)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	if r, err := openZipped(path, limit); !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	return openHere(path, limit) // the zip may have been unpacked meanwhile
+}
+
+func openHere(path string, limit int64) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
@@ -53,36 +74,47 @@ func Open(path string, limit int64) (io.ReadCloser, error) {
 	if packedErr != nil {
 		return nil, err
 	}
-	// A file may ask for 128 MB of memory, as with the zstd program.
-	r, err := zstd.NewReader(z, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(128<<20))
-	return &content{z, r, limit}, err
+	c := &content{file: z, name: z.Name(), left: limit}
+	return c, c.unpack()
 }
 
-// content is the content of a compressed file.
+// content is the content of a compressed file, or of one in a zip.
 type content struct {
-	file *os.File
-	zstd *zstd.Decoder
-	left int64 // bytes
+	file io.ReadCloser
+	name string
+	from io.Reader
+	zstd *zstd.Decoder // nil if it is not stored by Pack
+	left int64         // bytes
+}
+
+// unpack has the content come out of the format of zstd.
+func (c *content) unpack() (err error) {
+	// A file may ask for 128 MB of memory, as with the zstd program.
+	c.zstd, err = zstd.NewReader(c.file, zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(128<<20))
+	c.from = c.zstd
+	return err
 }
 
 func (c *content) Read(p []byte) (n int, err error) {
-	n, err = c.zstd.Read(p)
+	n, err = c.from.Read(p)
 	if c.left -= int64(n); c.left < 0 {
-		return 0, fmt.Errorf("%s: unpacks to more than it should", c.file.Name())
+		return 0, fmt.Errorf("%s: unpacks to more than it should", c.name)
 	}
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%s: is damaged: %w", c.file.Name(), err)
+		err = fmt.Errorf("%s: is damaged: %w", c.name, err)
 	}
 	return n, err
 }
 
 func (c *content) Close() error {
-	c.zstd.Close()
+	if c.zstd != nil {
+		c.zstd.Close()
+	}
 	return c.file.Close()
 }
 
-// ReadFile reads a whole file. More than limit bytes are an error if the file is compressed.
+// ReadFile reads a whole file. More than limit bytes are an error as with Open.
 func ReadFile(path string, limit int64) ([]byte, error) {
 	var b bytes.Buffer
 	err := copyTo(&b, path, limit)
@@ -109,8 +141,8 @@ func Compress(to io.Writer, path string) error {
 	return errors.Join(copyTo(w, path, 0), w.Close())
 }
 
-// Unpack writes a file's content to a new file. More than limit bytes are an error if the file is
-// compressed; then there is no new file.
+// Unpack writes a file's content to a new file. More than limit bytes are an error as with Open;
+// then there is no new file.
 func Unpack(path, to string, limit int64) error {
 	return create(to, func(to io.Writer) error { return copyTo(to, path, limit) })
 }

@@ -51,6 +51,7 @@ type Pipeline struct {
 	Dir       string // absolute; relative names in the file start here
 	Table     string
 	Artefacts string
+	Store     string // how a finished molecule is kept: "zip", "folder", or "" for neither
 	MaxReruns int
 	Jobs      int      // cores that a batch may use, and molecules that it has under way
 	Stages    []*Stage // in the order in which they run

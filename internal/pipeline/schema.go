@@ -208,7 +208,8 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) {
 		percentage("max_invalid", &p.Alarms.Invalid),
 		percentage("max_recompute", &p.MaxRecompute),
 		oneWord("when_exceeded", &exceeded, "warn", "stop"),
-		oneWord("order", &order, "table", "smallest_first"))
+		oneWord("order", &order, "table", "smallest_first"),
+		oneWord("store", &p.Store, "zip", "folder"))
 	for name, a := range attrs {
 		p.Given[name] = a.NameRange.Start.Line
 	}

@@ -100,7 +100,11 @@ func (h hashes) of(dir string, out Output) (string, error) {
 // stored is the name of a file in dir: its own, or with .zst behind it.
 func stored(dir, file string) string {
 	path := dir + "/" + file
-	return file + strings.TrimPrefix(packed.Stored(path), path)
+	suffix, here := strings.CutPrefix(packed.Stored(path), path)
+	if !here { // it is missing, and an old zip has it
+		return file
+	}
+	return file + suffix
 }
 
 func hashFile(path string, limit int64) (string, error) {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"grimperium/internal/durable"
+	"grimperium/internal/packed"
 )
 
 // Index is a cache, artefacts/.index, that makes an up-to-date batch fast. For each molecule it has
@@ -53,7 +54,7 @@ type program struct {
 
 // Seen is what files were like. The zero value stands for files that are not the verified ones.
 type Seen struct {
-	Files  []string // of a molecule: names in its folder, the log first
+	Files  []string // of a molecule: ".zip", or "/NAME" in its folder, the log first
 	Digest string   // of their stamps
 }
 
@@ -73,7 +74,7 @@ func look(from *os.File, dir string, files []string) ([]stamp, error) {
 	stamps := make([]stamp, len(files))
 	for n, f := range files {
 		var st unix.Stat_t
-		if err := unix.Fstatat(int(from.Fd()), dir+"/"+f, &st, 0); err != nil {
+		if err := unix.Fstatat(int(from.Fd()), dir+f, &st, 0); err != nil {
 			return nil, err
 		}
 		stamps[n] = newStamp(st)
@@ -137,7 +138,7 @@ func (s *Store) Index() *Index {
 }
 
 func indexHeader(rest []byte) string {
-	return fmt.Sprintf("grimperium index 5 %08x", crc32.ChecksumIEEE(rest))
+	return fmt.Sprintf("grimperium index 6 %08x", crc32.ChecksumIEEE(rest))
 }
 
 // Close writes the file if it has changed.
@@ -214,24 +215,36 @@ func (x *Index) SetProgram(name, path, identity string, watched []string) error 
 // Untouched says whether a molecule's files are those that were last verified.
 func (s *Store) Untouched(mol string, e Entry) bool { return e.unchanged(s.at(mol)) }
 
-// files are the log and the outputs of these targets, with their hashes.
-func (m *Molecule) files(targets []string) (files, sums []string) {
-	files, sums = []string{logName}, []string{logName}
+// outputs are those of the successful ones of these targets, by their names in the folder.
+func (m *Molecule) outputs(targets []string) (outputs []Output) {
 	for _, target := range targets {
 		r := m.Record(target)
 		if r == nil || r.Outcome != OK {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
-			files = append(files, target+"/"+stored(m.place(target), r.Outputs[name].File))
-			sums = append(sums, r.Outputs[name].SHA256)
+			out := r.Outputs[name]
+			out.File = target + "/" + out.File
+			outputs = append(outputs, out)
 		}
+	}
+	return outputs
+}
+
+// files are the log and the outputs of these targets as the index has them, with their hashes.
+func (m *Molecule) files(targets []string) (files, sums []string) {
+	files, sums = []string{"/" + logName}, []string{logName}
+	for _, out := range m.outputs(targets) {
+		files, sums = append(files, "/"+stored(m.path(), out.File)), append(sums, out.SHA256)
 	}
 	return files, sums
 }
 
 // Seen looks at the log and at the outputs of the successful ones of these targets.
 func (m *Molecule) Seen(targets []string) Seen {
+	if m.zip != nil {
+		return m.zip.seen(m.outputs(targets))
+	}
 	files, sums := m.files(targets)
 	stamps, err := look(nil, m.path(), files)
 	for n, a := range stamps {
@@ -245,17 +258,39 @@ func (m *Molecule) Seen(targets []string) Seen {
 	return Seen{files, digest(stamps)}
 }
 
+func (z *zipped) seen(outputs []Output) Seen {
+	now, err := stampOf(z.path)
+	if err != nil || now != z.stamp {
+		return Seen{}
+	}
+	for _, out := range outputs {
+		if z.sums[out.File] != out.SHA256 {
+			return Seen{}
+		}
+	}
+	return Seen{[]string{packed.ZipSuffix}, digest([]stamp{now})}
+}
+
 // Vouch says whether the files are as the index has them. Then they are verified, and on the disk.
 func (m *Molecule) Vouch(e Entry) bool {
 	stamps, err := look(nil, m.path(), e.Files)
-	if err != nil || digest(stamps) != e.Digest || m.hashes[stamps[0]] != logName {
+	if err != nil || len(stamps) == 0 || digest(stamps) != e.Digest {
 		return false
 	}
-	files, sums := m.files(m.Targets())
-	for n, f := range e.Files {
-		if i := slices.Index(files, f); i >= 0 {
-			m.hashes[stamps[n]] = sums[i]
+	switch {
+	case m.zip != nil && stamps[0] == m.zip.stamp:
+		for _, out := range m.outputs(m.Targets()) {
+			m.zip.sums[out.File] = out.SHA256
 		}
+	case m.zip == nil && m.hashes[stamps[0]] == logName:
+		files, sums := m.files(m.Targets())
+		for n, f := range e.Files {
+			if i := slices.Index(files, f); i >= 0 {
+				m.hashes[stamps[n]] = sums[i]
+			}
+		}
+	default:
+		return false
 	}
 	clear(m.dirty)
 	return true

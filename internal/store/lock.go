@@ -111,9 +111,12 @@ func (l *Lock) take() error {
 
 // free is an error while another holder, whom flock does not keep away, says that it lives.
 func (l *Lock) free() error {
-	h, heard, err := peek(l.path)
-	if h.Host == hostname {
-		heard = (h.NoFlock || l.Note != "") && h.alive()
+	h, beat, err := peek(l.path)
+	heard := (h.NoFlock || l.Note != "") && h.alive()
+	if h.Host != hostname && h.Host != "" && err == nil {
+		var now time.Time
+		now, err = durable.Now(filepath.Dir(l.path))
+		heard = now.Sub(beat) <= believed
 	}
 	if err == nil && heard && h.Host != "" {
 		err = &LockedError{l.what, h}
@@ -121,17 +124,17 @@ func (l *Lock) free() error {
 	return err
 }
 
-// peek is who wrote into a lock's file last, if anyone did, and whether that was lately.
-func peek(path string) (h Holder, heard bool, err error) {
+// peek is who wrote into a lock's file last, if anyone did, and when the file was renewed.
+func peek(path string) (h Holder, beat time.Time, err error) {
 	data, err := durable.ReadFile(path)
 	info, statErr := os.Stat(path)
 	if err = cmp.Or(err, statErr); err != nil {
-		return h, false, err
+		return h, beat, err
 	}
 	if json.Unmarshal(data, &h) != nil {
 		h = Holder{}
 	}
-	return h, time.Since(info.ModTime()) <= believed, nil
+	return h, info.ModTime(), nil
 }
 
 // alive says whether the holder may live: nobody, and a process of this host that is gone, do not.
@@ -163,7 +166,7 @@ func (l *Lock) Announce() error {
 	command := strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " ")
 	command = command[:min(len(command), holderSize/8)] // JSON makes up to six bytes of one
 	data, err := json.Marshal(Holder{os.Getpid(), hostname, time.Now(), command, l.Note != ""})
-	if err = cmp.Or(err, l.fill(data)); err == nil {
+	if err = cmp.Or(err, l.fill(data), durable.Renew(l.path)); err == nil {
 		l.stop = make(chan struct{})
 		go l.beat(l.stop)
 	}
@@ -181,7 +184,7 @@ func (l *Lock) beat(stop chan struct{}) {
 	for {
 		select {
 		case <-time.After(beatEvery):
-			_ = unix.Utimes(l.path, nil)
+			_ = durable.Renew(l.path)
 		case <-stop:
 			return
 		}

@@ -160,6 +160,30 @@ func TestNoFlock(t *testing.T) {
 	}
 }
 
+// A file system whose clock is a minute off, as that of a server: a holder on another host is believed
+// by that clock.
+func TestLockOtherClock(t *testing.T) {
+	defer func(renew func(string) error) { durable.Renew = renew }(durable.Renew)
+	for _, skew := range []time.Duration{-time.Minute, time.Minute} {
+		durable.Renew = func(path string) error {
+			now := time.Now().Add(skew)
+			return os.Chtimes(path, now, now)
+		}
+		path := filepath.Join(t.TempDir(), "lock")
+		check(t, os.WriteFile(path, []byte(`{"pid":1,"host":"another.host"}`), 0o666))
+		check(t, durable.Renew(path))
+		var locked *LockedError
+		if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) {
+			t.Errorf("%v: a holder that lives is not believed: %v", skew, err)
+		}
+		silent := time.Now().Add(skew - believed - 5*time.Second)
+		check(t, os.Chtimes(path, silent, silent))
+		l, err := TakeLock(path, "table.csv")
+		check(t, err)
+		check(t, l.Release())
+	}
+}
+
 // Of two that begin in the same moment without flock, one has the lock.
 func TestNoFlockRace(t *testing.T) {
 	defer func() { flock = unix.Flock }()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -208,6 +209,9 @@ func (m *Molecule) append(v any) {
 		objects = append([]any{first}, objects...)
 	}
 	path := m.path(logName)
+	if _, gone := stampOf(path); m.header && m.zip == nil && errors.Is(gone, fs.ErrNotExist) {
+		m.zip, _, _ = m.s.openZip(m.id) // a task that was believed dead has packed it
+	}
 	m.do(func() error { return os.MkdirAll(m.path(), 0o777) }, func() error {
 		text, err := seal(objects...)
 		if err == nil && m.replace {

@@ -12,20 +12,23 @@ import (
 	"time"
 
 	"grimperium/internal/durable"
+	"grimperium/internal/packed"
 )
 
-// Molecule is a molecule's folder and its log. One goroutine uses it.
+// Molecule is a molecule's folder, or the zip in its place, and its log. One goroutine uses it.
 type Molecule struct {
 	s    *Store
 	id   string
 	log  []*Record          // and dropped targets, oldest first
 	last map[string]*Record // the newest of each target
 	row  *Row
+	zip  *zipped // nil while the molecule is a folder
 
 	lines   int             // of the log when it was read, superseded ones included
 	damaged int             // lines that were passed over
 	header  bool            // the log has its first line
 	replace bool            // most of the log is superseded, or all is of no use
+	wasZip  bool            // there is a zip of it, perhaps an old one
 	hashes  hashes          // of the files; the log's is its name
 	dirty   map[string]bool // files and folders of which a power cut could take something
 	err     error           // the first of the disk
@@ -40,30 +43,51 @@ type DamagedError struct{ error }
 // OutputError says that a program did not leave what it should have. The disk is not at fault.
 type OutputError struct{ error }
 
-// Molecule reads a molecule's log. A folder that can't be worked in is a *FolderError. A log of no
-// use is a *DamagedError, together with a molecule that has no results.
+// Molecule reads a molecule's log, in its folder or its zip. A folder that can't be worked in is a
+// *FolderError. A log of no use is a *DamagedError, together with a molecule that has no results.
 func (s *Store) Molecule(id string) (*Molecule, error) {
-	m, path := s.empty(id), s.Path(id, logName)
 	if err := s.refuse(id); err != nil {
 		return nil, &FolderError{err}
 	}
+	m, data, err := s.open(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		m, data, err = s.open(id) // a batch may just have made the one of the other
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.empty(id), nil
+	}
+	_, damaged := errors.AsType[*DamagedError](err)
+	if err == nil {
+		if err = m.read(data); err != nil {
+			err, damaged = &DamagedError{fmt.Errorf("%s: can't be read, so that the molecule is "+
+				"computed anew: %w", s.Path(id, logName), err)}, true
+		}
+	}
+	if damaged {
+		was := m.wasZip
+		m = s.empty(id)
+		m.replace, m.wasZip = true, was
+	}
+	return m, err
+}
+
+// open reads the log of a folder, or that of a zip. With fs.ErrNotExist there is neither.
+func (s *Store) open(id string) (m *Molecule, data []byte, err error) {
+	m, path := s.empty(id), s.Path(id, logName)
+	_, noZip := stampOf(s.zipPath(id))
+	m.wasZip = noZip == nil
 	a, err := stampOf(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
+		m.zip, data, err = s.openZip(id)
+		m.dirty[s.zipPath(id)] = true
+		return m, data, err
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &FolderError{fmt.Errorf("%s: can't be read: %w; mend that, or move it away "+
+	if data, err = os.ReadFile(path); err != nil {
+		return nil, nil, &FolderError{fmt.Errorf("%s: can't be read: %w; mend that, or move it away "+
 			"to have the molecule computed anew", path, errors.Unwrap(err))}
 	}
 	m.hashes[a], m.dirty[m.path()] = logName, true // a batch may have been killed
-	if err := m.read(data); err != nil {
-		m = s.empty(id)
-		m.replace = true
-		return m, &DamagedError{fmt.Errorf("%s: can't be read, so that the molecule is computed anew: %w",
-			path, err)}
-	}
-	return m, nil
+	return m, data, nil
 }
 
 func (s *Store) empty(id string) *Molecule {
@@ -179,9 +203,9 @@ func flat(target string) string { return strings.ReplaceAll(target, "/", ".") }
 func (m *Molecule) historyDir(target string) string { return m.path(historyName, flat(target)) }
 
 func (m *Molecule) past(target string) (dirs []string) {
-	entries, _ := os.ReadDir(m.historyDir(target))
-	for _, e := range entries {
-		dirs = append(dirs, filepath.Join(m.historyDir(target), e.Name()))
+	names, _ := packed.ReadDir(m.historyDir(target)) // there need not be one
+	for _, name := range names {
+		dirs = append(dirs, filepath.Join(m.historyDir(target), name))
 	}
 	return dirs
 }
@@ -204,7 +228,7 @@ func (m *Molecule) Verify(target string, r *Record) string {
 func (m *Molecule) verify(dir string, r *Record) string {
 	for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
 		out := r.Outputs[name]
-		sum, err := m.hashes.of(dir, out)
+		sum, err := m.sum(dir, out)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return fmt.Sprintf("output %s (%s) is missing", name, out.File)
@@ -217,16 +241,21 @@ func (m *Molecule) verify(dir string, r *Record) string {
 	return ""
 }
 
+// sum is the SHA-256 of an output in a folder, which may be one of the molecule's zip.
+func (m *Molecule) sum(dir string, out Output) (string, error) {
+	if name, ok := m.inside(filepath.Join(dir, out.File)); ok {
+		return m.zip.sum(name, out.Size)
+	}
+	return m.hashes.of(dir, out)
+}
+
 // Unflushed are the files and folders of which a power cut could take something, as absolute paths.
 func (m *Molecule) Unflushed() []string {
 	paths := map[string]bool{}
 	for dir := range m.dirty {
-		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && (d.IsDir() || d.Type().IsRegular()) {
-				paths[path] = true
-			}
-			return nil
-		})
+		for _, path := range below(dir) {
+			paths[path] = true
+		}
 		for ; len(dir) >= len(m.s.root); dir = filepath.Dir(dir) {
 			paths[dir] = true
 		}
@@ -236,7 +265,9 @@ func (m *Molecule) Unflushed() []string {
 
 // Flush flushes the molecule onto the disk.
 func (m *Molecule) Flush() error {
-	m.do(func() error { return durable.Sync(m.Unflushed()...) })
+	if m.err == nil {
+		m.err = durable.Sync(m.Unflushed()...)
+	}
 	if m.err == nil {
 		clear(m.dirty)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -8,6 +9,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"grimperium/internal/durable"
+	"grimperium/internal/packed"
 )
 
 // Unused is something in the artefacts folder that nothing refers to.
@@ -20,54 +24,84 @@ type Unused struct {
 
 // Unused lists what the given molecules and stages no longer need, earlier results, files that were
 // put aside, and folders that no batch made. Of a molecule that returns names it lists no results:
-// the next batch may bring one of them back.
-func (s *Store) Unused(table, stage, returns func(name string) bool) (out []Unused, err error) {
-	last, foreign, ours := "", map[string]bool{}, false // of a molecule, by names in its folder
-	made := func(mol, name string) bool {
-		if mol != last {
-			foreign, ours = s.foreign(mol)
-			last = mol
-		}
-		return !foreign[name]
-	}
-	err = s.walk(func(mol, name, kind string, z Size) {
-		u := Unused{Path: s.Path(mol, name), Bytes: z.Bytes}
-		folder := kind == failedSize || kind == name
-		known := stage(strings.TrimSuffix(name, failedMark))
+// the next batch may bring one of them back. What lies in a zip has the path that it had in the
+// molecule's folder.
+func (s *Store) Unused(table, stage, returns func(name string) bool) ([]Unused, error) {
+	l := &unusedList{s: s, table: table, stage: stage, returns: returns}
+	err := s.walk(func(mol, name, kind string, z Size) {
 		switch {
 		case mol == "":
-			return
-		case !table(mol) && made(mol, name) && len(foreign) == 0:
-			u.Path, u.Why = s.Path(mol), "the molecule is not in the table"
-		case !table(mol) && !ours:
-			u.Path, u.Foreign = s.Path(mol), true
-		case !table(mol) && name == "":
-			return
-		case !table(mol) && !foreign[name]:
-			u.Why = "the molecule is not in the table"
-		case !table(mol) || folder && !known && !made(mol, name):
-			u.Foreign = true
-		case name == historyName && !returns(mol):
-			u.Why = "earlier results"
-		case name == partsName:
-			u.Why = "parts of unfinished results"
-		case strings.Contains(name, editedMark):
-			u.Why = "edited by hand and put aside"
-		case folder && !known && !returns(mol):
-			u.Why = "the stage is not in the pipeline"
+		case kind != zipSize:
+			l.see(mol, name, kind, z)
+		case table(mol):
+			s.walkZip(mol, l.see)
 		default:
-			return
+			u := Unused{Path: s.zipPath(mol), Why: "the molecule is not in the table", Bytes: z.Bytes}
+			if m, _ := s.Molecule(mol); m == nil || len(m.last) == 0 {
+				u.Why, u.Foreign = stays, true
+			}
+			l.out = append(l.out, u)
 		}
-		if u.Foreign {
-			u.Why = "no batch made it, and it stays"
-		}
-		if last := len(out) - 1; last >= 0 && out[last].Path == u.Path {
-			out[last].Bytes += u.Bytes
-			return
-		}
-		out = append(out, u)
 	})
-	return out, err
+	return l.out, err
+}
+
+const stays = "no batch made it, and it stays"
+
+// unusedList is a list for Unused.
+type unusedList struct {
+	s                     *Store
+	table, stage, returns func(name string) bool
+	out                   []Unused
+	mol                   string          // the last one that made was asked for
+	foreign               map[string]bool // names in its folder that no batch made
+	ours                  bool            // a batch made others
+}
+
+// made reports whether a batch made what has this name in a molecule's folder.
+func (l *unusedList) made(mol, name string) bool {
+	if mol != l.mol {
+		l.foreign, l.ours = l.s.foreign(mol)
+		l.mol = mol
+	}
+	return !l.foreign[name]
+}
+
+// see looks at a file or folder, as Store.walk calls it.
+func (l *unusedList) see(mol, name, kind string, z Size) {
+	u := Unused{Path: l.s.Path(mol, name), Bytes: z.Bytes}
+	folder := kind == failedSize || kind == name
+	known := l.stage(strings.TrimSuffix(name, failedMark))
+	switch {
+	case !l.table(mol) && l.made(mol, name) && len(l.foreign) == 0:
+		u.Path, u.Why = l.s.Path(mol), "the molecule is not in the table"
+	case !l.table(mol) && !l.ours:
+		u.Path, u.Foreign = l.s.Path(mol), true
+	case !l.table(mol) && name == "":
+		return
+	case !l.table(mol) && !l.foreign[name]:
+		u.Why = "the molecule is not in the table"
+	case !l.table(mol) || folder && !known && !l.made(mol, name):
+		u.Foreign = true
+	case name == historyName && !l.returns(mol):
+		u.Why = "earlier results"
+	case name == partsName:
+		u.Why = "parts of unfinished results"
+	case strings.Contains(name, editedMark):
+		u.Why = "edited by hand and put aside"
+	case folder && !known && !l.returns(mol):
+		u.Why = "the stage is not in the pipeline"
+	default:
+		return
+	}
+	if u.Foreign {
+		u.Why = stays
+	}
+	if last := len(l.out) - 1; last >= 0 && l.out[last].Path == u.Path {
+		l.out[last].Bytes += u.Bytes
+		return
+	}
+	l.out = append(l.out, u)
 }
 
 // foreign are the names in a molecule's folder that no batch made: neither the store's own nor those
@@ -93,6 +127,32 @@ func (s *Store) foreign(mol string) (names map[string]bool, ours bool) {
 	return names, ours
 }
 
+// walkZip is walk for the files in a molecule's zip. One that can't be read has none.
+func (s *Store) walkZip(mol string, see func(mol, name, kind string, z Size)) {
+	file, err := packed.OpenZip(s.zipPath(mol))
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	for _, f := range file.File {
+		name, _, folder := strings.Cut(f.Name, "/")
+		see(mol, name, kindOf(name, folder), Size{Bytes: int64(f.CompressedSize64)})
+	}
+}
+
+// Remove removes what Unused has found, and the records of stages that are gone.
+func (s *Store) Remove(u Unused, stage func(name string) bool) error {
+	id, _, inside := strings.Cut(u.Path[len(s.root)+1:], "/")
+	m, err := s.Molecule(id)
+	if !inside || err != nil {
+		return durable.Remove(u.Path)
+	}
+	m.remove(u.Path)
+	err = m.Forget(stage)
+	zip, finishErr := m.Finish(AsItWas, m.Targets())
+	return cmp.Or(err, finishErr, m.Flush(), s.Pack(zip))
+}
+
 // Size is what files take.
 type Size struct {
 	Files int
@@ -100,7 +160,10 @@ type Size struct {
 	Disk  int64 // bytes that the disk gives to the files and their folders, in whole blocks
 }
 
-const failedSize = "failed attempts"
+const (
+	failedSize = "failed attempts"
+	zipSize    = "zip files" // of finished molecules
+)
 
 // Sizes counts the files of each stage's results, and the others by what they are.
 func (s *Store) Sizes() (map[string]*Size, error) {
@@ -132,21 +195,13 @@ func (s *Store) walk(see func(mol, name, kind string, z Size)) error {
 		}
 		mol, inside, _ := strings.Cut(path[len(s.root)+1:], "/")
 		name, _, deeper := strings.Cut(inside, "/")
-		folder := d.IsDir() || deeper
-		kind := "put aside"
+		kind := kindOf(name, d.IsDir() || deeper)
+		stem, isZip := strings.CutSuffix(mol, packed.ZipSuffix)
 		switch {
-		case strings.HasPrefix(mol, ".") || inside == "" && !folder:
+		case strings.HasPrefix(mol, ".") || inside == "" && !d.IsDir() && !isZip:
 			mol, kind = "", "journal, index"
-		case name == "" || name == logName:
-			kind = "manifests"
-		case name == historyName:
-			kind = "earlier results"
-		case name == partsName:
-			kind = "unfinished results"
-		case folder && strings.HasSuffix(name, failedMark):
-			kind = failedSize
-		case folder:
-			kind = name
+		case inside == "" && !d.IsDir():
+			mol, kind = stem, zipSize
 		}
 		z := Size{Disk: 512 * st.Blocks}
 		if d.Type().IsRegular() {
@@ -155,4 +210,21 @@ func (s *Store) walk(see func(mol, name, kind string, z Size)) error {
 		see(mol, name, kind, z)
 		return nil
 	})
+}
+
+// kindOf is what Sizes calls what lies below a name in a molecule's folder.
+func kindOf(name string, folder bool) string {
+	switch {
+	case name == "" || name == logName:
+		return "manifests"
+	case name == historyName:
+		return "earlier results"
+	case name == partsName:
+		return "unfinished results"
+	case folder && strings.HasSuffix(name, failedMark):
+		return failedSize
+	case folder:
+		return name
+	}
+	return "put aside"
 }

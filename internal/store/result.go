@@ -20,8 +20,10 @@ const earlierResults = 3
 // flushAfter is how many seconds a target takes that is flushed at once, not with the molecule.
 const flushAfter = 1
 
-// do takes steps up to the first error. It stays: then nothing more is done about the molecule.
+// do takes steps, in the molecule's folder, up to the first error. It stays: then nothing more is
+// done about the molecule.
 func (m *Molecule) do(steps ...func() error) {
+	_ = m.Unpack() // the error stays
 	for _, step := range steps {
 		if m.err == nil {
 			m.err = step()
@@ -198,6 +200,7 @@ func (m *Molecule) trim(target, source string) {
 
 // Fail moves a failed attempt's whole scratch folder to where a user can read it.
 func (m *Molecule) Fail(target, scratch string) error {
+	m.do()
 	m.clearFailed(target)
 	m.rename(scratch, m.s.FailedDir(m.id, target))
 	return m.err
@@ -216,6 +219,7 @@ func (m *Molecule) clearFailed(target string) {
 
 // Drop ends a target that for_each no longer has. Its result moves to the history.
 func (m *Molecule) Drop(target string) error {
+	m.do()
 	m.retire(target, "")
 	m.record(&Record{Target: target, Outcome: dropped})
 	m.clearFailed(target)

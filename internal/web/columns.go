@@ -35,6 +35,7 @@ type table struct {
 	Method   string             `json:"method"`
 	Columns  []packedColumn     `json:"columns"`
 	Folders  string             `json:"folders"` // the artefacts, as a relative URL
+	Zips     [][2]int           `json:"zips"`    // rows whose files are in a zip: first and last
 	Geometry map[int][]Geometry `json:"geometry"`
 }
 
@@ -58,6 +59,19 @@ func pack(d *Data) (columns []packedColumn, left []string, err error) {
 		columns = append(columns, p)
 	}
 	return columns, left, nil
+}
+
+// zips are the rows whose files are in a zip.
+func zips(molecules []Molecule) (rows [][2]int) {
+	for i, m := range molecules {
+		switch last := len(rows) - 1; {
+		case m.Zip && last >= 0 && rows[last][1] == i-1:
+			rows[last][1] = i
+		case m.Zip:
+			rows = append(rows, [2]int{i, i})
+		}
+	}
+	return rows
 }
 
 func empty(cells []string) bool {

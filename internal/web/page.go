@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"grimperium/internal/packed"
 )
 
 //go:embed page.html page.css js live live.html smilesdrawer uplot 3dmol
@@ -129,7 +131,8 @@ func (p *page) addTable() error {
 		return err
 	}
 	t := table{Rows: len(p.Data.Molecules), Method: p.Data.Method, Columns: columns,
-		Folders: p.Data.Folders, Geometry: map[int][]Geometry{}, Keys: map[string]string{
+		Folders: p.Data.Folders, Zips: zips(p.Data.Molecules), Geometry: map[int][]Geometry{},
+		Keys: map[string]string{
 			"id": "mol_id", "smiles": "smiles", "status": "status", "error": "error_message",
 			"reference": p.Data.Reference, "result": p.Data.Result}}
 	for i := range p.Data.Molecules {
@@ -171,11 +174,12 @@ func functions(d *Data) template.FuncMap {
 		"seconds": seconds,
 		"whole":   func(v float64) string { return grouped(int(math.Round(v))) },
 		"hours":   func(h float64) string { return seconds(3600 * h) },
-		"folder": func(id string) string {
+		"folder": func(m Molecule) string {
 			if d.Folders == "" {
 				return ""
 			}
-			return d.Folders + url.PathEscape(id) + "/"
+			end := map[bool]string{true: packed.ZipSuffix, false: "/"}[m.Zip]
+			return d.Folders + url.PathEscape(m.ID) + end
 		},
 		"picture": func(svg string) template.URL { // as an image no script of it runs
 			return template.URL("data:image/svg+xml;base64," +

@@ -13,6 +13,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -197,10 +198,23 @@ func (l *Live) file(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	}
 	name := strings.TrimSuffix(path, packed.Suffix)
+	regular := func(name string) bool { // nothing outside of the folder
+		info, err := root.Lstat(name)
+		return err == nil && info.Mode().IsRegular()
+	}
+	mol, inside, _ := strings.Cut(name, "/")
 	_, plain := root.Stat(name)
-	info, err := root.Stat(name + packed.Suffix) // nothing outside of the folder
-	if errors.Is(plain, fs.ErrNotExist) && err == nil && info.Mode().IsRegular() {
+	switch zip := mol + packed.ZipSuffix; {
+	case !errors.Is(plain, fs.ErrNotExist):
+	case regular(zip) && (inside == "" || strings.HasSuffix(inside, "/")):
+		l.zipped(w, r, zip, inside)
+		return
+	case regular(name+packed.Suffix) || regular(zip) && fs.ValidPath(inside):
 		text, err := packed.ReadFile(filepath.Join(l.Artefacts, name), mostUnpacked)
+		if errors.Is(err, fs.ErrNotExist) {
+			http.NotFound(w, r)
+			return
+		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -209,6 +223,22 @@ func (l *Live) file(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.FileServerFS(root.FS()).ServeHTTP(w, r)
+}
+
+// zipped answers with the list of a folder of a molecule that is one file.
+func (l *Live) zipped(w http.ResponseWriter, r *http.Request, zip, dir string) {
+	if !strings.Contains(r.URL.Path, "/") {
+		http.Redirect(w, r, "./"+url.PathEscape(r.URL.Path)+"/", http.StatusFound)
+		return
+	}
+	z, err := packed.OpenZip(filepath.Join(l.Artefacts, zip))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer z.Close()
+	r.URL.Path = "/" + dir
+	http.FileServerFS(z).ServeHTTP(w, r)
 }
 
 // report returns the report, gathered anew if it is old.

@@ -53,6 +53,9 @@ func serve(t *testing.T, token, addr string) *served {
 			}
 		}
 	}
+	if err := packed.CreateZip(filepath.Join(dir, "mol_2.zip"), filepath.Join(dir, "mol_1")); err != nil {
+		t.Fatal(err)
+	}
 	for name, to := range map[string]string{"link": "../secret", "out.aux.zst": "../out.aux.zst"} {
 		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
@@ -149,7 +152,11 @@ func TestServer(t *testing.T) {
 		"/metrics": {200, "grimperium_queue 0"}, "/artefacts/mol_1/pm7/pm7.out": {200, "<script>"},
 		"/artefacts/mol_1/pm7/pm7.aux": {200, "unpacked"}, "/artefacts/mol_1/pm7/pm7.aux.zst": {200, "unpacked"},
 		"/artefacts/mol_1/pm7/": {200, "pm7.aux.zst"}, "/artefacts/out.aux": {404, ""},
-		"/artefacts/link": {500, ""}, "/artefacts/%2e%2e/secret": {404, ""}, "/secret": {404, ""},
+		"/artefacts/mol_2/pm7/pm7.out": {200, "<script>"}, "/artefacts/mol_2/": {200, "pm7/"},
+		"/artefacts/mol_2/pm7/pm7.aux": {200, "unpacked"}, "/artefacts/mol_2/pm7/": {200, "pm7.aux.zst"},
+		"/artefacts/mol_2/none": {404, ""}, "/artefacts/mol_2/pm7/%2e%2e/%2e%2e/secret": {404, ""},
+		"/artefacts/mol_2": {302, ""},
+		"/artefacts/link":  {500, ""}, "/artefacts/%2e%2e/secret": {404, ""}, "/secret": {404, ""},
 	} {
 		code, text, head := s.get(path, nil)
 		if code != want.code || !strings.Contains(text, want.text) || strings.Contains(text, "secret\n") {

@@ -53,6 +53,7 @@ type Molecule struct {
 	Targets    []Target  // the results that are in use
 	Drawing    string    // SVG; "" for one that the browser makes
 	Geometries []Geometry
+	Zip        bool // its files are in one, named after it; else in a folder
 }
 
 // Deviation is the result less the reference.

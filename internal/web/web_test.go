@@ -122,6 +122,16 @@ func TestClasses(t *testing.T) {
 	}
 }
 
+func TestZips(t *testing.T) {
+	var molecules []Molecule
+	for _, mark := range "..ZZZ.Z" {
+		molecules = append(molecules, Molecule{Zip: mark == 'Z'})
+	}
+	if got := fmt.Sprint(zips(molecules), zips(molecules[:2])); got != "[[2 4] [6 6]] []" {
+		t.Error(got)
+	}
+}
+
 func TestConformers(t *testing.T) {
 	nan := math.NaN()
 	molecules := []Molecule{

@@ -15,7 +15,8 @@ function openMolecule(row) {
   }
   if (data.folders) {
     const link = element("a", "files of " + id);
-    link.href = data.folders + encodeURIComponent(id) + "/";
+    const zip = (data.zips || []).some(([first, last]) => first <= row && row <= last);
+    link.href = data.folders + encodeURIComponent(id) + (zip ? ".zip" : "/");
     body.append(element("p"));
     body.lastChild.append(link);
   }
