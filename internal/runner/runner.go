@@ -21,6 +21,7 @@ package runner
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -243,32 +244,45 @@ func (c Command) tooLarge() (over bool) {
 // from its standard input and writes replies to its standard output, each a line of JSON, one reply
 // to a request. One goroutine at a time may use a worker.
 type Worker struct {
+	Stderr string // the file of its standard error
+
 	name   string
 	in     io.WriteCloser
-	out    *bufio.Reader
+	lines  chan line // of its standard output; closed at the end of that
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when result is set
 	result Result
 }
 
-const maxReply = 1 << 20 // bytes
+// line is a line of a worker's output.
+type line struct {
+	text  []byte
+	alone bool // whole, and nothing came with it
+}
+
+const (
+	maxReply = 1 << 20 // bytes
+	maxQuote = 200     // bytes of a wrong reply in a message
+)
 
 // StartWorker starts a program as a worker. Its Stdout is not used; its limits and its TMPDIR are
 // for the worker's whole life. The errors are those of Run, or the cause of the end of ctx.
 func StartWorker(ctx context.Context, c Command) (*Worker, error) {
-	w := &Worker{name: filepath.Base(c.Path), ended: make(chan struct{})}
+	w := newWorker(c)
 	ctx, w.cancel = context.WithCancel(ctx)
+	var out io.Reader
 	p, err := start(ctx, c, func(cmd *exec.Cmd) error {
 		cmd.Stdout = nil
 		in, errIn := cmd.StdinPipe()
-		out, errOut := cmd.StdoutPipe()
-		w.in, w.out = in, bufio.NewReaderSize(out, maxReply)
+		stdout, errOut := cmd.StdoutPipe()
+		w.in, out = in, stdout
 		return cmp.Or(errIn, errOut)
 	})
 	if err != nil {
 		w.cancel()
 		return nil, err
 	}
+	go w.read(out)
 	go func() {
 		w.result = p.wait()
 		close(w.ended)
@@ -276,42 +290,73 @@ func StartWorker(ctx context.Context, c Command) (*Worker, error) {
 	return w, nil
 }
 
+func newWorker(c Command) *Worker {
+	return &Worker{Stderr: c.Stderr, name: filepath.Base(c.Path), lines: make(chan line),
+		ended: make(chan struct{})}
+}
+
+// read passes on the lines of a worker's output, up to its end or a line that is too long.
+func (w *Worker) read(from io.Reader) {
+	defer close(w.lines)
+	out := bufio.NewReaderSize(from, maxReply)
+	for err := error(nil); err == nil; {
+		var text []byte
+		if text, err = out.ReadSlice('\n'); len(text) == 0 {
+			return
+		}
+		select {
+		case w.lines <- line{bytes.Clone(text), err == nil && out.Buffered() == 0}:
+		case <-w.ended:
+			return
+		}
+	}
+}
+
+// Quiet says that the worker lives, and has said nothing since its last reply.
+func (w *Worker) Quiet() bool {
+	select {
+	case <-w.lines:
+		return false
+	default:
+		return true
+	}
+}
+
 // Call sends a request and waits for the reply within the limits of c, see Watch. With an error the
-// worker has ended, and Result says which limit it passed, if any. If ctx ended, Result is
-// Interrupted, and the error is the cause of that end.
+// worker has ended, and Result says which limit it passed, or how it ended by itself. If ctx ended,
+// Result is Interrupted, and the error is the cause of that end.
 func (w *Worker) Call(ctx context.Context, c Command, request, reply any) (Result, error) {
 	watched, limits := c.Watch(ctx)
 	defer limits()
-	replies := make(chan []byte, 1)
-	go func() {
-		// a worker that can't be written to gives no reply
-		_ = json.NewEncoder(w.in).Encode(request)
-		if text, err := w.out.ReadSlice('\n'); err == nil {
-			replies <- text
-		}
-		close(replies)
-	}()
-	var text []byte
+	go func() { _ = json.NewEncoder(w.in).Encode(request) }() // without it there is no reply
+	var got line
 	select {
-	case text = <-replies:
+	case got = <-w.lines:
 	case <-watched.Done():
 	}
-	if json.Unmarshal(text, reply) == nil {
+	if got.alone && json.Unmarshal(got.text, reply) == nil {
 		return Result{}, nil
 	}
 	if watched.Err() != nil {
 		w.cancel()
 	}
 	w.Close()
+	text, wrong := got.text[:min(len(got.text), maxQuote)], "no reply that can be read"
+	if !got.alone {
+		wrong = "a reply that is not one whole line"
+	}
+	const rule = "; a reply is one line of JSON, and standard output is for replies only"
 	switch r := limits(); {
 	case r.Interrupted:
 		return r, context.Cause(ctx)
 	case !r.OK():
 		return r, fmt.Errorf("%s %s", w.name, r)
-	case w.result.OK() || w.result.Interrupted: // because of its reply
-		return r, fmt.Errorf("%s gave no reply that can be read", w.name)
+	case !w.result.OK() && !w.result.Interrupted: // not because of its reply
+		return w.result, fmt.Errorf("%s %s", w.name, w.result)
+	case len(text) == 0:
+		return r, fmt.Errorf("%s gave no reply", w.name)
 	default:
-		return r, fmt.Errorf("%s %s", w.name, w.result)
+		return r, fmt.Errorf("%s gave %s: %q"+rule, w.name, wrong, text)
 	}
 }
 
