@@ -73,7 +73,8 @@ type Result struct {
 	User, System time.Duration
 	MaxRSS       int64
 
-	timeout time.Duration // for String
+	timeout time.Duration // for String, both
+	excess  string
 }
 
 // OK says that the program ended by itself, in time and with exit code 0.
@@ -89,7 +90,7 @@ func (r Result) String() string {
 	case r.Interrupted:
 		return "was interrupted"
 	case r.TooLarge:
-		return "wrote more than it may to its folder, and was ended"
+		return "wrote more than " + r.excess + " to its folder, and was ended"
 	case r.Signal == "KILL":
 		return "was killed by signal KILL, probably because memory ran out: " +
 			"run fewer jobs at once, or on a machine with more"
@@ -199,6 +200,7 @@ func (p *program) wait() (r Result) {
 func (c Command) Watch(ctx context.Context) (watched context.Context, stop func() Result) {
 	late, large := errors.New("the time is over"), errors.New("the folder holds too much")
 	ctx, cancel := context.WithCancelCause(ctx)
+	excess := "" // is set before the end of ctx
 	if c.Timeout > 0 {
 		clock := time.AfterFunc(c.Timeout, func() { cancel(late) })
 		context.AfterFunc(ctx, func() { clock.Stop() })
@@ -206,7 +208,9 @@ func (c Command) Watch(ctx context.Context) (watched context.Context, stop func(
 	if c.MaxBytes > 0 || c.MaxFiles > 0 {
 		go func() {
 			for ctx.Err() == nil {
-				if time.Sleep(200 * time.Millisecond); ctx.Err() == nil && c.tooLarge() {
+				time.Sleep(200 * time.Millisecond)
+				if over := c.tooLarge(); over != "" && ctx.Err() == nil {
+					excess = over
 					cancel(large)
 				}
 			}
@@ -215,13 +219,18 @@ func (c Command) Watch(ctx context.Context) (watched context.Context, stop func(
 	return ctx, func() Result {
 		defer cancel(nil)
 		cause := context.Cause(ctx) // that of an outer Watch is another error
-		return Result{TimedOut: cause == late, TooLarge: cause == large, timeout: c.Timeout,
+		r := Result{TimedOut: cause == late, TooLarge: cause == large, timeout: c.Timeout,
 			Interrupted: cause != nil && cause != late && cause != large}
+		if r.TooLarge {
+			r.excess = excess
+		}
+		return r
 	}
 }
 
-// tooLarge adds up apparent sizes until a limit is passed. What vanishes meanwhile does not count.
-func (c Command) tooLarge() (over bool) {
+// tooLarge adds up apparent sizes until a limit is passed, and says which, with the attribute of a
+// stage that raises it. What vanishes meanwhile does not count.
+func (c Command) tooLarge() (over string) {
 	bytes, files := int64(0), -1 // Dir itself does not count
 	_ = filepath.WalkDir(c.Dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -231,11 +240,15 @@ func (c Command) tooLarge() (over bool) {
 		if info, err := e.Info(); err == nil && !e.IsDir() {
 			bytes += info.Size()
 		}
-		if over = c.MaxBytes > 0 && bytes > c.MaxBytes || c.MaxFiles > 0 &&
-			files > c.MaxFiles; over {
-			return fs.SkipAll
+		switch {
+		case c.MaxBytes > 0 && bytes > c.MaxBytes:
+			over = fmt.Sprintf("%d bytes (max_bytes)", c.MaxBytes)
+		case c.MaxFiles > 0 && files > c.MaxFiles:
+			over = fmt.Sprintf("%d files (max_files)", c.MaxFiles)
+		default:
+			return nil
 		}
-		return nil
+		return fs.SkipAll
 	})
 	return over
 }

@@ -95,9 +95,9 @@ func TestWorkerFails(t *testing.T) {
 		"silent": {Command{Timeout: time.Minute}, "sh gave no reply"},
 		"hang":   {Command{Timeout: 100 * time.Millisecond}, "sh did not finish within 100ms"},
 		"hang on": {Command{Dir: full, MaxBytes: 1000},
-			"sh wrote more than it may to its folder, and was ended"},
+			"sh wrote more than 1000 bytes (max_bytes) to its folder, and was ended"},
 		"hang too": {Command{Dir: filepath.Dir(full), MaxFiles: 1},
-			"sh wrote more than it may to its folder, and was ended"},
+			"sh wrote more than 1 files (max_files) to its folder, and was ended"},
 	} {
 		t.Run(request, func(t *testing.T) {
 			t.Parallel()
