@@ -195,24 +195,19 @@ func (p *program) wait() (r Result) {
 }
 
 // Watch returns a context that ends at the limits of c: Timeout, MaxBytes and MaxFiles. Everything
-// in Dir counts, folders included, every 0.2 seconds. Links are not followed. stop must be called:
-// it ends the context, and says by TimedOut, TooLarge and Interrupted why it had ended before.
+// in Dir counts, folders included, every 0.2 seconds. Links are not followed. The time in which this
+// process is stopped does not count: a scheduler that suspends a job stops programs and batch. stop
+// must be called: it ends the context, and says by TimedOut, TooLarge and Interrupted why it had ended before.
 func (c Command) Watch(ctx context.Context) (watched context.Context, stop func() Result) {
 	late, large := errors.New("the time is over"), errors.New("the folder holds too much")
 	ctx, cancel := context.WithCancelCause(ctx)
 	excess := "" // is set before the end of ctx
-	if c.Timeout > 0 {
-		clock := time.AfterFunc(c.Timeout, func() { cancel(late) })
-		context.AfterFunc(ctx, func() { clock.Stop() })
-	}
-	if c.MaxBytes > 0 || c.MaxFiles > 0 {
+	if c.Timeout > 0 || c.MaxBytes > 0 || c.MaxFiles > 0 {
 		go func() {
-			for ctx.Err() == nil {
-				time.Sleep(200 * time.Millisecond)
-				if over := c.tooLarge(); over != "" && ctx.Err() == nil {
-					excess = over
-					cancel(large)
-				}
+			if excess = c.passed(ctx); excess != "" {
+				cancel(large)
+			} else {
+				cancel(late) // or ctx has ended
 			}
 		}()
 	}
@@ -228,9 +223,38 @@ func (c Command) Watch(ctx context.Context) (watched context.Context, stop func(
 	}
 }
 
+const (
+	tick    = 200 * time.Millisecond
+	stopped = time.Second // a tick that is later by more than this comes from a process that was stopped
+)
+
+// passed waits until a limit is passed. It returns which one of the folder, "" for the time. It
+// also returns when ctx has ended.
+func (c Command) passed(ctx context.Context) (excess string) {
+	end := time.Now().Add(c.Timeout)
+	for ctx.Err() == nil && (c.Timeout == 0 || time.Now().Before(end)) {
+		pause := tick
+		if c.Timeout > 0 {
+			pause = min(tick, time.Until(end))
+		}
+		due := time.Now().Add(pause)
+		time.Sleep(pause)
+		if gap := time.Since(due); gap > stopped {
+			end = end.Add(gap)
+		}
+		if excess = c.tooLarge(); excess != "" {
+			break
+		}
+	}
+	return excess
+}
+
 // tooLarge adds up apparent sizes until a limit is passed, and says which, with the attribute of a
 // stage that raises it. What vanishes meanwhile does not count.
 func (c Command) tooLarge() (over string) {
+	if c.MaxBytes == 0 && c.MaxFiles == 0 {
+		return ""
+	}
 	bytes, files := int64(0), -1 // Dir itself does not count
 	_ = filepath.WalkDir(c.Dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {
