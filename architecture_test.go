@@ -106,7 +106,8 @@ var scratchOnly = map[string][]string{
 	// lock files, the index
 	"internal/store": {"TakeLock", "Close"},
 	// scratch folders
-	"internal/batch": {"keepFailed", "Ask", "writeFile", "linkInputs", "builtin", "identify"},
+	"internal/batch": {"keepFailed", "Ask", "writeFile", "linkInputs", "builtin", "identify",
+		"tempDir"},
 }
 
 // TestDurable looks for calls that change files in the packages that have artefacts and the table.

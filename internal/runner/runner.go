@@ -437,11 +437,30 @@ func startError(c Command, err error) error {
 	return &StartError{mine, fmt.Errorf("%s: cannot be started: %w; %s", c.Path, err, way)}
 }
 
-// Find returns the absolute path of a program: of an absolute path, or of a name on PATH. It is ""
-// if there is no such program that may be run.
-func Find(name string) string {
-	if path, err := exec.LookPath(name); err == nil && filepath.IsAbs(path) {
-		return path
+// ErrNotThere is of a program that is not installed.
+var ErrNotThere = errors.New("is not there")
+
+// Find returns the absolute path of a program: of an absolute path, or of a name on PATH. The error
+// says why there is none that may be run.
+func Find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil && filepath.IsAbs(path) {
+		return path, nil
 	}
-	return ""
+	places := filepath.SplitList(os.Getenv("PATH"))
+	if strings.Contains(name, "/") {
+		places = []string{""}
+	}
+	for _, dir := range places {
+		path = filepath.Join(dir, name)
+		switch _, err := exec.LookPath(path); {
+		case !filepath.IsAbs(path) && !errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("%s is a relative path: give its absolute path", name)
+		case errors.Is(err, fs.ErrPermission):
+			return "", fmt.Errorf("%s is not executable: %s", path, waysOut[syscall.EACCES])
+		case errors.Is(err, syscall.EISDIR) && places[0] == "":
+			return "", fmt.Errorf("%s is a folder", path)
+		}
+	}
+	return "", fmt.Errorf("%s %w", name, ErrNotThere)
 }

@@ -58,3 +58,7 @@ merge {
 }
 
 stage "g" { values = { x = mol.H298_cbs } }
+
+stage "h" {
+  command = ["./x.sh"] # ERROR: Unsuitable command: The first word of the command, the program, is a relative path, ./x.sh: give its absolute path. For a script: file "x.sh" { source = "./x.sh" }, and an interpreter and "x.sh" in the command.
+}
