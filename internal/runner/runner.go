@@ -195,9 +195,10 @@ func (p *program) wait() (r Result) {
 }
 
 // Watch returns a context that ends at the limits of c: Timeout, MaxBytes and MaxFiles. Everything
-// in Dir counts, folders included, every 0.2 seconds. Links are not followed. The time in which this
-// process is stopped does not count: a scheduler that suspends a job stops programs and batch. stop
-// must be called: it ends the context, and says by TimedOut, TooLarge and Interrupted why it had ended before.
+// in Dir counts, folders included, every 0.2 seconds. Links are not followed. The time in which
+// this process is stopped does not count: a scheduler that suspends a job stops programs and batch.
+// stop must be called: it ends the context, and says by TimedOut, TooLarge and Interrupted why it
+// had ended before.
 func (c Command) Watch(ctx context.Context) (watched context.Context, stop func() Result) {
 	late, large := errors.New("the time is over"), errors.New("the folder holds too much")
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -225,7 +226,7 @@ func (c Command) Watch(ctx context.Context) (watched context.Context, stop func(
 
 const (
 	tick    = 200 * time.Millisecond
-	stopped = time.Second // a tick that is later by more than this comes from a process that was stopped
+	stopped = time.Second // if a tick is later by more than this, the process was stopped
 )
 
 // passed waits until a limit is passed. It returns which one of the folder, "" for the time. It

@@ -148,7 +148,8 @@ func (i input) Close() error {
 	return nil
 }
 
-// FuzzReply has a worker answer by foreign bytes: one line is the reply, or the call fails in words.
+// FuzzReply has a worker answer by foreign bytes: one line is the reply, or the call fails in
+// words.
 func FuzzReply(f *testing.F) {
 	f.Add([]byte(`{"exit": 0, "error": "", "cpu": 0.0123}` + "\n"))
 	f.Add([]byte(
@@ -168,7 +169,8 @@ func FuzzReply(f *testing.F) {
 		}
 		_, err := w.Call(t.Context(), Command{}, message{"embed"}, &got)
 		line, rest, whole := bytes.Cut(data, []byte("\n"))
-		good := whole && len(rest) == 0 && len(line) < maxReply && json.Unmarshal(line, &want) == nil
+		good := whole && len(rest) == 0 && len(line) < maxReply &&
+			json.Unmarshal(line, &want) == nil
 		switch {
 		case good && (err != nil || got != want):
 			t.Errorf("%+v, %v; want %+v", got, err, want)
