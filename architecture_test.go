@@ -107,7 +107,8 @@ var scratchOnly = map[string][]string{
 	// lock files, the index
 	"internal/store": {"TakeLock", "Close"},
 	// scratch folders
-	"internal/batch": {"keepFailed", "Ask", "writeFile", "builtin", "identify", "prepare"},
+	"internal/batch": {"keepFailed", "Ask", "writeFile", "builtin", "identify", "prepare",
+		"tempDir"},
 }
 
 // TestDurable looks for calls that change files in the packages that have artefacts and the table.

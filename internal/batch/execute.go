@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"grimperium/internal/durable"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
 )
@@ -260,10 +261,8 @@ func (r *reply) UnmarshalJSON(data []byte) error {
 // is replaced for the next.
 func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	idle := v.workers.of(g.stage.Name+"\x00"+strings.Join(g.task.Env, "\x00"), v.Jobs)
-	var w *runner.Worker
-	select {
-	case w = <-idle:
-	default:
+	w, said := take(idle)
+	if w == nil {
 		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", g.stage.Name, v.workers.started.Add(1)))
 		if err == nil {
 			w, err = startWorker(ctx, v.Programs.path[g.stage.Program], dir, g)
@@ -281,7 +280,7 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	case res.Interrupted:
 		return runner.Result{}, nil
 	case err != nil:
-		return runner.Result{}, &TargetError{Message: err.Error(), timedOut: res.TimedOut}
+		return runner.Result{}, cmp.Or(keepWords(w, said, g.dir), g.lost(res, err))
 	}
 	idle <- w
 	used := runner.Result{ExitCode: r.Exit, User: time.Duration(r.CPU * float64(time.Second))}
@@ -294,6 +293,44 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 		err = writeFile(g.dir, stderrName, []byte(r.Error+"\n"))
 	}
 	return used, cmp.Or(err, error(f))
+}
+
+// take takes an idle worker, nil if there is none, and the bytes of its standard error so far. One
+// that has ended meanwhile, or has said what nobody asked for, is left out.
+func take(idle chan *runner.Worker) (w *runner.Worker, said int64) {
+	for {
+		select {
+		case w = <-idle:
+		default:
+			return nil, 0
+		}
+		if w.Quiet() {
+			if info, err := os.Stat(w.Stderr); err == nil {
+				said = info.Size()
+			}
+			return w, said
+		}
+		w.Close()
+	}
+}
+
+// keepWords puts what a lost worker wrote to its standard error into the folder of its last target.
+func keepWords(w *runner.Worker, said int64, dir string) error {
+	f, err := durable.Open(w.Stderr)
+	if err != nil {
+		return nil // the worker itself has removed it
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.NewSectionReader(f, said, 2*wordsBytes))
+	return cmp.Or(err, writeFile(dir, stderrName, data))
+}
+
+// lost is why a worker was lost. One that ended by itself may say so in its own words.
+func (g *target) lost(res runner.Result, err error) error {
+	if res.ExitCode != 0 && !res.TimedOut && !res.TooLarge {
+		return inWords(g.stage, res, g.dir)
+	}
+	return &TargetError{Message: err.Error(), timedOut: res.TimedOut}
 }
 
 // startWorker starts a worker in a folder of its own that has the stage's source files.

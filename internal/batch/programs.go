@@ -75,15 +75,15 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 	var tried []string
 	install := true // is a way out
 	for _, candidate := range prog.Candidates {
-		path := runner.Find(candidate)
-		if path == "" {
-			tried = append(tried, candidate+" is not there")
+		path, err := runner.Find(candidate)
+		if err != nil {
+			tried = append(tried, err.Error())
+			install = install && errors.Is(err, runner.ErrNotThere)
 			continue
 		}
 		text, known := p.index.Program(cacheName(prog), path)
 		script := isScript(path)
 		if !known || text == "" || script {
-			var err error
 			if text, err = p.askTwice(ctx, prog, path, text); err != nil {
 				tried = append(tried, err.Error())
 				install = install && !errors.As(err, new(notInstalling))

@@ -69,10 +69,10 @@ const unneeded = " prune lists results that are no longer needed"
 
 const onePress = 100 * time.Millisecond // timeout(1) and go tool send one signal twice, at once
 
-// warnings are the signals, besides SIGINT and SIGTERM, that end a process unless somebody waits for
-// them: of a terminal, and of schedulers before they kill. Whoever started this process ignoring one
-// of them, as nohup does, wants it to go on.
-var warnings = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGXCPU,
+// endSignals are the signals, besides SIGINT and SIGTERM, that end a process unless somebody waits
+// for them: of a terminal, and of schedulers before they kill. Whoever started this process ignoring
+// one of them, as nohup does, wants it to go on.
+var endSignals = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGXCPU,
 	syscall.SIGALRM, syscall.SIGUSR1, syscall.SIGUSR2}
 
 // run gives a command a context that ends with the first SIGINT, SIGTERM or other warning, with the
@@ -89,7 +89,7 @@ func run(ctx context.Context, command func(context.Context) error) error {
 	received := make(chan os.Signal, 2)
 	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(received)
-	for _, s := range warnings {
+	for _, s := range endSignals {
 		if !signal.Ignored(s) {
 			signal.Notify(received, s)
 		}

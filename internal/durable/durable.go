@@ -60,7 +60,8 @@ func Regular(f *os.File, err error) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: f.Name(), Err: errors.New("is no regular file; remove it")}
+		err = errors.New("is no regular file; remove it")
+		err = &fs.PathError{Op: "open", Path: f.Name(), Err: err}
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

@@ -53,7 +53,8 @@ func TestOpensFilesOnly(t *testing.T) {
 		if err == nil || err.Error() != "open "+path+": is no regular file; remove it" {
 			t.Errorf("%v", err)
 		}
-		if err := Append(path, []byte("line\n")); err == nil || !strings.Contains(err.Error(), path) {
+		err = Append(path, []byte("line\n"))
+		if err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%v", err)
 		}
 	}

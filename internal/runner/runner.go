@@ -21,6 +21,7 @@ package runner
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -72,7 +73,8 @@ type Result struct {
 	User, System time.Duration
 	MaxRSS       int64
 
-	timeout time.Duration // for String
+	timeout time.Duration // for String, both
+	excess  string
 }
 
 // OK says that the program ended by itself, in time and with exit code 0.
@@ -88,7 +90,7 @@ func (r Result) String() string {
 	case r.Interrupted:
 		return "was interrupted"
 	case r.TooLarge:
-		return "wrote more than it may to its folder, and was ended"
+		return "wrote more than " + r.excess + " to its folder, and was ended"
 	case r.Signal == "KILL":
 		return "was killed by signal KILL, probably because memory ran out: " +
 			"run fewer jobs at once, or on a machine with more"
@@ -193,34 +195,67 @@ func (p *program) wait() (r Result) {
 }
 
 // Watch returns a context that ends at the limits of c: Timeout, MaxBytes and MaxFiles. Everything
-// in Dir counts, folders included, every 0.2 seconds. Links are not followed. stop must be called:
-// it ends the context, and says by TimedOut, TooLarge and Interrupted why it had ended before.
+// in Dir counts, folders included, every 0.2 seconds. Links are not followed. The time in which
+// this process is stopped does not count: a scheduler that suspends a job stops programs and batch.
+// stop must be called: it ends the context, and says by TimedOut, TooLarge and Interrupted why it
+// had ended before.
 func (c Command) Watch(ctx context.Context) (watched context.Context, stop func() Result) {
 	late, large := errors.New("the time is over"), errors.New("the folder holds too much")
 	ctx, cancel := context.WithCancelCause(ctx)
-	if c.Timeout > 0 {
-		clock := time.AfterFunc(c.Timeout, func() { cancel(late) })
-		context.AfterFunc(ctx, func() { clock.Stop() })
-	}
-	if c.MaxBytes > 0 || c.MaxFiles > 0 {
+	excess := "" // is set before the end of ctx
+	if c.Timeout > 0 || c.MaxBytes > 0 || c.MaxFiles > 0 {
 		go func() {
-			for ctx.Err() == nil {
-				if time.Sleep(200 * time.Millisecond); ctx.Err() == nil && c.tooLarge() {
-					cancel(large)
-				}
+			if excess = c.passed(ctx); excess != "" {
+				cancel(large)
+			} else {
+				cancel(late) // or ctx has ended
 			}
 		}()
 	}
 	return ctx, func() Result {
 		defer cancel(nil)
 		cause := context.Cause(ctx) // that of an outer Watch is another error
-		return Result{TimedOut: cause == late, TooLarge: cause == large, timeout: c.Timeout,
+		r := Result{TimedOut: cause == late, TooLarge: cause == large, timeout: c.Timeout,
 			Interrupted: cause != nil && cause != late && cause != large}
+		if r.TooLarge {
+			r.excess = excess
+		}
+		return r
 	}
 }
 
-// tooLarge adds up apparent sizes until a limit is passed. What vanishes meanwhile does not count.
-func (c Command) tooLarge() (over bool) {
+const (
+	tick    = 200 * time.Millisecond
+	stopped = time.Second // if a tick is later by more than this, the process was stopped
+)
+
+// passed waits until a limit is passed. It returns which one of the folder, "" for the time. It
+// also returns when ctx has ended.
+func (c Command) passed(ctx context.Context) (excess string) {
+	end := time.Now().Add(c.Timeout)
+	for ctx.Err() == nil && (c.Timeout == 0 || time.Now().Before(end)) {
+		pause := tick
+		if c.Timeout > 0 {
+			pause = min(tick, time.Until(end))
+		}
+		due := time.Now().Add(pause)
+		time.Sleep(pause)
+		if gap := time.Since(due); gap > stopped {
+			end = end.Add(gap)
+		}
+		if excess = c.tooLarge(); excess != "" {
+			break
+		}
+	}
+	return excess
+}
+
+// tooLarge adds up apparent sizes until a limit is passed, and says which, with the attribute of a
+// stage that raises it. What vanishes meanwhile does not count.
+func (c Command) tooLarge() (over string) {
+	if c.MaxBytes == 0 && c.MaxFiles == 0 {
+		return ""
+	}
 	bytes, files := int64(0), -1 // Dir itself does not count
 	_ = filepath.WalkDir(c.Dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -230,11 +265,15 @@ func (c Command) tooLarge() (over bool) {
 		if info, err := e.Info(); err == nil && !e.IsDir() {
 			bytes += info.Size()
 		}
-		if over = c.MaxBytes > 0 && bytes > c.MaxBytes || c.MaxFiles > 0 &&
-			files > c.MaxFiles; over {
-			return fs.SkipAll
+		switch {
+		case c.MaxBytes > 0 && bytes > c.MaxBytes:
+			over = fmt.Sprintf("%d bytes (max_bytes)", c.MaxBytes)
+		case c.MaxFiles > 0 && files > c.MaxFiles:
+			over = fmt.Sprintf("%d files (max_files)", c.MaxFiles)
+		default:
+			return nil
 		}
-		return nil
+		return fs.SkipAll
 	})
 	return over
 }
@@ -243,32 +282,45 @@ func (c Command) tooLarge() (over bool) {
 // from its standard input and writes replies to its standard output, each a line of JSON, one reply
 // to a request. One goroutine at a time may use a worker.
 type Worker struct {
+	Stderr string // the file of its standard error
+
 	name   string
 	in     io.WriteCloser
-	out    *bufio.Reader
+	lines  chan line // of its standard output; closed at the end of that
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when result is set
 	result Result
 }
 
-const maxReply = 1 << 20 // bytes
+// line is a line of a worker's output.
+type line struct {
+	text  []byte
+	alone bool // whole, and nothing came with it
+}
+
+const (
+	maxReply = 1 << 20 // bytes
+	maxQuote = 200     // bytes of a wrong reply in a message
+)
 
 // StartWorker starts a program as a worker. Its Stdout is not used; its limits and its TMPDIR are
 // for the worker's whole life. The errors are those of Run, or the cause of the end of ctx.
 func StartWorker(ctx context.Context, c Command) (*Worker, error) {
-	w := &Worker{name: filepath.Base(c.Path), ended: make(chan struct{})}
+	w := newWorker(c)
 	ctx, w.cancel = context.WithCancel(ctx)
+	var out io.Reader
 	p, err := start(ctx, c, func(cmd *exec.Cmd) error {
 		cmd.Stdout = nil
 		in, errIn := cmd.StdinPipe()
-		out, errOut := cmd.StdoutPipe()
-		w.in, w.out = in, bufio.NewReaderSize(out, maxReply)
+		stdout, errOut := cmd.StdoutPipe()
+		w.in, out = in, stdout
 		return cmp.Or(errIn, errOut)
 	})
 	if err != nil {
 		w.cancel()
 		return nil, err
 	}
+	go w.read(out)
 	go func() {
 		w.result = p.wait()
 		close(w.ended)
@@ -276,42 +328,73 @@ func StartWorker(ctx context.Context, c Command) (*Worker, error) {
 	return w, nil
 }
 
+func newWorker(c Command) *Worker {
+	return &Worker{Stderr: c.Stderr, name: filepath.Base(c.Path), lines: make(chan line),
+		ended: make(chan struct{})}
+}
+
+// read passes on the lines of a worker's output, up to its end or a line that is too long.
+func (w *Worker) read(from io.Reader) {
+	defer close(w.lines)
+	out := bufio.NewReaderSize(from, maxReply)
+	for err := error(nil); err == nil; {
+		var text []byte
+		if text, err = out.ReadSlice('\n'); len(text) == 0 {
+			return
+		}
+		select {
+		case w.lines <- line{bytes.Clone(text), err == nil && out.Buffered() == 0}:
+		case <-w.ended:
+			return
+		}
+	}
+}
+
+// Quiet says that the worker lives, and has said nothing since its last reply.
+func (w *Worker) Quiet() bool {
+	select {
+	case <-w.lines:
+		return false
+	default:
+		return true
+	}
+}
+
 // Call sends a request and waits for the reply within the limits of c, see Watch. With an error the
-// worker has ended, and Result says which limit it passed, if any. If ctx ended, Result is
-// Interrupted, and the error is the cause of that end.
+// worker has ended, and Result says which limit it passed, or how it ended by itself. If ctx ended,
+// Result is Interrupted, and the error is the cause of that end.
 func (w *Worker) Call(ctx context.Context, c Command, request, reply any) (Result, error) {
 	watched, limits := c.Watch(ctx)
 	defer limits()
-	replies := make(chan []byte, 1)
-	go func() {
-		// a worker that can't be written to gives no reply
-		_ = json.NewEncoder(w.in).Encode(request)
-		if text, err := w.out.ReadSlice('\n'); err == nil {
-			replies <- text
-		}
-		close(replies)
-	}()
-	var text []byte
+	go func() { _ = json.NewEncoder(w.in).Encode(request) }() // without it there is no reply
+	var got line
 	select {
-	case text = <-replies:
+	case got = <-w.lines:
 	case <-watched.Done():
 	}
-	if json.Unmarshal(text, reply) == nil {
+	if got.alone && json.Unmarshal(got.text, reply) == nil {
 		return Result{}, nil
 	}
 	if watched.Err() != nil {
 		w.cancel()
 	}
 	w.Close()
+	text, wrong := got.text[:min(len(got.text), maxQuote)], "no reply that can be read"
+	if !got.alone {
+		wrong = "a reply that is not one whole line"
+	}
+	const rule = "; a reply is one line of JSON, and standard output is for replies only"
 	switch r := limits(); {
 	case r.Interrupted:
 		return r, context.Cause(ctx)
 	case !r.OK():
 		return r, fmt.Errorf("%s %s", w.name, r)
-	case w.result.OK() || w.result.Interrupted: // because of its reply
-		return r, fmt.Errorf("%s gave no reply that can be read", w.name)
+	case !w.result.OK() && !w.result.Interrupted: // not because of its reply
+		return w.result, fmt.Errorf("%s %s", w.name, w.result)
+	case len(text) == 0:
+		return r, fmt.Errorf("%s gave no reply", w.name)
 	default:
-		return r, fmt.Errorf("%s %s", w.name, w.result)
+		return r, fmt.Errorf("%s gave %s: %q"+rule, w.name, wrong, text)
 	}
 }
 
@@ -355,11 +438,30 @@ func startError(c Command, err error) error {
 	return &StartError{mine, fmt.Errorf("%s: cannot be started: %w; %s", c.Path, err, way)}
 }
 
-// Find returns the absolute path of a program: of an absolute path, or of a name on PATH. It is ""
-// if there is no such program that may be run.
-func Find(name string) string {
-	if path, err := exec.LookPath(name); err == nil && filepath.IsAbs(path) {
-		return path
+// ErrNotThere is of a program that is not installed.
+var ErrNotThere = errors.New("is not there")
+
+// Find returns the absolute path of a program: of an absolute path, or of a name on PATH. The error
+// says why there is none that may be run.
+func Find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil && filepath.IsAbs(path) {
+		return path, nil
 	}
-	return ""
+	places := filepath.SplitList(os.Getenv("PATH"))
+	if strings.Contains(name, "/") {
+		places = []string{""}
+	}
+	for _, dir := range places {
+		path = filepath.Join(dir, name)
+		switch _, err := exec.LookPath(path); {
+		case !filepath.IsAbs(path) && !errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("%s is a relative path: give its absolute path", name)
+		case errors.Is(err, fs.ErrPermission):
+			return "", fmt.Errorf("%s is not executable: %s", path, waysOut[syscall.EACCES])
+		case errors.Is(err, syscall.EISDIR) && places[0] == "":
+			return "", fmt.Errorf("%s is a folder", path)
+		}
+	}
+	return "", fmt.Errorf("%s %w", name, ErrNotThere)
 }

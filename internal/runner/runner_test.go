@@ -84,15 +84,15 @@ func TestRunEndings(t *testing.T) {
 		{"too many bytes", "while :; do echo 0123456789 >> f; done",
 			func(c *Command) { c.MaxBytes = 1000 },
 			Result{ExitCode: -1, Signal: "TERM", TooLarge: true},
-			"wrote more than it may to its folder, and was ended"},
+			"wrote more than 1000 bytes (max_bytes) to its folder, and was ended"},
 		{"too many bytes in the output", "while :; do echo 0123456789; done",
 			func(c *Command) { c.MaxBytes = 1000 },
 			Result{ExitCode: -1, Signal: "TERM", TooLarge: true},
-			"wrote more than it may to its folder, and was ended"},
+			"wrote more than 1000 bytes (max_bytes) to its folder, and was ended"},
 		{"too many files", "mkdir -p a/b; cd a/b; i=0; while :; do i=$((i+1)); : > $i; done",
 			func(c *Command) { c.MaxFiles = 100 },
 			Result{ExitCode: -1, Signal: "TERM", TooLarge: true},
-			"wrote more than it may to its folder, and was ended"},
+			"wrote more than 100 files (max_files) to its folder, and was ended"},
 		{"links are not followed", "ln -s / root; sleep 0.3",
 			func(c *Command) { c.MaxFiles, c.MaxBytes = 5, 1000 }, Result{}, "ended well"},
 	}
@@ -110,7 +110,7 @@ func TestRunEndings(t *testing.T) {
 			if r.String() != tt.text || r.OK() != (tt.text == "ended well") {
 				t.Errorf("String %q, OK %v; want %q", r, r.OK(), tt.text)
 			}
-			r.User, r.System, r.MaxRSS, r.timeout = 0, 0, 0, 0
+			r.User, r.System, r.MaxRSS, r.timeout, r.excess = 0, 0, 0, 0, ""
 			if r != tt.want {
 				t.Errorf("got %+v\nwant %+v", r, tt.want)
 			}
@@ -316,10 +316,24 @@ func TestFind(t *testing.T) {
 		}
 	}
 	t.Setenv("PATH", dir)
-	mopac := filepath.Join(dir, "mopac")
-	for name, want := range map[string]string{"mopac": mopac, mopac: mopac, "xtb": "", "crest": "",
-		"bin/crest": "", dir + "/xtb": ""} {
-		if got := Find(name); got != want {
+	mopac, xtb := filepath.Join(dir, "mopac"), filepath.Join(dir, "xtb")
+	const chmod = " is not executable: make it executable (chmod +x), on a disk that is not " +
+		"mounted noexec"
+	for name, want := range map[string]string{
+		"mopac":               mopac,
+		mopac:                 mopac,
+		"crest":               "crest is not there",
+		"bin/crest":           "bin/crest is not there",
+		"xtb":                 xtb + chmod,
+		xtb:                   xtb + chmod,
+		dir:                   dir + " is a folder",
+		"../runner/runner.go": "../runner/runner.go is a relative path: give its absolute path",
+	} {
+		got, err := Find(name)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
 			t.Errorf("Find(%q) = %q, want %q", name, got, want)
 		}
 	}

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -20,9 +20,14 @@ case "$line" in
 *die*) exit 3 ;;
 *hang*) sleep 1000 & wait ;;
 *babble*) echo babble ;;
+*twice*) printf '{"text":"one"}\n{"text":"two"}\n' ;;
+*later*) echo '{"text":"one"}'; sleep 0.1; echo '{"text":"two"}' ;;
+*silent*) exec > /dev/null ;;
 *) echo '{"text":"hello"}' ;;
 esac
 done`
+
+const rule = "; a reply is one line of JSON, and standard output is for replies only"
 
 type message struct {
 	Text string `json:"text"`
@@ -53,6 +58,26 @@ func TestWorker(t *testing.T) {
 	w.Close()
 }
 
+// A worker that says more than it was asked for, or ends, gets no other request.
+func TestWorkerQuiet(t *testing.T) {
+	w := startScript(t, t.Context())
+	defer w.Close()
+	var reply message
+	for _, request := range []string{"hello", "later"} {
+		if !w.Quiet() {
+			t.Error("a worker is not quiet before ", request)
+		}
+		if _, err := w.Call(t.Context(), Command{Timeout: time.Minute}, message{request},
+			&reply); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitUntil(t, "the second line", func() bool { return !w.Quiet() })
+	w = startScript(t, t.Context())
+	w.Close()
+	waitUntil(t, "the end", func() bool { return !w.Quiet() })
+}
+
 func TestWorkerFails(t *testing.T) {
 	full := t.TempDir()
 	if err := os.WriteFile(filepath.Join(full, "f"), make([]byte, 2000), 0o600); err != nil {
@@ -62,13 +87,17 @@ func TestWorkerFails(t *testing.T) {
 		call Command
 		want string
 	}{
-		"die":    {Command{Timeout: time.Minute}, "sh ended with exit code 3"},
-		"babble": {Command{Timeout: time.Minute}, "sh gave no reply that can be read"},
+		"die": {Command{Timeout: time.Minute}, "sh ended with exit code 3"},
+		"babble": {Command{Timeout: time.Minute}, "sh gave no reply that can be read: " +
+			`"babble\n"` + rule},
+		"twice": {Command{Timeout: time.Minute}, "sh gave a reply that is not one whole line: " +
+			`"{\"text\":\"one\"}\n"` + rule},
+		"silent": {Command{Timeout: time.Minute}, "sh gave no reply"},
 		"hang":   {Command{Timeout: 100 * time.Millisecond}, "sh did not finish within 100ms"},
 		"hang on": {Command{Dir: full, MaxBytes: 1000},
-			"sh wrote more than it may to its folder, and was ended"},
+			"sh wrote more than 1000 bytes (max_bytes) to its folder, and was ended"},
 		"hang too": {Command{Dir: filepath.Dir(full), MaxFiles: 1},
-			"sh wrote more than it may to its folder, and was ended"},
+			"sh wrote more than 1 files (max_files) to its folder, and was ended"},
 	} {
 		t.Run(request, func(t *testing.T) {
 			t.Parallel()
@@ -109,7 +138,17 @@ func TestWorkerNotStarted(t *testing.T) {
 	}
 }
 
-// FuzzReply has a worker answer by foreign bytes: its first line is the reply, or the call fails in
+// input is the standard input of a worker that ends with it.
+type input struct{ end func() }
+
+func (input) Write(p []byte) (int, error) { return len(p), nil }
+
+func (i input) Close() error {
+	i.end()
+	return nil
+}
+
+// FuzzReply has a worker answer by foreign bytes: one line is the reply, or the call fails in
 // words.
 func FuzzReply(f *testing.F) {
 	f.Add([]byte(`{"exit": 0, "error": "", "cpu": 0.0123}` + "\n"))
@@ -119,25 +158,23 @@ func FuzzReply(f *testing.F) {
 	f.Add([]byte(`[RDKit] WARNING` + "\n" + `{"exit": 0}` + "\n"))
 	f.Add([]byte(`{"exit": 1e99}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		in, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := &Worker{name: "python3", in: in, cancel: func() {}, ended: make(chan struct{}),
-			out: bufio.NewReaderSize(bytes.NewReader(data), maxReply)}
-		close(w.ended)
+		w := newWorker(Command{Path: "python3"})
+		w.cancel = sync.OnceFunc(func() { close(w.ended) })
+		w.in = input{w.cancel}
+		go w.read(bytes.NewReader(data))
 		var got, want struct {
 			Exit  int
 			Error string
 			CPU   float64
 		}
-		_, err = w.Call(t.Context(), Command{}, message{"embed"}, &got)
-		line, _, whole := bytes.Cut(data, []byte("\n"))
-		good := whole && len(line) < maxReply && json.Unmarshal(line, &want) == nil
+		_, err := w.Call(t.Context(), Command{}, message{"embed"}, &got)
+		line, rest, whole := bytes.Cut(data, []byte("\n"))
+		good := whole && len(rest) == 0 && len(line) < maxReply &&
+			json.Unmarshal(line, &want) == nil
 		switch {
 		case good && (err != nil || got != want):
 			t.Errorf("%+v, %v; want %+v", got, err, want)
-		case !good && (err == nil || err.Error() != "python3 gave no reply that can be read"):
+		case !good && (err == nil || !strings.HasPrefix(err.Error(), "python3 gave ")):
 			t.Errorf("%+v, %v", got, err)
 		}
 	})

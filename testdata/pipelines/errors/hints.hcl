@@ -89,3 +89,7 @@ stage "j" {
 stage "k" {
   command = ["sh", "-c", "$0 > out;", "true"]
 }
+
+stage "l" {
+  command = ["./x.sh"] # ERROR: Unsuitable command: The first word of the command, the program, is a relative path, ./x.sh: give its absolute path. For a script: file "x.sh" { source = "./x.sh" }, and an interpreter and "x.sh" in the command.
+}
