@@ -134,8 +134,8 @@ func (t *Table) replace(next *Table) error {
 	return nil
 }
 
-// replaceable is an error if the file at target, the table at path, is marked as one that nobody may
-// change or replace (chattr +i, chattr +a). Its mode alone hinders no replacement.
+// replaceable is an error if nobody may change or replace the file at target, because chattr +i or +a
+// has marked it. Its mode alone hinders no replacement. The table is at path, as the user names it.
 func replaceable(path, target string) error {
 	f, err := os.OpenFile(target, os.O_WRONLY, 0)
 	if errors.Is(err, syscall.EPERM) {

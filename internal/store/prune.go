@@ -15,17 +15,17 @@ type Unused struct {
 	Path    string // absolute
 	Why     string
 	Bytes   int64
-	Foreign bool // no batch made it, and it is not ours to remove
+	Foreign bool // no batch made it, and prune leaves it
 }
 
 // Unused lists what the given molecules and stages no longer need, earlier results, files that were
 // put aside, and folders that no batch made. Of a molecule that returns names it lists no results:
 // the next batch may bring one of them back.
 func (s *Store) Unused(table, stage, returns func(name string) bool) (out []Unused, err error) {
-	last, foreign, ours := "", map[string]bool{}, false // of a molecule, by names in its folder
+	last, foreign, touched := "", map[string]bool{}, false // of a molecule, by names in its folder
 	made := func(mol, name string) bool {
 		if mol != last {
-			foreign, ours = s.foreign(mol)
+			foreign, touched = s.foreign(mol)
 			last = mol
 		}
 		return !foreign[name]
@@ -39,7 +39,7 @@ func (s *Store) Unused(table, stage, returns func(name string) bool) (out []Unus
 			return
 		case !table(mol) && made(mol, name) && len(foreign) == 0:
 			u.Path, u.Why = s.Path(mol), "the molecule is not in the table"
-		case !table(mol) && !ours:
+		case !table(mol) && !touched:
 			u.Path, u.Foreign = s.Path(mol), true
 		case !table(mol) && name == "":
 			return
@@ -61,8 +61,8 @@ func (s *Store) Unused(table, stage, returns func(name string) bool) (out []Unus
 		if u.Foreign {
 			u.Why = "no batch made it, and it stays"
 		}
-		if last := len(out) - 1; last >= 0 && out[last].Path == u.Path {
-			out[last].Bytes += u.Bytes
+		if end := len(out) - 1; end >= 0 && out[end].Path == u.Path {
+			out[end].Bytes += u.Bytes
 			return
 		}
 		out = append(out, u)
@@ -70,9 +70,9 @@ func (s *Store) Unused(table, stage, returns func(name string) bool) (out []Unus
 	return out, err
 }
 
-// foreign are the names in a molecule's folder that no batch made: neither the store's own nor those
-// of stages that the log has. ours reports whether a batch made anything there.
-func (s *Store) foreign(mol string) (names map[string]bool, ours bool) {
+// foreign are the names in a molecule's folder that no batch made: neither the store's own nor
+// those of stages that the log has. touched reports whether a batch made anything there.
+func (s *Store) foreign(mol string) (names map[string]bool, touched bool) {
 	own := map[string]bool{logName: true, historyName: true, partsName: true}
 	if m, _ := s.Molecule(mol); m != nil {
 		for target := range m.last {
@@ -85,12 +85,12 @@ func (s *Store) foreign(mol string) (names map[string]bool, ours bool) {
 	for _, e := range entries {
 		name := e.Name()
 		if own[name] || strings.HasSuffix(name, failedMark) || strings.Contains(name, editedMark) {
-			ours = true
+			touched = true
 		} else {
 			names[name] = true
 		}
 	}
-	return names, ours
+	return names, touched
 }
 
 // Size is what files take.
