@@ -203,6 +203,16 @@ func removeAll(path string) error {
 	return os.RemoveAll(path)
 }
 
+// IsUnchangeable reports whether nobody may change, replace or remove a file: chattr +i or +a has
+// marked it. Its mode alone hinders no replacement.
+func IsUnchangeable(path string) bool {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_ = f.Close() // nothing was written
+	}
+	return errors.Is(err, unix.EPERM)
+}
+
 // many is how many files are flushed quicker by one flush of the whole file system.
 const many = 700
 
