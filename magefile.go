@@ -212,8 +212,8 @@ func Prune(ctx context.Context,
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
 ) error {
-	return cli.Prune(ctx, value(remove), cli.Options{Table: value(table), Artefacts: value(artefacts),
-		Pipeline: value(pipeline), Yes: value(yes)})
+	return cli.Prune(ctx, value(remove), cli.Options{Table: value(table),
+		Artefacts: value(artefacts), Pipeline: value(pipeline), Yes: value(yes)})
 }
 
 // Test [project] runs all tests, with the real programs.

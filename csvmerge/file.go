@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"grimperium/internal/durable"
@@ -134,20 +133,6 @@ func (t *Table) replace(next *Table) error {
 	return nil
 }
 
-// replaceable is an error if the file at target, the table at path, is marked as one that nobody may
-// change or replace (chattr +i, chattr +a). Its mode alone hinders no replacement.
-func replaceable(path, target string) error {
-	f, err := os.OpenFile(target, os.O_WRONLY, 0)
-	if errors.Is(err, syscall.EPERM) {
-		return fmt.Errorf("%s: the table is marked as unchangeable; take the mark away: "+
-			"chattr -i -a '%[1]s'", path)
-	}
-	if err == nil {
-		_ = f.Close() // nothing was written
-	}
-	return nil
-}
-
 // Sweep prepares the place of a table for Merge: it removes the temporary files that a killed
 // process left, and refuses a table that can't be replaced. No other process may write the table.
 func Sweep(path string) error {
@@ -155,8 +140,9 @@ func Sweep(path string) error {
 	if err == nil && durable.IsMountPoint(target) {
 		err = errors.New(path + ": the table is a mount point, which stays; mount its folder instead")
 	}
-	if err == nil {
-		err = replaceable(path, target)
+	if err == nil && durable.IsUnchangeable(target) {
+		err = fmt.Errorf("%s: the table is marked as unchangeable; take the mark away: "+
+			"chattr -i -a '%[1]s'", path)
 	}
 	if err != nil {
 		return err

@@ -200,7 +200,7 @@ func TestSweep(t *testing.T) {
 	onlyTable(t, dir, ".t.csv.lock", ".t.csv1x", ".u.csv1", "t.csv", "t.csv1")
 }
 
-// A table that can't be replaced is found before anything is computed, not when its first row is written.
+// A table that can't be replaced is found before anything is computed.
 func TestSweepUnchangeable(t *testing.T) {
 	path := place(t, head)
 	if err := exec.Command("chattr", "+i", path).Run(); err != nil {
@@ -210,7 +210,8 @@ func TestSweepUnchangeable(t *testing.T) {
 	if back := exec.Command("chattr", "-i", path).Run(); back != nil {
 		t.Fatal(back)
 	}
-	if want := path + ": the table is marked as unchangeable"; err == nil || !strings.HasPrefix(err.Error(), want) {
+	want := path + ": the table is marked as unchangeable"
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
 	if err := Sweep(path); err != nil {

@@ -24,8 +24,8 @@ type LostError struct{ error }
 // Merge writes the changes into the table on the disk, by one replacement of the file that is safe
 // against a crash, and into t. changed has the mol_ids whose rows were written. All bytes but those
 // of changed cells stay. A cell that is the same text or the same number already is left alone. The
-// new file keeps the mode and the group of the old one, and as root its owner. ACL and hard links are
-// not kept. A link stays one.
+// new file keeps the mode and the group of the old one, and as root its owner. ACL and hard links
+// are not kept. A link stays one.
 //
 // If there is a text for a column that is missing, all that the changes name are added, and with
 // the first of format v2.1 the whole format. A file that someone else changed is read again first.

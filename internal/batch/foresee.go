@@ -104,8 +104,8 @@ func (b *Batch) Results(row int) (m *pipeline.Molecule, current bool, err error)
 	return t.m, err == nil && len(t.steps()) == 0, err
 }
 
-// Returns reports whether the next batch may bring an earlier result of a molecule back: one that an
-// edit had replaced, or one of a stage that has another name now.
+// Returns reports whether the next batch may bring an earlier result of a molecule back. An edit had
+// replaced it, or its stage has another name now.
 func (b *Batch) Returns(id string) bool {
 	i, ok := b.Table.Lookup(id)
 	if !ok || b.upToDate(i) {

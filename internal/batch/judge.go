@@ -209,7 +209,8 @@ func (t *visit) results(all []*target) []pipeline.Result {
 				dir = g.earlier.Found()
 			}
 			for name, o := range g.rec.Outputs {
-				r.Outputs[name] = pipeline.Input{Path: dir + "/" + o.File, SHA256: o.SHA256, Size: o.Size}
+				path := dir + "/" + o.File
+				r.Outputs[name] = pipeline.Input{Path: path, SHA256: o.SHA256, Size: o.Size}
 			}
 			t.Warnings = append(t.Warnings, g.rec.Warnings...)
 		}

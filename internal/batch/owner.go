@@ -279,9 +279,9 @@ func (b *Batch) inputs(id string, cells map[string]any) map[string]string {
 	return out
 }
 
-// restoreRows writes results again that another program, or somebody's copy of the table, has undone
-// in the meantime: cells of rows whose status is the one that was written last, and rows whose status
-// is what it was before, which of earlier batches is Pending. Another status is a person's edit.
+// restoreRows writes results again that another program has undone in the meantime. These are rows
+// whose status is the one that was written last, or the one before: a copy of the table brought that
+// back. Of rows of earlier batches that is Pending. Another status is a person's edit.
 func (o *owner) restoreRows(ctx context.Context) error {
 	if _, err := o.merge(ctx, nil, busyLimit); err != nil || o.Table.Edited() == 0 {
 		return err
@@ -315,8 +315,8 @@ func (o *owner) restoreRows(ctx context.Context) error {
 			delete(cells, "reruns") // a person may give the molecule more attempts
 		}
 		valid := func(i int) bool {
-			status := o.Table.Status(i)
-			return was.key == o.key(i) && (was.before == status || status.String() == m.Row().Status)
+			now := o.Table.Status(i)
+			return was.key == o.key(i) && (now == was.before || now.String() == m.Row().Status)
 		}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: cells, Valid: valid})
 	}

@@ -149,8 +149,8 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 			return nil, nil, nil, fmt.Errorf("%s %s: %s: %w", command.Name, t.name, word, err)
 		}
 		if first, again := before[p.name]; again && first != word {
-			return nil, nil, nil, fmt.Errorf("%s %s: %s and %s: only one of them counts; give the flag once",
-				command.Name, t.name, first, word)
+			return nil, nil, nil, fmt.Errorf("%s %s: %s and %s: only one of them counts; give the flag "+
+				"once", command.Name, t.name, first, word)
 		}
 		before[p.name] = word
 		flags = append(flags, word)

@@ -91,8 +91,8 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	}
 	if !o.Yes && !pr.Resume {
 		pr.Confirm = func(what string) error {
-			return confirm(ctx, what, "Nothing was run. "+command.Name+" batch -dryRun shows more; "+
-				"go on with -yes, or allow it by max_recompute in pipeline.hcl")
+			return confirm(ctx, what, "Nothing was run. "+command.Name+" batch -dryRun shows more; go "+
+				"on with -yes, or allow it by max_recompute in pipeline.hcl")
 		}
 	}
 	var display sync.WaitGroup
@@ -174,7 +174,7 @@ func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, er
 	return err
 }
 
-// confirm asks whether to go on. The error is declined, with what it is about if there is no terminal.
+// confirm asks whether to go on. The error says declined. Without a terminal it says the question, too.
 func confirm(ctx context.Context, what, declined string) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return fmt.Errorf("%s\n%s", what, declined)

@@ -54,8 +54,8 @@ func (pr *project) writeTo(out string, write func(io.Writer) error) error {
 	return replaceFile(out, write)
 }
 
-// refuse is an error if out is a table, pipeline.hcl, a file that pipeline.hcl names, or lies in the
-// artefacts folder.
+// refuse is an error if out is a table, pipeline.hcl, a file that pipeline.hcl names, or lies in
+// the artefacts folder.
 func (pr *project) refuse(out string, tables ...string) error {
 	what := map[string]string{pr.Pipeline.Path: "the pipeline"}
 	for _, path := range append(tables, pr.Pipeline.Table) {

@@ -125,7 +125,8 @@ func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 		return nil, err
 	}
 	if len(rows) == 0 && h.first.IsZero() {
-		return nil, errors.New("-at: there is no journal yet, because no batch has computed anything here")
+		return nil, errors.New("-at: there is no journal yet, because no batch has computed anything " +
+			"here")
 	}
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("-at: no row was written by %s; the journal begins at %s",

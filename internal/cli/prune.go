@@ -85,8 +85,8 @@ func (pr *project) tables() ([]*csvmerge.Table, error) {
 	for _, path := range others {
 		t, err := readTable(path)
 		if err != nil {
-			return nil, fmt.Errorf("%w; the artefacts folder has results of that table, too: if the table "+
-				"is gone for good, delete its line in %s", err,
+			return nil, fmt.Errorf("%w; the artefacts folder has results of that table, too: if the "+
+				"table is gone for good, delete its line in %s", err,
 				batch.ShownPath(pr.Store.Path(store.TablesName)))
 		}
 		tables = append(tables, t)
@@ -102,8 +102,8 @@ func (pr *project) tables() ([]*csvmerge.Table, error) {
 	return tables, nil
 }
 
-// returns gives a function that says of a molecule whether a batch on one of the tables may bring an
-// earlier result back. Its answers are those from before anything is removed.
+// returns gives a function that says of a molecule whether a batch on one of the tables may bring
+// an earlier result back. Its answers are those from before anything is removed.
 func (pr *project) returns(ctx context.Context, tables []*csvmerge.Table) (
 	func(id string) bool, error) {
 	var batches []*batch.Batch
@@ -120,7 +120,8 @@ func (pr *project) returns(ctx context.Context, tables []*csvmerge.Table) (
 	return func(id string) bool {
 		answer, ok := known[id]
 		if !ok {
-			answer = slices.ContainsFunc(batches, func(b *batch.Batch) bool { return b.Returns(id) })
+			restores := func(b *batch.Batch) bool { return b.Returns(id) }
+			answer = slices.ContainsFunc(batches, restores)
 			known[id] = answer
 		}
 		return answer

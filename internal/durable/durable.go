@@ -135,8 +135,9 @@ func Bytes(data []byte) func(io.Writer) error {
 }
 
 // WriteFile puts a file in place by one step: temporary file, fsync, rename, fsync of the folder.
-// Folders are made. The file keeps the mode of the one that it replaces, which must be regular, and
-// its group and owner as far as this process may give a file away. A symbolic link is replaced, too.
+// Folders are made. The file keeps the mode of the one that it replaces, which must be regular. It
+// keeps its group and owner as far as this process may give a file away. A symbolic link is
+// replaced, too.
 func WriteFile(f File) error {
 	old, missing := os.Stat(f.Path)
 	if missing == nil && !old.Mode().IsRegular() { // a device, such as /dev/null
@@ -171,8 +172,8 @@ func WriteFile(f File) error {
 		func() error { return Sync(dir) })
 }
 
-// keepOwner gives a file the group of another, and as root the owner, too: else nobody but the user
-// whose process replaced a file could write it. Some file systems have no owners.
+// keepOwner gives a file the group of another, and as root the owner, too. Else only the user whose
+// process replaced a file could write it. Some file systems have no owners.
 func keepOwner(f *os.File, old fs.FileInfo) {
 	if st, ok := old.Sys().(*syscall.Stat_t); ok && f.Chown(int(st.Uid), int(st.Gid)) != nil {
 		_ = f.Chown(-1, int(st.Gid))
@@ -261,6 +262,16 @@ func removeAll(path string) error {
 		return err
 	}
 	return os.RemoveAll(path)
+}
+
+// IsUnchangeable reports whether nobody may change, replace or remove a file: chattr +i or +a has
+// marked it. Its mode alone hinders no replacement.
+func IsUnchangeable(path string) bool {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_ = f.Close() // nothing was written
+	}
+	return errors.Is(err, unix.EPERM)
 }
 
 // many is how many files are flushed quicker by one flush of the whole file system.

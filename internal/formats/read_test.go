@@ -85,8 +85,8 @@ Windows-1252`},
 		{".xlsx", "PK\x03\x04...", "!: is an Excel workbook or a zip file; save it as CSV UTF-8"},
 		{".gz", "\x1f\x8b...", "!: is compressed; unpack it with gunzip"},
 		{".db", "SQLite format 3\x00", "!: is a SQLite database; write its table as CSV"},
-		{".parquet", "PAR1xxxxPAR1", "!: the Parquet file can't be read: it is damaged, or another " +
-			"kind of file"},
+		{".parquet", "PAR1xxxxPAR1",
+			"!: the Parquet file can't be read: it is damaged, or another kind of file"},
 	} {
 		table, err := parse(t.Context(), []byte(test.text), strings.ToLower(test.ext))
 		got := ""

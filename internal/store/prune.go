@@ -19,7 +19,7 @@ type Unused struct {
 	Path    string // absolute
 	Why     string
 	Bytes   int64
-	Foreign bool // no batch made it, and it is not ours to remove
+	Foreign bool // no batch made it, and prune leaves it
 }
 
 // Unused lists what the given molecules and stages no longer need, earlier results, files that were
@@ -55,13 +55,13 @@ type unusedList struct {
 	out                   []Unused
 	mol                   string          // the last one that made was asked for
 	foreign               map[string]bool // names in its folder that no batch made
-	ours                  bool            // a batch made others
+	touched               bool            // a batch made others
 }
 
 // made reports whether a batch made what has this name in a molecule's folder.
 func (l *unusedList) made(mol, name string) bool {
 	if mol != l.mol {
-		l.foreign, l.ours = l.s.foreign(mol)
+		l.foreign, l.touched = l.s.foreign(mol)
 		l.mol = mol
 	}
 	return !l.foreign[name]
@@ -75,7 +75,7 @@ func (l *unusedList) see(mol, name, kind string, z Size) {
 	switch {
 	case !l.table(mol) && l.made(mol, name) && len(l.foreign) == 0:
 		u.Path, u.Why = l.s.Path(mol), "the molecule is not in the table"
-	case !l.table(mol) && !l.ours:
+	case !l.table(mol) && !l.touched:
 		u.Path, u.Foreign = l.s.Path(mol), true
 	case !l.table(mol) && name == "":
 		return
@@ -104,9 +104,9 @@ func (l *unusedList) see(mol, name, kind string, z Size) {
 	l.out = append(l.out, u)
 }
 
-// foreign are the names in a molecule's folder that no batch made: neither the store's own nor those
-// of stages that the log has. ours reports whether a batch made anything there.
-func (s *Store) foreign(mol string) (names map[string]bool, ours bool) {
+// foreign are the names in a molecule's folder that no batch made: neither the store's own nor
+// those of stages that the log has. touched reports whether a batch made anything there.
+func (s *Store) foreign(mol string) (names map[string]bool, touched bool) {
 	own := map[string]bool{logName: true, historyName: true, partsName: true}
 	if m, _ := s.Molecule(mol); m != nil {
 		for target := range m.last {
@@ -119,12 +119,12 @@ func (s *Store) foreign(mol string) (names map[string]bool, ours bool) {
 	for _, e := range entries {
 		name := e.Name()
 		if own[name] || strings.HasSuffix(name, failedMark) || strings.Contains(name, editedMark) {
-			ours = true
+			touched = true
 		} else {
 			names[name] = true
 		}
 	}
-	return names, ours
+	return names, touched
 }
 
 // walkZip is walk for the files in a molecule's zip. One that can't be read has none.

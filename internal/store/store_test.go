@@ -406,7 +406,8 @@ func TestUnused(t *testing.T) {
 		return func(name string) bool { return slices.Contains(names, name) }
 	}
 	const foreign = ": no batch made it, and it stays"
-	want := []string{"gone: the molecule is not in the table", "here/extra" + foreign, "mine" + foreign,
+	want := []string{"gone: the molecule is not in the table", "here/extra" + foreign,
+		"mine" + foreign,
 		"mixed/a: the molecule is not in the table", "mixed/extra" + foreign,
 		"mixed/manifest.jsonl: the molecule is not in the table"}
 	all := slices.Concat(want[:1], []string{"here/.history: earlier results"}, want[1:2],

@@ -238,7 +238,8 @@ func (d *database) recorded(ctx context.Context, q querier, lock string) (
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, noTable(d)
 	case isStatement(err): // the explanation has the name of the file
-		return nil, fmt.Errorf("is no table of molecules that %s convert made: %w", command.Name, err)
+		return nil, fmt.Errorf("is no table of molecules that %s convert made: %w", command.Name,
+			err)
 	case err == nil && found != version:
 		return nil, fmt.Errorf("%s: the table has version %d, and this program reads version %d; "+
 			"convert it to CSV with the program that made it", d.shown, found, version)
@@ -251,8 +252,8 @@ func (d *database) fits(columns int) error {
 	if columns <= d.most {
 		return nil
 	}
-	return fmt.Errorf("%s: %d columns, and a table of the database has at most %d; leave some out, "+
-		"or keep the table as it is", d.shown, columns, d.most)
+	return fmt.Errorf("%s: %d columns, and a table of the database has at most %d; leave some "+
+		"out, or keep the table as it is", d.shown, columns, d.most)
 }
 
 func noTable(d *database) error {

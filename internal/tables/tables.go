@@ -78,8 +78,8 @@ func find(place string) (*database, error) {
 		return sqliteFile(place), nil
 	}
 	if _, err := os.Stat(place); err == nil && namesSQLite(place) {
-		return nil, fmt.Errorf("%s: is no SQLite file; restore it from a backup, or make it again: "+
-			"%s convert TABLE.csv 'sqlite:%[1]s'", place, command.Name)
+		return nil, fmt.Errorf("%s: is no SQLite file; restore it from a backup, or make it "+
+			"again: %s convert TABLE.csv 'sqlite:%[1]s'", place, command.Name)
 	}
 	return nil, nil
 }
