@@ -163,15 +163,15 @@ func (t *visit) end() error {
 		t.Status, t.Seen = csvmerge.Skip, t.seen()
 		return nil
 	}
-	if t.Failure == nil {
-		t.Shown = t.m.Display()
-	}
 	last := t.log.Row()
 	t.setCells(merged, last)
 	t.Gone = t.gone()
 	if t.Ran || last == nil || !maps.Equal(last.Cells, t.Cells) || !maps.Equal(last.Gone, t.Gone) {
 		err = t.log.PutRow(store.Row{Status: t.Status.String(), Reruns: t.Row.Reruns, Cells: t.Cells,
 			Gone: t.Gone, Error: t.Cells["error_message"], Batch: t.Batch, Time: time.Now()})
+		if t.Failure == nil {
+			t.Shown = t.m.Display()
+		}
 	}
 	if err == nil && t.Failure == nil {
 		t.Zip, err = t.log.Finish(t.Form, t.current())
