@@ -186,7 +186,7 @@ func Graph(
 	return cli.Graph(cli.Options{Pipeline: value(pipeline), Set: value(set)})
 }
 
-// Prune [run] lists what nothing refers to in artefacts/.
+// Prune [run] lists results that are no longer in use.
 //
 // That is molecules that left the table, stages that left the pipeline, and earlier results. It
 // reads pipeline.hcl, the table and artefacts/. Without -remove it only lists. With -remove it
@@ -415,9 +415,9 @@ func Release(ctx context.Context,
 
 // Torture [project] kills batches, and looks for what is lost.
 //
-// It kills a quick pipeline at random instants and wherever it would hurt, and has the disk fail
-// there. It works in temporary folders. docs/evidence/reliability.md says what it checks. Exit
-// code: 1 when something was lost.
+// It kills batches of a quick pipeline at random instants and at every operation on a file, and
+// makes the disk fail there. It works in temporary folders. docs/evidence/reliability.md says what
+// it checks. Exit code: 1 when something was lost.
 func Torture(ctx context.Context,
 	kills *int, // at random instants (1000), besides the faults at every operation
 	states *int, // after a power cut, from which the next batch is run (7000)
