@@ -199,8 +199,8 @@ func TestSweep(t *testing.T) {
 	onlyTable(t, dir, ".t.csv.lock", ".t.csv1x", ".u.csv1", "t.csv", "t.csv1")
 }
 
-// Each operation on the disk fails once, and from then on: the table is the old one or the new one,
-// nothing is left beside it, and the next merge works.
+// TestFaults lets each operation on the disk fail once, and also from then on. The table is the old
+// one or the new one, and nothing is left beside it. The next merge works.
 func TestFaults(t *testing.T) {
 	defer func() { durable.Fault = nil }()
 	const before, after = head + "a,C,\nb,C,\n", head + "a,C,\nb,C,OK\n"

@@ -1,5 +1,6 @@
-// Package batch is the scheduler: it finds which molecules have something to do, has each brought
-// up to date by a Visitor, and merges what came out into the table, one atomic write per molecule.
+// Package batch is the scheduler. It finds which molecules have something to do, and a Visitor
+// brings each of them up to date. Their results are merged into the table, one atomic write per
+// molecule.
 //
 // A Visitor computes one molecule from a Row to an Outcome, both plain data, and touches only
 // artefacts/MOL. One owner, the goroutine of Batch.Run, has the table, the index and the summary. A

@@ -21,10 +21,10 @@ import (
 type Table interface {
 	// Rows is the table in memory, as it was last read, claimed or merged. It is always the same one.
 	Rows() *csvmerge.Table
-	// Claim reads the first n of these rows again. Where several batches may work on one table, it
-	// takes them for this batch, and passes over rows that another batch has taken, or computed since
-	// this one read the table. It has dealt with so many of the ids as asked says.
-	Claim(n int, ids []string) (ours []string, asked int, err error)
+	// Claim reads the first n of these rows again. If several batches may work on one table, it takes
+	// the rows for this batch. It passes over rows that another batch has taken, or has computed
+	// since this batch read the table. asked is the number of ids that it has dealt with.
+	Claim(n int, ids []string) (claimed []string, asked int, err error)
 	// Merge writes changes, as csvmerge.Table.Merge does; its errors are the same.
 	Merge(changes []csvmerge.Change) (changed map[string]bool, err error)
 	// Origin is the Origin of the Change that was merged last into a row, "" if that is not known.
@@ -224,8 +224,8 @@ func (o *owner) changes(group []Outcome) (changes []csvmerge.Change) {
 	return changes
 }
 
-// settle tells the journal of rows that were written and of molecules in which something ran, and
-// the index of molecules that are up to date now.
+// settle tells the journal of rows that were written, and of molecules in which something ran. It
+// tells the index of molecules that are up to date now.
 func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 	var events []journal.Event
 	for _, out := range group {
@@ -275,9 +275,10 @@ func (b *Batch) inputs(id string, cells map[string]any) map[string]string {
 	return out
 }
 
-// restoreRows writes results again that another program, or somebody's copy of the table, has undone
-// in the meantime: cells of rows whose status is the one that was written last, and rows whose status
-// is what it was before, which of earlier batches is Pending. Another status is a person's edit.
+// restoreRows writes results again that were lost from the table in the meantime, because another
+// program or somebody's copy of the table overwrote them. A row has lost results if its status is
+// the one that was written last, but cells differ. It has also lost them if its status is the one
+// from before: Pending, for the rows of earlier batches. Another status is a person's edit.
 func (o *owner) restoreRows(ctx context.Context) error {
 	if _, err := o.merge(ctx, nil, busyLimit); err != nil || o.Table.Edited() == 0 {
 		return err

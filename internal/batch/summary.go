@@ -189,7 +189,7 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	if stage, percent := s.slowest(); stage != "" {
 		fmt.Fprintf(w, "  slowest stage: %s, %.0f %% of the time\n", stage, percent)
 	}
-	for _, g := range Groups(s.Failures) { // a cause of ten thousand failures is said once
+	for _, g := range Groups(s.Failures) { // a cause of ten thousand failures is one line
 		if len(g.Members) > 1 {
 			fmt.Fprintf(w, "  failed: %s\n", g)
 		}
@@ -333,9 +333,10 @@ var (
 	detail = regexp.MustCompile(`(?s)(?:: |; | \().*`)
 )
 
-// Reason takes a failure's message, a cell of the table, apart: the stage that failed, and why,
-// without what differs from one molecule to the next (where to look, what is quoted, which atoms)
-// and without the line of pipeline.hcl. The stage is "?" for a text of another origin.
+// Reason splits the message of a failure, a cell of the table, into the stage that failed and the
+// reason. The reason leaves out what differs from one molecule to the next: where to look, what is
+// quoted, and which atoms. It also leaves out the line of pipeline.hcl. The stage is "?" for a text
+// of another origin.
 func Reason(text string) (stage, reason string) {
 	m := place.FindStringSubmatch(text)
 	reason = quoted.ReplaceAllString(text[len(m[0]):], "$1…")

@@ -89,7 +89,7 @@ type Visitor struct {
 	Admit    func() bool // whether one more molecule may be computed
 	Stopping func() bool // whether no new target may start
 	Jobs     int64       // cores that all targets may take at once
-	// Linger is how long after the failure of a target the visits may still be told to end: a
+	// Linger is how long after the failure of a target the visits may still be told to end. A
 	// scheduler sends its signal to this process and to the programs at once.
 	Linger  time.Duration
 	cores   *semaphore.Weighted

@@ -15,11 +15,11 @@ import (
 // next commands.
 var behind []string
 
-// Arguments brings the command line into the form that mage reads, before mage reads it: flags as
-// -name=value, behind the words of a command, but before the molecules of batch and history.
-// -jobs 2, --jobs=2 and -dry-run are understood. source is the text of the magefile. A mistake ends
-// the process with a suggestion; help and the version end it, too. mage itself answers mage -l and
-// mage -h batch.
+// Arguments brings the command line into the form that mage reads, before mage reads it. Flags
+// become -name=value. They stand after the words of a command, but before the molecules of batch
+// and history. -jobs 2, --jobs=2 and -dry-run are understood. source is the text of the magefile. A
+// mistake ends the process with a suggestion; help and the version end it, too. mage itself answers
+// mage -l and mage -h batch.
 func Arguments(source, version string) {
 	args := os.Args[1:]
 	var err error

@@ -23,8 +23,8 @@ import (
 // expectedPath has the committed numbers of the table molecules.csv beside it.
 const expectedPath = "testdata/reproduce/expected.json"
 
-// expected is what a reproduction must give: of each mol_id the numbers and words, by column of the
-// table or stage/conformer.value, and the versions of the programs.
+// expected is what a reproduction must give: the versions of the programs, and the numbers and
+// words of each mol_id. The key of a number is a column of the table or stage/conformer.value.
 type expected struct {
 	Programs  map[string]string         `json:"programs"`
 	Molecules map[string]map[string]any `json:"molecules"`

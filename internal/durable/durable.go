@@ -112,8 +112,8 @@ func Bytes(data []byte) func(io.Writer) error {
 }
 
 // WriteFile puts a file in place by one step: temporary file, fsync, rename, fsync of the folder.
-// Folders are made. The file keeps the mode of the one that it replaces, which must be regular, and
-// its group and owner as far as this process may give a file away. A symbolic link is replaced, too.
+// Folders are made. An existing file must be a regular one. The new file keeps its mode, and its
+// group and owner as far as this process may give a file away. A symbolic link is replaced, too.
 func WriteFile(f File) error {
 	old, missing := os.Stat(f.Path)
 	if missing == nil && !old.Mode().IsRegular() { // a device, such as /dev/null
@@ -148,8 +148,8 @@ func WriteFile(f File) error {
 		func() error { return Sync(dir) })
 }
 
-// keepOwner gives a file the group of another, and as root the owner, too: else nobody but the user
-// whose process replaced a file could write it. Some file systems have no owners.
+// keepOwner gives a file the group of another, and as root the owner, too. Without that, only the
+// user whose process replaced a file could write it. Some file systems have no owners.
 func keepOwner(f *os.File, old fs.FileInfo) {
 	if st, ok := old.Sys().(*syscall.Stat_t); ok && f.Chown(int(st.Uid), int(st.Gid)) != nil {
 		_ = f.Chown(-1, int(st.Gid))

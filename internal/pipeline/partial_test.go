@@ -5,9 +5,8 @@ import (
 	"testing"
 )
 
-// In the row of a molecule that failed no cell is made of a part of the results.
-func TestMergePartial(t *testing.T) {
-	p := mustLoad(t, `locals { all = [for v in stage.a[*].v : v if v != null] }
+// partial is a pipeline for a molecule whose stage "a" fails for one of three targets.
+const partial = `locals { all = [for v in stage.a[*].v : v if v != null] }
 stage "first" {
   command = ["true"]
   outputs = { o = "o" }
@@ -44,7 +43,11 @@ merge {
   time    = seconds(stage.first, stage.a)
   longest = max(stage.a[*].seconds...)
 }
-`, testOptions())
+`
+
+// In the row of a molecule that failed no cell is made of a part of the results.
+func TestMergePartial(t *testing.T) {
+	p := mustLoad(t, partial, testOptions())
 	m, err := p.Molecule(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
-// Package progress shows the running batch of a journal: on a terminal a line for each molecule in
-// which something runs and one for the batch, elsewhere one plain line for each finished molecule.
+// Package progress shows the running batch of a journal. A terminal has a line for each molecule in
+// which something runs, and one for the batch. Elsewhere each finished molecule is one plain line.
 //
-// A Screen is the terminal. What it shows of a batch it reads from the journal only, so it can
+// A Screen is the terminal. It reads what it shows of a batch from the journal only. So it can
 // neither slow nor fail the batch. It returns no errors.
 package progress
 
@@ -174,8 +174,8 @@ func (d *display) rows(width, height int) (rows int) {
 	return min(rows, max(height-1, 1))
 }
 
-// frame is the batch now on a terminal of so many columns and rows: a line for each molecule in
-// which something runs, one for a notice, and the whole batch.
+// frame is the batch now, on a terminal of so many columns and rows. It has a line for each
+// molecule in which something runs, one for a notice, and one for the whole batch.
 func (d *display) frame(width, rows int, now time.Time) (lines []string) {
 	if d.Started.IsZero() || !d.Ended.IsZero() || d.over {
 		return nil

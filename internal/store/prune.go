@@ -15,17 +15,17 @@ type Unused struct {
 	Path    string // absolute
 	Why     string
 	Bytes   int64
-	Foreign bool // no batch made it, and it is not ours to remove
+	Foreign bool // no batch made it, so it is never removed
 }
 
 // Unused lists what the given molecules and stages no longer need, earlier results, files that were
 // put aside, and folders that no batch made. Of a molecule that returns names it lists no results:
 // the next batch may bring one of them back.
 func (s *Store) Unused(table, stage, returns func(name string) bool) (out []Unused, err error) {
-	last, foreign, ours := "", map[string]bool{}, false // of a molecule, by names in its folder
+	last, foreign, used := "", map[string]bool{}, false // of a molecule, by names in its folder
 	made := func(mol, name string) bool {
 		if mol != last {
-			foreign, ours = s.foreign(mol)
+			foreign, used = s.foreign(mol)
 			last = mol
 		}
 		return !foreign[name]
@@ -39,7 +39,7 @@ func (s *Store) Unused(table, stage, returns func(name string) bool) (out []Unus
 			return
 		case !table(mol) && made(mol, name) && len(foreign) == 0:
 			u.Path, u.Why = s.Path(mol), "the molecule is not in the table"
-		case !table(mol) && !ours:
+		case !table(mol) && !used:
 			u.Path, u.Foreign = s.Path(mol), true
 		case !table(mol) && name == "":
 			return
@@ -71,8 +71,8 @@ func (s *Store) Unused(table, stage, returns func(name string) bool) (out []Unus
 }
 
 // foreign are the names in a molecule's folder that no batch made: neither the store's own nor those
-// of stages that the log has. ours reports whether a batch made anything there.
-func (s *Store) foreign(mol string) (names map[string]bool, ours bool) {
+// of stages that the log has. used reports whether a batch made anything there.
+func (s *Store) foreign(mol string) (names map[string]bool, used bool) {
 	own := map[string]bool{logName: true, historyName: true, partsName: true}
 	if m, _ := s.Molecule(mol); m != nil {
 		for target := range m.last {
@@ -85,12 +85,12 @@ func (s *Store) foreign(mol string) (names map[string]bool, ours bool) {
 	for _, e := range entries {
 		name := e.Name()
 		if own[name] || strings.HasSuffix(name, failedMark) || strings.Contains(name, editedMark) {
-			ours = true
+			used = true
 		} else {
 			names[name] = true
 		}
 	}
-	return names, ours
+	return names, used
 }
 
 // Size is what files take.
@@ -116,8 +116,8 @@ func (s *Store) Sizes() (map[string]*Size, error) {
 	return out, err
 }
 
-// walk calls see for each file and folder: with the molecule, "" for none, with the name in the
-// molecule's folder that it lies below, and with what Sizes calls it.
+// walk calls see for each file and folder. mol is its molecule, "" for none. name is the name in
+// the molecule's folder that it lies below. kind is what Sizes calls it.
 func (s *Store) walk(see func(mol, name, kind string, z Size)) error {
 	return filepath.WalkDir(s.root, func(path string, d fs.DirEntry, err error) error {
 		var st unix.Stat_t
