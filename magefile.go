@@ -426,7 +426,7 @@ func Reproduce(ctx context.Context,
 		Set: value(set)})
 }
 
-// Lint [project] checks how the pages, comments and functions are written.
+// Lint [project] checks how pages, comments and functions are written.
 //
 // It reads the files of this folder and prints what breaks a rule, with what to write instead.
 // Exit code: 1 when something does.

@@ -254,7 +254,8 @@ func (b *Batch) sweep() error {
 	return csvmerge.Sweep(b.Pipeline.Table)
 }
 
-// begin opens the journal's account of this batch. A batch with nothing to do has none.
+// begin writes the first line of this batch into the journal. A batch with nothing to do writes
+// none.
 func (b *Batch) begin() error {
 	if err := b.Claims.each((*store.Lock).Announce); err != nil {
 		return err
@@ -278,7 +279,7 @@ func (b *Batch) start() journal.Event {
 			e.Given[v.Name] = v.Source
 		}
 	}
-	for name := range b.Builtins { // whose version tells nobody anything
+	for name := range b.Builtins { // their versions mean nothing to a user
 		delete(e.Programs, name)
 	}
 	if who, err := user.Current(); err == nil {
@@ -351,7 +352,7 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 	if _, err := b.merge(ctx, changes, busyLimit); err != nil {
 		return err
 	}
-	if len(last.Open) > 0 { // this closes its account: its deaths are not counted again
+	if len(last.Open) > 0 { // with its end in the journal its deaths are not counted again
 		events = append(events, journal.Event{Event: journal.BatchEnd, Batch: last.ID,
 			Outcome: journal.Failed, Error: diedMessage})
 	}

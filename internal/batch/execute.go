@@ -103,7 +103,7 @@ func startFailure(program string, err error) error {
 func inWords(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
 	ended := s.Program + " " + res.String()
 	f := &TargetError{timedOut: res.TimedOut, Message: ended}
-	if res.TimedOut || res.TooLarge || res.Signal == "KILL" { // by another's hand: it gives no reason
+	if res.TimedOut || res.TooLarge || res.Signal == "KILL" { // ended from outside
 		return f
 	}
 	parts := []string{s.ExitCodes[res.ExitCode], ""}
@@ -256,8 +256,8 @@ func (r *reply) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// serve has a target done by a worker. One that dies, hangs or talks nonsense fails this target and
-// is replaced for the next.
+// serve has a target done by a worker. If the worker dies, hangs or gives an unreadable reply, this
+// target fails, and the next one gets a new worker.
 func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	idle := v.workers.of(g.stage.Name+"\x00"+strings.Join(g.task.Env, "\x00"), v.Jobs)
 	var w *runner.Worker

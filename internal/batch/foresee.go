@@ -325,7 +325,7 @@ func (b *Batch) printSettings(w io.Writer) {
 	}
 }
 
-// judgements say of a target what mage why does, before the reason.
+// judgements are the words of mage why for the action of a target. The reason follows them.
 var judgements = map[action]string{
 	fresh: "up to date", none: "left out: ", leave: "failed, left out: ",
 	skip: "skipped: ", broken: "can't be described: ", run: "stale: ",

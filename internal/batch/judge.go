@@ -23,7 +23,7 @@ const (
 	skip           // it failed before, would do the same again, and its reruns are used up
 	leave          // it failed, and the stage goes on without it
 	broken         // it fails before it runs: what it does can't be evaluated
-	none           // what it would be made from was left out
+	none           // its input was left out
 	off            // its stage is turned off for this molecule, or an earlier one failed
 	wait           // it can't be judged before an earlier stage has run
 )
@@ -222,7 +222,7 @@ func (t *visit) results(all []*target) []pipeline.Result {
 func (t *visit) judge(g *target, broke error) {
 	g.last, g.action = t.log.Record(g.name), run
 	if broke == nil && t.m.LeftOut(g.stage, g.i) {
-		g.action, g.reason = none, "what it would be made from was left out"
+		g.action, g.reason = none, "its input was left out"
 		return
 	}
 	if broke == nil {

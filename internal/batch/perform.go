@@ -237,8 +237,8 @@ func (t *visit) commit(g *target, rec *store.Record, ending *TargetError) error 
 	return t.keepFailed(g, rec, ending)
 }
 
-// What a file system has left at least, unless it is full. A program that failed for want of space
-// has made some since, or another target has.
+// A file system with less left counts as full. Something is left after most failures: the
+// program that had no space, or another target, may have removed files since.
 const leastBytes, leastFiles = 1 << 20, 16
 
 // full is an error if the file system of a folder is full: then no failure is the molecule's.

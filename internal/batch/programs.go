@@ -128,8 +128,8 @@ func (p *programs) askTwice(ctx context.Context, prog *pipeline.Program, path, e
 		case err != nil || is == was || prog.Version == nil:
 			return text, err
 		case again:
-			err = fmt.Errorf("%s gives another answer each time it is asked for its version: %q, then "+
-				"%q; say by version_pattern in the block program %q what of it is the version",
+			err = fmt.Errorf("%s answers differently each time it is asked for its version: %q, then "+
+				"%q; let version_pattern in the block program %q match the version alone",
 				path, was, is, prog.Name)
 			return "", cmp.Or(p.index.SetProgram(cacheName(prog), path, "", nil),
 				error(notInstalling{err}))
@@ -273,8 +273,8 @@ func (p *programs) askAgain(ctx context.Context, name string) (replaced bool, er
 	}
 	if is, _ := versionOf(p.declared[name], text); is != p.identity[name] {
 		return true, fmt.Errorf("the program %q was replaced while the batch ran: %q is %q now; "+
-			"the results under way were dropped, run again. If its answer is another each time, say by "+
-			"version_pattern what of it is the version", name, p.identity[name], is)
+			"the results under way were dropped. Run again. If its answer differs each time, let "+
+			"version_pattern match the version alone", name, p.identity[name], is)
 	}
 	return false, nil
 }

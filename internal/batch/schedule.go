@@ -29,7 +29,7 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 	}
 	var found []csvmerge.Finding
 	for _, f := range b.Table.Check() {
-		if f.Swallow { // rows that nobody else would miss
+		if f.Swallow { // the cell may be several rows
 			b.warn(b.shownTable() + ":" + f.String())
 		}
 		if !f.Warning {

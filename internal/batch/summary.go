@@ -148,7 +148,7 @@ func (l *list) add(n int, what string) {
 
 // end adds the rows that were left out, and those that were only written again.
 func (l *list) end(s *Summary) string {
-	l.add(s.ByHand, "left out by a Skip of yours")
+	l.add(s.ByHand, "left out by your Skip")
 	l.add(s.Invalid, "left out as unusable")
 	l.add(s.Elsewhere, "left to other batches")
 	l.add(s.Rewritten, "written into the table again")
@@ -260,8 +260,8 @@ func (s *Summary) Line() string {
 var ErrAlarm = errors.New(`the batch stopped itself, because when_exceeded is "stop" in ` +
 	`pipeline.hcl; find the cause, then run again`)
 
-// tooMany raises an alarm, once, if more of the last hundred molecules failed than a hundred may.
-// The text is "" for no alarm.
+// tooMany raises an alarm, once, if the failed molecules among the last hundred exceed a share of a
+// hundred. The text is "" for no alarm.
 func (s *Summary) tooMany(share float64) (text string) {
 	failed := 0
 	for _, f := range s.last {
@@ -277,8 +277,8 @@ func (s *Summary) tooMany(share float64) (text string) {
 	return text
 }
 
-// alarm raises an alarm if more of so many than a share are what the text says. A share of 0 is no
-// limit.
+// alarm raises an alarm if n of a total are more than its share. The text names the total and the
+// setting, as "the last 100 molecules failed; max_failures". A share of 0 is no limit.
 func (s *Summary) alarm(n, of int, share float64, text string) string {
 	if share == 0 || float64(n) <= share*float64(of) {
 		return ""
@@ -288,7 +288,7 @@ func (s *Summary) alarm(n, of int, share float64, text string) string {
 	return text
 }
 
-// round leaves of a duration what a person reads.
+// round rounds a duration to what a person reads.
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
 
 // Group is what several molecules have in common: the reason for which they failed, a warning, or

@@ -205,7 +205,7 @@ func columns(table string) (out []pipeline.Column, err error) {
 // project is an opened pipeline with its table and artefacts: a batch without its flags.
 type project struct {
 	batch.Config
-	flags string // with which another command opens the same project, each after a blank
+	flags string // for another command that opens the same project; each follows a blank
 }
 
 // flags are those that name a project.

@@ -372,8 +372,8 @@ func (e *ensembles) write(ctx context.Context, w io.Writer, x formats.Export,
 func (e *ensembles) report(w io.Writer) {
 	fmt.Fprintf(w, "%d conformers written; %d molecules have none.\n", e.written, e.without)
 	if len(e.outdated) > 0 {
-		fmt.Fprintf(w, "%d molecules were left out: their results are not those of the rows "+
-			"any more; %s why %s shows why.\n", len(e.outdated), command.Name, e.outdated[0])
+		fmt.Fprintf(w, "%d molecules were left out, because their results are not up to date; "+
+			"%s why %s shows what changed.\n", len(e.outdated), command.Name, e.outdated[0])
 	}
 }
 

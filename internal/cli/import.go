@@ -376,8 +376,8 @@ func (im *importing) ids() (ids []string, same bool) {
 	case same:
 		im.note("mol_id from the column %s", im.Names[im.id])
 	default:
-		im.note("mol_id from the column %s, which stays; %d are other ones, since each must name a "+
-			"folder of its own: %s", im.Names[im.id], len(changed),
+		im.note("mol_id from the column %s, which stays; %d were changed, because each must name "+
+			"a folder of its own: %s", im.Names[im.id], len(changed),
 			strings.Join(changed[:min(3, len(changed))], ", "))
 	}
 	return ids, same && im.id >= 0

@@ -131,12 +131,12 @@ func (was *expected) compare(w io.Writer, is *expected) (err error) {
 		fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", all, len(is.Molecules))
 	} else {
 		err = mg.Fatalf(exitFailed, "%d numbers are not reproduced; "+
-			"if they are to be so, %s reproduce -update writes the new ones", different,
+			"if the new ones are right, %s reproduce -update writes them", different,
 			command.Name)
 	}
 	for _, name := range union(was.Programs, is.Programs) {
 		if a, b := was.Programs[name], is.Programs[name]; a == b {
-			fmt.Fprintf(w, "  %s: %s, as then\n", name, b)
+			fmt.Fprintf(w, "  %s: %s, unchanged\n", name, b)
 		} else {
 			fmt.Fprintf(w, "  %s: then %q, now %q\n", name, a, b)
 		}
