@@ -43,8 +43,8 @@ func init() {
 // appends to batch_summary.log and validation_errors.log in ~/.grimperium; GRIMPERIUM_HOME names
 // another folder.
 //
-// Exit code: 0 all well, 1 some molecules failed, 2 a mistake in the call, the pipeline or the
-// table, or a missing program, 11 another batch has the table, 130 interrupted.
+// Exit code 0: all well. 1: some molecules failed. 2: a mistake in the call, the pipeline or the
+// table, or a missing program. 11: another batch has the table. 130: interrupted.
 func Batch(ctx context.Context,
 	table *string, // the table, instead of the one that pipeline.hcl names
 	artefacts *string, // the folder of artefacts, instead of pipeline.hcl's

@@ -55,8 +55,9 @@ func CheckRows(rows []int, check func(i int) []Finding) []Finding {
 }
 
 // Check returns everything that is wrong with the rows, in the order of the file. A row with a
-// finding that is no warning can't be used. Fatal is a mol_id that can't be the name of a folder,
-// or whose folder is another row's on a disk that ignores letter case and forms of accents (macOS).
+// finding that is no warning can't be used. A mol_id is fatal if it can't be the name of a folder.
+// It is also fatal if another row has the same folder on a disk that ignores letter case and forms
+// of accents, as on macOS.
 func (t *Table) Check() (found []Finding) {
 	width, short := len(t.columns), false
 	above := make([]Finding, width)              // of each column: many rows have the same cell
@@ -170,8 +171,8 @@ func (t *Table) checkID(i int, folders map[string]int) Finding {
 	return f
 }
 
-// reserved are the names of files beside the folders, and those that Windows takes for a device
-// (Microsoft, "Naming Files, Paths, and Namespaces").
+// reserved are the names of files beside the folders, and those that Windows takes for a device.
+// The source is "Naming Files, Paths, and Namespaces" by Microsoft.
 var reserved = regexp.MustCompile(`^(?i:journal\.jsonl|readme\.md|` +
 	`(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?)$`)
 

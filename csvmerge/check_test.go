@@ -60,7 +60,7 @@ func TestCheck(t *testing.T) {
 			s += " warning"
 		}
 		if f.Want == "" {
-			t.Errorf("%s: nothing is said of what would be right", s)
+			t.Errorf("%s: the finding does not tell what would be right", s)
 		}
 		got = append(got, s+": "+f.Problem)
 	}

@@ -13,7 +13,7 @@ import (
 // Type says how the cells of a column are read.
 type Type uint8
 
-// The types of columns. A column that is not ours is Text.
+// The types of columns. A column that the formats don't have is Text.
 const (
 	Text       Type = iota
 	Integer         // 3, +3, 3.0; not 3.7
@@ -31,9 +31,9 @@ type column struct {
 	blank any   // the value of an empty cell
 }
 
-// ours lists the columns of formats v2.0 and v2.1 in the order of the specification ("CSV Format
+// known lists the columns of formats v2.0 and v2.1 in the order of the specification ("CSV Format
 // Evolution"). Enthalpies and their differences are in kcal/mol, times in seconds.
-var ours = []column{
+var known = []column{
 	{name: "mol_id"},
 	{name: "status", typ: StatusType, blank: "Pending"},
 	{name: "reruns", typ: Integer, blank: int64(0)},
@@ -60,10 +60,10 @@ var ours = []column{
 
 const required = "mol_id, status, smiles" // the columns that every table must have
 
-// own returns what we know of a column: of one that is not ours only its name.
+// own returns the column of the formats with this name. Of another column only the name is known.
 func own(name string) column {
-	if i := slices.IndexFunc(ours, func(c column) bool { return c.name == name }); i >= 0 {
-		return ours[i]
+	if i := slices.IndexFunc(known, func(c column) bool { return c.name == name }); i >= 0 {
+		return known[i]
 	}
 	return column{name: name}
 }
@@ -76,7 +76,7 @@ func names(columns []column) (names []string) {
 }
 
 // Known returns the names of the columns of both formats, in the specification's order.
-func Known() []string { return names(ours) }
+func Known() []string { return names(known) }
 
 // Types returns the type of a column by its name.
 func Types(column string) Type { return own(column).typ }

@@ -133,8 +133,8 @@ func (t *Table) replace(next *Table) error {
 	return nil
 }
 
-// Sweep prepares the place of a table for Merge: it removes the temporary files that a killed
-// process left, and refuses a table that can't be replaced. No other process may write the table.
+// Sweep prepares the place of a table for Merge. It removes the temporary files that a killed
+// process left. A table that can't be replaced is an error. No other process may write the table.
 func Sweep(path string) error {
 	target, err := filepath.EvalSymlinks(path)
 	if err == nil && durable.IsMountPoint(target) {

@@ -219,8 +219,8 @@ func TestSweepUnchangeable(t *testing.T) {
 	}
 }
 
-// Each operation on the disk fails once, and from then on: the table is the old one or the new one,
-// nothing is left beside it, and the next merge works.
+// TestFaults lets each operation on the disk fail once, and also from then on. The table is the old
+// one or the new one, and nothing is left beside it. The next merge works.
 func TestFaults(t *testing.T) {
 	defer func() { durable.Fault = nil }()
 	const before, after = head + "a,C,\nb,C,\n", head + "a,C,\nb,C,OK\n"

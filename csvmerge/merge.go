@@ -27,10 +27,10 @@ type LostError struct{ error }
 // new file keeps the mode and the group of the old one, and as root its owner. ACL and hard links
 // are not kept. A link stays one.
 //
-// If there is a text for a column that is missing, all that the changes name are added, and with
-// the first of format v2.1 the whole format. A file that someone else changed is read again first.
-// While they may still be writing it, the error is a *BusyError. With a *LostError, the other
-// changes are written. After any other error the file is the old one or the new one, whole.
+// If a text is for a missing column, all columns that the changes name are added. If one of these
+// is new in format v2.1, the whole format is added. A file that someone else changed is read again
+// first. While they may still be writing it, the error is a *BusyError. With a *LostError, the
+// other changes are written. After any other error the file is the old one or the new one, whole.
 func (t *Table) Merge(changes []Change) (changed map[string]bool, err error) {
 	if err := t.refresh(); err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (t *Table) missing(texts map[int]map[string]string) (names []string) {
 	if !found {
 		return nil
 	}
-	for _, c := range ours {
+	for _, c := range known {
 		if t.column(c.name) < 0 && (need[c.name] || c.added && format) {
 			names = append(names, c.name)
 		}

@@ -129,7 +129,7 @@ func TestMergeBytes(t *testing.T) {
 			"mol_id,smiles,status,error_message,delta_1,timestamp_started,timestamp_completed,crest_status," +
 				"crest_conformers_generated,crest_time,mopac_status,mopac_time,delta_2,delta_3,most_stable_hof\n" +
 				"a,C,,,,,,,,,,,,1,\n"},
-		{"foreign columns by name, ours of 2.0 first", head + "a,C,\n",
+		{"foreign columns by name, those of 2.0 first", head + "a,C,\n",
 			[]Change{{ID: "a", Cells: m{"zeta": "1", "be,ta": "2", "reruns": "1"}}},
 			"mol_id,smiles,status,reruns,\"be,ta\",zeta\na,C,,1,2,1\n"},
 		{"all columns that are named come with the first", head + "a,C,\n",

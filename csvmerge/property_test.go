@@ -12,8 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// randomTable writes a table with everything in it that a merge must keep: BOM, mixed line endings,
-// blank lines, short and long rows, quoted cells with commas, quotes and newlines, foreign columns.
+// randomTable writes a table with everything in it that a merge must keep. That is a BOM, mixed
+// line endings, blank lines, short and long rows, and foreign columns. Quoted cells have commas,
+// quotes and newlines in them.
 func randomTable(r *rand.Rand) (text string, ids []string) {
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
 	columns := []string{"mol_id", "smiles", "status"}
@@ -81,8 +82,8 @@ func randomChanges(r *rand.Rand, ids []string) []Change {
 	return changes
 }
 
-// checkMerged compares a table before and after a merge, both as encoding/csv reads them: only the cells
-// of the changes may differ, and the lines without one are the same bytes.
+// checkMerged compares a table before and after a merge, both as encoding/csv reads them. Only the
+// cells of the changes may differ. The lines without a change are the same bytes.
 func checkMerged(t *testing.T, before, after string, changes []Change) {
 	t.Helper()
 	old, err := reference([]byte(before))
@@ -188,7 +189,7 @@ func mergeInMemory(t testing.TB, table *Table, changes []Change) string {
 	next, changed := table.merged(texts)
 	merged := bytesOf(next)
 	if len(changed) == 0 && merged != bytesOf(table) {
-		t.Fatalf("no row is said to differ, but %q is now %q", bytesOf(table), merged)
+		t.Fatalf("merged reports no changed row, but %q is now %q", bytesOf(table), merged)
 	}
 	*table = *next
 	sameAsFile(t, table, []byte(merged))

@@ -18,7 +18,7 @@ func Parse(path string, text []byte) (*Table, error) { return parse(path, text, 
 func (t *Table) Rows() *Table { return t }
 
 // Claim takes the first n rows for a batch: a file has no other batch. See batch.Table.
-func (t *Table) Claim(n int, ids []string) (ours []string, asked int, err error) {
+func (t *Table) Claim(n int, ids []string) (claimed []string, asked int, err error) {
 	n = min(n, len(ids))
 	return ids[:n], n, nil
 }
@@ -59,8 +59,8 @@ func (t *Table) Forget(id string) { delete(t.rowOf, id) }
 // SetRecord changes a row in memory. The record has the same mol_id.
 func (t *Table) SetRecord(i int, record []byte) { t.rows[i].text = record }
 
-// Value returns what a database has of a cell: an int64 or a float64 of a Type of numbers, else a
-// text without spaces around it; nil where it is blank or not of the type.
+// Value returns what a database has of a cell. It is an int64 or a float64 of a Type of numbers,
+// else a text without spaces around it. It is nil if the cell is blank or not of the type.
 func (typ Type) Value(cell string) any {
 	if typ == Integer || typ == Number {
 		return typ.Read(cell).Value

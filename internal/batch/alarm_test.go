@@ -19,7 +19,7 @@ func TestReason(t *testing.T) {
 		"mol_00007/rdkit: RDKit can't read the SMILES 'C1CO': SMILES Parse Error: unclosed ring (python3 ended with exit code 1; artefacts/mol_00007/rdkit.failed/stderr)": "rdkit|RDKit can't read the SMILES …",
 		"a/pm7/12: the SCF did not converge (artefacts/a/pm7.failed/12/pm7.out)":                                                                                           "pm7|the SCF did not converge",
 		"a/pm7: the molecule changed its bonds during the PM7 optimisation: C1–O3 is broken (2.31 Å); H7 moved from O2 to N5 (artefacts/a/pm7.failed)":                     "pm7|the molecule changed its bonds during the PM7 optimisation",
-		"a/pm7/1: the deck has a keyword that MOPAC does not know (MOPAC says: UNRECOGNIZED (X)) (artefacts/a/pm7.failed/1/pm7.out)":                                       "pm7|the deck has a keyword that MOPAC does not know",
+		"a/pm7/1: the input file has a keyword that MOPAC does not know (MOPAC says: UNRECOGNIZED (X)) (artefacts/a/pm7.failed/1/pm7.out)":                                 "pm7|the input file has a keyword that MOPAC does not know",
 		"a b/search: conformers did not finish within 1h0m0s (artefacts/a b/search.failed)":                                                                                "search|conformers did not finish within 1h0m0s",
 		"MOPAC timeout":             "?|MOPAC timeout",
 		"see https://x.y/z: a page": "?|see https://x.y/z",

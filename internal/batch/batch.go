@@ -1,5 +1,6 @@
-// Package batch is the scheduler: it finds which molecules have something to do, has each brought
-// up to date by a Visitor, and merges what came out into the table, one atomic write per molecule.
+// Package batch is the scheduler. It finds which molecules have something to do, and a Visitor
+// brings each of them up to date. Their results are merged into the table, one atomic write per
+// molecule.
 //
 // A Visitor computes one molecule from a Row to an Outcome, both plain data, and touches only
 // artefacts/MOL. One owner, the goroutine of Batch.Run, has the table, the index and the summary. A
@@ -253,7 +254,8 @@ func (b *Batch) sweep() error {
 	return csvmerge.Sweep(b.Pipeline.Table)
 }
 
-// begin opens the journal's account of this batch. A batch with nothing to do has none.
+// begin writes the first line of this batch into the journal. A batch with nothing to do writes
+// none.
 func (b *Batch) begin() error {
 	if err := b.Claims.each((*store.Lock).Announce); err != nil {
 		return err
@@ -277,7 +279,7 @@ func (b *Batch) start() journal.Event {
 			e.Given[v.Name] = v.Source
 		}
 	}
-	for name := range b.Builtins { // whose version tells nobody anything
+	for name := range b.Builtins { // their versions mean nothing to a user
 		delete(e.Programs, name)
 	}
 	if who, err := user.Current(); err == nil {
@@ -350,7 +352,7 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 	if _, err := b.merge(ctx, changes, busyLimit); err != nil {
 		return err
 	}
-	if len(last.Open) > 0 { // this closes its account: its deaths are not counted again
+	if len(last.Open) > 0 { // with its end in the journal its deaths are not counted again
 		events = append(events, journal.Event{Event: journal.BatchEnd, Batch: last.ID,
 			Outcome: journal.Failed, Error: diedMessage})
 	}

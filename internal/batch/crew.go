@@ -178,8 +178,8 @@ func (o *taskOwner) take(out Outcome, err error) {
 	}
 }
 
-// deliver flushes the files of finished molecules, which this host alone can, then gives the
-// outcomes away.
+// deliver flushes the files of finished molecules and then sends their outcomes. Only this host can
+// flush files that it has written.
 func (o *taskOwner) deliver() {
 	if len(o.waiting) == 0 || o.failed != nil {
 		return

@@ -97,8 +97,8 @@ func labelled(lines []string) map[string]string {
 	return m
 }
 
-// labelName is a label as a person reads it: an input by its stage and output, a word by the option
-// that stands before it in both commands.
+// labelName is a label as a person reads it. An input is named by its stage and output. A word of
+// the command is named by the option before it, if that is the same in both commands.
 func labelName(label string, was, is map[string]string, inputs []pipeline.Input) string {
 	var n int
 	for _, in := range inputs {

@@ -104,7 +104,7 @@ func startFailure(program string, err error) error {
 func inWords(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
 	ended := s.Program + " " + res.String()
 	f := &TargetError{timedOut: res.TimedOut, Message: ended}
-	if res.TimedOut || res.TooLarge || res.Signal == "KILL" { // by another's hand: it gives no reason
+	if res.TimedOut || res.TooLarge || res.Signal == "KILL" { // ended from outside
 		return f
 	}
 	parts := []string{s.ExitCodes[res.ExitCode], ""}
@@ -183,7 +183,7 @@ func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, e
 	return used, &TargetError{timedOut: ended.TimedOut, Message: err.Error()}
 }
 
-// each calls do for 0 to n-1: on the target's own core, and at once on cores of the batch that are
+// each calls do for 0 to n-1, on the target's own core. It also uses cores of the batch that are
 // idle when a call begins.
 func (v *Visitor) each(n int, do func(int)) {
 	var next atomic.Int64
@@ -257,8 +257,8 @@ func (r *reply) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// serve has a target done by a worker. One that dies, hangs or talks nonsense fails this target and
-// is replaced for the next.
+// serve has a target done by a worker. If the worker dies, hangs or gives an unreadable reply, this
+// target fails, and the next one gets a new worker.
 func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	idle := v.workers.of(g.stage.Name+"\x00"+strings.Join(g.task.Env, "\x00"), v.Jobs)
 	w, said := take(idle)
@@ -346,10 +346,10 @@ func startWorker(ctx context.Context, path, dir string, g *target) (*runner.Work
 		Env: environment(g.task.Env, g.stage.Cores), Stderr: filepath.Join(dir, stderrName)})
 }
 
-// environment is the batch's own, changed so that what the user's shell happens to hold changes no
-// result: libraries start as many threads as the stage has cores, TMPDIR is left to the runner, and
-// LC_ALL does not overrule what the pipeline says of the locale. What is set here, by the pipeline,
-// comes before all that.
+// environment is the environment of a program: the batch's own with some changes, so that the
+// user's shell changes no result. Libraries start as many threads as the stage has cores. TMPDIR is
+// left to the runner. LC_ALL does not overrule what the pipeline says of the locale. What the
+// pipeline sets overrules all that.
 func environment(set []string, cores int) []string {
 	locale := slices.ContainsFunc(set, func(kv string) bool {
 		return strings.HasPrefix(kv, "LC_") || strings.HasPrefix(kv, "LANG=")

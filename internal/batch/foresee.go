@@ -20,9 +20,9 @@ import (
 	"grimperium/internal/store"
 )
 
-// foresee predicts a visit of a row's molecule: for certain up to the first target of each stage
-// that is not up to date, and what may follow. If nothing has to run, it also gives the columns
-// whose cells are written again. It changes nothing.
+// foresee predicts a visit of a row's molecule. The prediction is certain up to the first target of
+// each stage that is not up to date; later targets may run. If nothing has to run, it also gives
+// the columns whose cells are written again. It changes nothing.
 func (b *Batch) foresee(i int, size []float64) (t *visit, rewritten []string, err error) {
 	if t, err = b.visitor.begin(b.row(i, size)); err != nil {
 		return t, nil, err
@@ -334,7 +334,7 @@ func (b *Batch) printSettings(w io.Writer) {
 	}
 }
 
-// judgements say of a target what mage why does, before the reason.
+// judgements are the words of mage why for the action of a target. The reason follows them.
 var judgements = map[action]string{
 	fresh: "up to date", none: "left out: ", leave: "failed, left out: ",
 	skip: "skipped: ", broken: "can't be described: ", run: "stale: ",
@@ -381,8 +381,8 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 	return err
 }
 
-// details are the warnings of a target that is up to date, or the first line in which each written
-// file of a stale one differs from that of the recorded result.
+// details are the warnings of a target that is up to date. For a stale target they are differences
+// from the recorded result: the first line that differs in each written file.
 func (t *visit) details(g *target) (text string) {
 	const indent, maxBytes = "\n             ", 16 << 20
 	if g.action == fresh {

@@ -23,7 +23,7 @@ const (
 	skip           // it failed before, would do the same again, and its reruns are used up
 	leave          // it failed, and the stage goes on without it
 	broken         // it fails before it runs: what it does can't be evaluated
-	none           // what it would be made from was left out
+	none           // its input was left out
 	off            // its stage is turned off for this molecule, or an earlier one failed
 	wait           // it can't be judged before an earlier stage has run
 )
@@ -58,8 +58,8 @@ func (g *target) undecided() bool {
 	return g.rec == nil && g.failure == nil && !slices.Contains([]action{none, leave, off}, g.action)
 }
 
-// walk judges the targets of a molecule in the order in which they run, and has act deal with each,
-// which says by rec and failure what became of the target. No target after a failure is reached.
+// walk judges the targets of a molecule in the order in which they run, and calls act for each. act
+// sets rec and failure to what became of the target. No target after a failure is reached.
 func (t *visit) walk(act func(*target) error) error {
 	waits := map[string]bool{} // by stage: its results are not known
 	for _, s := range t.Pipeline.Stages {
@@ -77,10 +77,10 @@ func (t *visit) walk(act func(*target) error) error {
 	return nil
 }
 
-// targetsOf deals with the targets of a stage: up to the first failure, or, where the stage has
-// at_least or is optional, with all of them. If too few succeed then, those that failed before are
-// tried again. A stage of which the targets are not known (broke, or an error of for_each) counts
-// as one target.
+// targetsOf deals with the targets of a stage up to the first failure. It deals with all of them if
+// the stage has at_least or is optional. If too few succeed then, those that failed before are tried
+// again. If broke is set, or for_each has an error, the targets are not known. The stage counts as
+// one target then.
 func (t *visit) targetsOf(s *pipeline.Stage, broke error, waits map[string]bool,
 	act func(*target) error) ([]*target, error) {
 	if up := slices.IndexFunc(s.DependsOn, func(d string) bool { return waits[d] }); up >= 0 {
@@ -156,9 +156,9 @@ func good(all []*target) (n int) {
 	return n
 }
 
-// settle decides on the failures of a stage. They end the visit, except in a stage that is
-// optional, or of whose targets enough succeeded for at_least, and of which no target has an
-// attempt left: those are left out.
+// settle decides on the failures of a stage. They end the visit in most stages. They are left out
+// if the stage is optional, or enough targets succeeded for at_least. In both cases no failed
+// target may have an attempt left.
 func (t *visit) settle(s *pipeline.Stage, all []*target) {
 	failed := slices.DeleteFunc(slices.Clone(all), func(g *target) bool { return g.failure == nil })
 	if len(failed) == 0 {
@@ -223,7 +223,7 @@ func (t *visit) results(all []*target) []pipeline.Result {
 func (t *visit) judge(g *target, broke error) {
 	g.last, g.action = t.log.Record(g.name), run
 	if broke == nil && t.m.LeftOut(g.stage, g.i) {
-		g.action, g.reason = none, "what it would be made from was left out"
+		g.action, g.reason = none, "its input was left out"
 		return
 	}
 	if broke == nil {

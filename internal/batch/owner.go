@@ -21,10 +21,10 @@ import (
 type Table interface {
 	// Rows is the table in memory, as it was last read, claimed or merged. It is always the same one.
 	Rows() *csvmerge.Table
-	// Claim reads the first n of these rows again. Where several batches may work on one table, it
-	// takes them for this batch, and passes over rows that another batch has taken, or computed since
-	// this one read the table. It has dealt with so many of the ids as asked says.
-	Claim(n int, ids []string) (ours []string, asked int, err error)
+	// Claim reads the first n of these rows again. If several batches may work on one table, it takes
+	// the rows for this batch. It passes over rows that another batch has taken, or has computed
+	// since this batch read the table. asked is the number of ids that it has dealt with.
+	Claim(n int, ids []string) (claimed []string, asked int, err error)
 	// Merge writes changes, as csvmerge.Table.Merge does; its errors are the same.
 	Merge(changes []csvmerge.Change) (changed map[string]bool, err error)
 	// Origin is the Origin of the Change that was merged last into a row, "" if that is not known.
@@ -34,16 +34,16 @@ type Table interface {
 }
 
 const (
-	tick      = 250 * time.Millisecond // rows of finished molecules wait so long for each other
-	busyLimit = 10 * time.Second       // for a table that somebody edits, at the end
-	awayPause = 2 * time.Second        // between two tries of a server that does not answer
-	share     = 20                     // writing rows takes one part in so many of the time
+	tick      = 250 * time.Millisecond // finished molecules wait so long for each other
+	busyLimit = 10 * time.Second       // the wait for a table that somebody edits, at the end
+	awayPause = 2 * time.Second        // between two tries of a silent server
+	share     = 20                     // writing rows takes at most 1/share of the time
 
-	slowWrite  = 50 * time.Millisecond // rows wait for a second then
-	slowWrites = 2                     // then a database is worth a word, if there are many rows
-	manyRows   = 20_000
+	slowWrite  = 50 * time.Millisecond // a slower write makes rows wait for a second
+	slowWrites = 2                     // before a database is recommended for many rows
+	manyRows   = 20_000                // of a table
 
-	mostClaimed = 1000 // at once
+	mostClaimed = 1000 // molecules that one claim takes
 )
 
 // owner is the one goroutine that has the table, the index and the summary while a batch runs.
@@ -59,9 +59,9 @@ type owner struct {
 	// What is known of the table beside its rows.
 	retryAt time.Time     // of a table that can't be read or written now
 	away    bool          // the batch has said that the server does not answer
-	written time.Time     // when the table was
-	group   int           // rows that were written then
-	took    time.Duration // to ask scripts and write them, and to claim rows since
+	written time.Time     // when the table was last written
+	group   int           // how many rows were written then
+	took    time.Duration // asking scripts and writing these rows, and claiming rows since
 	slow    int           // how many writes took long
 }
 
@@ -228,8 +228,8 @@ func (o *owner) changes(group []Outcome) (changes []csvmerge.Change) {
 	return changes
 }
 
-// settle tells the journal of rows that were written and of molecules in which something ran, and
-// the index of molecules that are up to date now.
+// settle tells the journal of rows that were written, and of molecules in which something ran. It
+// tells the index of molecules that are up to date now.
 func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 	var events []journal.Event
 	for _, out := range group {
@@ -321,8 +321,8 @@ func (o *owner) restoreRows(ctx context.Context) error {
 		changes = append(changes, csvmerge.Change{ID: id, Cells: cells, Valid: valid})
 	}
 	if len(edited) > 0 {
-		o.warn(fmt.Sprintf("%s became another molecule by an edit while the batch ran (%s); "+
-			"the next batch computes that", Count(len(edited), "row"), some(edited)))
+		o.warn(fmt.Sprintf("an edit while the batch ran changed the molecule of %s (%s); "+
+			"the next batch computes it again", Count(len(edited), "row"), some(edited)))
 	}
 	changed, err := o.merge(ctx, changes, busyLimit)
 	if len(changed) > 0 {

@@ -50,8 +50,9 @@ func newHistory(seed uint64) *history {
 	return h
 }
 
-// stage is one that reads an earlier stage and the row, takes a moment, and fails for some molecules, some of them at the first attempts only. Its
-// value is the same for many of its inputs, so that what comes after it may be cut off.
+// stage is a stage that reads an earlier one and the row, and takes a moment. It fails for some
+// molecules, and for some of these at the first attempts only. Its value is the same for many of
+// its inputs, so that what comes after it may be cut off.
 func (h *history) stage(s int) string {
 	input := "mol.smiles"
 	if s > 0 {

@@ -99,9 +99,9 @@ func (t *visit) try(ctx context.Context, g *target) (err error) {
 	return errors.Join(err, t.Log(e))
 }
 
-// readAgain brings an earlier result back if there is one, and evaluates a result's values if
-// how they are read changed. A result that no longer passes fails as if its program had just run;
-// the program does not run at once, because the edit may be a slip.
+// readAgain brings an earlier result back if there is one, and evaluates the values of a result if
+// how they are read changed. A result that no longer passes fails as if its program had just run.
+// The program does not run at once, because the edit may be a slip.
 func (t *visit) readAgain(g *target) error {
 	rec := *cmp.Or(g.earlier, g.last)
 	rec.Target, g.rec = g.name, &rec
@@ -240,8 +240,8 @@ func (t *visit) commit(g *target, rec *store.Record, ending *TargetError) error 
 	return t.keepFailed(g, rec, ending)
 }
 
-// What a file system has left at least, unless it is full. A program that failed for want of space
-// has made some since, or another target has.
+// A file system with less left counts as full. Something is left after most failures: the
+// program that had no space, or another target, may have removed files since.
 const leastBytes, leastFiles = 1 << 20, 16
 
 // full is an error if the file system of a folder is full: then no failure is the molecule's.
@@ -325,9 +325,9 @@ func (t *visit) dropOthers(s *pipeline.Stage, all []*target) (err error) {
 	return err
 }
 
-// salvaged lists the files that an attempt may use of the last one with the same fingerprint, if it
-// ran out of time or was interrupted. A first attempt starts afresh after a time-out: the row was
-// set back. Files of an attempt that failed otherwise may be wrong.
+// salvaged lists the files that an attempt may use of the last attempt with the same fingerprint.
+// That attempt ran out of time or was interrupted. After a time-out a first attempt uses no files,
+// because the row was set back. Files of an attempt that failed otherwise may be wrong.
 func (t *visit) salvaged(g *target) []string {
 	if !(t.timedOut(g) && g.attempt > 0) && !t.log.Interrupted(g.name, g.fingerprint) {
 		return nil

@@ -21,9 +21,9 @@ import (
 	"grimperium/internal/store"
 )
 
-// programs are the executables that the stages run, and what identifies them. A script is asked for
-// its version by each batch, and again before a row says OK: what the script starts may be replaced
-// without a change of the script.
+// programs are the executables that the stages run, and what identifies them. Each batch asks a
+// script for its version, and asks again before a row says OK. The programs that a script starts
+// may be replaced without a change of the script.
 type programs struct {
 	index    *store.Index
 	declared map[string]*pipeline.Program
@@ -116,8 +116,8 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 // notInstalling is why a program can't be used that would be the same if it were installed again.
 type notInstalling struct{ error }
 
-// askTwice asks an executable for its version, and again if it is not the one of an earlier answer:
-// one that is another each time would have everything computed in every batch.
+// askTwice asks an executable for its version, and asks again if the answer differs from an earlier
+// one. If the answer differed each time, every batch would compute everything again.
 func (p *programs) askTwice(ctx context.Context, prog *pipeline.Program, path, earlier string) (
 	text string, err error) {
 	for again := false; ; again = true {
@@ -128,8 +128,8 @@ func (p *programs) askTwice(ctx context.Context, prog *pipeline.Program, path, e
 		case err != nil || is == was || prog.Version == nil:
 			return text, err
 		case again:
-			err = fmt.Errorf("%s gives another answer each time it is asked for its version: %q, then "+
-				"%q; say by version_pattern in the block program %q what of it is the version",
+			err = fmt.Errorf("%s answers differently each time it is asked for its version: %q, then "+
+				"%q; let version_pattern in the block program %q match the version alone",
 				path, was, is, prog.Name)
 			return "", cmp.Or(p.index.SetProgram(cacheName(prog), path, "", nil),
 				error(notInstalling{err}))
@@ -167,8 +167,9 @@ func isScript(path string) bool {
 // cacheName is the index's name of a program that is asked for its version in a certain way.
 func cacheName(p *pipeline.Program) string { return fmt.Sprintf("%s %q", p.Name, p.Version) }
 
-// versionOf is the version in a program's answer: the part that its pattern means; without that,
-// the first line with "version" in it, or the first line. matched: the pattern, if any, is met.
+// versionOf is the version in a program's answer: the part that its pattern means. Without a
+// pattern it is the first line with "version" in it, or else the first line. matched is false if
+// there is a pattern and the answer does not match it.
 func versionOf(prog *pipeline.Program, text string) (id string, matched bool) {
 	if prog.Pattern != nil {
 		// The empty text is found in every version.
@@ -272,15 +273,16 @@ func (p *programs) askAgain(ctx context.Context, name string) (replaced bool, er
 	}
 	if is, _ := versionOf(p.declared[name], text); is != p.identity[name] {
 		return true, fmt.Errorf("the program %q was replaced while the batch ran: %q is %q now; "+
-			"the results under way were dropped, run again. If its answer is another each time, say by "+
-			"version_pattern what of it is the version", name, p.identity[name], is)
+			"the results under way were dropped. Run again. If its answer differs each time, let "+
+			"version_pattern match the version alone", name, p.identity[name], is)
 	}
 	return false, nil
 }
 
 // unchanged is an error if one of a target's programs was replaced by another version since the
-// batch began: the result at hand may be of the new one. Scripts are asked by confirm, for many
-// targets at once, but at once if the target failed: what they start may be gone.
+// batch began. The result at hand may be of the new version. Scripts are asked by confirm, for many
+// targets together. If the target failed, they are asked at once: a program that they start may be
+// gone.
 func (p *programs) unchanged(ctx context.Context, mol string, g *target, failed bool) error {
 	scripts := false
 	for _, name := range g.stage.Programs {

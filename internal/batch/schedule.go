@@ -29,7 +29,7 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 	}
 	var found []csvmerge.Finding
 	for _, f := range b.Table.Check() {
-		if f.Swallow { // rows that nobody else would miss
+		if f.Swallow { // the cell may be several rows
 			b.warn(b.shownTable() + ":" + f.String())
 		}
 		if !f.Warning {
@@ -103,7 +103,7 @@ func (b *Batch) refuse(found []csvmerge.Finding) error {
 			"that can be the name of a folder", b.shownTable())
 	case len(found) > 0 && !b.Permissive:
 		return errors.New("nothing was run, because rows of the table can't be used: " +
-			"mend them, or leave them out with -permissive")
+			"correct them, or leave them out with -permissive")
 	}
 	return nil
 }
@@ -167,8 +167,8 @@ func (b *Batch) byHand(i int) bool {
 	return m != nil && (m.Row() == nil || m.Row().Status != csvmerge.Skip.String())
 }
 
-// gaveUp reports whether a row's molecule has a target that failed and is not tried again by
-// itself: it is skipped, or its result is without that target.
+// gaveUp reports whether a row's molecule has a target that failed and that no batch tries again by
+// itself. The molecule is skipped, or its result is without that target.
 func (b *Batch) gaveUp(i int) bool {
 	status := b.Table.Status(i)
 	return status == csvmerge.Skip ||

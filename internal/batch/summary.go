@@ -158,7 +158,7 @@ func (l *list) add(n int, what string) {
 
 // end adds the rows that were left out, and those that were only written again.
 func (l *list) end(s *Summary) string {
-	l.add(s.ByHand, "left out by a Skip of yours")
+	l.add(s.ByHand, "left out by your Skip")
 	l.add(s.Invalid, "left out as unusable")
 	l.add(s.Elsewhere, "left to other batches")
 	l.add(s.Rewritten, "written into the table again")
@@ -199,7 +199,7 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	if stage, percent := s.slowest(); stage != "" {
 		fmt.Fprintf(w, "  slowest stage: %s, %.0f %% of the time\n", stage, percent)
 	}
-	for _, g := range Groups(s.Failures) { // a cause of ten thousand failures is said once
+	for _, g := range Groups(s.Failures) { // a cause of ten thousand failures is one line
 		if len(g.Members) > 1 {
 			fmt.Fprintf(w, "  failed: %s\n", g)
 		}
@@ -270,8 +270,8 @@ func (s *Summary) Line() string {
 var ErrAlarm = errors.New(`the batch stopped itself, because when_exceeded is "stop" in ` +
 	`pipeline.hcl; find the cause, then run again`)
 
-// tooMany raises an alarm, once, if more of the last hundred molecules failed than a hundred may.
-// The text is "" for no alarm.
+// tooMany raises an alarm, once, if the failed molecules among the last hundred exceed a share of a
+// hundred. The text is "" for no alarm.
 func (s *Summary) tooMany(share float64) (text string) {
 	failed := 0
 	for _, f := range s.last {
@@ -287,8 +287,8 @@ func (s *Summary) tooMany(share float64) (text string) {
 	return text
 }
 
-// alarm raises an alarm if more of so many than a share are what the text says. A share of 0 is no
-// limit.
+// alarm raises an alarm if n of a total are more than its share. The text names the total and the
+// setting, as "the last 100 molecules failed; max_failures". A share of 0 is no limit.
 func (s *Summary) alarm(n, of int, share float64, text string) string {
 	if share == 0 || float64(n) <= share*float64(of) {
 		return ""
@@ -298,7 +298,7 @@ func (s *Summary) alarm(n, of int, share float64, text string) string {
 	return text
 }
 
-// round leaves of a duration what a person reads.
+// round rounds a duration to what a person reads.
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
 
 // Group is what several molecules have in common: the reason for which they failed, a warning, or
@@ -343,9 +343,10 @@ var (
 	detail = regexp.MustCompile(`(?s)(?:: |; | \().*`)
 )
 
-// Reason takes a failure's message, a cell of the table, apart: the stage that failed, and why,
-// without what differs from one molecule to the next (where to look, what is quoted, which atoms)
-// and without the line of pipeline.hcl. The stage is "?" for a text of another origin.
+// Reason splits the message of a failure, a cell of the table, into the stage that failed and the
+// reason. The reason leaves out what differs from one molecule to the next: where to look, what is
+// quoted, and which atoms. It also leaves out the line of pipeline.hcl. The stage is "?" for a text
+// of another origin.
 func Reason(text string) (stage, reason string) {
 	m := place.FindStringSubmatch(text)
 	reason = quoted.ReplaceAllString(text[len(m[0]):], "$1…")

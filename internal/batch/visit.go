@@ -26,7 +26,7 @@ type Row struct {
 	Reruns int
 	Retry  bool        // its earlier failures don't count
 	Died   string      // the target in which the batch before, or a task, died; "" for none
-	Cause  string      // of that death, "" if nothing is known
+	Cause  string      // why it died there, "" if nothing is known
 	Again  bool        // it was tried already in this batch
 	Size   []float64   // in the pipeline's numbers, nil where that is not known
 	Key    [16]byte    // of all that decides whether it is up to date, the row's results aside
@@ -37,13 +37,13 @@ type Row struct {
 type Outcome struct {
 	Row       Row
 	Status    csvmerge.Status
-	Cells     map[string]string // what the row is to say; nil: nothing new
-	Gone      map[string]string // columns that the pipeline no longer merges, with what it wrote there
+	Cells     map[string]string // what is merged into the row; nil: nothing
+	Gone      map[string]string // columns no longer merged, with their last values
 	Failure   *TargetError      // nil: the molecule is up to date
 	Ran       bool              // a target was computed, restored or read again
 	Ended     Ended
 	Warnings  []string
-	Targets   []journal.Event // the ends of those about which something was done
+	Targets   []journal.Event // the end of each target about which something was done
 	Began     time.Time
 	Shown     []string      // what the display says of the result
 	Seen      store.Seen    // the molecule's files, for the index

@@ -41,10 +41,11 @@ var (
 	traceback = "Traceback (most recent call last):"
 )
 
-// ownWords is the reason that a failed program gives in its folder, on one line, "" for none: what
-// stands first in stderr and tells something, and after it what stdout announces as an error or a
-// warning. all says that any line of stderr counts, as of a program that ended badly; else it must
-// sound like a reason. crashed says that the program's runtime says so.
+// ownWords is the reason that a failed program gives in its folder, on one line, "" for none. The
+// first telling line of stderr comes first. After it comes the text that stdout announces as an
+// error or a warning. all says that any line of stderr counts, as after a program that ended badly.
+// Otherwise a line counts only if it sounds like a reason. crashed says that the reason is from the
+// program's runtime.
 func ownWords(dir string, all bool) (words string, crashed bool) {
 	words, crashed = stderrWords(lines(filepath.Join(dir, stderrName)), all)
 	output, said := "", lines(filepath.Join(dir, stdoutName))

@@ -15,11 +15,11 @@ import (
 // next commands.
 var behind []string
 
-// Arguments brings the command line into the form that mage reads, before mage reads it: flags as
-// -name=value, behind the words of a command, but before the molecules of batch and history.
-// -jobs 2, --jobs=2 and -dry-run are understood. source is the text of the magefile. A mistake ends
-// the process with a suggestion; help and the version end it, too. mage itself answers mage -l and
-// mage -h batch.
+// Arguments brings the command line into the form that mage reads, before mage reads it. Flags
+// become -name=value. They stand after the words of a command, but before the molecules of batch
+// and history. -jobs 2, --jobs=2 and -dry-run are understood. source is the text of the magefile. A
+// mistake ends the process with a suggestion; help and the version end it, too. mage itself answers
+// mage -l and mage -h batch.
 func Arguments(source, version string) {
 	args := os.Args[1:]
 	var err error
@@ -40,7 +40,7 @@ func Arguments(source, version string) {
 	os.Args = append(os.Args[:1:1], args...)
 }
 
-// answer is what a question about the program itself is answered with, "" for another command line.
+// answer is the help or the version, if the command line asks for it, else "".
 func (c commands) answer(args []string, version string) (string, error) {
 	isHelp := func(word string) bool {
 		return slices.Contains([]string{"help", "-h", "-help", "--help"}, word)
@@ -68,7 +68,7 @@ func (c commands) answer(args []string, version string) (string, error) {
 	return t.help(), nil
 }
 
-// unknown is the error for a command that there is not.
+// unknown is the error for a command that does not exist.
 func (c commands) unknown(name string) error {
 	return fmt.Errorf("%s has no command %q%s (%[1]s help lists all)", command.Name, name,
 		batch.Like(name, c.names(), command.Name+" "))
@@ -83,7 +83,7 @@ func (c commands) arguments(args []string) (out, behind []string, err error) {
 		case "-t":
 			n = min(2, len(args))
 		default:
-			return nil, nil, fmt.Errorf("%s stands before the command; write it behind: "+
+			return nil, nil, fmt.Errorf("%s stands before the command; write it after: "+
 				"%s batch %[1]s", args[0], command.Name)
 		}
 		out, args = append(out, args[:n]...), args[n:]
@@ -158,7 +158,7 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 	return words, flags, nil, nil
 }
 
-// check is an error for a value that is none of the flag's kind.
+// check is an error for a value of the wrong kind for the flag.
 func (p parameter) check(value string) error {
 	var number, truth error
 	switch p.kind {
@@ -176,8 +176,8 @@ func (p parameter) check(value string) error {
 	return nil
 }
 
-// unknownFlag is the error for a flag that the command has not. It proposes the only flag that
-// begins with the name, as -jobs for -j2, or the one that is most like it.
+// unknownFlag is the error for a flag that the command does not have. It proposes the only flag
+// that begins with the name, as -jobs for -j2, or else the most similar one.
 func (t target) unknownFlag(name string) error {
 	var names, longer []string
 	for _, p := range t.flags {

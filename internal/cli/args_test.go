@@ -52,7 +52,7 @@ func TestArguments(t *testing.T) {
 		{"batch -jobs two", `mage batch: -jobs=two: "two" is not a whole number`},
 		{"batch -limit=1.5", `mage batch: -limit=1.5: "1.5" is not a whole number`},
 		{"batch -yes=maybe", `mage batch: -yes=maybe: "maybe" is neither true nor false`},
-		{"-jobs=2 batch", "-jobs=2 stands before the command; write it behind: mage batch -jobs=2"},
+		{"-jobs=2 batch", "-jobs=2 stands before the command; write it after: mage batch -jobs=2"},
 		{"why", "mage why: a word is missing; write mage why MOL [FLAGS]"},
 		{"why -set=x=1", "mage why: a word is missing; write mage why MOL [FLAGS]"},
 		{"batch -only=m1 -only=m2", "mage batch: -only=m1 and -only=m2: only one of them counts; " +

@@ -99,7 +99,7 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	shown, hide := context.WithCancel(context.Background())
 	defer hide()
 	screen := progress.NewScreen(os.Stderr)
-	pr.Warn = screen // else the display draws over what is said
+	pr.Warn = screen // else the display draws over the warnings
 	pr.Begin = func(journal string) { display.Go(func() { screen.Watch(shown, journal) }) }
 	b, err := batch.New(ctx, pr.Config)
 	if err != nil {
@@ -243,9 +243,9 @@ func keepLogs(w io.Writer, sum *batch.Summary, table string) {
 	}
 }
 
-// selection returns the mol_ids of a table that a text names: a list with commas, quoted as in CSV,
-// of mol_ids, patterns of path.Match, @FILE (a file with such a list, or one mol_id a line), and
-// failed. A name that no molecule has is an error.
+// selection returns the mol_ids of a table that a text names. The text is a list with commas,
+// quoted as in CSV. Its elements are mol_ids, patterns of path.Match, @FILE, and failed. A FILE has
+// such a list, or one mol_id a line. A name that no molecule has is an error.
 func selection(text string, t *csvmerge.Table) (ids []string, err error) {
 	var names []string
 	for _, name := range list(text) {

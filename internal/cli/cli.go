@@ -1,9 +1,10 @@
 // Package cli is what the commands of the magefile do. It joins the chemistry (stages), the machine
 // (internal) and the table (csvmerge), and turns every outcome into words and an exit code.
 //
-// The errors of its exported functions have the exit code that mage ends with: 1 some molecules
-// failed, 2 a mistake in the call, the pipeline or the table, 11 another batch has the table, 130
-// interrupted. Its own files are the two logs in ~/.grimperium.
+// The errors of its exported functions have the exit code that mage ends with. Exit code 1 means
+// that some molecules failed, and 2 a mistake in the call, the pipeline or the table. 11 means that
+// another batch has the table, and 130 that the command was interrupted. The package's own files
+// are the two logs in ~/.grimperium.
 package cli
 
 import (
@@ -75,9 +76,9 @@ const onePress = 100 * time.Millisecond // timeout(1) and go tool send one signa
 var endSignals = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGXCPU,
 	syscall.SIGALRM, syscall.SIGUSR1, syscall.SIGUSR2}
 
-// run gives a command a context that ends with the first SIGINT, SIGTERM or other warning, with the
-// mage that started this process, and just before a deadline of ctx. A second SIGINT, SIGTERM or
-// SIGQUIT ends the process at once. The error has its exit code.
+// run gives a command a context. The context ends with the first SIGINT, SIGTERM or other warning,
+// and with the mage that started this process. It also ends just before a deadline of ctx. A second
+// SIGINT, SIGTERM or SIGQUIT ends the process at once. The error has its exit code.
 func run(ctx context.Context, command func(context.Context) error) error {
 	deadline, limited := ctx.Deadline()
 	ctx, cancel := context.WithCancel(ctx)
@@ -95,8 +96,8 @@ func run(ctx context.Context, command func(context.Context) error) error {
 		}
 	}
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // mage batch | head must not end it
-	// mage sets a handler of its own at about this time, which would end the process with exit code 1
-	// at the second Ctrl-C, and after five seconds.
+	// mage sets a handler of its own at about this time. That handler would end the process with
+	// exit code 1 at the second Ctrl-C, and after five seconds.
 	defer time.AfterFunc(onePress, func() {
 		signal.Reset(syscall.SIGINT)
 		signal.Notify(received, syscall.SIGINT)
@@ -204,7 +205,7 @@ func columns(table string) (out []pipeline.Column, err error) {
 // project is an opened pipeline with its table and artefacts: a batch without its flags.
 type project struct {
 	batch.Config
-	flags string // with which another command opens the same project, each after a blank
+	flags string // for another command that opens the same project; each follows a blank
 }
 
 // flags are those that name a project.

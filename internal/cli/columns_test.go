@@ -11,8 +11,9 @@ import (
 	"grimperium/internal/formats"
 )
 
-// docs/columns.md describes each column of the shipped pipeline and of a conformer, and no other
-// one, with the type and the unit with which it is exported.
+// TestColumnsPage checks that docs/columns.md describes each column of the shipped pipeline and of
+// a conformer, and no other one. The page has the type and the unit with which a column is
+// exported.
 func TestColumnsPage(t *testing.T) {
 	t.Chdir("../..")
 	p, err := load(Options{})

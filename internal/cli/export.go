@@ -25,9 +25,9 @@ import (
 	"grimperium/stages"
 )
 
-// Export writes the table in another format: json, jsonl, csv, parquet or sqlite with one entry a
-// row and, if asked for, its conformers; sdf or xyz with one record a PM7 conformer. It goes to
-// standard output, or as a whole to the file out.
+// Export writes the table in another format. json, jsonl, csv, parquet and sqlite have one entry a
+// row and, if asked for, its conformers. sdf and xyz have one record a PM7 conformer. The output
+// goes to standard output, or as a whole to the file out.
 func Export(ctx context.Context, format, out string, conformers bool, o Options) error {
 	return run(ctx, func(ctx context.Context) error {
 		return with(o, false, func(pr *project) error {
@@ -372,8 +372,8 @@ func (e *ensembles) write(ctx context.Context, w io.Writer, x formats.Export,
 func (e *ensembles) report(w io.Writer) {
 	fmt.Fprintf(w, "%d conformers written; %d molecules have none.\n", e.written, e.without)
 	if len(e.outdated) > 0 {
-		fmt.Fprintf(w, "%d molecules were left out: their results are not those of the rows "+
-			"any more; %s why %s shows why.\n", len(e.outdated), command.Name, e.outdated[0])
+		fmt.Fprintf(w, "%d molecules were left out, because their results are not up to date; "+
+			"%s why %s shows what changed.\n", len(e.outdated), command.Name, e.outdated[0])
 	}
 }
 

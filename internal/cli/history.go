@@ -106,9 +106,9 @@ func (h *past) each(see func(journal.Event)) error {
 	return cmp.Or(err, h.context.Err())
 }
 
-// table returns a function that writes the table as it was at a time, by the journal alone: the
-// molecules whose rows a batch had written by then, by mol_id, with the cells that the pipeline read
-// and those that it wrote.
+// table returns a function that writes the table as it was at a time, by the journal alone. It has
+// the molecules whose rows a batch had written by then, sorted by mol_id. Its cells are those that
+// the pipeline read and those that it wrote.
 func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 	rows, used := map[string]map[string]string{}, map[string]bool{}
 	err = h.each(func(e journal.Event) {

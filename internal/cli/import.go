@@ -101,7 +101,7 @@ func checkImported(ctx context.Context, p *pipeline.Pipeline, path string) error
 type importing struct {
 	*formats.Table
 	id, smiles int            // columns; id is -1 if there is none
-	known      map[string]int // other columns that a table of ours has, by its name for them
+	known      map[string]int // other columns of the table's format, by their names there
 }
 
 func (im *importing) note(text string, args ...any) {
@@ -285,8 +285,8 @@ func (im *importing) smilesColumn() int {
 
 var decimal = regexp.MustCompile(`^[+-]?\d+[.,]\d+`)
 
-// idColumn is the column whose cells are names of molecules as they stand: one with such a name, or else
-// the first one, if all cells differ.
+// idColumn is the column whose cells are names of molecules as they stand. That is a column with a
+// usual name for it, or else the first one. All cells of it must differ.
 func (im *importing) idColumn() int {
 	columns := []int{}
 	for _, name := range idNames {
@@ -376,8 +376,8 @@ func (im *importing) ids() (ids []string, same bool) {
 	case same:
 		im.note("mol_id from the column %s", im.Names[im.id])
 	default:
-		im.note("mol_id from the column %s, which stays; %d are other ones, since each must name a "+
-			"folder of its own: %s", im.Names[im.id], len(changed),
+		im.note("mol_id from the column %s, which stays; %d were changed, because each must name "+
+			"a folder of its own: %s", im.Names[im.id], len(changed),
 			strings.Join(changed[:min(3, len(changed))], ", "))
 	}
 	return ids, same && im.id >= 0
@@ -394,7 +394,7 @@ func folderName(text string) string {
 		}
 		return r
 	}, text)
-	for len(text) > 90 { // with a number behind it it must not be longer than 100 bytes
+	for len(text) > 90 { // a number may follow, and 100 bytes are the limit
 		_, size := utf8.DecodeLastRuneInString(text)
 		text = text[:len(text)-size]
 	}

@@ -23,8 +23,8 @@ import (
 // expectedPath has the committed numbers of the table molecules.csv beside it.
 const expectedPath = "testdata/reproduce/expected.json"
 
-// expected is what a reproduction must give: of each mol_id the numbers and words, by column of the
-// table or stage/conformer.value, and the versions of the programs.
+// expected is what a reproduction must give: the versions of the programs, and the numbers and
+// words of each mol_id. The key of a number is a column of the table or stage/conformer.value.
 type expected struct {
 	Programs  map[string]string         `json:"programs"`
 	Molecules map[string]map[string]any `json:"molecules"`
@@ -131,12 +131,12 @@ func (was *expected) compare(w io.Writer, is *expected) (err error) {
 		fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", all, len(is.Molecules))
 	} else {
 		err = mg.Fatalf(exitFailed, "%d numbers are not reproduced; "+
-			"if they are to be so, %s reproduce -update writes the new ones", different,
+			"if the new ones are right, %s reproduce -update writes them", different,
 			command.Name)
 	}
 	for _, name := range union(was.Programs, is.Programs) {
 		if a, b := was.Programs[name], is.Programs[name]; a == b {
-			fmt.Fprintf(w, "  %s: %s, as then\n", name, b)
+			fmt.Fprintf(w, "  %s: %s, unchanged\n", name, b)
 		} else {
 			fmt.Fprintf(w, "  %s: then %q, now %q\n", name, a, b)
 		}

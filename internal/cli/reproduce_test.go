@@ -21,7 +21,7 @@ a nheavy: was 3, is 4
 a status: was "OK", is "Rerun"
 b status: was "OK", is null
   mopac: then "22.0.6", now "23.2.5"
-  xtb: 6.5.1, as then
+  xtb: 6.5.1, unchanged
 `
 	if out.String() != want || err == nil || !strings.HasPrefix(err.Error(), "5 numbers are not reproduced") {
 		t.Errorf("%v:\n%s\nwant:\n%s", err, out.String(), want)

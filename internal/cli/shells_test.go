@@ -93,7 +93,7 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestMan has the page laid out by man, which must find no fault in it.
+// TestMan lets man format the page, which must find no fault in it.
 func TestMan(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "grimperium.1")
 	if err := os.WriteFile(path, []byte(shipped(t).man("grimperium", "1.2.3")), 0o600); err != nil {

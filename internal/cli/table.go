@@ -285,9 +285,9 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 	return nil
 }
 
-// findings are the errors and warnings of a table in the order of its rows: of the table's format,
-// of the molecule block, of the workers, and of numbers that can't be right. Why a worker could not
-// be asked goes to standard error.
+// findings are the errors and warnings of a table in the order of its rows. They come from the
+// table's format, the molecule block, the workers, and a check for numbers that can't be right. If
+// a worker could not be asked, the reason goes to standard error.
 func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table) (
 	out []csvmerge.Finding, err error) {
 	out = t.Check()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestDamaged flips every bit-pair of every byte of a small journal, and cuts it at every byte: what is whole is still read, nothing fails, and what is written
-// afterwards is a line of its own.
+// TestDamaged flips bits of every byte of a small journal, and cuts the journal at every byte.
+// Whole lines are still read, and nothing fails. What is written afterwards is a line of its own.
 func TestDamaged(t *testing.T) {
 	dir := t.TempDir()
 	whole := filepath.Join(dir, "whole")

@@ -5,8 +5,8 @@
 // A Writer adds events. A Reader follows the file; Skim is its first look. State is what the events
 // of a batch add up to, and Estimate says how long something takes. Last says how the last batch
 // ended. Errors name the file. No result depends on the journal: to delete journal.jsonl loses
-// history only. A line that is no event, such as one that a crash has torn, is passed over, and so
-// is one of 256 KB or more.
+// history only. A reader passes over a line that is no event, such as one that a crash has torn. It
+// also passes over a line of 256 KB or more.
 package journal
 
 import (

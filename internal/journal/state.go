@@ -34,7 +34,7 @@ type Molecule struct {
 	Idle                time.Time // its end; zero: it runs
 }
 
-// Add takes in the next event. A batch_start begins anew; events of another batch are passed over.
+// Add takes in the next event. A batch_start begins a new State; events of another batch are passed over.
 func (s *State) Add(e Event) {
 	if e.Event != BatchStart && (e.Batch != s.Batch || s.UnderWay == nil) {
 		return
@@ -114,8 +114,8 @@ func Past(path string) Estimate {
 	return e
 }
 
-// sums are of the targets that a stage computed: their wall time in seconds, the weights of their
-// molecules, and these weights with each molecule counted once.
+// sums are of the targets that a stage computed. They are the wall time in seconds, the weights of
+// the molecules of the targets, and these weights with each molecule counted once.
 type sums struct{ seconds, targets, molecules float64 }
 
 // Weight is how much work a molecule is: the square of its heavy atoms, the first of its sizes; 1

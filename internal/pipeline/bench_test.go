@@ -2,8 +2,9 @@ package pipeline
 
 import "testing"
 
-// BenchmarkEvaluate is what a molecule that is up to date costs after an edit of the pipeline: the usual five stages, three conformers, the
-// files read by stand-ins of the real functions.
+// BenchmarkEvaluate is what a molecule that is up to date costs after an edit of the pipeline. The
+// pipeline has the usual five stages and three conformers. Stand-ins of the real functions read the
+// files.
 func BenchmarkEvaluate(b *testing.B) {
 	p, err := Load(fiveStages, testOptions())
 	if err != nil {

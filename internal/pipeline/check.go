@@ -35,8 +35,9 @@ func (p *Pipeline) unknownMolecule() *Molecule {
 	return m
 }
 
-// know has the results of a stage as far as the check knows them: unknown ones of the types that
-// are known by now, or none if it is off. What is off itself sees those of others as unknown.
+// know has the results of a stage as far as the check knows them. They are unknown values of the
+// types that are known by now, or none if the stage is off. For a stage that is off, the results of
+// all stages are unknown.
 func know(s *Stage, m, off *Molecule) {
 	off.setStage(s.Name, s.unknown())
 	if s.off {
@@ -111,7 +112,7 @@ func (m *Molecule) tried(e *expression, extra map[string]cty.Value) (diags hcl.D
 }
 
 // dependsOnValue reports whether an error comes from the value of what an expression names, and not
-// from the type: a constant object may have an attribute with another value of a variable.
+// from the type. A constant object may have an attribute if a variable has another value.
 func dependsOnValue(d *hcl.Diagnostic) bool {
 	of := d.Expression
 	switch d.Summary {
@@ -304,8 +305,8 @@ var scripted = []string{"sh", "bash", "dash", "ksh", "zsh", "awk", "gawk", "mawk
 // globWord is a word that a shell would replace by the names of files.
 var globWord = regexp.MustCompile(`^[\w./-]*\*[\w-]*\.\w+$`)
 
-// setProgram finds the program of a command, which must be known before any molecule is, and what
-// only a shell or the folder of pipeline.hcl would make of the words.
+// setProgram finds the program of a command. It must be known before any molecule is. A word that
+// only a shell, or the folder of pipeline.hcl, would give a meaning is an error.
 func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 	if !command.IsKnown() || command.LengthInt() == 0 {
 		return errors.New("the command has no first word that is known before a molecule is: the " +

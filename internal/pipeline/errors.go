@@ -191,8 +191,8 @@ var plainWords = map[string]string{
 	"Function calls not allowed": "Not a constant",
 }
 
-// plain turns diagnostics that a molecule's values caused into one error: what a function said, as
-// it said it; else with the place in the file.
+// plain turns diagnostics that a molecule's values caused into one error. The error of a function
+// keeps its words. Every other error has its place in the file.
 func (p *Pipeline) plain(diags hcl.Diagnostics) error {
 	for _, d := range soften(diags) {
 		if d.Severity != hcl.DiagError {

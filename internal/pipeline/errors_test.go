@@ -22,7 +22,8 @@ func testOptions() Options {
 	}
 }
 
-// marker is a comment such as "# ERROR: Summary: part of the detail", about its own line or, with a number, about that; 0 is no line.
+// marker is a comment such as "# ERROR: Summary: part of the detail". It is about its own line, or
+// about another line if it has that line's number. 0 is no line.
 var (
 	marker = regexp.MustCompile(`# ERROR( \d+)?: ([^:]+): (.*?)\s*(?:$|# ERROR)`)
 	option = regexp.MustCompile(`(?m)^# -(set|varFile): (.*)$`)

@@ -43,7 +43,7 @@ type expression struct {
 	stage           *Stage   // that it is of, nil for none
 	want            cty.Type // that its value is converted to; dynamic: to none
 	accept          func(cty.Value) error
-	message         *expression // of a condition block: what is said where it does not hold
+	message         *expression // of a condition block: the error if it does not hold
 	locals          []string    // local values that it names
 	stages, columns []string    // that it names itself or by its local values
 	results         []string    // those of the stages of which it uses more than status and seconds
@@ -177,7 +177,8 @@ func (ev *evaluation) hold(all ...*expression) error {
 }
 
 // sortGraph orders names so that each stands after those that it needs, otherwise in the given
-// order; or is nil and notes which need each other. of gives what a name needs, and its place.
+// order. If names need each other, it returns nil and notes which. of gives what a name needs, and
+// its place.
 func (p *Pipeline) sortGraph(kind string, all []string,
 	of func(string) ([]string, hcl.Range)) []string {
 	const underway, done = 1, 2

@@ -28,7 +28,8 @@ type Function struct {
 	Version int
 }
 
-// standard are go-cty's functions by their usual names, then ours, but for those that read files.
+// standard are go-cty's functions by their usual names, then the project's own. Functions that read
+// files are added later.
 var standard = map[string]function.Function{
 	"abs": stdlib.AbsoluteFunc, "ceil": stdlib.CeilFunc, "floor": stdlib.FloorFunc,
 	"max": stdlib.MaxFunc, "min": stdlib.MinFunc, "pow": stdlib.PowFunc, "log": stdlib.LogFunc,
@@ -102,8 +103,8 @@ func tooLong(name string, args []cty.Value) bool {
 	return size > maxCheckBytes
 }
 
-// bounded is a function that takes numbers as doubles, gives finite ones, ends with the check, and
-// makes no text that would fill the memory at once.
+// bounded is a function with limits. It takes numbers as doubles and gives finite ones. It ends
+// with the check, and makes no text that would fill the memory at once.
 func (p *Pipeline) bounded(name string, f function.Function) function.Function {
 	if name == "try" || name == "can" {
 		return f // their arguments are expressions
@@ -223,8 +224,8 @@ type call struct {
 	args     [2]string
 }
 
-// remember makes the molecule's expressions call each function that takes texts alone, most of
-// which read a file, once for each file, however often they name it.
+// remember makes the molecule's expressions call each function that takes texts alone only once for
+// each file, however often they name the file. Most of these functions read a file.
 func (m *Molecule) remember() {
 	m.answers, m.functions = map[call]cty.Value{}, maps.Clone(m.p.functions)
 	reads := []string{fileName, jsonName, "jsondecode"}

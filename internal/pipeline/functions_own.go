@@ -54,8 +54,8 @@ func jsonFunc(param string, text func(string) ([]byte, error)) function.Function
 	})
 }
 
-// read gives the content of a file that an expression names, and notes it where it is the user's
-// own (not an artefact), because the pipeline then depends on it.
+// read gives the content of a file that an expression names. If the file is the user's own, and no
+// artefact, read notes it, because the pipeline then depends on it.
 func (p *Pipeline) read(name string) ([]byte, error) {
 	path := p.rooted(name)
 	own := !filepath.IsAbs(name)
@@ -115,8 +115,8 @@ var sumFunc = function.New(&function.Spec{
 	},
 })
 
-// upTo makes a function of a list and a number by one of stdlib's, whose number is bounded by the
-// length of the list less a few; order puts the arguments into those of stdlib's.
+// upTo makes a function of a list and a number by one of stdlib's. The number is at most the length
+// of the list minus less. order puts the arguments into the order of stdlib's function.
 func upTo(list, number int, less int64, f function.Function,
 	order func(list, n cty.Value) []cty.Value) function.Function {
 	params := make([]function.Parameter, 2)

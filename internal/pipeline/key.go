@@ -56,8 +56,8 @@ func (p *Pipeline) key() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// recipe is what decides how the values of a stage are read, as far as the file says it:
-// expressions with their local values, versions of functions, files that they read.
+// recipe is what decides how the values of a stage are read, as far as the file says it. It has
+// expressions with their local values, versions of functions, and files that the expressions read.
 type recipe struct {
 	text string
 	uses map[string]hcl.Traversal // the molecule's values that they name, by their text
@@ -108,8 +108,8 @@ func (m *Molecule) Reading(s *Stage, i int) string {
 	return hashOf([]byte(b.String()))
 }
 
-// portable is a value with the content of files instead of their places, and without the wall time
-// of targets: no value depends on it but by name.
+// portable is a value with the content of files instead of their places. The wall time of targets
+// is left out: a value depends on it only if it names it.
 func (m *Molecule) portable(v cty.Value) cty.Value {
 	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
 		if v.IsNull() || !v.IsKnown() {

@@ -170,7 +170,8 @@ merge { y = status(stage.b) }
 	}
 }
 
-// What an editor makes of the file changes nothing: not a deck, not the key.
+// TestEditors checks that the line ends, mark and tabs of an editor change no written file. Line ends
+// and mark do not change the key either.
 func TestEditors(t *testing.T) {
 	const src = "stage \"a\" {\n  file \"in.txt\" {\n    content = <<-EOT\n      PM7 PRECISE\n      ${mol.mol_id}\n    EOT\n  }\n" +
 		"  command = [\"cp\", \"in.txt\", \"a.txt\"]\n}\n"

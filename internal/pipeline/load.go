@@ -77,8 +77,8 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 	return p, nil
 }
 
-// plainText is a text without a byte order mark and with LF alone at the ends of lines: what an
-// editor makes of a file must not change a result.
+// plainText is a text without a byte order mark and with LF alone at the ends of lines. An editor
+// that changes these must not change a result.
 func plainText(src []byte) []byte {
 	return bytes.ReplaceAll(bytes.TrimPrefix(src, []byte("\ufeff")), []byte("\r\n"), []byte("\n"))
 }
@@ -98,7 +98,7 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// Format lays out the text of a pipeline in the usual way. It changes white space alone.
+// Format formats the text of a pipeline in the usual way. It changes white space alone.
 func Format(src []byte) []byte { return hclwrite.Format(src) }
 
 func (p *Pipeline) load(o Options) {
@@ -250,7 +250,8 @@ func unclosed(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
 }
 
 // check finds every mistake that can be found without a molecule: unknown names first, then cycles,
-// then the types, by evaluating everything once with the molecule's cells and all results unknown.
+// then wrong types. For the types it evaluates everything once, with the molecule's cells and all
+// results unknown.
 func (p *Pipeline) check() {
 	vars := map[string]cty.Value{}
 	for _, v := range p.Variables {
@@ -351,8 +352,8 @@ func (p *Pipeline) turnedOff(s *Stage) bool {
 	return !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() && v.False()
 }
 
-// checkMerge checks the types of cells and of what is displayed, and finds columns that a stage reads and the merge block
-// writes: the molecule would be stale after its own result.
+// checkMerge checks the types of cells and of what is displayed. It also finds columns that a stage
+// reads and the merge block writes. The molecule would be stale after its own result.
 func (p *Pipeline) checkMerge(m *Molecule) {
 	for _, cell := range p.merge {
 		reads := func(e *expression) bool { return slices.Contains(e.columns, cell.name) }

@@ -255,8 +255,8 @@ func (m *Molecule) Instances(s *Stage) (int, error) {
 	return len(m.each[s.Name]), ev.err
 }
 
-// LeftOut reports whether a target has nothing to be made from: its element of for_each is null, or
-// the result of a target that was left out.
+// LeftOut reports whether a target has nothing to be made from. Its element of for_each is null, or
+// is the result of a target that was left out.
 func (m *Molecule) LeftOut(s *Stage, i int) bool {
 	if !s.ForEach || i >= len(m.each[s.Name]) {
 		return false

@@ -1,10 +1,10 @@
-// Package pipeline reads pipeline.hcl. It checks the whole file before anything runs, orders the
-// stages by their references, and evaluates for one molecule what a target does, what its outputs
-// mean, and what goes into the table.
+// Package pipeline reads pipeline.hcl. It checks the whole file before anything runs, and orders
+// the stages by their references. For one molecule it evaluates what a target does, what its
+// outputs mean, and what goes into the table.
 //
 // It runs nothing, stores nothing and knows no chemistry: the functions that a pipeline may call
 // are handed in. The types of hcl and cty end here; what leaves the package are plain Go values.
-// Load returns an *Errors with every mistake of the file; the methods of Molecule return an
+// Load returns an *Errors with every mistake of the file. The methods of Molecule return an
 // *EvalError for a mistake that a molecule's values bring to light.
 package pipeline
 
@@ -69,9 +69,9 @@ type Pipeline struct {
 	SmallestFirst bool
 	Cluster       *Cluster       // the cluster block, nil for none
 	Given         map[string]int // the lines of the attributes that the pipeline block has
-	// Key changes whenever the text of the file (comments and layout aside), a variable's value, a
-	// file that it reads, or the version of a function changes. While it stays, nothing needs to be
-	// evaluated.
+	// Key changes with the text of the file, but not with comments and layout. It also changes with
+	// a variable's value, a file that the pipeline reads, and the version of a function. While it
+	// stays, nothing needs to be evaluated.
 	Key string
 
 	molecule                []*expression // conditions of the molecule block
@@ -137,7 +137,7 @@ type Stage struct {
 	Limits      Limits
 	Cores       int               // that its program takes
 	ExitCodes   map[int]string    // what its program means by them, for the failure's message
-	Signals     map[string]string // by name, as "SEGV": what is said of them besides
+	Signals     map[string]string // by name, as "SEGV": what the message adds
 	NoRetry     []int             // exit codes after which no attempt can succeed
 	Optional    bool              // the molecule's result is good without this stage
 	// AtLeast is how many targets must succeed for the failed ones to be left out; 0: every target.

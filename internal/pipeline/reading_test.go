@@ -116,8 +116,8 @@ stage "b" {
 	}
 }
 
-// An expression depends on the values of a stage that runs several times, and on the content of its
-// files, here in a folder whose name JSON would escape.
+// TestReadingOfEach checks that an expression depends on the values of a stage that runs several
+// times, and on the content of its files. Here JSON would escape the name of their folder.
 func TestReadingOfEach(t *testing.T) {
 	for _, expr := range []string{
 		"{ lowest = min(stage.a[*].v...), all = stage.a[*].x }",

@@ -7,15 +7,8 @@ import (
 	"testing"
 )
 
-// A file is parsed once however often a stage's expressions name it, and again when it may have changed.
-func TestReadersCalledOnce(t *testing.T) {
-	calls := 0
-	o := Options{Functions: []Function{{Name: "size_of", Version: 1, Fn: func(path string) (int, error) {
-		calls++
-		data, err := os.ReadFile(path)
-		return len(data), err
-	}}}}
-	p := mustLoad(t, `
+// counted is a pipeline whose stages each call size_of several times for the same file.
+const counted = `
 pipeline {
   table = "t.csv"
 }
@@ -31,7 +24,19 @@ stage "a" {
 stage "b" {
   command = ["true", size_of(stage.a.out), size_of(stage.a.out)]
 }
-`, o)
+`
+
+// A file is parsed once however often a stage's expressions name it, and again when it may have
+// changed.
+func TestReadersCalledOnce(t *testing.T) {
+	calls := 0
+	o := Options{Functions: []Function{{Name: "size_of", Version: 1,
+		Fn: func(path string) (int, error) {
+			calls++
+			data, err := os.ReadFile(path)
+			return len(data), err
+		}}}}
+	p := mustLoad(t, counted, o)
 	m, err := p.Molecule(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func TestKeyOfFiles(t *testing.T) {
 	}
 	write("pipeline.hcl", `stage "a" {
   command = ["true"]
-  file "deck" { source = "deck.txt" }
+  file "in.txt" { source = "source.txt" }
   outputs = { x = "x" }
   values  = { l = file("limits.txt") }
 }`)
@@ -82,10 +82,10 @@ func TestKeyOfFiles(t *testing.T) {
 		}
 		return p.Key, m.Reading(p.Stages[0], 0)
 	}
-	write("deck.txt", "one")
+	write("source.txt", "one")
 	write("limits.txt", "1")
 	key1, reading1 := read()
-	write("deck.txt", "two")
+	write("source.txt", "two")
 	key2, reading2 := read()
 	write("limits.txt", "2")
 	key3, reading3 := read()
@@ -119,7 +119,7 @@ stage "each" {
   command  = ["mopac", each.key, attempt, local.twice, local.fixed, mol.H298_cbs * 0.1, true, 1e21, "in=${stage.emb.g},${stage.emb.gg}"]
   env      = { B = stage.emb.g, C = null, D = mol.charge }
   outputs  = { out = "o" }
-  file "deck" { content = "see ${stage.emb.g} $${stage.emb.g} %%{x} ${each.value.comment} ${mol.H298_cbs * 0.3}" }
+  file "in.mop" { content = "see ${stage.emb.g} $${stage.emb.g} %%{x} ${each.value.comment} ${mol.H298_cbs * 0.3}" }
   values   = { h = each.key + 0.5, none = null }
   precondition {
     condition     = mol.charge != 7
@@ -188,7 +188,7 @@ func TestTask(t *testing.T) {
 	if n, err := m.Instances(s); n != 2 || err != nil || s.Instance(1) != "each/2" || p.Stage("pre").Instance(0) != "pre" {
 		t.Errorf("%d, %v", n, err)
 	}
-	check("files", s.FileNames(), []string{"deck", "o"})
+	check("files", s.FileNames(), []string{"in.mop", "o"})
 }
 
 func TestTurnedOff(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"github.com/zclconf/go-cty/cty/gocty"
 )
 
-// inputFolder is the folder of a stage's scratch folder that has the files of other targets: in, or
-// another name if a file of the stage's own has that one.
+// inputFolder is the folder of a stage's scratch folder that has the files of other targets. Its
+// name is in, or another one if a file of the stage itself has that name.
 func (s *Stage) inputFolder() string {
 	folder := "in"
 	own := func(name string) bool { return name == folder || strings.HasPrefix(name, folder+"/") }

@@ -59,8 +59,8 @@ func tooLarge(v cty.Value) error {
 	return nil
 }
 
-// asDouble makes a number the decimal number that its double is written as: computed with 512 bits,
-// 0.1 * 3 would be a text of 150 digits.
+// asDouble makes a number the decimal number that its double is written as. cty computes with 512
+// bits, so that 0.1 * 3 would be a text of 150 digits.
 func asDouble(v cty.Value) (cty.Value, error) {
 	switch {
 	case v.Type() != cty.Number || !v.IsKnown() || v.IsNull():
@@ -88,8 +88,8 @@ func asDoubles(v cty.Value) (cty.Value, error) {
 	return out, nil
 }
 
-// toJSON is a value as JSON: null, texts of UTF-8, true and false, numbers with all digits of a
-// double or a whole number, lists and objects.
+// toJSON is a value as JSON: null, texts of UTF-8, true and false, numbers, lists and objects. A
+// number has all digits of a double or of a whole number.
 func toJSON(v cty.Value) ([]byte, error) {
 	v, err := asDoubles(v)
 	if err != nil {

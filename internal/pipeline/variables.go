@@ -102,7 +102,7 @@ func (p *Pipeline) setVariables(o Options) {
 				"a value with -set='%[1]s=...'.", v.Name)
 		}
 		if v.Source == "" || v.bad {
-			v.value = cty.DynamicVal // its own mistake is said
+			v.value = cty.DynamicVal // its own mistake is reported
 		} else if _, err := toJSON(v.value); err != nil {
 			p.wrong(v.rng, "Unsuitable value for a variable", "The variable %q (from %s): %s",
 				v.Name, v.Source, sentence(err.Error()))

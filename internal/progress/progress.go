@@ -1,7 +1,7 @@
-// Package progress shows the running batch of a journal: on a terminal a line for each molecule in
-// which something runs and one for the batch, elsewhere one plain line for each finished molecule.
+// Package progress shows the running batch of a journal. A terminal has a line for each molecule in
+// which something runs, and one for the batch. Elsewhere each finished molecule is one plain line.
 //
-// A Screen is the terminal. What it shows of a batch it reads from the journal only, so it can
+// A Screen is the terminal. It reads what it shows of a batch from the journal only. So it can
 // neither slow nor fail the batch. It returns no errors.
 package progress
 
@@ -165,8 +165,8 @@ func (d *display) draw(others []string, now time.Time) {
 	_, _ = b.WriteTo(d.out)
 }
 
-// rows is how many rows of the terminal the last frame takes, which may be narrower by now: most
-// terminals wrap the lines then. What has left the screen can't be drawn over.
+// rows is how many rows of the terminal the last frame takes. The terminal may be narrower by now;
+// then most terminals wrap the lines. Rows that have left the screen can't be drawn over.
 func (d *display) rows(width, height int) (rows int) {
 	for _, cells := range d.drawn {
 		rows += max((cells+width-1)/width, 1)
@@ -174,8 +174,8 @@ func (d *display) rows(width, height int) (rows int) {
 	return min(rows, max(height-1, 1))
 }
 
-// frame is the batch now on a terminal of so many columns and rows: a line for each molecule in
-// which something runs, one for a notice, and the whole batch.
+// frame is the batch now, on a terminal of so many columns and rows. It has a line for each
+// molecule in which something runs, one for a notice, and one for the whole batch.
 func (d *display) frame(width, rows int, now time.Time) (lines []string) {
 	if d.Started.IsZero() || !d.Ended.IsZero() || d.over {
 		return nil
@@ -285,8 +285,8 @@ func bar(part float64, cells int) string {
 	return b.SetTemplateString(`{{bar . "[" "█" "█" "░" "]"}}`).String()
 }
 
-// batchLine is the whole batch: counts, bar, failures, time left, molecules an hour. Where there is
-// no room, the bar is shorter or left out, then the last of the others are.
+// batchLine is the whole batch: counts, bar, failures, time left, molecules an hour. Without room
+// for all, the bar is shorter or left out. Then the last of the other parts are left out.
 func (d *display) batchLine(width int, now time.Time) string {
 	part := float64(d.Done) / float64(max(d.Total, 1))
 	percent := fmt.Sprintf("%.0f%%", 100*part)

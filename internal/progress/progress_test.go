@@ -330,8 +330,8 @@ func TestDraw(t *testing.T) {
 	step(6, "\r\x1b[2K"+up+frame+"\x1b[?7h")
 }
 
-// TestWidths shows a molecule under way, a finished one and the batch on narrow terminals: the time
-// and its estimate are whole, and what has no room is left out whole.
+// TestWidths shows a molecule under way, a finished one and the batch on narrow terminals. The time
+// and its estimate are whole. A part without room is left out whole.
 func TestWidths(t *testing.T) {
 	d := &display{estimate: past(map[string]float64{"pm7": 400})}
 	d.add(batchStart(10_000))

@@ -20,11 +20,11 @@ import (
 	"grimperium/internal/packed"
 )
 
-// Index is a cache, artefacts/.index, that makes an up-to-date batch fast. For each molecule it has
-// a key of all that the molecule was compared with when it was found up to date, and a digest of
-// its files' stamps. While both are the same, nothing is evaluated, hashed or read. The file is
-// replaced at the end of a batch, and now and then while one runs; a damaged one is not read. One
-// goroutine uses an Index; Program and SetProgram are for all.
+// Index is a cache, artefacts/.index, that makes an up-to-date batch fast. It has a key and a
+// digest of each molecule. The key is of all that the molecule was compared with when it was found
+// up to date. The digest is of the stamps of its files. While both are the same, nothing is
+// evaluated, hashed or read. The file is replaced at the end of a batch, and now and then while one
+// runs; a damaged one is not read. One goroutine uses an Index; Program and SetProgram are for all.
 type Index struct {
 	ReadOnly bool // for commands that write nothing
 

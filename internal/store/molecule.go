@@ -59,8 +59,8 @@ func (s *Store) Molecule(id string) (*Molecule, error) {
 	_, damaged := errors.AsType[*DamagedError](err)
 	if err == nil {
 		if err = m.read(data); err != nil {
-			err, damaged = &DamagedError{fmt.Errorf("%s: can't be read, so that the molecule is "+
-				"computed anew: %w", s.Path(id, logName), err)}, true
+			err, damaged = &DamagedError{fmt.Errorf("%s: can't be read, so the molecule is "+
+				"computed again: %w", s.Path(id, logName), err)}, true
 		}
 	}
 	if damaged {
@@ -83,8 +83,8 @@ func (s *Store) open(id string) (m *Molecule, data []byte, err error) {
 		return m, data, err
 	}
 	if data, err = os.ReadFile(path); err != nil {
-		return nil, nil, &FolderError{fmt.Errorf("%s: can't be read: %w; mend that, or move it away "+
-			"to have the molecule computed anew", path, errors.Unwrap(err))}
+		return nil, nil, &FolderError{fmt.Errorf("%s: can't be read: %w; make it readable, or "+
+			"move it away to have the molecule computed again", path, errors.Unwrap(err))}
 	}
 	m.hashes[a], m.dirty[m.path()] = logName, true // a batch may have been killed
 	return m, data, nil
@@ -115,7 +115,7 @@ func (s *Store) refuse(id string) error {
 		case name == "" && !info.IsDir():
 			return fmt.Errorf("%s: is no folder; move the file away", path)
 		case name == logName && !info.Mode().IsRegular():
-			return fmt.Errorf("%s: is no file; move it away to have the molecule computed anew", path)
+			return fmt.Errorf("%s: is no file; move it away to have the molecule computed again", path)
 		}
 	}
 	return listErr
@@ -136,7 +136,7 @@ func (m *Molecule) Damage() string {
 		return ""
 	}
 	return fmt.Sprintf("%s: %d of its %d lines are damaged and were passed over; "+
-		"what they recorded is computed anew", m.path(logName), m.damaged, m.lines)
+		"what they recorded is computed again", m.path(logName), m.damaged, m.lines)
 }
 
 // Record is the newest record of a target, nil if there is none or the target was dropped.
@@ -166,9 +166,10 @@ func (m *Molecule) Instances(stage string) []string {
 // Row is what the molecule's row was given last, nil if it was given nothing.
 func (m *Molecule) Row() *Row { return m.row }
 
-// Find finds a successful result with this fingerprint whose files are there, for Restore; nil if
-// there is none. It is the newest of the target, or else one of another: of a stage that is gone,
-// an earlier one, or, if the target had another result, the present one from before since.
+// Find finds a successful result with this fingerprint whose files are there, for Restore, nil if
+// there is none. The newest one of the target comes first. Then come those of other targets: any
+// result of a stage that is gone, and the earlier ones of a stage that is not. The present result
+// of such a stage is found only if the target had no result, or if it is from before since.
 func (m *Molecule) Find(
 	target, fingerprint string, since time.Time, gone func(stage string) bool) *Record {
 	others := slices.Sorted(maps.Keys(m.last))

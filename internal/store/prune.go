@@ -179,8 +179,8 @@ func (s *Store) Sizes() (map[string]*Size, error) {
 	return out, err
 }
 
-// walk calls see for each file and folder: with the molecule, "" for none, with the name in the
-// molecule's folder that it lies below, and with what Sizes calls it.
+// walk calls see for each file and folder. mol is its molecule, "" for none. name is the name in
+// the molecule's folder that it lies below. kind is what Sizes calls it.
 func (s *Store) walk(see func(mol, name, kind string, z Size)) error {
 	return filepath.WalkDir(s.root, func(path string, d fs.DirEntry, err error) error {
 		var st unix.Stat_t

@@ -213,7 +213,7 @@ func (m *Molecule) clearFailed(target string) {
 	}
 	aside := m.s.fresh("failed")
 	m.rename(dir, aside)
-	_ = durable.Remove(aside) // what is in use (a mount, a file over NFS) is swept later
+	_ = durable.Remove(aside) // a mount, or a file in use over NFS, is swept later
 	durable.RemoveEmpty(filepath.Dir(dir))
 }
 
@@ -265,7 +265,7 @@ func (m *Molecule) Forget(stage func(name string) bool) error {
 func (m *Molecule) KeepInterrupted(target, scratch string, files []string, print string) error {
 	dir := m.s.FailedDir(m.id, target)
 	note := filepath.Join(dir, interruptedName)
-	m.remove(note) // killed in between, nothing is said of the files
+	m.remove(note) // if killed before the new one, the files have none
 	for _, f := range files {
 		m.remove(filepath.Join(dir, f))
 		m.rename(filepath.Join(scratch, f), filepath.Join(dir, f))

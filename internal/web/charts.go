@@ -49,7 +49,7 @@ type bars struct {
 	title          func(i int) string
 	class          func(i int) string
 	height         float64
-	names          []string // below the bars, instead of the numbers from from to to
+	names          []string // below the bars, instead of the numbers between from and to
 }
 
 func (b bars) chart() *Chart {

@@ -20,9 +20,9 @@ import (
 //go:embed page.html page.css js live live.html smilesdrawer uplot 3dmol
 var files embed.FS
 
-// styles and scripts are the parts of the style and of the script of a page, in their order: plots,
-// structures from SMILES, conformers in space, and our own. The licence of a library wants to be in
-// each copy.
+// styles and scripts are the parts of the style and of the script of a page, in their order. The
+// scripts are for plots and structures from SMILES, and the project's own. spaceScripts show
+// conformers in space. The licence of a library must be in each copy.
 var (
 	styles  = []string{"uplot/LICENSE", "uplot/uPlot.min.css", "page.css"}
 	scripts = []string{"uplot/LICENSE", "uplot/uPlot.iife.min.js",

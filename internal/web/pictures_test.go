@@ -134,8 +134,8 @@ func (p *project) running() (address string) {
 	return "http://" + listener.Addr().String()
 }
 
-// TestPictures computes the shipped molecules and writes pictures of the report, of the live page
-// and of a molecule's page: light and dark, at 1400, 800 and 400 pixels. It also writes the
+// TestPictures computes the shipped molecules. It writes pictures of the report, of the live page
+// and of a molecule's page, light and dark, at 1400, 800 and 400 pixels. It also writes the
 // pictures of docs/.
 func TestPictures(t *testing.T) {
 	if *pictures == "" {

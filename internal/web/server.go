@@ -31,7 +31,7 @@ type Live struct {
 	Journal   string // path
 	Artefacts string // folder
 	Token     string // that every request must have; "" for none
-	// Report gathers the report anew.
+	// Report gathers the report from the table and the results.
 	Report func(ctx context.Context) (*Data, error)
 	// Detail is what is known of a molecule; an error that is fs.ErrNotExist if nothing is.
 	Detail func(ctx context.Context, id string) (*Detail, error)
@@ -241,7 +241,7 @@ func (l *Live) zipped(w http.ResponseWriter, r *http.Request, zip, dir string) {
 	http.FileServerFS(z).ServeHTTP(w, r)
 }
 
-// report returns the report, gathered anew if it is old.
+// report returns the report, gathered again if it is old.
 func (l *Live) report(ctx context.Context) (*Data, *Numbers, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -41,8 +41,8 @@ func TestSummarise(t *testing.T) {
 	}
 }
 
-// TestInterval compares the bootstrap's interval of the mean with the one that theory gives for a
-// normal sample, mean ± 1.96 s/√n, and checks that it is the same each time.
+// TestInterval compares the bootstrap's interval of the mean with the one of theory for a normal
+// sample, mean ± 1.96 s/√n. It also checks that the interval is the same each time.
 func TestInterval(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	signed := make([]float64, 400)
