@@ -36,8 +36,10 @@ var allowed = map[string][]string{
 		"internal/journal", "internal/pipeline", "internal/store"},
 	"internal/cluster/slurmtest": {}, // tests and benchmarks only
 	"internal/cli": {"csvmerge", "stages", "internal/batch", "internal/cluster", "internal/command",
-		"internal/durable", "internal/formats", "internal/journal", "internal/packed", "internal/pipeline",
-		"internal/progress", "internal/runner", "internal/store", "internal/tables", "internal/web"},
+		"internal/durable", "internal/formats", "internal/journal", "internal/packed",
+		"internal/pipeline",
+		"internal/progress", "internal/runner", "internal/store", "internal/tables",
+		"internal/web"},
 	"internal/crash": {}, // tests only
 	"internal/lint":  {},
 	"bench": {"bench/internal/measure", "csvmerge", "internal/batch", "internal/cluster",

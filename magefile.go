@@ -329,7 +329,8 @@ func Import(ctx context.Context,
 	out *string, // the table to write, which must not be there yet
 	id *string, // the column with names of the molecules
 	smiles *string, // the column with SMILES
-	charge *string, // the column with charges, or smiles: those of the SMILES, whatever a column says
+	// the column with charges, or smiles: those of the SMILES, whatever a column says
+	charge *string,
 	reference *string, // the column with reference enthalpies in kcal/mol: H298_cbs of the table
 	pipeline *string, // as for batch
 	set *string, // as for batch

@@ -18,8 +18,8 @@ import (
 	"grimperium/internal/cli"
 )
 
-// TestRelease builds the archive of this machine. Its program is static, does not name this checkout,
-// and works outside of it. The sums and the list of modules are right.
+// TestRelease builds the archive of this machine. Its program is static, does not name this
+// checkout, and works outside of it. The sums and the list of modules are right.
 func TestRelease(t *testing.T) {
 	out := t.TempDir()
 	platform := runtime.GOOS + "/" + runtime.GOARCH
@@ -156,7 +156,8 @@ func useRelease(t *testing.T, dir string) {
 		{"man", 0, ".B grimperium\n"},
 		{"completion bash", 0, "complete -o default -F _grimperium grimperium"},
 		{"completion tcsh", 2, "completion tcsh: there is one for bash, fish, zsh"},
-		{"bacth", 2, `grimperium has no command "bacth"; did you mean grimperium batch? (grimperium help `},
+		{"bacth", 2,
+			`grimperium has no command "bacth"; did you mean grimperium batch? (grimperium help `},
 		{"release", 2, "magefile.go: no such file or directory; release builds a checkout"},
 		{"setup -check", 0, "grimperium " + version + " for "},
 		{"batch -dryRun", 0, "grimperium batch -dryRun -v lists the molecules"},

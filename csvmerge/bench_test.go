@@ -11,9 +11,11 @@ import (
 // bigTable returns a table of format v2.1 without results.
 func bigTable(rows int) string {
 	var b strings.Builder
-	b.WriteString("mol_id,status,reruns,smiles,multiplicity,charge,nheavy,timestamp_added,H298_cbs,batch_id," + v21 + "\n")
+	b.WriteString(
+		"mol_id,status,reruns,smiles,multiplicity,charge,nheavy,timestamp_added,H298_cbs,batch_id," + v21 + "\n")
 	for i := range rows {
-		fmt.Fprintf(&b, "mol_%07d,Pending,0,CC(C)OC(=O)N,1,0,7,2026-11-23T00:00:00+00:00,-17.545,,,,,,,,,,,,,\n", i)
+		fmt.Fprintf(&b,
+			"mol_%07d,Pending,0,CC(C)OC(=O)N,1,0,7,2026-11-23T00:00:00+00:00,-17.545,,,,,,,,,,,,,\n", i)
 	}
 	return b.String()
 }
@@ -32,7 +34,8 @@ func BenchmarkMerge(b *testing.B) {
 				n++
 				id := fmt.Sprintf("mol_%07d", n*7919%rows)
 				written, err := merge(table, []Change{{ID: id, Cells: map[string]string{
-					"status": "OK", "delta_1": itoa(n), "crest_time": "12.5", "error_message": ""}}})
+					"status": "OK", "delta_1": itoa(n), "crest_time": "12.5",
+					"error_message": ""}}})
 				if !written || err != nil {
 					b.Fatal(written, err)
 				}

@@ -87,12 +87,14 @@ func (t *Table) Check() (found []Finding) {
 			add(above[k])
 		}
 		if len(cells) > width && !isBlank(bytes.Join(cells[width:], nil)) {
-			add(Finding{Problem: fmt.Sprintf("the row has %d cells, the header %d", len(cells), width),
+			add(Finding{Problem: fmt.Sprintf("the row has %d cells, the header %d", len(cells),
+				width),
 				Want: "as many cells as the header; a cell with a comma in it stands in quotes"})
 		}
 		last := i > 0 && i == len(t.rows)-1 && !bytes.Contains(r.text[end:], newline)
 		if last && len(cells) < width && !short {
-			add(Finding{Problem: fmt.Sprintf("the last row has only %d of %d cells", len(cells), width),
+			add(Finding{Problem: fmt.Sprintf("the last row has only %d of %d cells", len(cells),
+				width),
 				Want: "the whole row; the table was probably cut off when it was written or copied"})
 		}
 		short = short || len(cells) < width
@@ -100,10 +102,13 @@ func (t *Table) Check() (found []Finding) {
 		for k, cell := range cells[:min(width, len(cells))] {
 			begin, breaks := line, bytes.Count(cell, newline)
 			line += breaks
-			if breaks > 0 && (breaks >= manyBreaks || bytes.Count(cell, []byte{','}) >= breaks*(width-1)) {
-				add(Finding{Column: t.columns[k].name, Cell: text(cells, k), Warning: true, Swallow: true,
-					Problem: fmt.Sprintf("the cell begins on line %d and ends on line %d", begin, line),
-					Want:    "a cell on one line; a stray quote swallows the rows up to the next quote"})
+			if breaks > 0 && (breaks >= manyBreaks ||
+				bytes.Count(cell, []byte{','}) >= breaks*(width-1)) {
+				add(Finding{Column: t.columns[k].name, Cell: text(cells, k), Warning: true,
+					Swallow: true,
+					Problem: fmt.Sprintf("the cell begins on line %d and ends on line %d", begin,
+						line),
+					Want: "a cell on one line; a stray quote swallows the rows up to the next quote"})
 			}
 		}
 	}
@@ -165,8 +170,9 @@ func (t *Table) checkID(i int, folders map[string]int) Finding {
 	case other.id == id:
 		f.Problem = fmt.Sprintf("the mol_id is on line %d already", other.line)
 	default:
-		f.Problem = fmt.Sprintf("the mol_id differs only in letter case, or in how its accents are "+
-			"stored, from %q on line %d", other.id, other.line)
+		f.Problem = fmt.Sprintf(
+			"the mol_id differs only in letter case, or in how its accents are stored, from %q "+
+				"on line %d", other.id, other.line)
 	}
 	return f
 }
@@ -197,7 +203,8 @@ func SafeID(id string) error {
 	case strings.EqualFold(filepath.Ext(id), ".zip"):
 		return errors.New("the mol_id ends with .zip, as a finished molecule that is one file does")
 	case reserved.MatchString(id):
-		return errors.New("the mol_id is the name of a file beside the folders, or a device on Windows")
+		return errors.New(
+			"the mol_id is the name of a file beside the folders, or a device on Windows")
 	}
 	return nil
 }

@@ -9,21 +9,15 @@ import (
 const differs = "the mol_id differs only in letter case, or in how its accents are stored, from "
 
 func TestCheck(t *testing.T) {
-	table := mustParse(t, "mol_id,smiles,status,reruns,charge,multiplicity,nheavy,timestamp_added,H298_cbs,delta_1,note\n"+
-		"a,C,Pending,0,0,1,1,2026-11-23T00:00:00Z,-17.5,,nan\n"+ // nothing wrong
-		"a,C,,,,,,,,,\n"+
-		"A,C,,,,,,,,,\n"+
-		"Bb,C,,,,,,,,,\n"+
-		"bB,C,,,,,,,,,\n"+
-		"a/b,C,,,,,,,,,\n"+
-		",C,,,,,,,,,\n"+
-		"nan,C,,,,,,,,,\n"+
-		"c, ,done,-1,1.5,0,-2,today,\"1,5\",nan,\n"+
-		"d\n"+
-		"e,C(,C),,0,0,1,1,2026-11-23,1,,x,y\n"+
-		"f,C,,,,,,,,,,,\n"+ // more commas than columns, nothing in them
-		"g,N/A,null,,,,,,,,\n"+
-		"\"g\n\",C,,,,,,,,,\n")
+	table := mustParse(t,
+		"mol_id,smiles,status,reruns,charge,multiplicity,nheavy,timestamp_added,H298_cbs,delta_1,note\n"+
+			"a,C,Pending,0,0,1,1,2026-11-23T00:00:00Z,-17.5,,nan\n"+ // nothing wrong
+			"a,C,,,,,,,,,\n"+
+			"A,C,,,,,,,,,\n"+
+			"Bb,C,,,,,,,,,\nbB,C,,,,,,,,,\na/b,C,,,,,,,,,\n,C,,,,,,,,,\nnan,C,,,,,,,,,\nc, "+
+			",done,-1,1.5,0,-2,today,\"1,5\",nan,\nd\ne,C(,C),,0,0,1,1,2026-11-23,1,,x,y\n"+
+			"f,C,,,,,,,,,,,\n"+ // more commas than columns, nothing in them
+			"g,N/A,null,,,,,,,,\n\"g\n\",C,,,,,,,,,\n")
 	want := []string{
 		`3 a mol_id "a" fatal: the mol_id is on line 2 already`,
 		`4 A mol_id "A" fatal: ` + differs + `"a" on line 2`,
@@ -42,7 +36,8 @@ func TestCheck(t *testing.T) {
 		`10 c delta_1 "nan" warning: a marker for no value, and no empty cell`,
 		`11 d smiles "": the SMILES is blank`,
 		`12 e status "C)": not a status`,
-		`12 e multiplicity "0": the number is too small`, // line 12 has moved by the comma in its SMILES
+		// line 12 has moved by the comma in its SMILES
+		`12 e multiplicity "0": the number is too small`,
 		`12 e timestamp_added "1": not a date and time of ISO 8601`,
 		`12 e H298_cbs "2026-11-23": not a number`,
 		`12 e  "": the row has 13 cells, the header 11`,
@@ -72,7 +67,8 @@ func TestCheck(t *testing.T) {
 func quoted(s string) string { return `"` + strings.ReplaceAll(s, "\n", `\n`) + `"` }
 
 func TestCheckAccents(t *testing.T) {
-	found := mustParse(t, head+"\u00e9thane,C,OK\ne\u0301thane,C,OK\n\u00c9thane,C,OK\nethane,C,OK\n").Check()
+	found := mustParse(t, head+
+		"\u00e9thane,C,OK\ne\u0301thane,C,OK\n\u00c9thane,C,OK\nethane,C,OK\n").Check()
 	want := []string{
 		`3: ` + "e\u0301thane" + `: mol_id "` + "e\u0301thane" + `": ` + differs +
 			`"éthane" on line 2 (a name of its own, as mol_00001)`,
@@ -94,17 +90,21 @@ func TestCheckAccents(t *testing.T) {
 // A stray quote makes one cell of all rows up to the next one.
 func TestCheckLineBreaks(t *testing.T) {
 	lines := func(n int) string { return strings.Repeat("m,C,,\n", n) }
-	table := mustParse(t, "mol_id,smiles,status,note\na,C,,x\nb,C,,\"5 in\n"+lines(11)+"c,C,,6 in\"\n"+
-		"d,C,,\"a note\n"+strings.Repeat("of many lines, with a comma\n", 9)+"\",\"\n\n\"\ne,\"C\n"+lines(11)+"\",,\n"+
-		"f,C,,\"5 in\ng,C,Pending,6 in\"\n\"h,CC,OK,x\nk\",CC,OK,x\nl,\"C,,x\nm,C\",,\n")
+	table := mustParse(t, "mol_id,smiles,status,note\na,C,,x\nb,C,,\"5 in\n"+lines(11)+
+		"c,C,,6 in\"\nd,C,,\"a "+
+		"note\n"+strings.Repeat("of many lines, with a comma\n", 9)+"\",\"\n\n\"\ne,\"C\n"+
+		lines(11)+"\",,\nf,C,,\"5 in\ng,C,Pending,6 "+
+		"in\"\n\"h,CC,OK,x\nk\",CC,OK,x\nl,\"C,,x\nm,C\",,\n")
 	const swallowed = "(a cell on one line; a stray quote swallows the rows up to the next quote)"
 	want := []string{
 		`3: b: note "5 in\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,": the cell begins on line 3 and ends on line 15 ` +
 			`(a cell on one line; a stray quote swallows the rows up to the next quote)`,
 		`29: e: smiles "C\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,C,,\nm,": the cell begins on line 29 and ends on line 41 ` +
 			`(a cell on one line; a stray quote swallows the rows up to the next quote)`,
-		`42: f: note "5 in\ng,C,Pending,6 in": the cell begins on line 42 and ends on line 43 ` + swallowed,
-		"44: h,CC,OK,x\nk: " + `mol_id "h,CC,OK,x\nk": the cell begins on line 44 and ends on line 45 ` + swallowed,
+		`42: f: note "5 in\ng,C,Pending,6 in": the cell begins on line 42 and ends on line 43 ` +
+			swallowed,
+		"44: h,CC,OK,x\nk: " +
+			`mol_id "h,CC,OK,x\nk": the cell begins on line 44 and ends on line 45 ` + swallowed,
 		`46: l: smiles "C,,x\nm,C": the cell begins on line 46 and ends on line 47 ` + swallowed,
 	}
 	var got []string
@@ -161,7 +161,8 @@ func TestCheckMissingID(t *testing.T) {
 	}
 }
 
-// Every mol_id of many is found, the first row of one that is there twice, and the rows are checked in their order.
+// Every mol_id of many is found, the first row of one that is there twice, and the rows are checked
+// in their order.
 func TestManyRows(t *testing.T) {
 	const rows = 5000
 	text := "mol_id,smiles,status\n"
@@ -193,8 +194,8 @@ func TestManyRows(t *testing.T) {
 
 // A cell that is not of its column's type is no warning, even if it looks like a SMILES and a name.
 func TestNoNameInOtherTypes(t *testing.T) {
-	table := mustParse(t, "mol_id,smiles,status,charge,multiplicity,H298_cbs\n"+
-		"a,C,No idea,No value,C x,NO data\n")
+	table := mustParse(t, "mol_id,smiles,status,charge,multiplicity,H298_cbs\na,C,No idea,No "+
+		"value,C x,NO data\n")
 	found := table.Check()
 	if len(found) != 4 {
 		t.Errorf("%d findings, want 4", len(found))

@@ -119,7 +119,8 @@ func isNA(text string) bool {
 // parseNumber returns a finite decimal number as a float64, or nil.
 func parseNumber(text string) any {
 	x, err := strconv.ParseFloat(text, 64)
-	if err != nil || strings.Trim(text, "0123456789+-.eE") != "" { // ParseFloat takes 0x10, 1_000, Inf
+	// ParseFloat takes 0x10, 1_000, Inf
+	if err != nil || strings.Trim(text, "0123456789+-.eE") != "" {
 		return nil
 	}
 	return x

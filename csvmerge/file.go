@@ -26,8 +26,8 @@ func (e *BusyError) Unwrap() error { return e.Err }
 
 // Busy is the error of a table that another program is writing.
 func Busy(path string) error {
-	return &BusyError{Err: fmt.Errorf("%s: another program is writing the table; close it there and "+
-		"run again", path)}
+	return &BusyError{Err: fmt.Errorf(
+		"%s: another program is writing the table; close it there and run again", path)}
 }
 
 // Read loads a table and checks its form: UTF-8, the quotes, the columns. Check tells what is wrong
@@ -48,8 +48,8 @@ func read(path string, most, tries int) (*Table, error) {
 	before, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: there is no such table; pipeline.hcl names it, "+
-			"-table=FILE names another: %w", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s: there is no such table; pipeline.hcl names it, -table=FILE "+
+			"names another: %w", path, fs.ErrNotExist)
 	case err == nil && !before.Mode().IsRegular(): // to open a named pipe would wait for ever
 		return nil, fmt.Errorf("%s: not a file; give the path of a CSV file", path)
 	}
@@ -90,8 +90,8 @@ func (t *Table) refresh() error {
 	fresh, err := read(t.path, math.MaxInt, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &BusyError{Err: fmt.Errorf("%s: the table is gone; nothing was written; "+
-			"restore it and run again", t.path)}
+		return &BusyError{Err: fmt.Errorf("%s: the table is gone; nothing was written; restore "+
+			"it and run again", t.path)}
 	case err != nil:
 		return fmt.Errorf("%w (the table changed during the run; nothing was written)", err)
 	}
@@ -113,7 +113,8 @@ func (t *Table) Write(w io.Writer) error {
 // replace puts the next table in the place of the file, and of t.
 func (t *Table) replace(next *Table) error {
 	ready := func(temp *os.File) error {
-		// The kernel's clock is coarse: an edit soon after our write would have the time of our write.
+		// The kernel's clock is coarse: an edit soon after our write would have the time of our
+		// write.
 		durable.Touch(temp.Name())
 		old, err := os.Stat(t.path)
 		if err != nil || !sameFile(old, t.info) {
@@ -138,11 +139,12 @@ func (t *Table) replace(next *Table) error {
 func Sweep(path string) error {
 	target, err := filepath.EvalSymlinks(path)
 	if err == nil && durable.IsMountPoint(target) {
-		err = errors.New(path + ": the table is a mount point, which stays; mount its folder instead")
+		err = errors.New(path +
+			": the table is a mount point, which stays; mount its folder instead")
 	}
 	if err == nil && durable.IsUnchangeable(target) {
-		err = fmt.Errorf("%s: the table is marked as unchangeable; take the mark away: "+
-			"chattr -i -a '%[1]s'", path)
+		err = fmt.Errorf("%s: the table is marked as unchangeable; take the mark away: chattr -i "+
+			"-a '%[1]s'", path)
 	}
 	if err != nil {
 		return err

@@ -22,7 +22,8 @@ var done = []Change{{ID: "b", Cells: map[string]string{"status": "OK"}}}
 func TestReadErrors(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Read(filepath.Join(dir, "none.csv"))
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.csv: there is no such table") {
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(),
+		"none.csv: there is no such table") {
 		t.Errorf("no file: %v", err)
 	}
 	if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), "not a file") {
@@ -42,7 +43,8 @@ func TestEditsFromOutside(t *testing.T) {
 		written           bool
 	}{
 		{"a cell, same size", head + "a,N,\nb,C,\nc,C,\n", head + "a,N,\nb,C,OK\nc,C,\n", true},
-		{"a row added, others moved", head + "new,C,\nc,C,\nb,CC,Skip\n", head + "new,C,\nc,C,\nb,CC,OK\n", true},
+		{"a row added, others moved", head + "new,C,\nc,C,\nb,CC,Skip\n", head +
+			"new,C,\nc,C,\nb,CC,OK\n", true},
 		{"columns moved, another line ending",
 			"status,mol_id,x,smiles\r\n,b,1,C\r\n", "status,mol_id,x,smiles\r\nOK,b,1,C\r\n", true},
 		{"the row deleted", head + "a,C,\n", head + "a,C,\n", false},
@@ -55,7 +57,9 @@ func TestEditsFromOutside(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			path := place(t, before)
 			table := mustRead(t, path)
-			if _, err := merge(table, []Change{{ID: "a", Cells: map[string]string{"status": "Rerun"}}}); err != nil {
+			if _,
+				err := merge(table, []Change{{ID: "a",
+				Cells: map[string]string{"status": "Rerun"}}}); err != nil {
 				t.Fatal(err)
 			}
 			edited(t, path, test.edit)
@@ -63,10 +67,12 @@ func TestEditsFromOutside(t *testing.T) {
 			if written != test.written {
 				t.Errorf("written %v, error %v", written, err)
 			}
-			if want := 1; table.Edited() != want && !strings.HasPrefix(test.name, "unreadable") && test.edit != "" {
+			if want := 1; table.Edited() != want && !strings.HasPrefix(test.name, "unreadable") &&
+				test.edit != "" {
 				t.Errorf("found edited %d times, want %d", table.Edited(), want)
 			}
-			if fails := !test.written && !strings.Contains(test.name, "by hand"); (err != nil) != fails {
+			if fails := !test.written && !strings.Contains(test.name,
+				"by hand"); (err != nil) != fails {
 				t.Errorf("error %v", err)
 			}
 			if got := content(t, path); got != test.after {
@@ -79,7 +85,8 @@ func TestEditsFromOutside(t *testing.T) {
 	}
 }
 
-// An edit right after our write, of the same length and in the same file, shows in nothing but the time.
+// An edit right after our write, of the same length and in the same file, shows in nothing but the
+// time.
 func TestEditRightAfterMerge(t *testing.T) {
 	path := place(t, head+"a,C,\nb,C,\n")
 	table := mustRead(t, path)
@@ -189,7 +196,8 @@ func TestMergeKeepsModeAndLink(t *testing.T) {
 func TestSweep(t *testing.T) {
 	path := place(t, head)
 	dir := filepath.Dir(path)
-	for _, name := range []string{".t.csv12", ".t.csv1234567", ".t.csv.lock", ".t.csv1x", "t.csv1", ".u.csv1"} {
+	for _, name := range []string{".t.csv12", ".t.csv1234567", ".t.csv.lock", ".t.csv1x", "t.csv1",
+		".u.csv1"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +254,8 @@ func TestFaults(t *testing.T) {
 			got := content(t, path)
 			if got != before && got != after || !errors.Is(err, unix.EIO) || written ||
 				!strings.HasPrefix(err.Error(), path+": ") {
-				t.Errorf("operation %d: written %v, error %v, the table is %q", at, written, err, got)
+				t.Errorf("operation %d: written %v, error %v, the table is %q", at, written, err,
+					got)
 			}
 			onlyTable(t, filepath.Dir(path), "t.csv")
 			edited(t, path, got) // a while ago
@@ -260,7 +269,8 @@ func TestFaults(t *testing.T) {
 
 func TestReadHeader(t *testing.T) {
 	names := []string{"mol_id", "smiles", "status", "x\ny", "x"}
-	long := "\ufeff\n,,\nmol_id, smiles,status,\"x\ny\",x\r\n" + strings.Repeat("é,C,\n", 9) + "\xff,\"\n"
+	long := "\ufeff\n,,\nmol_id, smiles,status,\"x\ny\",x\r\n" + strings.Repeat("é,C,\n", 9) +
+		"\xff,\"\n"
 	if got, err := ReadHeader(place(t, long)); err != nil || !slices.Equal(got, names) {
 		t.Errorf("names %q, error %v", got, err)
 	}
@@ -269,7 +279,8 @@ func TestReadHeader(t *testing.T) {
 		"": ": the table is empty; its first line must have mol_id, status, smiles",
 		"mol_id,smiles\n": `:1:1: the table has no column "status"; its first line must have mol_id, status, smiles, ` +
 			`separated by commas, and is "mol_id,smiles"`,
-		"mol_id,smiles,\"status\na,C\n": ":1:15: a quote is opened here and never closed before a comma " +
+		"mol_id,smiles,\"status\na,C\n": ":1:15: a quote is opened here and never closed before " +
+			"a comma " +
 			`or the end of a line; a cell with a quote in it is written "1 ""2"" 3"`,
 		"mol_id,smiles,status,\xff\n": `:1:1: "mol_id,smiles,status,\xff" is not UTF-8 text; ` +
 			"save the table as CSV UTF-8, or restore it from a backup",

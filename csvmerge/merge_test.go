@@ -85,18 +85,23 @@ func TestMergeBytes(t *testing.T) {
 		changes      []Change
 		after        string // "" = nothing is written
 	}{
-		{"one cell", head + "a,C,\nb,C,\n", []Change{{ID: "b", Cells: m{"status": "OK"}}}, head + "a,C,\nb,C,OK\n"},
-		{"no last newline", head + "a,C,", []Change{{ID: "a", Cells: m{"status": "OK"}}}, head + "a,C,OK"},
-		{"CRLF and BOM", "\ufeffmol_id,smiles,status\r\na,C,\r\nb,C,x\r\n", []Change{{ID: "a", Cells: m{"status": "OK"}}},
+		{"one cell", head + "a,C,\nb,C,\n", []Change{{ID: "b", Cells: m{"status": "OK"}}}, head +
+			"a,C,\nb,C,OK\n"},
+		{"no last newline", head + "a,C,", []Change{{ID: "a", Cells: m{"status": "OK"}}}, head +
+			"a,C,OK"},
+		{"CRLF and BOM", "\ufeffmol_id,smiles,status\r\na,C,\r\nb,C,x\r\n",
+			[]Change{{ID: "a", Cells: m{"status": "OK"}}},
 			"\ufeffmol_id,smiles,status\r\na,C,OK\r\nb,C,x\r\n"},
 		{"mixed line endings", "mol_id,smiles,status\r\na,C,\nb,C,\r\n\r\nc,C",
 			[]Change{{ID: "b", Cells: m{"status": "OK"}}, {ID: "c", Cells: m{"status": "Skip"}},
 				{ID: "a", Cells: m{"status": "Rerun"}}},
 			"mol_id,smiles,status\r\na,C,Rerun\nb,C,OK\r\n\r\nc,C,Skip"},
-		{"other cells stay", "mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,\"\",\"q\"\"\n\"\n",
+		{"other cells stay",
+			"mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,\"\",\"q\"\"\n\"\n",
 			[]Change{{ID: "a", Cells: m{"status": "OK"}}},
 			"mol_id,smiles,H298_cbs,status,x\n\"a\",\"C\", 1.50 ,OK,\"q\"\"\n\"\n"},
-		{"last cell empty", "mol_id,smiles,status,\na,C,,\n", []Change{{ID: "a", Cells: m{"status": "OK"}}},
+		{"last cell empty", "mol_id,smiles,status,\na,C,,\n",
+			[]Change{{ID: "a", Cells: m{"status": "OK"}}},
 			"mol_id,smiles,status,\na,C,OK,\n"},
 		{"shorter and longer", head + "a,CCCCCC,OK\nb,C,OK\nc,CCC,OK\n",
 			[]Change{{ID: "a", Cells: m{"smiles": "C"}}, {ID: "b", Cells: m{"smiles": "CCCCCCCCC"}},
@@ -104,26 +109,35 @@ func TestMergeBytes(t *testing.T) {
 			head + "a,C,OK\nb,CCCCCCCCC,OK\nc,,OK\n"},
 		{"what no table may hold", head + "a,C,\n",
 			[]Change{{ID: "a", Cells: m{"smiles": "x\x00\xffy"}}}, head + "a,x??y,\n"},
-		{"quoting", head + "a,C,\n", []Change{{ID: "a", Cells: m{"smiles": "x,\"y\"\nz"}}}, head + "a,\"x,\"\"y\"\"\nz\",\n"},
-		{"quoted cell cleared", head + "a,\"C,C\",\n", []Change{{ID: "a", Cells: m{"smiles": ""}}}, head + "a,,\n"},
-		{"short row", "mol_id,smiles,status,x,y,z\na\nb,C\n", []Change{{ID: "a", Cells: m{"x": "1", "z": ""}}},
+		{"quoting", head + "a,C,\n", []Change{{ID: "a", Cells: m{"smiles": "x,\"y\"\nz"}}}, head +
+			"a,\"x,\"\"y\"\"\nz\",\n"},
+		{"quoted cell cleared", head + "a,\"C,C\",\n", []Change{{ID: "a", Cells: m{"smiles": ""}}},
+			head + "a,,\n"},
+		{"short row", "mol_id,smiles,status,x,y,z\na\nb,C\n",
+			[]Change{{ID: "a", Cells: m{"x": "1", "z": ""}}},
 			"mol_id,smiles,status,x,y,z\na,,,1,,\nb,C\n"},
-		{"cell to blank in a short row", "mol_id,smiles,status,x\na\n", []Change{{ID: "a", Cells: m{"x": ""}}}, ""},
-		{"same text", head + "a,C,OK\n", []Change{{ID: "a", Cells: m{"status": "OK", "smiles": "C"}}}, ""},
+		{"cell to blank in a short row", "mol_id,smiles,status,x\na\n",
+			[]Change{{ID: "a", Cells: m{"x": ""}}}, ""},
+		{"same text", head + "a,C,OK\n", []Change{{ID: "a",
+			Cells: m{"status": "OK", "smiles": "C"}}}, ""},
 		{"same but for spaces and quotes", head + "a, C ,\"OK\"\n",
 			[]Change{{ID: "a", Cells: m{"status": "OK", "smiles": "C"}}},
 			""},
 		{"same number", "mol_id,smiles,status,H298_cbs,charge,x\na,C,OK,1.50,1.0,1e3\n",
 			[]Change{{ID: "a", Cells: m{"H298_cbs": "1.5", "charge": "1", "x": "1000"}}},
 			""},
-		{"marker is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,nan\n", []Change{{ID: "a", Cells: m{"H298_cbs": ""}}},
+		{"marker is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,nan\n",
+			[]Change{{ID: "a", Cells: m{"H298_cbs": ""}}},
 			"mol_id,smiles,status,H298_cbs\na,C,OK,\n"},
-		{"zero is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,\n", []Change{{ID: "a", Cells: m{"H298_cbs": "0.0"}}},
+		{"zero is not blank", "mol_id,smiles,status,H298_cbs\na,C,OK,\n",
+			[]Change{{ID: "a", Cells: m{"H298_cbs": "0.0"}}},
 			"mol_id,smiles,status,H298_cbs\na,C,OK,0.0\n"},
-		{"same quoted text with CRLF", head + "a,\"x\r\ny\",OK\n", []Change{{ID: "a", Cells: m{"smiles": "x\r\ny"}}}, ""},
+		{"same quoted text with CRLF", head + "a,\"x\r\ny\",OK\n",
+			[]Change{{ID: "a", Cells: m{"smiles": "x\r\ny"}}}, ""},
 		{"format 2.1 in its order", head + "a,C,\r\nb\n\nc,C,OK",
 			[]Change{{ID: "b", Cells: m{"status": "OK", "delta_1": "0.5"}}},
-			"mol_id,smiles,status," + v21 + "\na,C,,,,,,,,,,,,,\r\nb,,OK,,,,,,,,0.5,,,,\n\nc,C,OK,,,,,,,,,,,,"},
+			"mol_id,smiles,status," + v21 +
+				"\na,C,,,,,,,,,,,,,\r\nb,,OK,,,,,,,,0.5,,,,\n\nc,C,OK,,,,,,,,,,,,"},
 		{"only what is missing of it", "mol_id,smiles,status,error_message,delta_1\na,C\n",
 			[]Change{{ID: "a", Cells: m{"delta_3": "1"}}},
 			"mol_id,smiles,status,error_message,delta_1,timestamp_started,timestamp_completed,crest_status," +
@@ -135,23 +149,29 @@ func TestMergeBytes(t *testing.T) {
 		{"all columns that are named come with the first", head + "a,C,\n",
 			[]Change{{ID: "a", Cells: m{"zeta": "1", "beta": ""}}},
 			"mol_id,smiles,status,beta,zeta\na,C,,,1\n"},
-		{"blank needs no column", head + "a,C,\n", []Change{{ID: "a", Cells: m{"error_message": "", "zeta": " "}}}, ""},
+		{"blank needs no column", head + "a,C,\n",
+			[]Change{{ID: "a", Cells: m{"error_message": "", "zeta": " "}}}, ""},
 		{"a row too long keeps its rest without a header", head + "a,C,,,extra\nb,C,\n",
 			[]Change{{ID: "b", Cells: m{"x": "1"}}},
 			"mol_id,smiles,status,x\na,C,,,,extra\nb,C,,1\n"},
-		{"a row too long is changed itself", head + "a,C,,,extra\n", []Change{{ID: "a", Cells: m{"x": "1", "status": "OK"}}},
+		{"a row too long is changed itself", head + "a,C,,,extra\n",
+			[]Change{{ID: "a", Cells: m{"x": "1", "status": "OK"}}},
 			"mol_id,smiles,status,x\na,C,OK,1,,extra\n"},
-		{"nameless last column", "mol_id,smiles,status,\na,C,,\n", []Change{{ID: "a", Cells: m{"x": "1"}}},
+		{"nameless last column", "mol_id,smiles,status,\na,C,,\n",
+			[]Change{{ID: "a", Cells: m{"x": "1"}}},
 			"mol_id,smiles,status,,x\na,C,,,1\n"},
 		{"the later change wins", head + "a,C,\n",
 			[]Change{{ID: "a", Cells: m{"status": "Rerun"}}, {ID: "a", Cells: m{"status": "OK"}}},
 			head + "a,C,OK\n"},
-		{"both columns of a name", "mol_id,x,smiles,x,status\na,1,C,2,\n", []Change{{ID: "a", Cells: m{"x": "3"}}},
+		{"both columns of a name", "mol_id,x,smiles,x,status\na,1,C,2,\n",
+			[]Change{{ID: "a", Cells: m{"x": "3"}}},
 			"mol_id,x,smiles,x,status\na,3,C,3,\n"},
-		{"duplicate foreign names", "mol_id,x,smiles,x,status\na,1,C,2,\n", []Change{{ID: "a", Cells: m{"status": "OK"}}},
+		{"duplicate foreign names", "mol_id,x,smiles,x,status\na,1,C,2,\n",
+			[]Change{{ID: "a", Cells: m{"status": "OK"}}},
 			"mol_id,x,smiles,x,status\na,1,C,2,OK\n"},
 		{"no changes", head + "a,C,\n", nil, ""},
-		{"CR at the end of the file", head + "a,C\r", []Change{{ID: "a", Cells: m{"status": "x\r"}}}, head + "a,C,\"x\r\"\r"},
+		{"CR at the end of the file", head + "a,C\r",
+			[]Change{{ID: "a", Cells: m{"status": "x\r"}}}, head + "a,C,\"x\r\"\r"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -176,7 +196,8 @@ func TestMergeBytes(t *testing.T) {
 				t.Errorf("after the merge\n%q, want\n%q", got, after)
 			}
 			sameAsFile(t, table, []byte(after))
-			if again, err := merge(table, test.changes[max(0, len(test.changes)-1):]); again || err != nil {
+			if again, err := merge(table, test.changes[max(0, len(test.changes)-1):]); again ||
+				err != nil {
 				t.Errorf("the same merge again: written %v, error %v", again, err)
 			}
 		})
@@ -188,9 +209,10 @@ func TestMergeLostRows(t *testing.T) {
 	table := mustRead(t, path)
 	ok := map[string]string{"status": "OK", "x": ""}
 	other := map[string]string{"new": "1"}
-	written, err := merge(table, []Change{{ID: "gone", Cells: other}, {ID: "b", Cells: other}, {ID: "c", Cells: ok}})
-	want := path + ": no row has the mol_id gone, b any more, or several have it; " +
-		"2 results are not in the table"
+	written, err := merge(table, []Change{{ID: "gone", Cells: other}, {ID: "b", Cells: other},
+		{ID: "c", Cells: ok}})
+	want := path + ": no row has the mol_id gone, b any more, or several have it; 2 results are " +
+		"not in the table"
 	if _, is := errors.AsType[*LostError](err); !written || !is || err.Error() != want {
 		t.Errorf("written %v, error %v, want %s", written, err, want)
 	}
@@ -218,7 +240,8 @@ func TestMergeRealTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	upgraded := content(t, path)
-	second := map[string]string{"status": "Rerun", "reruns": "1", "error_message": "search: timed out, after 30 min"}
+	second := map[string]string{"status": "Rerun", "reruns": "1",
+		"error_message": "search: timed out, after 30 min"}
 	if _, err := merge(table, []Change{{ID: "mol_00057", Cells: second}}); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +269,8 @@ func merge(t *Table, changes []Change) (written bool, err error) {
 
 func TestMergeTellsChangedRows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.csv")
-	if err := os.WriteFile(path, []byte("mol_id,smiles,status\na,C,OK\nb,C,\nc,C,\n"), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte("mol_id,smiles,status\na,C,OK\nb,C,\nc,C,\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	ok := map[string]string{"status": "OK"}

@@ -26,7 +26,8 @@ func TestMountPoint(t *testing.T) {
 	}
 	for _, name := range []string{path, link} {
 		table := mustRead(t, name)
-		if err := Sweep(name); err == nil || !strings.Contains(err.Error(), "mount its folder instead") {
+		if err := Sweep(name); err == nil || !strings.Contains(err.Error(),
+			"mount its folder instead") {
 			t.Errorf("%s: error %v", name, err)
 		}
 		if written, err := merge(table, done); written || err == nil {

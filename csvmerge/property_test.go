@@ -72,7 +72,8 @@ func randomChanges(r *rand.Rand, ids []string) []Change {
 	for range 1 + r.IntN(3) {
 		c := Change{ID: ids[r.IntN(len(ids))], Cells: map[string]string{}}
 		for range 1 + r.IntN(4) {
-			names := []string{"status", "smiles", "charge", "H298_cbs", "delta_1", "delta_2", "error_message", "new", "ne,w"}
+			names := []string{"status", "smiles", "charge", "H298_cbs", "delta_1", "delta_2",
+				"error_message", "new", "ne,w"}
 			texts := []string{"", "OK", "1.5", "-3", "a,b", "say \"x\"", "two\nlines",
 				"long " + strings.Repeat("x", r.IntN(90)), "Ω", " C"}
 			c.Cells[names[r.IntN(len(names))]] = texts[r.IntN(len(texts))]
@@ -116,7 +117,8 @@ func checkMerged(t *testing.T, before, after string, changes []Change) {
 	}
 	for i := 1; i < len(now); i++ {
 		id := strings.TrimSpace(now[i][idColumn])
-		if want[id] == nil && added == 0 && !strings.Contains(after, lineOf(mustParse(t, before), i-1)) {
+		if want[id] == nil && added == 0 && !strings.Contains(after,
+			lineOf(mustParse(t, before), i-1)) {
 			t.Errorf("the line of %s was touched", id)
 		}
 		for k, name := range header {
@@ -172,7 +174,8 @@ func TestMergeProperty(t *testing.T) {
 	}
 }
 
-// mergeInMemory is Merge without the disk. It checks that the table is what Read would make of the bytes.
+// mergeInMemory is Merge without the disk. It checks that the table is what Read would make of the
+// bytes.
 func mergeInMemory(t testing.TB, table *Table, changes []Change) string {
 	t.Helper()
 	texts := map[int]map[string]string{}
@@ -199,8 +202,8 @@ func mergeInMemory(t testing.TB, table *Table, changes []Change) string {
 	return merged
 }
 
-// FuzzReadMerge gives foreign bytes to the reader, which must accept what encoding/csv accepts, and merges
-// a foreign text into the first row.
+// FuzzReadMerge gives foreign bytes to the reader, which must accept what encoding/csv accepts, and
+// merges a foreign text into the first row.
 func FuzzReadMerge(f *testing.F) {
 	real, err := os.ReadFile("testdata/molecules.csv")
 	if err != nil {
@@ -232,7 +235,8 @@ func FuzzReadMerge(f *testing.F) {
 				table.Value(i, name)
 			}
 		}
-		if table.Len() == 0 || table.ID(0) == "" || len(table.Check()) > 0 && table.Check()[0].Fatal {
+		if table.Len() == 0 || table.ID(0) == "" || len(table.Check()) > 0 &&
+			table.Check()[0].Fatal {
 			return
 		}
 		cells := map[string]string{"error_message": text, "status": "OK", "charge": text}

@@ -8,8 +8,10 @@ import (
 
 // FuzzRecord takes records apart into values and puts them together again, as a database does.
 func FuzzRecord(f *testing.F) {
-	for _, record := range []string{"a,OK,C,0,1.5\n", "\"a\", ok ,\"C\",+1,1e2\r\n", "a,\"x\ny\",,one,nan\n\n,,\n",
-		"a,,C", "a,\"\",\"\"\"\",9223372036854775808,-0.0,more,\n", "a,ß, C,0.10,12345678901234567890\n"} {
+	for _, record := range []string{"a,OK,C,0,1.5\n", "\"a\", ok ,\"C\",+1,1e2\r\n",
+		"a,\"x\ny\",,one,nan\n\n,,\n",
+		"a,,C", "a,\"\",\"\"\"\",9223372036854775808,-0.0,more,\n",
+		"a,ß, C,0.10,12345678901234567890\n"} {
 		f.Add(record, "text, \"quoted\"", int64(-3), 0.1)
 	}
 	types := []Type{Text, StatusType, SMILES, Integer, Number}

@@ -22,23 +22,26 @@ func splitSMILES(text string) (smiles, name, problem string) {
 	switch {
 	case foreign >= 0:
 		r, _ := utf8.DecodeRuneInString(smiles[foreign:])
-		return "", "", fmt.Sprintf("the SMILES has %q (%s, U+%04X) as character %d; "+
-			"write plain (ASCII) letters, digits and signs", string(r), runenames.Name(r), r,
+		return "", "", fmt.Sprintf("the SMILES has %q (%s, U+%04X) as character %d; write plain "+
+			"(ASCII) letters, digits and signs", string(r), runenames.Name(r), r,
 			utf8.RuneCountInString(smiles[:foreign])+1)
 	case name == "" || !onlySigns.MatchString(smiles): // RDKit refuses what is no SMILES
 		return text, "", ""
 	case len(strings.Fields(name)) < 20 && isName(smiles, name):
 		return smiles, name, ""
 	}
-	return "", "", fmt.Sprintf("the SMILES has a blank as character %d, and %.40q may be part of the "+
-		"molecule; remove the blank, or move what is a name to another column", len(smiles)+1, name)
+	return "", "",
+		fmt.Sprintf("the SMILES has a blank as character %d, and %.40q may be part of the "+
+			"molecule; remove the blank, or move what is a name to another column", len(smiles)+1,
+			name)
 }
 
 // isName reports whether what follows a SMILES behind a blank can be no part of the molecule.
 func isName(smiles, rest string) bool {
 	joined := ""
 	for word := range strings.FieldsSeq(rest) {
-		if joined += word; onlySigns.MatchString(joined) && (isWhole(joined) || isWhole(smiles+joined)) {
+		if joined += word; onlySigns.MatchString(joined) &&
+			(isWhole(joined) || isWhole(smiles+joined)) {
 			return false
 		}
 	}

@@ -84,7 +84,8 @@ func text(cells [][]byte, k int) string {
 
 // quote returns a cell that holds the text, in quotes only where RFC 4180 needs them.
 func quote(text string) string {
-	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "?"), "?") // or nobody could read it
+	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "?"),
+		"?") // or nobody could read it
 	if !strings.ContainsAny(text, ",\"\r\n") {
 		return text
 	}
@@ -112,12 +113,15 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 		case !ok:
 			line += bytes.Count(record, newline)
 			column := utf8.RuneCount(record[bytes.LastIndexByte(record, '\n')+1:]) + 1
-			return nil, fmt.Errorf("%s:%d:%d: a quote is opened here and never closed before a comma or "+
-				`the end of a line; a cell with a quote in it is written "1 ""2"" 3"`, path, line, column)
+			return nil,
+				fmt.Errorf("%s:%d:%d: a quote is opened here and never closed before a comma or "+
+					`the end of a line; a cell with a quote in it is written "1 ""2"" 3"`, path,
+					line, column)
 		case isBlank(record):
 		case !utf8.Valid(record) || bytes.IndexByte(record, 0) >= 0:
-			return nil, fmt.Errorf("%s:%d:1: %.40q is not UTF-8 text; save the table as CSV UTF-8, "+
-				"or restore it from a backup", path, line, record)
+			return nil,
+				fmt.Errorf("%s:%d:1: %.40q is not UTF-8 text; save the table as CSV UTF-8, or "+
+					"restore it from a backup", path, line, record)
 		case t.columns == nil:
 			start, above = at, &t.header
 			if err := t.readHeader(cells); err != nil {
@@ -139,7 +143,8 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 		*above = buf[start:at]
 	}
 	if t.columns == nil {
-		return nil, fmt.Errorf("%s: the table is empty; its first line must have %s", path, required)
+		return nil, fmt.Errorf("%s: the table is empty; its first line must have %s", path,
+			required)
 	}
 	return t, nil
 }
@@ -150,17 +155,19 @@ func (t *Table) readHeader(cells [][]byte) error {
 		breaks, before := strings.Count(name, "\n"), t.column(name)
 		switch {
 		case before >= 0 && slices.Contains(Known(), name):
-			return fmt.Errorf("column %q is there twice, as number %d and as number %d; "+
-				"rename or delete one of them", name, before+1, k+1)
+			return fmt.Errorf("column %q is there twice, as number %d and as number %d; rename "+
+				"or delete one of them", name, before+1, k+1)
 		case breaks >= manyBreaks:
-			return fmt.Errorf("the name of column %d has %d line breaks; close its quote", k+1, breaks)
+			return fmt.Errorf("the name of column %d has %d line breaks; close its quote", k+1,
+				breaks)
 		}
 		t.columns = append(t.columns, own(name))
 	}
 	for name := range strings.SplitSeq(required, ", ") {
 		if t.column(name) < 0 {
 			return fmt.Errorf("the table has no column %q; its first line must have %s, "+
-				"separated by commas, and is %.200q", name, required, bytes.Join(cells, []byte{','}))
+				"separated by commas, and is %.200q", name, required,
+				bytes.Join(cells, []byte{','}))
 		}
 	}
 	return nil

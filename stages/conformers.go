@@ -52,16 +52,16 @@ func Builtins() []Builtin {
 	return []Builtin{{
 		Name: "conformers",
 		Description: "conformers GEOMETRIES " + searchForm + ": optimises starting geometries " +
-			"with GFN2-xTB, level by level, and writes the different ones to conformers.xyz, " +
-			"the most stable first",
+			"with GFN2-xTB, level by level, and writes the different ones to conformers.xyz, the " +
+			"most stable first",
 		Version: "5",
 		Run:     runConformers,
 	}, {
 		Name: "merge_conformers",
 		Description: "merge_conformers ENSEMBLE OTHER " + searchForm +
-			" --isomer SMILES: optimises the " +
-			"conformers of two searches level by level to the same criteria of GFN2-xTB, and " +
-			"writes the different ones to conformers.xyz, the most stable first",
+			" --isomer SMILES: optimises the conformers of two searches level by level to the " +
+			"same criteria of GFN2-xTB, and writes the different ones to conformers.xyz, the " +
+			"most stable first",
 		Version: "4",
 		Run:     runMerge,
 	}}
@@ -111,8 +111,8 @@ func (e *ensemble) refine(ctx context.Context, all, members []*member) (err erro
 			return err
 		}
 		if len(members) == 0 {
-			return fmt.Errorf("none of %d geometries is left after the %s optimisation: "+
-				"the first %s", len(tried), l, tried[0].dropped)
+			return fmt.Errorf("none of %d geometries is left after the %s optimisation: the "+
+				"first %s", len(tried), l, tried[0].dropped)
 		}
 		if l.isomers == 0 {
 			ranked, unranked := parted(members)

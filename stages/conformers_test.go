@@ -40,12 +40,11 @@ func shippedWords(molecule, charge, uhf, levels string) []string {
 // work is one call of a built-in that records nothing.
 func work(t *testing.T, log io.Writer, run func(context.Context, string, string, ...string) error,
 	args ...string) Work {
-	return Work{Dir: t.TempDir(), Log: log, Run: run, Args: args,
-		Each: func(n int, do func(int)) {
-			for i := range n {
-				do(i)
-			}
-		},
+	return Work{Dir: t.TempDir(), Log: log, Run: run, Args: args, Each: func(n int, do func(int)) {
+		for i := range n {
+			do(i)
+		}
+	},
 		Keep: func(string, []byte) error { return nil },
 		Kept: func(string) []byte { return nil },
 	}
@@ -53,8 +52,8 @@ func work(t *testing.T, log io.Writer, run func(context.Context, string, string,
 
 var (
 	lastLevels  = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
-	looseLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " +
-		"gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol; " + lastLevels
+	looseLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; gfn2:normal " +
+		"<5kcal/mol, isomers 2 <3kcal/mol; " + lastLevels
 	gfnffLevels = "gfnff:normal, window +8kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, " +
 		"window +2kcal/mol; gfn2:normal <5kcal/mol, batches 10 <1kcal/mol"
 )
@@ -235,8 +234,7 @@ func TestOneByOne(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	dir := embedded(t, "CCO")
-	_, _, err := searchIn(t, dir, "0", "0", func(context.Context, string, string,
-		...string) error {
+	_, _, err := searchIn(t, dir, "0", "0", func(context.Context, string, string, ...string) error {
 		return errors.New("xtb is not installed")
 	})
 	const want = "none of 2 geometries is left after the gfn2:loose optimisation: the first failed:"

@@ -40,8 +40,8 @@ func (r Row) Doubts() (out []Doubt) {
 	}
 	low, high, ok := atoms.EnthalpyRange(int(r.Charge))
 	if err == nil && ok && (*r.Reference < low || *r.Reference > high) {
-		doubt("H298_cbs", "the enthalpy of formation in kcal/mol at 298.15 K, "+
-			"not a total energy, not in another unit",
+		doubt("H298_cbs", "the enthalpy of formation in kcal/mol at 298.15 K, not a total "+
+			"energy, not in another unit",
 			"no %s can have that: its bonds allow %g to %g kcal/mol", r.SMILES, low, high)
 	} else if r.HOF != nil && math.Abs(*r.HOF-*r.Reference) > maxDifference {
 		doubt("H298_cbs",

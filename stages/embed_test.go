@@ -168,8 +168,8 @@ func TestEmbed(t *testing.T) {
 		}
 		for i, x := range lowest[0].Coords {
 			if d := math.Abs(x - pool[0].Coords[i]); d > 0.05 || d == 0 {
-				t.Errorf("%s: a coordinate of the first geometry is moved by %g Å, want "+
-					"up to 0.05", test.smiles, d)
+				t.Errorf("%s: a coordinate of the first geometry is moved by %g Å, want up to "+
+					"0.05", test.smiles, d)
 			}
 		}
 		for i, f := range pool {
@@ -268,8 +268,8 @@ func TestEmbedCheck(t *testing.T) {
 		{"C1CC/C=C/C1", 0, 1, 0, "the double bond C4=C5 is written as E (trans) in a ring of 6 " +
 			"atoms, and RDKit keeps none below 8"},
 		{"C1CC/C=C\\C1", 0, 1, 0, ""}, {"C/1=C/CCCC1", 0, 1, 0, ""},
-		{"C/1=C\\CCCC1", 0, 1, 0, "the double bond C1=C2 is written as E (trans) " +
-			"in a ring of 6 atoms, and RDKit keeps none below 8"},
+		{"C/1=C\\CCCC1", 0, 1, 0, "the double bond C1=C2 is written as E (trans) in a ring of 6 " +
+			"atoms, and RDKit keeps none below 8"},
 		{"C1CCC/C=C/CC1", 0, 1, 0, ""},
 		{"C/C1=C/CCCC1", 0, 1, 0, ""}, {"C/C1=C\\CCCC1", 0, 1, 0, "the double bond C2=C3 is " +
 			"written as E (trans) in a ring of 6 atoms, and RDKit keeps none below 8"},

@@ -154,8 +154,8 @@ func TestExtXYZ(t *testing.T) {
 		Coords: []float64{0, 0, 0, 0.96, 0, 0, -0.24, 0.93, 0}}
 	got, err := ExtXYZ(f, []Tag{{"energy", -5.07}, {"charge", int64(0)}, {"smiles", `C"\O`},
 		{"none", nil}, {"blank", ""}})
-	want := "3\nProperties=species:S:1:pos:R:3 energy=-5.07 charge=0 smiles=\"C\\\"\\\\O\"\nO   " +
-		"   0.0000000000     0.0000000000     0.0000000000\n"
+	want := "3\nProperties=species:S:1:pos:R:3 energy=-5.07 charge=0 smiles=\"C\\\"\\\\O\"\nO    " +
+		"  0.0000000000     0.0000000000     0.0000000000\n"
 	if err != nil || !strings.HasPrefix(got, want) {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}

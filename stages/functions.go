@@ -45,8 +45,8 @@ var geometryFunctions = []Function{{
 }, {
 	Name: "lowest_isomer", Params: []string{"ensemble", "hofs in kcal/mol"},
 	Fn: LowestIsomer, Version: 1,
-	Description: "The SMILES of the isomer with the lowest of hofs, one of each; of the first " +
-		"if hofs is empty.",
+	Description: "The SMILES of the isomer with the lowest of hofs, one of each; of the first if " +
+		"hofs is empty.",
 	Example: "lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)",
 }, {
 	Name: "of_isomer", Params: []string{"ensemble", "smiles"}, Fn: OfIsomer, Version: 1,
@@ -76,8 +76,8 @@ var programFunctions = []Function{{
 	Fn: Promising, Version: 1,
 	Description: "Places, from 0: the first ones, and up to as many others with a lower single " +
 		"point than these.",
-	Example: "promising(length(local.conformers), coalesce(stage.single_points.energies, " +
-		"[]), var.conformers)",
+	Example: "promising(length(local.conformers), coalesce(stage.single_points.energies, []), " +
+		"var.conformers)",
 }, {
 	Name: "placed", Params: []string{"numbers", "places"}, Fn: Placed, Version: 1,
 	Description: "A list with numbers at their places, from 0, and null at all others.",
@@ -105,8 +105,8 @@ var programFunctions = []Function{{
 	Example:     "stage.pm7[lowest(stage.pm7[*].hof)]",
 }, {
 	Name: "refined", Params: []string{"results", "again"}, Fn: Refined, Version: 2,
-	Description: "Results of MOPAC, the lowest of them replaced by a second result of it if " +
-		"that is lower.",
+	Description: "Results of MOPAC, the lowest of them replaced by a second result of it if that " +
+		"is lower.",
 	Example: "refined(stage.pm7[*], stage.minimum)",
 }, {
 	Name: "summarise", Params: []string{"hofs in kcal/mol", "tolerance in kcal/mol"},
@@ -120,8 +120,8 @@ var moleculeFunctions = []Function{{
 	Name:   "same_molecule",
 	Params: []string{"molecule", "before", "after", "bonds"},
 	Fn:     SameMolecule, Version: 1,
-	Description: "True if a geometry is still the molecule; else an error that names the bond " +
-		"or the stereo.",
+	Description: "True if a geometry is still the molecule; else an error that names the bond or " +
+		"the stereo.",
 	Example: "same_molecule(stage.rdkit.molecule, each.value, mopac_geometry(output.aux), " +
 		"local.bonds)",
 }, {
@@ -130,8 +130,8 @@ var moleculeFunctions = []Function{{
 	Fn:     AnySameMolecule, Version: 1,
 	Description: "True if one geometry of several at least is still the molecule; else an error " +
 		"of the first.",
-	Example: "any_same_molecule(stage.rdkit.molecule, local.start, " +
-		"ensemble(output.ensemble), local.bonds)",
+	Example: "any_same_molecule(stage.rdkit.molecule, local.start, ensemble(output.ensemble), " +
+		"local.bonds)",
 }, {
 	Name: "possible_state", Params: []string{"smiles", "charge", "multiplicity"},
 	Fn: PossibleState, Version: 1,

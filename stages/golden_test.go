@@ -256,8 +256,8 @@ func contacts(_ context.Context, dir, log string, argv ...string) error {
 			}
 		}
 		frames[i].Comment = fmt.Sprintf("energy: %.8f", energy)
-		text = fmt.Sprintf("* xtb version 6.5.1\n| TOTAL ENERGY %.8f Eh |\nGEOMETRY "+
-			"OPTIMIZATION CONVERGED\n* finished run on\n", energy)
+		text = fmt.Sprintf("* xtb version 6.5.1\n| TOTAL ENERGY %.8f Eh |\nGEOMETRY OPTIMIZATION "+
+			"CONVERGED\n* finished run on\n", energy)
 	}
 	return writeFiles(dir, map[string]string{out: string(FormatXYZ(frames)), log: text})
 }

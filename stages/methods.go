@@ -34,16 +34,16 @@ type Ran struct {
 var (
 	citeRDKit = Citation{"RDKit: open-source cheminformatics, https://www.rdkit.org",
 		"10.5281/zenodo.591637"}
-	citeETKDG = Citation{"S. Wang, J. Witek, G. A. Landrum, S. Riniker, " +
-		"J. Chem. Inf. Model. 60, 2044 (2020)", "10.1021/acs.jcim.0c00025"}
+	citeETKDG = Citation{"S. Wang, J. Witek, G. A. Landrum, S. Riniker, J. Chem. Inf. Model. 60, " +
+		"2044 (2020)", "10.1021/acs.jcim.0c00025"}
 	citeGFN2 = Citation{
 		"C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019)",
 		"10.1021/acs.jctc.8b01176"}
-	citeXTB = Citation{"C. Bannwarth, E. Caldeweyher, S. Ehlert, A. Hansen, P. Pracht, " +
-		"J. Seibert, S. Spicher, S. Grimme, WIREs Comput. Mol. Sci. 11, e1493 (2021)",
+	citeXTB = Citation{"C. Bannwarth, E. Caldeweyher, S. Ehlert, A. Hansen, P. Pracht, J. " +
+		"Seibert, S. Spicher, S. Grimme, WIREs Comput. Mol. Sci. 11, e1493 (2021)",
 		"10.1002/wcms.1493"}
-	citeALPB = Citation{"S. Ehlert, M. Stahn, S. Spicher, S. Grimme, " +
-		"J. Chem. Theory Comput. 17, 4250 (2021)", "10.1021/acs.jctc.1c00471"}
+	citeALPB = Citation{"S. Ehlert, M. Stahn, S. Spicher, S. Grimme, J. Chem. Theory Comput. 17, " +
+		"4250 (2021)", "10.1021/acs.jctc.1c00471"}
 	citeCREST = Citation{"P. Pracht, F. Bohle, S. Grimme, Phys. Chem. Chem. Phys. 22, 7169 (2020)",
 		"10.1039/C9CP06869D"}
 	citePM7 = Citation{"J. J. P. Stewart, J. Mol. Model. 19, 1 (2013)",

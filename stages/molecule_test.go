@@ -82,8 +82,7 @@ func TestBondChanges(t *testing.T) {
 			0}}
 	}
 	bonded := func(f Frame, bonds ...Bond) Molecule {
-		return Molecule{Symbols: f.Symbols,
-			Bonds: bonds}
+		return Molecule{Symbols: f.Symbols, Bonds: bonds}
 	}
 	ofFile := func(name string) Molecule {
 		m, err := ReadMolecule("testdata/mol/" + name)
@@ -258,7 +257,9 @@ func TestStereoChanges(t *testing.T) {
 }
 
 func FuzzMolecule(f *testing.F) {
-	f.Add([]byte(`{"symbols": ["C", "H"], "bonds": [[0, 1]], "rotors": [[0, 1]], "stereo": [{"kind": "centre", "atoms": [0, 1, 2, 3], "stated": true}]}`))
+	f.Add(
+		[]byte(
+			`{"symbols": ["C", "H"], "bonds": [[0, 1]], "rotors": [[0, 1]], "stereo": [{"kind": "centre", "atoms": [0, 1, 2, 3], "stated": true}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := parseMolecule(data)
 		if err != nil || len(m.Symbols) > 100 {

@@ -242,8 +242,8 @@ func TestMOPACState(t *testing.T) {
 func TestMOPACCartesian(t *testing.T) {
 	got, err := MOPACCartesian(Frame{Symbols: []string{"Cl", "H"},
 		Coords: []float64{0, -1.25, 12.123456789, 1, 2, 3}})
-	want := " Cl     0.000000000 1    -1.250000000 1    12.123456789 1\n" +
-		" H      1.000000000 1     2.000000000 1     3.000000000 1"
+	want := " Cl     0.000000000 1    -1.250000000 1    12.123456789 1\n H      1.000000000 1    " +
+		" 2.000000000 1     3.000000000 1"
 	if err != nil || got != want {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}

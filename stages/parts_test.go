@@ -64,8 +64,8 @@ func TestStoppedSearch(t *testing.T) {
 			}
 			got, err := ensembleBy(t, w, dir, levels)
 			if err != nil || string(got) != string(want) || stop+again != whole {
-				t.Errorf("%s, stopped before start %d: %d starts then, of %d; same ensemble: "+
-					"%t; %v", levels, stop+1, again, whole, string(got) == string(want), err)
+				t.Errorf("%s, stopped before start %d: %d starts then, of %d; same ensemble: %t; "+
+					"%v", levels, stop+1, again, whole, string(got) == string(want), err)
 			}
 		}
 	}

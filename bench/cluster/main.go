@@ -76,8 +76,8 @@ func main() {
 	s.fill(*molecules, *mean)
 	looks := s.run()
 	hours := s.now / 3600
-	fmt.Printf("%d molecules, %.0f core hours, %d tasks of 16 cores and %v at once, "+
-		"%g deaths a task and hour\n", *molecules, s.busy/3600, *tasks, *wall, *rate)
+	fmt.Printf("%d molecules, %.0f core hours, %d tasks of 16 cores and %v at once, %g deaths a "+
+		"task and hour\n", *molecules, s.busy/3600, *tasks, *wall, *rate)
 	fmt.Printf("%.2f h; %d tasks in %d submissions, %d died\n", hours, s.tasks, s.submitted, s.died)
 	fmt.Printf("idle core time %.2f %%, computed again %.3f %%\n",
 		100*(s.granted-s.busy-s.lost)/s.granted, 100*s.lost/s.busy)

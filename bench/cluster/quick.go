@@ -120,9 +120,12 @@ func report(tasks map[string][2]time.Time, begin, end time.Time, n int) {
 		}
 	}
 	wall, ideal := end.Sub(begin).Seconds(), work*2/slots
-	fmt.Printf("%d molecules in %d tasks on two nodes of two cores: %.1f s; the tasks worked %.1f s on "+
-		"each node, the sleeps alone take %.1f s\n", n, len(tasks), wall, ideal, float64(n)*0.1/slots)
-	fmt.Printf("overhead %.1f %% of the tasks' time: %.1f s before the first task, %.1f s after the "+
-		"last, %.1f s between tasks\n", 100*(wall/ideal-1), spans[0][0].Sub(begin).Seconds(),
+	fmt.Printf(
+		"%d molecules in %d tasks on two nodes of two cores: %.1f s; the tasks worked %.1f s on "+
+			"each node, the sleeps alone take %.1f s\n", n, len(tasks), wall, ideal,
+		float64(n)*0.1/slots)
+	fmt.Printf(
+		"overhead %.1f %% of the tasks' time: %.1f s before the first task, %.1f s after the "+
+			"last, %.1f s between tasks\n", 100*(wall/ideal-1), spans[0][0].Sub(begin).Seconds(),
 		end.Sub(last).Seconds(), last.Sub(spans[0][0]).Seconds()-ideal)
 }

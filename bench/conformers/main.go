@@ -49,10 +49,10 @@ const (
 	tight     = "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
 	fewLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " + ofIsomers +
 		"gfn2:normal <3kcal/mol; " + tight
-	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol; " +
-		"gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " + ofIsomers +
-		"gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; " +
-		"gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
+	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol; gfn2:crude, same " +
+		"0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " + ofIsomers +
+		"gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; gfn2:tight <1kcal/mol, twins 0.6Å " +
+		"0.2kcal/mol 5%"
 	// starting conformers; heavy atoms, beyond which many is enough
 	many, manySmall, large = 20, 100, 10
 )
@@ -293,8 +293,8 @@ func (r *result) compare(dir string) {
 }
 
 func report(done []*result) {
-	fmt.Println("| molecule | conformers | CREST | within 3 kcal/mol, found | PM7 1 | 2 | 3 " +
-		"| lowest − CREST's | CPU s | CREST CPU s | ratio |")
+	fmt.Println("| molecule | conformers | CREST | within 3 kcal/mol, found | PM7 1 | 2 | 3 | " +
+		"lowest − CREST's | CPU s | CREST CPU s | ratio |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
 	ratios := []float64{}
 	low, have := 0, 0
@@ -324,8 +324,8 @@ func report(done []*result) {
 
 // costs prints where the time goes, and the lowest PM7 value of the first three conformers.
 func costs(done []*result) {
-	fmt.Printf("\n| molecule | to start from | conformers | %s | lowest PM7 |\n"+
-		"|---|---|---%s|---|\n", columns, strings.Repeat("|---", len(cost{})))
+	fmt.Printf("\n| molecule | to start from | conformers | %s | lowest PM7 "+
+		"|\n|---|---|---%s|---|\n", columns, strings.Repeat("|---", len(cost{})))
 	var sum cost
 	for _, r := range done {
 		fmt.Printf("| %s | %d | %d | %s | %.3f |\n", r.name, r.starts, r.count, r.cost,

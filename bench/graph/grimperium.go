@@ -88,8 +88,8 @@ func (b *bench) firstStart() (at time.Time) {
 func (b *bench) writeProject() {
 	text := firstStage
 	for s := 2; s <= 5; s++ {
-		text += fmt.Sprintf("stage \"s%d\" {\n  command = [\"cp\", stage.s%d.f, \"out\"]\n"+
-			"  outputs = { f = \"out\" }\n}\n", s, s-1)
+		text += fmt.Sprintf("stage \"s%d\" {\n  command = [\"cp\", stage.s%d.f, \"out\"]\n  "+
+			"outputs = { f = \"out\" }\n}\n", s, s-1)
 	}
 	measure.Write(b.path("grimperium/pipeline.hcl"), text)
 	table := b.path("grimperium/data/thermo_pm7.csv")

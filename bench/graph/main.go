@@ -100,8 +100,8 @@ func (b *bench) finish() {
 			}
 		}
 	}
-	fmt.Println("| | from nothing, ms a target | up to date, s | one input changed, s " +
-		"| peak memory, MB |\n|---|---|---|---|---|")
+	fmt.Println("| | from nothing, ms a target | up to date, s | one input changed, s | peak " +
+		"memory, MB |\n|---|---|---|---|---|")
 	for _, r := range b.lines {
 		slices.Sort(r.changed)
 		from := "–"
@@ -171,8 +171,8 @@ func writeMake(n int) (file, text string) {
 }
 
 func writeSnake(n int) (file, text string) {
-	const rule = "rule s%d:\n    input: %q\n    output: \"out/{i}.%d\"\n" +
-		"    shell: \"cp {input} {output}\"\n"
+	const rule = "rule s%d:\n    input: %q\n    output: \"out/{i}.%d\"\n    shell: \"cp {input} " +
+		"{output}\"\n"
 	text = fmt.Sprintf("rule all:\n    input: expand(\"out/{i}.5\", i=range(%d))\n", n)
 	text += fmt.Sprintf(rule, 1, "in/{i}", 1)
 	for s := 2; s <= 5; s++ {

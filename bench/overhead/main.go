@@ -85,14 +85,14 @@ func report(all []*series, starts []float64) {
 	gains := measure.Spread("%.2f", divided(all[0].wall, all[1].wall))
 	perCPU := measure.Spread("%.2f", divided(all[0].ratio, all[1].ratio))
 	limit := measure.Spread("%.2f", divided(all[3].wall, all[4].wall))
-	fmt.Println("| 57 molecules from nothing, median (least to most) | wall, s " +
-		"| wall / CPU of the programs |\n|---|---|---|")
+	fmt.Println("| 57 molecules from nothing, median (least to most) | wall, s | wall / CPU of " +
+		"the programs |\n|---|---|---|")
 	for _, s := range all {
 		wall, ratio := measure.Spread("%.1f", s.wall), measure.Spread("%.3f", s.ratio)
 		fmt.Printf("| %s | %s | %s |\n", s.name, wall, ratio)
 	}
-	fmt.Printf("\nTwo jobs have %s times the throughput of one, by the CPU time that the programs "+
-		"had in a second %s; MOPAC alone gains %s.\n", gains, perCPU, limit)
+	fmt.Printf("\nTwo jobs have %s times the throughput of one, by the CPU time that the "+
+		"programs had in a second %s; MOPAC alone gains %s.\n", gains, perCPU, limit)
 	fmt.Printf("Before the first target, mostly until all programs told their versions, pass %s "+
 		"s.\n", measure.Spread("%.2f", starts))
 }

@@ -38,7 +38,8 @@ func kinds(dir, program string, rounds, rows, molecules int) {
 		fmt.Printf("\nconverted to %.40s in %.1f s", place, time.Since(begin).Seconds())
 	}
 	fmt.Printf("\n\n| %d rows | one row merged, ms | merged / flushed write | CSV / merged | "+
-		"read, s | read and scheduled, s | pandas.read_sql, s |\n%s|\n", rows, strings.Repeat("|---", 7))
+		"read, s | read and scheduled, s | pandas.read_sql, s |\n%s|\n", rows,
+		strings.Repeat("|---", 7))
 	flushes, merges, reads := timed(dir, places, rounds, rows)
 	for n, name := range names {
 		var whole measure.Cost
@@ -48,8 +49,8 @@ func kinds(dir, program string, rounds, rows, molecules int) {
 		fmt.Printf("| %s | %.2f | %.1f | %.1f | %.2f | %.2f | %s |\n", name, merges[n]*1e3,
 			merges[n]/flushes, merges[0]/merges[n], reads[n], whole.Wall, readSQL(places[n]))
 	}
-	fmt.Printf("\nOne flushed write of 4 KiB: %.2f ms.\n\n| %d quick molecules | wall, s "+
-		"| in the table, s | share |\n|---|---|---|---|\n", flushes*1e3, molecules)
+	fmt.Printf("\nOne flushed write of 4 KiB: %.2f ms.\n\n| %d quick molecules | wall, s | in "+
+		"the table, s | share |\n|---|---|---|---|\n", flushes*1e3, molecules)
 	for n, name := range names {
 		wall, spent := quick(filepath.Join(dir, name), server, n, molecules)
 		fmt.Printf("| %s | %.1f | %.2f | %.1f %% |\n", name, wall, spent, 100*spent/wall)
@@ -109,9 +110,9 @@ func readSQL(place string) string {
 	if filepath.Ext(place) != ".db" || !hasPandas() {
 		return ""
 	}
-	script := "import pandas, sqlite3, sys, time\nt = time.perf_counter()\n" +
-		"pandas.read_sql('SELECT * FROM molecules', sqlite3.connect(sys.argv[1]))\n" +
-		"print('%.2f' % (time.perf_counter() - t))"
+	script := "import pandas, sqlite3, sys, time\nt = " +
+		"time.perf_counter()\npandas.read_sql('SELECT * FROM molecules', " +
+		"sqlite3.connect(sys.argv[1]))\nprint('%.2f' % (time.perf_counter() - t))"
 	cmd := exec.Command("/usr/bin/python3", "-c", script, place)
 	return strings.TrimSpace(string(measure.Must(cmd.Output())))
 }

@@ -134,8 +134,8 @@ func best(to *float64, do func()) { *to = min(cmp.Or(*to, math.Inf(1)), measure.
 // merges changes one row: in the table that a batch holds, in one that is read for it, by pandas.
 // The limit is the disk's.
 func merges(dir string, rounds int) {
-	fmt.Println("\n| one row merged, rows | MB | in a batch, ms | read first, ms | pandas, ms " +
-		"| limit, ms | pandas / batch | pandas / read first | batch / limit |\n" +
+	fmt.Println("\n| one row merged, rows | MB | in a batch, ms | read first, ms | pandas, ms | " +
+		"limit, ms | pandas / batch | pandas / read first | batch / limit |\n" +
 		strings.Repeat("|---", 9) + "|")
 	for _, rows := range []int{1_000, 29_568, 100_000, 1_000_000} {
 		path, copied := filepath.Join(dir, "merge.csv"), filepath.Join(dir, "pandas.csv")
@@ -185,8 +185,8 @@ func reads(dir, program string, rounds int) {
 	}
 	// once: RDKit reads every SMILES, for minutes
 	validate.Least(measure.Peak(".", program, "validate", "-table="+path))
-	fmt.Printf("\n| 1,000,000 rows, %d MB | wall, s | CPU, s | peak memory, MB "+
-		"| wall and CPU / pandas |\n|---|---|---|---|---|\n",
+	fmt.Printf("\n| 1,000,000 rows, %d MB | wall, s | CPU, s | peak memory, MB | wall and CPU / "+
+		"pandas |\n|---|---|---|---|---|\n",
 		measure.Must(os.Stat(path)).Size()/1e6)
 	fmt.Printf("| read and check, as a program | %s | %.2f, %.2f |\n| pandas.read_csv | %s | |\n",
 		ours, ours.Wall/peer.Wall, ours.CPU/peer.CPU, peer)
@@ -216,8 +216,8 @@ func again(dir, program string, molecules, rounds int) {
 		all.Least(measure.Peak(dir, program, "batch"))
 		null.Least(measure.Peak(dir, program, "batch"))
 	}
-	fmt.Printf("\n| %d molecules | wall, s | CPU, s | peak memory, MB |\n|---|---|---|---|\n"+
-		"| an old table: all rows merged again | %s |\n| up to date after that | %s |\n"+
-		"| an old table and no index | %s |\n| limit: the table written and flushed once | %.3f "+
-		"| | |\n", molecules, all, null, unindexed, limit)
+	fmt.Printf("\n| %d molecules | wall, s | CPU, s | peak memory, MB |\n|---|---|---|---|\n| an "+
+		"old table: all rows merged again | %s |\n| up to date after that | %s |\n| an old table "+
+		"and no index | %s |\n| limit: the table written and flushed once | %.3f | | "+
+		"|\n", molecules, all, null, unindexed, limit)
 }

@@ -16,11 +16,16 @@ import (
 
 func TestReason(t *testing.T) {
 	for message, want := range map[string]string{
-		"mol_00007/rdkit: RDKit can't read the SMILES 'C1CO': SMILES Parse Error: unclosed ring (python3 ended with exit code 1; artefacts/mol_00007/rdkit.failed/stderr)": "rdkit|RDKit can't read the SMILES …",
-		"a/pm7/12: the SCF did not converge (artefacts/a/pm7.failed/12/pm7.out)":                                                                                           "pm7|the SCF did not converge",
-		"a/pm7: the molecule changed its bonds during the PM7 optimisation: C1–O3 is broken (2.31 Å); H7 moved from O2 to N5 (artefacts/a/pm7.failed)":                     "pm7|the molecule changed its bonds during the PM7 optimisation",
-		"a/pm7/1: the input file has a keyword that MOPAC does not know (MOPAC says: UNRECOGNIZED (X)) (artefacts/a/pm7.failed/1/pm7.out)":                                 "pm7|the input file has a keyword that MOPAC does not know",
-		"a b/search: conformers did not finish within 1h0m0s (artefacts/a b/search.failed)":                                                                                "search|conformers did not finish within 1h0m0s",
+		"mol_00007/rdkit: RDKit can't read the SMILES 'C1CO': SMILES Parse Error: unclosed ring " +
+			"(python3 ended with exit code 1; artefacts/mol_00007/rdkit.failed/stderr)": "rdkit|RDKit can't read the SMILES …",
+		"a/pm7/12: the SCF did not converge (artefacts/a/pm7.failed/12/pm7.out)": "pm7|the SCF did not converge",
+		"a/pm7: the molecule changed its bonds during the PM7 optimisation: C1–O3 is broken " +
+			"(2.31 Å); H7 moved from O2 to N5 (artefacts/a/pm7.failed)": "pm7|the molecule " +
+			"changed its bonds during the PM7 optimisation",
+		"a/pm7/1: the input file has a keyword that MOPAC does not know (MOPAC says: " +
+			"UNRECOGNIZED (X)) (artefacts/a/pm7.failed/1/pm7.out)": "pm7|the input file has a " +
+			"keyword that MOPAC does not know",
+		"a b/search: conformers did not finish within 1h0m0s (artefacts/a b/search.failed)": "search|conformers did not finish within 1h0m0s",
 		"MOPAC timeout":             "?|MOPAC timeout",
 		"see https://x.y/z: a page": "?|see https://x.y/z",
 		"":                          "?|",
@@ -75,7 +80,8 @@ func TestAlarm(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for findings, want := range map[string]int{"323": 2, "3": 1, "": 0} {
-		b := &Batch{Config: Config{Table: new(csvmerge.Table), Permissive: true, Warn: io.Discard}, sum: newSummary(40)}
+		b := &Batch{Config: Config{Table: new(csvmerge.Table), Permissive: true, Warn: io.Discard},
+			sum: newSummary(40)}
 		var found []csvmerge.Finding
 		for _, line := range findings {
 			found = append(found, csvmerge.Finding{Line: int(line)})
@@ -90,7 +96,8 @@ func TestRefused(t *testing.T) {
 // However molecules finish, they are named in the order of the table.
 func TestTableOrder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "table.csv")
-	check(t, os.WriteFile(path, []byte("mol_id,smiles,status\nm3,C,\nm1,C,\nm2,C,\nm9,C,\n"), 0o644))
+	check(t, os.WriteFile(path, []byte("mol_id,smiles,status\nm3,C,\nm1,C,\nm2,C,\nm9,C,\n"),
+		0o644))
 	table, err := csvmerge.Read(path)
 	check(t, err)
 	sum := newSummary(4)
@@ -102,17 +109,22 @@ func TestTableOrder(t *testing.T) {
 		sum.add(o)
 	}
 	sum.finish(table)
-	if got, want := sum.warnings(), []string{"5 molecules: odd (m3, m1, m2, ...)"}; !slices.Equal(got, want) {
+	if got,
+		want := sum.warnings(), []string{"5 molecules: odd (m3, m1, m2, ...)"}; !slices.Equal(got,
+		want) {
 		t.Errorf("warnings %q, want %q", got, want)
 	}
-	if got := strings.Join(sum.Failures, "; "); got != "m3/a: bad luck; m1/a: bad luck; m2/a: bad luck; gone/a: bad luck" {
+	if got := strings.Join(sum.Failures,
+		"; "); got != "m3/a: bad luck; m1/a: bad luck; m2/a: bad luck; gone/a: bad luck" {
 		t.Errorf("failures %q", got)
 	}
 }
 
 func TestLine(t *testing.T) {
-	s := Summary{Total: 4, Scheduled: 3, Finished: 3, Counts: map[string]int{"OK": 2}, Failures: []string{`a/x: say "no" (there)`}, Invalid: 1,
-		Elapsed: 1500 * time.Millisecond, Seconds: map[string]float64{"x": 3, "y": 1}, Alarms: []string{"one", "two"}}
+	s := Summary{Total: 4, Scheduled: 3, Finished: 3, Counts: map[string]int{"OK": 2},
+		Failures: []string{`a/x: say "no" (there)`}, Invalid: 1,
+		Elapsed: 1500 * time.Millisecond, Seconds: map[string]float64{"x": 3, "y": 1},
+		Alarms: []string{"one", "two"}}
 	want := `total=4 scheduled=3 finished=3 completed=2 failed=1 skipped=0 invalid=1 elapsed=1.5s slowest=x(75%) failures="1 x: say …" alarm="one; two"`
 	if got := s.Line(); got != want {
 		t.Errorf("%s\nwant %s", got, want)

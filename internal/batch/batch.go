@@ -135,7 +135,8 @@ func Claim(table string, st *store.Store) (claims Claims, err error) {
 		if err != nil {
 			claims.Release()
 			if store.IsURL(table) {
-				err = fmt.Errorf("%w; or give this batch artefacts of its own, -artefacts=FOLDER", err)
+				err = fmt.Errorf("%w; or give this batch artefacts of its own, -artefacts=FOLDER",
+					err)
 			}
 			return nil, err
 		}
@@ -235,8 +236,10 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	}
 	for _, s := range b.Pipeline.Stages {
 		if s.Cores > b.jobs() && !s.Off() && b.Remote == nil {
-			b.warn(fmt.Sprintf("the stage %s takes %d cores, and the batch may use %d. Start it with "+
-				"-jobs=%d, or with fewer cores for the stage.", s.Name, s.Cores, b.jobs(), s.Cores))
+			b.warn(
+				fmt.Sprintf("the stage %s takes %d cores, and the batch may use %d. Start it "+
+					"with -jobs=%d, or with fewer cores for the stage.", s.Name, s.Cores, b.jobs(),
+					s.Cores))
 		}
 	}
 	for _, text := range TakenBack(b.Pipeline, b.journal.Path) {
@@ -288,9 +291,11 @@ func (b *Batch) start() journal.Event {
 	for _, id := range b.planned() {
 		e.Work += journal.Weight(b.plan.sizes[id])
 	}
-	titled := slices.ContainsFunc(b.Pipeline.Stages, func(s *pipeline.Stage) bool { return s.Titled })
+	titled := slices.ContainsFunc(b.Pipeline.Stages,
+		func(s *pipeline.Stage) bool { return s.Titled })
 	for _, s := range b.Pipeline.Stages {
-		if !s.Off() && (s.Titled || !titled) { // small steps have neither a title nor a part of the bar
+		// small steps have neither a title nor a part of the bar
+		if !s.Off() && (s.Titled || !titled) {
 			e.Stages = append(e.Stages, journal.Stage{Name: s.Name, Title: s.Title})
 		}
 	}
@@ -324,7 +329,8 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 	for i := range b.Table.Len() {
 		id, batch := b.Table.ID(i), b.Table.Texts(i, "batch_id")[0]
 		target := b.died[id]
-		untold := batch == last.ID && !last.Rows[id] // it died before it told the journal of the row
+		untold := batch == last.ID &&
+			!last.Rows[id] // it died before it told the journal of the row
 		// Ids are in the order of time: such a death was counted by a batch that died, too.
 		if counted := batch >= last.ID; !untold && (target == "" || counted) {
 			continue

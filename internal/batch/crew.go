@@ -225,8 +225,8 @@ func (p *programs) same(elsewhere map[string]string, node string) error {
 			return &VersionError{fmt.Errorf("node %s: %w", node, err)}
 		}
 		if is != want {
-			return &VersionError{fmt.Errorf("node %s has %s %q, and the host of the batch has %q; "+
-				"install one version on all", node, name, is, want)}
+			return &VersionError{fmt.Errorf("node %s has %s %q, and the host of the batch has "+
+				"%q; install one version on all", node, name, is, want)}
 		}
 	}
 	return nil

@@ -76,8 +76,9 @@ func (v *Visitor) execute(ctx context.Context, g *target) (runner.Result, error)
 	f := inWords(g.stage, res, g.dir)
 	noProgram := res.ExitCode == 126 || res.ExitCode == 127 // a shell could not start one
 	if noProgram && g.stage.ExitCodes[res.ExitCode] == "" && v.Programs.script[name] {
-		return res, fmt.Errorf("%s could not start the program behind it: %s (%s); install that again",
-			name, f.Message, res)
+		return res,
+			fmt.Errorf("%s could not start the program behind it: %s (%s); install that again",
+				name, f.Message, res)
 	}
 	return res, f
 }
@@ -138,7 +139,8 @@ func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, e
 	run := func(ctx context.Context, sub, logName string, argv ...string) error {
 		path := v.Programs.path[argv[0]]
 		if path == "" {
-			return fmt.Errorf("the stage %s must name %q in programs = [...], because its command starts it",
+			return fmt.Errorf(
+				"the stage %s must name %q in programs = [...], because its command starts it",
 				g.stage.Name, argv[0])
 		}
 		c := g.command(path, argv[1:]...)
@@ -263,7 +265,8 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	idle := v.workers.of(g.stage.Name+"\x00"+strings.Join(g.task.Env, "\x00"), v.Jobs)
 	w, said := take(idle)
 	if w == nil {
-		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", g.stage.Name, v.workers.started.Add(1)))
+		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", g.stage.Name,
+			v.workers.started.Add(1)))
 		if err == nil {
 			w, err = startWorker(ctx, v.Programs.path[g.stage.Program], dir, g)
 		}

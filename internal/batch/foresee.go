@@ -90,7 +90,8 @@ func (t *visit) text() string {
 		if reason == "never computed" && len(t.log.Targets()) == 0 {
 			return reason
 		}
-		if part := g.stage.Name + ": " + reason; !slices.Contains(parts, part) { // of several instances
+		// of several instances
+		if part := g.stage.Name + ": " + reason; !slices.Contains(parts, part) {
 			parts = append(parts, part)
 		}
 	}
@@ -104,8 +105,8 @@ func (b *Batch) Results(row int) (m *pipeline.Molecule, current bool, err error)
 	return t.m, err == nil && len(t.steps()) == 0, err
 }
 
-// Returns reports whether the next batch may bring an earlier result of a molecule back. An edit had
-// replaced it, or its stage has another name now.
+// Returns reports whether the next batch may bring an earlier result of a molecule back. An edit
+// had replaced it, or its stage has another name now.
 func (b *Batch) Returns(id string) bool {
 	i, ok := b.Table.Lookup(id)
 	if !ok || b.upToDate(i) {
@@ -235,7 +236,8 @@ func (b *Batch) confirm(ctx context.Context) error {
 			all++
 		}
 	}
-	done := slices.DeleteFunc(slices.Clone(b.plan.now), func(id string) bool { // to be looked at again
+	// to be looked at again
+	done := slices.DeleteFunc(slices.Clone(b.plan.now), func(id string) bool {
 		i, _ := b.Table.Lookup(id)
 		return !finished(i)
 	})
@@ -259,8 +261,8 @@ func (b *Batch) confirm(ctx context.Context) error {
 		about = "about "
 	}
 	took := time.Duration(f.seconds * scale / float64(b.jobs()) * float64(time.Second))
-	return b.Confirm(fmt.Sprintf("%s%s of %s finished molecules would be computed again, "+
-		"which took about %s.\nMost of them: %s", about, thousands(int(molecules+0.5)),
+	return b.Confirm(fmt.Sprintf("%s%s of %s finished molecules would be computed again, which "+
+		"took about %s.\nMost of them: %s", about, thousands(int(molecules+0.5)),
 		thousands(int(all)), round(took), mostFirst(f.groups)[0].Text))
 }
 
@@ -330,7 +332,8 @@ func (b *Batch) printSettings(w io.Writer) {
 		}
 	}
 	if len(parts) > 0 {
-		fmt.Fprintf(w, "Settings that changed since the last batch: %s\n", strings.Join(parts, ", "))
+		fmt.Fprintf(w, "Settings that changed since the last batch: %s\n",
+			strings.Join(parts, ", "))
 	}
 }
 
@@ -397,7 +400,8 @@ func (t *visit) details(g *target) (text string) {
 		if !f.Keep || err != nil {
 			continue
 		}
-		was, is := append(strings.Split(string(old), "\n"), ""), strings.Split(string(f.Content), "\n")
+		was, is := append(strings.Split(string(old), "\n"), ""), strings.Split(string(f.Content),
+			"\n")
 		for n := range min(len(was), len(is)) {
 			if was[n] != is[n] {
 				text += fmt.Sprintf("%s%s:%d  %q → %q", indent, f.Name, n+1, was[n], is[n])

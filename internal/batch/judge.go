@@ -55,7 +55,8 @@ type target struct {
 
 // undecided reports whether nothing is known yet of what the target gives.
 func (g *target) undecided() bool {
-	return g.rec == nil && g.failure == nil && !slices.Contains([]action{none, leave, off}, g.action)
+	return g.rec == nil && g.failure == nil && !slices.Contains([]action{none, leave, off},
+		g.action)
 }
 
 // walk judges the targets of a molecule in the order in which they run, and calls act for each. act
@@ -78,9 +79,9 @@ func (t *visit) walk(act func(*target) error) error {
 }
 
 // targetsOf deals with the targets of a stage up to the first failure. It deals with all of them if
-// the stage has at_least or is optional. If too few succeed then, those that failed before are tried
-// again. If broke is set, or for_each has an error, the targets are not known. The stage counts as
-// one target then.
+// the stage has at_least or is optional. If too few succeed then, those that failed before are
+// tried again. If broke is set, or for_each has an error, the targets are not known. The stage
+// counts as one target then.
 func (t *visit) targetsOf(s *pipeline.Stage, broke error, waits map[string]bool,
 	act func(*target) error) ([]*target, error) {
 	if up := slices.IndexFunc(s.DependsOn, func(d string) bool { return waits[d] }); up >= 0 {

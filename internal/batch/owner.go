@@ -19,11 +19,12 @@ import (
 
 // Table is where the rows are kept: a CSV file, or a table of a database.
 type Table interface {
-	// Rows is the table in memory, as it was last read, claimed or merged. It is always the same one.
+	// Rows is the table in memory, as it was last read, claimed or merged. It is always the same
+	// one.
 	Rows() *csvmerge.Table
-	// Claim reads the first n of these rows again. If several batches may work on one table, it takes
-	// the rows for this batch. It passes over rows that another batch has taken, or has computed
-	// since this batch read the table. asked is the number of ids that it has dealt with.
+	// Claim reads the first n of these rows again. If several batches may work on one table, it
+	// takes the rows for this batch. It passes over rows that another batch has taken, or has
+	// computed since this batch read the table. asked is the number of ids that it has dealt with.
 	Claim(n int, ids []string) (claimed []string, asked int, err error)
 	// Merge writes changes, as csvmerge.Table.Merge does; its errors are the same.
 	Merge(changes []csvmerge.Change) (changed map[string]bool, err error)
@@ -240,7 +241,8 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 		if out.Failure != nil {
 			e.Error, e.Retry = out.Failure.Message, out.Failure.Again
 		}
-		if o.Remote != nil { // the task's journal does not stay, and the outcome waited for this process
+		// the task's journal does not stay, and the outcome waited for this process
+		if o.Remote != nil {
 			events, e.Seconds = append(events, out.Targets...), 0
 			for _, target := range out.Targets {
 				e.Seconds += target.Seconds
@@ -280,8 +282,8 @@ func (b *Batch) inputs(id string, cells map[string]any) map[string]string {
 }
 
 // restoreRows writes results again that another program has undone in the meantime. These are rows
-// whose status is the one that was written last, or the one before: a copy of the table brought that
-// back. Of rows of earlier batches that is Pending. Another status is a person's edit.
+// whose status is the one that was written last, or the one before: a copy of the table brought
+// that back. Of rows of earlier batches that is Pending. Another status is a person's edit.
 func (o *owner) restoreRows(ctx context.Context) error {
 	if _, err := o.merge(ctx, nil, busyLimit); err != nil || o.Table.Edited() == 0 {
 		return err
@@ -321,13 +323,13 @@ func (o *owner) restoreRows(ctx context.Context) error {
 		changes = append(changes, csvmerge.Change{ID: id, Cells: cells, Valid: valid})
 	}
 	if len(edited) > 0 {
-		o.warn(fmt.Sprintf("an edit while the batch ran changed the molecule of %s (%s); "+
-			"the next batch computes it again", Count(len(edited), "row"), some(edited)))
+		o.warn(fmt.Sprintf("an edit while the batch ran changed the molecule of %s (%s); the "+
+			"next batch computes it again", Count(len(edited), "row"), some(edited)))
 	}
 	changed, err := o.merge(ctx, changes, busyLimit)
 	if len(changed) > 0 {
-		o.warn(fmt.Sprintf("another program saved the table while the batch ran; "+
-			"the results of %s were written again", Count(len(changed), "molecule")))
+		o.warn(fmt.Sprintf("another program saved the table while the batch ran; the results of "+
+			"%s were written again", Count(len(changed), "molecule")))
 	}
 	return err
 }
@@ -407,8 +409,10 @@ func (o *owner) slowTable(took time.Duration) {
 	}
 	o.slow++
 	file := o.shownTable()
-	o.warn(fmt.Sprintf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
-		"other, so that writing takes 5 %% of the time. SQLite has no such wait: "+command.Name+
-		" convert %[1]s sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"), took.Round(time.Millisecond),
-		(share * o.took).Round(100*time.Millisecond), strings.TrimSuffix(file, ".csv")))
+	o.warn(
+		fmt.Sprintf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
+			"other, so that writing takes 5 %% of the time. SQLite has no such wait: "+command.Name+
+			" convert %[1]s sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"),
+			took.Round(time.Millisecond),
+			(share * o.took).Round(100*time.Millisecond), strings.TrimSuffix(file, ".csv")))
 }

@@ -23,7 +23,8 @@ import (
 	"grimperium/internal/store"
 )
 
-// history is a random project and what is done to it: batches, with edits between them. The same seed gives the same history.
+// history is a random project and what is done to it: batches, with edits between them. The same
+// seed gives the same history.
 type history struct {
 	rnd    *rand.Rand
 	stages []string // blocks, with WORD where an edit changes something
@@ -38,13 +39,16 @@ func newHistory(seed uint64) *history {
 	h := &history{rnd: rand.New(rand.NewPCG(seed, 1)), rows: 6 + int(seed%5)}
 	h.table = "mol_id,note,smiles,status,reruns,charge,x0,x1,x2,x3\r\n"
 	for i := range h.rows {
-		h.table += fmt.Sprintf("m%02d,\"a \"\"b\"\" %d\",%s,Pending,,%d,,,,\r\n", i, i, strings.Repeat("C", 1+h.rnd.IntN(6)), h.rnd.IntN(4))
+		h.table += fmt.Sprintf("m%02d,\"a \"\"b\"\" %d\",%s,Pending,,%d,,,,\r\n", i, i,
+			strings.Repeat("C", 1+h.rnd.IntN(6)), h.rnd.IntN(4))
 	}
 	h.merge = "merge {\n"
 	for s := range 3 + h.rnd.IntN(2) {
 		h.words = append(h.words, h.rnd.IntN(100))
 		h.stages = append(h.stages, h.stage(s))
-		h.merge += fmt.Sprintf("  x%d = %s\n", s, map[bool]string{false: fmt.Sprintf("stage.s%d.value", s), true: fmt.Sprintf("length(stage.s%d)", s)}[h.each[s]])
+		h.merge += fmt.Sprintf("  x%d = %s\n", s,
+			map[bool]string{false: fmt.Sprintf("stage.s%d.value", s),
+				true: fmt.Sprintf("length(stage.s%d)", s)}[h.each[s]])
 	}
 	h.merge += "}\n"
 	return h
@@ -59,7 +63,8 @@ func (h *history) stage(s int) string {
 		from := h.rnd.IntN(s)
 		input = fmt.Sprintf("stage.s%d%s.out", from, map[bool]string{true: "[0]"}[h.each[from]])
 	}
-	fails := []string{"false", "mol.charge == 3", fmt.Sprintf("attempt < mol.charge - %d", h.rnd.IntN(3)), "mol.smiles == \"CC\""}[h.rnd.IntN(4)]
+	fails := []string{"false", "mol.charge == 3", fmt.Sprintf("attempt < mol.charge - %d",
+		h.rnd.IntN(3)), "mol.smiles == \"CC\""}[h.rnd.IntN(4)]
 	block := fmt.Sprintf("stage \"s%d\" {\n", s)
 	h.each = append(h.each, h.rnd.IntN(3) == 0)
 	if h.each[s] {
@@ -77,7 +82,8 @@ func (h *history) stage(s int) string {
 }
 
 func (h *history) pipeline() string {
-	text := "pipeline {\n  table = \"table.csv\"\n  max_reruns = 2\n}\nmolecule {\n  size = [mol.charge]\n}\n"
+	text := "pipeline {\n  table = \"table.csv\"\n  max_reruns = 2\n}\nmolecule {\n  size = " +
+		"[mol.charge]\n}\n"
 	for s, block := range h.stages {
 		text += strings.Replace(block, "WORD", fmt.Sprint(h.words[s]), 1)
 	}
@@ -86,12 +92,14 @@ func (h *history) pipeline() string {
 
 // edit changes one thing in all of the projects.
 func (h *history) edit(t *testing.T, dirs ...string) {
-	kind, stage, row, n := h.rnd.IntN(6), h.rnd.IntN(len(h.stages)), h.rnd.IntN(h.rows), h.rnd.IntN(3)
+	kind, stage, row,
+		n := h.rnd.IntN(6), h.rnd.IntN(len(h.stages)), h.rnd.IntN(h.rows), h.rnd.IntN(3)
 	if kind < 2 {
 		h.words[stage] = n // now and then what it was before
 	}
 	for _, dir := range dirs {
-		path, folder := filepath.Join(dir, "table.csv"), filepath.Join(dir, "artefacts", fmt.Sprintf("m%02d", row), fmt.Sprintf("s%d", stage))
+		path, folder := filepath.Join(dir, "table.csv"), filepath.Join(dir, "artefacts",
+			fmt.Sprintf("m%02d", row), fmt.Sprintf("s%d", stage))
 		data, err := os.ReadFile(path)
 		check(t, err)
 		switch kind {
@@ -102,7 +110,8 @@ func (h *history) edit(t *testing.T, dirs ...string) {
 				check(t, os.WriteFile(out, []byte("edited\n"), 0o644))
 			}
 		case 4:
-			data = regexp.MustCompile(fmt.Sprintf(`(?m)^(m%02d,.*?),C+,`, row)).ReplaceAll(data, []byte("$1,"+strings.Repeat("C", 1+n)+","))
+			data = regexp.MustCompile(fmt.Sprintf(`(?m)^(m%02d,.*?),C+,`, row)).ReplaceAll(data,
+				[]byte("$1,"+strings.Repeat("C", 1+n)+","))
 		case 5:
 			data = bytes.Replace(data, []byte(",Skip,2,"), []byte(",Pending,0,"), 1)
 		}
@@ -127,7 +136,8 @@ func (h *history) run(t *testing.T, dir string, jobs int) *Summary {
 	path := filepath.Join(dir, "pipeline.hcl")
 	check(t, os.WriteFile(path, []byte(h.pipeline()), 0o644))
 	columns := func(string) ([]pipeline.Column, error) {
-		return []pipeline.Column{{Name: "mol_id"}, {Name: "smiles"}, {Name: "charge", Number: true}}, nil
+		return []pipeline.Column{{Name: "mol_id"}, {Name: "smiles"},
+			{Name: "charge", Number: true}}, nil
 	}
 	p, err := pipeline.Load(path, pipeline.Options{Columns: columns, Jobs: &jobs})
 	var mistakes *pipeline.Errors
@@ -139,7 +149,8 @@ func (h *history) run(t *testing.T, dir string, jobs int) *Summary {
 	check(t, err)
 	table, err := csvmerge.Read(p.Table)
 	check(t, err)
-	b, err := New(t.Context(), Config{Pipeline: p, Source: table, Table: table, Store: st, Index: st.Index(), Warn: io.Discard})
+	b, err := New(t.Context(), Config{Pipeline: p, Source: table, Table: table, Store: st,
+		Index: st.Index(), Warn: io.Discard})
 	check(t, err)
 	sum, err := b.Run(t.Context())
 	check(t, err)
@@ -150,7 +161,8 @@ func (h *history) run(t *testing.T, dir string, jobs int) *Summary {
 func state(t *testing.T, dir string) string {
 	var out strings.Builder
 	check(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || slices.Contains([]string{"pipeline.hcl", store.JournalName, store.LockName, store.TablesName, ".index"}, d.Name()) {
+		if err != nil || d.IsDir() || slices.Contains([]string{"pipeline.hcl", store.JournalName,
+			store.LockName, store.TablesName, ".index"}, d.Name()) {
 			return err
 		}
 		data, err := os.ReadFile(path)
@@ -169,8 +181,10 @@ func state(t *testing.T, dir string) string {
 	return strings.ReplaceAll(out.String(), dir, "")
 }
 
-// measured is what two runs of one target never have in common, with the checksum of the line that has it.
-var measured = regexp.MustCompile(`"(sum|batch|batch_id|time|timestamp_started|timestamp_completed|started|finished|seconds|cpu_seconds|max_rss)":("[^"]*"|[^,}]*)`)
+// measured is what two runs of one target never have in common, with the checksum of the line that
+// has it.
+var measured = regexp.MustCompile(
+	`"(sum|batch|batch_id|time|timestamp_started|timestamp_completed|started|finished|seconds|cpu_seconds|max_rss)":("[^"]*"|[^,}]*)`)
 
 func withoutTimes(t *testing.T, table []byte) string {
 	records, err := csv.NewReader(bytes.NewReader(table)).ReadAll()
@@ -189,7 +203,8 @@ func withoutTimes(t *testing.T, table []byte) string {
 
 var replay = flag.Uint64("seed", 0, "of the history that TestParallel replays; 0: new ones")
 
-// Whatever is done, molecules side by side come to what they come to one after the other: go test -run TestParallel -seed=N replays a history.
+// Whatever is done, molecules side by side come to what they come to one after the other: go test
+// -run TestParallel -seed=N replays a history.
 func TestParallel(t *testing.T) {
 	first, histories := *replay, uint64(1)
 	if first == 0 {
@@ -206,13 +221,16 @@ func TestParallel(t *testing.T) {
 			for n := range 5 {
 				jobs := 2 + h.rnd.IntN(7)
 				a, b := h.run(t, one, 1), h.run(t, many, jobs)
-				if !maps.Equal(a.Targets, b.Targets) { // which molecules are looked at besides depends on how young their files are
-					t.Fatalf("batch %d with %d jobs: %s %v, with one: %s %v", n, jobs, b.Line(), b.Targets, a.Line(), a.Targets)
+				// which molecules are looked at besides depends on how young their files are
+				if !maps.Equal(a.Targets, b.Targets) {
+					t.Fatalf("batch %d with %d jobs: %s %v, with one: %s %v", n, jobs, b.Line(),
+						b.Targets, a.Line(), a.Targets)
 				}
 				want, got := strings.Split(state(t, one), "\n"), strings.Split(state(t, many), "\n")
 				for i := range want {
 					if i >= len(got) || got[i] != want[i] {
-						t.Fatalf("batch %d with %d jobs, line %d:\n%s\nwith one:\n%s\n%s", n, jobs, i, strings.Join(got[max(0, i-3):min(i+3, len(got))], "\n"),
+						t.Fatalf("batch %d with %d jobs, line %d:\n%s\nwith one:\n%s\n%s", n, jobs,
+							i, strings.Join(got[max(0, i-3):min(i+3, len(got))], "\n"),
 							strings.Join(want[max(0, i-3):min(i+3, len(want))], "\n"), h.pipeline())
 					}
 				}

@@ -180,7 +180,8 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	if err := t.Programs.unchanged(ctx, t.Row.ID, g, failed); err != nil {
 		return err
 	}
-	rec.ExitCode, rec.CPU, rec.MaxRSS = used.ExitCode, (used.User + used.System).Seconds(), used.MaxRSS
+	rec.ExitCode, rec.CPU, rec.MaxRSS = used.ExitCode, (used.User +
+		used.System).Seconds(), used.MaxRSS
 	rec.Finished = time.Now()
 	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()
 	return t.commit(g, rec, ending)
@@ -279,8 +280,10 @@ func (t *visit) explain(g *target, rec *store.Record, missing error,
 	}
 	for _, in := range g.task.Inputs { // the program has the path of the very artefact
 		if packed.Stored(in.Path) == in.Path && !store.SameContent(in.Path, in.SHA256) {
-			return &TargetError{Message: fmt.Sprintf("its input file %s was changed while it ran; let the "+
-				"command work on a copy (the next batch computes that file again)", ShownPath(in.Path))}
+			return &TargetError{Message: fmt.Sprintf(
+				"its input file %s was changed while it ran; let the command work on a copy (the "+
+					"next batch computes that file again)",
+				ShownPath(in.Path))}
 		}
 	}
 	if err == nil {

@@ -95,8 +95,9 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 		id, matched := versionOf(prog, text)
 		p.path[prog.Name], p.identity[prog.Name], p.script[prog.Name] = path, id, script
 		if !matched {
-			p.warnings = append(p.warnings, fmt.Sprintf("Warning: the version of %s is not what its "+
-				"version_pattern %q expects. All of %q counts.", prog.Name, prog.Pattern, id))
+			p.warnings = append(p.warnings,
+				fmt.Sprintf("Warning: the version of %s is not what its version_pattern %q "+
+					"expects. All of %q counts.", prog.Name, prog.Pattern, id))
 		}
 		return
 	}
@@ -128,8 +129,9 @@ func (p *programs) askTwice(ctx context.Context, prog *pipeline.Program, path, e
 		case err != nil || is == was || prog.Version == nil:
 			return text, err
 		case again:
-			err = fmt.Errorf("%s answers differently each time it is asked for its version: %q, then "+
-				"%q; let version_pattern in the block program %q match the version alone",
+			err = fmt.Errorf(
+				"%s answers differently each time it is asked for its version: %q, then %q; let "+
+					"version_pattern in the block program %q match the version alone",
 				path, was, is, prog.Name)
 			return "", cmp.Or(p.index.SetProgram(cacheName(prog), path, "", nil),
 				error(notInstalling{err}))
@@ -207,7 +209,8 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "version")
 	res, err := runner.Run(ctx, runner.Command{Path: path, Args: prog.Version, Dir: dir,
-		Env: environment(nil, 1), Stdout: out, Stderr: out, Timeout: time.Minute, MaxBytes: maxAnswer})
+		Env: environment(nil, 1), Stdout: out, Stderr: out, Timeout: time.Minute,
+		MaxBytes: maxAnswer})
 	if err != nil {
 		return "", nil, err
 	}
@@ -257,8 +260,9 @@ func tempDir(name string) (dir string, err error) {
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		err = failed.Err // without the name of a folder that was never made
 	}
-	return "", notInstalling{fmt.Errorf("the folder for temporary files, %s, can't be used: %w; let "+
-		"TMPDIR name another", os.TempDir(), err)}
+	return "",
+		notInstalling{fmt.Errorf("the folder for temporary files, %s, can't be used: %w; let "+
+			"TMPDIR name another", os.TempDir(), err)}
 }
 
 // askAgain is an error if a program has another version now (replaced), or gives no answer.

@@ -102,8 +102,8 @@ func (b *Batch) refuse(found []csvmerge.Finding) error {
 		return fmt.Errorf("%s: nothing was run, because every molecule needs a mol_id of its own "+
 			"that can be the name of a folder", b.shownTable())
 	case len(found) > 0 && !b.Permissive:
-		return errors.New("nothing was run, because rows of the table can't be used: " +
-			"correct them, or leave them out with -permissive")
+		return errors.New("nothing was run, because rows of the table can't be used: correct " +
+			"them, or leave them out with -permissive")
 	}
 	return nil
 }

@@ -11,24 +11,30 @@ import (
 	"grimperium/internal/journal"
 )
 
-// What is stale by its row and what somebody has touched is visited, in the order of the table, and nothing else.
+// What is stale by its row and what somebody has touched is visited, in the order of the table, and
+// nothing else.
 func TestScheduled(t *testing.T) {
 	dir := t.TempDir()
-	h := &history{stages: []string{"stage \"s\" {\n  values = { v = \"${mol.smiles} WORD\" }\n}\n"}, words: []int{1}, merge: "merge {\n  x = stage.s.v\n}\n"}
+	h := &history{stages: []string{"stage \"s\" {\n  values = { v = \"${mol.smiles} WORD\" }\n}\n"},
+		words: []int{1}, merge: "merge {\n  x = stage.s.v\n}\n"}
 	path := filepath.Join(dir, "table.csv")
-	check(t, os.WriteFile(path, []byte("mol_id,smiles,charge,status,reruns,x\n"+strings.Join([]string{"m1", "m2", "m3", "m4", "m5", "m6"}, ",C,0,Pending,0,\n")+",C,0,Pending,0,\n"), 0o644))
+	check(t, os.WriteFile(path, []byte("mol_id,smiles,charge,status,reruns,x\n"+
+		strings.Join([]string{"m1", "m2", "m3", "m4", "m5", "m6"}, ",C,0,Pending,0,\n")+
+		",C,0,Pending,0,\n"), 0o644))
 	for n, want := range [][]string{{"m1", "m2", "m3", "m4", "m5", "m6"}, nil, {"m2", "m3", "m6"}} {
 		if n == 2 {
 			data, err := os.ReadFile(path)
 			check(t, err)
-			check(t, os.WriteFile(path, bytes.Replace(data, []byte("m3,C,"), []byte("m3,CC,"), 1), 0o644))
+			check(t, os.WriteFile(path, bytes.Replace(data, []byte("m3,C,"), []byte("m3,CC,"), 1),
+				0o644))
 			for _, id := range []string{"m2", "m6"} {
 				check(t, os.Remove(filepath.Join(dir, "artefacts", id, "manifest.jsonl")))
 			}
 		}
 		sum := h.run(t, dir, 1)
 		var started []string
-		check(t, journal.Open(filepath.Join(dir, "artefacts", "journal.jsonl")).Each(func(e journal.Event) {
+		check(t, journal.Open(filepath.Join(dir, "artefacts",
+			"journal.jsonl")).Each(func(e journal.Event) {
 			switch {
 			case e.Event == journal.BatchStart:
 				started = nil
@@ -37,7 +43,8 @@ func TestScheduled(t *testing.T) {
 			}
 		}))
 		if !slices.Equal(started, want) || sum.Finished != len(want) {
-			t.Errorf("batch %d started %v, %d finished of %d", n, started, sum.Finished, sum.Scheduled)
+			t.Errorf("batch %d started %v, %d finished of %d", n, started, sum.Finished,
+				sum.Scheduled)
 		}
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// What programs write on their last line goes into a cell: it must never end the batch, or speak to the terminal.
+// What programs write on their last line goes into a cell: it must never end the batch, or speak to
+// the terminal.
 func TestOneLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"two\nlines\tand  blanks ":        "two lines and blanks",
@@ -19,7 +20,8 @@ func TestOneLine(t *testing.T) {
 			t.Errorf("%q became %q, want %q", text, got, want)
 		}
 	}
-	if long := oneLine(strings.Repeat("ä", 10_000)); utf8.RuneCountInString(long) > 510 || !utf8.ValidString(long) {
+	if long := oneLine(strings.Repeat("ä", 10_000)); utf8.RuneCountInString(long) > 510 ||
+		!utf8.ValidString(long) {
 		t.Errorf("%d characters are left", utf8.RuneCountInString(long))
 	}
 }

@@ -167,8 +167,9 @@ func (t *visit) end() error {
 	t.setCells(merged, last)
 	t.Gone = t.gone()
 	if t.Ran || last == nil || !maps.Equal(last.Cells, t.Cells) || !maps.Equal(last.Gone, t.Gone) {
-		err = t.log.PutRow(store.Row{Status: t.Status.String(), Reruns: t.Row.Reruns, Cells: t.Cells,
-			Gone: t.Gone, Error: t.Cells["error_message"], Batch: t.Batch, Time: time.Now()})
+		err = t.log.PutRow(store.Row{Status: t.Status.String(), Reruns: t.Row.Reruns,
+			Cells: t.Cells,
+			Gone:  t.Gone, Error: t.Cells["error_message"], Batch: t.Batch, Time: time.Now()})
 		if t.Failure == nil {
 			t.Shown = t.m.Display()
 		}
@@ -193,7 +194,8 @@ func (t *visit) gone() map[string]string {
 	cells := maps.Clone(last.Cells)
 	maps.Copy(cells, last.Gone)
 	maps.DeleteFunc(cells, func(name, text string) bool {
-		return text == "" || slices.Contains(Columns, name) || slices.Contains(t.Pipeline.Merged, name)
+		return text == "" || slices.Contains(Columns, name) ||
+			slices.Contains(t.Pipeline.Merged, name)
 	})
 	return cells
 }

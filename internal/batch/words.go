@@ -103,8 +103,8 @@ func paragraph(lines []string) (out string) {
 	return out
 }
 
-// lines are the lines of the beginning and the end of a regular file, with single spaces and clipped.
-// Noise is blank. Another kind of file has none.
+// lines are the lines of the beginning and the end of a regular file, with single spaces and
+// clipped. Noise is blank. Another kind of file has none.
 func lines(name string) (out []string) {
 	info, err := os.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() {

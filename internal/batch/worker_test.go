@@ -8,7 +8,8 @@ import (
 	"grimperium/internal/runner"
 )
 
-// An idle worker goes to one target only, however many want one and give theirs back at the same moment.
+// An idle worker goes to one target only, however many want one and give theirs back at the same
+// moment.
 func TestWorkerHasOneTarget(t *testing.T) {
 	var ws workers
 	var mu sync.Mutex

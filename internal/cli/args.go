@@ -11,8 +11,8 @@ import (
 	"grimperium/internal/command"
 )
 
-// behind are the molecules behind the command batch or history, which mage itself would take for its
-// next commands.
+// behind are the molecules behind the command batch or history, which mage itself would take for
+// its next commands.
 var behind []string
 
 // Arguments brings the command line into the form that mage reads, before mage reads it. Flags
@@ -83,8 +83,8 @@ func (c commands) arguments(args []string) (out, behind []string, err error) {
 		case "-t":
 			n = min(2, len(args))
 		default:
-			return nil, nil, fmt.Errorf("%s stands before the command; write it after: "+
-				"%s batch %[1]s", args[0], command.Name)
+			return nil, nil, fmt.Errorf("%s stands before the command; write it after: %s batch "+
+				"%[1]s", args[0], command.Name)
 		}
 		out, args = append(out, args[:n]...), args[n:]
 	}
@@ -149,8 +149,9 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 			return nil, nil, nil, fmt.Errorf("%s %s: %s: %w", command.Name, t.name, word, err)
 		}
 		if first, again := before[p.name]; again && first != word {
-			return nil, nil, nil, fmt.Errorf("%s %s: %s and %s: only one of them counts; give the flag "+
-				"once", command.Name, t.name, first, word)
+			return nil, nil, nil,
+				fmt.Errorf("%s %s: %s and %s: only one of them counts; give the flag "+
+					"once", command.Name, t.name, first, word)
 		}
 		before[p.name] = word
 		flags = append(flags, word)

@@ -43,9 +43,12 @@ func TestArguments(t *testing.T) {
 		{"export -format jsonl -out -", "export -format=jsonl -out=-"},
 		{"bacth", `mage has no command "bacth"; did you mean mage batch? (mage help lists all)`},
 		{"xyzzy", `mage has no command "xyzzy" (mage help lists all)`},
-		{"batch -jbos=2", "mage batch has no flag -jbos; did you mean -jobs? (mage help batch lists all)"},
-		{"batch -j2", "mage batch has no flag -j2; did you mean -jobs? (mage help batch lists all)"},
-		{"batch -per", "mage batch has no flag -per; did you mean -permissive? (mage help batch lists all)"},
+		{"batch -jbos=2",
+			"mage batch has no flag -jbos; did you mean -jobs? (mage help batch lists all)"},
+		{"batch -j2",
+			"mage batch has no flag -j2; did you mean -jobs? (mage help batch lists all)"},
+		{"batch -per",
+			"mage batch has no flag -per; did you mean -permissive? (mage help batch lists all)"},
 		{"info -dryRun", "mage info has no flag -dryRun (mage help info lists all)"},
 		{"batch -jobs", "mage batch: -jobs has no value; write -jobs=N"},
 		{"batch -table", "mage batch: -table has no value; write -table=VALUE"},
@@ -104,14 +107,16 @@ func TestHelp(t *testing.T) {
 	for _, command := range c.all {
 		help := command.help()
 		texts = append(texts, help)
-		if line := "  " + command.name + "        [" + command.group + "] " + command.synopsis + "."; len(line) > 79 {
+		if line := "  " + command.name + "        [" + command.group + "] " + command.synopsis +
+			"."; len(line) > 79 {
 			t.Errorf("mage -l: %q is %d columns wide", line, len(line))
 		}
 		if !strings.Contains(c.overview(), "  "+command.name+" ") {
 			t.Errorf("%s is not in the overview: its group is %q", command.name, command.group)
 		}
 		for _, p := range command.flags {
-			if p.doc == "" || strings.Contains(p.doc, "as for") || !strings.Contains(help, p.form()) {
+			if p.doc == "" || strings.Contains(p.doc, "as for") ||
+				!strings.Contains(help, p.form()) {
 				t.Errorf("%s: flag -%s: %q", command.name, p.name, p.doc)
 			}
 		}
@@ -124,8 +129,9 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	stop, _ := c.find("stop")
-	if want := "  -artefacts=VALUE  the folder of artefacts, instead of pipeline.hcl's;\n" +
-		"                    pipeline.hcl is not read then\n"; !strings.Contains(stop.help(), want) {
+	if want := "  -artefacts=VALUE  the folder of artefacts, instead of pipeline.hcl's;\n        " +
+		"            pipeline.hcl is not read then\n"; !strings.Contains(stop.help(),
+		want) {
 		t.Errorf("no %q in:\n%s", want, stop.help())
 	}
 	command.Name = command.Release

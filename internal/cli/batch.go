@@ -91,8 +91,9 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	}
 	if !o.Yes && !pr.Resume {
 		pr.Confirm = func(what string) error {
-			return confirm(ctx, what, "Nothing was run. "+command.Name+" batch -dryRun shows more; go "+
-				"on with -yes, or allow it by max_recompute in pipeline.hcl")
+			return confirm(ctx, what, "Nothing was run. "+command.Name+
+				" batch -dryRun shows more; go on with -yes, or allow it by max_recompute in "+
+				"pipeline.hcl")
 		}
 	}
 	var display sync.WaitGroup
@@ -174,13 +175,15 @@ func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, er
 	return err
 }
 
-// confirm asks whether to go on. The error says declined. Without a terminal it says the question, too.
+// confirm asks whether to go on. The error says declined. Without a terminal it says the question,
+// too.
 func confirm(ctx context.Context, what, declined string) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return fmt.Errorf("%s\n%s", what, declined)
 	}
 	fmt.Fprintf(os.Stderr, "%s\nGo on? [y/N] ", what)
-	defer context.AfterFunc(ctx, func() { os.Exit(exitInterrupted) })() // reading can't be interrupted
+	defer context.AfterFunc(ctx,
+		func() { os.Exit(exitInterrupted) })() // reading can't be interrupted
 	var answer string
 	_, _ = fmt.Scanln(&answer) // a blank line is no
 	if answer = strings.ToLower(answer); answer == "y" || answer == "yes" {
@@ -192,12 +195,14 @@ func confirm(ctx context.Context, what, declined string) error {
 // parseTimeouts reads "search=60m, pm7=5m".
 func parseTimeouts(text string) (map[string]time.Duration, error) {
 	out := map[string]time.Duration{}
-	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool {
+		return r == ',' || r == ' '
+	}) {
 		stage, limit, _ := strings.Cut(part, "=")
 		d, err := time.ParseDuration(limit)
 		if err != nil || d <= 0 {
-			return nil, fmt.Errorf("-timeout=%q: %q is not a stage and its time; "+
-				"write -timeout='search=60m, pm7=5m'", text, part)
+			return nil, fmt.Errorf("-timeout=%q: %q is not a stage and its time; write "+
+				"-timeout='search=60m, pm7=5m'", text, part)
 		}
 		out[stage] = d
 	}
@@ -262,7 +267,8 @@ func selection(text string, t *csvmerge.Table) (ids []string, err error) {
 	}
 	for n := 0; n < len(names); n++ {
 		name := names[n]
-		for last := n + 1; last < min(n+9, len(names)) && !has(t, name); last++ { // a mol_id with commas
+		// a mol_id with commas
+		for last := n + 1; last < min(n+9, len(names)) && !has(t, name); last++ {
 			if joined := strings.Join(names[n:last+1], ","); has(t, joined) {
 				name, n = joined, last
 			}

@@ -71,8 +71,8 @@ const unneeded = " prune lists results that are no longer needed"
 const onePress = 100 * time.Millisecond // timeout(1) and go tool send one signal twice, at once
 
 // endSignals are the signals, besides SIGINT and SIGTERM, that end a process unless somebody waits
-// for them: of a terminal, and of schedulers before they kill. Whoever started this process ignoring
-// one of them, as nohup does, wants it to go on.
+// for them: of a terminal, and of schedulers before they kill. Whoever started this process
+// ignoring one of them, as nohup does, wants it to go on.
 var endSignals = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGXCPU,
 	syscall.SIGALRM, syscall.SIGUSR1, syscall.SIGUSR2}
 
@@ -220,8 +220,9 @@ func (o Options) flags() (flags string) {
 }
 
 func newProject(p *pipeline.Pipeline, st *store.Store) *project {
-	pr := &project{Config: batch.Config{Pipeline: p, Store: st, Builtins: map[string]batch.Builtin{},
-		Warn: os.Stderr}}
+	pr := &project{Config: batch.Config{Pipeline: p, Store: st,
+		Builtins: map[string]batch.Builtin{},
+		Warn:     os.Stderr}}
 	for _, b := range stages.Builtins() {
 		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
 		pr.Builtins[b.Name] = batch.Builtin{Version: b.Version, Run: run}
@@ -253,8 +254,9 @@ func with(o Options, write bool, command func(*project) error) error {
 		_, err := os.Stat(other)
 		there := err == nil || store.IsURL(other)
 		if there && (!shared || o.Artefacts != "") {
-			return fmt.Errorf("%s: holds the results of another table, %s; give this one a folder of "+
-				"its own, -artefacts=%s, or let them share one by artefacts = \"...\" in pipeline.hcl",
+			return fmt.Errorf(
+				"%s: holds the results of another table, %s; give this one a folder of its own, "+
+					"-artefacts=%s, or let them share one by artefacts = \"...\" in pipeline.hcl",
 				batch.ShownPath(st.Root()), batch.ShownPath(other),
 				batch.ShownPath(strings.TrimSuffix(p.Table, ".csv")+".artefacts"))
 		}

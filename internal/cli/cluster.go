@@ -47,8 +47,9 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 	case o.On == "":
 		return nil, nil
 	case spec == nil || spec.Scheduler != o.On:
-		return nil, fmt.Errorf("-on=%s: pipeline.hcl has no block cluster %q; docs/cluster.md shows one",
-			o.On, o.On)
+		return nil,
+			fmt.Errorf("-on=%s: pipeline.hcl has no block cluster %q; docs/cluster.md shows one",
+				o.On, o.On)
 	case o.FailFast:
 		return nil, errors.New("-failFast is for a batch on this machine alone")
 	case o.Detach && o.Cancel:
@@ -76,8 +77,8 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 func notOnCluster(st *store.Store) error {
 	run, err := cluster.Find(st.Root())
 	if err == nil && run != nil {
-		err = fmt.Errorf("%s: tasks of a cluster work on it (%s, submitted on %s). "+
-			"%s batch -on=slurm goes on with them; %[4]s batch -on=slurm -cancel ends them",
+		err = fmt.Errorf("%s: tasks of a cluster work on it (%s, submitted on %s). %s batch "+
+			"-on=slurm goes on with them; %[4]s batch -on=slurm -cancel ends them",
 			batch.ShownPath(st.Root()), run.ID, run.Host, command.Name)
 	}
 	return err

@@ -13,8 +13,8 @@ import (
 func TestDocs(t *testing.T) {
 	c := shipped(t)
 	// A line of code, or code within a line. A comment or an explanation stands behind two blanks.
-	command := regexp.MustCompile("(?m)^(?:    )?(?:go tool )?mage +(.+?)(?:  +.*)?$|" +
-		"`(?:go tool )?mage ([^`]+)`")
+	command := regexp.MustCompile("(?m)^(?:    )?(?:go tool )?mage +(.+?)(?:  +.*)?$|`(?:go tool " +
+		")?mage ([^`]+)`")
 	quoted := regexp.MustCompile(`'[^']*'|"[^"]*"`)
 	n := 0
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
@@ -28,7 +28,8 @@ func TestDocs(t *testing.T) {
 		}
 		text, err := os.ReadFile(path)
 		for _, m := range command.FindAllStringSubmatch(string(text), -1) {
-			words, _, _ := strings.Cut(quoted.ReplaceAllString(m[1]+m[2], "text"), " >") // into a file
+			words, _, _ := strings.Cut(quoted.ReplaceAllString(m[1]+m[2], "text"),
+				" >") // into a file
 			args := strings.Fields(words)
 			answer, err := c.answer(args, "")
 			_, known := c.find(args[0])

@@ -35,7 +35,8 @@ func Export(ctx context.Context, format, out string, conformers bool, o Options)
 			write := func(w io.Writer) error { return pr.export(ctx, w, format, conformers) }
 			binary := format == "parquet" || format == "sqlite"
 			if out == "" && binary && term.IsTerminal(int(os.Stdout.Fd())) {
-				return fmt.Errorf("-format=%s is no text for a terminal; name a file with -out=", format)
+				return fmt.Errorf("-format=%s is no text for a terminal; name a file with -out=",
+					format)
 			}
 			return pr.writeTo(out, write)
 		})
@@ -149,9 +150,9 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 	return err
 }
 
-// newExport is a table to be exported, with conformers if e is not nil. The values of a row are nil,
-// a string, an int64, or a json.Number with the digits of the table. A name that is there twice gets
-// _2, _3.
+// newExport is a table to be exported, with conformers if e is not nil. The values of a row are
+// nil, a string, an int64, or a json.Number with the digits of the table. A name that is there
+// twice gets _2, _3.
 func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles) formats.Export {
 	x := formats.Export{Rows: t.Len()}
 	x.Columns = kinds(t)
@@ -169,7 +170,8 @@ func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles) formats.Exp
 	}
 	x.Row = func(i int) (values []any, conformers [][]any, err error) {
 		for k, c := range t.Row(i) {
-			if values = append(values, c.Value); x.Columns[k].Kind == formats.Number && c.Value != nil {
+			if values = append(values, c.Value); x.Columns[k].Kind == formats.Number &&
+				c.Value != nil {
 				values[k] = json.Number(strings.TrimSpace(c.Text))
 			}
 		}
@@ -205,7 +207,8 @@ func kinds(t *csvmerge.Table) (columns []formats.Column) {
 	var names []string
 	for _, name := range t.Columns() {
 		names = append(names, formats.Unique(name, names))
-		c := formats.Column{Name: names[len(names)-1], Kind: formats.Number, Unit: stages.Unit(name)}
+		c := formats.Column{Name: names[len(names)-1], Kind: formats.Number,
+			Unit: stages.Unit(name)}
 		switch typ := csvmerge.Types(name); {
 		case typ == csvmerge.Integer:
 			c.Kind = formats.Integer
@@ -372,8 +375,8 @@ func (e *ensembles) write(ctx context.Context, w io.Writer, x formats.Export,
 func (e *ensembles) report(w io.Writer) {
 	fmt.Fprintf(w, "%d conformers written; %d molecules have none.\n", e.written, e.without)
 	if len(e.outdated) > 0 {
-		fmt.Fprintf(w, "%d molecules were left out, because their results are not up to date; "+
-			"%s why %s shows what changed.\n", len(e.outdated), command.Name, e.outdated[0])
+		fmt.Fprintf(w, "%d molecules were left out, because their results are not up to date; %s "+
+			"why %s shows what changed.\n", len(e.outdated), command.Name, e.outdated[0])
 	}
 }
 

@@ -22,7 +22,8 @@ func exported(t *testing.T, format, text string) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := (&project{Config: batch.Config{Table: table}}).export(t.Context(), &out, format, false); err != nil {
+	if err := (&project{Config: batch.Config{Table: table}}).export(t.Context(), &out, format,
+		false); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -30,8 +31,8 @@ func exported(t *testing.T, format, text string) string {
 
 func TestExportRows(t *testing.T) {
 	const table = "\ufeffmol_id,smiles,status,charge,H298_cbs,delta_1,tpsa,cas,note,note,zip\r\n" +
-		"a,\"C,<N>\",complete,+1,1.50,0.0,20.23,64-17-5,1,\"say \"\"hi\"\"\nthere\",007\r\n\r\n" +
-		"b,CC,,,nan,-1e-3,,?,2\r\n"
+		"a,\"C,<N>\",complete,+1,1.50,0.0,20.23,64-17-5,1,\"say " +
+		"\"\"hi\"\"\nthere\",007\r\n\r\nb,CC,,,nan,-1e-3,,?,2\r\n"
 	for format, want := range map[string]string{
 		"json": `[
 {"mol_id":"a","smiles":"C,<N>","status":"OK","charge":1,"H298_cbs":1.50,"delta_1":0.0,"tpsa":20.23,"cas":"64-17-5","note":1,"note_2":"say \"hi\"\nthere","zip":"007"},
@@ -42,19 +43,22 @@ func TestExportRows(t *testing.T) {
 {"mol_id":"b","smiles":"CC","status":null,"charge":null,"H298_cbs":null,"delta_1":-1e-3,"tpsa":null,"cas":null,"note":2,"note_2":null,"zip":null}
 `,
 		"csv": "mol_id,smiles,status,charge,H298_cbs,delta_1,tpsa,cas,note,note_2,zip\n" +
-			"a,\"C,<N>\",OK,1,1.50,0.0,20.23,64-17-5,1,\"say \"\"hi\"\"\nthere\",007\nb,CC,,,,-1e-3,,,2,,\n",
+			"a,\"C,<N>\",OK,1,1.50,0.0,20.23,64-17-5,1,\"say " +
+			"\"\"hi\"\"\nthere\",007\nb,CC,,,,-1e-3,,,2,,\n",
 	} {
 		if got := exported(t, format, table); got != want {
 			t.Errorf("%s:\n%s\nwant:\n%s", format, got, want)
 		}
 	}
-	for format, want := range map[string]string{"json": "[\n]\n", "jsonl": "", "csv": "mol_id,smiles,status\n"} {
+	for format, want := range map[string]string{"json": "[\n]\n", "jsonl": "",
+		"csv": "mol_id,smiles,status\n"} {
 		if got := exported(t, format, "mol_id,smiles,status\n"); got != want {
 			t.Errorf("%s of no rows: %q, want %q", format, got, want)
 		}
 	}
 	for _, text := range []string{"+5", ".5", "5.", " 1e400 ", "-0", "1e-400"} {
-		if got := exported(t, "json", "mol_id,smiles,status,delta_1,x\na,C,OK,"+text+","+text+"\n"); !json.Valid([]byte(got)) {
+		if got := exported(t, "json", "mol_id,smiles,status,delta_1,x\na,C,OK,"+text+","+text+
+			"\n"); !json.Valid([]byte(got)) {
 			t.Errorf("%q makes no JSON: %s", text, got)
 		}
 	}

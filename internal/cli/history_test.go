@@ -20,7 +20,8 @@ func TestParseTime(t *testing.T) {
 		"2026-13-01":                "", "1.11.2026": "", "": "",
 	} {
 		got, err := parseTime(text)
-		if (err != nil) != (want == "") || err == nil && got.UTC().Format(time.RFC3339Nano) != want {
+		if (err != nil) != (want == "") || err == nil &&
+			got.UTC().Format(time.RFC3339Nano) != want {
 			t.Errorf("%q: %v, %v, want %s", text, got, err, want)
 		}
 	}

@@ -31,8 +31,8 @@ import (
 // "smiles". Reference has the reference enthalpies, in kcal/mol.
 type From struct{ ID, SMILES, Charge, Reference string }
 
-// Import makes the table out of a file of another program, and checks it as Validate does. No row of
-// the file is left out, and what was chosen is printed.
+// Import makes the table out of a file of another program, and checks it as Validate does. No row
+// of the file is left out, and what was chosen is printed.
 func Import(ctx context.Context, file, out string, from From, o Options) error {
 	return run(ctx, func(ctx context.Context) error {
 		if out == "" {
@@ -145,7 +145,8 @@ func (im *importing) readStructures(ctx context.Context, p *pipeline.Pipeline) e
 		if answer != nil {
 			smiles = *answer
 		} else {
-			im.note("line %d: RDKit can't read the structure; its SMILES is blank", im.Records[i].Line)
+			im.note("line %d: RDKit can't read the structure; its SMILES is blank",
+				im.Records[i].Line)
 		}
 		im.Records[i].Cells = append([]string{smiles}, im.Records[i].Cells...)
 	}
@@ -315,8 +316,8 @@ var (
 	thousands   = regexp.MustCompile(`^[+-]?\d{1,3}(?:,\d{3})+$`)
 )
 
-// decimalCommas writes numbers with a comma with a point, in columns that have no other cells. Where
-// commas separate cells, only H298_cbs is such a column.
+// decimalCommas writes numbers with a comma with a point, in columns that have no other cells.
+// Where commas separate cells, only H298_cbs is such a column.
 func (im *importing) decimalCommas() {
 	reference, known := im.known["H298_cbs"]
 	for k, name := range im.Names {
@@ -424,7 +425,9 @@ func (im *importing) records() [][]string {
 	ours, rest := len(header), []int{}
 	for k, name := range im.Names {
 		if !slices.Contains(used, k) {
-			if slices.ContainsFunc(header, func(h string) bool { return strings.EqualFold(h, name) }) {
+			if slices.ContainsFunc(header, func(h string) bool {
+				return strings.EqualFold(h, name)
+			}) {
 				name += "_source"
 			}
 			header, rest = append(header, formats.Unique(name, header)), append(rest, k)

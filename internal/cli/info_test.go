@@ -12,10 +12,13 @@ import (
 func TestSeconds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	end := func(mol, stage, outcome string, seconds float64) journal.Event {
-		return journal.Event{Event: journal.TargetEnd, Mol: mol, Stage: stage, Outcome: outcome, Seconds: seconds}
+		return journal.Event{Event: journal.TargetEnd, Mol: mol, Stage: stage, Outcome: outcome,
+			Seconds: seconds}
 	}
-	err := journal.Writer{Path: path}.Write(journal.Event{Event: journal.BatchStart}, end("a", "one", journal.OK, 1),
-		end("a", "two", journal.OK, 3), end("c", "one", journal.Interrupted, 50), end("c", "one", journal.OK, 2), end("e", "one", journal.OK, 4),
+	err := journal.Writer{Path: path}.Write(journal.Event{Event: journal.BatchStart},
+		end("a", "one", journal.OK, 1),
+		end("a", "two", journal.OK, 3), end("c", "one", journal.Interrupted, 50),
+		end("c", "one", journal.OK, 2), end("e", "one", journal.OK, 4),
 		end("c", "two", journal.Timeout, 10), end("d", "gone", journal.OK, 5))
 	if err != nil {
 		t.Fatal(err)

@@ -147,7 +147,8 @@ func Setup(ctx context.Context, o Options) error {
 			err = Tools(ctx, debian...)
 		}
 		if err != nil {
-			return fmt.Errorf("%w. Install what is missing with conda, then try again:\n  %s", err, conda)
+			return fmt.Errorf("%w. Install what is missing with conda, then try again:\n  %s", err,
+				conda)
 		}
 		missing, err = batch.Missing(ctx, p)
 		switch {

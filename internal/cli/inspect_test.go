@@ -42,8 +42,10 @@ func TestFmtKeepsLink(t *testing.T) {
 func TestStop(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	const pipeline = "pipeline {\n  table = \"t.csv\"\n  artefacts = \"a\"\n}\nstage \"s\" {\n  command = [\"true\"]\n}\n"
-	for name, text := range map[string]string{"pipeline.hcl": pipeline, "t.csv": "mol_id,smiles,status\n"} {
+	const pipeline = "pipeline {\n  table = \"t.csv\"\n  artefacts = \"a\"\n}\nstage \"s\" {\n  " +
+		"command = [\"true\"]\n}\n"
+	for name, text := range map[string]string{"pipeline.hcl": pipeline,
+		"t.csv": "mol_id,smiles,status\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

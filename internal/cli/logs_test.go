@@ -14,9 +14,11 @@ import (
 func TestLogs(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("GRIMPERIUM_HOME", dir)
-	sum := &batch.Summary{Batch: "b1", Total: 3, Finished: 2, Invalid: 1, Counts: map[string]int{"OK": 1},
+	sum := &batch.Summary{Batch: "b1", Total: 3, Finished: 2, Invalid: 1,
+		Counts:   map[string]int{"OK": 1},
 		Failures: []string{"m/pm7/1: the SCF did not converge (artefacts/m/pm7.failed)"},
-		Findings: []csvmerge.Finding{{Line: 2, ID: "m", Column: "charge", Cell: "x\ny", Problem: "not an integer"}}}
+		Findings: []csvmerge.Finding{{Line: 2, ID: "m", Column: "charge", Cell: "x\ny",
+			Problem: "not an integer"}}}
 	const table = `/data/a "b" batch=1 table.csv`
 	for range 2 {
 		keepLogs(os.Stderr, sum, table)
@@ -32,7 +34,8 @@ func TestLogs(t *testing.T) {
 		}
 		for _, got := range lines[:2] {
 			stamp, rest, _ := strings.Cut(got, " ")
-			if at, err := time.Parse(time.RFC3339, stamp); err != nil || time.Since(at) > time.Hour || rest != line+"\n" {
+			if at, err := time.Parse(time.RFC3339, stamp); err != nil ||
+				time.Since(at) > time.Hour || rest != line+"\n" {
 				t.Errorf("%s: %v\n%s\nwant:\n%s", name, err, got, line)
 			}
 		}
@@ -60,7 +63,8 @@ func TestParseTimeouts(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, bad := range []string{"search", "search=", "search=60", "search=-1m", "search=0s"} {
-		if _, err := parseTimeouts(bad); err == nil || !strings.Contains(err.Error(), "-timeout='search=60m, pm7=5m'") {
+		if _, err := parseTimeouts(bad); err == nil ||
+			!strings.Contains(err.Error(), "-timeout='search=60m, pm7=5m'") {
 			t.Errorf("%q: error %v", bad, err)
 		}
 	}

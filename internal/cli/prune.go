@@ -85,9 +85,10 @@ func (pr *project) tables() ([]*csvmerge.Table, error) {
 	for _, path := range others {
 		t, err := readTable(path)
 		if err != nil {
-			return nil, fmt.Errorf("%w; the artefacts folder has results of that table, too: if the "+
-				"table is gone for good, delete its line in %s", err,
-				batch.ShownPath(pr.Store.Path(store.TablesName)))
+			return nil,
+				fmt.Errorf("%w; the artefacts folder has results of that table, too: if the "+
+					"table is gone for good, delete its line in %s", err,
+					batch.ShownPath(pr.Store.Path(store.TablesName)))
 		}
 		tables = append(tables, t)
 	}

@@ -47,7 +47,9 @@ func Report(ctx context.Context, format, out, against string, o Options) error {
 		if out == "" && format == "html" {
 			out = "report.html"
 		}
-		return with(o, false, func(pr *project) error { return pr.report(ctx, format, out, against) })
+		return with(o, false, func(pr *project) error {
+			return pr.report(ctx, format, out, against)
+		})
 	})
 }
 
@@ -123,7 +125,8 @@ func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, er
 		Molecules: make([]web.Molecule, g.Table.Len()), Columns: tableColumns(g.Table)}
 	for i := range d.Molecules {
 		d.Molecules[i] = g.molecule(i)
-		d.Molecules[i].Zip = out != "" && g.Store.IsZip(g.Table.ID(i)) // a server shows it as a folder
+		d.Molecules[i].Zip = out != "" &&
+			g.Store.IsZip(g.Table.ID(i)) // a server shows it as a folder
 	}
 	if err := g.addAllResults(ctx, d.Molecules); err != nil {
 		return nil, err

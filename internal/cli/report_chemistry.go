@@ -43,7 +43,8 @@ func (g *gatherer) methods(d *web.Data) {
 	}
 	for _, s := range batchSettings(g.Pipeline) {
 		if _, given := g.Pipeline.Given[s[0]]; given {
-			d.Settings = append(d.Settings, web.Setting{Name: s[0], Value: s[1], Note: g.Pipeline.Path})
+			d.Settings = append(d.Settings, web.Setting{Name: s[0], Value: s[1],
+				Note: g.Pipeline.Path})
 		}
 	}
 	for _, v := range g.Pipeline.Variables {
@@ -60,8 +61,8 @@ func (g *gatherer) methods(d *web.Data) {
 	}
 }
 
-// keywords is the first line of the MOPAC input file beside the first geometry, "" for none. It also
-// finds the method of that result.
+// keywords is the first line of the MOPAC input file beside the first geometry, "" for none. It
+// also finds the method of that result.
 func (g *gatherer) keywords(d *web.Data) string {
 	row := slices.IndexFunc(d.Molecules, func(m web.Molecule) bool { return len(m.Conformers) > 0 })
 	if row < 0 {

@@ -35,8 +35,8 @@ func TestTableColumns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "[{mol_id false [a b]} {smiles false [C CC]} {status false [OK Pending]} " +
-		"{charge true [+1 ]} {H298_cbs true [ -3.50]} {note true [1.5 ]} {zip false [007 x]}]"
+	want := "[{mol_id false [a b]} {smiles false [C CC]} {status false [OK Pending]} {charge " +
+		"true [+1 ]} {H298_cbs true [ -3.50]} {note true [1.5 ]} {zip false [007 x]}]"
 	if got := fmt.Sprint(tableColumns(table)); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}

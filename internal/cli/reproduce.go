@@ -57,7 +57,9 @@ func Reproduce(ctx context.Context, update bool, o Options) error {
 		if failed != nil && (update || mg.ExitStatus(ended(failed)) != exitFailed) {
 			return failed
 		}
-		if err := with(o, false, func(pr *project) error { return is.collect(ctx, pr) }); err != nil {
+		if err := with(o, false, func(pr *project) error {
+			return is.collect(ctx, pr)
+		}); err != nil {
 			return err
 		}
 		if !update {
@@ -128,10 +130,11 @@ func (was *expected) compare(w io.Writer, is *expected) (err error) {
 		}
 	}
 	if different == 0 {
-		fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", all, len(is.Molecules))
+		fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", all,
+			len(is.Molecules))
 	} else {
-		err = mg.Fatalf(exitFailed, "%d numbers are not reproduced; "+
-			"if the new ones are right, %s reproduce -update writes them", different,
+		err = mg.Fatalf(exitFailed, "%d numbers are not reproduced; if the new ones are right, "+
+			"%s reproduce -update writes them", different,
 			command.Name)
 	}
 	for _, name := range union(was.Programs, is.Programs) {

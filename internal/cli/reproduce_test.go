@@ -6,12 +6,15 @@ import (
 )
 
 func TestCompare(t *testing.T) {
-	was := &expected{map[string]string{"mopac": "22.0.6", "xtb": "6.5.1"}, map[string]map[string]any{
-		"a": {"most_stable_hof": -57.859, "nheavy": 3.0, "status": "OK", "conformer 1: hof": -57.859, "conformer 1: energy": -11.3943},
-		"b": {"status": "OK"},
-	}}
+	was := &expected{map[string]string{"mopac": "22.0.6", "xtb": "6.5.1"},
+		map[string]map[string]any{
+			"a": {"most_stable_hof": -57.859, "nheavy": 3.0, "status": "OK",
+				"conformer 1: hof": -57.859, "conformer 1: energy": -11.3943},
+			"b": {"status": "OK"},
+		}}
 	is := &expected{map[string]string{"mopac": "23.2.5", "xtb": "6.5.1"}, map[string]map[string]any{
-		"a": {"most_stable_hof": -57.82, "nheavy": 4.0, "status": "Rerun", "conformer 1: hof": -57.7, "conformer 1: energy": -11.39439, "delta_1": 1.5},
+		"a": {"most_stable_hof": -57.82, "nheavy": 4.0, "status": "Rerun",
+			"conformer 1: hof": -57.7, "conformer 1: energy": -11.39439, "delta_1": 1.5},
 	}}
 	var out strings.Builder
 	err := was.compare(&out, is)
@@ -23,12 +26,14 @@ b status: was "OK", is null
   mopac: then "22.0.6", now "23.2.5"
   xtb: 6.5.1, unchanged
 `
-	if out.String() != want || err == nil || !strings.HasPrefix(err.Error(), "5 numbers are not reproduced") {
+	if out.String() != want || err == nil || !strings.HasPrefix(err.Error(),
+		"5 numbers are not reproduced") {
 		t.Errorf("%v:\n%s\nwant:\n%s", err, out.String(), want)
 	}
 	out.Reset()
 	err = was.compare(&out, was)
-	if err != nil || !strings.HasPrefix(out.String(), "Reproduced: 6 numbers and words of 2 molecules.\n") {
+	if err != nil || !strings.HasPrefix(out.String(),
+		"Reproduced: 6 numbers and words of 2 molecules.\n") {
 		t.Errorf("itself: %v, %s", err, out.String())
 	}
 }

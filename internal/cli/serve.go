@@ -102,7 +102,8 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	}
 	for _, stage := range inOrder(byStage, stages) {
 		targets := byStage[stage]
-		slices.SortStableFunc(targets, func(a, b string) int { return len(a) - len(b) }) // pm7/2, pm7/10
+		slices.SortStableFunc(targets,
+			func(a, b string) int { return len(a) - len(b) }) // pm7/2, pm7/10
 		for _, target := range targets {
 			d.Targets = append(d.Targets, pr.targetDetail(id, log.Record(target)))
 		}

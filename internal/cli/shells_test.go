@@ -48,7 +48,8 @@ func TestCompletion(t *testing.T) {
 	for _, test := range []struct{ shell, start, echo, prepare string }{
 		{"bash", "bash --norc --noprofile -i", `grimperium() { echo "<$*>"; }`, ""},
 		{"fish", "fish --private", `function grimperium; echo "<$argv>"; end`, ""},
-		{"zsh", "zsh -f -i", `grimperium() { echo "<$*>" }`, "autoload -U compinit; compinit -u -D; "},
+		{"zsh", "zsh -f -i", `grimperium() { echo "<$*>" }`,
+			"autoload -U compinit; compinit -u -D; "},
 	} {
 		t.Run(test.shell, func(t *testing.T) {
 			if _, err := exec.LookPath(test.shell); err != nil {
@@ -63,7 +64,8 @@ func TestCompletion(t *testing.T) {
 			var shown screen
 			cmd := exec.Command("script", "-qec", test.start, "/dev/null")
 			cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &shown, &shown
-			cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir,
+			cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+
+				dir,
 				"TERM=vt100")
 			in, err := cmd.StdinPipe()
 			if err == nil {
@@ -103,7 +105,8 @@ func TestMan(t *testing.T) {
 		t.Skip(err)
 	}
 	cmd := exec.Command("man", "--warnings", "-E", "UTF-8", "-l", path)
-	cmd.Env = append(os.Environ(), "MANWIDTH=80", "MANPAGER=cat", "LC_ALL=C.UTF-8", "MAN_KEEP_FORMATTING=")
+	cmd.Env = append(os.Environ(), "MANWIDTH=80", "MANPAGER=cat", "LC_ALL=C.UTF-8",
+		"MAN_KEEP_FORMATTING=")
 	var faults bytes.Buffer
 	cmd.Stderr = &faults
 	page, err := cmd.Output()

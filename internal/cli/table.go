@@ -85,7 +85,8 @@ func batchSettings(p *pipeline.Pipeline) [][2]string {
 		{"max_failures", percent(p.Alarms.Failures)}, {"max_invalid", percent(p.Alarms.Invalid)},
 		{"when_exceeded", map[bool]string{true: "stop", false: "warn"}[p.Alarms.Stop]},
 		{"max_recompute", percent(p.MaxRecompute)},
-		{"store", cmp.Or(p.Store, "zip on a cluster, else as it was")}, {"env", strings.Join(env, " ")}}
+		{"store", cmp.Or(p.Store, "zip on a cluster, else as it was")},
+		{"env", strings.Join(env, " ")}}
 }
 
 func percent(share float64) string {
@@ -153,7 +154,8 @@ func printSizes(w io.Writer, stages []string, st *store.Store) error {
 	for _, name := range inOrder(sizes, stages) {
 		z := *sizes[name]
 		line(name, z)
-		all = store.Size{Files: all.Files + z.Files, Bytes: all.Bytes + z.Bytes, Disk: all.Disk + z.Disk}
+		all = store.Size{Files: all.Files + z.Files, Bytes: all.Bytes + z.Bytes, Disk: all.Disk +
+			z.Disk}
 	}
 	line("all", all)
 	return nil
@@ -220,13 +222,15 @@ func printRest(w io.Writer, left int, computing time.Duration, jobs int) {
 	molecules := batch.Count(left, "molecule")
 	switch {
 	case left == 0:
-		fmt.Fprintf(w, "Nothing to compute, unless the pipeline has changed "+
-			"(%s batch -dryRun shows).\n", command.Name)
+		fmt.Fprintf(w, "Nothing to compute, unless the pipeline has changed (%s batch -dryRun "+
+			"shows).\n", command.Name)
 	case computing == 0:
-		fmt.Fprintf(w, "To be computed: %s; how long that takes is known when some are done.\n", molecules)
+		fmt.Fprintf(w, "To be computed: %s; how long that takes is known when some are done.\n",
+			molecules)
 	default:
 		fmt.Fprintf(w, "To be computed: %s, about %s with %s, at %.2f s a molecule.\n", molecules,
-			journal.Wall(computing, left, jobs), batch.Count(jobs, "job"), computing.Seconds()/float64(left))
+			journal.Wall(computing, left, jobs), batch.Count(jobs, "job"),
+			computing.Seconds()/float64(left))
 	}
 }
 
@@ -237,7 +241,9 @@ func Validate(ctx context.Context, format string, o Options) error {
 		if !slices.Contains([]string{"", "text", "json"}, format) {
 			return fmt.Errorf("-format=%s: text or json", format)
 		}
-		return with(o, false, func(pr *project) error { return pr.validate(ctx, format, o.Permissive) })
+		return with(o, false, func(pr *project) error {
+			return pr.validate(ctx, format, o.Permissive)
+		})
 	})
 }
 
@@ -272,7 +278,8 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", " ")
-		err = enc.Encode(map[string]any{"table": pr.Table.Path(), "rows": rows, "unusable": unusable,
+		err = enc.Encode(map[string]any{"table": pr.Table.Path(), "rows": rows,
+			"unusable": unusable,
 			"warnings": warnings, "fatal": fatal, "findings": shown})
 	}
 	if err := errors.Join(err, out.Flush()); err != nil {
@@ -326,8 +333,8 @@ func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table) (
 	return out, err
 }
 
-// doubts are what is odd about a row that can be used. seen has the rows of earlier molecules. If no
-// worker says which molecule a row is, two spellings of one molecule count as two.
+// doubts are what is odd about a row that can be used. seen has the rows of earlier molecules. If
+// no worker says which molecule a row is, two spellings of one molecule count as two.
 func doubts(t *csvmerge.Table, i int, answer batch.Answer, seen map[[3]any]int) []stages.Doubt {
 	row := stages.Row{Heavy: pointer[int64](t.Value(i, "nheavy")),
 		Reference: pointer[float64](t.Value(i, "H298_cbs")),
@@ -346,7 +353,8 @@ func doubts(t *csvmerge.Table, i int, answer batch.Answer, seen map[[3]any]int) 
 	}
 	same := "has the same SMILES, charge and multiplicity"
 	if other := t.Value(first, "smiles"); other != row.SMILES {
-		same = fmt.Sprintf("is the same molecule, written as %v, with the same charge and multiplicity",
+		same = fmt.Sprintf(
+			"is the same molecule, written as %v, with the same charge and multiplicity",
 			other)
 	}
 	return append(out, stages.Doubt{Column: "smiles", Want: "one row for a molecule",

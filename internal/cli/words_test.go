@@ -30,8 +30,8 @@ func TestWords(t *testing.T) {
 }
 
 func TestSelection(t *testing.T) {
-	const rows = "mol_id,status,error_message,smiles\nmol_01,OK,a warning,C\nmol_02,Rerun,bad luck,C\nmol_11,Skip,,C\n" +
-		"\"2,4-dimethylpentane\",,old,C\nx[1],,,C\n@home,,,C\n"
+	const rows = "mol_id,status,error_message,smiles\nmol_01,OK,a warning,C\nmol_02,Rerun,bad " +
+		"luck,C\nmol_11,Skip,,C\n\"2,4-dimethylpentane\",,old,C\nx[1],,,C\n@home,,,C\n"
 	read := func(rows string) *csvmerge.Table {
 		path := filepath.Join(t.TempDir(), "t.csv")
 		if err := os.WriteFile(path, []byte(rows), 0o644); err != nil {
@@ -81,7 +81,9 @@ func TestSelection(t *testing.T) {
 			t.Errorf("%s: %s, want %s", text, shown, want)
 		}
 	}
-	if _, err := selection("failed", read("mol_id,status,error_message,smiles\na,Skip,,C\n")); err == nil {
+	if _,
+		err := selection("failed",
+		read("mol_id,status,error_message,smiles\na,Skip,,C\n")); err == nil {
 		t.Error("failed without a failure: no error")
 	}
 }

@@ -71,8 +71,8 @@ func TestTimeout(t *testing.T) {
 // A program that takes more memory than the task has ends the task. The program is the molecule's,
 // which counts a rerun.
 func TestOutOfMemory(t *testing.T) {
-	p := newProject(t, 8, "if [ $1 = m3 ] && ! [ -e $2/over ]; then touch $2/over\n"+
-		"head -c 900000000 /dev/zero | tail -c 900000000 | sleep 4; fi\nsleep 0.3")
+	p := newProject(t, 8, "if [ $1 = m3 ] && ! [ -e $2/over ]; then touch $2/over\nhead -c "+
+		"900000000 /dev/zero | tail -c 900000000 | sleep 4; fi\nsleep 0.3")
 	p.finish(p.start(Follow, wall))
 	p.twice(2)
 }
@@ -188,7 +188,8 @@ func TestNoFlock(t *testing.T) {
 	p := newProject(t, 24, "sleep 0.5")
 	first := p.start(Follow, wall, noFlock...)
 	p.begun(3)
-	if lock, _ := os.ReadFile(p.path("artefacts/.lock")); !strings.Contains(string(lock), `"no_flock":true`) {
+	if lock, _ := os.ReadFile(p.path("artefacts/.lock")); !strings.Contains(string(lock),
+		`"no_flock":true`) {
 		t.Errorf("the lock is %s", lock)
 	}
 	if out, failed := p.wait(p.start(Follow, wall, noFlock...)); !failed ||
@@ -204,8 +205,8 @@ func TestNoFlock(t *testing.T) {
 	}
 }
 
-// The host of the batch is gone in the middle. Another host waits until the lock is silent, and goes
-// on with the same tasks.
+// The host of the batch is gone in the middle. Another host waits until the lock is silent, and
+// goes on with the same tasks.
 func TestAnotherHost(t *testing.T) {
 	other := []string{"unshare", "--uts", "sh", "-c", `hostname other-host && exec "$@"`, "sh"}
 	if exec.Command("unshare", "--uts", "hostname", "other-host").Run() != nil {

@@ -73,8 +73,8 @@ func readRun(dir string) (*Run, error) {
 		err = fmt.Errorf("has the format %q, not %q", r.Format, formatName)
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: the cluster run can't be read: %w; end its jobs with scancel, "+
-			"then remove the folder", dir, err)
+		err = fmt.Errorf("%s: the cluster run can't be read: %w; end its jobs with scancel, then "+
+			"remove the folder", dir, err)
 	}
 	return r, err
 }

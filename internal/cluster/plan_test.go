@@ -97,8 +97,7 @@ func TestObserve(t *testing.T) {
 			reruns += piece.Row.Reruns
 		}
 		if at != c.gone || reruns != c.reruns || at > 0 && len(p.pool) != 2 {
-			t.Errorf("%s: gone at look %d, %d in no task, %d reruns", name, at, len(p.pool),
-				reruns)
+			t.Errorf("%s: gone at look %d, %d in no task, %d reruns", name, at, len(p.pool), reruns)
 		}
 	}
 }

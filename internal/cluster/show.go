@@ -96,8 +96,8 @@ func Describe(out io.Writer, artefacts string) error {
 		}
 	}
 	_, err = fmt.Fprintf(out,
-		"Cluster run %s, submitted on %s at %s: %d of %s finished; %s with work "+
-			"left, of which %d have begun; about %.1f core hours left.\n", run.ID, run.Host,
+		"Cluster run %s, submitted on %s at %s: %d of %s finished; %s with work left, of which "+
+			"%d have begun; about %.1f core hours left.\n", run.ID, run.Host,
 		run.Created.Local().Format(time.DateTime), all-left, batch.Count(all, "molecule"),
 		batch.Count(len(plan.Open()), "task"), running, plan.Seconds()/3600)
 	return err

@@ -50,8 +50,8 @@ func (w *Watcher) begin() error {
 
 // script is what a task runs. Its argument is the number of the first chunk of its array.
 func (r *Run) script() string {
-	return fmt.Sprintf("#!/bin/sh\n# A task of an array: it works on one chunk.\n"+
-		"chunk=$(printf %%06d $(($1 + SLURM_ARRAY_TASK_ID)))\nexec %s %s %s/$chunk%s\n",
+	return fmt.Sprintf("#!/bin/sh\n# A task of an array: it works on one chunk.\nchunk=$(printf "+
+		"%%06d $(($1 + SLURM_ARRAY_TASK_ID)))\nexec %s %s %s/$chunk%s\n",
 		batch.Quoted(r.path(programName)), TaskCommand, batch.Quoted(r.dir), chunkSuffix)
 }
 
@@ -132,8 +132,8 @@ func (w *Watcher) detach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	script := fmt.Sprintf("#!/bin/sh\n# When the tasks have ended: merge, submit what is left.\n"+
-		"cd %s && exec %s", batch.Quoted(dir), batch.Quoted(w.run.path(programName)))
+	script := fmt.Sprintf("#!/bin/sh\n# When the tasks have ended: merge, submit what is "+
+		"left.\ncd %s && exec %s", batch.Quoted(dir), batch.Quoted(w.run.path(programName)))
 	for _, word := range w.Again {
 		script += " " + batch.Quoted(word)
 	}

@@ -424,8 +424,7 @@ func TestCut(t *testing.T) {
 		i := slices.IndexFunc(policies, func(p policy) bool { return p.name == c.policy })
 		for seed := range uint64(200) {
 			old := func() []node {
-				return []node{{kids: map[string]int{"file": 1}},
-					{data: []byte("old")}}
+				return []node{{kids: map[string]int{"file": 1}}, {data: []byte("old")}}
 			}
 			d := &disk{first: old(), nodes: append(old(), node{})}
 			for _, o := range c.ops {

@@ -71,8 +71,7 @@ func (x *indexed) wrote() {
 					writes++
 				}
 			}
-			stats = append(stats, stat{n, len(x.disk.content("artefacts/" + mol + file)),
-				writes})
+			stats = append(stats, stat{n, len(x.disk.content("artefacts/" + mol + file)), writes})
 		}
 		x.stats[name] = stats
 	}

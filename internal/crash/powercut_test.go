@@ -242,7 +242,8 @@ func (r *cuts) promised(d *disk, lines []byte, s settings) {
 			pr.target = ""
 			r.promises = append(r.promises, pr)
 		case e.computed() && e.Seconds > 1:
-			records, _ := parseLog(d.content("artefacts/" + e.Mol + "/manifest.jsonl")) // not yet a zip
+			records, _ := parseLog(d.content("artefacts/" + e.Mol +
+				"/manifest.jsonl")) // not yet a zip
 			for _, rec := range records {
 				if rec.Target == pr.target {
 					pr.fingerprint = rec.Fingerprint

@@ -170,7 +170,8 @@ func (v *victim) reset() {
 
 // keepAs edits how finished molecules are kept.
 func (v *victim) keepAs(form string) {
-	v.put("pipeline.hcl", strings.Replace(pipeline, "jobs ", fmt.Sprintf("store = %q\n  jobs ", form), 1))
+	v.put("pipeline.hcl", strings.Replace(pipeline, "jobs ",
+		fmt.Sprintf("store = %q\n  jobs ", form), 1))
 }
 
 func mol(n int) string    { return fmt.Sprintf("m%04d", n) }
@@ -286,8 +287,7 @@ func (v *victim) checkTable() ([][]string, error) {
 	return rows, nil
 }
 
-var changing = regexp.MustCompile(
-	`(?m),OK,\d*,§|\d{4}-\d\d-\d\dT[0-9:+-]+|\d{8}-\d{6}-\d+`)
+var changing = regexp.MustCompile(`(?m),OK,\d*,§|\d{4}-\d\d-\d\dT[0-9:+-]+|\d{8}-\d{6}-\d+`)
 
 // comparable is a table without times, names of batches and reruns.
 func comparable(table []byte) string { return changing.ReplaceAllString(string(table), "#") }

@@ -104,8 +104,8 @@ func TestParquetByDuckDB(t *testing.T) {
 		}
 	}
 	want := fmt.Sprintf(`{"rows":%d,"sum":%d.0,"groups":2}`, many.Rows, many.Rows*(many.Rows-1)/2)
-	got := query(fmt.Sprintf("SELECT count(*) AS rows, sum(hof) AS sum, "+
-		"(SELECT max(row_group_id) + 1 FROM parquet_metadata('%s')) AS groups FROM '%[1]s'", large))
+	got := query(fmt.Sprintf("SELECT count(*) AS rows, sum(hof) AS sum, (SELECT "+
+		"max(row_group_id) + 1 FROM parquet_metadata('%s')) AS groups FROM '%[1]s'", large))
 	if got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -143,8 +143,7 @@ func TestWriteErrors(t *testing.T) {
 	for name, write := range map[string]func(io.Writer, Export) error{
 		"parquet": WriteParquet,
 		"sqlite": func(w io.Writer, x Export) error {
-			return WriteSQLite(context.Background(), w,
-				x)
+			return WriteSQLite(context.Background(), w, x)
 		},
 	} {
 		if err := write(io.Discard, broken); !errors.Is(err, cause) {

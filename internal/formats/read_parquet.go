@@ -111,8 +111,8 @@ func parquetTable(data []byte) (t *Table, err error) {
 			toText = textOf(field.Type())
 		}
 		if toText == nil {
-			t.Notes = append(t.Notes, fmt.Sprintf("column %s left out: it is a list, a "+
-				"structure or a decimal", field.Name()))
+			t.Notes = append(t.Notes, fmt.Sprintf("column %s left out: it is a list, a structure "+
+				"or a decimal", field.Name()))
 			continue
 		}
 		place[leaf.ColumnIndex] = len(t.Names)

@@ -27,8 +27,8 @@ func shown(t *Table) string {
 }
 
 const sdf = "ethanol\n  prog\n\n  0  0  0  0  0  0            999 V2000\nM  END\n>  " +
-	"<hof>\n-56.1\n\n> 1 <note> (2)\ntwo\nlines\n\n$$$$\n" +
-	"\n\n\n  0  0  0  0  0  0            999 V2000\nM  END\n>  <empty>\n\n>  <hof>\n-3\n$$$$\n"
+	"<hof>\n-56.1\n\n> 1 <note> (2)\ntwo\nlines\n\n$$$$\n\n\n\n  0  0  0  0  0  0            999 " +
+	"V2000\nM  END\n>  <empty>\n\n>  <hof>\n-3\n$$$$\n"
 
 func TestParse(t *testing.T) {
 	for _, test := range []struct{ ext, text, want string }{

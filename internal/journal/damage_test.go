@@ -11,8 +11,10 @@ import (
 func TestDamaged(t *testing.T) {
 	dir := t.TempDir()
 	whole := filepath.Join(dir, "whole")
-	for _, e := range []Event{{Event: BatchStart, PID: 1 << 30}, {Event: TargetStart, Mol: "m", Stage: "a"},
-		{Event: TargetEnd, Mol: "m", Stage: "a", Outcome: OK}, {Event: Row, Mol: "m", Outcome: "OK"}, {Event: BatchEnd, Outcome: Done}} {
+	for _, e := range []Event{{Event: BatchStart, PID: 1 << 30},
+		{Event: TargetStart, Mol: "m", Stage: "a"},
+		{Event: TargetEnd, Mol: "m", Stage: "a", Outcome: OK},
+		{Event: Row, Mol: "m", Outcome: "OK"}, {Event: BatchEnd, Outcome: Done}} {
 		if err := (Writer{whole, "1", "h"}).Write(e); err != nil {
 			t.Fatal(err)
 		}

@@ -146,8 +146,8 @@ func (w Writer) Write(events ...Event) error {
 	err := durable.Append(w.Path, lines.Bytes())
 	switch {
 	case errors.Is(err, syscall.ELOOP):
-		return fmt.Errorf("%s: the journal cannot be opened: it is a symbolic link, "+
-			"which a batch does not follow; remove it", w.Path)
+		return fmt.Errorf("%s: the journal cannot be opened: it is a symbolic link, which a "+
+			"batch does not follow; remove it", w.Path)
 	case err != nil:
 		return fmt.Errorf("the journal cannot be written: %w", err)
 	}

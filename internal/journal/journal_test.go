@@ -58,9 +58,12 @@ func TestWriteLines(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	w := Writer{Path: path, Batch: "b1", Host: "node"}
 	events := []Event{
-		{Time: noon, Event: BatchStart, PID: 7, Table: "data/thermo_pm7.csv", Total: 2, Work: 13, Jobs: 2, Stages: []Stage{{"rdkit", "RDKit parameters"}, {"pm7", ""}}},
-		{Time: noon, Event: TargetEnd, Mol: "mol_1", Stage: "pm7", Instance: 1, Instances: 3, Outcome: Failed, Seconds: 1.5, Error: "gap < 0 & \"odd\"\nline 2"},
-		{Time: noon, Event: Row, Mol: "mol_1", Size: []float64{5, 1}, Outcome: "Rerun", Values: map[string]string{"hof": "1.5"}, Retry: true},
+		{Time: noon, Event: BatchStart, PID: 7, Table: "data/thermo_pm7.csv", Total: 2, Work: 13,
+			Jobs: 2, Stages: []Stage{{"rdkit", "RDKit parameters"}, {"pm7", ""}}},
+		{Time: noon, Event: TargetEnd, Mol: "mol_1", Stage: "pm7", Instance: 1, Instances: 3,
+			Outcome: Failed, Seconds: 1.5, Error: "gap < 0 & \"odd\"\nline 2"},
+		{Time: noon, Event: Row, Mol: "mol_1", Size: []float64{5, 1}, Outcome: "Rerun",
+			Values: map[string]string{"hof": "1.5"}, Retry: true},
 		{Time: noon, Event: BatchEnd, Outcome: Done, Counts: map[string]int{"OK": 1, "Rerun": 1}},
 	}
 	for _, group := range [][]Event{events[:2], events[2:]} {
@@ -94,7 +97,8 @@ func TestWriteLines(t *testing.T) {
 
 func TestWriteAfterTornLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
-	for _, torn := range []string{`{"time":"2026-`, line("row"), line("row") + `{}`, strings.TrimSuffix(line("row"), "\n")} {
+	for _, torn := range []string{`{"time":"2026-`, line("row"), line("row") + `{}`,
+		strings.TrimSuffix(line("row"), "\n")} {
 		write(t, path, torn)
 		for range 2 {
 			if err := (Writer{Path: path}).Write(Event{Time: noon, Event: Note}); err != nil {
@@ -114,7 +118,8 @@ func TestWriteConcurrently(t *testing.T) {
 	for i := range 8 {
 		group.Go(func() {
 			for range 100 {
-				if err := w.Write(Event{Event: Row, Error: strings.Repeat("x", 100*i)}); err != nil {
+				if err := w.Write(Event{Event: Row,
+					Error: strings.Repeat("x", 100*i)}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -133,11 +138,16 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		dir:                       "the journal cannot be written: open " + dir + ": is a directory",
-		link:                      link + ": the journal cannot be opened: it is a symbolic link, which a batch does not follow; remove it",
-		filepath.Join(dir, "a/b"): "the journal cannot be written: open " + dir + "/a/b: no such file or directory",
+		dir: "the journal cannot be written: open " + dir +
+			": is a directory",
+		link: link +
+			": the journal cannot be opened: it is a symbolic link, which a batch does not " +
+			"follow; remove it",
+		filepath.Join(dir, "a/b"): "the journal cannot be written: open " + dir +
+			"/a/b: no such file or directory",
 	} {
-		if err := (Writer{Path: path}).Write(Event{Event: Note}); err == nil || err.Error() != want {
+		if err := (Writer{Path: path}).Write(Event{Event: Note}); err == nil ||
+			err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -189,7 +199,8 @@ func TestReaderLongJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	var b strings.Builder
 	for i := range 40000 {
-		fmt.Fprintf(&b, `{"time":"2026-03-04T11:00:00Z","event":"row","mol":"mol_%06d","outcome":"OK"}`+"\n", i)
+		fmt.Fprintf(&b,
+			`{"time":"2026-03-04T11:00:00Z","event":"row","mol":"mol_%06d","outcome":"OK"}`+"\n", i)
 	}
 	write(t, path, b.String())
 	if b.Len() < 2*maxLine {
@@ -209,7 +220,9 @@ func TestReaderLongJournal(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
-	start := func(name string) string { return fmt.Sprintf(`{"event":"batch_start","mol":%q}`+"\n", name) }
+	start := func(name string) string {
+		return fmt.Sprintf(`{"event":"batch_start","mol":%q}`+"\n", name)
+	}
 	here, other := start("here"), start("next")
 	rows, end := strings.Repeat(line("row"), 2), line(BatchEnd)
 	many := strings.Repeat(line("row"), 8*maxLine/len(line("row")))
@@ -222,10 +235,13 @@ func TestFind(t *testing.T) {
 		{"torn end", here + `{"event":"batch_end`, "batch_starthere"},
 		{"end without its line break", here + strings.TrimSuffix(end, "\n"), "batch_starthere"},
 		{"torn start", here + `{"event":"batch_start` + "\n" + rows, "batch_starthere row row"},
-		{"the words in a text", here + `{"event":"note","error":"{\"event\":\"batch_start\"}"}` + "\n", "batch_starthere note"},
-		{"long damage", here + end + strings.Repeat("\x00", 8*maxLine) + "\n" + rows, "batch_end row row"},
+		{"the words in a text", here + `{"event":"note","error":"{\"event\":\"batch_start\"}"}` +
+			"\n", "batch_starthere note"},
+		{"long damage", here + end + strings.Repeat("\x00", 8*maxLine) + "\n" + rows,
+			"batch_end row row"},
 		{"one long line", strings.Repeat("\x00", 12*maxLine), ""},
-		{"far away", here + many + other + many, "batch_startnext " + strings.TrimSpace(strings.Repeat("row ", strings.Count(many, "\n")))},
+		{"far away", here + many + other + many, "batch_startnext " +
+			strings.TrimSpace(strings.Repeat("row ", strings.Count(many, "\n")))},
 	}
 	for _, tt := range tests {
 		write(t, path, tt.text)
@@ -250,12 +266,15 @@ func TestFind(t *testing.T) {
 func TestLast(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	event := func(batch, kind, mol, stage string, instance int) string {
-		return fmt.Sprintf(`{"time":"2026-03-04T11:00:00Z","event":%q,"batch":%q,"mol":%q,"stage":%q,"instance":%d}`+"\n", kind, batch, mol, stage, instance)
+		return fmt.Sprintf(
+			`{"time":"2026-03-04T11:00:00Z","event":%q,"batch":%q,"mol":%q,"stage":%q,"instance":%d}`+"\n", kind, batch, mol, stage, instance)
 	}
 	begin, stop := event("2", BatchStart, "", "", 0), event("2", BatchEnd, "", "", 0)
 	old := event("1", BatchStart, "", "", 0) + event("1", TargetStart, "old", "a", 0)
-	aStart, aEnd, row := event("2", TargetStart, "m", "a", 0), event("2", TargetEnd, "m", "a", 0), event("2", Row, "m", "", 0)
-	p1, p2, p1End := event("2", TargetStart, "n", "p", 1), event("2", TargetStart, "n", "p", 2), event("2", TargetEnd, "n", "p", 1)
+	aStart, aEnd, row := event("2", TargetStart, "m", "a", 0), event("2", TargetEnd, "m", "a",
+		0), event("2", Row, "m", "", 0)
+	p1, p2, p1End := event("2", TargetStart, "n", "p", 1), event("2", TargetStart, "n", "p",
+		2), event("2", TargetEnd, "n", "p", 1)
 	many := strings.Repeat(event("2", Note, "", "", 0), maxLine/50)
 	for _, tt := range []struct {
 		name, text string
@@ -264,15 +283,23 @@ func TestLast(t *testing.T) {
 		{"nothing", "", LastBatch{Ended: true}},
 		{"no event", "x\n\ny", LastBatch{Ended: true}},
 		{"ended", old + begin + aStart + stop, LastBatch{ID: "2", Ended: true}},
-		{"ended, and a note", old + begin + aStart + stop + event("2", Note, "", "", 0), LastBatch{ID: "2", Ended: true}},
-		{"torn end", begin + aStart + strings.TrimSuffix(stop, "\n"), LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
+		{"ended, and a note", old + begin + aStart + stop + event("2", Note, "", "", 0),
+			LastBatch{ID: "2", Ended: true}},
+		{"torn end", begin + aStart + strings.TrimSuffix(stop, "\n"),
+			LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
 		{"just begun", old + begin, LastBatch{ID: "2"}},
-		{"died in a target", old + begin + aStart + many, LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
+		{"died in a target", old + begin + aStart + many,
+			LastBatch{ID: "2", Open: map[string]string{"m": "a"}}},
 		{"between targets", begin + aStart + aEnd, LastBatch{ID: "2"}},
-		{"in the same one again", begin + aStart + aEnd + row + aStart, LastBatch{ID: "2", Open: map[string]string{"m": "a"}, Rows: map[string]bool{"m": true}}},
-		{"a row without an end of its target", begin + aStart + row, LastBatch{ID: "2", Rows: map[string]bool{"m": true}}},
-		{"instances", begin + aStart + p1 + p1End + p2, LastBatch{ID: "2", Open: map[string]string{"m": "a", "n": "p/2"}}},
-		{"interrupted", begin + aStart + event("2", Interrupted, "", "", 0), LastBatch{ID: "2", Interrupted: true, Open: map[string]string{"m": "a"}}},
+		{"in the same one again", begin + aStart + aEnd + row + aStart,
+			LastBatch{ID: "2", Open: map[string]string{"m": "a"},
+				Rows: map[string]bool{"m": true}}},
+		{"a row without an end of its target", begin + aStart + row,
+			LastBatch{ID: "2", Rows: map[string]bool{"m": true}}},
+		{"instances", begin + aStart + p1 + p1End + p2,
+			LastBatch{ID: "2", Open: map[string]string{"m": "a", "n": "p/2"}}},
+		{"interrupted", begin + aStart + event("2", Interrupted, "", "", 0),
+			LastBatch{ID: "2", Interrupted: true, Open: map[string]string{"m": "a"}}},
 	} {
 		write(t, path, tt.text)
 		if tt.want.Open == nil {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// The batch that finds another one dead closes the other's account: readers of that batch see its end.
+// The batch that finds another one dead closes the other's account: readers of that batch see its
+// end.
 func TestEndOfAnotherBatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	dead, next := Writer{Path: path, Batch: "dead"}, Writer{Path: path, Batch: "next"}

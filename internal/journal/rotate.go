@@ -36,7 +36,8 @@ func rotate(path string, most int64) error {
 			continue
 		}
 		write := func(to io.Writer) error { return packed.Compress(to, name) }
-		if err := durable.WriteFile(durable.File{Path: name + packed.Suffix, Write: write}); err != nil {
+		if err := durable.WriteFile(durable.File{Path: name + packed.Suffix,
+			Write: write}); err != nil {
 			return err
 		}
 		if err := durable.Remove(name); err != nil {

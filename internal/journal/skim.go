@@ -135,7 +135,8 @@ func withoutValues(line []byte) []byte {
 	const end = "\"}}\n"
 	head, _, found := bytes.Cut(line, []byte(`,"values":{`))
 	if !found || !bytes.HasSuffix(line, []byte(end)) ||
-		bytes.IndexByte([]byte(`:,{\`), line[len(line)-len(end)-1]) >= 0 { // the quote begins a text
+		// the quote begins a text
+		bytes.IndexByte([]byte(`:,{\`), line[len(line)-len(end)-1]) >= 0 {
 		return line
 	}
 	return append(bytes.Clone(head), '}')

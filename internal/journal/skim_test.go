@@ -21,7 +21,8 @@ func madeEvents(seed uint64) (events []Event) {
 	}
 	add(Event{Event: BatchStart, Batch: "not "})
 	add(Event{Event: TargetStart, Batch: "not ", Mol: "m1", Stage: "pm7"})
-	add(Event{Event: BatchStart, Total: 9, Work: 99, Jobs: 2, Settings: map[string]string{"mol": "x"}})
+	add(Event{Event: BatchStart, Total: 9, Work: 99, Jobs: 2,
+		Settings: map[string]string{"mol": "x"}})
 	for range random.IntN(60) {
 		mol := fmt.Sprint("m", random.IntN(9))
 		e := Event{Mol: mol, Stage: "pm7", Size: []float64{float64(random.IntN(9))}, Outcome: OK}

@@ -34,7 +34,8 @@ type Molecule struct {
 	Idle                time.Time // its end; zero: it runs
 }
 
-// Add takes in the next event. A batch_start begins a new State; events of another batch are passed over.
+// Add takes in the next event. A batch_start begins a new State; events of another batch are passed
+// over.
 func (s *State) Add(e Event) {
 	if e.Event != BatchStart && (e.Batch != s.Batch || s.UnderWay == nil) {
 		return
@@ -107,7 +108,8 @@ type Estimate map[string]sums
 func Past(path string) Estimate {
 	e := Estimate{}
 	info, err := os.Stat(path)
-	if earlier, _ := earlierFiles(path); len(earlier) > 0 && (err != nil || info.Size() < pastBytes) {
+	if earlier, _ := earlierFiles(path); len(earlier) > 0 &&
+		(err != nil || info.Size() < pastBytes) {
 		_ = OpenTail(earlier[len(earlier)-1], pastBytes).Each(e.Add)
 	}
 	_ = OpenTail(path, pastBytes).Each(e.Add) // without a journal nothing is known

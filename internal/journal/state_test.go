@@ -18,7 +18,8 @@ func started(at float64, mol, stage string, size ...float64) Event {
 }
 
 func ended(at float64, mol, stage, outcome string, took float64) Event {
-	return Event{Time: after(at), Event: TargetEnd, Mol: mol, Stage: stage, Outcome: outcome, Seconds: took}
+	return Event{Time: after(at), Event: TargetEnd, Mol: mol, Stage: stage, Outcome: outcome,
+		Seconds: took}
 }
 
 func row(at float64, mol, status string, size ...float64) Event {
@@ -33,7 +34,8 @@ func begun(total int, work float64, jobs int) Event {
 func molecules(n int, size ...float64) (out []Event) {
 	for i := range n {
 		mol, took := fmt.Sprint("s", i), 0.9+0.2*float64(i%2)
-		out = append(out, started(float64(i), mol, "a", size...), ended(float64(i)+took, mol, "a", OK, took), row(float64(i+1), mol, "OK", size...))
+		out = append(out, started(float64(i), mol, "a", size...),
+			ended(float64(i)+took, mol, "a", OK, took), row(float64(i+1), mol, "OK", size...))
 	}
 	return out
 }
@@ -62,7 +64,8 @@ func TestState(t *testing.T) {
 	start := begun(6, 60, 2)
 	start.Batch, start.Table = "b", "t.csv"
 	events := join(started(0, "old", "a"), start,
-		started(1, "a", "one", 3), started(1, "b", "one", 2), ended(2, "a", "one", OK, 1), instance(started(2, "a", "two", 3), 1),
+		started(1, "a", "one", 3), started(1, "b", "one", 2), ended(2, "a", "one", OK, 1),
+		instance(started(2, "a", "two", 3), 1),
 		instance(ended(3, "a", "two", OK, 1), 1), instance(started(3, "a", "two", 3), 2),
 		ended(4, "b", "one", Interrupted, 9),
 		started(4, "c", "one"), ended(5, "c", "one", Timeout, 1), failed, row(6, "f", "OK"),
@@ -83,16 +86,19 @@ func TestState(t *testing.T) {
 	if !reflect.DeepEqual(s, want) { // neither c nor f has a known size
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}
-	for _, e := range []Event{started(10, "d", "one", 1), row(11, "d", "Skip", 1), {Time: after(12), Event: BatchEnd, Outcome: Failed, Error: "disk"}} {
+	for _, e := range []Event{started(10, "d", "one", 1), row(11, "d", "Skip", 1),
+		{Time: after(12), Event: BatchEnd, Outcome: Failed, Error: "disk"}} {
 		e.Batch = "b"
 		s.Add(e)
 	}
-	if len(s.Retries) != 0 || s.Failed != 2 || s.WorkDone != 3 || len(s.UnderWay) != 0 || !s.Ended.Equal(after(12)) {
+	if len(s.Retries) != 0 || s.Failed != 2 || s.WorkDone != 3 || len(s.UnderWay) != 0 ||
+		!s.Ended.Equal(after(12)) {
 		t.Errorf("at the end: %+v", s)
 	}
 	s.Add(begun(1, 1, 1))
 	s.Add(started(1, "late", "one"))
-	if s.Add(Event{Event: Row, Mol: "late", Outcome: "Rerun", Retry: true}); len(s.UnderWay) != 1 || len(s.Retries) != 1 {
+	if s.Add(Event{Event: Row, Mol: "late", Outcome: "Rerun", Retry: true}); len(s.UnderWay) != 1 ||
+		len(s.Retries) != 1 {
 		t.Errorf("a row that is written after its next attempt has begun: %+v", s)
 	}
 }
@@ -110,13 +116,18 @@ func TestRest(t *testing.T) {
 		{"nothing but rows", join(begun(10, 10, 1), row(4, "a", "OK"), row(8, "b", "OK")), 8, 32},
 		{"of one size", join(begun(40, 40, 1), molecules(20)), 20, 20},
 		{"of a known size", join(begun(40, 160, 1), molecules(20, 2)), 20, 20},
-		{"in the midst of one", join(begun(40, 160, 1), molecules(20, 2), started(20, "x", "a", 2)), 20.5, 19.5},
-		{"one of no known size", join(begun(40, 157, 1), molecules(20, 2), started(20, "x", "a"), ended(21, "x", "a", OK, 1), row(21, "x", "OK")), 21, 19.7},
-		{"some for which nothing ran", join(begun(40, 160, 1), molecules(20, 2), row(20, "x", "OK", 2), row(20, "y", "OK", 2)), 20, 20.0 / 22 * 18},
+		{"in the midst of one", join(begun(40, 160, 1), molecules(20, 2), started(20, "x", "a", 2)),
+			20.5, 19.5},
+		{"one of no known size", join(begun(40, 157, 1), molecules(20, 2), started(20, "x", "a"),
+			ended(21, "x", "a", OK, 1), row(21, "x", "OK")), 21, 19.7},
+		{"some for which nothing ran", join(begun(40, 160, 1), molecules(20, 2),
+			row(20, "x", "OK", 2), row(20, "y", "OK", 2)), 20, 20.0 / 22 * 18},
 		{"larger ones to come", join(begun(40, 20*4+20*16, 1), molecules(20, 2)), 20, 80},
 		{"the next batch", join(begun(20, 80, 1), molecules(20, 2), begun(8, 8*16, 2)), 1e-3, 0},
-		{"of four at a time", join(begun(80, 320, 4), molecules(20, 2), started(20, "x", "a", 2), started(20, "y", "a", 2)), 20.5, 57.6},
-		{"another attempt", join(begun(21, 84, 1), molecules(20, 2), started(20, "x", "a", 2), ended(21, "x", "a", Failed, 1),
+		{"of four at a time", join(begun(80, 320, 4), molecules(20, 2), started(20, "x", "a", 2),
+			started(20, "y", "a", 2)), 20.5, 57.6},
+		{"another attempt", join(begun(21, 84, 1), molecules(20, 2), started(20, "x", "a", 2),
+			ended(21, "x", "a", Failed, 1),
 			Event{Event: Row, Mol: "x", Outcome: "Rerun", Retry: true}), 21, 1.05},
 		{"the end", join(begun(20, 20, 1), molecules(20)), 30, 0},
 	} {
@@ -140,7 +151,8 @@ func TestRestOfMany(t *testing.T) {
 			atoms := float64(1 + rnd.IntN(12))
 			took := 0.01 * math.Pow(atoms, 2.5) * math.Exp(0.2*rnd.NormFloat64())
 			mol := fmt.Sprint("m", n)
-			events = append(events, started(ends, mol, "a", atoms), ended(ends+took, mol, "a", OK, took), row(ends+took, mol, "OK", atoms))
+			events = append(events, started(ends, mol, "a", atoms),
+				ended(ends+took, mol, "a", OK, took), row(ends+took, mol, "OK", atoms))
 			start.Work += Weight([]float64{atoms})
 			ends += took
 		}
@@ -163,7 +175,8 @@ func TestEstimate(t *testing.T) {
 	if d, known := e.Target("a", nil); known || d != 0 || e.Molecule(nil, "a") != 0 {
 		t.Error("of nothing something is known")
 	}
-	for i, outcome := range []string{OK, Failed, Timeout, Interrupted, Restored} { // three conformers: 2, 4 and 6 s
+	// three conformers: 2, 4 and 6 s
+	for i, outcome := range []string{OK, Failed, Timeout, Interrupted, Restored} {
 		event := ended(1, "m", "pm7", outcome, float64(2+2*i))
 		event.Instance, event.Size = i+1, []float64{2}
 		e.Add(event)
@@ -178,7 +191,8 @@ func TestEstimate(t *testing.T) {
 	if d := e.Molecule([]float64{4}, "pm7", "final", "other"); d != 48*time.Second {
 		t.Errorf("the molecule: %v", d)
 	}
-	for size, want := range map[float64]float64{-1: 1, 0: 1, 1: 1, 3: 9, math.NaN(): 1, math.Inf(1): 1e12} {
+	for size, want := range map[float64]float64{-1: 1, 0: 1, 1: 1, 3: 9, math.NaN(): 1,
+		math.Inf(1): 1e12} {
 		if got := Weight([]float64{size, 99}); got != want {
 			t.Errorf("weight of %g: %g", size, got)
 		}
@@ -188,7 +202,8 @@ func TestEstimate(t *testing.T) {
 		molecules int
 		jobs      int
 		want      string
-	}{{time.Hour, 100, 4, "15m0s"}, {time.Hour, 2, 4, "30m0s"}, {1234567 * time.Microsecond, 1, 0, "2s"}, {123456 * time.Millisecond, 0, 1, "2m4s"}} {
+	}{{time.Hour, 100, 4, "15m0s"}, {time.Hour, 2, 4, "30m0s"},
+		{1234567 * time.Microsecond, 1, 0, "2s"}, {123456 * time.Millisecond, 0, 1, "2m4s"}} {
 		if got := Wall(tt.computing, tt.molecules, tt.jobs).String(); got != tt.want {
 			t.Errorf("%+v: %s", tt, got)
 		}
@@ -200,7 +215,8 @@ func TestPast(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	w := Writer{Path: path}
 	pair := func(took float64) {
-		if err := w.Write(started(0, "m", "search"), ended(0, "m", "search", OK, took), row(0, "m", "OK")); err != nil {
+		if err := w.Write(started(0, "m", "search"), ended(0, "m", "search", OK, took),
+			row(0, "m", "OK")); err != nil {
 			t.Fatal(err)
 		}
 	}

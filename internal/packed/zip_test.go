@@ -67,7 +67,8 @@ func TestZip(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for sub, want := range map[string]string{"": "a/ empty manifest.jsonl pm7/", "pm7/1": "pm7.aux.zst pm7.out"} {
+	for sub, want := range map[string]string{"": "a/ empty manifest.jsonl pm7/",
+		"pm7/1": "pm7.aux.zst pm7.out"} {
 		names, err := ReadDir(filepath.Join(dir, sub))
 		if got := strings.Join(names, " "); err != nil || got != want {
 			t.Errorf("%q has %q, %v", sub, got, err)
@@ -145,18 +146,24 @@ func TestForeignZip(t *testing.T) {
 		refused bool
 		want    string // "" is no error
 	}{
-		"good":          {good, false, ""},
-		"above":         {foreign(t, entry{name: "../evil"}), true, `its entry "../evil" is no name of a file`},
-		"hidden above":  {foreign(t, entry{name: "a/../../evil"}), true, "is no name of a file"},
-		"absolute":      {foreign(t, entry{name: "/etc/passwd"}), true, "is no name of a file"},
-		"backslash":     {foreign(t, entry{name: `..\evil`}), true, "is no name of a file"},
-		"zero":          {foreign(t, entry{name: "a\x00b"}), true, "is no name of a file"},
-		"dot":           {foreign(t, entry{name: "."}), true, "is no name of a file"},
-		"link":          {foreign(t, entry{"out", "/etc/passwd", fs.ModeSymlink | 0o777}), true, "is no regular file"},
-		"link folder":   {foreign(t, entry{"out/", "", fs.ModeSymlink | 0o777}), true, "is no regular file"},
-		"pipe":          {foreign(t, entry{"out", "", fs.ModeNamedPipe | 0o666}), true, "is no regular file"},
-		"twice":         {foreign(t, entry{name: "a"}, entry{name: "a"}), true, `it has two entries "a"`},
-		"file, folder":  {foreign(t, entry{name: "a"}, entry{name: "a/b"}), true, "is a file and a folder"},
+		"good": {good, false, ""},
+		"above": {foreign(t, entry{name: "../evil"}), true,
+			`its entry "../evil" is no name of a file`},
+		"hidden above": {foreign(t, entry{name: "a/../../evil"}), true, "is no name of a file"},
+		"absolute":     {foreign(t, entry{name: "/etc/passwd"}), true, "is no name of a file"},
+		"backslash":    {foreign(t, entry{name: `..\evil`}), true, "is no name of a file"},
+		"zero":         {foreign(t, entry{name: "a\x00b"}), true, "is no name of a file"},
+		"dot":          {foreign(t, entry{name: "."}), true, "is no name of a file"},
+		"link": {foreign(t, entry{"out", "/etc/passwd", fs.ModeSymlink | 0o777}), true,
+			"is no regular file"},
+		"link folder": {foreign(t, entry{"out/", "", fs.ModeSymlink | 0o777}), true,
+			"is no regular file"},
+		"pipe": {foreign(t, entry{"out", "", fs.ModeNamedPipe | 0o666}), true,
+			"is no regular file"},
+		"twice": {foreign(t, entry{name: "a"}, entry{name: "a"}), true,
+			`it has two entries "a"`},
+		"file, folder": {foreign(t, entry{name: "a"}, entry{name: "a/b"}), true,
+			"is a file and a folder"},
 		"many":          {foreign(t, many...), true, "has more in it than the files of a molecule"},
 		"huge":          {huge, true, ""},
 		"long list":     {change(end+12, 0, 0, 0xff, 0xff), true, "has more in it"},

@@ -11,7 +11,8 @@ import (
 func TestAlarms(t *testing.T) {
 	load := func(block string) (*Pipeline, error) {
 		path := filepath.Join(t.TempDir(), "pipeline.hcl")
-		if err := os.WriteFile(path, []byte("pipeline {\n"+block+"\n}\nstage \"a\" {\n  values = { x = 1 }\n}\n"), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte("pipeline {\n"+block+
+			"\n}\nstage \"a\" {\n  values = { x = 1 }\n}\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return Load(path, Options{})

@@ -327,15 +327,16 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 			return errors.New("the first word of the command, the program, must be a text that " +
 				"doesn't depend on the molecule")
 		case strings.Contains(word, ignoreOpen):
-			return errors.New("the first word of the command, the program, is never left out of the " +
-				"fingerprint")
+			return errors.New(
+				"the first word of the command, the program, is never left out of the fingerprint")
 		case !filepath.IsAbs(word) && strings.ContainsAny(word, "= \t;|<>&$"):
 			return fmt.Errorf("the first word of the command is %q, but a program is needed: each "+
 				"word is an element of its own, and variables stand in env = { NAME = \"...\" }", word)
 		case strings.Contains(word, "/") && !filepath.IsAbs(word) && p.Programs[word] == nil:
-			return fmt.Errorf("the first word of the command, the program, is a relative path, %[1]s: give "+
-				"its absolute path. For a script: file %[2]q { source = %[1]q }, and an interpreter and "+
-				"%[2]q in the command", word, filepath.Base(word))
+			return fmt.Errorf(
+				"the first word of the command, the program, is a relative path, %[1]s: give its "+
+					"absolute path. For a script: file %[2]q { source = %[1]q }, and an "+
+					"interpreter and %[2]q in the command", word, filepath.Base(word))
 		default:
 			s.Program = word
 		}

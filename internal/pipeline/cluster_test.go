@@ -26,8 +26,8 @@ cluster "slurm" {
 }
 `
 
-// A snapshot gives the same pipeline although the file, its sources and the environment are others by
-// then. The cluster block is no part of the key.
+// A snapshot gives the same pipeline although the file, its sources and the environment are others
+// by then. The cluster block is no part of the key.
 func TestSnapshot(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -38,7 +38,9 @@ func TestSnapshot(t *testing.T) {
 	}
 	write("in.txt", "one")
 	write("pipeline.hcl", clustered)
-	o := Options{Columns: func(string) ([]Column, error) { return []Column{{"smiles", false}, {"charge", true}}, nil }}
+	o := Options{Columns: func(string) ([]Column, error) {
+		return []Column{{"smiles", false}, {"charge", true}}, nil
+	}}
 	load := func(o Options) *Pipeline {
 		t.Helper()
 		p, err := Load(filepath.Join(dir, "pipeline.hcl"), o)
@@ -50,7 +52,8 @@ func TestSnapshot(t *testing.T) {
 	o.Set = `n = 4, words = ["c"]`
 	p := load(o)
 	c := p.Cluster
-	if c.Cores != 16 || c.Time != 90*time.Minute || c.Memory != "32G" || c.Tasks != 7 || len(c.Options) != 2 {
+	if c.Cores != 16 || c.Time != 90*time.Minute || c.Memory != "32G" || c.Tasks != 7 ||
+		len(c.Options) != 2 {
 		t.Errorf("%+v", c)
 	}
 	t.Setenv("TMPDIR", "/local/x")

@@ -9,13 +9,16 @@ import (
 
 func TestDisplay(t *testing.T) {
 	load := func(display string) (*Pipeline, error) {
-		return loadText("pipeline.hcl", []byte("stage \"a\" {\n  values = { x = -57.859 }\n}\n"+display), testOptions())
+		return loadText("pipeline.hcl", []byte("stage \"a\" {\n  values = { x = -57.859 }\n}\n"+
+			display), testOptions())
 	}
 	for display, want := range map[string][]string{
 		"": nil,
-		"display {\n  z = format(\"%8.2f kcal/mol\", stage.a.x)\n  y = mol.H298_cbs\n}":                 {"  -57.86 kcal/mol", "-56.12"},
-		"display {\n  a = 1\n}\ndisplay {\n  b = \"two\\nlines\"\n  c = \"\"\n}":                        {"1", "two lines"},
-		"display {\n  a = format(\"%.2f\", mol.nheavy)\n  b = null\n  c = stage.a.x / 0\n  d = true\n}": {"true"},
+		"display {\n  z = format(\"%8.2f kcal/mol\", stage.a.x)\n  y = mol.H298_cbs\n}": {"  -57.86 kcal/mol", "-56.12"},
+		"display {\n  a = 1\n}\ndisplay {\n  b = \"two\\nlines\"\n  c = \"\"\n}": {"1",
+			"two lines"},
+		"display {\n  a = format(\"%.2f\", mol.nheavy)\n  b = null\n  c = stage.a.x / 0\n  d = " +
+			"true\n}": {"true"},
 	} {
 		p, err := load(display)
 		if err != nil {
@@ -34,7 +37,8 @@ func TestDisplay(t *testing.T) {
 		}
 	}
 	for display, want := range map[string]string{
-		"display {\n  a = [1]\n}":       "Unsuitable cell: The display shows texts and numbers, not a list.",
+		"display {\n  a = [1]\n}": "Unsuitable cell: The display shows texts and numbers, not a " +
+			"list.",
 		"display {\n  a = stage.b.x\n}": "Unknown stage",
 		"display {\n  a = attempt\n}":   "Name out of place",
 	} {

@@ -13,12 +13,14 @@ import (
 )
 
 // testColumns are the columns of the table that every test's pipeline is checked against.
-var testColumns = []Column{{"mol_id", false}, {"smiles", false}, {"charge", true}, {"multiplicity", true}, {"nheavy", true}, {"H298_cbs", true}}
+var testColumns = []Column{{"mol_id", false}, {"smiles", false}, {"charge", true},
+	{"multiplicity", true}, {"nheavy", true}, {"H298_cbs", true}}
 
 func testOptions() Options {
 	return Options{
-		Functions: testFunctions, Builtins: []string{"conformers"}, Reserved: []string{"mol_id", "status", "smiles"},
-		Columns: func(string) ([]Column, error) { return testColumns, nil },
+		Functions: testFunctions, Builtins: []string{"conformers"},
+		Reserved: []string{"mol_id", "status", "smiles"},
+		Columns:  func(string) ([]Column, error) { return testColumns, nil },
 	}
 }
 
@@ -72,7 +74,8 @@ func found(t *testing.T, err error) (out []mistake) {
 }
 
 // goText is what only a Go programmer understands.
-var goText = regexp.MustCompile(`<nil>|goroutine|runtime error|panic|%!|cty\.|hcl\.|0x[0-9a-f]+|unexpected type|\bEOF\b`)
+var goText = regexp.MustCompile(
+	`<nil>|goroutine|runtime error|panic|%!|cty\.|hcl\.|0x[0-9a-f]+|unexpected type|\bEOF\b`)
 
 func TestErrors(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/pipelines/errors/*.hcl")
@@ -116,7 +119,8 @@ func compare(t *testing.T, got, want []mistake) {
 	left := slices.Clone(got)
 	for _, w := range want {
 		i := slices.IndexFunc(left, func(g mistake) bool {
-			return g.line == w.line && g.summary == w.summary && strings.Contains(g.detail, w.detail)
+			return g.line == w.line && g.summary == w.summary &&
+				strings.Contains(g.detail, w.detail)
 		})
 		if i < 0 {
 			t.Errorf("missing: %s", w)
@@ -131,7 +135,8 @@ func compare(t *testing.T, got, want []mistake) {
 		if n := len(strings.Fields(g.summary)); n > 6 {
 			t.Errorf("%q has %d words", g.summary, n)
 		}
-		if !strings.HasSuffix(g.detail, ".") && !strings.HasSuffix(g.detail, "?") && !strings.HasSuffix(g.detail, "}.") {
+		if !strings.HasSuffix(g.detail, ".") && !strings.HasSuffix(g.detail, "?") &&
+			!strings.HasSuffix(g.detail, "}.") {
 			t.Errorf("no sentence: %s", g)
 		}
 	}
@@ -151,11 +156,14 @@ func TestUnreadableFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		filepath.Join(dir, "none.hcl"): "none.hcl: file does not exist (run this in the folder of pipeline.hcl, or name another with -pipeline=FILE)",
-		dir:                            "is not a file",
-		big:                            "is larger than 262144 bytes",
+		filepath.Join(dir,
+			"none.hcl"): "none.hcl: file does not exist (run this in the folder of pipeline.hcl, " +
+			"or name another with -pipeline=FILE)",
+		dir: "is not a file",
+		big: "is larger than 262144 bytes",
 	} {
-		if _, err := Load(path, testOptions()); err == nil || !strings.HasSuffix(err.Error(), want) {
+		if _, err := Load(path, testOptions()); err == nil ||
+			!strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", path, err, want)
 		}
 	}

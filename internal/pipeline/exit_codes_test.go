@@ -15,8 +15,10 @@ func TestExitCodes(t *testing.T) {
 		err             string
 	}{
 		{"none", ``, nil, ""},
-		{"two", `exit_codes = { "155" = "the calculation failed", 156 = "the bonds changed" }`, map[int]string{155: "the calculation failed", 156: "the bonds changed"}, ""},
-		{"signals", `exit_codes = { SEGV = "it crashed", "1" = "it failed" }`, map[int]string{1: "it failed"}, ""},
+		{"two", `exit_codes = { "155" = "the calculation failed", 156 = "the bonds changed" }`,
+			map[int]string{155: "the calculation failed", 156: "the bonds changed"}, ""},
+		{"signals", `exit_codes = { SEGV = "it crashed", "1" = "it failed" }`,
+			map[int]string{1: "it failed"}, ""},
 		{"no signal", `exit_codes = { SIGSEGV = "it crashed" }`, nil, "Invalid exit_codes"},
 		{"zero is no failure", `exit_codes = { "0" = "all well" }`, nil, "Invalid exit_codes"},
 		{"a word", `exit_codes = { failed = "it failed" }`, nil, "Invalid exit_codes"},

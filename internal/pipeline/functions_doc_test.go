@@ -83,7 +83,8 @@ func TestFunctionsDoc(t *testing.T) {
 	}
 }
 
-// functionsDoc writes the reference: first what every pipeline has, then the functions that know chemistry.
+// functionsDoc writes the reference: first what every pipeline has, then the functions that know
+// chemistry.
 func functionsDoc(standard, more []doc) string {
 	var b strings.Builder
 	b.WriteString(`# Functions

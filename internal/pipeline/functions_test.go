@@ -11,8 +11,10 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// needFiles are the functions whose examples name files or stages, and so can't be evaluated by themselves.
-var needFiles = map[string]bool{"file": true, "json": true, "step": true, "templatefile": true, "status": true, "seconds": true, "ignore_changes": true}
+// needFiles are the functions whose examples name files or stages, and so can't be evaluated by
+// themselves.
+var needFiles = map[string]bool{"file": true, "json": true, "step": true, "templatefile": true,
+	"status": true, "seconds": true, "ignore_changes": true}
 
 // evaluate evaluates one expression as a pipeline would that has no molecule.
 func evaluate(t *testing.T, src string) (cty.Value, error) {
@@ -43,7 +45,9 @@ func TestExamples(t *testing.T) {
 	for _, d := range standardDocs(t) {
 		call, want, ok := strings.Cut(d.example, " is ")
 		if ok == needFiles[d.name] {
-			t.Errorf("%s: the example %q must be of the form CALL is VALUE, or the function in the list of those that need files", d.name, d.example)
+			t.Errorf(
+				"%s: the example %q must be of the form CALL is VALUE, or the function in the "+
+					"list of those that need files", d.name, d.example)
 		}
 		if !ok {
 			continue
@@ -80,7 +84,8 @@ func TestDocumented(t *testing.T) {
 	p := &Pipeline{versions: map[string]int{}}
 	p.addFunctions(nil)
 	for name := range p.functions {
-		if !seen[name] && name != elementName && name != textName && name != equalName && name != remainderName {
+		if !seen[name] && name != elementName && name != textName && name != equalName &&
+			name != remainderName {
 			t.Errorf("%s can be called and is not documented", name)
 		}
 	}
@@ -114,17 +119,22 @@ func TestFunctions(t *testing.T) {
 		{`status(1)`, `status: argument 1 must be a stage, like stage.pm7`},
 		{`seconds(null)`, `seconds: argument 1 must be a stage, like stage.pm7`},
 		{`status({ status = "ok", seconds = 1 })`, `"OK"`},
-		{`status([{ status = "ok", seconds = 1 }, { status = "failed", seconds = 2 }], "SUCCESS")`, `"FAILED"`},
+		{`status([{ status = "ok", seconds = 1 }, { status = "failed", seconds = 2 }], "SUCCESS")`,
+			`"FAILED"`},
 		{`length(null)`, `length: argument 1 has no value (null)`},
 		{`first(1, null)`, `first: argument 2 has no value (null)`},
 		{`status([])`, `"NOT_ATTEMPTED"`},
 		{`seconds([{ status = "ok", seconds = 1.5 }, { status = "none", seconds = null }])`, `1.5`},
 		{`seconds([])`, `null`},
 		{`seconds([], { status = "ok", seconds = 2 }, [{ status = "ok", seconds = 1 }])`, `3`},
-		{`status({ status = "ok", seconds = 1 }, { status = "none", seconds = null }, "SUCCESS")`, `"SUCCESS"`},
-		{`status({ status = "ok", seconds = 1 }, [{ status = "failed", seconds = 1 }])`, `"FAILED"`},
-		{`status({ status = "none", seconds = null }, { status = "ok", seconds = 1 })`, `"NOT_ATTEMPTED"`},
-		{`abs(null)`, `abs: argument 1 has no value (null): an empty cell, or a stage that is turned off`},
+		{`status({ status = "ok", seconds = 1 }, { status = "none", seconds = null }, "SUCCESS")`,
+			`"SUCCESS"`},
+		{`status({ status = "ok", seconds = 1 }, [{ status = "failed", seconds = 1 }])`,
+			`"FAILED"`},
+		{`status({ status = "none", seconds = null }, { status = "ok", seconds = 1 })`,
+			`"NOT_ATTEMPTED"`},
+		{`abs(null)`,
+			`abs: argument 1 has no value (null): an empty cell, or a stage that is turned off`},
 		{`1 + null`, `Missing value: One side of this operation has no value (null)`},
 		{`pow(-8, 1/3)`, `pow: it can't handle these arguments`},
 		{`log(-1, 10)`, `log: it can't handle these arguments`},

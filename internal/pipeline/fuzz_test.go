@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzLoad reads arbitrary bytes as pipeline.hcl. Whatever is accepted is evaluated for a molecule, too.
+// FuzzLoad reads arbitrary bytes as pipeline.hcl. Whatever is accepted is evaluated for a molecule,
+// too.
 func FuzzLoad(f *testing.F) {
 	files, err := filepath.Glob("../../testdata/pipelines/*/*.hcl")
 	if err != nil || len(files) < 10 {
@@ -24,7 +25,9 @@ func FuzzLoad(f *testing.F) {
 		}
 		f.Add(src)
 	}
-	for _, expr := range []string{`{for k, v in {a = 1} : k => v...}`, `[for x in [1, "a", null] : x if x != 1]`, `"%{for x in [1]}${x}%{else}%{endfor}"`, `try(null.a, [][0], 1)`,
+	for _, expr := range []string{`{for k, v in {a = 1} : k => v...}`,
+		`[for x in [1, "a", null] : x if x != 1]`, `"%{for x in [1]}${x}%{else}%{endfor}"`,
+		`try(null.a, [][0], 1)`,
 		`{"a": 1, (mol.smiles) = 2}`, `mol.charge > 0 ? [1] : {a = null}`, `stage.a[*].v`, `format("%v %#v", {}, [])`, `zipmap(["a"], [null])`, `pow(0.1, -400)`, `<<-E` + "\n  ${1}\n E\n"} {
 		f.Add([]byte(stageWith(expr)))
 	}
@@ -65,7 +68,9 @@ func FuzzLoad(f *testing.F) {
 // FuzzOutput reads arbitrary bytes as the file of a program, by the functions with which pipelines
 // read text and JSON. A value that was read can be stored and merged.
 func FuzzOutput(f *testing.F) {
-	f.Add([]byte(`{"nheavy": 3, "nrotbonds": 1, "tpsa": 20.23, "list": [1, "a", null, {"b": 1e308}]}`))
+	f.Add(
+		[]byte(
+			`{"nheavy": 3, "nrotbonds": 1, "tpsa": 20.23, "list": [1, "a", null, {"b": 1e308}]}`))
 	f.Add([]byte("energy -5.25 Eh\n\xff\x00\r\n"))
 	f.Add([]byte(`{"nheavy": 1e400, "list": [[[[[[[[]]]]]]]]}`))
 	path := filepath.Join(f.TempDir(), "out")

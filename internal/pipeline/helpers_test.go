@@ -27,7 +27,8 @@ func number64(x float64) *float64 { return &x }
 func frames(path string) ([]frame, error) {
 	out := make([]frame, 3)
 	for i := range out {
-		out[i] = frame{Comment: fmt.Sprintf("%s %d", path, i), Energy: number64(-5.25 + float64(i)/8), Symbols: strings.Split("CCOHHHHHH", "")}
+		out[i] = frame{Comment: fmt.Sprintf("%s %d", path, i),
+			Energy: number64(-5.25 + float64(i)/8), Symbols: strings.Split("CCOHHHHHH", "")}
 		for k := range 27 {
 			out[i].X = append(out[i].X, float64(k)*0.12345678+float64(i))
 		}
@@ -43,7 +44,8 @@ func firstFrame(path string) (frame, error) {
 	return f[0], nil
 }
 
-// testFunctions stand for the chemistry that a real pipeline brings: the same names and forms, no chemistry.
+// testFunctions stand for the chemistry that a real pipeline brings: the same names and forms, no
+// chemistry.
 var testFunctions = []Function{
 	{"xyz", firstFrame, 1},
 	{"conformers", frames, 1},
@@ -60,9 +62,18 @@ var testFunctions = []Function{
 	}, 1},
 	{"mopac_cartesian", func(f frame) string { return strings.Join(f.Symbols, "\n") }, 1},
 	{"xtb", func(log string) (result, error) { return result{Method: "GFN2"}, nil }, 1},
-	{"same_bonds", func(mol string, f frame) (bool, error) { return !strings.Contains(mol, "broken"), nil }, 1},
-	{"bond_changes", func(mol string, f frame) (string, error) { return "C1–O2 is broken", nil }, 1},
+	{"same_bonds", func(mol string, f frame) (bool, error) {
+		return !strings.Contains(mol, "broken"), nil
+	}, 1},
+	{"bond_changes", func(mol string, f frame) (string, error) { return "C1–O2 is broken", nil },
+		1},
 	{"electrons", func(smiles string, charge int) *int { n := 10 - charge; return &n }, 1},
-	{"spin_fits", func(smiles string, charge, multiplicity int) bool { return (10-charge+multiplicity)%2 == 1 }, 1},
-	{"text_of", func(path string) (string, error) { data, err := os.ReadFile(path); return string(data), err }, 1},
+	{"spin_fits", func(smiles string, charge, multiplicity int) bool {
+		return (10-charge+
+			multiplicity)%2 == 1
+	}, 1},
+	{"text_of", func(path string) (string, error) {
+		data, err := os.ReadFile(path)
+		return string(data), err
+	}, 1},
 }

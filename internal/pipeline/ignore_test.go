@@ -11,7 +11,8 @@ import (
 func TestIgnoreChanges(t *testing.T) {
 	load := func(text string, set string) (*Pipeline, error) {
 		path := filepath.Join(t.TempDir(), "pipeline.hcl")
-		if err := os.WriteFile(path, []byte("variable \"threads\" { default = 1 }\n"+text), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte("variable \"threads\" { default = 1 }\n"+text),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		return Load(path, Options{Set: set})
@@ -41,10 +42,12 @@ stage "a" {
 		seen = append(seen, task)
 	}
 	one, four := seen[0], seen[1]
-	if want := []string{"crest", "input", "-T", "4", "--threads=4x"}; !slices.Equal(four.Argv, want) {
+	if want := []string{"crest", "input", "-T", "4", "--threads=4x"}; !slices.Equal(four.Argv,
+		want) {
 		t.Errorf("the program gets %q, want %q", four.Argv, want)
 	}
-	if want := []string{"crest", "input", "-T", "(any)", "--threads=(any)x"}; !slices.Equal(four.HashedArgv, want) {
+	if want := []string{"crest", "input", "-T", "(any)",
+		"--threads=(any)x"}; !slices.Equal(four.HashedArgv, want) {
 		t.Errorf("the fingerprint has %q, want %q", four.HashedArgv, want)
 	}
 	if want := []string{"M=m", "N=4"}; !slices.Equal(four.Env, want) {
@@ -53,21 +56,29 @@ stage "a" {
 	if got := string(four.Files[0].Content); got != "nproc 4\ncharge 0\n" {
 		t.Errorf("the file is %q", got)
 	}
-	if !slices.Equal(one.HashedArgv, four.HashedArgv) || !slices.Equal(one.HashedEnv, four.HashedEnv) || one.Files[0].SHA256 != four.Files[0].SHA256 {
+	if !slices.Equal(one.HashedArgv, four.HashedArgv) ||
+		!slices.Equal(one.HashedEnv, four.HashedEnv) ||
+		one.Files[0].SHA256 != four.Files[0].SHA256 {
 		t.Error("another number of threads is another fingerprint")
 	}
 
 	for _, wrong := range []struct{ name, text, words string }{
 		{"the program", `stage "a" { command = [ignore_changes("crest")] }`, "Unsuitable command"},
 		{"a value", `stage "a" { values = { n = ignore_changes(1) } }`, "Function out of place"},
-		{"a local value", "locals { n = ignore_changes(1) }\nstage \"a\" { command = [\"true\"] }", "Function out of place"},
-		{"an output", `stage "a" { command = ["true"]` + "\n" + ` outputs = { o = ignore_changes("o") } }`, "Function out of place"},
-		{"nothing", `stage "a" { command = ["true", ignore_changes(null)] }`, "Error in function call"},
-		{"a list", `stage "a" { command = ["true", ignore_changes([1])] }`, "Invalid function argument"},
+		{"a local value", "locals { n = ignore_changes(1) }\nstage \"a\" { command = [\"true\"] }",
+			"Function out of place"},
+		{"an output", `stage "a" { command = ["true"]` + "\n" +
+			` outputs = { o = ignore_changes("o") } }`, "Function out of place"},
+		{"nothing", `stage "a" { command = ["true", ignore_changes(null)] }`,
+			"Error in function call"},
+		{"a list", `stage "a" { command = ["true", ignore_changes([1])] }`,
+			"Invalid function argument"},
 	} {
-		text := strings.ReplaceAll(strings.ReplaceAll(wrong.text, "{ command", "{\n command"), "] }", "]\n}")
+		text := strings.ReplaceAll(strings.ReplaceAll(wrong.text, "{ command", "{\n command"),
+			"] }", "]\n}")
 		text = strings.ReplaceAll(text, `("o") } }`, "(\"o\") }\n}")
-		text = strings.ReplaceAll(text, "{ values = { n = ignore_changes(1) } }", "{\n values = { n = ignore_changes(1) }\n}")
+		text = strings.ReplaceAll(text, "{ values = { n = ignore_changes(1) } }",
+			"{\n values = { n = ignore_changes(1) }\n}")
 		if _, err := load(text, ""); err == nil || !strings.Contains(err.Error(), wrong.words) {
 			t.Errorf("%s: %v, want %q", wrong.name, err, wrong.words)
 		}

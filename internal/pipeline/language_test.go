@@ -10,12 +10,13 @@ import (
 
 func TestRequire(t *testing.T) {
 	o := testOptions()
-	o.Functions = append(o.Functions[:len(o.Functions):len(o.Functions)], Function{Name: "same", Fn: func(text string) (bool, error) {
-		if text != "CCO" {
-			return false, errors.New("the bond C1–O2 broke")
-		}
-		return true, nil
-	}})
+	o.Functions = append(o.Functions[:len(o.Functions):len(o.Functions)],
+		Function{Name: "same", Fn: func(text string) (bool, error) {
+			if text != "CCO" {
+				return false, errors.New("the bond C1–O2 broke")
+			}
+			return true, nil
+		}})
 	p := mustLoad(t, `molecule { require = mol.charge < 9 }
 stage "a" {
   command = ["true"]
@@ -30,7 +31,8 @@ stage "b" {
 		smiles, stage, want string
 		charge              int64
 	}{
-		{"CCO", "a", "", 0}, {"C", "a", "the bond C1–O2 broke", 0}, {"CCO", "b", "require is not true", 1}, {"CCO", "b", "", 0},
+		{"CCO", "a", "", 0}, {"C", "a", "the bond C1–O2 broke", 0},
+		{"CCO", "b", "require is not true", 1}, {"CCO", "b", "", 0},
 	} {
 		m, err := p.Molecule(map[string]any{"smiles": c.smiles, "charge": c.charge})
 		if err != nil {
@@ -41,7 +43,8 @@ stage "b" {
 			t.Errorf("%+v: got %v", c, err)
 		}
 	}
-	if bad, _ := p.Check(map[string]any{"charge": int64(9)}); len(bad) != 1 || !strings.Contains(bad[0], "require is not true") {
+	if bad, _ := p.Check(map[string]any{"charge": int64(9)}); len(bad) != 1 ||
+		!strings.Contains(bad[0], "require is not true") {
 		t.Errorf("got %q", bad)
 	}
 }
@@ -58,7 +61,8 @@ stage "b" {
 stage "a" { values = { n = 1 } }
 merge { y = local.twice }
 `, testOptions())
-	if p.Stages[0].Name != "a" || len(p.Stages[1].DependsOn) != 1 || p.Stages[1].DependsOn[0] != "a" {
+	if p.Stages[0].Name != "a" || len(p.Stages[1].DependsOn) != 1 ||
+		p.Stages[1].DependsOn[0] != "a" {
 		t.Fatalf("stage b needs %v", p.Stages[1].DependsOn)
 	}
 	m, err := p.Molecule(map[string]any{"charge": int64(3)})
@@ -101,9 +105,11 @@ func TestExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Set(p.Stage("a"), []Result{{Status: StatusOK, Values: []byte(`{"hof":1.5}`), Outputs: map[string]Input{"g": {Path: "/a/g.xyz"}}}})
+	m.Set(p.Stage("a"), []Result{{Status: StatusOK, Values: []byte(`{"hof":1.5}`),
+		Outputs: map[string]Input{"g": {Path: "/a/g.xyz"}}}})
 	var got exported
-	if ok, err := m.Export(&got); !ok || err != nil || *got.Geometry != "/a/g.xyz" || got.HOF != nil || len(got.Runs) != 2 || got.Runs[1].Rank != 2 {
+	if ok, err := m.Export(&got); !ok || err != nil || *got.Geometry != "/a/g.xyz" ||
+		got.HOF != nil || len(got.Runs) != 2 || got.Runs[1].Rank != 2 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for block, want := range map[string]string{
@@ -126,7 +132,9 @@ func TestExport(t *testing.T) {
 // A declared column has numbers, and a cell that is none is the row's mistake.
 func TestColumn(t *testing.T) {
 	o := testOptions()
-	o.Columns = func(string) ([]Column, error) { return append(testColumns[:6:6], Column{"temperature", false}), nil }
+	o.Columns = func(string) ([]Column, error) {
+		return append(testColumns[:6:6], Column{"temperature", false}), nil
+	}
 	p := mustLoad(t, `column "temperature" { type = number }
 stage "a" { command = ["true", mol.temperature == 300 ? "hot" : "cold"] }
 `, o)
@@ -139,11 +147,15 @@ stage "a" { command = ["true", mol.temperature == 300 ? "hot" : "cold"] }
 			t.Errorf("%s: %v, %v", cell, task, err)
 		}
 	}
-	if bad, _ := p.Check(map[string]any{"temperature": "warm"}); len(bad) != 1 || !strings.Contains(bad[0], `temperature of the row: a number is needed here, not "warm"`) {
+	if bad, _ := p.Check(map[string]any{"temperature": "warm"}); len(bad) != 1 ||
+		!strings.Contains(bad[0], `temperature of the row: a number is needed here, not "warm"`) {
 		t.Errorf("got %q", bad)
 	}
-	_, err := load(t, "column \"temperatur\" { type = number }\nstage \"a\" { command = [\"true\"] }\n", o)
-	if got := found(t, err); len(got) != 1 || !strings.Contains(got[0].detail, `Did you mean "temperature"?`) {
+	_,
+		err := load(t,
+		"column \"temperatur\" { type = number }\nstage \"a\" { command = [\"true\"] }\n", o)
+	if got := found(t, err); len(got) != 1 || !strings.Contains(got[0].detail,
+		`Did you mean "temperature"?`) {
 		t.Errorf("got %v", got)
 	}
 }
@@ -170,13 +182,14 @@ merge { y = status(stage.b) }
 	}
 }
 
-// TestEditors checks that the line ends, mark and tabs of an editor change no written file. Line ends
-// and mark do not change the key either.
+// TestEditors checks that the line ends, mark and tabs of an editor change no written file. Line
+// ends and mark do not change the key either.
 func TestEditors(t *testing.T) {
-	const src = "stage \"a\" {\n  file \"in.txt\" {\n    content = <<-EOT\n      PM7 PRECISE\n      ${mol.mol_id}\n    EOT\n  }\n" +
-		"  command = [\"cp\", \"in.txt\", \"a.txt\"]\n}\n"
+	const src = "stage \"a\" {\n  file \"in.txt\" {\n    content = <<-EOT\n      PM7 PRECISE\n   " +
+		"   ${mol.mol_id}\n    EOT\n  }\n  command = [\"cp\", \"in.txt\", \"a.txt\"]\n}\n"
 	key, text := "", ""
-	for name, edited := range map[string]string{"LF": src, "CRLF": strings.ReplaceAll(src, "\n", "\r\n"), "BOM": "\ufeff" + src,
+	for name, edited := range map[string]string{"LF": src,
+		"CRLF": strings.ReplaceAll(src, "\n", "\r\n"), "BOM": "\ufeff" + src,
 		"tabs": strings.ReplaceAll(src, "  ", "\t")} {
 		p := mustLoad(t, edited, testOptions())
 		m, err := p.Molecule(map[string]any{"mol_id": "m1"})
@@ -248,7 +261,8 @@ stage "c" {
 		t.Fatal(err)
 	}
 	out := func(path string) Result {
-		return Result{Status: StatusOK, Outputs: map[string]Input{"out": {Path: path, SHA256: path}}}
+		return Result{Status: StatusOK, Outputs: map[string]Input{"out": {Path: path,
+			SHA256: path}}}
 	}
 	m.Set(p.Stage("a"), []Result{out("/art/m/a/1/run.out"), out("/art/m/a/2/run.out")})
 	task, err := m.Task(p.Stage("b"), 0, 0)
@@ -262,7 +276,8 @@ stage "c" {
 	if err != nil || own.Argv[2] != "inputsputs/run.out" { // the stage's own files have both names
 		t.Errorf("got %v, %v", own, err)
 	}
-	if len(task.Inputs) != 2 || task.Inputs[1].Local != "in/run-2.out" || task.Inputs[1].Name != "a[1].out" {
+	if len(task.Inputs) != 2 || task.Inputs[1].Local != "in/run-2.out" ||
+		task.Inputs[1].Name != "a[1].out" {
 		t.Errorf("got %+v", task.Inputs)
 	}
 }

@@ -20,7 +20,8 @@ var numbersOf = Function{"numbers_of", func(list []*float64) string {
 }, 1}
 
 func TestLeftOut(t *testing.T) {
-	for name, values := range map[string]string{"typed": `{ n = parseint("7", 10) }`, "dynamic": `jsondecode(file(output.out))`} {
+	for name, values := range map[string]string{"typed": `{ n = parseint("7", 10) }`,
+		"dynamic": `jsondecode(file(output.out))`} {
 		o := testOptions()
 		o.Functions = append(slices.Clone(testFunctions), numbersOf)
 		p := mustLoad(t, `stage "a" {
@@ -52,16 +53,19 @@ merge {
 		if _, err := m.Instances(a); err != nil || a.AtLeast != 1 || m.LeftOut(a, 0) {
 			t.Fatalf("%s: %v, at_least %d", name, err, a.AtLeast)
 		}
-		good := Result{Status: StatusOK, Values: []byte(`{"n": 7}`), Outputs: map[string]Input{"out": {Path: "/x/out"}}}
+		good := Result{Status: StatusOK, Values: []byte(`{"n": 7}`),
+			Outputs: map[string]Input{"out": {Path: "/x/out"}}}
 		m.Set(a, []Result{good, {Status: StatusLeftOut}, good})
 		for _, s := range []*Stage{p.Stage("b"), p.Stage("c")} {
 			n, err := m.Instances(s)
 			if err != nil || n != 3 || m.LeftOut(s, 0) || !m.LeftOut(s, 1) || m.LeftOut(s, 2) {
-				t.Errorf("%s: %d instances of %s, %v; the second is to be left out", name, n, s.Name, err)
+				t.Errorf("%s: %d instances of %s, %v; the second is to be left out", name, n,
+					s.Name, err)
 			}
 		}
 		cells, err := m.Merge(false)
-		if want := "[7 null 7]"; err != nil || cells["nheavy"] != want || cells["x"] != "OK" || cells["y"] != "" {
+		if want := "[7 null 7]"; err != nil || cells["nheavy"] != want || cells["x"] != "OK" ||
+			cells["y"] != "" {
 			t.Errorf("%s: %q, %v; want %s, OK and blank", name, cells, err, want)
 		}
 	}

@@ -20,14 +20,16 @@ func fill(n int, unit string) string { return strings.Repeat(unit, n/len(unit)) 
 // overflows.
 func TestDeep(t *testing.T) {
 	const n = maxPipelineSize - 200
-	for _, unit := range []string{"[", "{", "(", "f(", "a[0].b[", "\"${", "\"%{if ", "[for x in ", "{a=", "<<E\n${", "(1)[",
+	for _, unit := range []string{"[", "{", "(", "f(", "a[0].b[", "\"${", "\"%{if ", "[for x in ",
+		"{a=", "<<E\n${", "(1)[",
 		"!", "-", "! ", "!/**/"} {
 		_, err := load(t, stageWith(fill(n, unit)), testOptions())
 		if got := found(t, err); len(got) != 1 || got[0].summary != "Nesting too deep" {
 			t.Errorf("%q: got %v", unit, got)
 		}
 	}
-	for _, unit := range []string{"true?1:", "1+", "1\n+", "1*", "1&&", "1==", "a.*.", "1,", "[],", "\"% ", "9", "a[0]", "[0]", "a {\n", "%{if true}"} {
+	for _, unit := range []string{"true?1:", "1+", "1\n+", "1*", "1&&", "1==", "a.*.", "1,", "[],",
+		"\"% ", "9", "a[0]", "[0]", "a {\n", "%{if true}"} {
 		if _, err := load(t, stageWith(fill(n/4, unit)), testOptions()); err == nil {
 			t.Errorf("%q: is read", unit)
 		}
@@ -55,7 +57,8 @@ func TestLong(t *testing.T) {
 		src := strings.Replace(stageWith(expr), "E\n }", "E\n}", 1)
 		mustLoad(t, src, testOptions())
 		if name == "list" {
-			mustLoad(t, strings.Replace(stageWith("1"), `["true"]`, `["true", `+fill(4000, "1, ")+"]", 1), testOptions())
+			mustLoad(t, strings.Replace(stageWith("1"), `["true"]`, `["true", `+fill(4000, "1, ")+
+				"]", 1), testOptions())
 		}
 	}
 	var many strings.Builder
@@ -106,12 +109,15 @@ func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct{ src, want string }{
 		"for":    {stageWith(nested), "Expression too expensive: "},
 		"locals": {doubling.String(), "Expression too expensive: "},
-		"replace": {stageWith("replace(join(" + long + ", range(1000)), \"\", join(" + long + ", range(1000)))"),
+		"replace": {stageWith("replace(join(" + long + ", range(1000)), \"\", join(" + long +
+			", range(1000)))"),
 			"Error in function call: replace: the text would be too long"},
-		"recursion": {stageWith(`templatefile("again.tmpl", {})`), "Error in function call: templatefile: again.tmpl:1: "},
+		"recursion": {stageWith(`templatefile("again.tmpl", {})`),
+			"Error in function call: templatefile: again.tmpl:1: "},
 	} {
 		dir := t.TempDir()
-		for file, text := range map[string]string{"pipeline.hcl": c.src, "again.tmpl": `${templatefile("again.tmpl", {})}`} {
+		for file, text := range map[string]string{"pipeline.hcl": c.src,
+			"again.tmpl": `${templatefile("again.tmpl", {})}`} {
 			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}

@@ -30,7 +30,8 @@ func TestCellText(t *testing.T) {
 
 // A value is kept as JSON keeps it: a number comes back with its digits.
 func TestNumbersInJSON(t *testing.T) {
-	for _, text := range []string{"0", "-1234567890123", "9007199254740993", "1152921504606846976", "0.1", "-17.545",
+	for _, text := range []string{"0", "-1234567890123", "9007199254740993", "1152921504606846976",
+		"0.1", "-17.545",
 		"9007199254740992", "602214076000000000000", "123456789012345678901234567890"} {
 		v := cty.MustParseNumberVal(text)
 		data, err := toJSON(cty.ObjectVal(map[string]cty.Value{"n": v}))
@@ -38,7 +39,9 @@ func TestNumbersInJSON(t *testing.T) {
 			t.Errorf("%s is kept as %s, %v", text, data, err)
 		}
 	}
-	if _, err := toJSON(cty.NumberFloatVal(1).Divide(cty.NumberIntVal(3)).Multiply(cty.MustParseNumberVal("1e400"))); err == nil {
+	if _,
+		err := toJSON(cty.NumberFloatVal(1).Divide(cty.NumberIntVal(3)).Multiply(
+		cty.MustParseNumberVal("1e400"))); err == nil {
 		t.Error("a number that no double holds is kept")
 	}
 }

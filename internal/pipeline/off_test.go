@@ -20,12 +20,17 @@ func TestOff(t *testing.T) {
 		`mol.size > 2`: false,
 	} {
 		path := filepath.Join(t.TempDir(), "pipeline.hcl")
-		text := "variable \"search\" { default = \"etkdg\" }\nstage \"a\" {\n  command = [\"true\"]\n  outputs = { out = \"o\" }\n  values = { n = 1 }\n}\n" +
-			"stage \"b\" {\n  enabled = " + enabled + "\n  command = [\"true\"]\n}\n"
+		text := "variable \"search\" { default = \"etkdg\" }\nstage \"a\" {\n  command = " +
+			"[\"true\"]\n  outputs = { out = \"o\" }\n  values = { n = 1 }\n}\nstage \"b\" {\n  " +
+			"enabled = " + enabled + "\n  command = [\"true\"]\n}\n"
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p, err := Load(path, Options{Columns: func(string) ([]Column, error) { return []Column{{"size", true}}, nil }})
+		p,
+			err := Load(path, Options{Columns: func(string) ([]Column,
+			error) {
+			return []Column{{"size", true}}, nil
+		}})
 		if err != nil {
 			t.Fatalf("%s: %v", enabled, err)
 		}

@@ -18,17 +18,21 @@ func TestRead(t *testing.T) {
 	if want := `{"h":1.5,"none":null}`; err != nil || string(got) != want {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if got, err := m.Read(p.Stage("each"), 1, map[string]string{"out": "/cafe\u0301/o"}); err == nil || got != nil {
+	if got,
+		err := m.Read(p.Stage("each"), 1, map[string]string{"out": "/cafe\u0301/o"}); err == nil ||
+		got != nil {
 		t.Errorf("a path that expressions can't hold is read: %v", got)
 	}
 	path := filepath.Join(t.TempDir(), "g")
 	if err := os.WriteFile(path, []byte(`{"x": [1, "a", null, {"b": 1e400}]}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Read(p.Stage("emb"), 0, map[string]string{"g": path}); err == nil || !strings.Contains(err.Error(), "pipeline.hcl:12: the number is infinite") {
+	if _, err := m.Read(p.Stage("emb"), 0, map[string]string{"g": path}); err == nil ||
+		!strings.Contains(err.Error(), "pipeline.hcl:12: the number is infinite") {
 		t.Errorf("got %v", err)
 	}
-	if err := os.WriteFile(path, []byte("{\"x\": [1, \"a\xff\", null, {\"b\": 12345678901}]}"), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte("{\"x\": [1, \"a\xff\", null, {\"b\": 12345678901}]}"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	got, err = m.Read(p.Stage("emb"), 0, map[string]string{"g": path})
@@ -71,7 +75,8 @@ stage "b" {
 	input := func(x, y string) map[string]Input {
 		return map[string]Input{"x": {Path: "/a&b/x", SHA256: x}, "y": {Path: "/a&b/y", SHA256: y}}
 	}
-	base := state{src: src, version: 1, cells: cells, result: Result{StatusOK, input("1", "1"), []byte(`{"v": 1, "w": 1}`), 1}}
+	base := state{src: src, version: 1, cells: cells,
+		result: Result{StatusOK, input("1", "1"), []byte(`{"v": 1, "w": 1}`), 1}}
 	reading := func(s state) string {
 		o := testOptions()
 		o.Functions = slices.Clone(testFunctions)
@@ -90,23 +95,31 @@ stage "b" {
 		edit    func(*state)
 	}{
 		{"nothing", false, func(*state) {}},
-		{"the expression", true, func(s *state) { s.src = strings.ReplaceAll(src, "+ stage", "- stage") }},
+		{"the expression", true, func(s *state) {
+			s.src = strings.ReplaceAll(src, "+ stage", "- stage")
+		}},
 		{"a function's version", true, func(s *state) { s.version = 2 }},
-		{"a value that is used", true, func(s *state) { s.result.Values = []byte(`{"v": 2, "w": 1}`) }},
+		{"a value that is used", true,
+			func(s *state) { s.result.Values = []byte(`{"v": 2, "w": 1}`) }},
 		{"a file that is used", true, func(s *state) { s.result.Outputs = input("2", "1") }},
 		{"the message", true, func(s *state) { s.src = strings.ReplaceAll(src, `"no"`, `"yes"`) }},
-		{"a value that is not used", false, func(s *state) { s.result.Values = []byte(`{"v": 1, "w": 2}`) }},
+		{"a value that is not used", false,
+			func(s *state) { s.result.Values = []byte(`{"v": 1, "w": 2}`) }},
 		{"a file that is not used", false, func(s *state) { s.result.Outputs = input("1", "2") }},
 		{"the wall time", false, func(s *state) { s.result.Seconds = 9 }},
 		{"where the files lie", false, func(s *state) {
 			s.result.Outputs = map[string]Input{"x": {Path: "/elsewhere/x", SHA256: "1"}}
 		}},
 		{"a comment, the layout, the timeout", false, func(s *state) {
-			s.src = "# c\n" + strings.ReplaceAll(strings.ReplaceAll(src, "{ e =", "{\n    e = # c\n     "), "1m", "2m")
+			s.src = "# c\n" + strings.ReplaceAll(strings.ReplaceAll(src, "{ e =",
+				"{\n    e = # c\n     "), "1m", "2m")
 			s.src = strings.ReplaceAll(s.src, "# c\n     ", "")
 		}},
-		{"the command", false, func(s *state) { s.src = strings.ReplaceAll(src, `["true", stage`, `["false", stage`) }},
-		{"a cell that is not used", false, func(s *state) { s.cells = maps.Clone(cells); s.cells["smiles"] = "N" }},
+		{"the command", false, func(s *state) {
+			s.src = strings.ReplaceAll(src, `["true", stage`, `["false", stage`)
+		}},
+		{"a cell that is not used", false,
+			func(s *state) { s.cells = maps.Clone(cells); s.cells["smiles"] = "N" }},
 	} {
 		s := base
 		c.edit(&s)
@@ -140,7 +153,8 @@ stage "c" { values = { s = status(stage.a) } }
 			if err != nil {
 				t.Fatal(err)
 			}
-			one := Result{StatusOK, map[string]Input{"x": {Path: "/R&D <1>/x", SHA256: sha}, "y": {Path: "/R&D <1>/y", SHA256: fmt.Sprint(seconds)}},
+			one := Result{StatusOK, map[string]Input{"x": {Path: "/R&D <1>/x", SHA256: sha},
+				"y": {Path: "/R&D <1>/y", SHA256: fmt.Sprint(seconds)}},
 				fmt.Appendf(nil, `{"v": %g, "w": %g}`, v, w), seconds}
 			m.Set(p.Stage("a"), []Result{one, one})
 			return m.Reading(p.Stage(stage), 0)
@@ -153,7 +167,8 @@ stage "c" { values = { s = status(stage.a) } }
 }
 
 func TestReadingOfTime(t *testing.T) {
-	for _, expr := range []string{"[for run in stage.a : run]", "stage.a[*]", "length(stage.a)", "stage.a[0].v"} {
+	for _, expr := range []string{"[for run in stage.a : run]", "stage.a[*]", "length(stage.a)",
+		"stage.a[0].v"} {
 		p := mustLoad(t, `stage "a" {
   for_each = [1, 2]
   values   = { v = 1 }
@@ -183,8 +198,10 @@ func asValues(h any) []byte {
 func TestMerge(t *testing.T) {
 	p := mustLoad(t, small, testOptions())
 	merge := func(h0, h1 any, failed bool) (map[string]string, error) {
-		m := molecule(t, p, map[string]any{"charge": int64(0), "multiplicity": int64(1), "H298_cbs": 0.0})
-		m.Set(p.Stage("each"), []Result{{Status: StatusOK, Values: asValues(h0)}, {Status: StatusOK, Values: asValues(h1)}})
+		m := molecule(t, p, map[string]any{"charge": int64(0), "multiplicity": int64(1),
+			"H298_cbs": 0.0})
+		m.Set(p.Stage("each"), []Result{{Status: StatusOK, Values: asValues(h0)},
+			{Status: StatusOK, Values: asValues(h1)}})
 		return m.Merge(failed)
 	}
 	for _, c := range []struct {
@@ -192,15 +209,18 @@ func TestMerge(t *testing.T) {
 		failed bool
 		want   map[string]string // nil: an error that names line 37
 	}{
-		{-1.23456789012345, 2.0, false, map[string]string{"a": "-1.23456789012", "b": "7.25", "c": "0", "d": "0.002"}},
-		{0.1 + 0.2, 1e-9, false, map[string]string{"a": "0.000000001", "b": "7.25", "c": "0", "d": "1e-12"}},
+		{-1.23456789012345, 2.0, false, map[string]string{"a": "-1.23456789012", "b": "7.25",
+			"c": "0", "d": "0.002"}},
+		{0.1 + 0.2, 1e-9, false, map[string]string{"a": "0.000000001", "b": "7.25", "c": "0",
+			"d": "1e-12"}},
 		{1e25, 1e25, false, map[string]string{"a": "1e+25", "b": "7.25", "c": "0", "d": "1e+22"}},
 		{1.0, nil, false, nil},
 		{1.0, nil, true, map[string]string{"a": "", "b": "7.25", "c": "0", "d": ""}},
 	} {
 		got, err := merge(c.h0, c.h1, c.failed)
 		if c.want == nil {
-			if err == nil || !strings.Contains(err.Error(), "pipeline.hcl:37: Error in function call: min: argument 2 has no value (null)") {
+			if err == nil || !strings.Contains(err.Error(),
+				"pipeline.hcl:37: Error in function call: min: argument 2 has no value (null)") {
 				t.Errorf("%v %v: got %v", c.h0, c.h1, err)
 			}
 		} else if err != nil || !maps.Equal(got, c.want) {

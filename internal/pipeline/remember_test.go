@@ -52,7 +52,8 @@ func TestReadersCalledOnce(t *testing.T) {
 		switch {
 		case want != "" && (err == nil || err.Error() != want):
 			t.Errorf("got %v, want %s", err, want)
-		case want == "" && (err != nil || string(values) != fmt.Sprintf(`{"x":%d,"y":%d}`, len(content), len(content)+1)):
+		case want == "" && (err != nil || string(values) != fmt.Sprintf(`{"x":%d,"y":%d}`,
+			len(content), len(content)+1)):
 			t.Errorf("got %s, %v", values, err)
 		case calls != 1:
 			t.Errorf("called %d times", calls)
@@ -75,10 +76,12 @@ func TestReadersCalledOnce(t *testing.T) {
 	if err := os.Rename(filepath.Dir(path), to); err != nil {
 		t.Fatal(err)
 	}
-	m.Set(p.Stage("a"), []Result{{Status: StatusOK, Outputs: map[string]Input{"out": {Path: to + "/o"}}}})
+	m.Set(p.Stage("a"), []Result{{Status: StatusOK,
+		Outputs: map[string]Input{"out": {Path: to + "/o"}}}})
 	used("2", 0)
 	// Another folder in its place: what was read there holds no more.
-	for _, err := range []error{os.RemoveAll(to), os.Mkdir(to, 0o755), os.WriteFile(to+"/o", []byte("1234"), 0o644)} {
+	for _, err := range []error{os.RemoveAll(to), os.Mkdir(to, 0o755),
+		os.WriteFile(to+"/o", []byte("1234"), 0o644)} {
 		if err != nil {
 			t.Fatal(err)
 		}

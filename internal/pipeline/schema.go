@@ -303,8 +303,8 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) {
 		constant("version", &version, fmt.Sprintf("version is a command that starts with the "+
 			"program itself, like [%q, \"--version\"].", name),
 			func(list []string) bool { return words(list) && list[0] == name }),
-		constant("version_pattern", nil, "version_pattern is a regular expression, like "+
-			"\"xtb version [0-9.]+\": what of the answer to the version command, or in its first "+
+		constant("version_pattern", nil, "version_pattern is a regular expression, like \"xtb "+
+			"version [0-9.]+\": what of the answer to the version command, or in its first "+
 			"group, is the version.", func(text string) bool {
 			re, err := regexp.Compile(text)
 			prog.Pattern = re

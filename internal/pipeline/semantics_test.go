@@ -36,8 +36,10 @@ func TestKey(t *testing.T) {
 		key     string
 		changes bool
 	}{
-		{"comment", key("# x\n"+strings.ReplaceAll(keyed, "\n}", " // y\n}"), testOptions()), false},
-		{"layout", key(strings.ReplaceAll(keyed, `["true", var.n,`, "[\n\n  \"true\",   var.n,\n"), testOptions()), false},
+		{"comment", key("# x\n"+strings.ReplaceAll(keyed, "\n}", " // y\n}"), testOptions()),
+			false},
+		{"layout", key(strings.ReplaceAll(keyed, `["true", var.n,`, "[\n\n  \"true\",   var.n,\n"),
+			testOptions()), false},
 		{"line ends", key(strings.ReplaceAll(keyed, "\n", "\r\n"), testOptions()), false},
 		{"blanks in a text", key(strings.ReplaceAll(keyed, "a  b", "a b"), testOptions()), true},
 		{"a word", key(strings.ReplaceAll(keyed, `"true"`, `"false"`), testOptions()), true},
@@ -77,7 +79,8 @@ func TestKeyOfFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := hashOf(task.Files[0].Content); task.Files[0].SHA256 != want || task.Files[0].Keep {
+		if want := hashOf(task.Files[0].Content); task.Files[0].SHA256 != want ||
+			task.Files[0].Keep {
 			t.Errorf("got %+v, want the hash %s", task.Files[0], want)
 		}
 		return p.Key, m.Reading(p.Stages[0], 0)
@@ -90,7 +93,9 @@ func TestKeyOfFiles(t *testing.T) {
 	write("limits.txt", "2")
 	key3, reading3 := read()
 	if key1 == key2 || key2 == key3 || reading1 != reading2 || reading2 == reading3 {
-		t.Error("an edit of a file that the pipeline reads goes unseen, or changes what it has no part in")
+		t.Error(
+			"an edit of a file that the pipeline reads goes unseen, or changes what it has no " +
+				"part in")
 	}
 }
 
@@ -145,14 +150,17 @@ func molecule(t *testing.T, p *Pipeline, cells map[string]any) *Molecule {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Set(p.Stage("emb"), []Result{{Status: StatusOK, Seconds: 2, Values: []byte(`{"n": 1, "dyn": 7.25}`),
-		Outputs: map[string]Input{"g": {Path: "/art/m/emb/g.xyz", SHA256: "h1"}, "gg": {Path: "/art/m/emb/g.xyz.gz", SHA256: "h2"}}}})
+	m.Set(p.Stage("emb"), []Result{{Status: StatusOK, Seconds: 2,
+		Values: []byte(`{"n": 1, "dyn": 7.25}`),
+		Outputs: map[string]Input{"g": {Path: "/art/m/emb/g.xyz", SHA256: "h1"},
+			"gg": {Path: "/art/m/emb/g.xyz.gz", SHA256: "h2"}}}})
 	on, err := m.Enabled(p.Stage("pre"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if on {
-		m.Set(p.Stage("pre"), []Result{{Status: StatusOK, Seconds: 1, Outputs: map[string]Input{"g": {Path: "/art/m/pre/opt.xyz", SHA256: "h3"}}}})
+		m.Set(p.Stage("pre"), []Result{{Status: StatusOK, Seconds: 1,
+			Outputs: map[string]Input{"g": {Path: "/art/m/pre/opt.xyz", SHA256: "h3"}}}})
 	}
 	if _, err := m.Instances(p.Stage("each")); err != nil {
 		t.Fatal(err)
@@ -162,7 +170,8 @@ func molecule(t *testing.T, p *Pipeline, cells map[string]any) *Molecule {
 
 func TestTask(t *testing.T) {
 	p := mustLoad(t, small, testOptions())
-	m := molecule(t, p, map[string]any{"smiles": "CCO", "charge": int64(0), "multiplicity": int64(3), "H298_cbs": -56.12})
+	m := molecule(t, p, map[string]any{"smiles": "CCO", "charge": int64(0),
+		"multiplicity": int64(3), "H298_cbs": -56.12})
 	s := p.Stage("each")
 	task, err := m.Task(s, 1, 2)
 	if err != nil {
@@ -174,18 +183,24 @@ func TestTask(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
-	check("argv", task.Argv, []string{"mopac", "1", "2", "4", "w2", "-5.612", "true", "1000000000000000000000", "in=in/g.xyz,in/g.xyz.gz"})
+	check("argv", task.Argv, []string{"mopac", "1", "2", "4", "w2", "-5.612", "true",
+		"1000000000000000000000", "in=in/g.xyz,in/g.xyz.gz"})
 	check("hashed", task.HashedArgv, task.Argv)
-	check("inputs", task.Inputs, []Input{{Name: "emb.g", Path: "/art/m/emb/g.xyz", SHA256: "h1", Local: "in/g.xyz"}, {Name: "pre.g", Path: "/art/m/pre/opt.xyz", SHA256: "h3", Local: "in/opt.xyz"}, {Name: "emb.gg", Path: "/art/m/emb/g.xyz.gz", SHA256: "h2", Local: "in/g.xyz.gz"}})
+	check("inputs", task.Inputs, []Input{{Name: "emb.g", Path: "/art/m/emb/g.xyz", SHA256: "h1",
+		Local: "in/g.xyz"}, {Name: "pre.g", Path: "/art/m/pre/opt.xyz", SHA256: "h3",
+		Local: "in/opt.xyz"}, {Name: "emb.gg", Path: "/art/m/emb/g.xyz.gz", SHA256: "h2",
+		Local: "in/g.xyz.gz"}})
 	check("env", task.Env, []string{"A=1", "B=in/g.xyz", "D=0"})
-	check("file", string(task.Files[0].Content), "see in/g.xyz ${stage.emb.g} %{x} in/opt.xyz 1 -16.836")
+	check("file", string(task.Files[0].Content),
+		"see in/g.xyz ${stage.emb.g} %{x} in/opt.xyz 1 -16.836")
 	check("hash", task.Files[0].SHA256, hashOf(task.Files[0].Content))
 	check("timeout", task.Timeout, time.Duration(0))
 	check("programs", task.Programs, []string{"mopac"})
 	if task, err = m.Task(p.Stage("pre"), 0, 3); err != nil || task.Timeout != 40*time.Minute {
 		t.Errorf("got %v, %v", task.Timeout, err)
 	}
-	if n, err := m.Instances(s); n != 2 || err != nil || s.Instance(1) != "each/2" || p.Stage("pre").Instance(0) != "pre" {
+	if n, err := m.Instances(s); n != 2 || err != nil || s.Instance(1) != "each/2" ||
+		p.Stage("pre").Instance(0) != "pre" {
 		t.Errorf("%d, %v", n, err)
 	}
 	check("files", s.FileNames(), []string{"in.mop", "o"})
@@ -235,11 +250,13 @@ merge { x = mol.smiles * local.l }
 	if err != nil {
 		t.Fatal(err)
 	}
-	const infinite = "pipeline.hcl:2: Number out of range: The number is infinite (a division by zero?)"
+	const infinite = "pipeline.hcl:2: Number out of range: The number is infinite (a division by " +
+		"zero?)"
 	if _, err := m.Merge(false); err == nil || !strings.Contains(err.Error(), infinite) {
 		t.Errorf("got %v", err)
 	}
-	m, err = p.Molecule(map[string]any{"charge": int64(1), "smiles": `{"seconds": 1}`, "multiplicity": int64(1), "nheavy": int64(5)})
+	m, err = p.Molecule(map[string]any{"charge": int64(1), "smiles": `{"seconds": 1}`,
+		"multiplicity": int64(1), "nheavy": int64(5)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,13 +275,17 @@ merge { x = mol.smiles * local.l }
 		err  error
 		want string
 	}{
-		{instances, "pipeline.hcl:6: there is no value here (null): an empty cell, or a stage that is turned off"},
+		{instances,
+			"pipeline.hcl:6: there is no value here (null): an empty cell, or a stage that is " +
+				"turned off"},
 		{enabled, "pipeline.hcl:7: there is no value here (null)"},
 		{merge, "pipeline.hcl:12: Invalid operand"},
 		{read, `pipeline.hcl:10: every stage has stage.NAME.seconds already`},
 		{task(func(*Stage) {}), `pipeline.hcl:8: "5x" is no duration`},
-		{task(func(s *Stage) { s.timeout = nil }), "pipeline.hcl:9: Error in function call: format: "},
-		{task(func(s *Stage) { s.timeout, s.env = nil, nil }), "pipeline.hcl:5: word 2 of the command has no value: an empty cell"},
+		{task(func(s *Stage) { s.timeout = nil }),
+			"pipeline.hcl:9: Error in function call: format: "},
+		{task(func(s *Stage) { s.timeout, s.env = nil, nil }),
+			"pipeline.hcl:5: word 2 of the command has no value: an empty cell"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("got %v, want %s", c.err, c.want)
@@ -295,17 +316,29 @@ stage "a" { command = ["true"] }
 		file, set string
 		want      string // name value source, of each; or the mistake
 	}{
-		{nil, "", "", "word d default, count 1 default, on false default, list [1] default, typed {} default"},
-		{[]string{"GRIMPERIUM_VAR_word=e", "GRIMPERIUM_VAR_count=2", "GRIMPERIUM_VAR_on=true", "GRIMPERIUM_VAR_nosuch=1", "word=x"}, "", "",
-			"word e GRIMPERIUM_VAR_word, count 2 GRIMPERIUM_VAR_count, on true GRIMPERIUM_VAR_on, list [1] default, typed {} default"},
-		{[]string{"GRIMPERIUM_VAR_word=e", "GRIMPERIUM_VAR_count=2"}, file, "word = s", "word s -set, count 3 -varFile=" + file + ", on false default, list [1] default, typed {} default"},
-		{[]string{"GRIMPERIUM_VAR_list=[1, 2]", "GRIMPERIUM_VAR_typed={ a = 1 }"}, "", "", "word d default, count 1 default, on false default, list [1,2] GRIMPERIUM_VAR_list, typed {\"a\":1} GRIMPERIUM_VAR_typed"},
-		{nil, "", `word="a, b", count = "5", list = [], on=true`, "word a, b -set, count 5 -set, on true -set, list [] -set, typed {} default"},
-		{nil, "", `word=5`, "word 5 -set, count 1 default, on false default, list [1] default, typed {} default"},
-		{nil, "", "count=[1]", `Unsuitable value for a variable: -set sets the variable "count" to a value of another type: a number is needed here, not a list.`},
+		{nil, "", "",
+			"word d default, count 1 default, on false default, list [1] default, typed {} default"},
+		{[]string{"GRIMPERIUM_VAR_word=e", "GRIMPERIUM_VAR_count=2", "GRIMPERIUM_VAR_on=true",
+			"GRIMPERIUM_VAR_nosuch=1", "word=x"}, "", "",
+			"word e GRIMPERIUM_VAR_word, count 2 GRIMPERIUM_VAR_count, on true " +
+				"GRIMPERIUM_VAR_on, list [1] default, typed {} default"},
+		{[]string{"GRIMPERIUM_VAR_word=e", "GRIMPERIUM_VAR_count=2"}, file, "word = s",
+			"word s -set, count 3 -varFile=" + file +
+				", on false default, list [1] default, typed {} default"},
+		{[]string{"GRIMPERIUM_VAR_list=[1, 2]", "GRIMPERIUM_VAR_typed={ a = 1 }"}, "", "",
+			"word d default, count 1 default, on false default, list [1,2] GRIMPERIUM_VAR_list, " +
+				"typed {\"a\":1} GRIMPERIUM_VAR_typed"},
+		{nil, "", `word="a, b", count = "5", list = [], on=true`,
+			"word a, b -set, count 5 -set, on true -set, list [] -set, typed {} default"},
+		{nil, "", `word=5`,
+			"word 5 -set, count 1 default, on false default, list [1] default, typed {} default"},
+		{nil, "", "count=[1]",
+			`Unsuitable value for a variable: -set sets the variable "count" to a value of another type: a number is needed here, not a list.`},
 		{nil, "", "count=abs(1)", `Not a constant: Functions may not be called here.`},
-		{nil, "", "list=1", `Unsuitable value for a variable: -set sets the variable "list" to a value of another type: a list is needed here, not a number.`},
-		{[]string{"GRIMPERIUM_VAR_count=x"}, "", "", `Unsuitable value for a variable: GRIMPERIUM_VAR_count sets the variable "count" to a value of another type: a number is needed here, not "x".`},
+		{nil, "", "list=1",
+			`Unsuitable value for a variable: -set sets the variable "list" to a value of another type: a list is needed here, not a number.`},
+		{[]string{"GRIMPERIUM_VAR_count=x"}, "", "",
+			`Unsuitable value for a variable: GRIMPERIUM_VAR_count sets the variable "count" to a value of another type: a number is needed here, not "x".`},
 	} {
 		o := testOptions()
 		o.Environ, o.VarFile, o.Set = c.env, c.file, c.set
@@ -334,7 +367,8 @@ func TestOptions(t *testing.T) {
 	if p.Table != "/other.csv" || p.MaxReruns != 5 || p.Artefacts != "/other.artefacts" {
 		t.Errorf("got %s, %d, %s", p.Table, p.MaxReruns, p.Artefacts)
 	}
-	if want := []string{"H298_cbs", "charge", "multiplicity", "smiles"}; !slices.Equal(p.Columns, want) {
+	if want := []string{"H298_cbs", "charge", "multiplicity", "smiles"}; !slices.Equal(p.Columns,
+		want) {
 		t.Errorf("columns %v", p.Columns)
 	}
 	if want := []string{"a", "b", "c", "d"}; !slices.Equal(p.Merged, want) {
@@ -369,7 +403,8 @@ merge { y = status(stage.b) }
 	}
 }
 
-// Many goroutines may evaluate molecules of one pipeline; under -race this proves that nothing of it is written.
+// Many goroutines may evaluate molecules of one pipeline; under -race this proves that nothing of
+// it is written.
 func TestConcurrent(t *testing.T) {
 	for _, file := range []string{fiveStages, "../../testdata/pipelines/valid/everything.hcl"} {
 		p, err := Load(file, testOptions())

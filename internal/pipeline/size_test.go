@@ -9,7 +9,9 @@ import (
 
 func TestSize(t *testing.T) {
 	load := func(size string) (*Pipeline, error) {
-		return loadText("pipeline.hcl", []byte("pipeline {\n  order = \"smallest_first\"\n}\nmolecule {\n"+size+"\n}\nstage \"a\" {\n  values = { x = 1 }\n}\n"), testOptions())
+		return loadText("pipeline.hcl",
+			[]byte("pipeline {\n  order = \"smallest_first\"\n}\nmolecule {\n"+size+
+				"\n}\nstage \"a\" {\n  values = { x = 1 }\n}\n"), testOptions())
 	}
 	for _, test := range []struct {
 		size string

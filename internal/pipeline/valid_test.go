@@ -33,9 +33,11 @@ func TestValid(t *testing.T) {
 }
 
 // cells are a row of the table.
-var cells = map[string]any{"mol_id": "mol_00001", "smiles": "CCO", "charge": int64(0), "multiplicity": int64(1), "H298_cbs": -56.12}
+var cells = map[string]any{"mol_id": "mol_00001", "smiles": "CCO", "charge": int64(0),
+	"multiplicity": int64(1), "H298_cbs": -56.12}
 
-// walk does what a batch does for a molecule that is up to date: every target is described, and the row merged.
+// walk does what a batch does for a molecule that is up to date: every target is described, and the
+// row merged.
 func walk(m *Molecule, p *Pipeline) (map[string]string, error) {
 	for _, s := range p.Stages {
 		on, err := m.Enabled(s)
@@ -97,8 +99,10 @@ func TestFiveStages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"nheavy": "3", "crest_status": "SUCCESS", "crest_conformers_generated": "3", "crest_time": "1.5", "mopac_status": "OK", "mopac_time": "4.5",
-		"delta_1": "38.62", "delta_2": "38.62", "delta_3": "38.62", "most_stable_hof": "-17.5"}
+	want := map[string]string{"nheavy": "3", "crest_status": "SUCCESS",
+		"crest_conformers_generated": "3", "crest_time": "1.5", "mopac_status": "OK",
+		"mopac_time": "4.5",
+		"delta_1":    "38.62", "delta_2": "38.62", "delta_3": "38.62", "most_stable_hof": "-17.5"}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if got[name] != want[name] {
 			t.Errorf("%s is %q, want %q", name, got[name], want[name])
@@ -108,10 +112,12 @@ func TestFiveStages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"xtb", "in/geometry.xyz", "--opt", "--gfn", "2", "--chrg", "0", "--uhf", "0"}; !slices.Equal(task.Argv, want) {
+	if want := []string{"xtb", "in/geometry.xyz", "--opt", "--gfn", "2", "--chrg", "0", "--uhf",
+		"0"}; !slices.Equal(task.Argv, want) {
 		t.Errorf("got %q, want %q", task.Argv, want)
 	}
-	if len(task.Inputs) != 1 || task.Inputs[0].SHA256 != "hash of geometry.xyz" || task.Timeout.Minutes() != 20 {
+	if len(task.Inputs) != 1 || task.Inputs[0].SHA256 != "hash of geometry.xyz" ||
+		task.Timeout.Minutes() != 20 {
 		t.Errorf("got %+v", task)
 	}
 }

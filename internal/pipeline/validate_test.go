@@ -36,7 +36,8 @@ func TestQuestion(t *testing.T) {
 	if len(q.Files) != 0 || !slices.Equal(q.Env, []string{"LEVEL=high"}) {
 		t.Errorf("files %v, environment %q", q.Files, q.Env)
 	}
-	// What is asked is no part of the task: its words are the command's, so that an edit of validate makes nothing stale.
+	// What is asked is no part of the task: its words are the command's, so that an edit of
+	// validate makes nothing stale.
 	task, err := m.Task(p.Stage("a"), 0, 0)
 	if err != nil || !slices.Equal(task.Argv, []string{"prog", "CO", "0"}) {
 		t.Errorf("the task's words are %q, %v", task.Argv, err)

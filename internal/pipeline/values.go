@@ -295,8 +295,8 @@ func neverEqual(a, b cty.Type) error {
 	if mend == "" {
 		return nil
 	}
-	return fmt.Errorf("a text never equals %s: write %s(...) for the text. A column of numbers of "+
-		"your own is declared as: column \"NAME\" { type = number }", aType(b), mend)
+	return fmt.Errorf("a text never equals %s: write %s(...) for the text. A column of numbers "+
+		"of your own is declared as: column \"NAME\" { type = number }", aType(b), mend)
 }
 
 func notZero(v cty.Value) (cty.Value, error) {

@@ -200,8 +200,8 @@ func (p *Pipeline) checkVariables() {
 			switch {
 			case err == nil:
 			case v.Source != "default":
-				p.wrongOption("Invalid value for a variable", "%s sets the variable %q to a value "+
-					"that %s line %d refuses: %s", v.Source, v.Name, p.Path, c.at.Start.Line,
+				p.wrongOption("Invalid value for a variable", "%s sets the variable %q to a "+
+					"value that %s line %d refuses: %s", v.Source, v.Name, p.Path, c.at.Start.Line,
 					sentence(err.Error()))
 			default:
 				p.wrong(c.at, "Invalid value for a variable", "The variable %q (from %s): %s",

@@ -198,8 +198,9 @@ func (d *display) frame(width, rows int, now time.Time) (lines []string) {
 		lines = append(lines, "  "+notice)
 	}
 	if t := d.Tasks; t != nil {
-		lines = append(lines, fmt.Sprintf("  tasks: %d running, %d pending, %d failed; core hours: "+
-			"%.1f used, about %.1f left", t.Running, t.Pending, t.Failed, t.Used, t.Left))
+		lines = append(lines,
+			fmt.Sprintf("  tasks: %d running, %d pending, %d failed; core hours: %.1f used, "+
+				"about %.1f left", t.Running, t.Pending, t.Failed, t.Used, t.Left))
 	}
 	lines = append(lines, d.batchLine(width, now))
 	return lines[max(len(lines)-rows, 0):]

@@ -18,16 +18,21 @@ import (
 
 var (
 	noon   = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
-	stages = []journal.Stage{{Name: "rdkit", Title: "RDKit parameters"}, {Name: "preopt", Title: "Pre-optimization"},
-		{Name: "search", Title: "Conformer search"}, {Name: "pm7", Title: "MOPAC PM7 calculation"}, {Name: "final"}}
+	stages = []journal.Stage{{Name: "rdkit", Title: "RDKit parameters"},
+		{Name: "preopt", Title: "Pre-optimization"},
+		{Name: "search", Title: "Conformer search"}, {Name: "pm7", Title: "MOPAC PM7 calculation"},
+		{Name: "final"}}
 )
 
 var over = journal.Event{Time: at(200), Event: journal.BatchEnd, Outcome: journal.Done}
 
-func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
+func at(seconds float64) time.Time {
+	return noon.Add(time.Duration(seconds * float64(time.Second)))
+}
 
 func batchStart(total int) journal.Event {
-	return journal.Event{Time: noon, Event: journal.BatchStart, Total: total, Work: float64(total), Jobs: 1, Stages: stages}
+	return journal.Event{Time: noon, Event: journal.BatchStart, Total: total, Work: float64(total),
+		Jobs: 1, Stages: stages}
 }
 
 func start(seconds float64, mol, stage string) journal.Event {
@@ -36,11 +41,13 @@ func start(seconds float64, mol, stage string) journal.Event {
 
 // end is of a target that was restored, of which nothing is learnt.
 func end(seconds float64, mol, stage string) journal.Event {
-	return journal.Event{Time: at(seconds), Event: journal.TargetEnd, Mol: mol, Stage: stage, Outcome: journal.Restored}
+	return journal.Event{Time: at(seconds), Event: journal.TargetEnd, Mol: mol, Stage: stage,
+		Outcome: journal.Restored}
 }
 
 func row(seconds float64, mol, status, err string) journal.Event {
-	return journal.Event{Time: at(seconds), Event: journal.Row, Mol: mol, Outcome: status, Error: err}
+	return journal.Event{Time: at(seconds), Event: journal.Row, Mol: mol, Outcome: status,
+		Error: err}
 }
 
 // instance makes an event one of the n-th of several targets of its stage.
@@ -81,55 +88,84 @@ func TestFrame(t *testing.T) {
 		{"no batch", nil, 0, nil},
 		{"nothing under way", []journal.Event{batchStart(4)}, 1,
 			[]string{"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"a stage that was never timed", []journal.Event{batchStart(4), start(0, "mol_1", "preopt")}, 3,
+		{"a stage that was never timed", []journal.Event{batchStart(4),
+			start(0, "mol_1", "preopt")}, 3,
 			[]string{"⠋ mol_1  [██████░░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  3.0s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"by the time", []journal.Event{batchStart(4), start(0, "mol_00042", "search")}, 14.1,
-			[]string{"⠙ mol_00042  [██████████████░░░░░░░░░░░░░░░░]  Conformer search  14s of about 40s",
+			[]string{"⠙ mol_00042  [██████████████░░░░░░░░░░░░░░░░]  Conformer search  14s of " +
+				"about 40s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
 		{"longer than expected", []journal.Event{batchStart(4), start(0, "mol_1", "search")}, 100,
-			[]string{"⠋ mol_1  [█████████████████░░░░░░░░░░░░░]  Conformer search  1m40s of about 40s",
+			[]string{"⠋ mol_1  [█████████████████░░░░░░░░░░░░░]  Conformer search  1m40s of " +
+				"about 40s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"between two stages", []journal.Event{batchStart(4), start(0, "mol_1", "search"), end(9.9, "mol_1", "search")}, 10,
+		{"between two stages", []journal.Event{batchStart(4), start(0, "mol_1", "search"),
+			end(9.9, "mol_1", "search")}, 10,
 			[]string{"⠋ mol_1  [██████████████████░░░░░░░░░░░░]  Conformer search  10s of about 40s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"waiting for the table", []journal.Event{batchStart(4), start(0, "m", "search"), end(9, "m", "search"),
+		{"waiting for the table", []journal.Event{batchStart(4), start(0, "m", "search"),
+			end(9, "m", "search"),
 			start(9, "n", "final"), end(9.99, "n", "final"), start(9.9, "o", "rdkit")}, 10,
 			[]string{"⠋ o  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.1s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"no more than there are jobs", []journal.Event{batchStart(4), start(0, "m", "rdkit"), end(9.8, "m", "rdkit"),
-			start(0, "n", "rdkit"), end(9.9, "n", "rdkit"), start(0, "o", "rdkit"), end(9.85, "o", "rdkit")}, 10,
+		{"no more than there are jobs", []journal.Event{batchStart(4), start(0, "m", "rdkit"),
+			end(9.8, "m", "rdkit"),
+			start(0, "n", "rdkit"), end(9.9, "n", "rdkit"), start(0, "o", "rdkit"),
+			end(9.85, "o", "rdkit")}, 10,
 			[]string{"⠋ n  [██████░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  10s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"for each conformer", []journal.Event{batchStart(4), instance(start(0, "m", "pm7"), 1, 3), instance(end(2, "m", "pm7"), 1, 3),
+		{"for each conformer", []journal.Event{batchStart(4), instance(start(0, "m", "pm7"), 1, 3),
+			instance(end(2, "m", "pm7"), 1, 3),
 			instance(start(2, "m", "pm7"), 2, 3)}, 3,
-			[]string{"⠋ m  [█████████████████████░░░░░░░░░]  MOPAC PM7 calculation 2/3  3.0s of about 6.0s",
+			[]string{"⠋ m  [█████████████████████░░░░░░░░░]  MOPAC PM7 calculation 2/3  3.0s of " +
+				"about 6.0s",
 				"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"the last stage, without a title", []journal.Event{batchStart(4), start(0, "m", "final")}, 1,
-			[]string{"⠋ m  [████████████████████████░░░░░░]  final  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"a stage that has no part of the bar", []journal.Event{batchStart(4), start(0, "m", "rdkit"), start(1, "m", "check"), start(1, "n", "check")}, 1,
-			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"two, and some done", []journal.Event{batchStart(8), start(0, "a", "rdkit"), start(0, "mol_2", "rdkit"), start(0, "c", "rdkit"),
+		{"the last stage, without a title", []journal.Event{batchStart(4), start(0, "m", "final")},
+			1,
+			[]string{"⠋ m  [████████████████████████░░░░░░]  final  1.0s", "0/4 [" +
+				strings.Repeat("░", 30) + "] 0%"}},
+		{"a stage that has no part of the bar", []journal.Event{batchStart(4),
+			start(0, "m", "rdkit"), start(1, "m", "check"), start(1, "n", "check")}, 1,
+			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "0/4 [" +
+				strings.Repeat("░", 30) + "] 0%"}},
+		{"two, and some done", []journal.Event{batchStart(8), start(0, "a", "rdkit"),
+			start(0, "mol_2", "rdkit"), start(0, "c", "rdkit"),
 			row(5, "c", "OK", ""), start(6, "a", "preopt"), row(7, "x", "Rerun", "why")}, 10,
 			[]string{"⠋ a      [██████░░░░░░░░░░░░░░░░░░░░░░░░]  Pre-optimization  4.0s",
 				"⠋ mol_2  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  10s",
-				"2/8 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  1 failed  about 17s left  720/h"}},
+				"2/8 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) +
+					"] 25%  1 failed  about 17s left  720/h"}},
 		{"interrupted", []journal.Event{batchStart(4), start(0, "m", "rdkit"),
 			{Event: journal.TargetEnd, Mol: "m", Stage: "rdkit", Outcome: journal.Interrupted}}, 1,
 			[]string{"0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"more attempts", []journal.Event{batchStart(4), start(0, "m", "rdkit"), end(1, "m", "rdkit"), retried(row(1, "m", "Rerun", "no")), retried(row(1, "n", "Rerun", "no")), start(1, "o", "rdkit")}, 1,
-			[]string{"⠋ o  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0s", "  2 failed, trying again with other settings", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"another attempt", []journal.Event{batchStart(4), retried(row(1, "m", "Rerun", "no")), retried(row(1, "n", "Rerun", "no")), start(1, "m", "rdkit"), row(1, "n", "Skip", "no")}, 1,
-			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0s", "  1 failed, trying again with other settings",
-				"1/4 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  1 failed  about 2s left  3600/h"}},
-		{"stopping", []journal.Event{batchStart(4), start(0, "m", "rdkit"), row(1, "n", "OK", ""), start(0, "o", "rdkit"), {Event: journal.Stopping}, end(1, "o", "rdkit")}, 1,
+		{"more attempts", []journal.Event{batchStart(4), start(0, "m", "rdkit"),
+			end(1, "m", "rdkit"), retried(row(1, "m", "Rerun", "no")),
+			retried(row(1, "n", "Rerun", "no")), start(1, "o", "rdkit")}, 1,
+			[]string{"⠋ o  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0s",
+				"  2 failed, trying again with other settings", "0/4 [" + strings.Repeat("░", 30) +
+					"] 0%"}},
+		{"another attempt", []journal.Event{batchStart(4), retried(row(1, "m", "Rerun", "no")),
+			retried(row(1, "n", "Rerun", "no")), start(1, "m", "rdkit"), row(1, "n", "Skip", "no")},
+			1,
+			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  0.0s",
+				"  1 failed, trying again with other settings",
+				"1/4 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) +
+					"] 25%  1 failed  about 2s left  3600/h"}},
+		{"stopping", []journal.Event{batchStart(4), start(0, "m", "rdkit"), row(1, "n", "OK", ""),
+			start(0, "o", "rdkit"), {Event: journal.Stopping}, end(1, "o", "rdkit")}, 1,
 			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s",
-				"  stopping: no new target starts, 1 under way", "1/4 [" + strings.Repeat("█", 7) + strings.Repeat("░", 23) + "] 25%  3600/h"}},
-		{"ending programs", []journal.Event{batchStart(4), start(0, "m", "rdkit"), {Event: journal.Stopping}, {Event: journal.Interrupted}}, 1,
-			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "  interrupted, ending programs", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
-		{"ended", []journal.Event{batchStart(1), start(0, "m", "rdkit"), row(1, "m", "ok", ""), start(1, "n", "rdkit"), over}, 125, nil},
+				"  stopping: no new target starts, 1 under way", "1/4 [" + strings.Repeat("█", 7) +
+					strings.Repeat("░", 23) + "] 25%  3600/h"}},
+		{"ending programs", []journal.Event{batchStart(4), start(0, "m", "rdkit"),
+			{Event: journal.Stopping}, {Event: journal.Interrupted}}, 1,
+			[]string{"⠋ m  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s",
+				"  interrupted, ending programs", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
+		{"ended", []journal.Event{batchStart(1), start(0, "m", "rdkit"), row(1, "m", "ok", ""),
+			start(1, "n", "rdkit"), over}, 125, nil},
 		{"control characters", []journal.Event{batchStart(4), start(0, "m\x1b[2J\n", "rdkit")}, 1,
-			[]string{"⠋ m [2J  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "0/4 [" + strings.Repeat("░", 30) + "] 0%"}},
+			[]string{"⠋ m [2J  [░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░]  RDKit parameters  1.0s", "0/4 [" +
+				strings.Repeat("░", 30) + "] 0%"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -148,7 +184,8 @@ func TestFrame(t *testing.T) {
 	}
 }
 
-// No line is as wide as the terminal, whatever its width and whatever is shown; and there are few lines.
+// No line is as wide as the terminal, whatever its width and whatever is shown; and there are few
+// lines.
 func TestFrameFits(t *testing.T) {
 	d := &display{estimate: past(map[string]float64{"search": 3600})}
 	d.add(batchStart(1000))
@@ -176,9 +213,11 @@ func TestFrameFits(t *testing.T) {
 }
 
 func TestBrief(t *testing.T) {
-	for seconds, want := range map[float64]string{-1: "0.0s", 0.04: "0.0s", 3.21: "3.2s", 9.94: "9.9s",
-		9.96: "10s", 59.4: "59s", 59.6: "1m0s", 125: "2m5s", 599: "9m59s", 599.6: "10m", 3599.6: "1h0m",
-		3780: "1h3m", 86400*2 + 4*3600: "2d4h", 86400*30 - 1: "30d0h"} {
+	for seconds, want := range map[float64]string{-1: "0.0s", 0.04: "0.0s", 3.21: "3.2s",
+		9.94: "9.9s",
+		9.96: "10s", 59.4: "59s", 59.6: "1m0s", 125: "2m5s", 599: "9m59s", 599.6: "10m",
+		3599.6: "1h0m",
+		3780:   "1h3m", 86400*2 + 4*3600: "2d4h", 86400*30 - 1: "30d0h"} {
 		if got := brief(at(seconds).Sub(noon)); got != want {
 			t.Errorf("%v s: %q, want %q", seconds, got, want)
 		}
@@ -223,12 +262,17 @@ func TestWatchPlain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	begin := batchStart(12)
 	put(t, path, batchStart(1), row(0, "old", "OK", ""), over,
-		begin, start(0, "mol_1", "rdkit"), start(1, "mol_2", "rdkit"), timed(row(3.2, "mol_1", "OK", ""), 3.2), row(4, "mol_2", "Rerun", "mol_2/pm7: MOPAC\n\x1b[1mfailed"),
-		timed(row(5, "mol_3", "OK", ""), 125), retried(row(6, "mol_5", "Rerun", "no")), retried(row(6, "mol_6", "Rerun", "no")),
-		row(6, "mol_4", "OK", ""), start(7, "mol_5", "rdkit"), start(7, "mol_6", "rdkit"), row(8, "mol_5", "OK", ""), journal.Event{Event: journal.Stopping},
+		begin, start(0, "mol_1", "rdkit"), start(1, "mol_2", "rdkit"),
+		timed(row(3.2, "mol_1", "OK", ""), 3.2), row(4, "mol_2", "Rerun",
+			"mol_2/pm7: MOPAC\n\x1b[1mfailed"),
+		timed(row(5, "mol_3", "OK", ""), 125), retried(row(6, "mol_5", "Rerun", "no")),
+		retried(row(6, "mol_6", "Rerun", "no")),
+		row(6, "mol_4", "OK", ""), start(7, "mol_5", "rdkit"), start(7, "mol_6", "rdkit"),
+		row(8, "mol_5", "OK", ""), journal.Event{Event: journal.Stopping},
 		journal.Event{Event: journal.Interrupted})
-	want := "[ 1/12] mol_1  OK  3.2s\n[ 2/12] mol_2  Rerun  pm7: MOPAC [1mfailed\n[ 3/12] mol_3  OK  2m5s\n[ 4/12] mol_4  OK\n" +
-		"2 failed, trying again with other settings\n[ 5/12] mol_5  OK\nstopping: no new target starts, 1 under way\ninterrupted, ending programs\n"
+	want := "[ 1/12] mol_1  OK  3.2s\n[ 2/12] mol_2  Rerun  pm7: MOPAC [1mfailed\n[ 3/12] mol_3  " +
+		"OK  2m5s\n[ 4/12] mol_4  OK\n2 failed, trying again with other settings\n[ 5/12] mol_5  " +
+		"OK\nstopping: no new target starts, 1 under way\ninterrupted, ending programs\n"
 
 	if got := watched(t, path); got != want {
 		t.Errorf("stopped:\n%s\nwant\n%s", got, want)
@@ -303,7 +347,8 @@ func TestWatchToTheEnd(t *testing.T) {
 func TestDraw(t *testing.T) {
 	var out strings.Builder
 	width := 60
-	d := &display{out: &out, estimate: journal.Estimate{}, size: func() (int, int, error) { return width, 24, nil }, colour: true}
+	d := &display{out: &out, estimate: journal.Estimate{},
+		size: func() (int, int, error) { return width, 24, nil }, colour: true}
 	step := func(now float64, want string, events ...journal.Event) {
 		t.Helper()
 		out.Reset()
@@ -317,15 +362,19 @@ func TestDraw(t *testing.T) {
 	}
 	const up, frame, end = "\x1b[A\x1b[2K", "\x1b[?7l", "\n\x1b[?7h"
 	step(0, "\r\x1b[2K"+frame+"\x1b[?7h")
-	step(1, "\r\x1b[2K"+frame+"⠋ mol_1  RDKit parameters  1.0s\n0/2 ["+strings.Repeat("░", 30)+"] 0%"+end,
+	step(1, "\r\x1b[2K"+frame+"⠋ mol_1  RDKit parameters  1.0s\n0/2 ["+strings.Repeat("░", 30)+
+		"] 0%"+end,
 		batchStart(2), start(0, "mol_1", "rdkit"))
 	step(2, "\r\x1b[2K"+up+up+"[1/2] mol_1  \x1b[32mOK\x1b[0m  1.5s\n"+frame+
-		"1/2 [██████░░░░░░] 50%  about 2s left  1800/h"+end, timed(row(1.5, "mol_1", "OK", ""), 1.5))
+		"1/2 [██████░░░░░░] 50%  about 2s left  1800/h"+end,
+		timed(row(1.5, "mol_1", "OK", ""), 1.5))
 	width = 30 // the line of the batch takes two rows now
-	step(4, "\r\x1b[2K"+up+up+"[2/2] mol_2  \x1b[31mRerun\x1b[0m  a long s…\n"+frame+"2/2 100%  1 failed  1800/h"+end,
+	step(4, "\r\x1b[2K"+up+up+"[2/2] mol_2  \x1b[31mRerun\x1b[0m  a long s…\n"+frame+
+		"2/2 100%  1 failed  1800/h"+end,
 		row(2, "mol_2", "Rerun", "a long story of a failure"))
 	width = 10 // in the middle of a colour
-	step(5, "\r\x1b[2K"+up+up+up+"[3/2] mo\x1b[31m\x1b[0m…\n"+frame+"3/2 150%"+end, row(2, "mol_3", "Rerun", "a long story of a failure"))
+	step(5, "\r\x1b[2K"+up+up+up+"[3/2] mo\x1b[31m\x1b[0m…\n"+frame+"3/2 150%"+end,
+		row(2, "mol_3", "Rerun", "a long story of a failure"))
 	d.over = true
 	step(6, "\r\x1b[2K"+up+frame+"\x1b[?7h")
 }
@@ -340,16 +389,22 @@ func TestWidths(t *testing.T) {
 	for range 1200 {
 		d.add(finished)
 	}
-	d.add(row(3600, "mol_00042", "Rerun", "mol_00042/pm7/1: the geometry may not be optimised: gradient 1.29 (artefacts/mol_00042/pm7.failed/1/pm7.out)"))
+	d.add(row(3600, "mol_00042", "Rerun",
+		"mol_00042/pm7/1: the geometry may not be optimised: gradient 1.29 "+
+			"(artefacts/mol_00042/pm7.failed/1/pm7.out)"))
 	d.add(instance(start(3500, "mol_00046", "pm7"), 2, 3))
 	for _, tt := range []struct {
 		width                                int
 		running, batch, finished, failedText string
 	}{
-		{120, "⠋ mol_00046  [████████████████████░░░░░░░░░░]  MOPAC PM7 calculation 2/3  1m40s of about 20m",
-			"1201/10000 [███░░░░░░░░░░░░░░░░░░░░░░░░░░░] 12%  1 failed  about 7h19m left, ends 20:19  1201/h",
+		{120,
+			"⠋ mol_00046  [████████████████████░░░░░░░░░░]  MOPAC PM7 calculation 2/3  1m40s of " +
+				"about 20m",
+			"1201/10000 [███░░░░░░░░░░░░░░░░░░░░░░░░░░░] 12%  1 failed  about 7h19m left, ends " +
+				"20:19  1201/h",
 			"[ 1200/10000] mol_00014   -57.86 kcal/mol  ref  -56.42  Δ  1.44  2 conformers  4.0s",
-			"[ 1201/10000] mol_00042  Rerun  pm7/1: the geometry may not be optimised: gradient 1.29"},
+			"[ 1201/10000] mol_00042  Rerun  pm7/1: the geometry may not be optimised: gradient " +
+				"1.29"},
 		{80, "⠋ mol_00046  [████████░░░░]  MOPAC PM7 calculation 2/3  1m40s of about 20m",
 			"1201/10000 [█░░░░░░░░░░░] 12%  1 failed  about 7h19m left, ends 20:19  1201/h",
 			"[ 1200/10000] mol_00014   -57.86 kcal/mol  ref  -56.42  Δ  1.44  2 conformers",
@@ -378,8 +433,10 @@ func TestWidths(t *testing.T) {
 func TestReason(t *testing.T) {
 	for text, want := range map[string]string{
 		"m1/pm7/2: no SCF (artefacts/m1/pm7.failed/2/pm7.out)": "pm7/2: no SCF",
-		"m1/a: it (b) failed (sh ended with exit code 3; artefacts/m1/a.failed/stderr); not tried again, " +
-			"because it can only fail the same way": "a: it (b) failed; not tried again, because it can only fail the same way",
+		"m1/a: it (b) failed (sh ended with exit code 3; artefacts/m1/a.failed/stderr); not " +
+			"tried again, because it can only fail the same " +
+			"way": "a: it (b) failed; not tried again, because " +
+			"it can only fail the same way",
 		"m1/pm7: odd (C, H)":    "pm7: odd (C, H)",
 		"the folder is no file": "the folder is no file",
 		"":                      "",
@@ -391,7 +448,8 @@ func TestReason(t *testing.T) {
 }
 
 func TestClock(t *testing.T) {
-	for hours, want := range map[float64]string{0.5: "12:30", 11.9: "23:54", 12: "Thu 00:00", 100: "Sun 16:00",
+	for hours, want := range map[float64]string{0.5: "12:30", 11.9: "23:54", 12: "Thu 00:00",
+		100: "Sun 16:00",
 		143: "Tue 11:00", 145: "10 Mar 13:00", 24 * 365: "4 Mar 12:00"} {
 		if got := clock(at(3600*hours), noon); got != want {
 			t.Errorf("in %v hours: %s, want %s", hours, got, want)
@@ -437,7 +495,8 @@ func TestScreenWrite(t *testing.T) {
 	put(t, path, over)
 	<-done
 	say("after\n")
-	if got, want := text(), "before\n[1/2] mol_1  OK\nWarning: of two\nlines\nafter\n"; got != want {
+	if got,
+		want := text(), "before\n[1/2] mol_1  OK\nWarning: of two\nlines\nafter\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	var b strings.Builder
@@ -450,7 +509,8 @@ func TestScreenWrite(t *testing.T) {
 
 // BenchmarkDraw is what a display of eight molecules with 100,000 to go costs, ten times a second.
 func BenchmarkDraw(b *testing.B) {
-	d := &display{out: io.Discard, estimate: journal.Estimate{}, size: func() (int, int, error) { return 100, 30, nil }, colour: true}
+	d := &display{out: io.Discard, estimate: journal.Estimate{},
+		size: func() (int, int, error) { return 100, 30, nil }, colour: true}
 	d.add(batchStart(100_000))
 	for i := range 2500 {
 		mol := fmt.Sprint("mol_", i)

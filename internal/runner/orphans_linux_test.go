@@ -51,7 +51,8 @@ func pids(t testing.TB, dir string, names ...string) []int {
 
 // deaf is a script that writes its pid to a file, ignores SIGTERM and never ends.
 func deaf(name string) string {
-	return fmt.Sprintf(`sh -c "trap '' TERM HUP INT; echo \$\$ > %[1]s.tmp; mv %[1]s.tmp %[1]s; while :; do sleep 1; done"`, name)
+	return fmt.Sprintf(
+		`sh -c "trap '' TERM HUP INT; echo \$\$ > %[1]s.tmp; mv %[1]s.tmp %[1]s; while :; do sleep 1; done"`, name)
 }
 
 // bothThere waits for the two.
@@ -65,7 +66,8 @@ func TestLeftovers(t *testing.T) {
 		{"grandchild of a child that is gone", "(" + deaf("in") + " & setsid " + deaf("out") +
 			" &)" + bothThere},
 		{"out of the group, with a child", deaf("in") +
-			` & setsid sh -c 'setsid sh -c "echo \$\$ > o; mv o out; sleep 1000" & wait' &` + bothThere},
+			` & setsid sh -c 'setsid sh -c "echo \$\$ > o; mv o out; sleep 1000" & wait' &` +
+			bothThere},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -121,8 +123,8 @@ func TestLeftoversOfQuickCommands(t *testing.T) {
 // A command that ends kills no other command's processes, be they in a group of their own or
 // orphans.
 func TestLeftoversOfOthers(t *testing.T) {
-	slow := sh(t, "("+deaf("in")+" & setsid "+deaf("out")+" &)"+bothThere+"; touch ready; "+
-		"while ! [ -e end ]; do sleep 0.01; done")
+	slow := sh(t, "("+deaf("in")+" & setsid "+deaf("out")+" &)"+bothThere+"; touch ready; while "+
+		"! [ -e end ]; do sleep 0.01; done")
 	var group sync.WaitGroup
 	group.Go(func() {
 		if r := mustRun(t, context.Background(), slow); !r.OK() {

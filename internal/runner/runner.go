@@ -92,8 +92,8 @@ func (r Result) String() string {
 	case r.TooLarge:
 		return "wrote more than " + r.excess + " to its folder, and was ended"
 	case r.Signal == "KILL":
-		return "was killed by signal KILL, probably because memory ran out: " +
-			"run fewer jobs at once, or on a machine with more"
+		return "was killed by signal KILL, probably because memory ran out: run fewer jobs at " +
+			"once, or on a machine with more"
 	case r.Signal != "":
 		return "was killed by signal " + r.Signal
 	case r.ExitCode != 0:

@@ -192,14 +192,14 @@ func TestRunErrors(t *testing.T) {
 		want    string
 	}{
 		{"no such program", Command{Path: dir + "/xtb"}, false,
-			dir + "/xtb: cannot be started: no such file or directory; install it again, or " +
-				"what its #! line names"},
+			dir + "/xtb: cannot be started: no such file or directory; install it again, or what " +
+				"its #! line names"},
 		{"no interpreter", Command{Path: noInterpreter}, false,
 			noInterpreter + ": cannot be started: no such file or directory; install it again, " +
 				"or what its #! line names"},
 		{"not executable", Command{Path: plain}, false,
-			plain + ": cannot be started: permission denied; make it executable (chmod +x), on " +
-				"a disk that is not mounted noexec"},
+			plain + ": cannot be started: permission denied; make it executable (chmod +x), on a " +
+				"disk that is not mounted noexec"},
 		{"no program", Command{Path: garbage}, false,
 			garbage + ": cannot be started: exec format error; it is neither a program for this " +
 				"machine nor a script with a #! line"},
@@ -208,8 +208,8 @@ func TestRunErrors(t *testing.T) {
 		{"a link for output", Command{Path: "/bin/sh", Stderr: link}, false,
 			"/bin/sh: cannot be started: open " + link + ": too many levels of symbolic links"},
 		{"long argument", Command{Path: "/bin/sh", Args: []string{long}}, true,
-			"/bin/sh: cannot be started: argument list too long; write words of the command to " +
-				"a file"},
+			"/bin/sh: cannot be started: argument list too long; write words of the command to a " +
+				"file"},
 		{"zero byte", Command{Path: "/bin/sh", Args: []string{"a\x00b"}}, true,
 			"/bin/sh: cannot be started: invalid argument; a word has a zero byte"},
 		{"zero byte in the environment", Command{Path: "/bin/sh", Env: []string{"A=a\x00b"}}, true,

@@ -49,7 +49,8 @@ func (h *history) open() {
 	h.m = m
 	target, word := h.visited[0], h.visited[1]
 	r, where := m.find(target, printOf(word))
-	if where != Nowhere && m.Record(target) == r { // ended after its record, and the content is there
+	// ended after its record, and the content is there
+	if where != Nowhere && m.Record(target) == r {
 		h.finish(target, word)
 	}
 	h.visited = [2]string{}
@@ -62,7 +63,8 @@ func (h *history) open() {
 			}
 		}
 	}
-	if found, _ := packed.ReadDir(h.s.Path("m")); slices.ContainsFunc(found, func(name string) bool { return len(name) > 12 && name != logName }) {
+	if found, _ := packed.ReadDir(h.s.Path("m")); slices.ContainsFunc(found,
+		func(name string) bool { return len(name) > 12 && name != logName }) {
 		h.t.Fatalf("%s: put aside as edited by hand: %v", h.label, found)
 	}
 }
@@ -118,7 +120,8 @@ func (h *history) compute(target, word string) error {
 			return err
 		}
 	}
-	r := &Record{Target: target, Fingerprint: printOf(word), Outcome: OK, Values: fmt.Appendf(nil, `{"word":%q}`, word)}
+	r := &Record{Target: target, Fingerprint: printOf(word), Outcome: OK,
+		Values: fmt.Appendf(nil, `{"word":%q}`, word)}
 	return h.m.Put(r, dir, Collect(dir, outputs), []string{"log"}, []string{"y"})
 }
 
@@ -128,7 +131,8 @@ func (h *history) step() error {
 	word := fmt.Sprint("w", h.rnd.IntN(6))
 	switch h.rnd.IntN(10) {
 	case 0:
-		return h.m.Append(&Record{Target: target, Fingerprint: printOf("f" + word), Outcome: Failed})
+		return h.m.Append(&Record{Target: target, Fingerprint: printOf("f" + word),
+			Outcome: Failed})
 	case 1:
 		if h.m.Record(target) == nil {
 			return nil
@@ -187,7 +191,9 @@ type failure struct {
 
 // run does a history with a fault at the n-th operation, and says whether there were so many.
 func run(t *testing.T, seed uint64, n int, f failure) (fired bool, computed int) {
-	h := &history{t: t, s: inMemory(t), rnd: rand.New(rand.NewPCG(seed, 1)), done: map[string][]string{}, label: fmt.Sprintf("seed %d, %s at operation %d", seed, f.label, n)}
+	h := &history{t: t, s: inMemory(t), rnd: rand.New(rand.NewPCG(seed, 1)),
+		done: map[string][]string{}, label: fmt.Sprintf("seed %d, %s at operation %d", seed,
+			f.label, n)}
 	var mu sync.Mutex
 	count := 0
 	durable.Fault = func(op, path string) error {
@@ -257,7 +263,8 @@ func TestCrash(t *testing.T) {
 	}
 	for seed := range uint64(histories) {
 		for _, f := range []failure{
-			{"a crash", end, true, false}, {"a torn append", tear, true, false}, {"an error", fail, false, false}, {"errors", fail, false, true},
+			{"a crash", end, true, false}, {"a torn append", tear, true, false},
+			{"an error", fail, false, false}, {"errors", fail, false, true},
 		} {
 			for n := 1; ; n++ {
 				fired, made := run(t, seed, n, f)
@@ -269,7 +276,8 @@ func TestCrash(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d states, %d results computed, %d logs compacted, %d zips", states, computed, compactions,
+	t.Logf("%d states, %d results computed, %d logs compacted, %d zips", states, computed,
+		compactions,
 		zips)
 	if compactions == 0 || zips == 0 {
 		t.Error("no log was compacted, or no zip was made")

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Two stages that change their names change their results. A present result of another is copied, and
-// not that of the same batch.
+// Two stages that change their names change their results. A present result of another is copied,
+// and not that of the same batch.
 func TestSwappedStages(t *testing.T) {
 	s := open(t)
 	m := molecule(t, s, "m")

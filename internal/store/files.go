@@ -148,7 +148,8 @@ func (c *Collected) tidy(dir string, keep, compress []string) error {
 			return err
 		}
 		info, err := e.Info()
-		kept := err == nil && info.Mode().IsRegular() && info.Size() > 0 && packed.Matches(keep, name)
+		kept := err == nil && info.Mode().IsRegular() && info.Size() > 0 &&
+			packed.Matches(keep, name)
 		switch {
 		case !kept && !slices.Contains(files, name):
 			if err = durable.Remove(filepath.Join(dir, name)); err == nil && e.IsDir() {
@@ -159,14 +160,16 @@ func (c *Collected) tidy(dir string, keep, compress []string) error {
 		}
 		return err
 	})
-	if errors.Is(err, unix.EBUSY) || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, fs.ErrExist) ||
+		errors.Is(err, fs.ErrPermission) {
 		return &OutputError{fmt.Errorf("its folder can't be tidied up: %w", err)}
 	}
 	for _, name := range pack {
 		err = errors.Join(err, packed.Pack(filepath.Join(dir, name)))
 		if errors.Is(err, fs.ErrExist) {
-			return &OutputError{fmt.Errorf("output %s: can't be stored compressed, because %[1]s%s "+
-				"is there, too", name, packed.Suffix)}
+			return &OutputError{fmt.Errorf(
+				"output %s: can't be stored compressed, because %[1]s%s is there, "+
+					"too", name, packed.Suffix)}
 		}
 	}
 	return err

@@ -71,7 +71,8 @@ func TestUntouched(t *testing.T) {
 			return os.WriteFile(p, []byte("hellO"), 0o666)
 		},
 		"another content, size and time as before": func(p string) error {
-			time.Sleep(25 * time.Millisecond) // for another change time, where the kernel's clock is coarse
+			time.Sleep(
+				25 * time.Millisecond) // for another change time, where the kernel's clock is coarse
 			info, err := os.Stat(p)
 			check(t, err)
 			check(t, os.WriteFile(p, []byte("hellO"), 0o666))

@@ -89,8 +89,9 @@ func (l *Lock) take() error {
 			return l.free()
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			l.Note = fmt.Sprintf("%s: the file system has no locks (%v); what stands in the file %s is "+
-				"the lock instead", l.what, err, l.path)
+			l.Note = fmt.Sprintf(
+				"%s: the file system has no locks (%v); what stands in the file %s is the lock "+
+					"instead", l.what, err, l.path)
 			if err = l.Announce(); err == nil {
 				time.Sleep(200 * time.Millisecond) // of two that found nobody, the later one has it
 				if h, _, _ := peek(l.path); l.Lost() != nil {
@@ -151,8 +152,9 @@ func (l *Lock) Lost() error {
 	if cmp.Or(err, lstatErr) == nil && own && os.SameFile(mine, now) {
 		return nil
 	}
-	return fmt.Errorf("%s: its lock file %s was removed while the batch ran, so that another batch "+
-		"may have begun; nothing more was written, run again", l.what, l.path)
+	return fmt.Errorf(
+		"%s: its lock file %s was removed while the batch ran, so that another batch may have "+
+			"begun; nothing more was written, run again", l.what, l.path)
 }
 
 // Announce writes into the lock who has it, and begins to renew the file's time stamp.

@@ -28,7 +28,8 @@ func TestLock(t *testing.T) {
 		t.Errorf("before it is announced: %v", err)
 	}
 	check(t, l.Announce())
-	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.PID != os.Getpid() {
+	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) ||
+		locked.Holder.PID != os.Getpid() {
 		t.Errorf("afterwards: %v", err)
 	}
 	check(t, l.Release())
@@ -62,10 +63,12 @@ func TestLock(t *testing.T) {
 
 func TestLockElsewhere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	foreign := []byte(`{"pid":1,"host":"another.host","command":"mage batch ` + strings.Repeat("x", 500) + `"}`)
+	foreign := []byte(`{"pid":1,"host":"another.host","command":"mage batch ` +
+		strings.Repeat("x", 500) + `"}`)
 	check(t, os.WriteFile(path, foreign, 0o666))
 	var locked *LockedError
-	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.Host != "another.host" {
+	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) ||
+		locked.Holder.Host != "another.host" {
 		t.Errorf("a holder on another host, heard of just now: %v", err)
 	}
 	long := time.Now().Add(-2 * believed)
@@ -110,19 +113,22 @@ func TestLockElsewhere(t *testing.T) {
 // TestNoFlock is on a file system without flock, or where another process has none.
 func TestNoFlock(t *testing.T) {
 	defer func() { flock = unix.Flock }()
-	for _, errno := range []syscall.Errno{syscall.ENOSYS, syscall.ENOLCK, syscall.EOPNOTSUPP, syscall.EINVAL} {
+	for _, errno := range []syscall.Errno{syscall.ENOSYS, syscall.ENOLCK, syscall.EOPNOTSUPP,
+		syscall.EINVAL} {
 		none := func(int, int) error { return errno }
 		flock = none
 		path := filepath.Join(t.TempDir(), "lock")
 		l, err := TakeLock(path, "table.csv")
 		check(t, err)
-		if !strings.Contains(l.Note, "the file system has no locks") || !strings.Contains(l.Note, path+" is the lock instead") {
+		if !strings.Contains(l.Note, "the file system has no locks") ||
+			!strings.Contains(l.Note, path+" is the lock instead") {
 			t.Errorf("note %q", l.Note)
 		}
 		check(t, l.Announce())
 		var locked *LockedError
 		for _, flock = range []func(int, int) error{none, unix.Flock} {
-			if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.PID != os.Getpid() {
+			if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) ||
+				locked.Holder.PID != os.Getpid() {
 				t.Errorf("taken twice: %v", err)
 			}
 		}
@@ -136,7 +142,8 @@ func TestNoFlock(t *testing.T) {
 			silent bool // for long
 			taken  bool
 		}{
-			{"a process of this host that is gone", Holder{PID: 1 << 22, Host: hostname}, false, true},
+			{"a process of this host that is gone", Holder{PID: 1 << 22, Host: hostname}, false,
+				true},
 			{"a process of this host that is stopped", Holder{PID: 1, Host: hostname}, true, false},
 			{"another host", Holder{PID: 1 << 22, Host: "other"}, false, false},
 			{"another host that is gone", Holder{PID: 1, Host: "other"}, true, true},
@@ -160,8 +167,8 @@ func TestNoFlock(t *testing.T) {
 	}
 }
 
-// A file system whose clock is a minute off, as that of a server: a holder on another host is believed
-// by that clock.
+// A file system whose clock is a minute off, as that of a server: a holder on another host is
+// believed by that clock.
 func TestLockOtherClock(t *testing.T) {
 	defer func(renew func(string) error) { durable.Renew = renew }(durable.Renew)
 	for _, skew := range []time.Duration{-time.Minute, time.Minute} {
@@ -193,7 +200,8 @@ func TestNoFlockRace(t *testing.T) {
 		_ = os.WriteFile(path, []byte(`{"pid":1,"host":"another.host"}`), 0o666)
 	})
 	var locked *LockedError
-	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) || locked.Holder.Host != "another.host" {
+	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) ||
+		locked.Holder.Host != "another.host" {
 		t.Errorf("taken by both: %v", err)
 	}
 	if h, _, err := peek(path); err != nil || h.Host != "another.host" {
@@ -204,8 +212,12 @@ func TestNoFlockRace(t *testing.T) {
 // FuzzHolder puts foreign bytes into a lock file that nobody holds. The lock is taken, or the bytes
 // name a holder on another host. The name is one line of printable text.
 func FuzzHolder(f *testing.F) {
-	f.Add([]byte(`{"pid":12,"host":"another.host","since":"2026-11-23T10:00:00Z","command":"mage batch"}`))
-	f.Add([]byte(`{"pid":-1,"host":"a\u001b[31m\nb","since":"9999-12-31T23:59:59Z","command":"\u0000"}`))
+	f.Add(
+		[]byte(
+			`{"pid":12,"host":"another.host","since":"2026-11-23T10:00:00Z","command":"mage batch"}`))
+	f.Add(
+		[]byte(
+			`{"pid":-1,"host":"a\u001b[31m\nb","since":"9999-12-31T23:59:59Z","command":"\u0000"}`))
 	f.Add([]byte(`{"pid":1e3`))
 	path := filepath.Join(f.TempDir(), "lock")
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -258,7 +270,8 @@ func TestStuck(t *testing.T) {
 	defer func() { durable.Fault = nil }()
 	check(t, s.Sweep())
 	var refused *OutputError
-	if err := try(m, "a", print1, "x"); !errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "its folder can't be tidied up: ") {
+	if err := try(m, "a", print1, "x"); !errors.As(err, &refused) ||
+		!strings.HasPrefix(err.Error(), "its folder can't be tidied up: ") {
 		t.Errorf("Put: %v", err)
 	}
 	durable.Fault = nil

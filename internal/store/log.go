@@ -143,7 +143,8 @@ type line struct {
 // unseal reads a line without its newline. It is torn if it is the beginning of one.
 func unseal(text []byte) (l line, ok, torn bool) {
 	n := len(text) - sealed
-	if n < 0 || string(text[n:]) != fmt.Sprintf("%s%08x\"}", sumMark, crc32.ChecksumIEEE(text[:n])) {
+	if n < 0 || string(text[n:]) != fmt.Sprintf("%s%08x\"}", sumMark,
+		crc32.ChecksumIEEE(text[:n])) {
 		text = bytes.TrimRight(text, "\x00")
 		whole := bytes.HasPrefix(text[max(0, len(text)-sealed):], []byte(sumMark))
 		err := json.NewDecoder(bytes.NewReader(text)).Decode(&struct{}{})

@@ -40,12 +40,14 @@ func records(m *Molecule, target string) (n int) {
 func TestLogIsJSON(t *testing.T) {
 	data := sample(t, open(t))
 	lines := bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
-	if len(lines) != 6 || !strings.HasPrefix(string(lines[0]), `{"format":"grimperium manifest 2","molecule":"m","sum":"`) {
+	if len(lines) != 6 || !strings.HasPrefix(string(lines[0]),
+		`{"format":"grimperium manifest 2","molecule":"m","sum":"`) {
 		t.Fatalf("%d lines:\n%s", len(lines), data)
 	}
 	for _, l := range lines {
 		var v map[string]any
-		if err := json.Unmarshal(l, &v); err != nil || len(v["sum"].(string)) != 8 || bytes.Contains(l, []byte(`\u003e`)) {
+		if err := json.Unmarshal(l, &v); err != nil || len(v["sum"].(string)) != 8 ||
+			bytes.Contains(l, []byte(`\u003e`)) {
 			t.Errorf("%v: %s", err, l)
 		}
 	}
@@ -95,7 +97,8 @@ func TestLogDamaged(t *testing.T) {
 		if m := try(whole[:n], fmt.Sprint("cut at ", n)); m.Damage() != "" || m.replace {
 			t.Fatalf("cut at %d, as by a crash: %s", n, m.Damage())
 		}
-		for _, bits := range []byte{0x01, 0x20, 0x80}[:min(3, 3*(len(whole)-1-n))] { // without the last newline
+		// without the last newline
+		for _, bits := range []byte{0x01, 0x20, 0x80}[:min(3, 3*(len(whole)-1-n))] {
 			flipped := bytes.Clone(whole)
 			flipped[n] ^= bits
 			label := fmt.Sprintf("byte %d flipped by %x", n, bits)
@@ -104,7 +107,8 @@ func TestLogDamaged(t *testing.T) {
 			}
 		}
 	}
-	m := try(append(bytes.Clone(whole[:len(whole)-20]), make([]byte, 100)...), "a power cut that left zeros")
+	m := try(append(bytes.Clone(whole[:len(whole)-20]), make([]byte, 100)...),
+		"a power cut that left zeros")
 	check(t, m.PutRow(Row{Status: "OK", Cells: map[string]string{"hof": "-57.8"}}))
 	if m = molecule(t, s, "m"); m.Damage() != "" || m.Row() == nil || records(m, "a") != 2 {
 		t.Errorf("after zeros: %s, %+v", m.Damage(), m.Row())
@@ -131,7 +135,8 @@ func TestLogGoesOn(t *testing.T) {
 		check(t, os.WriteFile(path, flipped, 0o666))
 		m := molecule(t, s, "m")
 		check(t, m.PutRow(Row{Status: "Rerun"}))
-		if m = molecule(t, s, "m"); records(m, "a") == 0 || m.Row().Status != "Rerun" || !m.header ||
+		if m = molecule(t, s, "m"); records(m, "a") == 0 || m.Row().Status != "Rerun" ||
+			!m.header ||
 			!strings.HasPrefix(m.Damage(), path+": 1 of its ") {
 			t.Errorf("byte %d flipped: %+v, %+v, %s", at, m.log, m.Row(), m.Damage())
 		}
@@ -155,7 +160,8 @@ func TestLogForeign(t *testing.T) {
 		check(t, os.WriteFile(s.Path("m2", logName), []byte(c.data), 0o666))
 		m, err := s.Molecule("m2")
 		var damaged *DamagedError
-		if !errors.As(err, &damaged) || !strings.Contains(err.Error(), c.want) || len(m.Targets()) > 0 {
+		if !errors.As(err, &damaged) || !strings.Contains(err.Error(), c.want) ||
+			len(m.Targets()) > 0 {
 			t.Fatalf("%s: %v, %v", name, err, m)
 		}
 		build(t, m, "a", print1, "x")
@@ -188,7 +194,8 @@ func TestCompaction(t *testing.T) {
 			t.Errorf("%s is lost", c)
 		}
 	}
-	if _, where := after.find("c/1", print1); where != Past || after.Record("c/1") != nil || after.Record("b").Reruns != 3 || after.Row().Status != "last" {
+	if _, where := after.find("c/1", print1); where != Past || after.Record("c/1") != nil ||
+		after.Record("b").Reruns != 3 || after.Row().Status != "last" {
 		t.Errorf("after: %d, %+v, %+v", where, after.Record("b"), after.Row())
 	}
 }
@@ -234,7 +241,8 @@ func TestReader(t *testing.T) {
 		dir, err := s.Scratch("m/a")
 		check(t, err)
 		check(t, os.WriteFile(filepath.Join(dir, "out"), []byte(fmt.Sprint(n)), 0o666))
-		r := &Record{Target: "a", Fingerprint: fmt.Sprintf("%064d", n), Outcome: OK, Attempt: n, Description: []string{strings.Repeat("long ", 50)}}
+		r := &Record{Target: "a", Fingerprint: fmt.Sprintf("%064d", n), Outcome: OK, Attempt: n,
+			Description: []string{strings.Repeat("long ", 50)}}
 		check(t, m.Put(r, dir, Collect(dir, map[string]string{"x": "out"}), nil, nil))
 	}
 	close(stop)
@@ -249,7 +257,8 @@ func FuzzLog(f *testing.F) {
 		&Record{Target: "../x", Fingerprint: print1},
 		&Record{Target: ".", Fingerprint: print1, Outcome: OK},
 		&Record{Target: ".history", Fingerprint: print1, Outcome: OK},
-		&Record{Target: "a", Fingerprint: print1, Outcome: OK, Outputs: map[string]Output{"x": {File: "../../etc/passwd", SHA256: print1}}},
+		&Record{Target: "a", Fingerprint: print1, Outcome: OK,
+			Outputs: map[string]Output{"x": {File: "../../etc/passwd", SHA256: print1}}},
 		map[string]any{"row": &Row{Status: "OK"}}, map[string]any{"dropped": "../.."},
 	} {
 		text, err := seal(v)
@@ -276,7 +285,8 @@ func FuzzLog(f *testing.F) {
 			}
 			before := len(m.Targets())
 			check(t, m.PutRow(Row{Status: "OK"}))
-			if m, err = s.Molecule("m"); err != nil || m.Row().Status != "OK" || len(m.Targets()) != before {
+			if m, err = s.Molecule("m"); err != nil || m.Row().Status != "OK" ||
+				len(m.Targets()) != before {
 				t.Fatalf("after a row: %v, %+v", err, m)
 			}
 		}

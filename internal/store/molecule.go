@@ -110,12 +110,14 @@ func (s *Store) refuse(id string) error {
 		case err != nil:
 			return err
 		case info.Mode()&fs.ModeSymlink != 0:
-			return fmt.Errorf("%s: is a symbolic link, which a batch does not follow; remove it, or put "+
-				"the folder itself there (the whole artefacts folder may be a link)", path)
+			return fmt.Errorf(
+				"%s: is a symbolic link, which a batch does not follow; remove it, or put the "+
+					"folder itself there (the whole artefacts folder may be a link)", path)
 		case name == "" && !info.IsDir():
 			return fmt.Errorf("%s: is no folder; move the file away", path)
 		case name == logName && !info.Mode().IsRegular():
-			return fmt.Errorf("%s: is no file; move it away to have the molecule computed again", path)
+			return fmt.Errorf("%s: is no file; move it away to have the molecule computed again",
+				path)
 		}
 	}
 	return listErr
@@ -135,8 +137,8 @@ func (m *Molecule) Damage() string {
 	if m.damaged == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s: %d of its %d lines are damaged and were passed over; "+
-		"what they recorded is computed again", m.path(logName), m.damaged, m.lines)
+	return fmt.Sprintf("%s: %d of its %d lines are damaged and were passed over; what they "+
+		"recorded is computed again", m.path(logName), m.damaged, m.lines)
 }
 
 // Record is the newest record of a target, nil if there is none or the target was dropped.

@@ -36,7 +36,8 @@ func (s *Store) Unused(table, stage, returns func(name string) bool) ([]Unused, 
 		case table(mol):
 			s.walkZip(mol, l.see)
 		default:
-			u := Unused{Path: s.zipPath(mol), Why: "the molecule is not in the table", Bytes: z.Bytes}
+			u := Unused{Path: s.zipPath(mol), Why: "the molecule is not in the table",
+				Bytes: z.Bytes}
 			if m, _ := s.Molecule(mol); m == nil || len(m.last) == 0 {
 				u.Why, u.Foreign = stays, true
 			}

@@ -122,7 +122,8 @@ func (m *Molecule) neighbours(target string) []string {
 func (m *Molecule) owner(target string) (owner *Record) {
 	most := 0
 	for _, r := range slices.Backward(m.log) {
-		if r.Target == target && r.Outcome == OK && len(r.Outputs) > most && m.Verify(target, r) == "" {
+		if r.Target == target && r.Outcome == OK && len(r.Outputs) > most &&
+			m.Verify(target, r) == "" {
 			owner, most = r, len(r.Outputs)
 		}
 	}

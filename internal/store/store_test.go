@@ -51,7 +51,8 @@ func try(m *Molecule, target, print, content string) error {
 			return err
 		}
 	}
-	r := &Record{Target: target, Fingerprint: print, Outcome: OK, Description: []string{"command = a > b"}}
+	r := &Record{Target: target, Fingerprint: print, Outcome: OK,
+		Description: []string{"command = a > b"}}
 	return m.Put(r, dir, Collect(dir, map[string]string{"text": "out"}), nil, nil)
 }
 
@@ -126,12 +127,14 @@ func TestPutRefuses(t *testing.T) {
 			check(t, err)
 			check(t, leave(filepath.Join(dir, "out")))
 			c := Collect(dir, map[string]string{"text": "out"})
-			err = m.Put(&Record{Target: "a", Fingerprint: printN("2"), Outcome: OK}, dir, c, nil, nil)
+			err = m.Put(&Record{Target: "a", Fingerprint: printN("2"), Outcome: OK}, dir, c, nil,
+				nil)
 			var refused *OutputError
 			if !errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "output text: out ") {
 				t.Errorf("error %v", err)
 			}
-			if r, where := molecule(t, s, "mol_1").find("a", print1); where != Here || r != nil && r.Fingerprint != print1 {
+			if r, where := molecule(t, s, "mol_1").find("a", print1); where != Here || r != nil &&
+				r.Fingerprint != print1 {
 				t.Error("the earlier result was touched")
 			}
 		})
@@ -145,17 +148,21 @@ func TestTidy(t *testing.T) {
 	check(t, err)
 	check(t, os.MkdirAll(filepath.Join(dir, "sub", "deep"), 0o777))
 	for name, text := range map[string]string{
-		"a.out": "the output", "a.log": "some words", "empty.log": "", "a.tmp": "x", "sub/b.out": "more", "sub/deep/c": "y", "sub/k": "z",
+		"a.out": "the output", "a.log": "some words", "empty.log": "", "a.tmp": "x",
+		"sub/b.out": "more", "sub/deep/c": "y", "sub/k": "z",
 	} {
 		check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
 	}
 	c := Collect(dir, map[string]string{"a": "a.out", "b": "sub/b.out"})
-	check(t, m.Put(&Record{Target: "a", Fingerprint: print1, Outcome: OK}, dir, c, []string{"*.log", "sub/k"}, []string{"a.*"}))
-	if got := list(t, s.TargetDir("m", "a")) + "; " + list(t, s.TargetDir("m", "a/sub")); got != "a.log.zst a.out.zst sub; b.out k" {
+	check(t, m.Put(&Record{Target: "a", Fingerprint: print1, Outcome: OK}, dir, c,
+		[]string{"*.log", "sub/k"}, []string{"a.*"}))
+	if got := list(t, s.TargetDir("m", "a")) + "; " +
+		list(t, s.TargetDir("m", "a/sub")); got != "a.log.zst a.out.zst sub; b.out k" {
 		t.Errorf("kept: %s", got)
 	}
 	m = molecule(t, s, "m")
-	if r, where := m.find("a", print1); where != Here || stored(s.TargetDir("m", "a"), "a.out") != "a.out.zst" {
+	if r, where := m.find("a", print1); where != Here ||
+		stored(s.TargetDir("m", "a"), "a.out") != "a.out.zst" {
 		t.Errorf("found: %+v, %d", r, where)
 	}
 }
@@ -223,7 +230,8 @@ func TestRenamedStage(t *testing.T) {
 	find := func(print string, gone func(string) bool) *Record {
 		return m.Find("new/1", print, time.Now(), gone)
 	}
-	if find(printN("3"), gone) != nil || find(printN("2"), func(string) bool { return false }) != nil {
+	if find(printN("3"), gone) != nil || find(printN("2"),
+		func(string) bool { return false }) != nil {
 		t.Error("found what is not there")
 	}
 	for _, print := range []string{printN("2"), print1, printN("2")} {
@@ -235,7 +243,8 @@ func TestRenamedStage(t *testing.T) {
 		}
 		check(t, m.Restore(r))
 		m = molecule(t, s, "m")
-		if r, where := m.find("new/1", print); where != Here || m.Record("new/1").Fingerprint != r.Fingerprint {
+		if r, where := m.find("new/1", print); where != Here ||
+			m.Record("new/1").Fingerprint != r.Fingerprint {
 			t.Errorf("%.1s: %+v, %d", print, r, where)
 		}
 	}
@@ -277,7 +286,8 @@ func TestFailures(t *testing.T) {
 		check(t, err)
 		check(t, os.WriteFile(filepath.Join(dir, "words"), []byte("failed"), 0o666))
 		check(t, m.Fail("a", dir))
-		check(t, m.Append(&Record{Target: "a", Fingerprint: c.print, Outcome: Failed, Reruns: n + 1}))
+		check(t, m.Append(&Record{Target: "a", Fingerprint: c.print, Outcome: Failed, Reruns: n +
+			1}))
 		m = molecule(t, s, "m")
 		if _, where := m.find("a", print1); where != c.where || m.Record("a").Reruns != n+1 {
 			t.Errorf("after failure %d: %d, %+v", n, where, m.Record("a"))
@@ -371,7 +381,8 @@ func TestFolderError(t *testing.T) {
 	var refused *FolderError
 	build(t, molecule(t, s, "m"), "a", print1, "one")
 	check(t, os.Symlink("a", s.Path("m", "b")))
-	if _, err := s.Molecule("m"); !errors.As(err, &refused) || !strings.Contains(err.Error(), "m/b: is a symbolic link") {
+	if _, err := s.Molecule("m"); !errors.As(err, &refused) ||
+		!strings.Contains(err.Error(), "m/b: is a symbolic link") {
 		t.Errorf("a link in the folder: %v", err)
 	}
 	check(t, os.Symlink("m", s.Path("m2")))
@@ -379,7 +390,8 @@ func TestFolderError(t *testing.T) {
 		t.Errorf("a link as the folder: %v", err)
 	}
 	check(t, os.WriteFile(s.Path("m3"), nil, 0o666))
-	if _, err := s.Molecule("m3"); !errors.As(err, &refused) || !strings.Contains(err.Error(), "no folder") {
+	if _, err := s.Molecule("m3"); !errors.As(err, &refused) ||
+		!strings.Contains(err.Error(), "no folder") {
 		t.Errorf("a file as the folder: %v", err)
 	}
 	check(t, os.MkdirAll(s.Path("m4", logName), 0o777))
@@ -513,7 +525,8 @@ func TestCollect(t *testing.T) {
 func TestOursAlone(t *testing.T) {
 	s := open(t)
 	check(t, os.Mkdir(s.Root(), 0o777))
-	for mode, alone := range map[os.FileMode]bool{0o755: true, 0o775: true, 0o777: false, os.ModeSticky | 0o777: true} {
+	for mode, alone := range map[os.FileMode]bool{0o755: true, 0o775: true, 0o777: false,
+		os.ModeSticky | 0o777: true} {
 		check(t, os.Chmod(s.Root(), mode))
 		if err := s.OursAlone(); (err == nil) != alone {
 			t.Errorf("%v: %v", mode, err)

@@ -68,8 +68,9 @@ func (s *Store) openZip(id string) (*zipped, []byte, error) {
 	case err == nil:
 		return z, data, nil
 	case disk || refused:
-		return nil, nil, &FolderError{fmt.Errorf("%w; mend that, or move the file away to have the "+
-			"molecule computed anew", err)}
+		return nil, nil,
+			&FolderError{fmt.Errorf("%w; mend that, or move the file away to have the molecule "+
+				"computed anew", err)}
 	}
 	return nil, nil, &DamagedError{fmt.Errorf("%w; the molecule is computed anew", err)}
 }

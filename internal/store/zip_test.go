@@ -80,7 +80,8 @@ func TestForms(t *testing.T) {
 		whole(t, s)
 		m = molecule(t, s, "m")
 	}
-	// Both are there after a crash: the folder counts, and the zip goes when the molecule is finished.
+	// Both are there after a crash: the folder counts, and the zip goes when the molecule is
+	// finished.
 	finish(t, m, Zip)
 	z, err := packed.OpenZip(s.zipPath("m"))
 	check(t, errors.Join(err, z.Unpack(s.Path("m")), z.Close()))
@@ -151,7 +152,9 @@ func TestIndexOfZip(t *testing.T) {
 // What can't be kept as one file, or is not what was recorded, stays a folder.
 func TestUnfit(t *testing.T) {
 	for name, spoil := range map[string]func(s *Store) error{
-		"edited":    func(s *Store) error { return os.WriteFile(s.Path("m/a/out"), []byte("by hand"), 0o666) },
+		"edited": func(s *Store) error {
+			return os.WriteFile(s.Path("m/a/out"), []byte("by hand"), 0o666)
+		},
 		"missing":   func(s *Store) error { return os.Remove(s.Path("m/c/1/out")) },
 		"backslash": func(s *Store) error { return os.WriteFile(s.Path(`m/a/a\b`), nil, 0o666) },
 		"taken":     func(s *Store) error { return os.Mkdir(s.Path("m.zip"), 0o777) },
@@ -232,7 +235,8 @@ func TestForeignZip(t *testing.T) {
 		damaged bool // else it is not touched
 		want    string
 	}{
-		"cut": {func(t *testing.T, path string) { check(t, os.Truncate(path, 100)) }, true, "is damaged"},
+		"cut": {func(t *testing.T, path string) { check(t, os.Truncate(path, 100)) }, true,
+			"is damaged"},
 		"link": {func(t *testing.T, path string) {
 			check(t, errors.Join(os.Rename(path, path+".real"), os.Symlink(path+".real", path)))
 		}, false, "move the file away"},
@@ -256,7 +260,8 @@ func TestForeignZip(t *testing.T) {
 			finish(t, m, Zip)
 			c.change(t, s.zipPath("m"))
 			m, err := s.Molecule("m")
-			if _, damaged := errors.AsType[*DamagedError](err); damaged != c.damaged || err == nil ||
+			if _, damaged := errors.AsType[*DamagedError](err); damaged != c.damaged ||
+				err == nil ||
 				!strings.Contains(err.Error(), c.want) {
 				t.Fatalf("%v", err)
 			}
@@ -319,7 +324,8 @@ func TestUnusedInZip(t *testing.T) {
 		t.Error("not what it should be: ", m.Targets())
 	}
 	sizes, err := s.Sizes()
-	if z := sizes[zipSize]; err != nil || z == nil || z.Files != 1 || len(sizes) != 2 && len(sizes) != 1 {
+	if z := sizes[zipSize]; err != nil || z == nil || z.Files != 1 || len(sizes) != 2 &&
+		len(sizes) != 1 {
 		t.Errorf("%v, %v", sizes, err)
 	}
 }

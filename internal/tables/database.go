@@ -104,8 +104,8 @@ func (d *database) Close() error {
 func (d *database) transaction(work func(ctx context.Context, tx *sql.Tx) error) error {
 	if d.info != nil {
 		if now, err := os.Stat(d.place); err != nil || !os.SameFile(now, d.info) {
-			return fmt.Errorf("%s: the file was removed or replaced while the batch ran; "+
-				"nothing more was written, run again", d.shown)
+			return fmt.Errorf("%s: the file was removed or replaced while the batch ran; nothing "+
+				"more was written, run again", d.shown)
 		}
 	}
 	ctx := context.Background()
@@ -203,8 +203,9 @@ func (d *database) describeIn(ctx context.Context, q querier) (header []byte, er
 	for _, name := range names[len(own):] {
 		at := slices.IndexFunc(declared, func(c *sql.ColumnType) bool { return c.Name() == name })
 		if at < 0 {
-			return nil, fmt.Errorf("%s: the table has no column %q any more; add it again, or make "+
-				"the table again: %s convert", d.shown, name, command.Name)
+			return nil,
+				fmt.Errorf("%s: the table has no column %q any more; add it again, or make the "+
+					"table again: %s convert", d.shown, name, command.Name)
 		}
 		d.columns = append(d.columns, d.column(name, declared[at].DatabaseTypeName()))
 	}
@@ -231,8 +232,8 @@ func (d *database) column(name, declared string) column {
 func (d *database) recorded(ctx context.Context, q querier, lock string) (
 	header []byte, err error) {
 	var found int
-	query := "SELECT version, columns, header FROM " + d.schema + "grimperium_tables " +
-		"WHERE name = $1" + lock
+	query := "SELECT version, columns, header FROM " + d.schema + "grimperium_tables WHERE name " +
+		"= $1" + lock
 	err = q.QueryRowContext(ctx, query, d.name).Scan(&found, &d.firstWidth, &header)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

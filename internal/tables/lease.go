@@ -66,8 +66,8 @@ func (d *database) batches() string { return d.schema + "grimperium_batches" }
 func (d *database) renew(l *lease) error {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTime)
 	defer cancel()
-	_, err := d.db.ExecContext(ctx, "INSERT INTO "+d.batches()+" VALUES ($1, $2, $3, "+
-		"now() + $4::interval) ON CONFLICT (id) DO UPDATE SET until = excluded.until", l.id, l.host,
+	_, err := d.db.ExecContext(ctx, "INSERT INTO "+d.batches()+" VALUES ($1, $2, $3, now() + "+
+		"$4::interval) ON CONFLICT (id) DO UPDATE SET until = excluded.until", l.id, l.host,
 		os.Getpid(), leaseTime)
 	return err
 }
@@ -114,8 +114,8 @@ func (d *database) free() string {
 	if d.lease != nil {
 		own = d.lease.id
 	}
-	return fmt.Sprintf("(t.claimed_by IS NULL OR t.claimed_by = '%s' OR NOT EXISTS "+
-		"(SELECT 1 FROM %s AS b WHERE b.id = t.claimed_by AND (b.until > now() OR "+
+	return fmt.Sprintf("(t.claimed_by IS NULL OR t.claimed_by = '%s' OR NOT EXISTS (SELECT 1 "+
+		"FROM %s AS b WHERE b.id = t.claimed_by AND (b.until > now() OR "+
 		"pg_postmaster_start_time() > now() - interval '%f s')))",
 		strings.ReplaceAll(own, "'", "''"), d.batches(), leaseTime.Seconds())
 }
@@ -143,8 +143,8 @@ func (d *database) claim(n int, ids []string) (ours []string, asked int, err err
 			return err
 		}
 		// A second look: another batch may have begun after the first one's snapshot was taken.
-		rows, err := tx.QueryContext(ctx, "UPDATE "+d.table+" AS t SET claimed_by = $1 "+
-			"WHERE mol_id = ANY($2) AND "+d.free()+" RETURNING mol_id", d.lease.id, candidates)
+		rows, err := tx.QueryContext(ctx, "UPDATE "+d.table+" AS t SET claimed_by = $1 WHERE "+
+			"mol_id = ANY($2) AND "+d.free()+" RETURNING mol_id", d.lease.id, candidates)
 		if err != nil {
 			return err
 		}

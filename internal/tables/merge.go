@@ -222,8 +222,8 @@ func (d *database) create(t *csvmerge.Table) error {
 	}
 	if err == nil {
 		_, err = tx.ExecContext(ctx,
-			"INSERT INTO "+d.schema+"grimperium_tables VALUES ($1, $2, $3, $4) "+
-				"ON CONFLICT (name) DO UPDATE SET version = excluded.version, columns = "+
+			"INSERT INTO "+d.schema+"grimperium_tables VALUES ($1, $2, $3, $4) ON CONFLICT "+
+				"(name) DO UPDATE SET version = excluded.version, columns = "+
 				"excluded.columns, header = excluded.header", // of a table that was dropped
 			d.name, version, len(columns), string(t.Header()))
 	}

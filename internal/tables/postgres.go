@@ -92,10 +92,10 @@ func definePostgres(d *database, columns []column) (statements []string) {
 		definitions = append(definitions, name+" text")
 	}
 	statements = []string{
-		"CREATE TABLE IF NOT EXISTS " + d.schema + "grimperium_tables " +
-			"(name text PRIMARY KEY, version integer, columns integer, header text)",
-		"CREATE TABLE IF NOT EXISTS " + d.schema + "grimperium_batches " +
-			"(id text PRIMARY KEY, host text, pid integer, until timestamptz)",
+		"CREATE TABLE IF NOT EXISTS " + d.schema + "grimperium_tables (name text PRIMARY KEY, " +
+			"version integer, columns integer, header text)",
+		"CREATE TABLE IF NOT EXISTS " + d.schema + "grimperium_batches (id text PRIMARY KEY, " +
+			"host text, pid integer, until timestamptz)",
 		"CREATE TABLE " + d.table + " (" + strings.Join(definitions, ", ") + ")",
 		"CREATE INDEX ON " + d.table + " (status)"}
 	for _, name := range []string{numberColumn, textColumn, claimedColumn, originColumn} {
@@ -134,8 +134,8 @@ func writePostgres(w *write) error {
 	from, list := strings.Join(arrays, ", "), strings.Join(names, ", ")
 	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", w.table, list, from)
 	if w.update {
-		query = fmt.Sprintf("UPDATE %s AS t SET %s FROM unnest(%s) AS v(%s) "+
-			"WHERE t.mol_id = v.mol_id", w.table, strings.Join(sets[1:], ", "), from, list)
+		query = fmt.Sprintf("UPDATE %s AS t SET %s FROM unnest(%s) AS v(%s) WHERE t.mol_id = "+
+			"v.mol_id", w.table, strings.Join(sets[1:], ", "), from, list)
 	}
 	_, err := w.tx.ExecContext(w.ctx, query, args...)
 	return err

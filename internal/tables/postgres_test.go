@@ -254,8 +254,8 @@ func TestOutage(t *testing.T) {
 }
 
 // cut ends all connections of batches.
-const cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity " +
-	"WHERE application_name = 'grimperium' AND pid <> pg_backend_pid()"
+const cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = " +
+	"'grimperium' AND pid <> pg_backend_pid()"
 
 // endStandby makes a server that is read-only a server that can be written again.
 func endStandby(place string) error {

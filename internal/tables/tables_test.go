@@ -466,8 +466,8 @@ func TestOpenRefuses(t *testing.T) {
 		folder:                        "folder.db: is no SQLite file; restore it",
 		newer:                         "has version 2, and this program reads version 1",
 		torn:                          "set it to NULL where you changed it",
-		server.URL("none"): "there is no table of molecules; make one: mage convert " +
-			"TABLE.csv 'postgres://",
+		server.URL("none"): "there is no table of molecules; make one: mage convert TABLE.csv " +
+			"'postgres://",
 		server.URL("no.schema"):                   "there is no table of molecules",
 		strings.Replace(newer, "thermo", "no", 1): "there is no table of molecules",
 		"postgres:///db?host=/nowhere":            "the database does not answer: ",

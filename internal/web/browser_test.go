@@ -48,7 +48,8 @@ func open(t *testing.T) *browser {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1400, 900), chromedp.UserDataDir(t.TempDir()))
+		chromedp.Flag("disable-component-update", true), chromedp.WindowSize(1400, 900),
+		chromedp.UserDataDir(t.TempDir()))
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
@@ -172,7 +173,8 @@ func TestBrowser(t *testing.T) {
 	for i, smiles := range []string{"CC(=O)Oc1ccccc1C(=O)O", "C[CH]C", "c1c[nH]cn1"} {
 		row := 5 + i // far from the others in the plot
 		d.Molecules[row].SMILES, d.Columns[3].Cells[row] = smiles, smiles
-		d.Columns[8].Cells[row], d.Columns[20].Cells[row] = fmt.Sprint(400+20*i), fmt.Sprint(400+20*i)
+		d.Columns[8].Cells[row], d.Columns[20].Cells[row] = fmt.Sprint(400+20*i), fmt.Sprint(400+
+			20*i)
 	}
 	b.show(d)
 	b.is(`document.getElementById("shown").textContent`, "500 of 500 molecules")
@@ -182,7 +184,8 @@ func TestBrowser(t *testing.T) {
 	b.value(fmt.Sprintf(setFilter, "status=skip"))
 	b.becomes(`document.getElementById("shown").textContent`, "6 of 500 molecules")
 	b.value(fmt.Sprintf(setFilter, "|deviation|>6 charge=1"))
-	b.becomes(`data.keys.deviation.get(document.querySelector("#grid tr[data-row]").dataset.row) > 6`,
+	b.becomes(
+		`data.keys.deviation.get(document.querySelector("#grid tr[data-row]").dataset.row) > 6`,
 		"true")
 	b.value(fmt.Sprintf(setFilter, "charge>x"))
 	b.becomes(`document.getElementById("shown").textContent`, "Write a number behind >.")
@@ -198,8 +201,10 @@ func TestBrowser(t *testing.T) {
 		Number(document.querySelector("#grid tr[data-row]").cells[5].textContent)`
 	b.is(largest, "true")
 	b.is(`csv([0]).split("\n")[1].split(",")[0]`, "mol_000001")
-	b.is(`(() => { const g = document.getElementById("grid"); g.scrollTop = 1e6; return 1; })()`, "1")
-	b.becomes(`[...document.querySelectorAll("#grid tr[data-row]")].pop().getAttribute("aria-rowindex")`,
+	b.is(`(() => { const g = document.getElementById("grid"); g.scrollTop = 1e6; return 1; })()`,
+		"1")
+	b.becomes(
+		`[...document.querySelectorAll("#grid tr[data-row]")].pop().getAttribute("aria-rowindex")`,
 		"501")
 
 	for row, note := range map[int]string{5: "0", 6: "1", 7: "0"} { // no outlier
@@ -317,7 +322,8 @@ func TestBrowserLayout(t *testing.T) {
 		d.Molecules[i].ID = fmt.Sprintf("%.56s_%03d", long, i)
 	}
 	b.show(d)
-	b.is(`document.querySelector(".words").offsetWidth <= document.getElementById("failures").offsetWidth`, "true")
+	b.is(
+		`document.querySelector(".words").offsetWidth <= document.getElementById("failures").offsetWidth`, "true")
 	for _, width := range []int64{1400, 800, 400} {
 		b.do(chromedp.EmulateViewport(width, 900), chromedp.Sleep(100*time.Millisecond))
 		b.is(`document.documentElement.scrollWidth <= innerWidth`, "true")
@@ -328,7 +334,8 @@ func TestBrowserLayout(t *testing.T) {
 	}
 	b.becomes(`plots[0].plot.width === plots[0].box.clientWidth &&
 		plots[0].plot.height === 300`, "true")
-	for part, display := range map[string]string{"nav": "none", ".screen": "none", ".print": "block"} {
+	for part, display := range map[string]string{"nav": "none", ".screen": "none",
+		".print": "block"} {
 		b.is(fmt.Sprintf(`getComputedStyle(document.querySelector(%q)).display`, part), display)
 	}
 	b.quiet()

@@ -151,10 +151,9 @@ func countChart(counts []Count, xLabel string) *Chart {
 	if len(counts) == 0 {
 		return nil
 	}
-	b := bars{height: 190, xLabel: xLabel, yLabel: "molecules",
-		title: func(i int) string {
-			return fmt.Sprintf("%s: %s molecules", counts[i].Name, grouped(counts[i].Count))
-		}}
+	b := bars{height: 190, xLabel: xLabel, yLabel: "molecules", title: func(i int) string {
+		return fmt.Sprintf("%s: %s molecules", counts[i].Name, grouped(counts[i].Count))
+	}}
 	for _, c := range counts {
 		b.values, b.names = append(b.values, float64(c.Count)), append(b.names, c.Name)
 	}

@@ -122,7 +122,8 @@ func (p *project) get(address string) float64 {
 		p.t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != http.StatusOK {
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil ||
+		answer.StatusCode != http.StatusOK {
 		p.t.Fatal(answer.Status, err)
 	}
 	return time.Since(start).Seconds()
@@ -152,7 +153,8 @@ func (p *project) measureReport(name, file string) {
 		}
 		work = append(work, sum)
 	}
-	figure("first usable view of "+name, "%.1f to %.1f s, with %.1f to %.1f s of CPU in all of Chromium",
+	figure("first usable view of "+name,
+		"%.1f to %.1f s, with %.1f to %.1f s of CPU in all of Chromium",
 		slices.Min(usable), slices.Max(usable), slices.Min(work), slices.Max(work))
 	lap := `(() => { const t = performance.now(); %s; return performance.now() - t; })()`
 	ms := func(code string) any { return b.value(fmt.Sprintf(lap, code)) }
@@ -219,7 +221,8 @@ func (p *project) measureLive() {
 	page := time.Since(start).Seconds()
 	p.get(address + "/api/v1/status")
 	figure("live page at 97,940 of 100,000 molecules, from the start of the server",
-		"%.1f s; its numbers %.1f s, %.2f s of CPU", page, time.Since(start).Seconds(), p.cpuNow(server))
+		"%.1f s; its numbers %.1f s, %.2f s of CPU", page, time.Since(start).Seconds(),
+		p.cpuNow(server))
 	p.watch(address)
 	before, from := p.cpuNow(server), time.Now()
 	path := filepath.Join(p.dir, "artefacts/journal.jsonl")

@@ -191,7 +191,8 @@ func (w *watcher) add(e journal.Event) {
 		w.start, w.since = e, map[string]time.Time{}
 		w.status.Failures, w.status.Results = []Ended{}, []Ended{}
 	case e.Final():
-		ended := Ended{Time: e.Time, ID: e.Mol, Status: e.Outcome, Seconds: e.Seconds, Error: e.Error,
+		ended := Ended{Time: e.Time, ID: e.Mol, Status: e.Outcome, Seconds: e.Seconds,
+			Error:  e.Error,
 			Values: e.Values}
 		list := &w.status.Failures
 		if e.Outcome == "OK" {

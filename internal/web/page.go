@@ -169,7 +169,9 @@ func functions(d *Data) template.FuncMap {
 		"grouped": grouped,
 		"signed":  func(v float64) string { return minus(fmt.Sprintf("%+.2f", cents(v))) },
 		"two":     func(v float64) string { return minus(fmt.Sprintf("%.2f", cents(v))) },
-		"percent": func(part, whole int) string { return fmt.Sprintf("%.1f %%", 100*ratio(part, whole)) },
+		"percent": func(part, whole int) string {
+			return fmt.Sprintf("%.1f %%", 100*ratio(part, whole))
+		},
 		"share":   func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
 		"seconds": seconds,
 		"whole":   func(v float64) string { return grouped(int(math.Round(v))) },

@@ -81,7 +81,8 @@ func (p *project) run(args ...string) *os.ProcessState {
 	cmd := exec.Command(p.program, args...)
 	cmd.Dir = p.dir
 	out, err := cmd.CombinedOutput()
-	if exit := (*exec.ExitError)(nil); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
+	if exit := (*exec.ExitError)(nil); err != nil &&
+		(!errors.As(err, &exit) || exit.ExitCode() != 1) {
 		p.t.Fatalf("%v: %v: %s", args, err, out)
 	}
 	return cmd.ProcessState

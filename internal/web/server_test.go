@@ -53,7 +53,8 @@ func serve(t *testing.T, token, addr string) *served {
 			}
 		}
 	}
-	if err := packed.CreateZip(filepath.Join(dir, "mol_2.zip"), filepath.Join(dir, "mol_1")); err != nil {
+	if err := packed.CreateZip(filepath.Join(dir, "mol_2.zip"),
+		filepath.Join(dir, "mol_1")); err != nil {
 		t.Fatal(err)
 	}
 	for name, to := range map[string]string{"link": "../secret", "out.aux.zst": "../out.aux.zst"} {
@@ -61,7 +62,8 @@ func serve(t *testing.T, token, addr string) *served {
 			t.Fatal(err)
 		}
 	}
-	s := &served{t: t, journal: journal.Writer{Path: filepath.Join(dir, "journal.jsonl"), Batch: "b1"}}
+	s := &served{t: t, journal: journal.Writer{Path: filepath.Join(dir, "journal.jsonl"),
+		Batch: "b1"}}
 	s.live = &Live{Journal: s.journal.Path, Artefacts: dir, Token: token,
 		Report: func(context.Context) (*Data, error) { return made(30), nil },
 		Detail: func(_ context.Context, id string) (*Detail, error) {
@@ -69,8 +71,9 @@ func serve(t *testing.T, token, addr string) *served {
 				return nil, fs.ErrNotExist
 			}
 			return &Detail{ID: id, Cells: map[string]string{"smiles": hostile[1]}, Why: hostile[2],
-				Geometries: []Geometry{{Symbols: []string{hostile[0], "C"}, Coords: []float64{0, 0, 0, 1, 0, 0},
-					Bonds: [][2]int{{0, 1}}}},
+				Geometries: []Geometry{{Symbols: []string{hostile[0], "C"},
+					Coords: []float64{0, 0, 0, 1, 0, 0},
+					Bonds:  [][2]int{{0, 1}}}},
 				Targets: []TargetDetail{{Name: "pm7", Outcome: "failed", Error: hostile[0],
 					Values: map[string]any{"hof": -5.5, "empty": ""}}}}, nil
 		}}
@@ -126,13 +129,16 @@ func (s *served) write(events ...journal.Event) {
 }
 
 var batchEvents = []journal.Event{
-	{Event: journal.BatchStart, Total: 2, Jobs: 2, PID: os.Getpid(), Stages: []journal.Stage{{Name: "pm7"}}},
+	{Event: journal.BatchStart, Total: 2, Jobs: 2, PID: os.Getpid(),
+		Stages: []journal.Stage{{Name: "pm7"}}},
 	{Event: journal.TargetStart, Mol: "mol_1", Stage: "pm7", Size: []float64{2}},
 	{Event: journal.TargetEnd, Mol: "mol_1", Stage: "pm7", Outcome: journal.OK, Seconds: 2},
-	{Event: journal.Row, Mol: "mol_1", Outcome: "OK", Seconds: 2, Values: map[string]string{"most_stable_hof": "-5"}},
+	{Event: journal.Row, Mol: "mol_1", Outcome: "OK", Seconds: 2,
+		Values: map[string]string{"most_stable_hof": "-5"}},
 	{Event: journal.TargetStart, Mol: "mol_2", Stage: "pm7"},
 	{Event: journal.TargetEnd, Mol: "mol_2", Stage: "pm7", Outcome: journal.Failed, Seconds: 1},
-	{Event: journal.Row, Mol: "mol_2", Outcome: "Skip", Values: map[string]string{"error_message": hostile[1]}},
+	{Event: journal.Row, Mol: "mol_2", Outcome: "Skip",
+		Values: map[string]string{"error_message": hostile[1]}},
 	{Event: journal.BatchEnd, Outcome: journal.Done},
 }
 
@@ -143,29 +149,40 @@ func TestServer(t *testing.T) {
 		code int
 		text string
 	}{
-		"/": {200, "Under way"}, "/live.js": {200, "EventSource"}, "/page.css": {200, "color-scheme"},
-		"/report": {200, "29 of 30 molecules"}, "/molecule/mol_1": {200, "&lt;script&gt;"},
-		"/molecule/none": {404, "no such molecule"}, "/api/v1/molecules/mol_1": {200, `"outcome":"failed"`},
-		"/api/v1/molecules/none": {404, ""}, "/api/v1/molecules?limit=2&offset=28": {200, `"mol_000030"`},
-		"/api/v1/molecules?limit=x": {400, "limit is a number"}, "/api/v1/status": {200, `"batch":""`},
+		"/": {200, "Under way"}, "/live.js": {200, "EventSource"},
+		"/page.css": {200, "color-scheme"},
+		"/report":   {200, "29 of 30 molecules"}, "/molecule/mol_1": {200, "&lt;script&gt;"},
+		"/molecule/none":          {404, "no such molecule"},
+		"/api/v1/molecules/mol_1": {200, `"outcome":"failed"`},
+		"/api/v1/molecules/none":  {404, ""}, "/api/v1/molecules?limit=2&offset=28": {200,
+			`"mol_000030"`},
+		"/api/v1/molecules?limit=x": {400, "limit is a number"},
+		"/api/v1/status":            {200, `"batch":""`},
 		"/api/v1/batch/none/status": {404, "not the last"}, "/api/v1/openapi.json": {200, "3.1.0"},
 		"/metrics": {200, "grimperium_queue 0"}, "/artefacts/mol_1/pm7/pm7.out": {200, "<script>"},
-		"/artefacts/mol_1/pm7/pm7.aux": {200, "unpacked"}, "/artefacts/mol_1/pm7/pm7.aux.zst": {200, "unpacked"},
-		"/artefacts/mol_1/pm7/": {200, "pm7.aux.zst"}, "/artefacts/out.aux": {404, ""},
+		"/artefacts/mol_1/pm7/pm7.aux":     {200, "unpacked"},
+		"/artefacts/mol_1/pm7/pm7.aux.zst": {200, "unpacked"},
+		"/artefacts/mol_1/pm7/":            {200, "pm7.aux.zst"}, "/artefacts/out.aux": {404, ""},
 		"/artefacts/mol_2/pm7/pm7.out": {200, "<script>"}, "/artefacts/mol_2/": {200, "pm7/"},
-		"/artefacts/mol_2/pm7/pm7.aux": {200, "unpacked"}, "/artefacts/mol_2/pm7/": {200, "pm7.aux.zst"},
-		"/artefacts/mol_2/none": {404, ""}, "/artefacts/mol_2/pm7/%2e%2e/%2e%2e/secret": {404, ""},
-		"/artefacts/mol_2": {302, ""},
-		"/artefacts/link":  {500, ""}, "/artefacts/%2e%2e/secret": {404, ""}, "/secret": {404, ""},
+		"/artefacts/mol_2/pm7/pm7.aux":              {200, "unpacked"},
+		"/artefacts/mol_2/pm7/":                     {200, "pm7.aux.zst"},
+		"/artefacts/mol_2/none":                     {404, ""},
+		"/artefacts/mol_2/pm7/%2e%2e/%2e%2e/secret": {404, ""},
+		"/artefacts/mol_2":                          {302, ""},
+		"/artefacts/link":                           {500, ""},
+		"/artefacts/%2e%2e/secret":                  {404, ""}, "/secret": {404, ""},
 	} {
 		code, text, head := s.get(path, nil)
-		if code != want.code || !strings.Contains(text, want.text) || strings.Contains(text, "secret\n") {
+		if code != want.code || !strings.Contains(text, want.text) ||
+			strings.Contains(text, "secret\n") {
 			t.Errorf("%s: %d %.200q, want %d with %q", path, code, text, want.code, want.text)
 		}
-		if head.Get("X-Content-Type-Options") != "nosniff" || head.Get("Content-Security-Policy") == "" {
+		if head.Get("X-Content-Type-Options") != "nosniff" ||
+			head.Get("Content-Security-Policy") == "" {
 			t.Errorf("%s: headers %v", path, head)
 		}
-		if strings.HasSuffix(path, ".out") && !strings.HasPrefix(head.Get("Content-Type"), "text/plain") {
+		if strings.HasSuffix(path, ".out") && !strings.HasPrefix(head.Get("Content-Type"),
+			"text/plain") {
 			t.Errorf("%s is served as %s", path, head.Get("Content-Type"))
 		}
 	}
@@ -195,7 +212,9 @@ func TestToken(t *testing.T) {
 		"wrong":  {func(r *http.Request) { r.URL.RawQuery = "token=wor" }, 401},
 		"query":  {func(r *http.Request) { r.URL.RawQuery = "token=word" }, 200},
 		"bearer": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer word") }, 200},
-		"cookie": {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "grimperium", Value: "word"}) }, 200},
+		"cookie": {func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: "grimperium", Value: "word"})
+		}, 200},
 	} {
 		if code, _, _ := s.get("/api/v1/status", test.change); code != test.code {
 			t.Errorf("%s: %d", name, code)
@@ -242,7 +261,8 @@ func TestEvents(t *testing.T) {
 	}
 	s.write(batchEvents[:2]...)
 	status := next()
-	if !status.Running || status.Total != 2 || status.UnderWay[0].ID != "mol_1" || news["results"] != nil {
+	if !status.Running || status.Total != 2 || status.UnderWay[0].ID != "mol_1" ||
+		news["results"] != nil {
 		t.Errorf("the first target: %+v", status)
 	}
 	s.write(batchEvents[2:]...)
@@ -254,8 +274,10 @@ func TestEvents(t *testing.T) {
 		t.Errorf("the end: %+v", status)
 	}
 	_, text, _ := s.get("/metrics", nil)
-	for _, want := range []string{`targets_total{outcome="failed",stage="pm7"} 1`, `rows_total{status="OK"} 1`,
-		`target_seconds_bucket{stage="pm7",le="3"} 2`, `target_seconds_sum{stage="pm7"} 3`, "queue 0"} {
+	for _, want := range []string{`targets_total{outcome="failed",stage="pm7"} 1`,
+		`rows_total{status="OK"} 1`,
+		`target_seconds_bucket{stage="pm7",le="3"} 2`, `target_seconds_sum{stage="pm7"} 3`,
+		"queue 0"} {
 		if !strings.Contains(text, "grimperium_"+want) {
 			t.Errorf("%s is not in\n%s", want, text)
 		}
@@ -283,7 +305,8 @@ func TestMetrics(t *testing.T) {
 		{"b2", nil, "queue 7", "queue 9"},
 		{"b2", nil, "under_way 3", "under_way 0"},
 	} {
-		if err := (journal.Writer{Path: path, Batch: step.batch}).Write(step.events...); err != nil {
+		if err := (journal.Writer{Path: path, Batch: step.batch}).Write(
+			step.events...); err != nil {
 			t.Fatal(err)
 		}
 		answer := httptest.NewRecorder()
@@ -357,15 +380,16 @@ func TestLastBatch(t *testing.T) {
 		if err := watcher.begin(); err != nil {
 			t.Fatal(err)
 		}
-		if s := watcher.status; s.Batch != w.Batch || s.Running || s.Ended.IsZero() || len(s.UnderWay) > 0 {
+		if s := watcher.status; s.Batch != w.Batch || s.Running || s.Ended.IsZero() ||
+			len(s.UnderWay) > 0 {
 			t.Errorf("%+v", s)
 		}
 		w.Batch = "b2"
 	}
 }
 
-// TestMiddle starts a server in the middle of a batch whose start is far from the journal's end. The
-// batch's process dies meanwhile.
+// TestMiddle starts a server in the middle of a batch whose start is far from the journal's end.
+// The batch's process dies meanwhile.
 func TestMiddle(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	host, err := os.Hostname()
@@ -390,10 +414,12 @@ func TestMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := watcher.status
-	if !s.Running || s.Done != 800 || s.Jobs != 2 || len(s.Results) != lastEnded || len(s.UnderWay) != 1 {
+	if !s.Running || s.Done != 800 || s.Jobs != 2 || len(s.Results) != lastEnded ||
+		len(s.UnderWay) != 1 {
 		t.Fatalf("%+v", s)
 	}
-	if m := s.UnderWay[0]; m.ID != "mol_1" || m.Targets != 3 || m.Finished != 1 || m.Since.IsZero() {
+	if m := s.UnderWay[0]; m.ID != "mol_1" || m.Targets != 3 || m.Finished != 1 ||
+		m.Since.IsZero() {
 		t.Errorf("%+v", m)
 	}
 	watcher.start.PID = 1 << 30
@@ -428,7 +454,8 @@ func TestBrowserLive(t *testing.T) {
 	b.do(chromedp.Navigate(s.address + "/molecule/mol_1"))
 	b.becomes(`document.querySelectorAll("#space canvas").length`, "1")
 	b.is(`document.querySelector("pre").textContent`, hostile[2])
-	b.do(chromedp.Navigate(s.address+"/report"), chromedp.WaitReady(chromedp.CSS("html[data-usable]")))
+	b.do(chromedp.Navigate(s.address+"/report"),
+		chromedp.WaitReady(chromedp.CSS("html[data-usable]")))
 	b.is(`document.getElementById("shown").textContent`, "30 of 30 molecules")
 	b.quiet()
 }
@@ -437,7 +464,8 @@ func TestBrowserLive(t *testing.T) {
 func BenchmarkWatch(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "journal.jsonl")
 	w := journal.Writer{Path: path, Batch: "b1"}
-	if err := w.Write(journal.Event{Event: journal.BatchStart, Total: 1 << 20, PID: os.Getpid()}); err != nil {
+	if err := w.Write(journal.Event{Event: journal.BatchStart, Total: 1 << 20,
+		PID: os.Getpid()}); err != nil {
 		b.Fatal(err)
 	}
 	watch := newWatcher(path)

@@ -30,8 +30,10 @@ func TestPage(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	for _, address := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
-		if !regexp.MustCompile(`^(#|\./|data:image/svg|https://doi\.org/)`).MatchString(address[1]) {
+	for _, address := range regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page,
+		-1) {
+		if !regexp.MustCompile(`^(#|\./|data:image/svg|https://doi\.org/)`).MatchString(
+			address[1]) {
 			t.Errorf("the page refers to %q", address[1])
 		}
 	}
@@ -40,7 +42,8 @@ func TestPage(t *testing.T) {
 // TestHostile looks for foreign texts outside of the places where they are escaped.
 func TestHostile(t *testing.T) {
 	page := text(t, evil())
-	for _, h := range []string{"<img src=x", "<svg onload", "<b>\"", `document.title = "ran"</script>`} {
+	for _, h := range []string{"<img src=x", "<svg onload", "<b>\"",
+		`document.title = "ran"</script>`} {
 		if strings.Contains(page, h) {
 			t.Errorf("the page has %q as it is", h)
 		}
