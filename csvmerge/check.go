@@ -95,7 +95,8 @@ func (t *Table) Check() (found []Finding) {
 		if last && len(cells) < width && !short {
 			add(Finding{Problem: fmt.Sprintf("the last row has only %d of %d cells", len(cells),
 				width),
-				Want: "the whole row; the table was probably cut off when it was written or copied"})
+				Want: "the whole row; the table was probably cut off when it was written " +
+					"or copied"})
 		}
 		short = short || len(cells) < width
 		line := r.line
@@ -108,7 +109,8 @@ func (t *Table) Check() (found []Finding) {
 					Swallow: true,
 					Problem: fmt.Sprintf("the cell begins on line %d and ends on line %d", begin,
 						line),
-					Want: "a cell on one line; a stray quote swallows the rows up to the next quote"})
+					Want: "a cell on one line; a stray quote swallows the rows up to the " +
+						"next quote"})
 			}
 		}
 	}

@@ -185,7 +185,8 @@ func TestManyRows(t *testing.T) {
 	if found := table.Check(); len(found) != 1 || found[0].Line != rows+1 {
 		t.Errorf("findings %v, want one about the last line", found)
 	}
-	for n, f := range CheckRows(all, func(i int) []Finding { return []Finding{{Line: i}, {Line: i}} }) {
+	two := func(i int) []Finding { return []Finding{{Line: i}, {Line: i}} }
+	for n, f := range CheckRows(all, two) {
 		if f.Line != n/2 {
 			t.Fatalf("finding %d is of row %d", n, f.Line)
 		}
@@ -213,7 +214,8 @@ func TestSafeID(t *testing.T) {
 	bad := []string{"", ".", "..", ".a", "-a", " a", "a ", "a.", "a/b", `a\b`, "a:b", "a*", "a?", `a"`, "a<b", "a>b",
 		"a|b", "a\x00", "a\nb", "a\tb", "a\x7f",
 		"con", "CON", "nul.txt", "Aux", "prn", "COM1", "lpt9.x", "COM¹", "con .x",
-		"conin$", "a.zip", "b.ZIP", "journal.jsonl", "Journal.JSONL", "README.md", "a\u200bb", "a\u00a0b", "a\u2028b",
+		"conin$", "a.zip", "b.ZIP", "journal.jsonl", "Journal.JSONL", "README.md",
+		"a\u200bb", "a\u00a0b", "a\u2028b",
 		"\xff", "a\ufffdb", strings.Repeat("x", 101)}
 	for _, id := range good {
 		if err := SafeID(id); err != nil {

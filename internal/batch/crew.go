@@ -17,8 +17,8 @@ import (
 	"grimperium/internal/store"
 )
 
-// crew has molecules visited, as many at once as there are jobs and Ahead of them, until ctx ends,
-// or next has none and says that there will be none later. One goroutine, the caller's, calls the
+// crew has molecules visited, as many at once as there are jobs, and Ahead more. It ends with ctx,
+// or when next has no row and says that none comes later. One goroutine, the caller's, calls the
 // functions.
 func (v *Visitor) crew(ctx context.Context, next func(context.Context) (row Row, ok, later bool),
 	take func(Outcome, error), tock func(context.Context)) {

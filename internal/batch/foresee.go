@@ -167,12 +167,7 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		}
 		for _, g := range steps {
 			fmt.Fprintf(&f.list, "  %-10s %s\n", g.name, verbs[g.action]+g.reason)
-			if g.action == wait && g.last == nil && (g.stage.ForEach || g.stage.Conditional()) {
-				f.open[g.stage.Name] = true
-			} else {
-				f.targets[g.stage.Name]++
-			}
-			if g.action == read || g.action == restore {
+			if f.count(g); g.action == read || g.action == restore {
 				continue
 			}
 			program = 1
@@ -200,6 +195,15 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		}
 	}
 	return f, nil
+}
+
+// count counts a target, or notes that an earlier result decides how many there are.
+func (f *forecast) count(g *target) {
+	if g.action == wait && g.last == nil && (g.stage.ForEach || g.stage.Conditional()) {
+		f.open[g.stage.Name] = true
+	} else {
+		f.targets[g.stage.Name]++
+	}
 }
 
 // needed is an error if a molecule needs a program that is missing. Else it warns of the program.

@@ -92,7 +92,7 @@ type Visitor struct {
 	Jobs     int64       // cores that all targets may take at once
 	Ahead    int64       // molecules beyond Jobs that are under way, while others wait for the disk
 	Form     store.Form  // in which a finished molecule is kept
-	// Linger is how long after the failure of a target the visits may still be told to end: a
+	// Linger is how long after the failure of a target the visits may still be told to end. A
 	// scheduler sends its signal to this process and to the programs at once.
 	Linger  time.Duration
 	cores   *semaphore.Weighted

@@ -70,9 +70,9 @@ const unneeded = " prune lists results that are no longer needed"
 
 const onePress = 100 * time.Millisecond // timeout(1) and go tool send one signal twice, at once
 
-// endSignals are the signals, besides SIGINT and SIGTERM, that end a process unless somebody waits
-// for them: of a terminal, and of schedulers before they kill. Whoever started this process
-// ignoring one of them, as nohup does, wants it to go on.
+// endSignals are the signals, besides SIGINT and SIGTERM, that end a process unless it handles
+// them. A terminal sends some, and schedulers send others before they kill. A process that was
+// started with one of them ignored, as by nohup, is meant to go on.
 var endSignals = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGXCPU,
 	syscall.SIGALRM, syscall.SIGUSR1, syscall.SIGUSR2}
 

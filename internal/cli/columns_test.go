@@ -34,7 +34,8 @@ func TestColumnsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\w+) \\| (.*?) ?\\| (.+) \\|$").FindAllStringSubmatch(string(page), -1) {
+	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\w+) \\| (.*?) ?\\| (.+) \\|$")
+	for _, m := range line.FindAllStringSubmatch(string(page), -1) {
 		if got := m[2] + "|" + m[3]; got != want[m[1]] {
 			t.Errorf("%s: the page says %q, the export %q", m[1], got, want[m[1]])
 		}
@@ -51,9 +52,11 @@ func kindsOf(t *testing.T, names []string) []formats.Column {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	row := make([]string, len(names))
+	example := map[csvmerge.Type]string{csvmerge.Integer: "1", csvmerge.Number: "1.5",
+		csvmerge.StatusType: "OK", csvmerge.SMILES: "C",
+		csvmerge.Timestamp: "2026-11-01T00:00:00Z", csvmerge.Text: "x"}
 	for k, name := range names {
-		row[k] = map[csvmerge.Type]string{csvmerge.Integer: "1", csvmerge.Number: "1.5", csvmerge.StatusType: "OK",
-			csvmerge.SMILES: "C", csvmerge.Timestamp: "2026-11-01T00:00:00Z", csvmerge.Text: "x"}[csvmerge.Types(name)]
+		row[k] = example[csvmerge.Types(name)]
 	}
 	path := t.TempDir() + "/t.csv"
 	text := strings.Join(names, ",") + "\n" + strings.Join(row, ",") + "\n"

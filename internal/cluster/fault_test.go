@@ -136,7 +136,7 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
-// The clock of the file system is a minute from that of all hosts: no task that lives is given up,
+// The clock of the file system is a minute from that of all hosts. No task that lives is given up,
 // and one that is gone is.
 func TestOtherClock(t *testing.T) {
 	for _, skew := range []string{"-60s", "60s"} {

@@ -179,7 +179,8 @@ func (o *operations) kept() error {
 	}
 	found, err := filepath.Glob(o.path("artefacts/m*"))
 	for _, path := range found {
-		if isZip := strings.HasSuffix(path, ".zip"); isZip != (o.forms[o.runs%len(o.forms)] == "zip") {
+		wantZip := o.forms[o.runs%len(o.forms)] == "zip"
+		if strings.HasSuffix(path, ".zip") != wantZip {
 			err = errors.Join(err, fmt.Errorf("%s is there", path))
 		}
 	}

@@ -96,8 +96,8 @@ func Touch(path string) {
 	_ = os.Chtimes(path, now, now) // some file systems let nobody set it
 }
 
-// Renew sets the time stamp of a file to now, by the clock of the file system: that of a server may
-// be another than this host's. Tests set it.
+// Renew sets the time stamp of a file to now, by the clock of the file system. A server may have
+// another clock than this host. Tests set it.
 var Renew = func(path string) error { return unix.Utimes(path, nil) }
 
 // Now is the time by the clock of the file system that has a folder. Only it can be compared with

@@ -144,6 +144,9 @@ func bannedWords(name string, first int, text string) (found []finding) {
 	return found
 }
 
+// textColumns is the length from which a text of a test need not be broken.
+const textColumns = 60
+
 // tooWide finds a line that has more columns than most, a tab as 4.
 func tooWide(name string, line int, text string, most int) []finding {
 	n := utf8.RuneCountInString(text) + 3*strings.Count(text, "\t")

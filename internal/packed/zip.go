@@ -29,8 +29,8 @@ const (
 	maxUnpacked  = 4 << 30 // bytes of all contents
 )
 
-// RefusedError says that a folder can't be a zip, or that a zip is none that WriteZip made: it has
-// too much in it, or names that lead out of the folder.
+// RefusedError says that a folder can't be a zip, or that WriteZip can't have made a zip. There is
+// too much in it, or a name leads out of the folder.
 type RefusedError struct{ error }
 
 func refusedf(format string, args ...any) error {

@@ -179,7 +179,7 @@ func TestForeignZip(t *testing.T) {
 			z, err := OpenZip(path)
 			_, refused := errors.AsType[*RefusedError](err)
 			switch {
-			case name == "huge": // two entries of 4 GB are refused, one is not: it is read with a limit
+			case name == "huge": // two entries of 4 GB are refused, one is read with a limit
 				if err == nil {
 					_, err = ReadFile(filepath.Join(filepath.Dir(path), "mol/a/out"), 1000)
 				}

@@ -331,7 +331,8 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 				"the first word of the command, the program, is never left out of the fingerprint")
 		case !filepath.IsAbs(word) && strings.ContainsAny(word, "= \t;|<>&$"):
 			return fmt.Errorf("the first word of the command is %q, but a program is needed: each "+
-				"word is an element of its own, and variables stand in env = { NAME = \"...\" }", word)
+				"word is an element of its own, and variables stand in env = { NAME = \"...\" }",
+				word)
 		case strings.Contains(word, "/") && !filepath.IsAbs(word) && p.Programs[word] == nil:
 			return fmt.Errorf(
 				"the first word of the command, the program, is a relative path, %[1]s: give its "+

@@ -8,15 +8,18 @@ import (
 	"testing"
 )
 
-func TestIgnoreChanges(t *testing.T) {
-	load := func(text string, set string) (*Pipeline, error) {
-		path := filepath.Join(t.TempDir(), "pipeline.hcl")
-		if err := os.WriteFile(path, []byte("variable \"threads\" { default = 1 }\n"+text),
-			0o644); err != nil {
-			t.Fatal(err)
-		}
-		return Load(path, Options{Set: set})
+// withThreads loads a pipeline with a variable threads.
+func withThreads(t *testing.T, text, set string) (*Pipeline, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pipeline.hcl")
+	data := []byte("variable \"threads\" { default = 1 }\n" + text)
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
 	}
+	return Load(path, Options{Set: set})
+}
+
+func TestIgnoreChanges(t *testing.T) {
 	const good = `
 stage "a" {
   file "input" { content = "nproc ${ignore_changes(var.threads)}\ncharge 0\n" }
@@ -27,7 +30,7 @@ stage "a" {
 `
 	var seen []*Task
 	for _, set := range []string{"", "threads=4"} {
-		p, err := load(good, set)
+		p, err := withThreads(t, good, set)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +82,8 @@ stage "a" {
 		text = strings.ReplaceAll(text, `("o") } }`, "(\"o\") }\n}")
 		text = strings.ReplaceAll(text, "{ values = { n = ignore_changes(1) } }",
 			"{\n values = { n = ignore_changes(1) }\n}")
-		if _, err := load(text, ""); err == nil || !strings.Contains(err.Error(), wrong.words) {
+		_, err := withThreads(t, text, "")
+		if err == nil || !strings.Contains(err.Error(), wrong.words) {
 			t.Errorf("%s: %v, want %q", wrong.name, err, wrong.words)
 		}
 	}

@@ -71,8 +71,8 @@ func TestUntouched(t *testing.T) {
 			return os.WriteFile(p, []byte("hellO"), 0o666)
 		},
 		"another content, size and time as before": func(p string) error {
-			time.Sleep(
-				25 * time.Millisecond) // for another change time, where the kernel's clock is coarse
+			// for another change time, where the kernel's clock is coarse
+			time.Sleep(25 * time.Millisecond)
 			info, err := os.Stat(p)
 			check(t, err)
 			check(t, os.WriteFile(p, []byte("hellO"), 0o666))
@@ -174,7 +174,8 @@ func TestIndexDamaged(t *testing.T) {
 	}
 	seen := m.Seen([]string{"a"})
 	for n := range whole {
-		for _, data := range [][]byte{whole[:n], append(append(bytes.Clone(whole[:n]), whole[n]^0x15), whole[n+1:]...)} {
+		for _, data := range [][]byte{whole[:n],
+			append(append(bytes.Clone(whole[:n]), whole[n]^0x15), whole[n+1:]...)} {
 			check(t, os.WriteFile(s.Path(IndexName), data, 0o666))
 			x := s.Index()
 			if len(x.content.Molecules)+len(x.content.Programs) > 0 {
@@ -216,7 +217,8 @@ func FuzzIndex(f *testing.F) {
 	f.Add(rest)
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, rest []byte) {
-		check(t, os.WriteFile(s.Path(IndexName), append([]byte(indexHeader(rest)+"\n"), rest...), 0o666))
+		data := append([]byte(indexHeader(rest)+"\n"), rest...)
+		check(t, os.WriteFile(s.Path(IndexName), data, 0o666))
 		x := s.Index()
 		e, _ := x.Entry("mol_1")
 		s.Untouched("mol_1", e)
@@ -238,7 +240,8 @@ func TestProgram(t *testing.T) {
 	}
 	written, err := os.Stat(s.Path(IndexName))
 	check(t, err)
-	check(t, x.SetProgram("tool", path, "tool 1.0", []string{module})) // a script is asked each time
+	// a script is asked each time
+	check(t, x.SetProgram("tool", path, "tool 1.0", []string{module}))
 	check(t, x.Close())
 	if info, err := os.Stat(s.Path(IndexName)); err != nil || !os.SameFile(info, written) {
 		t.Errorf("written without a change: %v", err)

@@ -69,10 +69,10 @@ func (s *Store) openZip(id string) (*zipped, []byte, error) {
 		return z, data, nil
 	case disk || refused:
 		return nil, nil,
-			&FolderError{fmt.Errorf("%w; mend that, or move the file away to have the molecule "+
-				"computed anew", err)}
+			&FolderError{fmt.Errorf("%w; correct that, or move the file away to have the molecule "+
+				"computed again", err)}
 	}
-	return nil, nil, &DamagedError{fmt.Errorf("%w; the molecule is computed anew", err)}
+	return nil, nil, &DamagedError{fmt.Errorf("%w; the molecule is computed again", err)}
 }
 
 func (z *zipped) read(name string, limit int64) ([]byte, error) {

@@ -10,7 +10,7 @@ var comments = map[string]string{
 	"charge":                     "charge in elementary charges; NULL is 0",
 	"nheavy":                     "number of heavy atoms",
 	"timestamp_added":            "when the row was added, ISO 8601",
-	"H298_cbs":                   "reference: CBS-QB3 enthalpy of formation at 298.15 K in kcal/mol",
+	"H298_cbs":                   "reference: CBS-QB3 enthalpy of formation at 298.15 K, kcal/mol",
 	"batch_id":                   "the batch that computed the row",
 	"timestamp_started":          "when the molecule was taken up, ISO 8601",
 	"timestamp_completed":        "when the molecule was finished, ISO 8601",
@@ -20,7 +20,7 @@ var comments = map[string]string{
 	"mopac_status":               "how PM7 ended",
 	"mopac_time":                 "wall time of PM7 in seconds",
 	"delta_1":                    "|H298_cbs - PM7| of the first conformer by GFN2-xTB in kcal/mol",
-	"delta_2":                    "|H298_cbs - PM7| of the second conformer by GFN2-xTB in kcal/mol",
+	"delta_2":                    "|H298_cbs - PM7| of the second conformer by GFN2-xTB, kcal/mol",
 	"delta_3":                    "|H298_cbs - PM7| of the third conformer by GFN2-xTB in kcal/mol",
 	"most_stable_hof": "PM7 heat of formation of the conformer that is lowest by PM7 " +
 		"in kcal/mol",

@@ -76,8 +76,10 @@ func TestLibraries(t *testing.T) {
 	d := made(3)
 	for range 2 {
 		page, space := text(t, d), d.Molecules[0].Geometries != nil
-		for licence, want := range map[string]bool{"Copyright (c) 2017 GDB / Reymond Research Group": true,
-			"Copyright (c) 2022 Leon Sorokin": true, "Copyright (c) 2014, University of Pittsburgh": space} {
+		for licence, want := range map[string]bool{
+			"Copyright (c) 2017 GDB / Reymond Research Group": true,
+			"Copyright (c) 2022 Leon Sorokin":                 true,
+			"Copyright (c) 2014, University of Pittsburgh":    space} {
 			if strings.Contains(page, licence) != want {
 				t.Errorf("conformers: %v, %q: %v", space, licence, !want)
 			}
@@ -87,8 +89,10 @@ func TestLibraries(t *testing.T) {
 }
 
 func TestEmpty(t *testing.T) {
-	d := &Data{Title: "data/none.csv", Method: "PM7", Reference: "H298_cbs", Result: "most_stable_hof"}
-	if page := text(t, d); !strings.Contains(page, "No molecule has both a result and a reference") {
+	d := &Data{Title: "data/none.csv", Method: "PM7", Reference: "H298_cbs",
+		Result: "most_stable_hof"}
+	const none = "No molecule has both a result and a reference"
+	if page := text(t, d); !strings.Contains(page, none) {
 		t.Error("the page of an empty table")
 	}
 	if _, err := json.Marshal(Compute(d)); err != nil {
@@ -144,15 +148,16 @@ func TestConformers(t *testing.T) {
 		{Result: nan, Conformers: []float64{-1, -2}},
 	}
 	c := conformers(molecules, 0.05)
-	if c.Molecules != 3 || c.Several != 2 || c.Differ != 1 || c.DifferMax != 2 || c.SpreadMax != 4 ||
-		c.First.N != 2 || c.First.MAE.Value != 1 || c.Lowest.Mean.Value != -1 {
+	if c.Molecules != 3 || c.Several != 2 || c.Differ != 1 || c.DifferMax != 2 ||
+		c.SpreadMax != 4 || c.First.N != 2 || c.First.MAE.Value != 1 || c.Lowest.Mean.Value != -1 {
 		t.Errorf("%+v", c)
 	}
 }
 
 func TestCompare(t *testing.T) {
 	d := &Data{Against: "other.csv", Tolerance: 0.05, Molecules: []Molecule{
-		{ID: "a", Result: 1, Other: 1.01, Reference: 0}, {ID: "b", Result: 2, Other: 5, Reference: 0},
+		{ID: "a", Result: 1, Other: 1.01, Reference: 0},
+		{ID: "b", Result: 2, Other: 5, Reference: 0},
 		{ID: "c", Result: 3, Other: math.NaN()}, {ID: "d", Result: math.NaN(), Other: 1}}}
 	c := compare(d)
 	if c.Common != 2 || c.Changed != 1 || c.OnlyOwn != 1 || c.Max != 3 || c.Rows[0].ID != "b" ||
@@ -163,16 +168,18 @@ func TestCompare(t *testing.T) {
 
 func TestCost(t *testing.T) {
 	d := &Data{Stages: []Stage{{Name: "a"}, {Name: "b"}},
-		Molecules: []Molecule{{ID: "x", Size: 2, Targets: []Target{{"a", 1, 0.5}, {"b", 3, 3}, {"b", 5, 4}}},
+		Molecules: []Molecule{
+			{ID: "x", Size: 2, Targets: []Target{{"a", 1, 0.5}, {"b", 3, 3}, {"b", 5, 4}}},
 			{ID: "y", Size: 40, Targets: []Target{{"a", 3600, 3600}}}},
 		Batch: Batch{ID: "1", Jobs: 2, Seconds: 120, Rows: 2,
 			Spans: []Span{{0, 60, 1}, {30, 90, 2}, {119.5, 120, 1}}}}
 	c := cost(d)
-	if a, b := c.Stages[0], c.Stages[1]; a.Runs != 2 || b.Runs != 2 || b.Median != 4 || b.Seconds != 8 || a.Max != 3600 {
+	if a, b := c.Stages[0], c.Stages[1]; a.Runs != 2 || b.Runs != 2 || b.Median != 4 ||
+		b.Seconds != 8 || a.Max != 3600 {
 		t.Errorf("%+v", c.Stages)
 	}
-	if len(c.Sizes) != 2 || c.Sizes[0].Seconds != 9 || c.Sizes[1].From != 40 || c.Longest[0].ID != "y" ||
-		c.Longest[1].Stage != "b" {
+	if len(c.Sizes) != 2 || c.Sizes[0].Seconds != 9 || c.Sizes[1].From != 40 ||
+		c.Longest[0].ID != "y" || c.Longest[1].Stage != "b" {
 		t.Errorf("%+v %+v", c.Sizes, c.Longest)
 	}
 	b := c.Batch
@@ -204,10 +211,12 @@ func TestPack(t *testing.T) {
 		if err := json.NewDecoder(z).Decode(&list); err != nil || len(list) != len(c.Cells) {
 			t.Fatal(list, err)
 		}
-		if c.Number && (list[0] != 1.5 || list[1] != nil || list[3] != 7.0 || list[4] != 4.0 || list[5] != nil) {
+		if c.Number && (list[0] != 1.5 || list[1] != nil || list[3] != 7.0 || list[4] != 4.0 ||
+			list[5] != nil) {
 			t.Errorf("%v", list)
 		}
-		if !c.Number && (p.Words[int(list[2].(float64))] != "a" || p.Words[2] != "\uFFFD" || len(p.Words[3]) != 603) {
+		if !c.Number && (p.Words[int(list[2].(float64))] != "a" || p.Words[2] != "\uFFFD" ||
+			len(p.Words[3]) != 603) {
 			t.Errorf("%v %q", list, p.Words)
 		}
 	}
