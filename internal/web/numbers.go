@@ -138,9 +138,10 @@ func Deviations(molecules []Molecule, result, reference string) []string {
 	}
 	v := newSample(signed).whole()
 	return []string{
-		fmt.Sprintf("%s less %s, kcal/mol: N %s, mean %+.2f, MAE %.2f, RMSE %.2f, P95 %.2f",
-			result, reference, grouped(len(signed)), v[0], v[1], v[2], v[3]),
-		fmt.Sprintf("The largest is %+.2f, of %s.", worst.Deviation(), worst.ID),
+		fmt.Sprintf("%s less %s, kcal/mol: N %s, mean %+.2f, MAE %.2f", result, reference,
+			grouped(len(signed)), v[0], v[1]),
+		fmt.Sprintf("RMSE %.2f, P95 %.2f, largest %+.2f (%s)", v[2], v[3], worst.Deviation(),
+			worst.ID),
 	}
 }
 
