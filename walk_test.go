@@ -33,7 +33,7 @@ var walk = []step{
 	{name: "first-batch", wide: true, types: "mage batch", until: `(?m)^\[ [5-9]/13\] `,
 		want: `13 .*%`,
 		says: "The first batch computes the 13 molecules of the shipped table."},
-	{name: "first-end", wide: true, want: `13 molecules in .*: 13 OK`,
+	{name: "first-end", want: `13 molecules in .*: 13 OK`,
 		says: "It ends with a summary."},
 	{name: "second-batch", types: "mage batch", want: `up to date: 13 molecules`,
 		says: "A second batch has nothing to do."},
