@@ -329,9 +329,8 @@ func Import(ctx context.Context,
 	out *string, // the table to write, which must not be there yet
 	id *string, // the column with names of the molecules
 	smiles *string, // the column with SMILES
-	// the column with charges, or smiles: those of the SMILES, whatever a column says
-	charge *string,
-	reference *string, // the column with reference enthalpies in kcal/mol: H298_cbs of the table
+	charge *string, // the column with charges, or smiles: those of the SMILES
+	reference *string, // the column with reference enthalpies, kcal/mol
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {

@@ -25,7 +25,7 @@ func (v *Visitor) describe(s *pipeline.Stage, t *pipeline.Task, last *store.Reco
 		if i == 0 {
 			add("program", path.Base(w))
 		} else {
-			add(fmt.Sprintf("word %d", i), w)
+			add(fmt.Sprint(wordLabel, i), w)
 		}
 	}
 	for _, f := range t.Files {
@@ -62,11 +62,15 @@ func fingerprint(lines []string) string {
 // description's. A word of a command is shown with the option before it.
 func difference(old, new []string, inputs []pipeline.Input) (out []string) {
 	was, is := labelled(old), labelled(new)
+	moved := wordChange(commandWords(was), commandWords(is))
+	if moved != "" {
+		out = append(out, moved)
+	}
 	for _, line := range slices.Concat(new, old) {
 		label, _, _ := strings.Cut(line, " = ")
 		o, before := was[label]
 		v, now := is[label]
-		if o == v {
+		if o == v || moved != "" && strings.HasPrefix(label, wordLabel) {
 			continue
 		}
 		name := labelName(label, was, is, inputs)
@@ -88,6 +92,37 @@ func difference(old, new []string, inputs []pipeline.Input) (out []string) {
 	return out
 }
 
+const wordLabel = "word "
+
+// commandWords are the words of a command, without the program.
+func commandWords(labelled map[string]string) (words []string) {
+	for n := 1; labelled[fmt.Sprint(wordLabel, n)] != ""; n++ {
+		words = append(words, bare(labelled[fmt.Sprint(wordLabel, n)]))
+	}
+	return words
+}
+
+// wordChange says which words were added or taken out, "" if the commands have as many words.
+func wordChange(old, new []string) string {
+	if len(old) == len(new) || len(old) == 0 || len(new) == 0 {
+		return ""
+	}
+	for len(old) > 0 && len(new) > 0 && old[0] == new[0] {
+		old, new = old[1:], new[1:]
+	}
+	for len(old) > 0 && len(new) > 0 && old[len(old)-1] == new[len(new)-1] {
+		old, new = old[:len(old)-1], new[:len(new)-1]
+	}
+	gone, added := strings.Join(old, " "), strings.Join(new, " ")
+	switch {
+	case gone == "":
+		return "new in the command: " + added
+	case added == "":
+		return "gone from the command: " + gone
+	}
+	return fmt.Sprintf("the command: %s → %s", gone, added)
+}
+
 func labelled(lines []string) map[string]string {
 	m := map[string]string{}
 	for _, l := range lines {
@@ -106,8 +141,8 @@ func labelName(label string, was, is map[string]string, inputs []pipeline.Input)
 			return "input " + in.Name
 		}
 	}
-	if _, err := fmt.Sscanf(label, "word %d", &n); err == nil {
-		before := fmt.Sprintf("word %d", n-1)
+	if _, err := fmt.Sscanf(label, wordLabel+"%d", &n); err == nil {
+		before := fmt.Sprint(wordLabel, n-1)
 		if option := bare(is[before]); strings.HasPrefix(option, "-") && is[before] == was[before] {
 			return option
 		}

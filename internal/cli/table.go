@@ -186,7 +186,7 @@ func printStatuses(w io.Writer, t *csvmerge.Table) (left []int) {
 		fmt.Fprintf(w, "  %-9s %7d  %5.1f %%\n", s, counts[s], share)
 	}
 	if byHand > 0 {
-		fmt.Fprintf(w, "%s left out by a Skip of yours\n", batch.Count(byHand, "molecule"))
+		fmt.Fprintf(w, "%s left out by your Skip\n", batch.Count(byHand, "molecule"))
 	}
 	for n, g := range batch.Groups(messages) {
 		if n == 0 {

@@ -232,7 +232,7 @@ func TestAnotherHost(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	p := newProject(t, 16, "sleep 0.5; test $(wc -l < $2/runs) -le 4 || sleep 60")
+	p := newProject(t, 16, "sleep 0.5; test $(wc -l < $2/runs) -le 6 || sleep 60")
 	first := p.start(Follow, wall)
 	p.begun(6)
 	check(t, first.Process.Signal(syscall.SIGINT))
