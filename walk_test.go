@@ -158,12 +158,14 @@ var (
 	duration = regexp.MustCompile(`#(m#s|ms|m|s)\b`)
 	blanks   = regexp.MustCompile(`[ ─]+`)
 	slowest  = regexp.MustCompile(`slowest stage: \w+`)
+	taken    = regexp.MustCompile(`(?m)(conformers?) #s$`) // which a quick molecule lacks
 )
 
 // stable leaves out of a screen what differs from run to run.
 func stable(text string) string {
 	text = number.ReplaceAllString(slowest.ReplaceAllString(text, "slowest stage"), "#")
-	return blanks.ReplaceAllString(duration.ReplaceAllString(text, "#s"), " ")
+	text = blanks.ReplaceAllString(duration.ReplaceAllString(text, "#s"), " ")
+	return taken.ReplaceAllString(text, "$1")
 }
 
 // screen is a terminal of tmux in the folder of a project.
