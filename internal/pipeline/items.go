@@ -1,0 +1,124 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// item is an attribute or a kind of block that a block may have, and what reads it: the one place
+// that names it. The error of an attribute says what it must be.
+type item struct {
+	name  string
+	label bool // of a block: it has a name
+	attr  func(*hcl.Attribute) error
+	block func(*hcl.Block) // nil of an attribute
+}
+
+// readBody reads a body that has these items and no others, in the order of the items.
+func (p *Pipeline) readBody(body hcl.Body, items ...item) hcl.Attributes {
+	schema := &hcl.BodySchema{}
+	for _, it := range items {
+		if it.block == nil {
+			schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: it.name})
+			continue
+		}
+		block := hcl.BlockHeaderSchema{Type: it.name}
+		if it.label {
+			block.LabelNames = []string{"name"}
+		}
+		schema.Blocks = append(schema.Blocks, block)
+	}
+	content, diags := body.Content(schema)
+	p.add(diags)
+	for _, it := range items {
+		if a := content.Attributes[it.name]; a != nil {
+			p.refuse(a.Expr.Range(), "Invalid "+a.Name, it.attr(a))
+		}
+		for _, b := range content.Blocks.OfType(it.name) {
+			it.block(b)
+		}
+	}
+	return content.Attributes
+}
+
+// anyNames reads a body whose attributes have names of the user's own, in the order of the file.
+func (p *Pipeline) anyNames(body hcl.Body, read func(*hcl.Attribute)) {
+	attrs, diags := body.JustAttributes()
+	p.add(diags)
+	for _, a := range inOrder(attrs) {
+		read(a)
+	}
+}
+
+// constant is an attribute that may name nothing. What it gives must be of Go's type T, and take
+// must take it, where there is one; form says what it must be. A nil into leaves it to take.
+func constant[T any](name string, into *T, form string, take func(T) bool) item {
+	return item{name: name, attr: func(a *hcl.Attribute) error {
+		v, diags := a.Expr.Value(nil)
+		value, ok := as[T](v)
+		switch {
+		case diags.HasErrors():
+			return diags
+		case !ok || take != nil && !take(value):
+			return errors.New(form)
+		}
+		if into != nil {
+			*into = value
+		}
+		return nil
+	}}
+}
+
+func text(name string, into *string) item {
+	return constant(name, into, name+" is a text.", nil)
+}
+
+func whole[N int | int64](name string, into *N, what string, least, most N) item {
+	form := fmt.Sprintf("%s is %s: a whole number from %d to %d.", name, what, least, most)
+	return constant(name, into, form, within(least, most))
+}
+
+func oneWord(name string, into *string, words ...string) item {
+	form := fmt.Sprintf(`%s must be "%s".`, name, strings.Join(words, `" or "`))
+	known := func(word string) bool { return slices.Contains(words, word) }
+	return constant(name, into, form, known)
+}
+
+func percentage(name string, into *float64) item {
+	form := name + ` must be a percentage such as "5%", above 0% and at most 100%.`
+	return constant(name, nil, form, func(text string) bool {
+		digits, ok := strings.CutSuffix(text, "%")
+		n, err := strconv.ParseFloat(digits, 64)
+		if ok = ok && err == nil && n > 0 && n <= 100; ok {
+			*into = n / 100
+		}
+		return ok
+	})
+}
+
+// patterns are names of files in the stage's own folder, with * and ? for others' letters.
+func patterns(name string, into *[]string) item {
+	form := name + " is a list of names of files in the stage's own folder: * stands for any " +
+		"letters, ? for one, [abc] for one of these."
+	return constant(name, into, form, each(func(name string) bool {
+		_, err := path.Match(name, "")
+		return err == nil && scratchName(name) == ""
+	}))
+}
+
+func within[N int | int64](least, most N) func(N) bool {
+	return func(n N) bool { return n >= least && n <= most }
+}
+
+// each holds where something holds of every element.
+func each[T any](valid func(T) bool) func([]T) bool {
+	return func(list []T) bool {
+		return !slices.ContainsFunc(list, func(e T) bool { return !valid(e) })
+	}
+}
