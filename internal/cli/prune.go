@@ -133,24 +133,25 @@ func (pr *project) returns(ctx context.Context, tables []*csvmerge.Table) (
 func (pr *project) confirmRemoval(ctx context.Context, unused []store.Unused,
 	molecule func(id string) bool) error {
 	entries, err := os.ReadDir(pr.Store.Root())
-	gone, stay := map[string]bool{}, 0
+	gone, stay := map[string]bool{}, map[string]bool{}
 	for _, u := range unused {
 		rel, _ := filepath.Rel(pr.Store.Root(), u.Path)
 		id, _, _ := strings.Cut(rel, string(filepath.Separator))
-		if !u.Foreign && !molecule(id) {
+		if id = strings.TrimSuffix(id, packed.ZipSuffix); !u.Foreign && !molecule(id) {
 			gone[id] = true
 		}
 	}
 	for _, e := range entries {
-		if molecule(strings.TrimSuffix(e.Name(), packed.ZipSuffix)) {
-			stay++
+		id, isZip := strings.CutSuffix(e.Name(), packed.ZipSuffix)
+		if (e.IsDir() || isZip) && molecule(id) {
+			stay[id] = true
 		}
 	}
-	if err != nil || len(gone) <= stay {
+	if err != nil || len(gone) <= len(stay) {
 		return err
 	}
 	what := fmt.Sprintf("The results of %d of %s would be removed, because %s has no such rows.",
-		len(gone), batch.Count(len(gone)+stay, "molecule"), batch.ShownPath(pr.Table.Path()))
+		len(gone), batch.Count(len(gone)+len(stay), "molecule"), batch.ShownPath(pr.Table.Path()))
 	return confirm(ctx, what, "Nothing was removed. "+command.Name+
 		" prune lists the results; remove them with -yes")
 }
