@@ -80,12 +80,14 @@ type Event struct {
 	Seconds float64 `json:"seconds,omitempty"` // wall time of the target, the molecule or the batch
 	Error   string  `json:"error,omitempty"`
 
-	Values map[string]string `json:"values,omitempty"` // of row: the merged cells, "" where blanked
-	Inputs map[string]string `json:"inputs,omitempty"` // of row: the cells that the pipeline reads
-	Shown  []string          `json:"shown,omitempty"`  // of row: what pipeline.hcl has displayed
-	Retry  bool              `json:"retry,omitempty"`  // of row: it is tried again in this batch
-	Counts map[string]int    `json:"counts,omitempty"` // of batch_end: rows, by status
-	Tasks  *Tasks            `json:"tasks,omitempty"`  // of cluster
+	// Of row. The values and inputs are last: Skim cuts them off.
+	Shown  []string          `json:"shown,omitempty"`  // what pipeline.hcl has displayed
+	Retry  bool              `json:"retry,omitempty"`  // it is tried again in this batch
+	Values map[string]string `json:"values,omitempty"` // the merged cells, "" where blanked
+	Inputs map[string]string `json:"inputs,omitempty"` // the cells that the pipeline reads
+
+	Counts map[string]int `json:"counts,omitempty"` // of batch_end: rows, by status
+	Tasks  *Tasks         `json:"tasks,omitempty"`  // of cluster
 }
 
 // Tasks are the tasks of a batch on a cluster.

@@ -73,7 +73,7 @@ func TestWriteLines(t *testing.T) {
 	}
 	want := `{"time":"2026-03-04T11:00:00.500Z","event":"batch_start","batch":"b1","host":"node","pid":7,"table":"data/thermo_pm7.csv","total":2,"work":13,"jobs":2,"stages":[{"name":"rdkit","title":"RDKit parameters"},{"name":"pm7"}]}
 {"time":"2026-03-04T11:00:00.500Z","event":"target_end","batch":"b1","host":"node","mol":"mol_1","stage":"pm7","instance":1,"instances":3,"outcome":"failed","seconds":1.5,"error":"gap < 0 & \"odd\"\nline 2"}
-{"time":"2026-03-04T11:00:00.500Z","event":"row","batch":"b1","host":"node","mol":"mol_1","size":[5,1],"outcome":"Rerun","values":{"hof":"1.5"},"retry":true}
+{"time":"2026-03-04T11:00:00.500Z","event":"row","batch":"b1","host":"node","mol":"mol_1","size":[5,1],"outcome":"Rerun","retry":true,"values":{"hof":"1.5"}}
 {"time":"2026-03-04T11:00:00.500Z","event":"batch_end","batch":"b1","host":"node","outcome":"done","counts":{"OK":1,"Rerun":1}}
 `
 	if got, _ := os.ReadFile(path); string(got) != want {

@@ -34,6 +34,7 @@ func madeEvents(seed uint64) (events []Event) {
 		case 5, 6:
 			e.Event, e.Values = Row, map[string]string{"a": `}} "event":"row"`, "b": `"}}`}
 			e.Outcome = []string{"OK", "Skip"}[random.IntN(2)]
+			e.Shown = [][]string{nil, {"-57.86 kcal/mol"}}[random.IntN(2)]
 		case 7:
 			e.Event, e.Retry, e.Inputs = Row, true, map[string]string{"smiles": "C"}
 		case 8:
@@ -84,6 +85,11 @@ func states(t *testing.T, path string) (each, skimmed State) {
 		from := max(0, len(whole[k])-2)
 		if len(rows[k]) != len(whole[k]) || !reflect.DeepEqual(rows[k][from:], whole[k][from:]) {
 			t.Fatalf("the newest of the rows %+v are not those of %+v", rows[k], whole[k])
+		}
+		for _, row := range rows[k][:from] {
+			if row.Values != nil {
+				t.Fatalf("the values of %+v are decoded, and it is not one of the newest", row)
+			}
 		}
 	}
 	if rest := all(t, r); len(rest) > 0 {
