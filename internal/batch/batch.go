@@ -63,15 +63,15 @@ type Config struct {
 // Batch is one run over the table.
 type Batch struct {
 	Config
-	id       string
-	started  time.Time
-	journal  *journal.Writer
-	visitor  *Visitor
-	died     map[string]string
-	sum      *Summary
-	plan     *plan
-	stop     atomic.Bool // no new target starts
-	warnings *log.Logger // on Warn
+	id      string
+	started time.Time
+	journal *journal.Writer
+	visitor *Visitor
+	died    map[string]string // the target in which the last batch died, by mol_id
+	sum     *Summary
+	plan    *plan
+	stop    atomic.Bool // no new target starts
+	warn    *log.Logger
 }
 
 // New prepares a batch. Nothing is written or run, but the programs are asked for their versions.
@@ -96,22 +96,22 @@ func New(ctx context.Context, c Config) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Batch{Config: c, started: time.Now(), sum: newSummary(c.Table.Len()),
-		warnings: log.New(c.Warn, "Warning: ", 0)}
+	b := &Batch{Config: c, started: time.Now(), visitor: v, sum: newSummary(c.Table.Len()),
+		warn: v.warn}
 	b.id = strings.Replace(b.started.UTC().Format("20060102-150405.000000"), ".", "-", 1)
 	host, _ := os.Hostname()
 	b.journal = &journal.Writer{Path: c.Store.Path(store.JournalName), Batch: b.id, Host: host}
 	var admitted atomic.Int64
-	v.Batch, v.Log, v.Warn, v.Stopping = b.id, b.journal.Write, b.warn, b.stop.Load
+	v.Batch, v.Log, v.Stopping = b.id, b.journal.Write, b.stop.Load
 	v.Admit = func() bool { return admitted.Add(1) <= int64(c.Limit) }
-	b.visitor = v
 	return b, nil
 }
 
 // jobs is how many cores the batch may use, and how many molecules are under way at most.
 func (c *Config) jobs() int { return max(1, c.Pipeline.Jobs) }
 
-func (b *Batch) warn(text string) { b.warnings.Print(text) }
+// warnings writes warnings for the user.
+func (c *Config) warnings() *log.Logger { return log.New(c.Warn, "Warning: ", 0) }
 
 func (b *Batch) shownTable() string { return ShownPath(b.Table.Path()) }
 
@@ -210,9 +210,9 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	if err := b.sweep(); err != nil {
 		return err
 	}
-	lockless := func(l *store.Lock) bool { return l.Note != "" }
-	if n := slices.IndexFunc(b.Claims, lockless); n >= 0 { // once is enough
-		b.warn(b.Claims[n].Note)
+	hasNote := func(l *store.Lock) bool { return l.Note != "" }
+	if n := slices.IndexFunc(b.Claims, hasNote); n >= 0 { // the locks have the same one
+		b.warn.Print(b.Claims[n].Note)
 	}
 	if err := b.countDeaths(ctx); err != nil {
 		return err
@@ -236,14 +236,12 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	}
 	for _, s := range b.Pipeline.Stages {
 		if s.Cores > b.jobs() && !s.Off() && b.Remote == nil {
-			b.warn(
-				fmt.Sprintf("the stage %s takes %d cores, and the batch may use %d. Start it "+
-					"with -jobs=%d, or with fewer cores for the stage.", s.Name, s.Cores, b.jobs(),
-					s.Cores))
+			b.warn.Printf("the stage %s takes %d cores, and the batch may use %d. Start it with "+
+				"-jobs=%[2]d, or with fewer cores for the stage.", s.Name, s.Cores, b.jobs())
 		}
 	}
 	for _, text := range TakenBack(b.Pipeline, b.journal.Path) {
-		b.warn(text)
+		b.warn.Print(text)
 	}
 	return b.confirm(ctx)
 }

@@ -59,7 +59,7 @@ func newVisitor(ctx context.Context, c Config) (*Visitor, error) {
 	jobs := int64(c.jobs())
 	return &Visitor{Pipeline: c.Pipeline, Store: c.Store, Builtins: c.Builtins, Programs: found,
 		Timeouts: c.Timeouts, Jobs: jobs, Form: store.Form(c.Pipeline.Store),
-		cores: semaphore.NewWeighted(jobs)}, err
+		cores: semaphore.NewWeighted(jobs), warn: c.warnings()}, err
 }
 
 // Remote has a job's molecules visited elsewhere, and yields what became of them, now and then
@@ -148,7 +148,6 @@ func DoTask(ctx context.Context, c Config, t Task) error {
 	v.Form = cmp.Or(v.Form, store.Zip) // a cluster counts files
 	v.Ahead = 1 + v.Jobs/4             // a core is not to wait for the disk
 	v.Admit = func() bool { return true }
-	v.Warn = func(text string) { fmt.Fprintln(c.Warn, "Warning:", text) }
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	o := &taskOwner{Visitor: v, task: t, failing: failing{cancel: cancel}, written: time.Now()}

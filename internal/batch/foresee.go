@@ -222,7 +222,7 @@ func (b *Batch) needed(ctx context.Context) error {
 func (b *Batch) warnUnneeded() {
 	missing := b.visitor.Programs.missing
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		b.warn(fmt.Sprintf("%v. Nothing needs it now.", missing[name]))
+		b.warn.Printf("%v. Nothing needs it now.", missing[name])
 	}
 }
 

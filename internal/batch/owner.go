@@ -323,13 +323,13 @@ func (o *owner) restoreRows(ctx context.Context) error {
 		changes = append(changes, csvmerge.Change{ID: id, Cells: cells, Valid: valid})
 	}
 	if len(edited) > 0 {
-		o.warn(fmt.Sprintf("an edit while the batch ran changed the molecule of %s (%s); the "+
-			"next batch computes it again", Count(len(edited), "row"), some(edited)))
+		o.warn.Printf("an edit while the batch ran changed the molecule of %s (%s); the next "+
+			"batch computes it again", Count(len(edited), "row"), some(edited))
 	}
 	changed, err := o.merge(ctx, changes, busyLimit)
 	if len(changed) > 0 {
-		o.warn(fmt.Sprintf("another program saved the table while the batch ran; the results of "+
-			"%s were written again", Count(len(changed), "molecule")))
+		o.warn.Printf("another program saved the table while the batch ran; the results of %s "+
+			"were written again", Count(len(changed), "molecule"))
 	}
 	return err
 }
@@ -343,7 +343,7 @@ func (b *Batch) merge(ctx context.Context, changes []csvmerge.Change, limit time
 	for {
 		changed, err = b.Source.Merge(changes)
 		if lost, ok := errors.AsType[*csvmerge.LostError](err); ok {
-			b.warn(lost.Error())
+			b.warn.Print(lost)
 			return changed, nil
 		}
 		busy, ok := errors.AsType[*csvmerge.BusyError](err)
@@ -352,7 +352,7 @@ func (b *Batch) merge(ctx context.Context, changes []csvmerge.Change, limit time
 			return changed, err
 		}
 		if away && !told {
-			b.warn(busy.Error() + "; the batch waits until the database is back, or for Ctrl-C")
+			b.warn.Print(busy, "; the batch waits until the database is back, or for Ctrl-C")
 		}
 		told = told || away
 		time.Sleep(tick)
@@ -365,13 +365,13 @@ func (o *owner) cantNow(err error) bool {
 	if ok && busy.Away {
 		o.retryAt = time.Now().Add(awayPause)
 		if !o.away {
-			o.warn(busy.Error() + ". What is computed is kept in artefacts, and the rows wait; " +
-				"the batch goes on when the database is back")
+			o.warn.Print(busy, ". What is computed is kept in artefacts, and the rows wait; the "+
+				"batch goes on when the database is back")
 		}
 		o.away = true
 	} else if o.away && err == nil {
 		o.away = false
-		o.warn(o.shownTable() + ": the database is back")
+		o.warn.Print(o.shownTable(), ": the database is back")
 	}
 	return ok
 }
@@ -408,11 +408,9 @@ func (o *owner) slowTable(took time.Duration) {
 		return
 	}
 	o.slow++
-	file := o.shownTable()
-	o.warn(
-		fmt.Sprintf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
-			"other, so that writing takes 5 %% of the time. SQLite has no such wait: "+command.Name+
-			" convert %[1]s sqlite:%[5]s.db", file, Count(o.Table.Len(), "row"),
-			took.Round(time.Millisecond),
-			(share * o.took).Round(100*time.Millisecond), strings.TrimSuffix(file, ".csv")))
+	file, wait := o.shownTable(), share*o.took
+	o.warn.Printf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
+		"other, so that writing takes 5 %% of the time. SQLite has no such wait: %s convert %[1]s "+
+		"sqlite:%[6]s.db", file, Count(o.Table.Len(), "row"), took.Round(time.Millisecond),
+		wait.Round(100*time.Millisecond), command.Name, strings.TrimSuffix(file, ".csv"))
 }

@@ -63,7 +63,7 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	}
 	all.Wait()
 	for _, text := range slices.Sorted(slices.Values(p.warnings)) {
-		fmt.Fprintln(c.Warn, text)
+		c.warnings().Print(text)
 	}
 	// What is up to date without the missing ones was not compared with them.
 	p.key = fmt.Sprint(p.identity, len(p.missing) > 0)
@@ -95,9 +95,8 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 		id, matched := versionOf(prog, text)
 		p.path[prog.Name], p.identity[prog.Name], p.script[prog.Name] = path, id, script
 		if !matched {
-			p.warnings = append(p.warnings,
-				fmt.Sprintf("Warning: the version of %s is not what its version_pattern %q "+
-					"expects. All of %q counts.", prog.Name, prog.Pattern, id))
+			p.warnings = append(p.warnings, fmt.Sprintf("the version of %s is not what its "+
+				"version_pattern %q expects. All of %q counts.", prog.Name, prog.Pattern, id))
 		}
 		return
 	}

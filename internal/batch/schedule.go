@@ -30,7 +30,7 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 	var found []csvmerge.Finding
 	for _, f := range b.Table.Check() {
 		if f.Swallow { // the cell may be several rows
-			b.warn(b.shownTable() + ":" + f.String())
+			b.warn.Printf("%s:%s", b.shownTable(), f)
 		}
 		if !f.Warning {
 			found = append(found, f)

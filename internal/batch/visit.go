@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"maps"
 	"slices"
 	"strconv"
@@ -86,7 +87,6 @@ type Visitor struct {
 	Timeouts map[string]time.Duration // by stage, instead of the pipeline's
 	Batch    string
 	Log      func(...journal.Event) error
-	Warn     func(text string)
 	Admit    func() bool // whether one more molecule may be computed
 	Stopping func() bool // whether no new target may start
 	Jobs     int64       // cores that all targets may take at once
@@ -97,6 +97,7 @@ type Visitor struct {
 	Linger  time.Duration
 	cores   *semaphore.Weighted
 	workers workers
+	warn    *log.Logger
 }
 
 // visit is one molecule under way, with what became of it so far.
@@ -138,12 +139,12 @@ func (v *Visitor) begin(row Row) (t *visit, err error) {
 	t = &visit{Visitor: v, Outcome: Outcome{Row: row, Status: row.Status, Began: time.Now()}}
 	t.log, err = v.Store.Molecule(row.ID)
 	if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
-		v.Warn(err.Error())
+		v.warn.Print(err)
 	} else if err != nil {
 		return t, err
 	}
 	if text := t.log.Damage(); text != "" {
-		v.Warn(text)
+		v.warn.Print(text)
 	}
 	t.log.Vouch(row.Known)
 	t.m, err = v.Pipeline.Molecule(row.Cells)
