@@ -17,30 +17,43 @@ import (
 	"grimperium/internal/store"
 )
 
+// supply says whether there is a molecule to be visited.
+type supply int
+
+const (
+	exhausted supply = iota // there is none, and none comes
+	delayed                 // there is none now, but one may come
+	ready
+)
+
+// dispatcher has the molecules of a crew, whose own goroutine calls it.
+type dispatcher interface {
+	next(context.Context) (Row, supply)
+	take(Outcome, error) // what became of a molecule
+	tick(context.Context)
+}
+
 // crew has molecules visited, as many at once as there are jobs, and Ahead more. It ends with ctx,
-// or when next has no row and says that none comes later. One goroutine, the caller's, calls the
-// functions.
-func (v *Visitor) crew(ctx context.Context, next func(context.Context) (row Row, ok, later bool),
-	take func(Outcome, error), tock func(context.Context)) {
+// or when the molecules are exhausted.
+func (v *Visitor) crew(ctx context.Context, d dispatcher) {
 	most := v.Jobs + v.Ahead
 	results := make(chan func(), most)
 	clock := time.NewTicker(tick)
 	defer clock.Stop()
 	for visiting := int64(0); ; {
-		wait := false
+		state := exhausted
 		for visiting < most && ctx.Err() == nil {
-			row, ok, later := next(ctx)
-			wait = later
-			if !ok {
+			var row Row
+			if row, state = d.next(ctx); state != ready {
 				break
 			}
 			visiting++
 			go func() {
 				out, err := v.Visit(ctx, row)
-				results <- func() { take(out, err) }
+				results <- func() { d.take(out, err) }
 			}()
 		}
-		if visiting == 0 && !wait {
+		if visiting == 0 && state == exhausted {
 			return
 		}
 		select {
@@ -48,7 +61,7 @@ func (v *Visitor) crew(ctx context.Context, next func(context.Context) (row Row,
 			visiting--
 			result()
 		case <-clock.C:
-			tock(ctx)
+			d.tick(ctx)
 		}
 	}
 }
@@ -151,21 +164,25 @@ func DoTask(ctx context.Context, c Config, t Task) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	o := &taskOwner{Visitor: v, task: t, failing: failing{cancel: cancel}, written: time.Now()}
-	v.crew(ctx, o.next, o.take, o.tock)
+	v.crew(ctx, o)
 	o.deliver()
 	return cmp.Or(o.failed, v.Programs.retract(c.Store), c.Store.Sweep())
 }
 
 // next is the next molecule. A failed one may come again when its outcome is delivered.
-func (o *taskOwner) next(context.Context) (row Row, ok, later bool) {
-	if row, ok = o.task.Next(); !ok && len(o.waiting) > 0 {
+func (o *taskOwner) next(context.Context) (Row, supply) {
+	row, ok := o.task.Next()
+	if !ok && len(o.waiting) > 0 {
 		o.deliver()
 		row, ok = o.task.Next()
 	}
-	return row, ok, false
+	if !ok {
+		return row, exhausted
+	}
+	return row, ready
 }
 
-func (o *taskOwner) tock(context.Context) {
+func (o *taskOwner) tick(context.Context) {
 	if time.Since(o.written) > max(time.Second, share*o.took) {
 		o.deliver()
 	}
@@ -248,6 +265,6 @@ func (o *owner) remote(ctx context.Context) {
 			o.take(out, nil)
 		}
 		o.fail(err)
-		o.tock(ctx)
+		o.tick(ctx)
 	}
 }

@@ -54,7 +54,6 @@ type owner struct {
 	queue   []string  // molecules to be claimed and visited
 	claimed []string  // molecules that are next
 	retries []Row     // molecules that failed, for their next attempt after all others
-	later   bool      // there is no next one now, but there may be
 	waiting []Outcome // for the table
 
 	// What is known of the table beside its rows.
@@ -62,7 +61,7 @@ type owner struct {
 	away    bool          // the batch has said that the server does not answer
 	written time.Time     // when the table was last written
 	group   int           // how many rows were written then
-	took    time.Duration // asking scripts and writing these rows, and claiming rows since
+	writing time.Duration // asking scripts, writing these rows, and claiming rows since
 	slow    int           // how many writes took long
 }
 
@@ -95,7 +94,7 @@ func (b *Batch) all(ctx context.Context) error {
 	if o.Remote != nil {
 		o.remote(ctx)
 	} else {
-		b.visitor.crew(ctx, o.next, o.take, o.tock)
+		b.visitor.crew(ctx, o)
 	}
 	o.fail(o.write(ctx, busyLimit))
 	o.fail(b.visitor.Programs.retract(b.Store))
@@ -105,15 +104,15 @@ func (b *Batch) all(ctx context.Context) error {
 	return o.failed
 }
 
-// tock looks whether mage stop was called, and writes rows.
-func (o *owner) tock(ctx context.Context) {
+// tick looks whether mage stop was called, and writes rows.
+func (o *owner) tick(ctx context.Context) {
 	stop := o.Store.Path(store.StopName) // made by mage stop
 	if _, err := os.Lstat(stop); err == nil && !o.stop.Swap(true) {
 		o.end("Stopped by " + command.Name + " stop")
 		_ = o.journal.Write(journal.Event{Event: journal.Stopping}) // only those who watch miss it
 	}
 	// A write flushes, which holds up the programs, and asks scripts for their versions.
-	if time.Since(o.written) > share*o.took && time.Now().After(o.retryAt) {
+	if time.Since(o.written) > share*o.writing && time.Now().After(o.retryAt) {
 		o.fail(o.write(ctx, 0))
 	}
 }
@@ -123,29 +122,28 @@ func (o *owner) end(why string) {
 	o.queue, o.claimed, o.retries, o.sum.Stopped = nil, nil, nil, why
 }
 
-// next takes the next molecule from the queue, as its row is now. later: there is none now, but
-// there may be.
-func (o *owner) next(ctx context.Context) (row Row, ok, later bool) {
-	for o.claim() {
+// next takes the next molecule from the queue, as its row is now.
+func (o *owner) next(ctx context.Context) (row Row, s supply) {
+	for s = o.claim(); s == ready; s = o.claim() {
 		id := o.claimed[0]
 		o.claimed = o.claimed[1:]
 		i, ok := o.Table.Lookup(id) // a person may have edited the row
 		if ok && !o.byHand(i) {
-			return o.row(i, o.plan.sizes[id]), true, false
+			return o.row(i, o.plan.sizes[id]), ready
 		}
 		if ok {
 			o.sum.leaveOut()
 		}
 	}
-	if o.later || len(o.retries) == 0 {
-		return row, false, o.later
+	if s == delayed || len(o.retries) == 0 {
+		return row, s
 	}
 	row, o.retries = o.retries[0], o.retries[1:]
 	// Who watches is told of the failure before the next attempt.
 	if slices.ContainsFunc(o.waiting, func(w Outcome) bool { return w.Row.ID == row.ID }) {
 		o.fail(o.write(ctx, 0))
 	}
-	return row, true, false
+	return row, ready
 }
 
 // take takes in what became of a molecule.
@@ -188,7 +186,7 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 	}
 	asked := time.Since(begin)
 	changed, err := o.merge(ctx, o.changes(group), limit)
-	o.took = time.Since(begin)
+	o.writing = time.Since(begin)
 	if o.cantNow(err) && limit == 0 {
 		o.waiting = group
 		return nil
@@ -196,7 +194,7 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	o.slowTable(o.took - asked)
+	o.slowTable(o.writing - asked)
 	return o.settle(group, changed)
 }
 
@@ -376,26 +374,27 @@ func (o *owner) cantNow(err error) bool {
 	return ok
 }
 
-// claim has rows taken for this batch, one or as many as are soon finished, unless it has some. It
-// says whether there is a next molecule.
-func (o *owner) claim() bool {
-	o.later = false
-	for len(o.claimed) == 0 && len(o.queue) > 0 && o.failed == nil {
+// claim has rows taken for this batch, one or as many as are soon finished, unless it has some.
+func (o *owner) claim() supply {
+	for len(o.claimed) == 0 {
 		begin := time.Now()
-		if o.later = begin.Before(o.retryAt); o.later {
-			break
+		if len(o.queue) == 0 || o.failed != nil {
+			return exhausted
+		}
+		if begin.Before(o.retryAt) {
+			return delayed
 		}
 		ids := o.queue[:min(len(o.queue), mostClaimed)]
-		ours, asked, err := o.Source.Claim(max(1, len(o.waiting), o.group), ids)
-		o.took += time.Since(begin)
-		if o.later = o.cantNow(err); o.later {
-			break
+		claimed, asked, err := o.Source.Claim(max(1, len(o.waiting), o.group), ids)
+		o.writing += time.Since(begin)
+		if o.cantNow(err) {
+			return delayed
 		}
 		o.fail(err)
-		o.claimed, o.queue = ours, o.queue[asked:]
-		o.sum.Elsewhere += asked - len(ours)
+		o.claimed, o.queue = claimed, o.queue[asked:]
+		o.sum.Elsewhere += asked - len(claimed)
 	}
-	return len(o.claimed) > 0
+	return ready
 }
 
 // slowTable says once that the rows wait for a file that takes long to write.
@@ -408,7 +407,7 @@ func (o *owner) slowTable(took time.Duration) {
 		return
 	}
 	o.slow++
-	file, wait := o.shownTable(), share*o.took
+	file, wait := o.shownTable(), share*o.writing
 	o.warn.Printf("%s has %s and takes %s to write. Rows of finished molecules wait %s for each "+
 		"other, so that writing takes 5 %% of the time. SQLite has no such wait: %s convert %[1]s "+
 		"sqlite:%[6]s.db", file, Count(o.Table.Len(), "row"), took.Round(time.Millisecond),
