@@ -107,11 +107,11 @@ func (b *Batch) job(ids []string) Job {
 
 // Next is the molecule for its next attempt in the same batch; false if it is done with.
 func (o Outcome) Next() (Row, bool) {
-	row, f := o.Row, o.Failure
-	if f == nil || !f.Again {
+	row := o.Row
+	if !o.Failure.again() {
 		return row, false
 	}
-	row.Status, row.Reruns, row.Again, row.Retry = csvmerge.Rerun, f.Reruns, true, false
+	row.Status, row.Reruns, row.Again, row.Retry = csvmerge.Rerun, o.Failure.Reruns, true, false
 	return row, true
 }
 

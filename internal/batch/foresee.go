@@ -68,7 +68,7 @@ func (g *target) finished() bool {
 	return g.stage.Program != "" && g.last != nil && g.last.Outcome == store.OK
 }
 
-// failedBefore begins the reason of a target that failed. The molecule's message follows.
+// failedBefore begins the reason of a target that repeats. The molecule's message follows.
 const failedBefore = "failed last time: "
 
 // verbs say what is done about a target, before the reason.
@@ -79,16 +79,15 @@ var verbs = map[action]string{
 func (t *visit) text() string {
 	var parts []string
 	for _, g := range t.steps() {
-		if g.action == wait {
-			continue
-		}
 		reason := verbs[g.action] + g.reason
-		if message, failed := strings.CutPrefix(reason, failedBefore); failed {
-			_, message = Reason(message)
-			reason = failedBefore + message
-		}
-		if reason == "never computed" && len(t.log.Targets()) == 0 {
-			return reason
+		switch {
+		case g.action == wait:
+			continue
+		case g.action == run && len(t.log.Targets()) == 0:
+			return g.reason // never computed
+		case g.action == run && g.repeats:
+			_, cause := Reason(g.last.Error)
+			reason = failedBefore + cause
 		}
 		// of several instances
 		if part := g.stage.Name + ": " + reason; !slices.Contains(parts, part) {

@@ -45,6 +45,7 @@ type target struct {
 	earlier     *store.Record // to be restored
 	rec         *store.Record // its result, or failure, by now
 	failure     *TargetError
+	repeats     bool // it runs as it did when it failed
 
 	// While it runs.
 	dir   string // the scratch folder
@@ -168,11 +169,12 @@ func (t *visit) settle(s *pipeline.Stage, all []*target) {
 	first, reruns := failed[0].failure, 0 // the one to be told of: with another attempt, or tried
 	for _, g := range failed {
 		reruns = max(reruns, g.failure.Reruns)
-		if g.failure.Again && !first.Again || first.Skipped && !g.failure.Skipped {
+		isTried := first.Prospect == NotTried && g.failure.Prospect != NotTried
+		if isTried || g.failure.again() && !first.again() {
 			first = g.failure
 		}
 	}
-	if !s.Spares() || good(all) < s.AtLeast || first.Again {
+	if !s.Spares() || good(all) < s.AtLeast || first.again() {
 		t.Failure, first.Reruns = first, reruns
 		return
 	}
@@ -280,7 +282,7 @@ func (t *visit) judgeFailed(g *target) {
 		g.attempt = last.Attempt + 1
 	}
 	if g.action == run {
-		g.reason = failedBefore + last.Error
+		g.reason, g.repeats = failedBefore+last.Error, true
 	}
 	limit, skipped := t.timeout(g.stage, g.task), t.Row.Status == csvmerge.Skip
 	switch {

@@ -156,10 +156,10 @@ func (o *owner) take(out Outcome, err error) {
 	case out.Ended != "":
 		o.queue, o.claimed = nil, nil
 		return
-	case f != nil && f.Again && o.sum.Stopped == "" && o.Remote == nil: // else the task does it
+	case f.again() && o.sum.Stopped == "" && o.Remote == nil: // else the task does it
 		row, _ := out.Next()
 		o.retries = append(o.retries, row)
-	case f != nil && !f.Skipped && o.FailFast:
+	case f != nil && f.Prospect != NotTried && o.FailFast:
 		o.end("Stopped at the first failure, as -failFast says")
 	}
 	o.waiting = append(o.waiting, out)
@@ -217,8 +217,7 @@ func (o *owner) changes(group []Outcome) (changes []csvmerge.Change) {
 			skip := o.Table.Status(i) == csvmerge.Skip && out.Row.Status != csvmerge.Skip
 			return o.key(i) == out.Row.Key && !skip
 		}
-		c := csvmerge.Change{ID: id, Cells: cells, Valid: valid,
-			Hold: out.Failure != nil && out.Failure.Again}
+		c := csvmerge.Change{ID: id, Cells: cells, Valid: valid, Hold: out.Failure.again()}
 		if out.Failure == nil {
 			c.Origin = o.origin(out.Row.Key)
 		}
@@ -237,7 +236,7 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 			Seconds: time.Since(out.Began).Seconds(), Size: row.Size, Values: out.Cells,
 			Inputs: o.inputs(row.ID, row.Cells), Shown: out.Shown}
 		if out.Failure != nil {
-			e.Error, e.Retry = out.Failure.Message, out.Failure.Again
+			e.Error, e.Retry = out.Failure.Message, out.Failure.again()
 		}
 		// the task's journal does not stay, and the outcome waited for this process
 		if o.Remote != nil {

@@ -30,7 +30,7 @@ func (t *visit) perform(ctx context.Context, g *target) error {
 	case fresh, none:
 		return nil
 	case skip, leave:
-		g.failure = &TargetError{Message: g.last.Error, Skipped: true, Reruns: t.reruns()}
+		g.failure = &TargetError{Message: g.last.Error, Prospect: NotTried, Reruns: t.reruns()}
 		return nil
 	}
 	switch {
@@ -114,7 +114,9 @@ func (t *visit) readAgain(g *target) error {
 	rec.Outcome, rec.Error, rec.Reading = store.OK, "", g.reading
 	if err := t.read(g, dir, &rec); err != nil {
 		err = t.fail(g, &rec, err.Error()+" ("+ShownPath(dir)+")")
-		g.failure.Again = false
+		if g.failure.again() {
+			g.failure.Prospect = TryLater
+		}
 		return err
 	}
 	return t.log.Append(&rec)
@@ -303,14 +305,17 @@ func (t *visit) fail(g *target, rec *store.Record, message string) error {
 	if rec.Outcome == store.OK {
 		rec.Outcome = store.Failed
 	}
-	f := &TargetError{Reruns: rec.Attempt + 1, Final: final(g.stage, rec)}
+	f := &TargetError{Reruns: rec.Attempt + 1}
 	f.Message = fmt.Sprintf("%s/%s: %s", t.Row.ID, g.name, oneLine(message))
-	if f.Final {
+	switch {
+	case final(g.stage, rec):
+		f.Prospect = TryNever
 		f.Message += "; not tried again, because it can only fail the same way"
+	case t.another(g, rec):
+		f.Prospect = TryOther
 	}
 	rec.Error, rec.Reruns, rec.Values, rec.Warnings = f.Message, f.Reruns, nil, nil
 	t.Ran, g.rec, g.failure = true, rec, f
-	f.Again = t.another(g, rec)
 	return t.log.Append(rec)
 }
 

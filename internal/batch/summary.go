@@ -81,7 +81,7 @@ func (s *Summary) add(o Outcome) {
 		before = first.before
 	}
 	s.outcomes[o.Row.ID] = fate{o.Row.Key, before, o.Status, o.Failure, o.Ran, o.Warnings}
-	if o.Ran && (o.Failure == nil || !o.Failure.Again) {
+	if o.Ran && !o.Failure.again() {
 		s.last = append(s.last, o.Failure != nil)
 		s.last = s.last[max(0, len(s.last)-alarmWindow):]
 	}
@@ -110,7 +110,7 @@ func (s *Summary) finish(t *csvmerge.Table) {
 			continue
 		}
 		s.Counts[o.status.String()]++
-		if o.failure != nil && o.failure.Skipped {
+		if o.failure != nil && o.failure.Prospect == NotTried {
 			s.Skipped++
 		} else if o.failure != nil {
 			s.Failures = append(s.Failures, o.failure.Message)

@@ -67,15 +67,26 @@ func (e Ended) Error() string { return string(e) }
 type TargetError struct {
 	Message  string // for the row and for people
 	Reruns   int    // how often the target failed by now
-	Skipped  bool   // nothing was tried: it failed before and would fail the same way
-	Final    bool   // another attempt can only fail the same way
-	Again    bool   // the next attempt does something else
+	Prospect Prospect
 	timedOut bool
 	how      string // how the program ended, where Message is in its own words
 	crashed  bool   // its runtime ended it: what it wrote is torn
 }
 
 func (e *TargetError) Error() string { return e.Message }
+
+// Prospect says what another attempt at a failed target would do.
+type Prospect int
+
+const (
+	TryLater Prospect = iota // the same: the next batch tries, up to max_reruns
+	TryOther                 // something else: this batch tries
+	TryNever                 // fail the same way, by the exit code
+	NotTried                 // the same, and max_reruns is reached: nothing was tried now
+)
+
+// again reports whether the molecule comes again in this batch.
+func (e *TargetError) again() bool { return e != nil && e.Prospect == TryOther }
 
 // Visitor computes molecules. It knows no table and no index, and touches only artefacts/MOL and
 // its own scratch folder. Many goroutines may call it.
@@ -160,7 +171,7 @@ func (t *visit) end() error {
 			Message: fmt.Sprintf("%s/merge: %s", t.Row.ID, oneLine(err.Error()))}
 		merged, err = t.m.Merge(true) // without what can't be computed
 	}
-	if t.Failure != nil && t.Failure.Skipped { // nothing was tried, nothing is new
+	if t.Failure != nil && t.Failure.Prospect == NotTried { // nothing is new
 		t.Status, t.Seen = csvmerge.Skip, t.seen()
 		return nil
 	}
@@ -209,7 +220,7 @@ func (t *visit) setCells(cells map[string]string, last *store.Row) {
 	reruns := 0
 	if f := t.Failure; f != nil {
 		t.Status = csvmerge.Rerun
-		if !f.Again && (f.Reruns >= t.Pipeline.MaxReruns || f.Final) {
+		if f.Prospect == TryNever || f.Prospect == TryLater && f.Reruns >= t.Pipeline.MaxReruns {
 			t.Status = csvmerge.Skip
 		}
 		cells["error_message"], reruns = f.Message, f.Reruns

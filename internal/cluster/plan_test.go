@@ -108,7 +108,7 @@ func TestTake(t *testing.T) {
 	out := func(id string, again bool) batch.Outcome {
 		o := batch.Outcome{Row: batch.Row{ID: id}, Status: csvmerge.OK}
 		if again {
-			o.Failure = &batch.TargetError{Again: true, Reruns: 1}
+			o.Failure = &batch.TargetError{Prospect: batch.TryOther, Reruns: 1}
 		}
 		return o
 	}
