@@ -274,7 +274,7 @@ func (b *Batch) begin() error {
 func (b *Batch) start() journal.Event {
 	e := journal.Event{Event: journal.BatchStart, PID: os.Getpid(), Table: b.Pipeline.Table,
 		Total: b.sum.Scheduled, Jobs: b.jobs(), Settings: b.settings(), Given: map[string]string{},
-		Programs: maps.Clone(b.visitor.Programs.identity)}
+		Programs: b.visitor.Programs.identities()}
 	for _, v := range b.Pipeline.Variables {
 		if v.Source != "default" {
 			e.Given[v.Name] = v.Source

@@ -95,7 +95,7 @@ func (b *Batch) Job() Job { return b.job(b.planned()) }
 func (b *Batch) planned() []string { return b.plan.now[:min(len(b.plan.now), b.Limit)] }
 
 func (b *Batch) job(ids []string) Job {
-	j := Job{Batch: b.id, Programs: maps.Clone(b.visitor.Programs.identity), Stopping: b.stop.Load,
+	j := Job{Batch: b.id, Programs: b.visitor.Programs.identities(), Stopping: b.stop.Load,
 		Log: b.journal.Write}
 	for _, id := range ids {
 		if i, ok := b.Table.Lookup(id); ok {
@@ -236,13 +236,13 @@ func flush(st *store.Store, outs []Outcome) error {
 // same is an error if a program is missing here, or is another version than elsewhere.
 func (p *programs) same(elsewhere map[string]string, node string) error {
 	for _, name := range slices.Sorted(maps.Keys(elsewhere)) {
-		is, want := p.identity[name], elsewhere[name]
-		if err := p.missing[name]; err != nil {
-			return &VersionError{fmt.Errorf("node %s: %w", node, err)}
+		is, want := p.found[name], elsewhere[name]
+		if is.Missing != nil {
+			return &VersionError{fmt.Errorf("node %s: %w", node, is.Missing)}
 		}
-		if is != want {
+		if is.Identity != want {
 			return &VersionError{fmt.Errorf("node %s has %s %q, and the host of the batch has "+
-				"%q; install one version on all", node, name, is, want)}
+				"%q; install one version on all", node, name, is.Identity, want)}
 		}
 	}
 	return nil

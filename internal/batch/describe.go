@@ -42,14 +42,14 @@ func (v *Visitor) describe(s *pipeline.Stage, t *pipeline.Task, last *store.Reco
 		add("output "+name, s.Outputs[name])
 	}
 	if s.Builtin {
-		add("version of "+s.Program, v.Programs.identity[s.Program])
+		add("version of "+s.Program, v.Programs.found[s.Program].Identity)
 	}
 	for _, name := range s.Programs {
-		version := v.Programs.identity[name]
-		if last != nil && v.Programs.missing[name] != nil {
-			version = last.Programs[name]
+		f := v.Programs.found[name]
+		if last != nil && f.Missing != nil {
+			f.Identity = last.Programs[name]
 		}
-		add("version of "+name, version)
+		add("version of "+name, f.Identity)
 	}
 	return lines
 }

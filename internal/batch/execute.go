@@ -65,20 +65,19 @@ func (v *Visitor) execute(ctx context.Context, g *target) (runner.Result, error)
 	case g.stage.Worker != nil:
 		return v.serve(ctx, g)
 	}
-	name := g.stage.Program
-	res, err := runner.Run(ctx, g.command(v.Programs.path[name], g.task.Argv[1:]...))
+	program := v.Programs.found[g.stage.Program]
+	res, err := runner.Run(ctx, g.command(program.Path, g.task.Argv[1:]...))
 	if err != nil {
-		return runner.Result{}, startFailure(name, err)
+		return runner.Result{}, startFailure(program.Name, err)
 	}
 	if res.OK() || res.Interrupted {
 		return res, nil
 	}
 	f := inWords(g.stage, res, g.dir)
 	noProgram := res.ExitCode == 126 || res.ExitCode == 127 // a shell could not start one
-	if noProgram && g.stage.ExitCodes[res.ExitCode] == "" && v.Programs.script[name] {
-		return res,
-			fmt.Errorf("%s could not start the program behind it: %s (%s); install that again",
-				name, f.Message, res)
+	if noProgram && g.stage.ExitCodes[res.ExitCode] == "" && program.isScript {
+		return res, fmt.Errorf("%s could not start the program behind it: %s (%s); install that "+
+			"again", program.Name, f.Message, res)
 	}
 	return res, f
 }
@@ -137,11 +136,10 @@ func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, e
 	var mu sync.Mutex // the built-in may run several programs at once
 	var machine error // a failure that is not the molecule's
 	run := func(ctx context.Context, sub, logName string, argv ...string) error {
-		path := v.Programs.path[argv[0]]
+		path := v.Programs.found[argv[0]].Path
 		if path == "" {
-			return fmt.Errorf(
-				"the stage %s must name %q in programs = [...], because its command starts it",
-				g.stage.Name, argv[0])
+			return fmt.Errorf("the stage %s must name %q in programs = [...], because its command "+
+				"starts it", g.stage.Name, argv[0])
 		}
 		c := g.command(path, argv[1:]...)
 		c.Dir, c.Stdout, c.Timeout = sub, filepath.Join(sub, logName), 0 // ctx has the target's
@@ -268,7 +266,7 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", g.stage.Name,
 			v.workers.started.Add(1)))
 		if err == nil {
-			w, err = startWorker(ctx, v.Programs.path[g.stage.Program], dir, g)
+			w, err = startWorker(ctx, v.Programs.found[g.stage.Program].Path, dir, g)
 		}
 		if ctx.Err() != nil {
 			return runner.Result{}, nil

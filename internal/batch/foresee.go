@@ -171,7 +171,7 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 			}
 			program = 1
 			for _, name := range g.stage.Programs {
-				if err := b.visitor.Programs.missing[name]; err != nil {
+				if err := b.visitor.Programs.found[name].Missing; err != nil {
 					return f, fmt.Errorf("%w\n%s/%s needs it", err, id, g.name)
 				}
 			}
@@ -207,7 +207,7 @@ func (f *forecast) count(g *target) {
 
 // needed is an error if a molecule needs a program that is missing. Else it warns of the program.
 func (b *Batch) needed(ctx context.Context) error {
-	if len(b.visitor.Programs.missing) == 0 {
+	if len(b.visitor.Programs.missing()) == 0 {
 		return nil
 	}
 	_, err := b.forecast(ctx, b.plan.now)
@@ -219,9 +219,8 @@ func (b *Batch) needed(ctx context.Context) error {
 
 // warnUnneeded warns of the missing programs, after a forecast that needs none of them.
 func (b *Batch) warnUnneeded() {
-	missing := b.visitor.Programs.missing
-	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		b.warn.Printf("%v. Nothing needs it now.", missing[name])
+	for _, f := range b.visitor.Programs.missing() {
+		b.warn.Printf("%v. Nothing needs it now.", f.Missing)
 	}
 }
 

@@ -54,7 +54,7 @@ func (t *visit) record(g *target) *store.Record {
 		Reading: g.reading, Outcome: store.OK, Attempt: g.attempt, Started: time.Now(),
 		Programs: map[string]string{}}
 	for _, name := range g.stage.Programs {
-		rec.Programs[name] = t.Programs.identity[name]
+		rec.Programs[name] = t.Programs.found[name].Identity
 	}
 	return rec
 }
@@ -380,7 +380,7 @@ func (t *visit) keepFailed(g *target, rec *store.Record, f *TargetError) error {
 	for _, w := range g.task.Argv {
 		words = append(words, Quoted(w))
 	}
-	if path := t.Programs.path[g.stage.Program]; path != "" {
+	if path := t.Programs.found[g.stage.Program].Path; path != "" {
 		words[len(g.task.Env)] = Quoted(path)
 	}
 	text := fmt.Sprintf("%s/%s, attempt %d\n%s\n\nThe command, to be tried in this folder:\n%s\n",

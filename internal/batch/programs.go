@@ -26,37 +26,45 @@ import (
 // may be replaced without a change of the script.
 type programs struct {
 	index    *store.Index
-	declared map[string]*pipeline.Program
-	key      string     // changes with what identifies them
-	mu       sync.Mutex // of the rest, while the programs are found, and of trials
-	path     map[string]string
-	script   map[string]bool
-	identity map[string]string // of built-ins, too
-	missing  map[string]error
+	key      string           // changes with what identifies them
+	mu       sync.Mutex       // of the rest, while the programs are found, and of trials
+	found    map[string]Found // by name; built-ins, too, which have no path
 	warnings []string
 	trials   []trial
+}
+
+// Found is a program of a pipeline on this machine. Path and Identity, its version, are empty if
+// the program is missing, and if no stage needs it.
+type Found struct {
+	*pipeline.Program // nil of a built-in
+	Path, Identity    string
+	Missing           error // why the program can't be used, and where to get it
+	isScript          bool
 }
 
 // trial is a target that was computed by a script since the scripts were asked last.
 type trial struct{ mol, target, fingerprint string }
 
 func newPrograms(p *pipeline.Pipeline, index *store.Index) *programs {
-	return &programs{index: index, declared: p.Programs, path: map[string]string{},
-		script: map[string]bool{}, identity: map[string]string{}, missing: map[string]error{}}
+	found := map[string]Found{}
+	for name, prog := range p.Programs {
+		found[name] = Found{Program: prog}
+	}
+	return &programs{index: index, found: found}
 }
 
 // findPrograms finds every program of the pipeline and its version. The error is the end of ctx.
 func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	p := newPrograms(c.Pipeline, c.Index)
 	for name, b := range c.Builtins {
-		p.identity[name] = b.Version
+		p.found[name] = Found{Identity: b.Version}
 	}
 	needed := map[string]bool{}
 	var all sync.WaitGroup // those that have to be asked take up to a second each
 	for _, s := range c.Pipeline.Stages {
 		for _, name := range s.Programs {
 			if !s.Off() && !needed[name] {
-				all.Go(func() { p.find(ctx, p.declared[name]) })
+				all.Go(func() { p.find(ctx, c.Pipeline.Programs[name]) })
 				needed[name] = true
 			}
 		}
@@ -66,12 +74,41 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 		c.warnings().Print(text)
 	}
 	// What is up to date without the missing ones was not compared with them.
-	p.key = fmt.Sprint(p.identity, len(p.missing) > 0)
+	p.key = fmt.Sprint(p.identities(), len(p.missing()) > 0)
 	return p, ctx.Err()
 }
 
-// find takes the first candidate that can be used, or notes why none can.
+// identities are the identities of the programs by name, of built-ins, too.
+func (p *programs) identities() map[string]string {
+	out := map[string]string{}
+	for name, f := range p.found {
+		if f.Identity != "" {
+			out[name] = f.Identity
+		}
+	}
+	return out
+}
+
+// missing are the programs that can't be used, by name.
+func (p *programs) missing() (out []Found) {
+	for _, name := range slices.Sorted(maps.Keys(p.found)) {
+		if f := p.found[name]; f.Missing != nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// find looks for a program on this machine.
 func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
+	f := p.choose(ctx, prog)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.found[prog.Name] = f
+}
+
+// choose takes the first candidate that can be used, or notes why none can.
+func (p *programs) choose(ctx context.Context, prog *pipeline.Program) Found {
 	var tried []string
 	install := true // is a way out
 	for _, candidate := range prog.Candidates {
@@ -90,15 +127,14 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 				continue
 			}
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
 		id, matched := versionOf(prog, text)
-		p.path[prog.Name], p.identity[prog.Name], p.script[prog.Name] = path, id, script
 		if !matched {
+			p.mu.Lock()
+			defer p.mu.Unlock()
 			p.warnings = append(p.warnings, fmt.Sprintf("the version of %s is not what its "+
 				"version_pattern %q expects. All of %q counts.", prog.Name, prog.Pattern, id))
 		}
-		return
+		return Found{Program: prog, Path: path, Identity: id, isScript: script}
 	}
 	tried = slices.Compact(tried) // "python3" may be /usr/bin/python3
 	text := fmt.Sprintf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
@@ -108,9 +144,7 @@ func (p *programs) find(ctx context.Context, prog *pipeline.Program) {
 	if prog.Conda != "" && install {
 		text += "\nTo get it with conda: conda install -c conda-forge " + prog.Conda
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.missing[prog.Name] = errors.New(text)
+	return Found{Program: prog, Missing: errors.New(text)}
 }
 
 // notInstalling is why a program can't be used that would be the same if it were installed again.
@@ -128,9 +162,8 @@ func (p *programs) askTwice(ctx context.Context, prog *pipeline.Program, path, e
 		case err != nil || is == was || prog.Version == nil:
 			return text, err
 		case again:
-			err = fmt.Errorf(
-				"%s answers differently each time it is asked for its version: %q, then %q; let "+
-					"version_pattern in the block program %q match the version alone",
+			err = fmt.Errorf("%s answers differently each time it is asked for its version: %q, "+
+				"then %q; let version_pattern in the block program %q match the version alone",
 				path, was, is, prog.Name)
 			return "", cmp.Or(p.index.SetProgram(cacheName(prog), path, "", nil),
 				error(notInstalling{err}))
@@ -259,25 +292,24 @@ func tempDir(name string) (dir string, err error) {
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		err = failed.Err // without the name of a folder that was never made
 	}
-	return "",
-		notInstalling{fmt.Errorf("the folder for temporary files, %s, can't be used: %w; let "+
-			"TMPDIR name another", os.TempDir(), err)}
+	return "", notInstalling{fmt.Errorf("the folder for temporary files, %s, can't be used: %w; "+
+		"let TMPDIR name another", os.TempDir(), err)}
 }
 
 // askAgain is an error if a program has another version now (replaced), or gives no answer.
-func (p *programs) askAgain(ctx context.Context, name string) (replaced bool, err error) {
-	text, err := p.ask(ctx, p.declared[name], p.path[name])
+func (p *programs) askAgain(ctx context.Context, f Found) (replaced bool, err error) {
+	text, err := p.ask(ctx, f.Program, f.Path)
 	if errors.As(err, new(notInstalling)) {
 		return false, err
 	}
 	if err != nil {
 		return false, fmt.Errorf("the program %q can't be used any more: %w; install it again, "+
-			"then run again", name, err)
+			"then run again", f.Name, err)
 	}
-	if is, _ := versionOf(p.declared[name], text); is != p.identity[name] {
+	if is, _ := versionOf(f.Program, text); is != f.Identity {
 		return true, fmt.Errorf("the program %q was replaced while the batch ran: %q is %q now; "+
 			"the results under way were dropped. Run again. If its answer differs each time, let "+
-			"version_pattern match the version alone", name, p.identity[name], is)
+			"version_pattern match the version alone", f.Name, f.Identity, is)
 	}
 	return false, nil
 }
@@ -289,12 +321,13 @@ func (p *programs) askAgain(ctx context.Context, name string) (replaced bool, er
 func (p *programs) unchanged(ctx context.Context, mol string, g *target, failed bool) error {
 	scripts := false
 	for _, name := range g.stage.Programs {
-		scripts = scripts || p.script[name]
-		_, same := p.index.Program(cacheName(p.declared[name]), p.path[name])
-		if same && !(failed && p.script[name]) {
+		f := p.found[name]
+		scripts = scripts || f.isScript
+		_, same := p.index.Program(cacheName(f.Program), f.Path)
+		if same && !(failed && f.isScript) {
 			continue
 		}
-		if _, err := p.askAgain(ctx, name); err != nil {
+		if _, err := p.askAgain(ctx, f); err != nil {
 			return err
 		}
 	}
@@ -315,11 +348,11 @@ func (p *programs) confirm() error {
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	for name, script := range p.script {
-		if !script || trials == 0 {
+	for _, f := range p.found {
+		if !f.isScript || trials == 0 {
 			continue
 		}
-		if replaced, err := p.askAgain(ctx, name); replaced {
+		if replaced, err := p.askAgain(ctx, f); replaced {
 			return err
 		}
 	}
@@ -344,14 +377,6 @@ func (p *programs) retract(s *store.Store) error {
 	return err
 }
 
-// Found is a program of a pipeline on this machine. Path and Identity, its version, are empty if
-// the program is missing, and if no stage needs it.
-type Found struct {
-	*pipeline.Program
-	Path, Identity string
-	Missing        error // why the program can't be used, and where to get it
-}
-
 // Programs looks for the programs of a pipeline on this machine. They are ordered by name.
 func Programs(ctx context.Context, p *pipeline.Pipeline) ([]Found, error) {
 	st, err := store.Open(p.Artefacts)
@@ -360,16 +385,13 @@ func Programs(ctx context.Context, p *pipeline.Pipeline) ([]Found, error) {
 	}
 	index := st.Index()
 	index.ReadOnly = true
-	found, err := findPrograms(ctx, Config{Pipeline: p, Index: index, Warn: io.Discard})
+	programs, err := findPrograms(ctx, Config{Pipeline: p, Index: index, Warn: io.Discard})
 	if err != nil {
 		return nil, err
 	}
-	var out []Found
-	for _, name := range slices.Sorted(maps.Keys(p.Programs)) {
-		out = append(out, Found{p.Programs[name], found.path[name], found.identity[name],
-			found.missing[name]})
-	}
-	return out, nil
+	return slices.SortedFunc(maps.Values(programs.found), func(a, b Found) int {
+		return strings.Compare(a.Name, b.Name)
+	}), nil
 }
 
 // Missing returns the programs of a pipeline that can't be used on this machine.

@@ -78,8 +78,8 @@ func (v *Visitor) ask(ctx context.Context, s *pipeline.Stage, t *csvmerge.Table,
 	if s.Worker == nil {
 		return nil, errors.New("it has no worker to answer")
 	}
-	v.Programs.find(ctx, v.Programs.declared[s.Program])
-	if err := v.Programs.missing[s.Program]; err != nil {
+	v.Programs.find(ctx, v.Pipeline.Programs[s.Program])
+	if err := v.Programs.found[s.Program].Missing; err != nil {
 		return nil, err
 	}
 	dir, err := v.Store.Scratch(s.Name)
