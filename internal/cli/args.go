@@ -149,9 +149,8 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 			return nil, nil, nil, fmt.Errorf("%s %s: %s: %w", command.Name, t.name, word, err)
 		}
 		if first, again := before[p.name]; again && first != word {
-			return nil, nil, nil,
-				fmt.Errorf("%s %s: %s and %s: only one of them counts; give the flag "+
-					"once", command.Name, t.name, first, word)
+			return nil, nil, nil, fmt.Errorf("%s %s: %s and %s: only one of them counts; give the "+
+				"flag once", command.Name, t.name, first, word)
 		}
 		before[p.name] = word
 		flags = append(flags, word)
@@ -161,18 +160,15 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 
 // check is an error for a value of the wrong kind for the flag.
 func (p parameter) check(value string) error {
-	var number, truth error
 	switch p.kind {
 	case "int":
-		_, number = strconv.Atoi(value)
+		if _, err := strconv.Atoi(value); err != nil {
+			return fmt.Errorf("%q is not a whole number", value)
+		}
 	case "bool":
-		_, truth = strconv.ParseBool(value)
-	}
-	if number != nil {
-		return fmt.Errorf("%q is not a whole number", value)
-	}
-	if truth != nil {
-		return fmt.Errorf("%q is neither true nor false", value)
+		if _, err := strconv.ParseBool(value); err != nil {
+			return fmt.Errorf("%q is neither true nor false", value)
+		}
 	}
 	return nil
 }

@@ -44,29 +44,26 @@ func Batch(ctx context.Context, o Options) error {
 	if err == nil && len(molecules) > 0 {
 		os.Exit(0)
 	}
-	return ended(err)
+	return err
 }
 
 // Rerun computes molecules again from nothing: a list as that of -only.
 func Rerun(ctx context.Context, molecules string, o Options) error {
 	o.Retry = "all"
-	return run(ctx, func(ctx context.Context) error {
-		return with(o, true, func(pr *project) error {
-			var err error
-			if pr.Only, err = selection(molecules, pr.Table); err != nil {
+	return open(ctx, o, true, func(ctx context.Context, pr *project) (err error) {
+		if pr.Only, err = selection(molecules, pr.Table); err != nil {
+			return err
+		}
+		for _, id := range pr.Only {
+			log, err := pr.Store.Molecule(id)
+			if err != nil {
 				return err
 			}
-			for _, id := range pr.Only {
-				log, err := pr.Store.Molecule(id)
-				if err != nil {
-					return err
-				}
-				if err := log.Clear(); err != nil {
-					return err
-				}
+			if err := log.Clear(); err != nil {
+				return err
 			}
-			return pr.run(ctx, o)
-		})
+		}
+		return pr.run(ctx, o)
 	})
 }
 
@@ -182,8 +179,8 @@ func confirm(ctx context.Context, what, declined string) error {
 		return fmt.Errorf("%s\n%s", what, declined)
 	}
 	fmt.Fprintf(os.Stderr, "%s\nGo on? [y/N] ", what)
-	defer context.AfterFunc(ctx,
-		func() { os.Exit(exitInterrupted) })() // reading can't be interrupted
+	// Reading can't be interrupted.
+	defer context.AfterFunc(ctx, func() { os.Exit(exitInterrupted) })()
 	var answer string
 	_, _ = fmt.Scanln(&answer) // a blank line is no
 	if answer = strings.ToLower(answer); answer == "y" || answer == "yes" {
@@ -195,9 +192,8 @@ func confirm(ctx context.Context, what, declined string) error {
 // parseTimeouts reads "search=60m, pm7=5m".
 func parseTimeouts(text string) (map[string]time.Duration, error) {
 	out := map[string]time.Duration{}
-	for _, part := range strings.FieldsFunc(text, func(r rune) bool {
-		return r == ',' || r == ' '
-	}) {
+	isBetween := func(r rune) bool { return r == ',' || r == ' ' }
+	for _, part := range strings.FieldsFunc(text, isBetween) {
 		stage, limit, _ := strings.Cut(part, "=")
 		d, err := time.ParseDuration(limit)
 		if err != nil || d <= 0 {

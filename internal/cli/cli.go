@@ -220,9 +220,8 @@ func (o Options) flags() (flags string) {
 }
 
 func newProject(p *pipeline.Pipeline, st *store.Store) *project {
-	pr := &project{Config: batch.Config{Pipeline: p, Store: st,
-		Builtins: map[string]batch.Builtin{},
-		Warn:     os.Stderr}}
+	pr := &project{Config: batch.Config{Pipeline: p, Store: st, Warn: os.Stderr,
+		Builtins: map[string]batch.Builtin{}}}
 	for _, b := range stages.Builtins() {
 		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
 		pr.Builtins[b.Name] = batch.Builtin{Version: b.Version, Run: run}
@@ -254,11 +253,11 @@ func with(o Options, write bool, command func(*project) error) error {
 		_, err := os.Stat(other)
 		there := err == nil || store.IsURL(other)
 		if there && (!shared || o.Artefacts != "") {
-			return fmt.Errorf(
-				"%s: holds the results of another table, %s; give this one a folder of its own, "+
-					"-artefacts=%s, or let them share one by artefacts = \"...\" in pipeline.hcl",
-				batch.ShownPath(st.Root()), batch.ShownPath(other),
-				batch.ShownPath(strings.TrimSuffix(p.Table, ".csv")+".artefacts"))
+			own := strings.TrimSuffix(p.Table, ".csv") + ".artefacts"
+			return fmt.Errorf("%s: holds the results of another table, %s; give this one a folder "+
+				"of its own, -artefacts=%s, or let them share one by artefacts = \"...\" in "+
+				"pipeline.hcl", batch.ShownPath(st.Root()), batch.ShownPath(other),
+				batch.ShownPath(own))
 		}
 	}
 	pr := newProject(p, st)
@@ -282,6 +281,14 @@ func with(o Options, write bool, command func(*project) error) error {
 	pr.Index = st.Index()
 	pr.Index.ReadOnly = !write
 	return command(pr)
+}
+
+// open is run for a command that needs the project, opened as by with.
+func open(ctx context.Context, o Options, write bool,
+	command func(context.Context, *project) error) error {
+	return run(ctx, func(ctx context.Context) error {
+		return with(o, write, func(pr *project) error { return command(ctx, pr) })
+	})
 }
 
 // has says whether a table has a mol_id.

@@ -47,9 +47,8 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 	case o.On == "":
 		return nil, nil
 	case spec == nil || spec.Scheduler != o.On:
-		return nil,
-			fmt.Errorf("-on=%s: pipeline.hcl has no block cluster %q; docs/cluster.md shows one",
-				o.On, o.On)
+		return nil, fmt.Errorf("-on=%[1]s: pipeline.hcl has no block cluster %[1]q; "+
+			"docs/cluster.md shows one", o.On)
 	case o.FailFast:
 		return nil, errors.New("-failFast is for a batch on this machine alone")
 	case o.Detach && o.Cancel:

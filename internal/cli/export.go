@@ -29,16 +29,15 @@ import (
 // row and, if asked for, its conformers. sdf and xyz have one record a PM7 conformer. The output
 // goes to standard output, or as a whole to the file out.
 func Export(ctx context.Context, format, out string, conformers bool, o Options) error {
-	return run(ctx, func(ctx context.Context) error {
-		return with(o, false, func(pr *project) error {
-			format := cmp.Or(format, "json")
-			write := func(w io.Writer) error { return pr.export(ctx, w, format, conformers) }
-			binary := format == "parquet" || format == "sqlite"
-			if out == "" && binary && term.IsTerminal(int(os.Stdout.Fd())) {
-				return fmt.Errorf("-format=%s is no text for a terminal; name a file with -out=",
-					format)
-			}
-			return pr.writeTo(out, write)
+	format = cmp.Or(format, "json")
+	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
+		binary := format == "parquet" || format == "sqlite"
+		if out == "" && binary && term.IsTerminal(int(os.Stdout.Fd())) {
+			return fmt.Errorf("-format=%s is no text for a terminal; name a file with -out=",
+				format)
+		}
+		return pr.writeTo(out, func(w io.Writer) error {
+			return pr.export(ctx, w, format, conformers)
 		})
 	})
 }
@@ -154,8 +153,7 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 // nil, a string, an int64, or a json.Number with the digits of the table. A name that is there
 // twice gets _2, _3.
 func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles) formats.Export {
-	x := formats.Export{Rows: t.Len()}
-	x.Columns = kinds(t)
+	x := formats.Export{Rows: t.Len(), Columns: kinds(t)}
 	if e != nil {
 		for _, tag := range conformerTags(stages.Conformer{}) {
 			c := formats.Column{Name: tag.Name, Unit: stages.Unit(tag.Name)}
@@ -170,10 +168,10 @@ func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles) formats.Exp
 	}
 	x.Row = func(i int) (values []any, conformers [][]any, err error) {
 		for k, c := range t.Row(i) {
-			if values = append(values, c.Value); x.Columns[k].Kind == formats.Number &&
-				c.Value != nil {
-				values[k] = json.Number(strings.TrimSpace(c.Text))
+			if x.Columns[k].Kind == formats.Number && c.Value != nil {
+				c.Value = json.Number(strings.TrimSpace(c.Text))
 			}
+			values = append(values, c.Value)
 		}
 		if e == nil {
 			return values, nil, ctx.Err()
@@ -396,8 +394,8 @@ func (pr *project) exported(b *batch.Batch, row int) (e stages.Export, current b
 }
 
 // conformers are those that exported gives, with their files read.
-func (pr *project) conformers(
-	b *batch.Batch, row int) (out []stages.Conformer, current bool, err error) {
+func (pr *project) conformers(b *batch.Batch, row int) (
+	out []stages.Conformer, current bool, err error) {
 	e, current, err := pr.exported(b, row)
 	if err != nil || !current {
 		return nil, current, err

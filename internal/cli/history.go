@@ -28,7 +28,7 @@ func History(ctx context.Context, at, out string, o Options) error {
 	if err == nil && len(behind) > 0 {
 		os.Exit(0)
 	}
-	return ended(err)
+	return err
 }
 
 func history(ctx context.Context, molecules []string, at, out string, o Options) error {
@@ -49,11 +49,11 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 			}
 			return nil
 		}
-		then, err := parseTime(at)
+		moment, err := parseTime(at)
 		if err != nil {
 			return err
 		}
-		write, err := h.table(then)
+		write, err := h.table(moment)
 		if err != nil {
 			return err
 		}
@@ -73,9 +73,8 @@ func parseTime(text string) (time.Time, error) {
 	if t, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil {
 		return t.AddDate(0, 0, 1).Add(-time.Millisecond), nil
 	}
-	return time.Time{},
-		fmt.Errorf("-at=%q: not a time; write -at=2026-11-01 for the end of that day, or "+
-			"-at=2026-11-01T15:04", text)
+	return time.Time{}, fmt.Errorf("-at=%q: not a time; write -at=2026-11-01 for the end of that "+
+		"day, or -at=2026-11-01T15:04", text)
 }
 
 // past is what the journal knows of the table.
@@ -126,8 +125,8 @@ func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 		return nil, err
 	}
 	if len(rows) == 0 && h.first.IsZero() {
-		return nil,
-			errors.New("-at: there is no journal yet, because no batch has computed anything here")
+		return nil, errors.New("-at: there is no journal yet, because no batch has computed " +
+			"anything here")
 	}
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("-at: no row was written by %s; the journal begins at %s",
@@ -158,9 +157,8 @@ func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 	fmt.Fprintf(os.Stderr, "%s as of %s.\n", batch.Count(len(rows), "molecule"),
 		at.Format("2006-01-02 15:04:05 -07:00"))
 	if bare > 0 {
-		fmt.Fprintf(os.Stderr,
-			"%d of them have no SMILES: the version that wrote their rows did not journal "+
-				"it.\n", bare)
+		fmt.Fprintf(os.Stderr, "%d of them have no SMILES: the version that wrote their rows did "+
+			"not journal it.\n", bare)
 	}
 	return func(w io.Writer) error { return csv.NewWriter(w).WriteAll(records) }, nil
 }
@@ -228,8 +226,8 @@ func (h *past) printNow(w io.Writer, row int, there bool, cells map[string]strin
 	}
 	now := map[string]string{}
 	for name, text := range cells {
-		if now[name] = text; !h.Table.Says(row, name, text) &&
-			slices.Contains(h.Table.Columns(), name) {
+		now[name] = text
+		if !h.Table.Says(row, name, text) && slices.Contains(h.Table.Columns(), name) {
 			now[name] = h.Table.Texts(row, name)[0]
 		}
 	}
@@ -250,8 +248,7 @@ func (v *visit) print(w io.Writer, start journal.Event) {
 		outcome = fmt.Sprintf("%s in %.1f s", e.Outcome, e.Seconds)
 	}
 	fmt.Fprintf(w, "\n%s  %s  batch %s by %s on %s\n", e.Time.Local().Format(time.DateTime),
-		outcome,
-		v.batch, cmp.Or(start.User, "?"), cmp.Or(start.Host, e.Host, "?"))
+		outcome, v.batch, cmp.Or(start.User, "?"), cmp.Or(start.Host, e.Host, "?"))
 	var ran []string
 	for _, t := range v.targets {
 		name := t.Stage

@@ -25,15 +25,13 @@ import (
 // Why shows which results of a molecule ("mol_00001") or of one target ("mol_00001/pm7/2") are up
 // to date, and what changed for the others.
 func Why(ctx context.Context, what string, o Options) error {
-	return run(ctx, func(ctx context.Context) error {
-		return with(o, false, func(pr *project) error {
-			b, err := batch.New(ctx, pr.Config)
-			if err != nil {
-				return err
-			}
-			id, target, _ := strings.Cut(what, "/")
-			return b.Why(os.Stdout, id, target)
-		})
+	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
+		b, err := batch.New(ctx, pr.Config)
+		if err != nil {
+			return err
+		}
+		id, target, _ := strings.Cut(what, "/")
+		return b.Why(os.Stdout, id, target)
 	})
 }
 

@@ -17,8 +17,8 @@ import (
 
 // Prune lists what nothing refers to in the artefacts folder, and removes it if told to.
 func Prune(ctx context.Context, remove bool, o Options) error {
-	return run(ctx, func(ctx context.Context) error {
-		return with(o, remove, func(pr *project) error { return pr.prune(ctx, remove, o.Yes) })
+	return open(ctx, o, remove, func(ctx context.Context, pr *project) error {
+		return pr.prune(ctx, remove, o.Yes)
 	})
 }
 
@@ -85,10 +85,9 @@ func (pr *project) tables() ([]*csvmerge.Table, error) {
 	for _, path := range others {
 		t, err := readTable(path)
 		if err != nil {
-			return nil,
-				fmt.Errorf("%w; the artefacts folder has results of that table, too: if the "+
-					"table is gone for good, delete its line in %s", err,
-					batch.ShownPath(pr.Store.Path(store.TablesName)))
+			return nil, fmt.Errorf("%w; the artefacts folder has results of that table, too: if "+
+				"the table is gone for good, delete its line in %s", err,
+				batch.ShownPath(pr.Store.Path(store.TablesName)))
 		}
 		tables = append(tables, t)
 	}

@@ -39,17 +39,15 @@ const (
 // Report writes the report of the table: a page, by default report.html, or with the format json
 // its numbers to standard output. against is another table to compare with.
 func Report(ctx context.Context, format, out, against string, o Options) error {
-	return run(ctx, func(ctx context.Context) error {
-		format := cmp.Or(format, "html")
-		if format != "html" && format != "json" {
-			return fmt.Errorf("-format=%s: html or json", format)
-		}
-		if out == "" && format == "html" {
-			out = "report.html"
-		}
-		return with(o, false, func(pr *project) error {
-			return pr.report(ctx, format, out, against)
-		})
+	format = cmp.Or(format, "html")
+	if format != "html" && format != "json" {
+		return ended(fmt.Errorf("-format=%s: html or json", format))
+	}
+	if out == "" && format == "html" {
+		out = "report.html"
+	}
+	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
+		return pr.report(ctx, format, out, against)
 	})
 }
 
@@ -125,8 +123,8 @@ func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, er
 		Molecules: make([]web.Molecule, g.Table.Len()), Columns: tableColumns(g.Table)}
 	for i := range d.Molecules {
 		d.Molecules[i] = g.molecule(i)
-		d.Molecules[i].Zip = out != "" &&
-			g.Store.IsZip(g.Table.ID(i)) // a server shows it as a folder
+		// A server shows a zip as a folder.
+		d.Molecules[i].Zip = out != "" && g.Store.IsZip(g.Table.ID(i))
 	}
 	if err := g.addAllResults(ctx, d.Molecules); err != nil {
 		return nil, err

@@ -57,9 +57,8 @@ func Reproduce(ctx context.Context, update bool, o Options) error {
 		if failed != nil && (update || mg.ExitStatus(ended(failed)) != exitFailed) {
 			return failed
 		}
-		if err := with(o, false, func(pr *project) error {
-			return is.collect(ctx, pr)
-		}); err != nil {
+		collect := func(pr *project) error { return is.collect(ctx, pr) }
+		if err := with(o, false, collect); err != nil {
 			return err
 		}
 		if !update {
@@ -134,8 +133,7 @@ func (was *expected) compare(w io.Writer, is *expected) (err error) {
 			len(is.Molecules))
 	} else {
 		err = mg.Fatalf(exitFailed, "%d numbers are not reproduced; if the new ones are right, "+
-			"%s reproduce -update writes them", different,
-			command.Name)
+			"%s reproduce -update writes them", different, command.Name)
 	}
 	for _, name := range union(was.Programs, is.Programs) {
 		if a, b := was.Programs[name], is.Programs[name]; a == b {

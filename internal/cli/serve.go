@@ -28,8 +28,8 @@ const serveAddress = "127.0.0.1:8457"
 // Serve serves the live page and the report until it is interrupted. On another address than a
 // loopback one a token is required; it is printed.
 func Serve(ctx context.Context, addr string, o Options) error {
-	return run(ctx, func(ctx context.Context) error {
-		return with(o, false, func(pr *project) error { return pr.serve(ctx, addr, o) })
+	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
+		return pr.serve(ctx, addr, o)
 	})
 }
 
@@ -102,8 +102,8 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	}
 	for _, stage := range inOrder(byStage, stages) {
 		targets := byStage[stage]
-		slices.SortStableFunc(targets,
-			func(a, b string) int { return len(a) - len(b) }) // pm7/2, pm7/10
+		byNumber := func(a, b string) int { return len(a) - len(b) } // pm7/2, pm7/10
+		slices.SortStableFunc(targets, byNumber)
 		for _, target := range targets {
 			d.Targets = append(d.Targets, pr.targetDetail(id, log.Record(target)))
 		}

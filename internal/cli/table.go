@@ -154,8 +154,8 @@ func printSizes(w io.Writer, stages []string, st *store.Store) error {
 	for _, name := range inOrder(sizes, stages) {
 		z := *sizes[name]
 		line(name, z)
-		all = store.Size{Files: all.Files + z.Files, Bytes: all.Bytes + z.Bytes, Disk: all.Disk +
-			z.Disk}
+		all = store.Size{Files: all.Files + z.Files, Bytes: all.Bytes + z.Bytes,
+			Disk: all.Disk + z.Disk}
 	}
 	line("all", all)
 	return nil
@@ -237,13 +237,11 @@ func printRest(w io.Writer, left int, computing time.Duration, jobs int) {
 // Validate lists every row that can't be used and warns of the others. It fails when a row can't be
 // used, with Permissive only when no batch can run on the table.
 func Validate(ctx context.Context, format string, o Options) error {
-	return run(ctx, func(ctx context.Context) error {
-		if !slices.Contains([]string{"", "text", "json"}, format) {
-			return fmt.Errorf("-format=%s: text or json", format)
-		}
-		return with(o, false, func(pr *project) error {
-			return pr.validate(ctx, format, o.Permissive)
-		})
+	if !slices.Contains([]string{"", "text", "json"}, format) {
+		return ended(fmt.Errorf("-format=%s: text or json", format))
+	}
+	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
+		return pr.validate(ctx, format, o.Permissive)
 	})
 }
 
@@ -278,9 +276,8 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", " ")
-		err = enc.Encode(map[string]any{"table": pr.Table.Path(), "rows": rows,
-			"unusable": unusable,
-			"warnings": warnings, "fatal": fatal, "findings": shown})
+		err = enc.Encode(map[string]any{"table": pr.Table.Path(), "rows": rows, "fatal": fatal,
+			"unusable": unusable, "warnings": warnings, "findings": shown})
 	}
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
@@ -353,9 +350,8 @@ func doubts(t *csvmerge.Table, i int, answer batch.Answer, seen map[[3]any]int) 
 	}
 	same := "has the same SMILES, charge and multiplicity"
 	if other := t.Value(first, "smiles"); other != row.SMILES {
-		same = fmt.Sprintf(
-			"is the same molecule, written as %v, with the same charge and multiplicity",
-			other)
+		same = fmt.Sprintf("is the same molecule, written as %v, with the same charge and "+
+			"multiplicity", other)
 	}
 	return append(out, stages.Doubt{Column: "smiles", Want: "one row for a molecule",
 		Problem: fmt.Sprintf("%s on line %d %s", t.ID(first), t.Line(first), same)})
