@@ -220,7 +220,7 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	if b.plan, err = b.schedule(ctx); err != nil {
 		return err
 	}
-	if err := b.needed(ctx); err != nil {
+	if err := b.needMissing(ctx); err != nil {
 		return err
 	}
 	invalid := b.sum.alarm(b.sum.Invalid, b.sum.Total, b.Pipeline.Alarms.Invalid,
@@ -289,11 +289,11 @@ func (b *Batch) start() journal.Event {
 	for _, id := range b.planned() {
 		e.Work += journal.Weight(b.plan.sizes[id])
 	}
-	titled := slices.ContainsFunc(b.Pipeline.Stages,
-		func(s *pipeline.Stage) bool { return s.Titled })
+	isTitled := func(s *pipeline.Stage) bool { return s.Titled }
+	all := !slices.ContainsFunc(b.Pipeline.Stages, isTitled)
 	for _, s := range b.Pipeline.Stages {
-		// small steps have neither a title nor a part of the bar
-		if !s.Off() && (s.Titled || !titled) {
+		// Small steps have neither a title nor a part of the bar.
+		if !s.Off() && (s.Titled || all) {
 			e.Stages = append(e.Stages, journal.Stage{Name: s.Name, Title: s.Title})
 		}
 	}
@@ -327,14 +327,13 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 	for i := range b.Table.Len() {
 		id, batch := b.Table.ID(i), b.Table.Texts(i, "batch_id")[0]
 		target := b.died[id]
-		untold := batch == last.ID &&
-			!last.Rows[id] // it died before it told the journal of the row
+		isMissing := batch == last.ID && !last.Rows[id] // in the journal: the batch died before
 		// Ids are in the order of time: such a death was counted by a batch that died, too.
-		if counted := batch >= last.ID; !untold && (target == "" || counted) {
+		if counted := batch >= last.ID; !isMissing && (target == "" || counted) {
 			continue
 		}
 		m, err := b.Store.Molecule(id) // with an error the visit says what is wrong
-		if untold {
+		if isMissing {
 			if err == nil && m.Row() != nil && m.Row().Batch == batch {
 				events = append(events, b.rowEvent(i, *m.Row()))
 			}

@@ -61,7 +61,7 @@ func fingerprint(lines []string) string {
 // difference says what changed between two descriptions, a text for each change. inputs are the new
 // description's. A word of a command is shown with the option before it.
 func difference(old, new []string, inputs []pipeline.Input) (out []string) {
-	was, is := labelled(old), labelled(new)
+	was, is := byLabel(old), byLabel(new)
 	moved := wordChange(commandWords(was), commandWords(is))
 	if moved != "" {
 		out = append(out, moved)
@@ -95,9 +95,9 @@ func difference(old, new []string, inputs []pipeline.Input) (out []string) {
 const wordLabel = "word "
 
 // commandWords are the words of a command, without the program.
-func commandWords(labelled map[string]string) (words []string) {
-	for n := 1; labelled[fmt.Sprint(wordLabel, n)] != ""; n++ {
-		words = append(words, bare(labelled[fmt.Sprint(wordLabel, n)]))
+func commandWords(values map[string]string) (words []string) {
+	for n := 1; values[fmt.Sprint(wordLabel, n)] != ""; n++ {
+		words = append(words, bare(values[fmt.Sprint(wordLabel, n)]))
 	}
 	return words
 }
@@ -123,7 +123,7 @@ func wordChange(old, new []string) string {
 	return fmt.Sprintf("the command: %s → %s", gone, added)
 }
 
-func labelled(lines []string) map[string]string {
+func byLabel(lines []string) map[string]string {
 	m := map[string]string{}
 	for _, l := range lines {
 		label, v, _ := strings.Cut(l, " = ")

@@ -73,7 +73,7 @@ func (v *Visitor) execute(ctx context.Context, g *target) (runner.Result, error)
 	if res.OK() || res.Interrupted {
 		return res, nil
 	}
-	f := inWords(g.stage, res, g.dir)
+	f := explainEnd(g.stage, res, g.dir)
 	noProgram := res.ExitCode == 126 || res.ExitCode == 127 // a shell could not start one
 	if noProgram && g.stage.ExitCodes[res.ExitCode] == "" && program.isScript {
 		return res, fmt.Errorf("%s could not start the program behind it: %s (%s); install that "+
@@ -99,9 +99,9 @@ func startFailure(program string, err error) error {
 	return fmt.Errorf("%s could not be started: %w", program, err)
 }
 
-// inWords says why a program failed: what the pipeline says of its exit code, its own words, or how
-// it ended. A signal stands first.
-func inWords(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
+// explainEnd says why a program failed: what the pipeline says of its exit code, its own words, or
+// how it ended. A signal stands first.
+func explainEnd(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
 	ended := s.Program + " " + res.String()
 	f := &TargetError{timedOut: res.TimedOut, Message: ended}
 	if res.TimedOut || res.TooLarge || res.Signal == "KILL" { // ended from outside
@@ -261,7 +261,7 @@ func (r *reply) UnmarshalJSON(data []byte) error {
 // target fails, and the next one gets a new worker.
 func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	idle := v.workers.of(g.stage.Name+"\x00"+strings.Join(g.task.Env, "\x00"), v.Jobs)
-	w, said := take(idle)
+	w, begin := take(idle)
 	if w == nil {
 		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", g.stage.Name,
 			v.workers.started.Add(1)))
@@ -281,7 +281,7 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	case res.Interrupted:
 		return runner.Result{}, nil
 	case err != nil:
-		return runner.Result{}, cmp.Or(keepWords(w, said, g.dir), g.lost(res, err))
+		return runner.Result{}, cmp.Or(keepWords(w, begin, g.dir), g.lost(res, err))
 	}
 	idle <- w
 	used := runner.Result{ExitCode: r.Exit, User: time.Duration(r.CPU * float64(time.Second))}
@@ -296,9 +296,9 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	return used, cmp.Or(err, error(f))
 }
 
-// take takes an idle worker, nil if there is none, and the bytes of its standard error so far. One
-// that has ended meanwhile, or has said what nobody asked for, is left out.
-func take(idle chan *runner.Worker) (w *runner.Worker, said int64) {
+// take takes an idle worker, nil if there is none. Its standard error has stderr bytes so far. A
+// worker that has ended meanwhile, or has written what nobody asked for, is left out.
+func take(idle chan *runner.Worker) (w *runner.Worker, stderr int64) {
 	for {
 		select {
 		case w = <-idle:
@@ -307,29 +307,30 @@ func take(idle chan *runner.Worker) (w *runner.Worker, said int64) {
 		}
 		if w.Quiet() {
 			if info, err := os.Stat(w.Stderr); err == nil {
-				said = info.Size()
+				stderr = info.Size()
 			}
-			return w, said
+			return w, stderr
 		}
 		w.Close()
 	}
 }
 
-// keepWords puts what a lost worker wrote to its standard error into the folder of its last target.
-func keepWords(w *runner.Worker, said int64, dir string) error {
+// keepWords puts what a lost worker wrote to its standard error, from begin on, into the folder of
+// its last target.
+func keepWords(w *runner.Worker, begin int64, dir string) error {
 	f, err := durable.Open(w.Stderr)
 	if err != nil {
 		return nil // the worker itself has removed it
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.NewSectionReader(f, said, 2*wordsBytes))
+	data, err := io.ReadAll(io.NewSectionReader(f, begin, 2*wordsBytes))
 	return cmp.Or(err, writeFile(dir, stderrName, data))
 }
 
 // lost is why a worker was lost. One that ended by itself may say so in its own words.
 func (g *target) lost(res runner.Result, err error) error {
 	if res.ExitCode != 0 && !res.TimedOut && !res.TooLarge {
-		return inWords(g.stage, res, g.dir)
+		return explainEnd(g.stage, res, g.dir)
 	}
 	return &TargetError{Message: err.Error(), timedOut: res.TimedOut}
 }

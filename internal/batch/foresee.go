@@ -205,8 +205,9 @@ func (f *forecast) count(g *target) {
 	}
 }
 
-// needed is an error if a molecule needs a program that is missing. Else it warns of the program.
-func (b *Batch) needed(ctx context.Context) error {
+// needMissing is an error if a molecule needs a program that is missing. Else it warns of the
+// program.
+func (b *Batch) needMissing(ctx context.Context) error {
 	if len(b.visitor.Programs.missing()) == 0 {
 		return nil
 	}
@@ -402,8 +403,8 @@ func (t *visit) details(g *target) (text string) {
 		if !f.Keep || err != nil {
 			continue
 		}
-		was, is := append(strings.Split(string(old), "\n"), ""), strings.Split(string(f.Content),
-			"\n")
+		was := append(strings.Split(string(old), "\n"), "")
+		is := strings.Split(string(f.Content), "\n")
 		for n := range min(len(was), len(is)) {
 			if was[n] != is[n] {
 				text += fmt.Sprintf("%s%s:%d  %q → %q", indent, f.Name, n+1, was[n], is[n])

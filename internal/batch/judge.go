@@ -56,8 +56,8 @@ type target struct {
 
 // undecided reports whether nothing is known yet of what the target gives.
 func (g *target) undecided() bool {
-	return g.rec == nil && g.failure == nil && !slices.Contains([]action{none, leave, off},
-		g.action)
+	return g.rec == nil && g.failure == nil &&
+		!slices.Contains([]action{none, leave, off}, g.action)
 }
 
 // walk judges the targets of a molecule in the order in which they run, and calls act for each. act
@@ -294,8 +294,8 @@ func (t *visit) judgeFailed(g *target) {
 		g.action, g.reason = skip, last.Error
 	case skipped && t.reruns() >= t.Pipeline.MaxReruns:
 		g.action = skip
-		g.reason = fmt.Sprintf("failed %d times and would do the same again: %s",
-			t.reruns(), last.Error)
+		g.reason = fmt.Sprintf("failed %d times and would do the same again: %s", t.reruns(),
+			last.Error)
 	}
 }
 

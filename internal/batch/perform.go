@@ -182,8 +182,8 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	if err := t.Programs.unchanged(ctx, t.Row.ID, g, failed); err != nil {
 		return err
 	}
-	rec.ExitCode, rec.CPU, rec.MaxRSS = used.ExitCode, (used.User +
-		used.System).Seconds(), used.MaxRSS
+	rec.ExitCode, rec.MaxRSS = used.ExitCode, used.MaxRSS
+	rec.CPU = (used.User + used.System).Seconds()
 	rec.Finished = time.Now()
 	rec.Seconds = rec.Finished.Sub(rec.Started).Seconds()
 	return t.commit(g, rec, ending)
@@ -262,8 +262,8 @@ func full(dir string) error {
 
 // explain reads the values of a target. It returns why the target failed, nil if it did not. ending
 // is that of its program.
-func (t *visit) explain(g *target, rec *store.Record, missing error,
-	ending *TargetError) *TargetError {
+func (t *visit) explain(
+	g *target, rec *store.Record, missing error, ending *TargetError) *TargetError {
 	err, absent := missing, errors.Is(missing, fs.ErrNotExist)
 	if missing == nil || absent { // a parser must not follow a link or wait for a pipe
 		if err = t.read(g, g.dir, rec); err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -282,10 +282,9 @@ func (t *visit) explain(g *target, rec *store.Record, missing error,
 	}
 	for _, in := range g.task.Inputs { // the program has the path of the very artefact
 		if packed.Stored(in.Path) == in.Path && !store.SameContent(in.Path, in.SHA256) {
-			return &TargetError{Message: fmt.Sprintf(
-				"its input file %s was changed while it ran; let the command work on a copy (the "+
-					"next batch computes that file again)",
-				ShownPath(in.Path))}
+			return &TargetError{Message: "its input file " + ShownPath(in.Path) + " was changed " +
+				"while it ran; let the command work on a copy (the next batch computes that file " +
+				"again)"}
 		}
 	}
 	if err == nil {
@@ -340,22 +339,22 @@ func (t *visit) salvaged(g *target) []string {
 	if !(t.timedOut(g) && g.attempt > 0) && !t.log.Interrupted(g.name, g.fingerprint) {
 		return nil
 	}
-	return filled(t.Store.FailedDir(t.Row.ID, g.name), g.stage.Salvage...)
+	return nonEmpty(t.Store.FailedDir(t.Row.ID, g.name), g.stage.Salvage...)
 }
 
 // interrupted keeps what the next attempt can start from: what the program found, or else what it
 // started from itself. All else is swept at the end: an interrupted target never happened.
 func (t *visit) interrupted(g *target) error {
 	for _, from := range []string{g.dir, filepath.Join(g.dir, salvageName)} {
-		if found := filled(from, g.stage.Salvage...); len(found) > 0 {
+		if found := nonEmpty(from, g.stage.Salvage...); len(found) > 0 {
 			return t.log.KeepInterrupted(g.name, from, found, g.fingerprint)
 		}
 	}
 	return nil
 }
 
-// filled returns the regular files that have something in them.
-func filled(dir string, names ...string) (out []string) {
+// nonEmpty returns the regular files that have something in them.
+func nonEmpty(dir string, names ...string) (out []string) {
 	for _, name := range names {
 		info, err := os.Lstat(filepath.Join(dir, name))
 		if err == nil && info.Mode().IsRegular() && info.Size() > 0 {
@@ -388,7 +387,7 @@ func (t *visit) keepFailed(g *target, rec *store.Record, f *TargetError) error {
 	const note = "failure.txt"
 	err := os.RemoveAll(filepath.Join(g.dir, note)) // a program's own
 	err = cmp.Or(err, writeFile(g.dir, note, []byte(text)))
-	most := append(filled(g.dir, append(likely, stderrName, stdoutName)...), "")[0]
+	most := append(nonEmpty(g.dir, append(likely, stderrName, stdoutName)...), "")[0]
 	where := ShownPath(filepath.Join(t.Store.FailedDir(t.Row.ID, g.name), most))
 	if err = cmp.Or(err, t.log.Fail(g.name, g.dir)); err != nil {
 		return err

@@ -59,13 +59,13 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	for name, b := range c.Builtins {
 		p.found[name] = Found{Identity: b.Version}
 	}
-	needed := map[string]bool{}
+	seen := map[string]bool{}
 	var all sync.WaitGroup // those that have to be asked take up to a second each
 	for _, s := range c.Pipeline.Stages {
 		for _, name := range s.Programs {
-			if !s.Off() && !needed[name] {
+			if !s.Off() && !seen[name] {
 				all.Go(func() { p.find(ctx, c.Pipeline.Programs[name]) })
-				needed[name] = true
+				seen[name] = true
 			}
 		}
 	}

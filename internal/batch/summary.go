@@ -189,8 +189,7 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	for _, st := range stages {
 		var l list
 		for _, outcome := range []string{store.OK, Read, journal.Restored, store.Failed,
-			store.TimedOut,
-			store.Interrupted} {
+			store.TimedOut, store.Interrupted} {
 			l.add(s.Targets[st.Name+" "+outcome], outcome)
 		}
 		if len(l) > 0 {
@@ -244,8 +243,8 @@ func (s *Summary) slowest() (stage string, percent float64) {
 // Line is the summary on one line, as "total=57 scheduled=57 completed=55 failed=2 …", for a log.
 func (s *Summary) Line() string {
 	text := fmt.Sprintf("total=%d scheduled=%d finished=%d completed=%d failed=%d skipped=%d "+
-		"invalid=%d elapsed=%.1fs", s.Total, s.Scheduled, s.Finished,
-		s.Counts["OK"], len(s.Failures), s.Skipped, s.Invalid, s.Elapsed.Seconds())
+		"invalid=%d elapsed=%.1fs", s.Total, s.Scheduled, s.Finished, s.Counts["OK"],
+		len(s.Failures), s.Skipped, s.Invalid, s.Elapsed.Seconds())
 	if stage, percent := s.slowest(); stage != "" {
 		text += fmt.Sprintf(" slowest=%s(%.0f%%)", stage, percent)
 	}

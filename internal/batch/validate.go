@@ -32,8 +32,8 @@ const (
 // Ask has the workers of the stages with a validate attribute look at rows of a table, on all
 // cores. The answers are in the order of rows. unasked says why a stage could not be asked, for
 // example because its program is missing. Nothing is written in the artefacts folder.
-func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table,
-	rows []int) (answers []Answer, unasked []error, err error) {
+func Ask(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table, rows []int) (
+	answers []Answer, unasked []error, err error) {
 	dir, err := tempDir("grimperium-validate-")
 	if err != nil {
 		return nil, nil, err

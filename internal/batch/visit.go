@@ -180,8 +180,8 @@ func (t *visit) end() error {
 	t.Gone = t.gone()
 	if t.Ran || last == nil || !maps.Equal(last.Cells, t.Cells) || !maps.Equal(last.Gone, t.Gone) {
 		err = t.log.PutRow(store.Row{Status: t.Status.String(), Reruns: t.Row.Reruns,
-			Cells: t.Cells,
-			Gone:  t.Gone, Error: t.Cells["error_message"], Batch: t.Batch, Time: time.Now()})
+			Cells: t.Cells, Gone: t.Gone, Error: t.Cells["error_message"], Batch: t.Batch,
+			Time: time.Now()})
 		if t.Failure == nil {
 			t.Shown = t.m.Display()
 		}

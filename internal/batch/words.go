@@ -48,10 +48,10 @@ var (
 // program's runtime.
 func ownWords(dir string, all bool) (words string, crashed bool) {
 	words, crashed = stderrWords(lines(filepath.Join(dir, stderrName)), all)
-	output, said := "", lines(filepath.Join(dir, stdoutName))
-	for at, l := range said {
+	output, stdout := "", lines(filepath.Join(dir, stdoutName))
+	for at, l := range stdout {
 		if announced.MatchString(l) { // the last such line counts
-			output = paragraph(said[at:])
+			output = paragraph(stdout[at:])
 		}
 	}
 	switch {
