@@ -18,15 +18,28 @@ import (
 
 // Finding is one thing that is wrong with a row.
 type Finding struct {
-	Line    int    `json:"line"`    // of the file, from 1
-	ID      string `json:"mol_id"`  // of the row
-	Column  string `json:"column"`  // "" where it is about the whole row
-	Cell    string `json:"cell"`    // the cell's text
-	Problem string `json:"problem"` // what is wrong
-	Want    string `json:"want"`    // what would be right
-	Fatal   bool   `json:"-"`       // no batch may run on this table
-	Warning bool   `json:"-"`       // worth a word, but the row can be used
-	Swallow bool   `json:"-"`       // a warning: the cell may be several rows
+	Line     int      `json:"line"`    // of the file, from 1
+	ID       string   `json:"mol_id"`  // of the row
+	Column   string   `json:"column"`  // "" where it is about the whole row
+	Cell     string   `json:"cell"`    // the cell's text
+	Problem  string   `json:"problem"` // what is wrong
+	Want     string   `json:"want"`    // what would be right
+	Severity Severity `json:"severity"`
+	Swallow  bool     `json:"-"` // the cell may be several rows
+}
+
+// Severity says what a finding means for a batch.
+type Severity int
+
+const (
+	Unusable Severity = iota // the row can't be used
+	Warning                  // the row can be used
+	Fatal                    // no batch may run on the table
+)
+
+// MarshalText returns "error", "warning" or "fatal".
+func (s Severity) MarshalText() ([]byte, error) {
+	return []byte([]string{"error", "warning", "fatal"}[s]), nil
 }
 
 // String is the finding for a person: "7: mol_00006: charge "x": not an integer (…)".
@@ -87,34 +100,37 @@ func (t *Table) Check() (found []Finding) {
 			add(above[k])
 		}
 		if len(cells) > width && !isBlank(bytes.Join(cells[width:], nil)) {
-			add(Finding{Problem: fmt.Sprintf("the row has %d cells, the header %d", len(cells),
-				width),
-				Want: "as many cells as the header; a cell with a comma in it stands in quotes"})
+			add(Finding{
+				Problem: fmt.Sprintf("the row has %d cells, the header %d", len(cells), width),
+				Want:    "as many cells as the header; a cell with a comma in it stands in quotes"})
 		}
 		last := i > 0 && i == len(t.rows)-1 && !bytes.Contains(r.text[end:], newline)
 		if last && len(cells) < width && !short {
-			add(Finding{Problem: fmt.Sprintf("the last row has only %d of %d cells", len(cells),
-				width),
-				Want: "the whole row; the table was probably cut off when it was written " +
-					"or copied"})
+			add(Finding{
+				Problem: fmt.Sprintf("the last row has only %d of %d cells", len(cells), width),
+				Want: "the whole row; the table was probably cut off when it was written or " +
+					"copied"})
 		}
 		short = short || len(cells) < width
-		line := r.line
-		for k, cell := range cells[:min(width, len(cells))] {
-			begin, breaks := line, bytes.Count(cell, newline)
-			line += breaks
-			if breaks > 0 && (breaks >= manyBreaks ||
-				bytes.Count(cell, []byte{','}) >= breaks*(width-1)) {
-				add(Finding{Column: t.columns[k].name, Cell: text(cells, k), Warning: true,
-					Swallow: true,
-					Problem: fmt.Sprintf("the cell begins on line %d and ends on line %d", begin,
-						line),
-					Want: "a cell on one line; a stray quote swallows the rows up to the " +
-						"next quote"})
-			}
-		}
+		t.checkBreaks(r.line, cells, add)
 	}
 	return found
+}
+
+// checkBreaks adds a finding for each cell that may be several rows.
+func (t *Table) checkBreaks(line int, cells [][]byte, add func(Finding)) {
+	for k, cell := range cells[:min(len(t.columns), len(cells))] {
+		begin, breaks := line, bytes.Count(cell, newline)
+		line += breaks
+		commas := bytes.Count(cell, []byte{','})
+		if breaks >= manyBreaks || breaks > 0 && commas >= breaks*(len(t.columns)-1) {
+			add(Finding{Severity: Warning, Swallow: true,
+				Column: t.columns[k].name, Cell: text(cells, k),
+				Problem: fmt.Sprintf("the cell begins on line %d and ends on line %d", begin, line),
+				Want: "a cell on one line; a stray quote swallows the rows up to the next " +
+					"quote"})
+		}
+	}
 }
 
 const manyBreaks = 11 // more line breaks than anybody writes into a cell
@@ -135,7 +151,10 @@ func (c column) check(text string) (f Finding) {
 	if c.typ == SMILES {
 		smiles, name, problem = splitSMILES(text)
 	}
-	f = Finding{Column: c.name, Cell: cell.Text, Want: wants[c.typ], Warning: c.added || name != ""}
+	f = Finding{Column: c.name, Cell: cell.Text, Want: wants[c.typ]}
+	if c.added || name != "" {
+		f.Severity = Warning
+	}
 	n, isInteger := cell.Value.(int64)
 	switch {
 	case text == "":
@@ -159,7 +178,8 @@ func (c column) check(text string) (f Finding) {
 // checkID checks the mol_id of a row on its own and against those of the rows above.
 func (t *Table) checkID(i int, folders map[string]int) Finding {
 	id := t.rows[i].id
-	f := Finding{Column: "mol_id", Cell: id, Fatal: true, Want: "a name of its own, as mol_00001"}
+	f := Finding{Column: "mol_id", Cell: id, Severity: Fatal,
+		Want: "a name of its own, as mol_00001"}
 	// By way of capitals, so that ſ and s, σ and ς are the same.
 	folder := norm.NFC.String(strings.ToLower(strings.ToUpper(norm.NFC.String(id))))
 	above, taken := folders[folder]
@@ -172,9 +192,8 @@ func (t *Table) checkID(i int, folders map[string]int) Finding {
 	case other.id == id:
 		f.Problem = fmt.Sprintf("the mol_id is on line %d already", other.line)
 	default:
-		f.Problem = fmt.Sprintf(
-			"the mol_id differs only in letter case, or in how its accents are stored, from %q "+
-				"on line %d", other.id, other.line)
+		f.Problem = fmt.Sprintf("the mol_id differs only in letter case, or in how its accents "+
+			"are stored, from %q on line %d", other.id, other.line)
 	}
 	return f
 }
@@ -205,8 +224,8 @@ func SafeID(id string) error {
 	case strings.EqualFold(filepath.Ext(id), ".zip"):
 		return errors.New("the mol_id ends with .zip, as a finished molecule that is one file does")
 	case reserved.MatchString(id):
-		return errors.New(
-			"the mol_id is the name of a file beside the folders, or a device on Windows")
+		return errors.New("the mol_id is the name of a file beside the folders, or a device on " +
+			"Windows")
 	}
 	return nil
 }

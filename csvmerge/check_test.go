@@ -48,10 +48,10 @@ func TestCheck(t *testing.T) {
 	var got []string
 	for _, f := range table.Check() {
 		s := itoa(f.Line) + " " + f.ID + " " + f.Column + " " + quoted(f.Cell)
-		if f.Fatal {
+		if f.Severity == Fatal {
 			s += " fatal"
 		}
-		if f.Warning {
+		if f.Severity == Warning {
 			s += " warning"
 		}
 		if f.Want == "" {
@@ -78,7 +78,7 @@ func TestCheckAccents(t *testing.T) {
 	var got []string
 	for _, f := range found {
 		got = append(got, f.String())
-		if !f.Fatal {
+		if f.Severity != Fatal {
 			t.Errorf("%v is not fatal", f)
 		}
 	}
@@ -109,7 +109,7 @@ func TestCheckLineBreaks(t *testing.T) {
 	}
 	var got []string
 	for _, f := range table.Check() {
-		if f.Warning {
+		if f.Severity == Warning {
 			got = append(got, f.String())
 		}
 	}
@@ -133,7 +133,7 @@ func TestCheckCut(t *testing.T) {
 		var got []string
 		for _, f := range mustParse(t, "mol_id,smiles,status,note\n"+text).Check() {
 			got = append(got, f.String())
-			if f.Fatal || f.Warning {
+			if f.Severity != Unusable {
 				t.Errorf("%q: %v", text, f)
 			}
 		}
@@ -156,7 +156,8 @@ func TestCheckBlankSMILES(t *testing.T) {
 
 func TestCheckMissingID(t *testing.T) {
 	found := mustParse(t, "smiles,status,mol_id\nC,OK\n").Check()
-	if len(found) != 1 || !found[0].Fatal || found[0].Column != "mol_id" || found[0].Line != 2 {
+	if len(found) != 1 || found[0].Severity != Fatal || found[0].Column != "mol_id" ||
+		found[0].Line != 2 {
 		t.Errorf("findings %+v, want one, fatal, on the mol_id", found)
 	}
 }
@@ -202,8 +203,8 @@ func TestNoNameInOtherTypes(t *testing.T) {
 		t.Errorf("%d findings, want 4", len(found))
 	}
 	for _, f := range found {
-		if f.Warning || !strings.HasPrefix(f.Problem, "not a") {
-			t.Errorf("warning %t: %s", f.Warning, f)
+		if f.Severity == Warning || !strings.HasPrefix(f.Problem, "not a") {
+			t.Errorf("severity %d: %s", f.Severity, f)
 		}
 	}
 }

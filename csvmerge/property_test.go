@@ -236,7 +236,7 @@ func FuzzReadMerge(f *testing.F) {
 			}
 		}
 		if table.Len() == 0 || table.ID(0) == "" || len(table.Check()) > 0 &&
-			table.Check()[0].Fatal {
+			table.Check()[0].Severity == Fatal {
 			return
 		}
 		cells := map[string]string{"error_message": text, "status": "OK", "charge": text}

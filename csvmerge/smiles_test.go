@@ -91,8 +91,9 @@ func TestSMILESCells(t *testing.T) {
 		`4: c: smiles "CC–O": the SMILES has "–" (EN DASH, U+2013) as character 3` + plain,
 	}
 	for i, f := range table.Check() {
-		if i >= len(want) || f.String() != want[i] || f.Warning != (i == 0) || f.Fatal {
-			t.Errorf("finding %d: %v, warning %t", i, f, f.Warning)
+		severity := map[bool]Severity{true: Warning, false: Unusable}[i == 0]
+		if i >= len(want) || f.String() != want[i] || f.Severity != severity {
+			t.Errorf("finding %d: %v, severity %d", i, f, f.Severity)
 		}
 	}
 	for i, want := range []any{"CCO", nil, nil, "C"} {

@@ -32,7 +32,7 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 		if f.Swallow { // the cell may be several rows
 			b.warn.Printf("%s:%s", b.shownTable(), f)
 		}
-		if !f.Warning {
+		if f.Severity != csvmerge.Warning {
 			found = append(found, f)
 			bad[f.ID] = true
 		}
@@ -88,7 +88,7 @@ func (b *Batch) refuse(found []csvmerge.Finding) error {
 	slices.SortStableFunc(found, func(x, y csvmerge.Finding) int { return x.Line - y.Line })
 	lines, fatal := map[int]bool{}, false
 	for n, f := range found {
-		lines[f.Line], fatal = true, fatal || f.Fatal
+		lines[f.Line], fatal = true, fatal || f.Severity == csvmerge.Fatal
 		if n < most {
 			fmt.Fprintf(b.Warn, "%s:%s\n", b.shownTable(), f)
 		}

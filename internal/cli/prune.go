@@ -93,7 +93,8 @@ func (pr *project) tables() ([]*csvmerge.Table, error) {
 	}
 	for _, t := range tables {
 		for _, f := range t.Check() {
-			if f.Fatal || f.Swallow || f.Column == "" && !f.Warning { // of the form of the table
+			ofRow := f.Column == "" && f.Severity == csvmerge.Unusable
+			if f.Severity == csvmerge.Fatal || f.Swallow || ofRow { // of the form of the table
 				return nil, fmt.Errorf("%s:%s; repair the table first: prune can't tell which "+
 					"molecules it should have", batch.ShownPath(t.Path()), f)
 			}

@@ -250,25 +250,19 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 	if err != nil {
 		return err
 	}
-	type finding struct {
-		csvmerge.Finding
-		Severity string `json:"severity"` // fatal: of the whole table; error: of the row; warning
-	}
-	shown, path, rows := []finding{}, batch.ShownPath(pr.Table.Path()), pr.Table.Len()
+	path, rows := batch.ShownPath(pr.Table.Path()), pr.Table.Len()
 	last, unusable, warnings, fatal := 0, 0, 0, false
 	out := bufio.NewWriter(os.Stdout)
 	for _, f := range found {
-		severity, label := "error", ""
-		if f.Warning {
-			severity, label = "warning", "warning: "
+		label := ""
+		if f.Severity == csvmerge.Warning {
+			label = "warning: "
 			warnings++
 		} else if f.Line != last {
 			unusable, last = unusable+1, f.Line
 		}
-		if f.Fatal {
-			severity, fatal = "fatal", true
-		}
-		if shown = append(shown, finding{f, severity}); format != "json" {
+		fatal = fatal || f.Severity == csvmerge.Fatal
+		if format != "json" {
 			fmt.Fprintf(out, "%s%s:%s\n", label, path, f)
 		}
 	}
@@ -276,8 +270,9 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", " ")
+		found = append([]csvmerge.Finding{}, found...) // not null
 		err = enc.Encode(map[string]any{"table": pr.Table.Path(), "rows": rows, "fatal": fatal,
-			"unusable": unusable, "warnings": warnings, "findings": shown})
+			"unusable": unusable, "warnings": warnings, "findings": found})
 	}
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
@@ -297,7 +292,7 @@ func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table) (
 	out = t.Check()
 	broken := map[int]bool{}
 	for _, f := range out {
-		broken[f.Line] = broken[f.Line] || !f.Warning
+		broken[f.Line] = broken[f.Line] || f.Severity != csvmerge.Warning
 	}
 	var rows []int // a broken cell would lead to more findings that say nothing new
 	for i := range t.Len() {
@@ -321,7 +316,7 @@ func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table) (
 			continue
 		}
 		for _, d := range doubts(t, i, answer, seen) {
-			f.Column, f.Cell, f.Warning = d.Column, t.Cell(i, d.Column).Text, true
+			f.Column, f.Cell, f.Severity = d.Column, t.Cell(i, d.Column).Text, csvmerge.Warning
 			f.Problem, f.Want = d.Problem, d.Want
 			out = append(out, f)
 		}

@@ -122,7 +122,8 @@ func Create(place string, t *csvmerge.Table) error {
 		return durable.WriteFile(durable.File{Path: path, Write: t.Write})
 	}
 	for _, f := range t.Check() {
-		if f.Fatal || f.Column == "" && !f.Warning { // a row that is longer than the header
+		longer := f.Column == "" && f.Severity == csvmerge.Unusable // than the header
+		if f.Severity == csvmerge.Fatal || longer {
 			return fmt.Errorf("%s:%s; a database has no place for such a row", t.Path(), f)
 		}
 	}
