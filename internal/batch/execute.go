@@ -70,7 +70,7 @@ func (v *Visitor) execute(ctx context.Context, g *target) (runner.Result, error)
 	if err != nil {
 		return runner.Result{}, startFailure(program.Name, err)
 	}
-	if res.OK() || res.Interrupted {
+	if res.OK() || res.Stop == runner.Interrupted {
 		return res, nil
 	}
 	f := explainEnd(g.stage, res, g.dir)
@@ -103,8 +103,8 @@ func startFailure(program string, err error) error {
 // how it ended. A signal stands first.
 func explainEnd(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
 	ended := s.Program + " " + res.String()
-	f := &TargetError{timedOut: res.TimedOut, Message: ended}
-	if res.TimedOut || res.TooLarge || res.Signal == "KILL" { // ended from outside
+	f := &TargetError{timedOut: res.Stop == runner.TimedOut, Message: ended}
+	if res.Stop != runner.NotStopped || res.Signal == "KILL" { // ended from outside
 		return f
 	}
 	parts := []string{s.ExitCodes[res.ExitCode], ""}
@@ -153,7 +153,7 @@ func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, e
 		case err != nil:
 			machine = startFailure(argv[0], err)
 			return machine
-		case res.Interrupted:
+		case res.Stop == runner.Interrupted:
 			return context.Cause(ctx)
 		case !res.OK():
 			return fmt.Errorf("%s %s", argv[0], res)
@@ -175,12 +175,12 @@ func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, e
 	switch {
 	case err == nil:
 		return used, nil
-	case machine != nil && !ended.Interrupted:
+	case machine != nil && ended.Stop != runner.Interrupted:
 		return used, machine
-	case ended.TooLarge || ended.TimedOut:
+	case ended.Stop == runner.TooLarge || ended.Stop == runner.TimedOut:
 		err = fmt.Errorf("%s %s", g.stage.Program, ended)
 	}
-	return used, &TargetError{timedOut: ended.TimedOut, Message: err.Error()}
+	return used, &TargetError{timedOut: ended.Stop == runner.TimedOut, Message: err.Error()}
 }
 
 // each calls do for 0 to n-1, on the target's own core. It also uses cores of the batch that are
@@ -278,7 +278,7 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	r := &g.reply
 	res, err := w.Call(ctx, g.command(""), request{g.dir, g.task.Argv[1:]}, r)
 	switch {
-	case res.Interrupted:
+	case res.Stop == runner.Interrupted:
 		return runner.Result{}, nil
 	case err != nil:
 		return runner.Result{}, cmp.Or(keepWords(w, begin, g.dir), g.lost(res, err))
@@ -329,10 +329,10 @@ func keepWords(w *runner.Worker, begin int64, dir string) error {
 
 // lost is why a worker was lost. One that ended by itself may say so in its own words.
 func (g *target) lost(res runner.Result, err error) error {
-	if res.ExitCode != 0 && !res.TimedOut && !res.TooLarge {
+	if res.ExitCode != 0 && res.Stop == runner.NotStopped {
 		return explainEnd(g.stage, res, g.dir)
 	}
-	return &TargetError{Message: err.Error(), timedOut: res.TimedOut}
+	return &TargetError{Message: err.Error(), timedOut: res.Stop == runner.TimedOut}
 }
 
 // startWorker starts a worker in a folder of its own that has the stage's source files.

@@ -265,7 +265,7 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 		}
 	}
 	switch {
-	case res.TooLarge:
+	case res.Stop == runner.TooLarge:
 		err = fmt.Errorf("prints more than %d bytes when asked for its version", maxAnswer)
 	case !res.OK():
 		err = fmt.Errorf("%s when asked for its version%s", res, last)

@@ -86,7 +86,8 @@ func TestLeftovers(t *testing.T) {
 						cancel()
 					}()
 				}
-				if r := mustRun(t, ctx, c); r.Interrupted != interrupt || r.OK() == interrupt {
+				r := mustRun(t, ctx, c)
+				if (r.Stop == Interrupted) != interrupt || r.OK() == interrupt {
 					t.Errorf("interrupted %v: %v", interrupt, r)
 				}
 				for _, pid := range pids(t, c.Dir, "in", "out") {

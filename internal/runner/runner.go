@@ -63,9 +63,7 @@ type Command struct {
 type Result struct {
 	ExitCode int    // -1 if a signal ended the program, or if it was never started
 	Signal   string // the signal that ended the program, such as "KILL"; "" if it ended by itself
-
-	// At most one of these is set, if this package ended the program.
-	TimedOut, Interrupted, TooLarge bool
+	Stop     Stop
 
 	// Of the program and the children that it waited for: CPU times, and the largest resident
 	// memory of one of them in bytes. On Linux the memory is no less than that of this process at
@@ -77,19 +75,27 @@ type Result struct {
 	excess  string
 }
 
+// Stop says for what this package ended a program.
+type Stop int
+
+const (
+	NotStopped  Stop = iota // the program ended by itself, or somebody else ended it
+	TimedOut                // its Timeout
+	TooLarge                // its MaxBytes or MaxFiles
+	Interrupted             // the end of its context
+)
+
 // OK says that the program ended by itself, in time and with exit code 0.
-func (r Result) OK() bool {
-	return r.ExitCode == 0 && !r.TimedOut && !r.Interrupted && !r.TooLarge
-}
+func (r Result) OK() bool { return r.ExitCode == 0 && r.Stop == NotStopped }
 
 // String says how the program ended, to follow its name: "ended with exit code 3".
 func (r Result) String() string {
 	switch {
-	case r.TimedOut:
+	case r.Stop == TimedOut:
 		return fmt.Sprintf("did not finish within %v", r.timeout)
-	case r.Interrupted:
+	case r.Stop == Interrupted:
 		return "was interrupted"
-	case r.TooLarge:
+	case r.Stop == TooLarge:
 		return "wrote more than " + r.excess + " to its folder, and was ended"
 	case r.Signal == "KILL":
 		return "was killed by signal KILL, probably because memory ran out: run fewer jobs at " +
@@ -110,7 +116,7 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	case err == nil:
 		return p.wait(), nil
 	case ctx.Err() != nil:
-		return Result{ExitCode: -1, Interrupted: true}, nil
+		return Result{ExitCode: -1, Stop: Interrupted}, nil
 	}
 	return Result{}, err
 }
@@ -197,8 +203,7 @@ func (p *program) wait() (r Result) {
 // Watch returns a context that ends at the limits of c: Timeout, MaxBytes and MaxFiles. Everything
 // in Dir counts, folders included, every 0.2 seconds. Links are not followed. The time in which
 // this process is stopped does not count: a scheduler that suspends a job stops programs and batch.
-// stop must be called: it ends the context, and says by TimedOut, TooLarge and Interrupted why it
-// had ended before.
+// stop must be called: it ends the context, and Result.Stop says why that had ended before.
 func (c Command) Watch(ctx context.Context) (watched context.Context, stop func() Result) {
 	late, large := errors.New("the time is over"), errors.New("the folder holds too much")
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -215,12 +220,15 @@ func (c Command) Watch(ctx context.Context) (watched context.Context, stop func(
 	return ctx, func() Result {
 		defer cancel(nil)
 		cause := context.Cause(ctx) // that of an outer Watch is another error
-		r := Result{TimedOut: cause == late, TooLarge: cause == large, timeout: c.Timeout,
-			Interrupted: cause != nil && cause != late && cause != large}
-		if r.TooLarge {
-			r.excess = excess
+		switch cause {
+		case nil:
+			return Result{}
+		case late:
+			return Result{Stop: TimedOut, timeout: c.Timeout}
+		case large:
+			return Result{Stop: TooLarge, excess: excess}
 		}
-		return r
+		return Result{Stop: Interrupted}
 	}
 }
 
@@ -385,11 +393,11 @@ func (w *Worker) Call(ctx context.Context, c Command, request, reply any) (Resul
 	}
 	const rule = "; a reply is one line of JSON, and standard output is for replies only"
 	switch r := limits(); {
-	case r.Interrupted:
+	case r.Stop == Interrupted:
 		return r, context.Cause(ctx)
 	case !r.OK():
 		return r, fmt.Errorf("%s %s", w.name, r)
-	case !w.result.OK() && !w.result.Interrupted: // not because of its reply
+	case !w.result.OK() && w.result.Stop != Interrupted: // not because of its reply
 		return w.result, fmt.Errorf("%s %s", w.name, w.result)
 	case len(text) == 0:
 		return r, fmt.Errorf("%s gave no reply", w.name)

@@ -70,28 +70,28 @@ func TestRunEndings(t *testing.T) {
 		{"crashed", "kill -SEGV $$", nil, Result{ExitCode: -1, Signal: "SEGV"},
 			"was killed by signal SEGV"},
 		{"timeout", "sleep 100", func(c *Command) { c.Timeout = 50 * time.Millisecond },
-			Result{ExitCode: -1, Signal: "TERM", TimedOut: true}, "did not finish within 50ms"},
+			Result{ExitCode: -1, Signal: "TERM", Stop: TimedOut}, "did not finish within 50ms"},
 		{"timeout of a polite program", "trap 'exit 0' TERM; sleep 100 & wait",
 			func(c *Command) { c.Timeout = time.Second },
-			Result{TimedOut: true}, "did not finish within 1s"},
+			Result{Stop: TimedOut}, "did not finish within 1s"},
 		{"timeout of a stopped program", "kill -STOP $$", func(c *Command) {
 			c.Timeout = 50 * time.Millisecond
 		},
-			Result{ExitCode: -1, Signal: "TERM", TimedOut: true}, "did not finish within 50ms"},
+			Result{ExitCode: -1, Signal: "TERM", Stop: TimedOut}, "did not finish within 50ms"},
 		{"timeout of a deaf program", "trap '' TERM; while :; do sleep 1; done",
 			func(c *Command) { c.Timeout = time.Second },
-			Result{ExitCode: -1, Signal: "KILL", TimedOut: true}, "did not finish within 1s"},
+			Result{ExitCode: -1, Signal: "KILL", Stop: TimedOut}, "did not finish within 1s"},
 		{"too many bytes", "while :; do echo 0123456789 >> f; done",
 			func(c *Command) { c.MaxBytes = 1000 },
-			Result{ExitCode: -1, Signal: "TERM", TooLarge: true},
+			Result{ExitCode: -1, Signal: "TERM", Stop: TooLarge},
 			"wrote more than 1000 bytes (max_bytes) to its folder, and was ended"},
 		{"too many bytes in the output", "while :; do echo 0123456789; done",
 			func(c *Command) { c.MaxBytes = 1000 },
-			Result{ExitCode: -1, Signal: "TERM", TooLarge: true},
+			Result{ExitCode: -1, Signal: "TERM", Stop: TooLarge},
 			"wrote more than 1000 bytes (max_bytes) to its folder, and was ended"},
 		{"too many files", "mkdir -p a/b; cd a/b; i=0; while :; do i=$((i+1)); : > $i; done",
 			func(c *Command) { c.MaxFiles = 100 },
-			Result{ExitCode: -1, Signal: "TERM", TooLarge: true},
+			Result{ExitCode: -1, Signal: "TERM", Stop: TooLarge},
 			"wrote more than 100 files (max_files) to its folder, and was ended"},
 		{"links are not followed", "ln -s / root; sleep 0.3",
 			func(c *Command) { c.MaxFiles, c.MaxBytes = 5, 1000 }, Result{}, "ended well"},
@@ -129,12 +129,12 @@ func TestRunContext(t *testing.T) {
 		cancel()
 	}()
 	r := mustRun(t, ctx, c)
-	if !r.Interrupted || r.TimedOut || r.Signal != "TERM" || r.OK() ||
+	if r.Stop != Interrupted || r.Signal != "TERM" || r.OK() ||
 		r.String() != "was interrupted" {
 		t.Errorf("got %+v (%v)", r, r)
 	}
 	c.Args[1] = "echo again"
-	if r := mustRun(t, ctx, c); !r.Interrupted || read(t, c.Stdout) != "started\n" {
+	if r := mustRun(t, ctx, c); r.Stop != Interrupted || read(t, c.Stdout) != "started\n" {
 		t.Errorf("a program was started after the end of the context: %+v", r)
 	}
 }
@@ -288,14 +288,14 @@ func TestWatch(t *testing.T) {
 		case <-ctx.Done():
 		case <-time.After(500 * time.Millisecond):
 		}
-		if got := stop().TooLarge; got != tt.want || ctx.Err() == nil {
+		if got := stop().Stop == TooLarge; got != tt.want || ctx.Err() == nil {
 			t.Errorf("%+v: %v", tt, got)
 		}
 	}
 	parent, cancel := context.WithCancel(t.Context())
 	_, stop := Command{Dir: dir, MaxBytes: 1}.Watch(parent)
 	cancel()
-	if time.Sleep(300 * time.Millisecond); stop().TooLarge {
+	if time.Sleep(300 * time.Millisecond); stop().Stop == TooLarge {
 		t.Error("too large after the end of the context")
 	}
 }

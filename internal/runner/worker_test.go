@@ -105,9 +105,9 @@ func TestWorkerFails(t *testing.T) {
 			defer w.Close()
 			var reply message
 			r, err := w.Call(t.Context(), c.call, message{request}, &reply)
-			if err == nil || err.Error() != c.want || r.Interrupted ||
-				r.TimedOut != strings.Contains(c.want, "finish") ||
-				r.TooLarge != strings.Contains(c.want, "wrote") {
+			if err == nil || err.Error() != c.want || r.Stop == Interrupted ||
+				(r.Stop == TimedOut) != strings.Contains(c.want, "finish") ||
+				(r.Stop == TooLarge) != strings.Contains(c.want, "wrote") {
 				t.Errorf("%+v, %v; want %q", r, err, c.want)
 			}
 		})
@@ -120,7 +120,8 @@ func TestWorkerInterrupted(t *testing.T) {
 	w := startScript(t, ctx)
 	time.AfterFunc(50*time.Millisecond, cancel)
 	var reply message
-	if r, err := w.Call(ctx, Command{}, message{"hang"}, &reply); err == nil || !r.Interrupted {
+	r, err := w.Call(ctx, Command{}, message{"hang"}, &reply)
+	if err == nil || r.Stop != Interrupted {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
