@@ -224,8 +224,9 @@ func Prune(ctx context.Context,
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
-	if err := cli.Tools(ctx, "strace", "zstd", "slurmctld", "slurmd", "slurm-client", "postgresql",
-		"tmux", "fish", "zsh", "man-db", "g++"); err != nil {
+	err := cli.Tools(ctx, "strace", "zstd", "slurmctld", "slurmd", "slurm-client", "postgresql",
+		"tmux", "fish", "zsh", "man-db", "g++")
+	if err != nil {
 		return err
 	}
 	args := []string{"test", "-timeout=25m", "./..."}

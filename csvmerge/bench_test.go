@@ -11,8 +11,8 @@ import (
 // bigTable returns a table of format v2.1 without results.
 func bigTable(rows int) string {
 	var b strings.Builder
-	b.WriteString(
-		"mol_id,status,reruns,smiles,multiplicity,charge,nheavy,timestamp_added,H298_cbs,batch_id," + v21 + "\n")
+	b.WriteString("mol_id,status,reruns,smiles,multiplicity,charge,nheavy,timestamp_added," +
+		"H298_cbs,batch_id," + v21 + "\n")
 	for i := range rows {
 		fmt.Fprintf(&b,
 			"mol_%07d,Pending,0,CC(C)OC(=O)N,1,0,7,2026-11-23T00:00:00+00:00,-17.545,,,,,,,,,,,,,\n", i)

@@ -26,8 +26,8 @@ func (e *BusyError) Unwrap() error { return e.Err }
 
 // Busy is the error of a table that another program is writing.
 func Busy(path string) error {
-	return &BusyError{Err: fmt.Errorf(
-		"%s: another program is writing the table; close it there and run again", path)}
+	return &BusyError{Err: fmt.Errorf("%s: another program is writing the table; close it there "+
+		"and run again", path)}
 }
 
 // Read loads a table and checks its form: UTF-8, the quotes, the columns. Check tells what is wrong
@@ -113,8 +113,7 @@ func (t *Table) Write(w io.Writer) error {
 // replace puts the next table in the place of the file, and of t.
 func (t *Table) replace(next *Table) error {
 	ready := func(temp *os.File) error {
-		// The kernel's clock is coarse: an edit soon after our write would have the time of our
-		// write.
+		// The kernel's clock is coarse: an edit soon after our write would have its time.
 		durable.Touch(temp.Name())
 		old, err := os.Stat(t.path)
 		if err != nil || !sameFile(old, t.info) {
@@ -139,8 +138,8 @@ func (t *Table) replace(next *Table) error {
 func Sweep(path string) error {
 	target, err := filepath.EvalSymlinks(path)
 	if err == nil && durable.IsMountPoint(target) {
-		err = errors.New(path +
-			": the table is a mount point, which stays; mount its folder instead")
+		err = fmt.Errorf("%s: the table is a mount point, which stays; mount its folder instead",
+			path)
 	}
 	if err == nil && durable.IsUnchangeable(target) {
 		err = fmt.Errorf("%s: the table is marked as unchangeable; take the mark away: chattr -i "+

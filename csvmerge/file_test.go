@@ -57,9 +57,8 @@ func TestEditsFromOutside(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			path := place(t, before)
 			table := mustRead(t, path)
-			if _,
-				err := merge(table, []Change{{ID: "a",
-				Cells: map[string]string{"status": "Rerun"}}}); err != nil {
+			rerun := []Change{{ID: "a", Cells: map[string]string{"status": "Rerun"}}}
+			if _, err := merge(table, rerun); err != nil {
 				t.Fatal(err)
 			}
 			edited(t, path, test.edit)
@@ -71,8 +70,8 @@ func TestEditsFromOutside(t *testing.T) {
 				test.edit != "" {
 				t.Errorf("found edited %d times, want %d", table.Edited(), want)
 			}
-			if fails := !test.written && !strings.Contains(test.name,
-				"by hand"); (err != nil) != fails {
+			fails := !test.written && !strings.Contains(test.name, "by hand")
+			if (err != nil) != fails {
 				t.Errorf("error %v", err)
 			}
 			if got := content(t, path); got != test.after {

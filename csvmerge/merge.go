@@ -63,9 +63,8 @@ func (t *Table) Valid(changes []Change) (texts map[int]map[string]string, lost e
 		}
 	}
 	if len(ids) > 0 {
-		lost = &LostError{fmt.Errorf(
-			"%s: no row has the mol_id %.200s any more, or several have it; %d results are not "+
-				"in the table", t.path, strings.Join(ids, ", "), len(ids))}
+		lost = &LostError{fmt.Errorf("%s: no row has the mol_id %.200s any more, or several have "+
+			"it; %d results are not in the table", t.path, strings.Join(ids, ", "), len(ids))}
 	}
 	return texts, lost
 }

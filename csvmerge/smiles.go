@@ -30,10 +30,9 @@ func splitSMILES(text string) (smiles, name, problem string) {
 	case len(strings.Fields(name)) < 20 && isName(smiles, name):
 		return smiles, name, ""
 	}
-	return "", "",
-		fmt.Sprintf("the SMILES has a blank as character %d, and %.40q may be part of the "+
-			"molecule; remove the blank, or move what is a name to another column", len(smiles)+1,
-			name)
+	return "", "", fmt.Sprintf("the SMILES has a blank as character %d, and %.40q may be part of "+
+		"the molecule; remove the blank, or move what is a name to another column",
+		len(smiles)+1, name)
 }
 
 // isName reports whether what follows a SMILES behind a blank can be no part of the molecule.

@@ -84,8 +84,8 @@ func text(cells [][]byte, k int) string {
 
 // quote returns a cell that holds the text, in quotes only where RFC 4180 needs them.
 func quote(text string) string {
-	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "?"),
-		"?") // or nobody could read it
+	// With other bytes nobody could read the table.
+	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "?"), "?")
 	if !strings.ContainsAny(text, ",\"\r\n") {
 		return text
 	}
@@ -113,15 +113,13 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 		case !ok:
 			line += bytes.Count(record, newline)
 			column := utf8.RuneCount(record[bytes.LastIndexByte(record, '\n')+1:]) + 1
-			return nil,
-				fmt.Errorf("%s:%d:%d: a quote is opened here and never closed before a comma or "+
-					`the end of a line; a cell with a quote in it is written "1 ""2"" 3"`, path,
-					line, column)
+			return nil, fmt.Errorf("%s:%d:%d: a quote is opened here and never closed before a "+
+				`comma or the end of a line; a cell with a quote in it is written "1 ""2"" 3"`,
+				path, line, column)
 		case isBlank(record):
 		case !utf8.Valid(record) || bytes.IndexByte(record, 0) >= 0:
-			return nil,
-				fmt.Errorf("%s:%d:1: %.40q is not UTF-8 text; save the table as CSV UTF-8, or "+
-					"restore it from a backup", path, line, record)
+			return nil, fmt.Errorf("%s:%d:1: %.40q is not UTF-8 text; save the table as CSV "+
+				"UTF-8, or restore it from a backup", path, line, record)
 		case t.columns == nil:
 			start, above = at, &t.header
 			if err := t.readHeader(cells); err != nil {

@@ -244,8 +244,9 @@ func TestFailures(t *testing.T) {
 	// xTB's words count, not its exit status.
 	_, _, err = searchIn(t, dir, "0", "0", func(_ context.Context, d, log string,
 		argv ...string) error {
-		if err := os.WriteFile(filepath.Join(d, "xtbopt.xyz"),
-			[]byte("3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"), 0o644); err != nil {
+		err := os.WriteFile(filepath.Join(d, "xtbopt.xyz"),
+			[]byte("3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"), 0o644)
+		if err != nil {
 			return err
 		}
 		return os.WriteFile(filepath.Join(d, log), []byte("FAILED TO CONVERGE GEOMETRY "+

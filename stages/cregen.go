@@ -41,9 +41,10 @@ func (m *Matcher) distinct(members []*member, same criteria, window float64) []*
 			continue
 		}
 		x.shape = m.shape(x.Frame)
-		if at := slices.IndexFunc(kept, func(k *member) bool {
+		at := slices.IndexFunc(kept, func(k *member) bool {
 			return k.isomer == x.isomer && m.alike(k, x, same)
-		}); at >= 0 {
+		})
+		if at >= 0 {
 			kept[at].same += 1 + x.same
 			x.dropped = "the same as member " + strconv.Itoa(kept[at].number)
 			continue

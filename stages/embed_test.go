@@ -294,8 +294,8 @@ func TestEmbedCheck(t *testing.T) {
 	for _, c := range cases {
 		words := []string{script, "--check", "--smiles=" + c.smiles,
 			fmt.Sprintf("--charge=%d", c.charge), fmt.Sprintf("--multiplicity=%d", c.multiplicity)}
-		if err := json.NewEncoder(&questions).Encode(map[string]any{"dir": t.TempDir(),
-			"args": words}); err != nil {
+		err := json.NewEncoder(&questions).Encode(map[string]any{"dir": t.TempDir(), "args": words})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -104,9 +104,10 @@ func TestFormatXYZ(t *testing.T) {
 		t.Errorf("written and read again: %v\n%+v\n%+v", err, frames, again)
 	}
 	energy := -1.5
-	if got, want := (Frame{Energy: &energy, Symbols: []string{"H"},
+	got, want := (Frame{Energy: &energy, Symbols: []string{"H"},
 		Coords: []float64{0, -1, 2}}).XYZ(),
-		"1\n-1.50000000\nH      0.0000000000    -1.0000000000     2.0000000000\n"; got != want {
+		"1\n-1.50000000\nH      0.0000000000    -1.0000000000     2.0000000000\n"
+	if got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

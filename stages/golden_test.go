@@ -224,9 +224,10 @@ func TestGoldenCommands(t *testing.T) {
 		}
 		var account bytes.Buffer
 		w := work(t, &account, contacts, args...)
-		if err := writeFiles(w.Dir, map[string]string{"molecule.json": string(molecule),
+		err := writeFiles(w.Dir, map[string]string{"molecule.json": string(molecule),
 			"pool.xyz":  string(FormatXYZ(frames[:8])),
-			"other.xyz": string(FormatXYZ(frames[5:]))}); err != nil {
+			"other.xyz": string(FormatXYZ(frames[5:]))})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if err := b.Run(context.Background(), w); err != nil {

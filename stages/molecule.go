@@ -185,9 +185,10 @@ func (m Molecule) BondChanges(from, to Frame, reach Reach) (string, error) {
 func (f Frame) tell(broken, formed []Bond) string {
 	var words []string
 	for _, b := range broken {
-		if at := slices.IndexFunc(formed, func(n Bond) bool {
+		at := slices.IndexFunc(formed, func(n Bond) bool {
 			return f.moved(b, n) >= 0
-		}); at >= 0 {
+		})
+		if at >= 0 {
 			atom := f.moved(b, formed[at])
 			before, after := b[0]+b[1]-atom, formed[at][0]+formed[at][1]-atom
 			words = append(words, fmt.Sprintf("%s moved from %s to %s",

@@ -229,8 +229,8 @@ func TestStereoChanges(t *testing.T) {
 		{"trans", double, trans, moved(trans, random, false), "", ""},
 	} {
 		for stated, want := range map[string]string{"true": test.want, "false": test.ifOpen} {
-			if got := changed(t, file(replace(test.molecule, stated)), test.from,
-				test.to); got != want {
+			got := changed(t, file(replace(test.molecule, stated)), test.from, test.to)
+			if got != want {
 				t.Errorf("%s, stated: %s: %q, want %q", test.name, stated, got, want)
 			}
 		}
@@ -257,9 +257,8 @@ func TestStereoChanges(t *testing.T) {
 }
 
 func FuzzMolecule(f *testing.F) {
-	f.Add(
-		[]byte(
-			`{"symbols": ["C", "H"], "bonds": [[0, 1]], "rotors": [[0, 1]], "stereo": [{"kind": "centre", "atoms": [0, 1, 2, 3], "stated": true}]}`))
+	f.Add([]byte(`{"symbols": ["C", "H"], "bonds": [[0, 1]], "rotors": [[0, 1]],
+		"stereo": [{"kind": "centre", "atoms": [0, 1, 2, 3], "stated": true}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := parseMolecule(data)
 		if err != nil || len(m.Symbols) > 100 {

@@ -110,8 +110,8 @@ func TestForceFieldFails(t *testing.T) {
 				for _, f := range frames {
 					f.Coords[0] += 9
 				}
-				if err := os.WriteFile(filepath.Join(dir, file), FormatXYZ(frames),
-					0o644); err != nil {
+				moved := FormatXYZ(frames)
+				if err := os.WriteFile(filepath.Join(dir, file), moved, 0o644); err != nil {
 					return err
 				}
 			}
@@ -185,8 +185,8 @@ func TestPromising(t *testing.T) {
 		{4, []*float64{nil, at(3), nil, at(2)}, 3, "[0 1 2 3]"},
 		{0, nil, 3, "[]"},
 	} {
-		if got := fmt.Sprint(Promising(test.conformers, test.singles,
-			test.first)); got != test.want {
+		got := fmt.Sprint(Promising(test.conformers, test.singles, test.first))
+		if got != test.want {
 			t.Errorf("%d conformers, first %d: %s, want %s", test.conformers, test.first, got,
 				test.want)
 		}

@@ -122,8 +122,8 @@ func TestRMSDSeesThroughSymmetry(t *testing.T) {
 			m, random := NewMatcher(f.Symbols, bondsOf(f)), rand.New(rand.NewPCG(1, 2))
 			for range 10 {
 				for _, reflect := range []bool{false, true} {
-					if got := m.RMSD(f, moved(exchanged(f, test.order), random, reflect),
-						0.125); got > 1e-5 {
+					got := m.RMSD(f, moved(exchanged(f, test.order), random, reflect), 0.125)
+					if got > 1e-5 {
 						t.Errorf("RMSD %g Å of a geometry and itself (reflected: %t)", got, reflect)
 					}
 				}

@@ -109,14 +109,13 @@ func TestTableOrder(t *testing.T) {
 		sum.add(o)
 	}
 	sum.finish(table)
-	if got,
-		want := sum.warnings(), []string{"5 molecules: odd (m3, m1, m2, ...)"}; !slices.Equal(got,
-		want) {
+	got, want := sum.warnings(), []string{"5 molecules: odd (m3, m1, m2, ...)"}
+	if !slices.Equal(got, want) {
 		t.Errorf("warnings %q, want %q", got, want)
 	}
-	if got := strings.Join(sum.Failures,
-		"; "); got != "m3/a: bad luck; m1/a: bad luck; m2/a: bad luck; gone/a: bad luck" {
-		t.Errorf("failures %q", got)
+	failures := strings.Join(sum.Failures, "; ")
+	if failures != "m3/a: bad luck; m1/a: bad luck; m2/a: bad luck; gone/a: bad luck" {
+		t.Errorf("failures %q", failures)
 	}
 }
 

@@ -17,11 +17,8 @@ func TestStageThatCannotBeEvaluated(t *testing.T) {
 			"\n  values = { v = \"WORD\" }\n}\n", "stage \"b\" {\n  values = { v = \"b\" }\n}\n"},
 			words: []int{1, 1}, merge: "merge {\n  x = stage.b.v\n}\n"}
 		path := filepath.Join(dir, "table.csv")
-		check(t,
-			os.WriteFile(path,
-				[]byte(
-					"mol_id,smiles,charge,status,reruns,x\nm,C,0,Pending,0,\nn,2,0,Pending,0,\n"),
-				0o644))
+		const table = "mol_id,smiles,charge,status,reruns,x\nm,C,0,Pending,0,\nn,2,0,Pending,0,\n"
+		check(t, os.WriteFile(path, []byte(table), 0o644))
 		for n, status := range []string{"Rerun,1", "Skip,2", "Skip,2"} {
 			sum := h.run(t, dir, 1)
 			data, err := os.ReadFile(path)

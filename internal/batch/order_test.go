@@ -20,8 +20,8 @@ func TestOrder(t *testing.T) {
 		{nil, nil, false, 4, "[]"},
 	} {
 		p := &plan{now: append(test.failed, test.others...), sizes: sizes}
-		if p.order(len(test.failed), test.smallestFirst,
-			test.jobs); fmt.Sprint(p.now) != test.want {
+		p.order(len(test.failed), test.smallestFirst, test.jobs)
+		if fmt.Sprint(p.now) != test.want {
 			t.Errorf("%+v: %v", test, p.now)
 		}
 	}

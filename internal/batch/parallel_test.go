@@ -92,8 +92,8 @@ func (h *history) pipeline() string {
 
 // edit changes one thing in all of the projects.
 func (h *history) edit(t *testing.T, dirs ...string) {
-	kind, stage, row,
-		n := h.rnd.IntN(6), h.rnd.IntN(len(h.stages)), h.rnd.IntN(h.rows), h.rnd.IntN(3)
+	kind, stage := h.rnd.IntN(6), h.rnd.IntN(len(h.stages))
+	row, n := h.rnd.IntN(h.rows), h.rnd.IntN(3)
 	if kind < 2 {
 		h.words[stage] = n // now and then what it was before
 	}

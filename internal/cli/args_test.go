@@ -107,8 +107,8 @@ func TestHelp(t *testing.T) {
 	for _, command := range c.all {
 		help := command.help()
 		texts = append(texts, help)
-		if line := "  " + command.name + "        [" + command.group + "] " + command.synopsis +
-			"."; len(line) > 79 {
+		line := "  " + command.name + "        [" + command.group + "] " + command.synopsis + "."
+		if len(line) > 79 {
 			t.Errorf("mage -l: %q is %d columns wide", line, len(line))
 		}
 		if !strings.Contains(c.overview(), "  "+command.name+" ") {
@@ -129,9 +129,9 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	stop, _ := c.find("stop")
-	if want := "  -artefacts=VALUE  the folder of artefacts, instead of pipeline.hcl's;\n        " +
-		"            pipeline.hcl is not read then\n"; !strings.Contains(stop.help(),
-		want) {
+	want := "  -artefacts=VALUE  the folder of artefacts, instead of pipeline.hcl's;\n        " +
+		"            pipeline.hcl is not read then\n"
+	if !strings.Contains(stop.help(), want) {
 		t.Errorf("no %q in:\n%s", want, stop.help())
 	}
 	command.Name = command.Release

@@ -57,8 +57,8 @@ func TestExportRows(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"+5", ".5", "5.", " 1e400 ", "-0", "1e-400"} {
-		if got := exported(t, "json", "mol_id,smiles,status,delta_1,x\na,C,OK,"+text+","+text+
-			"\n"); !json.Valid([]byte(got)) {
+		got := exported(t, "json", "mol_id,smiles,status,delta_1,x\na,C,OK,"+text+","+text+"\n")
+		if !json.Valid([]byte(got)) {
 			t.Errorf("%q makes no JSON: %s", text, got)
 		}
 	}

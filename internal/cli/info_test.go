@@ -16,10 +16,10 @@ func TestSeconds(t *testing.T) {
 			Seconds: seconds}
 	}
 	err := journal.Writer{Path: path}.Write(journal.Event{Event: journal.BatchStart},
-		end("a", "one", journal.OK, 1),
-		end("a", "two", journal.OK, 3), end("c", "one", journal.Interrupted, 50),
-		end("c", "one", journal.OK, 2), end("e", "one", journal.OK, 4),
-		end("c", "two", journal.Timeout, 10), end("d", "gone", journal.OK, 5))
+		end("a", "one", journal.OK, 1), end("a", "two", journal.OK, 3),
+		end("c", "one", journal.Interrupted, 50), end("c", "one", journal.OK, 2),
+		end("e", "one", journal.OK, 4), end("c", "two", journal.Timeout, 10),
+		end("d", "gone", journal.OK, 5))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,9 +81,8 @@ func TestSelection(t *testing.T) {
 			t.Errorf("%s: %s, want %s", text, shown, want)
 		}
 	}
-	if _,
-		err := selection("failed",
-		read("mol_id,status,error_message,smiles\na,Skip,,C\n")); err == nil {
+	_, err := selection("failed", read("mol_id,status,error_message,smiles\na,Skip,,C\n"))
+	if err == nil {
 		t.Error("failed without a failure: no error")
 	}
 }

@@ -84,8 +84,8 @@ func checkFunc(name string, line func(token.Pos) int, f *ast.FuncDecl) (found []
 			fmt.Sprintf("%s has %d lines, more than %d: split it", f.Name, n, mostLines)})
 	}
 	if n := f.Type.Params.NumFields(); n > mostParameters && name != "magefile.go" {
-		found = append(found, finding{name, line(f.Pos()), fmt.Sprintf(
-			"%s has %d parameters, more than %d: make a type of them", f.Name, n, mostParameters)})
+		found = append(found, finding{name, line(f.Pos()), fmt.Sprintf("%s has %d parameters, "+
+			"more than %d: make a type of them", f.Name, n, mostParameters)})
 	}
 	return found
 }

@@ -141,8 +141,8 @@ func TestScreenWrite(t *testing.T) {
 	put(t, path, over)
 	<-done
 	say("after\n")
-	if got,
-		want := text(), "before\n[1/2] mol_1  OK\nWarning: of two\nlines\nafter\n"; got != want {
+	got, want := text(), "before\n[1/2] mol_1  OK\nWarning: of two\nlines\nafter\n"
+	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	var b strings.Builder

@@ -61,9 +61,9 @@ func TestRunEndings(t *testing.T) {
 	}{
 		{"well", "exit 0", nil, Result{}, "ended well"},
 		{"exit code", "exit 3", nil, Result{ExitCode: 3}, "ended with exit code 3"},
-		{"killed below a shell", "(kill -KILL $(exec sh -c 'echo " +
-			"$PPID'))", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL, " +
-			"probably because memory ran out: run fewer jobs at once, or on a machine with more"},
+		{"killed below a shell", "(kill -KILL $(exec sh -c 'echo $PPID'))", nil,
+			Result{ExitCode: -1, Signal: "KILL"}, "was killed by signal KILL, probably because " +
+				"memory ran out: run fewer jobs at once, or on a machine with more"},
 		{"killed", "kill -KILL $$", nil, Result{ExitCode: -1, Signal: "KILL"}, "was killed by " +
 			"signal KILL, probably because memory ran out: run fewer jobs at once, or on a " +
 			"machine with more"},

@@ -277,8 +277,7 @@ func TestCrash(t *testing.T) {
 		}
 	}
 	t.Logf("%d states, %d results computed, %d logs compacted, %d zips", states, computed,
-		compactions,
-		zips)
+		compactions, zips)
 	if compactions == 0 || zips == 0 {
 		t.Error("no log was compacted, or no zip was made")
 	}

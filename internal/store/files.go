@@ -167,9 +167,8 @@ func (c *Collected) tidy(dir string, keep, compress []string) error {
 	for _, name := range pack {
 		err = errors.Join(err, packed.Pack(filepath.Join(dir, name)))
 		if errors.Is(err, fs.ErrExist) {
-			return &OutputError{fmt.Errorf(
-				"output %s: can't be stored compressed, because %[1]s%s is there, "+
-					"too", name, packed.Suffix)}
+			return &OutputError{fmt.Errorf("output %s: can't be stored compressed, because "+
+				"%[1]s%s is there, too", name, packed.Suffix)}
 		}
 	}
 	return err

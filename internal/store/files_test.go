@@ -28,8 +28,8 @@ func TestTidy(t *testing.T) {
 	c := Collect(dir, map[string]string{"a": "a.out", "b": "sub/b.out"})
 	check(t, m.Put(&Record{Target: "a", Fingerprint: print1, Outcome: OK}, dir, c,
 		[]string{"*.log", "sub/k"}, []string{"a.*"}))
-	if got := list(t, s.TargetDir("m", "a")) + "; " +
-		list(t, s.TargetDir("m", "a/sub")); got != "a.log.zst a.out.zst sub; b.out k" {
+	got := list(t, s.TargetDir("m", "a")) + "; " + list(t, s.TargetDir("m", "a/sub"))
+	if got != "a.log.zst a.out.zst sub; b.out k" {
 		t.Errorf("kept: %s", got)
 	}
 	m = molecule(t, s, "m")

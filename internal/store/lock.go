@@ -66,8 +66,8 @@ var flock = unix.Flock // a test has none
 // flock it writes nothing into the file until Announce.
 func TakeLock(path, what string) (*Lock, error) {
 	err := os.MkdirAll(filepath.Dir(path), 0o777)
-	f, openErr := durable.Regular(os.OpenFile(path,
-		os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o666))
+	const flags = os.O_RDWR | os.O_CREATE | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	f, openErr := durable.Regular(os.OpenFile(path, flags, 0o666))
 	if errors.Is(openErr, unix.ELOOP) {
 		err = fmt.Errorf("%s: is a symbolic link, which a batch does not follow; remove it", path)
 	}
@@ -89,9 +89,8 @@ func (l *Lock) take() error {
 			return l.free()
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			l.Note = fmt.Sprintf(
-				"%s: the file system has no locks (%v); what stands in the file %s is the lock "+
-					"instead", l.what, err, l.path)
+			l.Note = fmt.Sprintf("%s: the file system has no locks (%v); what stands in the file "+
+				"%s is the lock instead", l.what, err, l.path)
 			if err = l.Announce(); err == nil {
 				time.Sleep(200 * time.Millisecond) // of two that found nobody, the later one has it
 				if h, _, _ := peek(l.path); l.Lost() != nil {
@@ -152,9 +151,8 @@ func (l *Lock) Lost() error {
 	if cmp.Or(err, lstatErr) == nil && own && os.SameFile(mine, now) {
 		return nil
 	}
-	return fmt.Errorf(
-		"%s: its lock file %s was removed while the batch ran, so that another batch may have "+
-			"begun; nothing more was written, run again", l.what, l.path)
+	return fmt.Errorf("%s: its lock file %s was removed while the batch ran, so that another "+
+		"batch may have begun; nothing more was written, run again", l.what, l.path)
 }
 
 // Announce writes into the lock who has it, and begins to renew the file's time stamp.

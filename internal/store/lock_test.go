@@ -212,13 +212,13 @@ func TestNoFlockRace(t *testing.T) {
 // FuzzHolder puts foreign bytes into a lock file that nobody holds. The lock is taken, or the bytes
 // name a holder on another host. The name is one line of printable text.
 func FuzzHolder(f *testing.F) {
-	f.Add(
-		[]byte(
-			`{"pid":12,"host":"another.host","since":"2026-11-23T10:00:00Z","command":"mage batch"}`))
-	f.Add(
-		[]byte(
-			`{"pid":-1,"host":"a\u001b[31m\nb","since":"9999-12-31T23:59:59Z","command":"\u0000"}`))
-	f.Add([]byte(`{"pid":1e3`))
+	for _, text := range []string{
+		`{"pid":12,"host":"another.host","since":"2026-11-23T10:00:00Z","command":"mage batch"}`,
+		`{"pid":-1,"host":"a\u001b[31m\nb","since":"9999-12-31T23:59:59Z","command":"\u0000"}`,
+		`{"pid":1e3`,
+	} {
+		f.Add([]byte(text))
+	}
 	path := filepath.Join(f.TempDir(), "lock")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		check(t, os.WriteFile(path, data, 0o666))

@@ -59,8 +59,9 @@ func (s *Store) Molecule(id string) (*Molecule, error) {
 	_, damaged := errors.AsType[*DamagedError](err)
 	if err == nil {
 		if err = m.read(data); err != nil {
-			err, damaged = &DamagedError{fmt.Errorf("%s: can't be read, so the molecule is "+
-				"computed again: %w", s.Path(id, logName), err)}, true
+			damaged = true
+			err = &DamagedError{fmt.Errorf("%s: can't be read, so the molecule is computed again: "+
+				"%w", s.Path(id, logName), err)}
 		}
 	}
 	if damaged {
@@ -110,9 +111,8 @@ func (s *Store) refuse(id string) error {
 		case err != nil:
 			return err
 		case info.Mode()&fs.ModeSymlink != 0:
-			return fmt.Errorf(
-				"%s: is a symbolic link, which a batch does not follow; remove it, or put the "+
-					"folder itself there (the whole artefacts folder may be a link)", path)
+			return fmt.Errorf("%s: is a symbolic link, which a batch does not follow; remove it, "+
+				"or put the folder itself there (the whole artefacts folder may be a link)", path)
 		case name == "" && !info.IsDir():
 			return fmt.Errorf("%s: is no folder; move the file away", path)
 		case name == logName && !info.Mode().IsRegular():
@@ -172,8 +172,8 @@ func (m *Molecule) Row() *Row { return m.row }
 // there is none. The newest one of the target comes first. Then come those of other targets: any
 // result of a stage that is gone, and the earlier ones of a stage that is not. The present result
 // of such a stage is found only if the target had no result, or if it is from before since.
-func (m *Molecule) Find(
-	target, fingerprint string, since time.Time, gone func(stage string) bool) *Record {
+func (m *Molecule) Find(target, fingerprint string, since time.Time,
+	gone func(stage string) bool) *Record {
 	others := slices.Sorted(maps.Keys(m.last))
 	for _, other := range append([]string{target}, others...) {
 		r := m.newest(other, fingerprint)

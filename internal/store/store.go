@@ -164,9 +164,8 @@ func (s *Store) OursAlone() error {
 	if err := os.MkdirAll(s.own, 0o777); err != nil || open(s.own) {
 		return err
 	}
-	return fmt.Errorf(
-		"%s: every user of this machine may write there, and could put other results in the "+
-			"place of yours; forbid it: chmod o-w %[1]s", s.root)
+	return fmt.Errorf("%s: every user of this machine may write there, and could put other "+
+		"results in the place of yours; forbid it: chmod o-w %[1]s", s.root)
 }
 
 // IsURL reports whether a table is on a server. Else it is the path of a file.

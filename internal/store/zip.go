@@ -68,9 +68,8 @@ func (s *Store) openZip(id string) (*zipped, []byte, error) {
 	case err == nil:
 		return z, data, nil
 	case disk || refused:
-		return nil, nil,
-			&FolderError{fmt.Errorf("%w; correct that, or move the file away to have the molecule "+
-				"computed again", err)}
+		return nil, nil, &FolderError{fmt.Errorf("%w; correct that, or move the file away to have "+
+			"the molecule computed again", err)}
 	}
 	return nil, nil, &DamagedError{fmt.Errorf("%w; the molecule is computed again", err)}
 }
@@ -167,8 +166,8 @@ func (m *Molecule) pack(targets []string) (*Packed, error) {
 		}
 	}
 	p := &Packed{m.id, m.s.fresh("packed." + m.id), m.Seen(targets)}
-	if info, err := os.Lstat(m.s.zipPath(m.id)); err == nil && !info.Mode().IsRegular() ||
-		len(p.Seen.Files) == 0 {
+	info, err := os.Lstat(m.s.zipPath(m.id))
+	if err == nil && !info.Mode().IsRegular() || len(p.Seen.Files) == 0 {
 		return nil, nil
 	}
 	m.do(func() error { return os.MkdirAll(m.s.own, 0o777) }, func() error {
@@ -176,8 +175,8 @@ func (m *Molecule) pack(targets []string) (*Packed, error) {
 		if err == nil {
 			err = m.compare(&zipped{path: p.Temp, sums: map[string]string{}}, targets)
 		}
-		if _, refused := errors.AsType[*packed.RefusedError](err); refused ||
-			errors.Is(err, errUnfit) {
+		_, refused := errors.AsType[*packed.RefusedError](err)
+		if refused || errors.Is(err, errUnfit) {
 			p, err = nil, nil
 		}
 		return err
