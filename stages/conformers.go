@@ -18,9 +18,8 @@ import (
 // and sort what they give.
 type Builtin struct {
 	Name, Description string
-	// part of the fingerprint: another one says that the result may be another
-	Version string
-	Run     func(ctx context.Context, w Work) error
+	Version           string // part of the fingerprint: with another, the result may be another
+	Run               func(ctx context.Context, w Work) error
 }
 
 // Work is one call of a Builtin.
@@ -167,8 +166,8 @@ func (e *ensemble) inBatches(ctx context.Context, l level, members []*member) ([
 // chooseIsomers drops the stereoisomers that PM7 would not find the lowest: of each the lowest few
 // members are optimised for that. The limit of the level is wide, since "loose" ends up to 4
 // kcal/mol above "normal" (propranolol).
-func (e *ensemble) chooseIsomers(
-	ctx context.Context, l level, members []*member) (out []*member, err error) {
+func (e *ensemble) chooseIsomers(ctx context.Context, l level, members []*member) (
+	out []*member, err error) {
 	isOther := func(x *member) bool { return x.isomer != members[0].isomer }
 	if !slices.ContainsFunc(members, isOther) {
 		return members, nil
@@ -214,7 +213,7 @@ func readEnsemble(w Work, files int, form string) (*ensemble, []*member, error) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", form, err)
 	}
-	pool, err := ReadXYZ(w.path(w.Args[0]))
+	frames, err := ReadXYZ(w.path(w.Args[0]))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -224,10 +223,10 @@ func readEnsemble(w Work, files int, form string) (*ensemble, []*member, error) 
 	}
 	e.Matcher = NewMatcher(e.Symbols, e.Bonds)
 	var members []*member
-	for i, f := range pool {
+	for i, f := range frames {
 		if err := e.fits(f); err != nil {
-			return nil, nil, fmt.Errorf("%s: geometry %d does not fit %s: %w",
-				w.Args[0], i+1, e.molecule, err)
+			return nil, nil, fmt.Errorf("%s: geometry %d does not fit %s: %w", w.Args[0], i+1,
+				e.molecule, err)
 		}
 		members = append(members, &member{Frame: f, start: f, number: i + 1, isomer: f.Isomer})
 	}
@@ -336,11 +335,11 @@ func writeFiles(dir string, files map[string]string) error {
 func (e *ensemble) account(all, conformers []*member) {
 	fmt.Fprintf(e.Log, "\n%d conformers within %g kcal/mol by GFN2-xTB, of %d starting "+
 		"geometries\nxtb version %s\n\n", len(conformers), e.window, len(all), e.xtb)
-	fmt.Fprintf(e.Log, "%4s %16s %9s %7s %7s  %s\n",
-		"", "E/hartree", "kcal/mol", "member", "same", "optimised")
+	fmt.Fprintf(e.Log, "%4s %16s %9s %7s %7s  %s\n", "", "E/hartree", "kcal/mol", "member", "same",
+		"optimised")
 	for i, x := range conformers {
-		fmt.Fprintf(e.Log, "%4d %16.8f %9.3f %7d %7d  %s\n",
-			i+1, *x.Energy, e.above(x, conformers[0]), x.number, x.same, x.level)
+		fmt.Fprintf(e.Log, "%4d %16.8f %9.3f %7d %7d  %s\n", i+1, *x.Energy,
+			e.above(x, conformers[0]), x.number, x.same, x.level)
 	}
 	fmt.Fprintln(e.Log)
 	for _, x := range all {

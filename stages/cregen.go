@@ -34,24 +34,22 @@ func byEnergy(members []*member) {
 // says why.
 func (m *Matcher) distinct(members []*member, same criteria, window float64) []*member {
 	byEnergy(members)
-	var kept []*member
+	var found []*member
 	for _, x := range members {
 		if kcalPerHartree*(*x.Energy-*members[0].Energy) > window {
 			x.dropped = "above the window"
 			continue
 		}
 		x.shape = m.shape(x.Frame)
-		at := slices.IndexFunc(kept, func(k *member) bool {
-			return k.isomer == x.isomer && m.alike(k, x, same)
-		})
-		if at >= 0 {
-			kept[at].same += 1 + x.same
-			x.dropped = "the same as member " + strconv.Itoa(kept[at].number)
+		isSame := func(o *member) bool { return o.isomer == x.isomer && m.alike(o, x, same) }
+		if at := slices.IndexFunc(found, isSame); at >= 0 {
+			found[at].same += 1 + x.same
+			x.dropped = "the same as member " + strconv.Itoa(found[at].number)
 			continue
 		}
-		kept = append(kept, x)
+		found = append(found, x)
 	}
-	return kept
+	return found
 }
 
 func (m *Matcher) alike(a, b *member, same criteria) bool {
@@ -76,8 +74,8 @@ func (f Frame) vector(i, j int) [3]float64 {
 
 // volume is six times the signed volume of the tetrahedron of four atoms, Å³.
 func (f Frame) volume(atoms []int) float64 {
-	return dot(f.vector(atoms[0], atoms[1]), cross(f.vector(atoms[0], atoms[2]),
-		f.vector(atoms[0], atoms[3])))
+	edge := func(k int) [3]float64 { return f.vector(atoms[0], atoms[k]) }
+	return dot(edge(1), cross(edge(2), edge(3)))
 }
 
 // cosTorsion is the cosine of the torsion a-b-c-d. It is 0 where a, b, c or b, c, d lie nearly in a

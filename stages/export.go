@@ -77,8 +77,8 @@ func molfileAtoms(lines []string) (symbols []string, err error) {
 	if !ended {
 		return nil, errors.New("the molfile was not written to its end: it lacks \"M  END\"")
 	}
-	if len(lines) < 5 || len(lines[3]) < 6 || !strings.HasSuffix(strings.TrimSpace(lines[3]),
-		"V2000") {
+	if len(lines) < 5 || len(lines[3]) < 6 ||
+		!strings.HasSuffix(strings.TrimSpace(lines[3]), "V2000") {
 		return nil, errors.New("it is no molfile of the form V2000")
 	}
 	atoms, err := strconv.Atoi(strings.TrimSpace(lines[3][:3]))
@@ -231,9 +231,9 @@ func (c Conformer) SDF() (string, error) {
 // ExtXYZ is the conformer as a frame of an extended xyz file. There is no energy: readers take that
 // for a number in eV.
 func (c Conformer) ExtXYZ() (string, error) {
+	names := []string{"mol_id", "status", "smiles", "charge", "multiplicity"}
 	row := slices.DeleteFunc(slices.Clone(c.Row), func(t Tag) bool {
-		return !slices.Contains([]string{"mol_id", "status", "smiles", "charge", "multiplicity"},
-			t.Name)
+		return !slices.Contains(names, t.Name)
 	})
 	return ExtXYZ(c.Frame, append(row, c.Tags()...))
 }

@@ -114,9 +114,9 @@ func commentEnergy(comment string) *float64 {
 	words := strings.Fields(comment)
 	for i, word := range words {
 		number := ""
+		isAlone := len(words) == 1 || strings.HasPrefix(words[1], "!")
 		switch {
-		case i == 0 && strings.Contains(word, ".") && (len(words) == 1 ||
-			strings.HasPrefix(words[1], "!")):
+		case i == 0 && strings.Contains(word, ".") && isAlone:
 			number = word
 		case strings.EqualFold(word, "energy:") && i+1 < len(words):
 			number = words[i+1]
@@ -159,8 +159,8 @@ func (f Frame) XYZ() string {
 		comment = strconv.FormatFloat(*f.Energy, 'f', 8, 64)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d\n%s\n", len(f.Symbols), strings.NewReplacer("\n", " ", "\r",
-		" ").Replace(comment))
+	comment = strings.NewReplacer("\n", " ", "\r", " ").Replace(comment)
+	fmt.Fprintf(&b, "%d\n%s\n", len(f.Symbols), comment)
 	for i, symbol := range f.Symbols {
 		fmt.Fprintf(&b, "%-2s %16.10f %16.10f %16.10f\n", symbol, f.Coords[3*i], f.Coords[3*i+1],
 			f.Coords[3*i+2])

@@ -30,8 +30,8 @@ func runMerge(ctx context.Context, w Work) error {
 	if len(members) == 0 {
 		return fmt.Errorf("%s: no conformer is of the isomer %s", w.Args[0], e.isomer)
 	}
-	fmt.Fprintf(w.Log, "members 1 to %d are of %s, the others of %s\n",
-		len(members), w.Args[0], w.Args[1])
+	fmt.Fprintf(w.Log, "members 1 to %d are of %s, the others of %s\n", len(members), w.Args[0],
+		w.Args[1])
 	reference := members[0].Frame
 	for i, f := range others {
 		x := &member{Frame: f, start: reference, number: len(members) + 1,

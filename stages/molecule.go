@@ -85,8 +85,8 @@ func parseMolecule(data []byte) (Molecule, error) {
 		known := s.Kind == DoubleBond || s.Kind == Centre
 		fits := len(s.Atoms) == 4 || s.Kind == Centre && len(s.Atoms) == 5
 		if !known || !fits || !among(s.Atoms...) {
-			return m, fmt.Errorf("the stereo %q of atoms %v can't be of %d atoms",
-				s.Kind, s.Atoms, len(m.Symbols))
+			return m, fmt.Errorf("the stereo %q of atoms %v can't be of %d atoms", s.Kind, s.Atoms,
+				len(m.Symbols))
 		}
 	}
 	return m, nil
@@ -185,10 +185,8 @@ func (m Molecule) BondChanges(from, to Frame, reach Reach) (string, error) {
 func (f Frame) tell(broken, formed []Bond) string {
 	var words []string
 	for _, b := range broken {
-		at := slices.IndexFunc(formed, func(n Bond) bool {
-			return f.moved(b, n) >= 0
-		})
-		if at >= 0 {
+		isSameAtom := func(n Bond) bool { return f.moved(b, n) >= 0 }
+		if at := slices.IndexFunc(formed, isSameAtom); at >= 0 {
 			atom := f.moved(b, formed[at])
 			before, after := b[0]+b[1]-atom, formed[at][0]+formed[at][1]-atom
 			words = append(words, fmt.Sprintf("%s moved from %s to %s",

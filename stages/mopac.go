@@ -79,8 +79,8 @@ var mopacEndings = [...]string{
 var (
 	mopacHOF      = regexp.MustCompile(`(FINAL )?HEAT OF FORMATION\s*=\s*(\S+)\s+KCALS?/MOL`)
 	mopacGradient = regexp.MustCompile(`GRADIENT NORM\s*=\s*(\S+)`)
-	mopacOrbitals = regexp.MustCompile(
-		`(?:HOMO LUMO ENERGIES|(?:ALPHA|BETA)\s+SOMO LUMO) \(EV\)\s*=(.*)`)
+	mopacOrbitals = regexp.MustCompile(`(?:HOMO LUMO ENERGIES|` +
+		`(?:ALPHA|BETA)\s+SOMO LUMO) \(EV\)\s*=(.*)`)
 	fortranNumber = regexp.MustCompile(`^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[EDed][-+]?\d+)?`)
 )
 
@@ -116,8 +116,8 @@ func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 	}
 	aux, err := readFile(auxPath)
 	if errors.Is(err, os.ErrNotExist) {
-		return MOPAC{}, fmt.Errorf(
-			"%s: MOPAC wrote no .aux file: its input file needs the keyword AUX", auxPath)
+		return MOPAC{}, fmt.Errorf("%s: MOPAC wrote no .aux file: its input file needs the "+
+			"keyword AUX", auxPath)
 	}
 	if err != nil {
 		return MOPAC{}, err

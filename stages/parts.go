@@ -92,8 +92,8 @@ func (l level) words() []string {
 // small molecule. xTB's --mdopt optimises each frame of the file xtb.trj, and leaves out of
 // xtb_ensemble.xyz what did not converge. Nobody can tell which, so that the caller does it one by
 // one after any failure.
-func (e *ensemble) together(ctx context.Context, l level, dir string, frames []Frame) (p part,
-	err error) {
+func (e *ensemble) together(ctx context.Context, l level, dir string, frames []Frame) (
+	p part, err error) {
 	if len(frames) == 1 || len(e.Symbols) == 1 {
 		return p, errors.New("one geometry or atom needs no --mdopt")
 	}
@@ -129,8 +129,8 @@ func (e *ensemble) together(ctx context.Context, l level, dir string, frames []F
 }
 
 // alone optimises one geometry. Of a single atom it takes the energy. version is xTB's.
-func (e *ensemble) alone(
-	ctx context.Context, l level, dir string, f Frame) (out Frame, version string, err error) {
+func (e *ensemble) alone(ctx context.Context, l level, dir string, f Frame) (
+	out Frame, version string, err error) {
 	if err := writeFiles(dir, map[string]string{"in.xyz": f.XYZ()}); err != nil {
 		return out, "", err
 	}

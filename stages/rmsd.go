@@ -207,11 +207,11 @@ func (s *search) place(k int) bool {
 // to them nearly.
 func (s *search) fits(k, to int) bool {
 	n, atom := len(s.order), s.order[k]
+	bonded := func(i, j int) bool { return slices.Contains(s.neighbours[i], j) }
 	for _, earlier := range s.order[:k] {
 		image := s.image[earlier]
 		if math.Abs(s.a.distances[atom*n+earlier]-s.b.distances[to*n+image]) > 4*s.limit ||
-			slices.Contains(s.neighbours[atom], earlier) != slices.Contains(s.neighbours[to],
-				image) {
+			bonded(atom, earlier) != bonded(to, image) {
 			return false
 		}
 	}

@@ -105,16 +105,16 @@ func (r *smilesReader) alternates() bool {
 		a, b := first(pair[0]), first(pair[1])
 		group[max(a, b)] = min(a, b)
 	}
-	odd := make([]bool, len(r.atoms))
+	isOdd := make([]bool, len(r.atoms))
 	for i, a := range r.atoms {
 		if a.aromatic && a.near < 2 {
 			return false
 		}
 		if a.aromatic && a.takesDouble() {
-			odd[first(i)] = !odd[first(i)]
+			isOdd[first(i)] = !isOdd[first(i)]
 		}
 	}
-	return !slices.Contains(odd, true)
+	return !slices.Contains(isOdd, true)
 }
 
 // takesDouble reports whether an aromatic atom has a double bond when the ring is drawn with single
@@ -391,8 +391,8 @@ func RotatableBonds(smiles string) *int {
 	}
 	n := 0
 	for i, a := range atoms {
-		if a.parent >= 0 && a.bond <= 1 && a.rings == 0 && min(a.heavy,
-			atoms[a.parent].heavy) > 1 && !triple[i] && !triple[a.parent] {
+		if a.parent >= 0 && a.bond <= 1 && a.rings == 0 && !triple[i] && !triple[a.parent] &&
+			a.heavy > 1 && atoms[a.parent].heavy > 1 {
 			n++
 		}
 	}

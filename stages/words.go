@@ -65,10 +65,10 @@ const levelForm = `want METHOD:CRITERIA, then what it needs of <LIMIT, same, twi
 	`"gfn2:normal <3kcal/mol", "gfn2:normal <5kcal/mol, batches 10 <1kcal/mol", ` +
 	`"gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%", "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol"`
 
-var levelPattern = regexp.MustCompile(
-	`^(gfn2|gfnff):(crude|sloppy|loose|lax|normal|tight|vtight|extreme)` +
-		`(?: <([^ ,]+))?(?:, same ([^,]+))?(?:, twins ([^,]+))?(?:, window \+([^ ,]+))?` +
-		`(?:, (isomers|batches) ([1-9][0-9]?) <([^ ,]+))?$`)
+var levelPattern = regexp.MustCompile(`^(gfn2|gfnff):` +
+	`(crude|sloppy|loose|lax|normal|tight|vtight|extreme)` +
+	`(?: <([^ ,]+))?(?:, same ([^,]+))?(?:, twins ([^,]+))?(?:, window \+([^ ,]+))?` +
+	`(?:, (isomers|batches) ([1-9][0-9]?) <([^ ,]+))?$`)
 
 // parseLevels reads levels with semicolons between them.
 func parseLevels(text string) (levels []level, err error) {
@@ -99,7 +99,7 @@ func parseLevel(text string) (level, error) {
 	l, errs := level{method: m[1], name: m[2], limit: math.Inf(1)}, []error{}
 	energy := func(text string, to *float64) {
 		if text != "" {
-			x, err := quantity(text, "kcal/mol")
+			x, err := parseEnergy(text)
 			*to, errs = x, append(errs, err)
 		}
 	}
@@ -151,28 +151,15 @@ func parseSearch(words []string) (s searchWords, err error) {
 	var solvent string
 	var same criteria
 	readers := map[string]func(string) error{
-		"molecule": func(text string) error { s.molecule = text; return nil },
-		"isomer":   func(text string) error { s.isomer = text; return nil },
-		"alpb":     func(text string) error { solvent = text; return nil },
-		"chrg": func(text string) (err error) {
-			charge, err = wholeNumber(text, -100)
-			return err
-		},
-		"uhf": func(text string) (err error) {
-			unpaired, err = wholeNumber(text, 0)
-			return err
-		},
-		"first": func(text string) (err error) {
-			s.first, err = wholeNumber(text, 1)
-			return err
-		},
-		"bonds": func(text string) (err error) { s.reach, err = ParseReach(text); return err },
-		"window": func(text string) (err error) {
-			s.window, err = quantity(text, "kcal/mol")
-			return err
-		},
-		"same":   func(text string) (err error) { same, err = parseCriteria(text); return err },
-		"levels": func(text string) (err error) { s.levels, err = parseLevels(text); return err },
+		"molecule": into(&s.molecule, plain), "isomer": into(&s.isomer, plain),
+		"alpb":   into(&solvent, plain),
+		"chrg":   into(&charge, wholeNumber(-100)),
+		"uhf":    into(&unpaired, wholeNumber(0)),
+		"first":  into(&s.first, wholeNumber(1)),
+		"bonds":  into(&s.reach, ParseReach),
+		"window": into(&s.window, parseEnergy),
+		"same":   into(&same, parseCriteria),
+		"levels": into(&s.levels, parseLevels),
 	}
 	given := map[string]bool{"alpb": true, "isomer": true}
 	for ; len(words) > 0; words = words[2:] {
@@ -202,10 +189,25 @@ func parseSearch(words []string) (s searchWords, err error) {
 	return s, nil
 }
 
-func wholeNumber(text string, least int) (int, error) {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < least {
-		return 0, fmt.Errorf("want a whole number from %d on", least)
+// into returns a function that reads a word into a variable.
+func into[T any](to *T, read func(string) (T, error)) func(string) error {
+	return func(text string) (err error) {
+		*to, err = read(text)
+		return err
 	}
-	return n, nil
+}
+
+func plain(text string) (string, error) { return text, nil }
+
+func parseEnergy(text string) (float64, error) { return quantity(text, "kcal/mol") }
+
+// wholeNumber returns a function that reads a number that is not below least.
+func wholeNumber(least int) func(string) (int, error) {
+	return func(text string) (int, error) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < least {
+			return 0, fmt.Errorf("want a whole number from %d on", least)
+		}
+		return n, nil
+	}
 }
