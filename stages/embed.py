@@ -55,7 +55,7 @@ Chem.SetAllowNontetrahedralChirality(False)  # SF6 has no isomers
 
 
 class Refused(Exception):
-    """The molecule can't be built by this attempt; the message says why. Another seed may mend it."""
+    """The molecule can't be built by this attempt; the message says why. Another seed may succeed."""
     status = 1  # the exit code
 
 
@@ -109,21 +109,21 @@ def read(smiles, charge, multiplicity):
 
 def parse(smiles):
     """The molecule of a SMILES as RDKit reads it, or Unusable."""
-    heard, sys.stderr = sys.stderr, io.StringIO()
+    stderr, sys.stderr = sys.stderr, io.StringIO()
     rdBase.LogToPythonStderr()
     try:
         mol = Chem.MolFromSmiles(smiles)
         raw = Chem.MolFromSmiles(smiles, sanitize=False) if mol is None else None
-        said = sys.stderr.getvalue()
+        messages = sys.stderr.getvalue()
     finally:
-        sys.stderr = heard
+        sys.stderr = stderr
     if mol is None and raw is not None:
         mol = hypervalent(raw)
     if mol is None:
-        why = chemical_reason(raw) if raw is not None else syntax_reason(smiles, said)
+        why = chemical_reason(raw) if raw is not None else syntax_reason(smiles, messages)
         noise = r"^\[[^\]]*\] |SMILES Parse Error: | (while parsing|for input): .*"  # the time, the SMILES again
-        own = re.sub(noise, "", said.partition("\n")[0]).strip()
-        raise Unusable(f"RDKit can't read the SMILES '{smiles}': {why or own or 'it gives no reason'}")
+        first = re.sub(noise, "", messages.partition("\n")[0]).strip()
+        raise Unusable(f"RDKit can't read the SMILES '{smiles}': {why or first or 'it gives no reason'}")
     return mol
 
 
@@ -157,8 +157,8 @@ def without_hydrogens(mol):
         return Chem.RemoveHs(mol, sanitize=False)
 
 
-def syntax_reason(smiles, said):
-    """Why a text is no SMILES, "" where nothing better can be said than what RDKit said."""
+def syntax_reason(smiles, messages):
+    """Why a text is no SMILES, "" where the messages of RDKit say it best."""
     if re.fullmatch(r"\d{2,7}-\d\d-\d", smiles):
         return "it is a CAS number"
     if re.search(r"(?<!-)>", smiles):
@@ -174,7 +174,7 @@ def syntax_reason(smiles, said):
     if more:
         many, few = "()" if more > 0 else ")("
         return f"{abs(more)} more '{many}' than '{few}'"
-    if "unclosed ring" in said:
+    if "unclosed ring" in messages:
         marks = re.findall(r"%\(\d+\)|%\d\d|\d", plain)
         open_ = sorted({m for m in marks if marks.count(m) % 2})
         return f"unclosed ring: the ring closure {', '.join(open_)} stands only once" if open_ else ""
@@ -255,17 +255,17 @@ def signed(charge):
 def state_problem(mol, charge, multiplicity):
     """What is wrong with the charge and the multiplicity of a molecule with all hydrogens, "" for nothing.
 
-    state_problem of pipeline.hcl says it in the same words."""
+    possible_state of pipeline.hcl says it in the same words."""
     electrons = sum(a.GetAtomicNum() for a in mol.GetAtoms()) - charge
-    unpaired, written, said = multiplicity - 1, Chem.GetFormalCharge(mol), []
+    unpaired, written, problems = multiplicity - 1, Chem.GetFormalCharge(mol), []
     if unpaired < 0 or unpaired > electrons or (electrons - unpaired) % 2:
         known = 0 < multiplicity < len(STATES)
         state = STATES[multiplicity] if known else f"a state of multiplicity {multiplicity}"
-        said.append(f"{electrons} electrons can't form {state}")
+        problems.append(f"{electrons} electrons can't form {state}")
     if written != charge:
-        the = "The" if said else "the"
-        said.append(f"{the} SMILES has charge {signed(written)}; the row says {signed(charge)}")
-    return ". ".join(said)
+        the = "The" if problems else "the"
+        problems.append(f"{the} SMILES has charge {signed(written)}; the row says {signed(charge)}")
+    return ". ".join(problems)
 
 
 def notices(mol, multiplicity):
@@ -431,7 +431,7 @@ def count_of(n, what):
 
 
 def check(smiles, charge, multiplicity):
-    """What is to be said of a row before anything is computed, or Unusable."""
+    """The warnings about a row before anything is computed, and its molecule; or Unusable."""
     mol = read(smiles, charge, multiplicity)
     quiet = rdBase.BlockLogs()  # noqa: F841
     return {"warnings": notices(mol, multiplicity) + open_stereo_notices(mol), "molecule": smiles_of(mol)}
