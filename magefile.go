@@ -66,12 +66,13 @@ func Batch(ctx context.Context,
 	detach *bool, // with -on: submit and return; a last job merges the results
 	cancel *bool, // with -on: end the tasks on the cluster, and merge what they have finished
 ) error {
-	return cli.Batch(ctx, cli.Options{Table: value(table), Artefacts: value(artefacts),
-		Pipeline: value(pipeline), Set: value(set), VarFile: value(varFile), Only: only,
-		MaxReruns: maxReruns, Jobs: jobs, DryRun: value(dryRun), Verbose: value(v), Yes: value(yes),
-		Permissive: value(permissive), FailFast: value(failFast), Limit: value(limit),
-		Retry: value(retry), Timeout: value(timeout), On: value(on), Detach: value(detach),
-		Cancel: value(cancel)})
+	o := project(table, artefacts, pipeline, set)
+	o.VarFile, o.Only, o.MaxReruns, o.Jobs = value(varFile), only, maxReruns, jobs
+	o.DryRun, o.Verbose, o.Yes = value(dryRun), value(v), value(yes)
+	o.Permissive, o.FailFast, o.Limit = value(permissive), value(failFast), value(limit)
+	o.Retry, o.Timeout = value(retry), value(timeout)
+	o.On, o.Detach, o.Cancel = value(on), value(detach), value(cancel)
+	return cli.Batch(ctx, o)
 }
 
 // Rerun [run] computes a molecule again from nothing.
@@ -89,8 +90,7 @@ func Rerun(ctx context.Context,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Rerun(ctx, molecules, cli.Options{Table: value(table), Artefacts: value(artefacts),
-		Pipeline: value(pipeline), Set: value(set)})
+	return cli.Rerun(ctx, molecules, project(table, artefacts, pipeline, set))
 }
 
 // Stop [run] ends the running batch after what is under way.
@@ -104,8 +104,7 @@ func Stop(
 	artefacts *string, // as for batch; pipeline.hcl is not read then
 	pipeline *string, // as for batch
 ) error {
-	return cli.Stop(cli.Options{Table: value(table), Artefacts: value(artefacts),
-		Pipeline: value(pipeline)})
+	return cli.Stop(project(table, artefacts, pipeline, nil))
 }
 
 // Setup [run] installs the programs that are missing.
@@ -118,7 +117,7 @@ func Setup(ctx context.Context,
 	pipeline *string, // another pipeline.hcl
 	set *string, // as for batch
 ) error {
-	o := cli.Options{Pipeline: value(pipeline), Set: value(set)}
+	o := project(nil, nil, pipeline, set)
 	if value(check) {
 		return cli.CheckSetup(ctx, version, tested, o)
 	}
@@ -140,8 +139,7 @@ func Why(ctx context.Context,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Why(ctx, mol, cli.Options{Table: value(table), Artefacts: value(artefacts),
-		Pipeline: value(pipeline), Set: value(set)})
+	return cli.Why(ctx, mol, project(table, artefacts, pipeline, set))
 }
 
 // Bench [project] measures what a batch costs.
@@ -175,7 +173,7 @@ func Check(
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Check(cli.Options{Table: value(table), Pipeline: value(pipeline), Set: value(set)})
+	return cli.Check(project(table, nil, pipeline, set))
 }
 
 // Fmt [pipeline] indents and aligns pipeline.hcl in the usual way.
@@ -196,7 +194,7 @@ func Graph(
 	pipeline *string, // another pipeline.hcl
 	set *string, // as for batch
 ) error {
-	return cli.Graph(cli.Options{Pipeline: value(pipeline), Set: value(set)})
+	return cli.Graph(project(nil, nil, pipeline, set))
 }
 
 // Prune [run] lists results that are no longer needed.
@@ -212,8 +210,9 @@ func Prune(ctx context.Context,
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
 ) error {
-	return cli.Prune(ctx, value(remove), cli.Options{Table: value(table),
-		Artefacts: value(artefacts), Pipeline: value(pipeline), Yes: value(yes)})
+	o := project(table, artefacts, pipeline, nil)
+	o.Yes = value(yes)
+	return cli.Prune(ctx, value(remove), o)
 }
 
 // Test [project] runs all tests, with the real programs.
@@ -250,8 +249,9 @@ func Validate(ctx context.Context,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Validate(ctx, value(format), cli.Options{Table: value(table),
-		Pipeline: value(pipeline), Set: value(set), Permissive: value(permissive)})
+	o := project(table, nil, pipeline, set)
+	o.Permissive = value(permissive)
+	return cli.Validate(ctx, value(format), o)
 }
 
 // Info [table] shows the progress of the table.
@@ -265,8 +265,7 @@ func Info(
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
 ) error {
-	return cli.Info(value(count), value(sizes), cli.Options{Table: value(table),
-		Artefacts: value(artefacts), Pipeline: value(pipeline)})
+	return cli.Info(value(count), value(sizes), project(table, artefacts, pipeline, nil))
 }
 
 // Export [table] writes the results in formats of other programs.
@@ -289,7 +288,7 @@ func Export(ctx context.Context,
 	pipeline *string, // as for batch
 ) error {
 	return cli.Export(ctx, value(format), value(out), value(conformers),
-		cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline)})
+		project(table, artefacts, pipeline, nil))
 }
 
 // History [table] shows what every batch did to a molecule.
@@ -309,8 +308,7 @@ func History(ctx context.Context,
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
 ) error {
-	return cli.History(ctx, value(at), value(out), cli.Options{Table: value(table),
-		Artefacts: value(artefacts), Pipeline: value(pipeline)})
+	return cli.History(ctx, value(at), value(out), project(table, artefacts, pipeline, nil))
 }
 
 // Import [table] makes a table out of a file of another program.
@@ -335,10 +333,9 @@ func Import(ctx context.Context,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Import(ctx, file, value(out),
-		cli.From{ID: value(id), SMILES: value(smiles), Charge: value(charge),
-			Reference: value(reference)},
-		cli.Options{Pipeline: value(pipeline), Set: value(set)})
+	from := cli.From{ID: value(id), SMILES: value(smiles), Charge: value(charge),
+		Reference: value(reference)}
+	return cli.Import(ctx, file, value(out), from, project(nil, nil, pipeline, set))
 }
 
 // Convert [table] copies a table to CSV, SQLite or PostgreSQL.
@@ -373,9 +370,8 @@ func Report(ctx context.Context,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Report(ctx, value(format), value(out), value(against), cli.Options{
-		Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline),
-		Set: value(set)})
+	return cli.Report(ctx, value(format), value(out), value(against),
+		project(table, artefacts, pipeline, set))
 }
 
 // Serve [run] shows the running batch and the report in a browser.
@@ -390,8 +386,7 @@ func Serve(ctx context.Context,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Serve(ctx, value(addr), cli.Options{Table: value(table),
-		Artefacts: value(artefacts), Pipeline: value(pipeline), Set: value(set)})
+	return cli.Serve(ctx, value(addr), project(table, artefacts, pipeline, set))
 }
 
 // Settings [run] prints every setting and where it comes from.
@@ -408,9 +403,9 @@ func Settings(
 	maxReruns *int, // as for batch
 	jobs *int, // as for batch
 ) error {
-	return cli.Settings(cli.Options{Table: value(table), Artefacts: value(artefacts),
-		Pipeline: value(pipeline), Set: value(set), VarFile: value(varFile), MaxReruns: maxReruns,
-		Jobs: jobs})
+	o := project(table, artefacts, pipeline, set)
+	o.VarFile, o.MaxReruns, o.Jobs = value(varFile), maxReruns, jobs
+	return cli.Settings(o)
 }
 
 // Reproduce [project] compares a small set with committed numbers.
@@ -423,8 +418,7 @@ func Reproduce(ctx context.Context,
 	pipeline *string, // as for batch
 	set *string, // as for batch
 ) error {
-	return cli.Reproduce(ctx, value(update), cli.Options{Pipeline: value(pipeline),
-		Set: value(set)})
+	return cli.Reproduce(ctx, value(update), project(nil, nil, pipeline, set))
 }
 
 // Lint [project] checks how pages, comments and functions are written.
@@ -480,15 +474,15 @@ func Torture(ctx context.Context,
 	if err := cli.Tools(ctx, "strace", "zstd"); err != nil {
 		return err
 	}
-	number := func(flag *int, otherwise int) int {
-		if flag == nil {
-			return otherwise
-		}
-		return *flag
+	args := []string{"test", "./internal/crash", "-count=1", "-timeout=6h", "-v", "-full",
+		"-kills=1000", "-states=7000"} // the last of a flag counts
+	if kills != nil {
+		args = append(args, fmt.Sprint("-kills=", *kills))
 	}
-	return runGo(ctx, "test", "./internal/crash", "-count=1", "-timeout=6h", "-v", "-full",
-		fmt.Sprintf("-kills=%d", number(kills, 1000)), fmt.Sprintf("-states=%d",
-			number(states, 7000)))
+	if states != nil {
+		args = append(args, fmt.Sprint("-states=", *states))
+	}
+	return runGo(ctx, args...)
 }
 
 // runGo runs the go command with its output on the terminal.
@@ -496,6 +490,13 @@ func runGo(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
+}
+
+// project are the flags that name a project. A flag is nil if it is not given, or the command has
+// none.
+func project(table, artefacts, pipeline, set *string) cli.Options {
+	return cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline),
+		Set: value(set)}
 }
 
 // value is the value of a flag, or the zero value if the flag is not given.
