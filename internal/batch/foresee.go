@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"grimperium/csvmerge"
 	"grimperium/internal/command"
 	"grimperium/internal/journal"
@@ -265,8 +267,8 @@ func (b *Batch) confirm(ctx context.Context) error {
 	}
 	took := time.Duration(f.seconds * scale / float64(b.jobs()) * float64(time.Second))
 	return b.Confirm(fmt.Sprintf("%s%s of %s finished molecules would be computed again, which "+
-		"took about %s.\nMost of them: %s", about, thousands(int(molecules+0.5)),
-		thousands(int(all)), round(took), mostFirst(f.groups)[0].Text))
+		"took about %s.\nMost of them: %s", about, humanize.Comma(int64(molecules+0.5)),
+		humanize.Comma(int64(all)), took.Round(precision), mostFirst(f.groups)[0].Text))
 }
 
 // DryRun prints what Run would do, and does nothing: totals first, then what is alike; with verbose

@@ -209,7 +209,7 @@ func (t *visit) results(all []*target) []pipeline.Result {
 			r.Status, r.Values = pipeline.StatusOK, g.rec.Values
 			dir := t.Store.TargetDir(t.Row.ID, g.name)
 			if g.rec == g.earlier { // a forecast brings nothing back
-				dir = g.earlier.Found()
+				dir = g.earlier.Found
 			}
 			for name, o := range g.rec.Outputs {
 				path := dir + "/" + o.File

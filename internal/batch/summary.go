@@ -13,6 +13,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/dustin/go-humanize"
+
 	"grimperium/csvmerge"
 	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
@@ -57,8 +59,9 @@ type fate struct {
 }
 
 const (
-	shownWarnings = 20  // different texts that a summary prints
-	alarmWindow   = 100 // molecules: max_failures is a share of the last so many of a batch
+	shownWarnings = 20                    // different texts that a summary prints
+	alarmWindow   = 100                   // molecules: max_failures is a share of the last so many
+	precision     = 10 * time.Millisecond // of a duration that a person reads
 )
 
 func newSummary(rows int) *Summary {
@@ -184,7 +187,8 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 		all = list{"none finished"}
 	}
 	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "unchanged")
-	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), round(s.Elapsed), all.end(s))
+	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), s.Elapsed.Round(precision),
+		all.end(s))
 	width := nameWidth(stages)
 	for _, st := range stages {
 		var l list
@@ -298,9 +302,6 @@ func (s *Summary) alarm(n, of int, share float64, text string) string {
 	return text
 }
 
-// round rounds a duration to what a person reads.
-func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
-
 // Group is what several molecules have in common: the reason for which they failed, a warning, or
 // what they have to do.
 type Group struct {
@@ -366,30 +367,22 @@ func Count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return thousands(n) + " " + what + "s"
-}
-
-// thousands writes a number as 29,568.
-func thousands(n int) string {
-	text := fmt.Sprint(n)
-	for at := len(text) - 3; at > 0; at -= 3 {
-		text = text[:at] + "," + text[at:]
-	}
-	return text
+	return humanize.Comma(int64(n)) + " " + what + "s"
 }
 
 // oneLine makes a text fit for a cell and a terminal: one line of printable characters, of 500 at
 // most, whatever a program wrote.
 func oneLine(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) && r != utf8.RuneError {
-			return r
-		}
-		return ' '
-	}, text)
-	text = strings.Join(strings.Fields(text), " ")
-	if r := []rune(text); len(r) > 500 {
-		text = string(r[:500]) + "..."
+	words := strings.FieldsFunc(text, func(r rune) bool {
+		return !unicode.IsPrint(r) || r == ' ' || r == utf8.RuneError
+	})
+	return clip(strings.Join(words, " "), 500)
+}
+
+// clip shortens a text to so many characters.
+func clip(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most]) + "..."
 	}
 	return text
 }

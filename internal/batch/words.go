@@ -120,10 +120,7 @@ func lines(name string) (out []string) {
 		strings.NewReader("\n\n"), io.NewSectionReader(f, tail, wordsBytes)))
 	text := strings.ReplaceAll(strings.ToValidUTF8(string(data), "?"), "\r", "\n")
 	for l := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
-		l = strings.Join(strings.Fields(l), " ")
-		if r := []rune(l); len(r) > wordsLine {
-			l = string(r[:wordsLine]) + "..."
-		}
+		l = clip(strings.Join(strings.Fields(l), " "), wordsLine)
 		if noise.MatchString(l) {
 			l = ""
 		}

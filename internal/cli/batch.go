@@ -96,7 +96,7 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	var display sync.WaitGroup
 	shown, hide := context.WithCancel(context.Background())
 	defer hide()
-	screen := progress.NewScreen(os.Stderr)
+	screen := &progress.Screen{Out: os.Stderr}
 	pr.Warn = screen // else the display draws over the warnings
 	pr.Begin = func(journal string) { display.Go(func() { screen.Watch(shown, journal) }) }
 	b, err := batch.New(ctx, pr.Config)

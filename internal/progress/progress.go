@@ -28,48 +28,46 @@ import (
 
 // Screen is a terminal, a file or a pipe on which a batch is shown.
 type Screen struct {
-	out  *os.File
-	mu   sync.Mutex
-	held *bytes.Buffer // what was written while a batch is shown; nil while none is
-}
+	Out *os.File
 
-// NewScreen returns the screen of a file.
-func NewScreen(out *os.File) *Screen { return &Screen{out: out} }
+	mu     sync.Mutex
+	buffer *bytes.Buffer // what was written while a batch is shown; nil while none is
+}
 
 // Write shows a text. While a batch is shown, the text stands above its frame.
 func (s *Screen) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held != nil {
-		return s.held.Write(text)
+	if s.buffer != nil {
+		return s.buffer.Write(text)
 	}
-	return s.out.Write(text)
+	return s.Out.Write(text)
 }
 
 // take returns the lines that were written since the last call.
 func (s *Screen) take() (lines []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for line := range strings.Lines(s.held.String()) {
+	for line := range strings.Lines(s.buffer.String()) {
 		lines = append(lines, strings.TrimRight(line, "\n"))
 	}
-	s.held.Reset()
+	s.buffer.Reset()
 	return lines
 }
 
 // Watch shows the last batch of a journal. It returns when the batch ends, or when ctx ends, after
 // it has shown what is in the journal then. On a terminal only lines that stay are left.
 func (s *Screen) Watch(ctx context.Context, journalPath string) {
-	d := &display{out: s.out, estimate: journal.Estimate{}}
+	d := &display{out: s.Out, estimate: journal.Estimate{}}
 	tail := int64(64 << 10) // bytes: has the start of a batch that has just begun
-	fd := int(s.out.Fd())
+	fd := int(s.Out.Fd())
 	if kind := os.Getenv("TERM"); term.IsTerminal(fd) && kind != "" && kind != "dumb" {
 		d.size = func() (int, int, error) { return term.GetSize(fd) }
 		d.colour = os.Getenv("NO_COLOR") == ""
 		tail = 2 << 20 // and tells how long targets take
 	}
 	s.mu.Lock()
-	s.held = new(bytes.Buffer)
+	s.buffer = new(bytes.Buffer)
 	s.mu.Unlock()
 	reader := journal.OpenTail(journalPath, tail)
 	for !d.over {
@@ -84,8 +82,8 @@ func (s *Screen) Watch(ctx context.Context, journalPath string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = s.held.WriteTo(s.out)
-	s.held = nil
+	_, _ = s.buffer.WriteTo(s.Out)
+	s.buffer = nil
 }
 
 // display shows a batch on a terminal, or as plain lines in a file or a pipe.

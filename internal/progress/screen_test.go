@@ -39,7 +39,7 @@ func watched(t *testing.T, journalPath string) string {
 	defer out.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	NewScreen(out).Watch(ctx, journalPath)
+	(&Screen{Out: out}).Watch(ctx, journalPath)
 	b, err := os.ReadFile(out.Name())
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestWatchToTheEnd(t *testing.T) {
 	defer out.Close()
 	done := make(chan struct{})
 	go func() {
-		NewScreen(out).Watch(context.Background(), path)
+		(&Screen{Out: out}).Watch(context.Background(), path)
 		close(done)
 	}()
 	text := func() string {
@@ -112,7 +112,7 @@ func TestScreenWrite(t *testing.T) {
 	defer out.Close()
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	put(t, path, batchStart(2), row(1, "mol_1", "OK", ""))
-	s := NewScreen(out)
+	s := &Screen{Out: out}
 	say := func(text string) {
 		if _, err := s.Write([]byte(text)); err != nil {
 			t.Fatal(err)

@@ -63,8 +63,8 @@ type Record struct {
 	Values      json.RawMessage   `json:"values,omitempty"`
 	Warnings    []string          `json:"warnings,omitempty"`
 
-	found  string // the folder in which Find saw the files
-	shared bool   // found is a folder of another target that may need it
+	Found  string `json:"-"` // the folder in which Find saw the files
+	shared bool   // Found is a folder of another target that may need it
 }
 
 // Output is a file that a target produced. Hash and size are of the content, unpacked.
@@ -84,9 +84,6 @@ type Row struct {
 	Batch  string            `json:"batch,omitempty"`
 	Time   time.Time         `json:"time,omitzero"`
 }
-
-// Found is the folder in which Find saw the files of a record.
-func (r *Record) Found() string { return r.found }
 
 // contentID is the name of the folder of a result in the history.
 func (r *Record) contentID() string {

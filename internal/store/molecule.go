@@ -182,7 +182,7 @@ func (m *Molecule) Find(target, fingerprint string, since time.Time,
 		}
 		stage, _, _ := strings.Cut(other, "/")
 		r.shared = other != target && !gone(stage) && m.Record(other) != nil // it may need it again
-		present := r.shared && r.found == m.place(other)
+		present := r.shared && r.Found == m.place(other)
 		if !present || m.Record(target) != nil && r.Started.Before(since) {
 			return r
 		}
@@ -193,7 +193,7 @@ func (m *Molecule) Find(target, fingerprint string, since time.Time,
 func (m *Molecule) newest(target, fingerprint string) *Record {
 	for _, r := range slices.Backward(m.log) {
 		if r.Target == target && r.Outcome == OK && r.Fingerprint == fingerprint {
-			if r.found = m.locate(r); r.found != "" {
+			if r.Found = m.locate(r); r.Found != "" {
 				return r
 			}
 		}

@@ -78,13 +78,13 @@ func (m *Molecule) Append(r *Record) error {
 // Restore brings the result that Find gave into the place of r.Target, and records it. r may be a
 // copy with another target, reading or values. Files that another target may need are copied.
 func (m *Molecule) Restore(r *Record) error {
-	again, from := *r, r.found
+	again, from := *r, r.Found
 	if r.shared && len(r.Outputs) > 0 {
 		from = m.s.fresh("copy")
-		m.do(func() error { return os.CopyFS(from, os.DirFS(r.found)) })
+		m.do(func() error { return os.CopyFS(from, os.DirFS(r.Found)) })
 	}
 	m.arrive(&again, from)
-	durable.RemoveEmpty(filepath.Dir(r.found))
+	durable.RemoveEmpty(filepath.Dir(r.Found))
 	return m.err
 }
 

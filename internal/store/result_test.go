@@ -84,7 +84,7 @@ func TestHistory(t *testing.T) {
 		}
 	}
 	r, _ = m.find("a", printN("4"))
-	check(t, os.WriteFile(filepath.Join(r.found, "out"), []byte("result x"), 0o666))
+	check(t, os.WriteFile(filepath.Join(r.Found, "out"), []byte("result x"), 0o666))
 	if r, where := molecule(t, s, "m").find("a", printN("4")); r != nil || where != Nowhere {
 		t.Errorf("a damaged earlier result: %+v", r)
 	}

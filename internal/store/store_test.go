@@ -69,7 +69,7 @@ func (m *Molecule) find(target, fingerprint string) (*Record, Where) {
 	switch r := m.newest(target, fingerprint); {
 	case r == nil:
 		return nil, Nowhere
-	case r.found == m.place(target):
+	case r.Found == m.place(target):
 		return r, Here
 	default:
 		return r, Past
