@@ -11,9 +11,9 @@ import (
 	"grimperium/internal/command"
 )
 
-// behind are the molecules behind the command batch or history, which mage itself would take for
-// its next commands.
-var behind []string
+// operands are the molecules that stand behind the command batch or history. mage itself would take
+// them for its next commands.
+var operands []string
 
 // Arguments brings the command line into the form that mage reads, before mage reads it. Flags
 // become -name=value. They stand after the words of a command, but before the molecules of batch
@@ -23,15 +23,15 @@ var behind []string
 func Arguments(source, version string) {
 	args := os.Args[1:]
 	var err error
-	if table, err = commandsOf(source); err == nil {
+	if program, err = commandsOf(source); err == nil {
 		var text string
-		if text, err = table.answer(args, version); text != "" {
+		if text, err = program.answer(args, version); text != "" {
 			fmt.Print(text)
 			os.Exit(0)
 		}
 	}
 	if err == nil {
-		args, behind, err = table.arguments(args)
+		args, operands, err = program.arguments(args)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
@@ -74,8 +74,8 @@ func (c commands) unknown(name string) error {
 		batch.Like(name, c.names(), command.Name+" "))
 }
 
-// arguments is a command line as mage reads it, and the molecules behind batch or history.
-func (c commands) arguments(args []string) (out, behind []string, err error) {
+// arguments is a command line as mage reads it, and the operands of batch or history.
+func (c commands) arguments(args []string) (out, operands []string, err error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") { // mage's own
 		n := 1
 		switch args[0] {
@@ -103,11 +103,11 @@ func (c commands) arguments(args []string) (out, behind []string, err error) {
 		}
 		out, args = append(out, args[0]), rest
 		if t.free() {
-			behind, words, flags = words, flags, words
+			operands, words, flags = words, flags, words
 		}
 		out = slices.Concat(out, words, flags)
 	}
-	return out, behind, nil
+	return out, operands, nil
 }
 
 // split parts the words of a command from its flags. rest begins with the next command.

@@ -32,7 +32,7 @@ func Batch(ctx context.Context, o Options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200) // half as many collections: the programs need the cores
 	}
-	molecules := slices.Clone(behind)
+	molecules := slices.Clone(operands)
 	if len(molecules) > 0 {
 		if o.Only != nil {
 			molecules = append(molecules, *o.Only)
@@ -116,7 +116,7 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	if sum == nil {
 		return err
 	}
-	if !o.unlogged {
+	if !o.noLogs {
 		keepLogs(os.Stderr, sum, pr.Pipeline.Table)
 	}
 	return pr.outcome(sum, w, o, err)
@@ -155,7 +155,7 @@ func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, er
 	if len(sum.Targets) > 0 {
 		pr.printDeviation(os.Stderr)
 	}
-	if len(sum.Targets)+len(sum.Failures) > 0 && !o.unlogged {
+	if len(sum.Targets)+len(sum.Failures) > 0 && !o.noLogs {
 		pr.printNext(os.Stderr, sum, o)
 	}
 	if w != nil && w.Note != "" {

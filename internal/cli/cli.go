@@ -35,8 +35,8 @@ import (
 // The exit codes of the package comment.
 const exitFailed, exitMistake, exitLocked, exitInterrupted = 1, 2, 11, 130
 
-// ended gives an error its exit code, unless it has one.
-func ended(err error) error {
+// withExitCode gives an error its exit code, unless it has one.
+func withExitCode(err error) error {
 	if _, ok := err.(interface{ ExitStatus() int }); ok || err == nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func run(ctx context.Context, command func(context.Context) error) error {
 		}
 	}()
 	go watchParent(cancel)
-	return ended(command(ctx))
+	return withExitCode(command(ctx))
 }
 
 // watchParent calls cancel when the mage that started this process is gone: a mage that is killed
@@ -145,7 +145,7 @@ type Options struct {
 	On                                       string // a cluster's scheduler, "" for this machine
 	Detach, Cancel                           bool
 
-	unlogged bool // nothing is written to the logs in the user's home
+	noLogs bool // nothing is written to the logs in the user's home
 }
 
 // load reads the pipeline and prints its mistakes.
@@ -205,7 +205,14 @@ func columns(table string) (out []pipeline.Column, err error) {
 // project is an opened pipeline with its table and artefacts: a batch without its flags.
 type project struct {
 	batch.Config
-	flags string // for another command that opens the same project; each follows a blank
+	flags string       // for another command that opens the same project; each follows a blank
+	batch *batch.Batch // evaluates the results; nil before evaluate
+}
+
+// evaluate prepares the project for commands that evaluate results.
+func (pr *project) evaluate(ctx context.Context) (err error) {
+	pr.batch, err = batch.New(ctx, pr.Config)
+	return err
 }
 
 // flags are those that name a project.

@@ -20,8 +20,8 @@ type commands struct {
 	all   []target
 }
 
-// table is the one of this program; Arguments fills it.
-var table commands
+// program has the commands of this program; Arguments fills it.
+var program commands
 
 // target is a command.
 type target struct {
@@ -171,13 +171,13 @@ const helpWidth = 79 // columns
 func plain(text, indent string) string {
 	printer := comment.Printer{TextPrefix: indent, TextCodePrefix: indent + "    ",
 		TextWidth: helpWidth - len(indent)}
-	return string(printer.Text(parsed(text, command.Name)))
+	return string(printer.Text(parseComment(text, command.Name)))
 }
 
 var mage = regexp.MustCompile(`\b(_?)mage\b`)
 
-// parsed is a comment of the magefile for a program of this name.
-func parsed(text, name string) *comment.Doc {
+// parseComment reads a comment of the magefile for a program of this name.
+func parseComment(text, name string) *comment.Doc {
 	return new(comment.Parser).Parse(mage.ReplaceAllString(text, "${1}"+name))
 }
 

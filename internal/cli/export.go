@@ -18,7 +18,6 @@ import (
 	"golang.org/x/term"
 
 	"grimperium/csvmerge"
-	"grimperium/internal/batch"
 	"grimperium/internal/command"
 	"grimperium/internal/durable"
 	"grimperium/internal/formats"
@@ -115,11 +114,10 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 		"sdf": stages.Conformer.SDF, "xyz": stages.Conformer.ExtXYZ}
 	var e *ensembles
 	if conformers || records[format] != nil {
-		b, err := batch.New(ctx, pr.Config)
-		if err != nil {
+		if err := pr.evaluate(ctx); err != nil {
 			return err
 		}
-		e = &ensembles{project: pr, batch: b}
+		e = &ensembles{project: pr}
 	}
 	x := newExport(ctx, pr.Table, e)
 	w := bufio.NewWriter(to) // keeps its first error for Flush
@@ -325,7 +323,6 @@ func encode(v any) string {
 // ensembles gives the PM7 conformers of rows, and counts what it gave.
 type ensembles struct {
 	*project
-	batch            *batch.Batch
 	written, without int      // conformers, and molecules without one
 	outdated         []string // mol_ids whose results are not those of their rows any more
 }
@@ -334,7 +331,7 @@ type ensembles struct {
 func (e *ensembles) of(i int) (conformers []stages.Conformer, err error) {
 	current := true
 	if e.Table.Status(i) == csvmerge.OK {
-		conformers, current, err = e.conformers(e.batch, i)
+		conformers, current, err = e.conformers(i)
 	}
 	switch {
 	case !current:
@@ -378,14 +375,14 @@ func (e *ensembles) report(w io.Writer) {
 	}
 }
 
-// exported is what the export block of pipeline.hcl says of a row, nothing if there is no such
+// exportBlock is what the export block of pipeline.hcl says of a row, nothing if there is no such
 // block. current is false where the results are not those of the row any more.
-func (pr *project) exported(b *batch.Batch, row int) (e stages.Export, current bool, err error) {
+func (pr *project) exportBlock(row int) (e stages.Export, current bool, err error) {
 	t, id := pr.Table, pr.Table.ID(row)
 	if err := csvmerge.SafeID(id); err != nil {
 		return e, false, fmt.Errorf("%s: %q: %w", t.Path(), id, err)
 	}
-	m, current, err := b.Results(row)
+	m, current, err := pr.batch.Results(row)
 	if err != nil || !current {
 		return e, false, err
 	}
@@ -393,10 +390,9 @@ func (pr *project) exported(b *batch.Batch, row int) (e stages.Export, current b
 	return e, true, err
 }
 
-// conformers are those that exported gives, with their files read.
-func (pr *project) conformers(b *batch.Batch, row int) (
-	out []stages.Conformer, current bool, err error) {
-	e, current, err := pr.exported(b, row)
+// conformers are those of the export block, with their files read.
+func (pr *project) conformers(row int) (out []stages.Conformer, current bool, err error) {
+	e, current, err := pr.exportBlock(row)
 	if err != nil || !current {
 		return nil, current, err
 	}

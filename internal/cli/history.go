@@ -24,8 +24,8 @@ import (
 // a time at it writes the table as it was then to standard output, or as a whole to the file out.
 // If molecules are named, it ends the process itself, as Batch does.
 func History(ctx context.Context, at, out string, o Options) error {
-	err := run(ctx, func(ctx context.Context) error { return history(ctx, behind, at, out, o) })
-	if err == nil && len(behind) > 0 {
+	err := run(ctx, func(ctx context.Context) error { return history(ctx, operands, at, out, o) })
+	if err == nil && len(operands) > 0 {
 		os.Exit(0)
 	}
 	return err

@@ -207,8 +207,8 @@ func (im *importing) find(names ...string) int {
 	return -1
 }
 
-// named is the column that a flag names.
-func (im *importing) named(flag, name string) (int, error) {
+// columnOf is the column that a flag names.
+func (im *importing) columnOf(flag, name string) (int, error) {
 	k := im.find(name)
 	if k < 0 {
 		return k, fmt.Errorf("-%s=%s: there is no such column; there are %s", flag, name,
@@ -221,7 +221,7 @@ func (im *importing) named(flag, name string) (int, error) {
 func (im *importing) choose(from From) (err error) {
 	how := "by -smiles"
 	if from.SMILES != "" {
-		im.smiles, err = im.named("smiles", from.SMILES)
+		im.smiles, err = im.columnOf("smiles", from.SMILES)
 	} else if im.smiles, how = im.find(smilesNames...), "by its name"; im.smiles < 0 {
 		im.smiles, how = im.smilesColumn(), "by its content"
 	}
@@ -234,7 +234,7 @@ func (im *importing) choose(from From) (err error) {
 	}
 	im.note("smiles from the column %s (%s)", im.Names[im.smiles], how)
 	if im.id = im.idColumn(); from.ID != "" {
-		if im.id, err = im.named("id", from.ID); err != nil {
+		if im.id, err = im.columnOf("id", from.ID); err != nil {
 			return err
 		}
 	}
@@ -245,7 +245,7 @@ func (im *importing) choose(from From) (err error) {
 		k := im.find(name)
 		if flag, column := flags[name][0], flags[name][1]; column != "" {
 			if k = -1; flag != "charge" || !strings.EqualFold(column, "smiles") {
-				if k, err = im.named(flag, column); err != nil {
+				if k, err = im.columnOf(flag, column); err != nil {
 					return err
 				}
 			}

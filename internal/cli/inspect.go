@@ -26,12 +26,11 @@ import (
 // to date, and what changed for the others.
 func Why(ctx context.Context, what string, o Options) error {
 	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
-		b, err := batch.New(ctx, pr.Config)
-		if err != nil {
+		if err := pr.evaluate(ctx); err != nil {
 			return err
 		}
 		id, target, _ := strings.Cut(what, "/")
-		return b.Why(os.Stdout, id, target)
+		return pr.batch.Why(os.Stdout, id, target)
 	})
 }
 
@@ -45,7 +44,7 @@ func Check(o Options) error {
 	if err == nil {
 		fmt.Printf("%s%s is in order.\n", describe(p), p.Path)
 	}
-	return ended(err)
+	return withExitCode(err)
 }
 
 // Fmt indents and aligns pipeline.hcl in the usual way; with check it only says whether it would.
@@ -55,11 +54,11 @@ func Fmt(path string, check bool) error {
 	out := pipeline.Format(src)
 	switch {
 	case err != nil || bytes.Equal(src, out):
-		return ended(err)
+		return withExitCode(err)
 	case check:
 		return mg.Fatalf(exitFailed, "%s: %s fmt would change its layout", path, command.Name)
 	}
-	return ended(replaceFile(path, durable.Bytes(out)))
+	return withExitCode(replaceFile(path, durable.Bytes(out)))
 }
 
 // Graph prints the stages as a Mermaid diagram.
@@ -68,12 +67,12 @@ func Graph(o Options) error {
 	if err == nil {
 		fmt.Print(graph(p))
 	}
-	return ended(err)
+	return withExitCode(err)
 }
 
 // Stop asks the batch that has the artefacts to start no more targets and to end. Where the folder
 // is named, pipeline.hcl is not read: it may be in the middle of an edit.
-func Stop(o Options) error { return ended(stop(os.Stdout, o)) }
+func Stop(o Options) error { return withExitCode(stop(os.Stdout, o)) }
 
 func stop(w io.Writer, o Options) error {
 	if o.Artefacts == "" {

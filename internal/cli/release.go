@@ -32,7 +32,7 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 		if err := os.MkdirAll(out, 0o777); err != nil {
 			return err
 		}
-		files, err := beside(source, version)
+		files, err := companions(source, version)
 		if err != nil {
 			return err
 		}
@@ -44,8 +44,8 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 			if err != nil {
 				return fmt.Errorf("building %s: %w", path, err)
 			}
-			all := append([]released{{command.Release, program}}, files...)
-			archive, err := archived(name, all)
+			all := append([]releaseFile{{command.Release, program}}, files...)
+			archive, err := packArchive(name, all)
 			err = cmp.Or(err, os.WriteFile(path+".tar.gz", archive, 0o666),
 				os.WriteFile(path+".cdx.json", modules, 0o666))
 			if err != nil {
@@ -59,38 +59,39 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 	})
 }
 
-// released is a file of an archive.
-type released struct {
+// releaseFile is a file of an archive.
+type releaseFile struct {
 	name string
 	data []byte
 }
 
-// beside are the files that every archive has besides the program: what a project needs, the man
-// page, and what shells complete commands by.
-func beside(source, version string) (files []released, err error) {
+// companions are the files that every archive has besides the program: what a project needs, the
+// man page, and what shells complete commands by.
+func companions(source, version string) (files []releaseFile, err error) {
 	for _, name := range []string{"LICENSE", "pipeline.hcl", "stages/embed.py"} {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, released{name, data})
+		files = append(files, releaseFile{name, data})
 	}
 	c, err := commandsOf(source)
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, released{command.Release + ".1", []byte(c.man(command.Release, version))})
+	man := []byte(c.man(command.Release, version))
+	files = append(files, releaseFile{command.Release + ".1", man})
 	for _, shell := range shells {
 		name := map[string]string{"zsh": "_" + command.Release}[shell] // where zsh looks for it
-		files = append(files, released{"completions/" + cmp.Or(name, command.Release+"."+shell),
+		files = append(files, releaseFile{"completions/" + cmp.Or(name, command.Release+"."+shell),
 			[]byte(c.completion(shell, command.Release))})
 	}
 	return files, nil
 }
 
-// archived packs files into a folder of this name. The first is the program. No time and no user of
-// this machine gets into it.
-func archived(folder string, files []released) ([]byte, error) {
+// packArchive packs files into a folder of this name. The first is the program. No time and no user
+// of this machine gets into it.
+func packArchive(folder string, files []releaseFile) ([]byte, error) {
 	var b bytes.Buffer
 	zipped := gzip.NewWriter(&b)
 	w := tar.NewWriter(zipped)

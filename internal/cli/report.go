@@ -41,7 +41,7 @@ const (
 func Report(ctx context.Context, format, out, against string, o Options) error {
 	format = cmp.Or(format, "html")
 	if format != "html" && format != "json" {
-		return ended(fmt.Errorf("-format=%s: html or json", format))
+		return withExitCode(fmt.Errorf("-format=%s: html or json", format))
 	}
 	if out == "" && format == "html" {
 		out = "report.html"
@@ -93,7 +93,7 @@ func (pr *project) report(ctx context.Context, format, out, against string) erro
 func (pr *project) printDeviation(w io.Writer) {
 	molecules := make([]web.Molecule, pr.Table.Len())
 	for i := range molecules {
-		molecules[i] = pr.measured(i)
+		molecules[i] = pr.deviationOf(i)
 	}
 	for _, line := range web.Deviations(molecules, resultColumn, referenceColumn) {
 		fmt.Fprintln(w, line)
@@ -103,7 +103,6 @@ func (pr *project) printDeviation(w io.Writer) {
 // gatherer collects the plain data of a report.
 type gatherer struct {
 	*project
-	batch   *batch.Batch
 	classes map[string]*web.Class
 
 	mu       sync.Mutex
@@ -111,9 +110,8 @@ type gatherer struct {
 }
 
 func newGatherer(ctx context.Context, pr *project) (*gatherer, error) {
-	b, err := batch.New(ctx, pr.Config)
-	return &gatherer{project: pr, batch: b, classes: map[string]*web.Class{},
-		programs: map[string]map[string]int{}}, err
+	return &gatherer{project: pr, classes: map[string]*web.Class{},
+		programs: map[string]map[string]int{}}, pr.evaluate(ctx)
 }
 
 func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, error) {
@@ -147,8 +145,8 @@ func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, er
 	return d, nil
 }
 
-// measured is the reference and the result of a row.
-func (pr *project) measured(i int) web.Molecule {
+// deviationOf has the reference and the result of a row.
+func (pr *project) deviationOf(i int) web.Molecule {
 	t := pr.Table
 	m := web.Molecule{ID: t.ID(i), Status: t.Status(i).String(), Other: math.NaN(),
 		Reference: number(t.Value(i, referenceColumn)), Result: math.NaN()}
@@ -160,7 +158,7 @@ func (pr *project) measured(i int) web.Molecule {
 
 // molecule is what the table says of a row.
 func (g *gatherer) molecule(i int) web.Molecule {
-	t, m := g.Table, g.measured(i)
+	t, m := g.Table, g.deviationOf(i)
 	m.SMILES, _ = t.Value(i, "smiles").(string)
 	charge, _ := t.Value(i, "charge").(int64)
 	multiplicity, _ := t.Value(i, "multiplicity").(int64)

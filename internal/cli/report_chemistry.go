@@ -68,7 +68,7 @@ func (g *gatherer) keywords(d *web.Data) string {
 	if row < 0 {
 		return ""
 	}
-	e, _, _ := g.exported(g.batch, row) // nothing, where there is an error
+	e, _, _ := g.exportBlock(row) // nothing, where there is an error
 	for _, c := range e.Conformers {
 		if c.Geometry == nil {
 			continue
@@ -117,7 +117,7 @@ func (g *gatherer) pictures(ctx context.Context, d *web.Data) error {
 
 // geometries are the conformers of a row; none if they can't be read.
 func (g *gatherer) geometries(row int) (out []web.Geometry) {
-	conformers, _, err := g.conformers(g.batch, row)
+	conformers, _, err := g.conformers(row)
 	if err != nil {
 		return nil
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/magefile/mage/mg"
 
-	"grimperium/internal/batch"
 	"grimperium/internal/command"
 	"grimperium/stages"
 )
@@ -49,12 +48,12 @@ func Reproduce(ctx context.Context, update bool, o Options) error {
 		}
 		defer os.RemoveAll(dir)
 		o.Table, o.Artefacts = filepath.Join(dir, "molecules.csv"), filepath.Join(dir, "artefacts")
-		o.unlogged = true
+		o.noLogs = true
 		if err := os.CopyFS(dir, os.DirFS(filepath.Dir(expectedPath))); err != nil {
 			return err
 		}
 		failed := runBatch(ctx, o)
-		if failed != nil && (update || mg.ExitStatus(ended(failed)) != exitFailed) {
+		if failed != nil && (update || mg.ExitStatus(withExitCode(failed)) != exitFailed) {
 			return failed
 		}
 		collect := func(pr *project) error { return is.collect(ctx, pr) }
@@ -74,8 +73,7 @@ func Reproduce(ctx context.Context, update bool, o Options) error {
 // collect reads what a batch gave: the merged cells without times, and the energies of each
 // conformer.
 func (is *expected) collect(ctx context.Context, pr *project) error {
-	b, err := batch.New(ctx, pr.Config)
-	if err != nil {
+	if err := pr.evaluate(ctx); err != nil {
 		return err
 	}
 	for i := range pr.Table.Len() {
@@ -93,7 +91,7 @@ func (is *expected) collect(ctx context.Context, pr *project) error {
 		for _, target := range log.Targets() {
 			maps.Copy(is.Programs, log.Record(target).Programs)
 		}
-		conformers, _, err := pr.conformers(b, i)
+		conformers, _, err := pr.conformers(i)
 		if err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func (pr *project) serve(ctx context.Context, addr string, o Options) error {
 		return fmt.Errorf("%w; give another address by -addr=127.0.0.1:PORT", err)
 	}
 	live := &web.Live{Journal: pr.Store.Path(store.JournalName), Artefacts: pr.Store.Root(),
-		Report: func(ctx context.Context) (*web.Data, error) { return served(ctx, o) },
+		Report: func(ctx context.Context) (*web.Data, error) { return currentReport(ctx, o) },
 		Detail: func(ctx context.Context, id string) (d *web.Detail, err error) {
 			err = with(o, false, func(pr *project) (err error) {
 				d, err = pr.detail(ctx, id)
@@ -60,8 +60,8 @@ func (pr *project) serve(ctx context.Context, addr string, o Options) error {
 	return err
 }
 
-// served gathers the report of the table as it is now.
-func served(ctx context.Context, o Options) (d *web.Data, err error) {
+// currentReport gathers the report of the table as it is now.
+func currentReport(ctx context.Context, o Options) (d *web.Data, err error) {
 	err = with(o, false, func(pr *project) error {
 		g, err := newGatherer(ctx, pr)
 		if err != nil {

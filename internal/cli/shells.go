@@ -11,17 +11,17 @@ import (
 
 // Man prints the man page of the program, in the language of man(7).
 func Man(version string) error {
-	fmt.Print(table.man(command.Name, version))
+	fmt.Print(program.man(command.Name, version))
 	return nil
 }
 
 // Completion prints a script with which a shell completes the commands and flags of the program.
 func Completion(shell string) error {
 	if !slices.Contains(shells, shell) {
-		return ended(fmt.Errorf("completion %s: there is one for %s", shell,
+		return withExitCode(fmt.Errorf("completion %s: there is one for %s", shell,
 			strings.Join(shells, ", ")))
 	}
-	fmt.Print(table.completion(shell, command.Name))
+	fmt.Print(program.completion(shell, command.Name))
 	return nil
 }
 
@@ -123,7 +123,7 @@ func roff(text string) string {
 
 // paragraphs are those of a comment, with its examples as they stand.
 func paragraphs(b *strings.Builder, doc, name string) {
-	for _, block := range parsed(doc, name).Content {
+	for _, block := range parseComment(doc, name).Content {
 		if code, ok := block.(*comment.Code); ok {
 			fmt.Fprintf(b, ".PP\n.nf\n.RS\n%s\n.RE\n.fi\n", roff(code.Text))
 			continue

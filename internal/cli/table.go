@@ -29,9 +29,9 @@ import (
 // Settings prints every setting with its value and where that comes from.
 func Settings(o Options) error {
 	p, err := load(o)
-	logs, logsSource, homeless := home()
-	if err := cmp.Or(err, homeless); err != nil {
-		return ended(err)
+	logs, logsSource, homeErr := home()
+	if err := cmp.Or(err, homeErr); err != nil {
+		return withExitCode(err)
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	row := func(name string, value any, source string) {
@@ -70,7 +70,7 @@ func Settings(o Options) error {
 	for _, text := range batch.TakenBack(p, filepath.Join(p.Artefacts, store.JournalName)) {
 		fmt.Printf("Warning: %s.\n", text)
 	}
-	return ended(err)
+	return withExitCode(err)
 }
 
 // batchSettings are the attributes of the pipeline block that say how a batch works, each with its
@@ -100,7 +100,7 @@ func percent(share float64) string {
 // With count it prints the number of molecules instead, with sizes what the artefacts take on the
 // disk.
 func Info(count, sizes bool, o Options) error {
-	return ended(with(o, false, func(pr *project) error {
+	return withExitCode(with(o, false, func(pr *project) error {
 		var names []string
 		for _, s := range pr.Pipeline.Stages {
 			if !s.Off() {
@@ -238,7 +238,7 @@ func printRest(w io.Writer, left int, computing time.Duration, jobs int) {
 // used, with Permissive only when no batch can run on the table.
 func Validate(ctx context.Context, format string, o Options) error {
 	if !slices.Contains([]string{"", "text", "json"}, format) {
-		return ended(fmt.Errorf("-format=%s: text or json", format))
+		return withExitCode(fmt.Errorf("-format=%s: text or json", format))
 	}
 	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
 		return pr.validate(ctx, format, o.Permissive)
