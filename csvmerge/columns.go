@@ -75,6 +75,9 @@ func names(columns []column) (names []string) {
 	return names
 }
 
+// TimeLayout is the form of a Timestamp that Grimperium writes.
+const TimeLayout = "2006-01-02T15:04:05-07:00"
+
 // Known returns the names of the columns of both formats, in the specification's order.
 func Known() []string { return names(known) }
 

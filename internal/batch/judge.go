@@ -135,11 +135,9 @@ func (t *visit) targetsOf(s *pipeline.Stage, broke error, waits map[string]bool,
 
 // waiting are the targets of a stage that comes after another that has to run.
 func (t *visit) waiting(s *pipeline.Stage, after string) (all []*target) {
-	for _, name := range append(t.log.Instances(s.Name), s.Name) {
-		if last := t.log.Record(name); last != nil {
-			all = append(all, &target{stage: s, name: name, action: wait, last: last,
-				reason: "not decided yet: runs only if the result of " + after + " changes"})
-		}
+	for _, name := range t.log.TargetsOf(s.Name) {
+		all = append(all, &target{stage: s, name: name, action: wait, last: t.log.Record(name),
+			reason: "not decided yet: runs only if the result of " + after + " changes"})
 	}
 	if len(all) == 0 {
 		all = append(all, &target{stage: s, name: s.Name, action: wait,

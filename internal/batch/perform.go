@@ -324,8 +324,8 @@ func (t *visit) dropOthers(s *pipeline.Stage, all []*target) (err error) {
 	for _, g := range all {
 		valid[g.name] = g.action != none
 	}
-	for _, name := range append(t.log.Instances(s.Name), s.Name) {
-		if t.log.Record(name) != nil && !valid[name] {
+	for _, name := range t.log.TargetsOf(s.Name) {
+		if !valid[name] {
 			t.Ran, err = true, cmp.Or(err, t.log.Drop(name))
 		}
 	}

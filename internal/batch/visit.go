@@ -229,9 +229,9 @@ func (t *visit) setCells(cells map[string]string, last *store.Row) {
 		cells["reruns"], t.Row.Reruns = strconv.Itoa(reruns), reruns
 	}
 	cells["status"] = t.Status.String()
-	const form = "2006-01-02T15:04:05-07:00"
-	stamps := map[string]string{"timestamp_started": t.Began.UTC().Format(form),
-		"timestamp_completed": time.Now().UTC().Format(form), "batch_id": t.Batch}
+	stamps := map[string]string{"batch_id": t.Batch,
+		"timestamp_started":   t.Began.UTC().Format(csvmerge.TimeLayout),
+		"timestamp_completed": time.Now().UTC().Format(csvmerge.TimeLayout)}
 	for name, text := range stamps {
 		if t.Ran || t.Status != t.Row.Status {
 			cells[name] = text
@@ -247,7 +247,6 @@ func (t *visit) seen() store.Seen { return t.log.Seen(t.current()) }
 // current are the targets with a record whose stage is in the pipeline.
 func (t *visit) current() []string {
 	return slices.DeleteFunc(t.log.Targets(), func(target string) bool {
-		stage, _, _ := strings.Cut(target, "/")
-		return t.Pipeline.Stage(stage) == nil
+		return t.Pipeline.Stage(store.StageOf(target)) == nil
 	})
 }

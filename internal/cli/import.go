@@ -433,7 +433,7 @@ func (im *importing) records() [][]string {
 			header, rest = append(header, formats.Unique(name, header)), append(rest, k)
 		}
 	}
-	out, now := [][]string{header}, time.Now().UTC().Format("2006-01-02T15:04:05-07:00")
+	out, now := [][]string{header}, time.Now().UTC().Format(csvmerge.TimeLayout)
 	for i, r := range im.Records {
 		row := fromSMILES(cell(r, im.smiles))
 		row["mol_id"], row["smiles"] = ids[i], cell(r, im.smiles)

@@ -261,8 +261,7 @@ func hofs(values json.RawMessage) (out []float64) {
 // addResults adds the results of a molecule.
 func (g *gatherer) addResults(m *web.Molecule, log *store.Molecule) {
 	for _, target := range log.Targets() {
-		name, _, _ := strings.Cut(target, "/")
-		rec, s := log.Record(target), g.Pipeline.Stage(name)
+		rec, s := log.Record(target), g.Pipeline.Stage(store.StageOf(target))
 		if s == nil || s.Off() || rec.Outcome != store.OK {
 			continue
 		}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"grimperium/csvmerge"
@@ -91,20 +90,16 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	if err != nil {
 		return nil, err
 	}
-	stages := make([]string, 0, len(pr.Pipeline.Stages))
+	var stages []string
 	for _, s := range pr.Pipeline.Stages {
 		stages = append(stages, s.Name)
 	}
-	byStage := map[string][]string{}
+	present := map[string]bool{}
 	for _, target := range log.Targets() {
-		stage, _, _ := strings.Cut(target, "/")
-		byStage[stage] = append(byStage[stage], target)
+		present[store.StageOf(target)] = true
 	}
-	for _, stage := range inOrder(byStage, stages) {
-		targets := byStage[stage]
-		byNumber := func(a, b string) int { return len(a) - len(b) } // pm7/2, pm7/10
-		slices.SortStableFunc(targets, byNumber)
-		for _, target := range targets {
+	for _, stage := range inOrder(present, stages) {
+		for _, target := range log.TargetsOf(stage) {
 			d.Targets = append(d.Targets, pr.targetDetail(id, log.Record(target)))
 		}
 	}

@@ -64,7 +64,7 @@ type Record struct {
 	Warnings    []string          `json:"warnings,omitempty"`
 
 	Found  string `json:"-"` // the folder in which Find saw the files
-	shared bool   // Found is a folder of another target that may need it
+	shared bool   // Found is a folder of another target that may need it again
 }
 
 // Output is a file that a target produced. Hash and size are of the content, unpacked.

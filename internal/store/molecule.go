@@ -156,10 +156,10 @@ func (m *Molecule) Targets() []string {
 	})
 }
 
-// Instances are the targets of a stage with for_each that have a record, in numeric order.
-func (m *Molecule) Instances(stage string) []string {
+// TargetsOf are the targets of a stage that have a record, in numeric order.
+func (m *Molecule) TargetsOf(stage string) []string {
 	out := slices.DeleteFunc(m.Targets(), func(target string) bool {
-		return !strings.HasPrefix(target, stage+"/")
+		return StageOf(target) != stage
 	})
 	slices.SortStableFunc(out, func(a, b string) int { return len(a) - len(b) })
 	return out
@@ -180,8 +180,7 @@ func (m *Molecule) Find(target, fingerprint string, since time.Time,
 		if r == nil {
 			continue
 		}
-		stage, _, _ := strings.Cut(other, "/")
-		r.shared = other != target && !gone(stage) && m.Record(other) != nil // it may need it again
+		r.shared = other != target && !gone(StageOf(other)) && m.Record(other) != nil
 		present := r.shared && r.Found == m.place(other)
 		if !present || m.Record(target) != nil && r.Started.Before(since) {
 			return r

@@ -111,8 +111,7 @@ func (s *Store) foreign(mol string) (names map[string]bool, touched bool) {
 	own := map[string]bool{logName: true, historyName: true, partsName: true}
 	if m, _ := s.Molecule(mol); m != nil {
 		for target := range m.last {
-			stage, _, _ := strings.Cut(target, "/")
-			own[stage] = true
+			own[StageOf(target)] = true
 		}
 	}
 	names = map[string]bool{}

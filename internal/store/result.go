@@ -254,7 +254,7 @@ func (m *Molecule) Clear() error {
 // Forget drops the records of targets whose stage is not in the pipeline.
 func (m *Molecule) Forget(stage func(name string) bool) error {
 	for _, target := range m.Targets() {
-		if name, _, _ := strings.Cut(target, "/"); !stage(name) {
+		if !stage(StageOf(target)) {
 			m.record(&Record{Target: target, Outcome: dropped})
 		}
 	}

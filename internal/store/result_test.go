@@ -181,7 +181,7 @@ func TestDropAndForget(t *testing.T) {
 	check(t, m.Drop("c/9"))
 	check(t, m.PutRow(Row{Status: "OK", Reruns: 1, Cells: map[string]string{"x": "1"}}))
 	m = molecule(t, s, "m")
-	if got := strings.Join(m.Instances("c"), " "); got != "c/1 c/10" {
+	if got := strings.Join(m.TargetsOf("c"), " "); got != "c/1 c/10" {
 		t.Errorf("instances %s", got)
 	}
 	if _, where := m.find("c/9", print1); where != Past || m.Record("c/9") != nil {

@@ -79,6 +79,12 @@ func (s *Store) Path(name ...string) string {
 // TargetDir is the folder of a target's files: artefacts/MOL/pm7/2 for "pm7/2".
 func (s *Store) TargetDir(mol, target string) string { return s.Path(mol, target) }
 
+// StageOf is the stage of a target: "pm7" of "pm7/2".
+func StageOf(target string) string {
+	stage, _, _ := strings.Cut(target, "/")
+	return stage
+}
+
 // FailedDir is the folder of a target's last failed attempt: artefacts/MOL/pm7.failed/2.
 func (s *Store) FailedDir(mol, target string) string {
 	stage, instance, _ := strings.Cut(target, "/")
