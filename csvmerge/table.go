@@ -59,7 +59,8 @@ func scan(text []byte, reuse [][]byte) (cells [][]byte, end int, ok bool) {
 		if last {
 			cell = bytes.TrimSuffix(cell, []byte{'\r'})
 		}
-		switch cells = append(cells, cell); {
+		cells = append(cells, cell)
+		switch {
 		case closed > start && start+len(cell) != closed:
 			return cells, start, false
 		case last || text[pos] == '"':
@@ -109,7 +110,8 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 	for line := 1; at < len(buf) && (t.columns == nil || len(t.rows) < most); {
 		cells, size, ok := scan(buf[at:], reuse)
 		record := buf[at : at+size]
-		switch reuse = cells; {
+		reuse = cells
+		switch {
 		case !ok:
 			line += bytes.Count(record, newline)
 			column := utf8.RuneCount(record[bytes.LastIndexByte(record, '\n')+1:]) + 1

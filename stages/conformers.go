@@ -259,7 +259,8 @@ func (e *ensemble) optimise(ctx context.Context, l level, members []*member) ([]
 // take gives a member what xTB made of it.
 func (e *ensemble) take(l level, x *member, optimised Frame, failure string) (err error) {
 	before := x.Frame
-	if x.level = l.String(); failure == "" {
+	x.level = l.String()
+	if failure == "" {
 		x.Frame = optimised
 		if failure, err = e.changed(x, "reacted"); err != nil {
 			return fmt.Errorf("xTB gave another molecule for member %d of the starting "+

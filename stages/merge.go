@@ -36,7 +36,8 @@ func runMerge(ctx context.Context, w Work) error {
 	for i, f := range others {
 		x := &member{Frame: f, start: reference, number: len(members) + 1,
 			isomer: members[0].isomer}
-		if members = append(members, x); x.Energy == nil { // CREST 2.12 on one and two atoms
+		members = append(members, x)
+		if x.Energy == nil { // CREST 2.12 on one and two atoms
 			x.Energy = reference.Energy
 		}
 		if x.dropped, err = e.changed(x, "is another molecule"); err != nil {

@@ -41,7 +41,8 @@ func Conformers(e Export, c Conformer) (out []Conformer, err error) {
 		if x.Geometry == nil || x.HOF == nil {
 			continue
 		}
-		if c.Rank = i + 1; x.Rank != nil {
+		c.Rank = i + 1
+		if x.Rank != nil {
 			c.Rank = *x.Rank
 		}
 		c.HOF, c.Method, c.GFN2 = *x.HOF, orNone(x.Method), x.Energy

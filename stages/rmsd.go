@@ -190,7 +190,8 @@ func (s *search) place(k int) bool {
 		if s.used[to] || s.class[to] != s.class[atom] || !s.fits(k, to) {
 			continue
 		}
-		if s.steps++; s.steps > maxSteps {
+		s.steps++
+		if s.steps > maxSteps {
 			return true
 		}
 		s.image[atom], s.used[to] = to, true

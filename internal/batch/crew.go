@@ -189,7 +189,8 @@ func (o *taskOwner) tick(context.Context) {
 }
 
 func (o *taskOwner) take(out Outcome, err error) {
-	if o.fail(err); err == nil && out.Ended == "" {
+	o.fail(err)
+	if err == nil && out.Ended == "" {
 		o.waiting = append(o.waiting, out)
 	}
 }
@@ -202,7 +203,8 @@ func (o *taskOwner) deliver() {
 	}
 	o.fail(flush(o.Store, o.waiting))
 	begin := time.Now()
-	if o.fail(o.Programs.confirm()); o.failed == nil {
+	o.fail(o.Programs.confirm())
+	if o.failed == nil {
 		o.fail(o.task.Take(o.waiting))
 	}
 	o.waiting, o.written, o.took = nil, time.Now(), time.Since(begin)
@@ -254,7 +256,8 @@ func (o *owner) remote(ctx context.Context) {
 	ids, ours := o.planned(), []string{}
 	for len(ids) > 0 {
 		claimed, asked, err := o.Source.Claim(mostClaimed, ids[:min(len(ids), mostClaimed)])
-		if o.fail(err); err != nil {
+		o.fail(err)
+		if err != nil {
 			return
 		}
 		ours, ids = append(ours, claimed...), ids[asked:]

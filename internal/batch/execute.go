@@ -116,7 +116,8 @@ func explainEnd(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
 	if hint := s.Signals[res.Signal]; hint != "" {
 		text = strings.TrimSuffix(text, ".") + "; " + hint
 	}
-	if f.Message = cmp.Or(text, ended); text != "" && res.Signal == "" {
+	f.Message = cmp.Or(text, ended)
+	if text != "" && res.Signal == "" {
 		f.how = ended + "; "
 	}
 	return f

@@ -168,7 +168,8 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		}
 		for _, g := range steps {
 			fmt.Fprintf(&f.list, "  %-10s %s\n", g.name, verbs[g.action]+g.reason)
-			if f.count(g); g.action == read || g.action == restore {
+			f.count(g)
+			if g.action == read || g.action == restore {
 				continue
 			}
 			program = 1

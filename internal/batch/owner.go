@@ -148,7 +148,8 @@ func (o *owner) next(ctx context.Context) (row Row, s supply) {
 
 // take takes in what became of a molecule.
 func (o *owner) take(out Outcome, err error) {
-	if o.fail(err); err != nil {
+	o.fail(err)
+	if err != nil {
 		return
 	}
 	o.sum.add(out)

@@ -237,7 +237,8 @@ func (s *Summary) warnings() (out []string) {
 func (s *Summary) slowest() (stage string, percent float64) {
 	total := 0.0
 	for name, seconds := range s.Seconds {
-		if total += seconds; seconds > s.Seconds[stage] {
+		total += seconds
+		if seconds > s.Seconds[stage] {
 			stage = name
 		}
 	}

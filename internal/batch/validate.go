@@ -98,13 +98,15 @@ func (v *Visitor) ask(ctx context.Context, s *pipeline.Stage, t *csvmerge.Table,
 			g, err := v.question(s, cells(t, i, v.Pipeline.Columns), dir)
 			if g != nil {
 				_, err = v.serve(ctx, g)
-				if replies[n] = g.reply; err == nil || g.reply.Exit != 0 {
+				replies[n] = g.reply
+				if err == nil || g.reply.Exit != 0 {
 					silent.Store(-int64(len(rows)))
 				} else if silent.Add(1) >= maxSilent {
 					return err
 				}
 			}
-			if replies[n].Error = ""; err != nil { // else it is what the program wrote to stderr
+			replies[n].Error = ""
+			if err != nil { // else it is what the program wrote to stderr
 				replies[n].Error = err.Error()
 			}
 			return nil

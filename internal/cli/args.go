@@ -134,7 +134,8 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 			return nil, nil, nil, t.unknownFlag(name)
 		}
 		if !given && p.kind != "bool" {
-			if i++; i == len(args) {
+			i++
+			if i == len(args) {
 				return nil, nil, nil, fmt.Errorf("%s %s: -%s has no value; write %s", command.Name,
 					t.name, p.name, p.form())
 			}

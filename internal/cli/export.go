@@ -128,7 +128,8 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 	case "jsonl":
 		err = writeJSON(w, x, "", "", "")
 	case "csv":
-		if err = writeCSV(w, x); conformers {
+		err = writeCSV(w, x)
+		if conformers {
 			err = errors.New("-conformers: a row of csv has no place for them; take json, jsonl, " +
 				"parquet or sqlite")
 		}

@@ -50,19 +50,23 @@ func Import(ctx context.Context, file, out string, from From, o Options) error {
 			return err
 		}
 		im := &importing{Table: src}
-		for _, step := range []func() error{func() error { return im.readStructures(ctx, p) },
-			im.readHeader, func() error { return im.choose(from) }} {
-			if err := step(); err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
+		err = im.readStructures(ctx, p)
+		if err == nil {
+			err = im.readHeader()
+		}
+		if err == nil {
+			err = im.choose(from)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
 		}
 		records := im.records()
 		write := func(w io.Writer) error { return csv.NewWriter(w).WriteAll(records) }
 		if err := replaceFile(out, write); err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "%s: %s\n", file, strings.Join(
-			append([]string{batch.Count(len(im.Records), "row")}, im.Notes...), "\n  "))
+		notes := append([]string{batch.Count(len(im.Records), "row")}, im.Notes...)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", file, strings.Join(notes, "\n  "))
 		return checkImported(ctx, p, out)
 	})
 }
@@ -233,33 +237,43 @@ func (im *importing) choose(from From) (err error) {
 		return err
 	}
 	im.note("smiles from the column %s (%s)", im.Names[im.smiles], how)
-	if im.id = im.idColumn(); from.ID != "" {
-		if im.id, err = im.columnOf("id", from.ID); err != nil {
-			return err
-		}
+	if from.ID == "" {
+		im.id = im.idColumn()
+	} else if im.id, err = im.columnOf("id", from.ID); err != nil {
+		return err
 	}
-	im.known = map[string]int{}
-	flags := map[string][2]string{"charge": {"charge", from.Charge},
-		"H298_cbs": {"reference", from.Reference}}
+	if im.known, err = im.knownColumns(from); err == nil {
+		im.decimalCommas()
+	}
+	return err
+}
+
+// knownColumns are the columns of the table's format, but for mol_id and smiles. A status that
+// another program wrote is not one of them.
+func (im *importing) knownColumns(from From) (known map[string]int, err error) {
+	known = map[string]int{}
 	for _, name := range csvmerge.Known()[1:] { // all but mol_id
-		k := im.find(name)
-		if flag, column := flags[name][0], flags[name][1]; column != "" {
-			if k = -1; flag != "charge" || !strings.EqualFold(column, "smiles") {
-				if k, err = im.columnOf(flag, column); err != nil {
-					return err
-				}
-			}
-		}
-		other := func(r formats.Record) bool { // another program's status
-			return cell(r, k) != "" && csvmerge.StatusType.Read(cell(r, k)).Value == nil
-		}
-		if k >= 0 && k != im.id && k != im.smiles &&
-			(name != "status" || !slices.ContainsFunc(im.Records, other)) {
-			im.known[name] = k
-		}
+		known[name] = im.find(name)
 	}
-	im.decimalCommas()
-	return nil
+	if strings.EqualFold(from.Charge, "smiles") {
+		known["charge"] = -1
+	} else if from.Charge != "" {
+		known["charge"], err = im.columnOf("charge", from.Charge)
+	}
+	if from.Reference != "" && err == nil {
+		known["H298_cbs"], err = im.columnOf("reference", from.Reference)
+	}
+	isForeign := func(r formats.Record) bool {
+		text := cell(r, known["status"])
+		return text != "" && csvmerge.StatusType.Read(text).Value == nil
+	}
+	if slices.ContainsFunc(im.Records, isForeign) {
+		known["status"] = -1
+	}
+	maps.DeleteFunc(known, func(_ string, k int) bool {
+		return k < 0 || k == im.id || k == im.smiles
+	})
+	return known, err
 }
 
 // smilesColumn is the column of which most cells are SMILES, the longest ones if there are several.
@@ -367,7 +381,8 @@ func (im *importing) ids() (ids []string, same bool) {
 			id = fmt.Sprintf("%s_%d", base, n)
 		}
 		taken[strings.ToLower(id)] = true
-		if ids = append(ids, id); id != text {
+		ids = append(ids, id)
+		if id != text {
 			changed, same = append(changed, fmt.Sprintf("%q → %s", text, id)), false
 		}
 	}
@@ -424,14 +439,14 @@ func (im *importing) records() [][]string {
 	}
 	ours, rest := len(header), []int{}
 	for k, name := range im.Names {
-		if !slices.Contains(used, k) {
-			if slices.ContainsFunc(header, func(h string) bool {
-				return strings.EqualFold(h, name)
-			}) {
-				name += "_source"
-			}
-			header, rest = append(header, formats.Unique(name, header)), append(rest, k)
+		if slices.Contains(used, k) {
+			continue
 		}
+		isSame := func(h string) bool { return strings.EqualFold(h, name) }
+		if slices.ContainsFunc(header, isSame) {
+			name += "_source"
+		}
+		header, rest = append(header, formats.Unique(name, header)), append(rest, k)
 	}
 	out, now := [][]string{header}, time.Now().UTC().Format(csvmerge.TimeLayout)
 	for i, r := range im.Records {

@@ -312,7 +312,8 @@ func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table) (
 		if f.Problem == "" { // else the molecule block can only count electrons
 			problems, _ = batch.Precheck(p, t, i)
 		}
-		if out = append(out, problems...); len(problems) > 0 {
+		out = append(out, problems...)
+		if len(problems) > 0 {
 			continue
 		}
 		for _, d := range doubts(t, i, answer, seen) {

@@ -72,7 +72,8 @@ func checkScript(name, text string) []finding {
 	for i, line := range lines {
 		found = append(found, tooWide(name, i+1, line, pageColumns)...)
 		code, comment, ok := strings.Cut(line, "# ")
-		switch lines[i] = comment; {
+		lines[i] = comment
+		switch {
 		case !ok, strings.Count(code, `"`)%2 == 1:
 			lines[i] = ""
 		case strings.TrimSpace(code) != "":

@@ -151,7 +151,8 @@ func (d *display) draw(others []string, now time.Time) {
 	for _, parts := range d.lines {
 		b.WriteString(fit(parts, width) + "\n")
 	}
-	if d.lines, d.drawn = nil, nil; d.size != nil {
+	d.lines, d.drawn = nil, nil
+	if d.size != nil {
 		b.WriteString(wrapOff) // tmux narrows its screen a quarter of a second before it says so
 		for _, line := range d.frame(width, max(height-1, 1), now) {
 			line = cut(line, width)

@@ -184,8 +184,8 @@ func (p *program) stop() error {
 // wait returns when the program and its descendants have ended.
 func (p *program) wait() (r Result) {
 	_ = p.cmd.Wait() // its state says the same
-	if r = p.limits(); !p.stopped {
-		r = Result{}
+	if limits := p.limits(); p.stopped {
+		r = limits
 	}
 	shared.clean(p)
 	state := p.cmd.ProcessState
