@@ -60,8 +60,9 @@ var known = []column{
 
 const required = "mol_id, status, smiles" // the columns that every table must have
 
-// own returns the column of the formats with this name. Of another column only the name is known.
-func own(name string) column {
+// knownColumn returns the column of the formats with this name. Of another column only the name is
+// known.
+func knownColumn(name string) column {
 	if i := slices.IndexFunc(known, func(c column) bool { return c.name == name }); i >= 0 {
 		return known[i]
 	}
@@ -82,7 +83,7 @@ const TimeLayout = "2006-01-02T15:04:05-07:00"
 func Known() []string { return names(known) }
 
 // Types returns the type of a column by its name.
-func Types(column string) Type { return own(column).typ }
+func Types(column string) Type { return knownColumn(column).typ }
 
 // Cell is one cell. The zero Cell is one that is not there.
 type Cell struct {

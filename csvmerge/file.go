@@ -95,7 +95,7 @@ func (t *Table) refresh() error {
 	case err != nil:
 		return fmt.Errorf("%w (the table changed during the run; nothing was written)", err)
 	}
-	fresh.edited = t.edited + 1
+	fresh.edits = t.edits + 1
 	*t = *fresh
 	return nil
 }

@@ -53,7 +53,7 @@ func (t *Table) Valid(changes []Change) (texts map[int]map[string]string, lost e
 	for _, c := range changes {
 		row, ok := t.rowOf[c.ID]
 		switch {
-		case !ok || t.twice[c.ID]:
+		case !ok || t.duplicates[c.ID]:
 			ids = append(ids, c.ID)
 		case c.Valid == nil || c.Valid(row):
 			if texts[row] == nil {
@@ -120,7 +120,7 @@ func (t *Table) missing(texts map[int]map[string]string) (names []string) {
 	for _, cells := range texts {
 		for name, text := range cells {
 			if t.column(name) < 0 {
-				need[name], format = true, format || own(name).added
+				need[name], format = true, format || knownColumn(name).added
 				found = found || strings.TrimSpace(text) != ""
 			}
 		}

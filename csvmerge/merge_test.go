@@ -60,7 +60,7 @@ func sameAsFile(t testing.TB, table *Table, data []byte) {
 		t.Fatalf("in memory %q\non the disk %q", got, data)
 	}
 	a, b := *table, *fresh
-	a.info, a.edited = nil, 0
+	a.info, a.edits = nil, 0
 	if !reflect.DeepEqual(a, b) {
 		t.Fatalf("in memory %+v, read again %+v", a, b)
 	}

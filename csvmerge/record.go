@@ -39,7 +39,7 @@ func (t *Table) With(columns []string) *Table {
 	header := bytes.Clone(t.header[:end])
 	for _, name := range columns {
 		header = append(append(header, ','), quote(name)...)
-		next.columns = append(slices.Clip(next.columns), own(name))
+		next.columns = append(slices.Clip(next.columns), knownColumn(name))
 	}
 	next.header = append(header, t.header[end:]...)
 	return &next

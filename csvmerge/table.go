@@ -19,15 +19,15 @@ import (
 // Table is a table in memory. Rows are counted from 0; a record of blank cells is none. A Merge
 // that finds the file edited may change a row's number. Nobody else may use a Table during Merge.
 type Table struct {
-	path    string
-	top     []byte // a byte order mark and blank records before the header
-	header  []byte // as a row's text
-	columns []column
-	rows    []row
-	rowOf   map[string]int  // the first row of each mol_id
-	twice   map[string]bool // the mol_ids of several rows
-	info    fs.FileInfo     // the file as it was read or last written
-	edited  int
+	path       string
+	top        []byte // a byte order mark and blank records before the header
+	header     []byte // as a row's text
+	columns    []column
+	rows       []row
+	rowOf      map[string]int  // the first row of each mol_id
+	duplicates map[string]bool // the mol_ids of several rows
+	info       fs.FileInfo     // the file as it was read or last written
+	edits      int
 }
 
 type row struct {
@@ -104,7 +104,7 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 	at := len(buf) - len(bytes.TrimPrefix(buf, []byte("\ufeff")))
 	n := min(most, bytes.Count(buf, newline))
 	t := &Table{path: path, top: buf[:at], rows: make([]row, 0, n),
-		rowOf: make(map[string]int, n), twice: map[string]bool{}}
+		rowOf: make(map[string]int, n), duplicates: map[string]bool{}}
 	start, above := 0, &t.top // the text to which blank records belong
 	var reuse [][]byte
 	for line := 1; at < len(buf) && (t.columns == nil || len(t.rows) < most); {
@@ -130,7 +130,7 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 		default:
 			id := strings.TrimSpace(text(cells, t.column("mol_id")))
 			if _, taken := t.rowOf[id]; taken {
-				t.twice[id] = true
+				t.duplicates[id] = true
 			} else if id != "" {
 				t.rowOf[id] = len(t.rows)
 			}
@@ -161,7 +161,7 @@ func (t *Table) readHeader(cells [][]byte) error {
 			return fmt.Errorf("the name of column %d has %d line breaks; close its quote", k+1,
 				breaks)
 		}
-		t.columns = append(t.columns, own(name))
+		t.columns = append(t.columns, knownColumn(name))
 	}
 	for name := range strings.SplitSeq(required, ", ") {
 		if t.column(name) < 0 {
@@ -194,7 +194,7 @@ func (t *Table) ID(i int) string { return t.rows[i].id }
 func (t *Table) Line(i int) int { return t.rows[i].line }
 
 // Edited returns how often Merge has found the table changed by another program and read it again.
-func (t *Table) Edited() int { return t.edited }
+func (t *Table) Edited() int { return t.edits }
 
 // Lookup returns the row of a mol_id: the first one where several have it.
 func (t *Table) Lookup(id string) (i int, ok bool) {
@@ -224,7 +224,7 @@ func (t *Table) Texts(i int, columns ...string) []string {
 
 // Cell returns a cell of the first column of a name.
 func (t *Table) Cell(i int, column string) Cell {
-	return own(column).typ.Read(t.Texts(i, column)[0])
+	return knownColumn(column).typ.Read(t.Texts(i, column)[0])
 }
 
 // Value returns the Value of a Cell; of a blank charge 0, multiplicity 1, reruns 0, status Pending.
@@ -232,7 +232,7 @@ func (t *Table) Value(i int, column string) any {
 	if c := t.Cell(i, column); strings.TrimSpace(c.Text) != "" {
 		return c.Value
 	}
-	return own(column).blank
+	return knownColumn(column).blank
 }
 
 // Status returns the status of a row; a blank is Pending.

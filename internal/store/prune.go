@@ -36,8 +36,7 @@ func (s *Store) Unused(table, stage, returns func(name string) bool) ([]Unused, 
 		case table(mol):
 			s.walkZip(mol, l.see)
 		default:
-			u := Unused{Path: s.zipPath(mol), Why: "the molecule is not in the table",
-				Bytes: z.Bytes}
+			u := Unused{Path: s.zipPath(mol), Why: notInTable, Bytes: z.Bytes}
 			if m, _ := s.Molecule(mol); m == nil || len(m.last) == 0 {
 				u.Why, u.Foreign = stays, true
 			}
@@ -47,7 +46,11 @@ func (s *Store) Unused(table, stage, returns func(name string) bool) ([]Unused, 
 	return l.out, err
 }
 
-const stays = "no batch made it, and it stays"
+// Why something is unused.
+const (
+	stays      = "no batch made it, and it stays"
+	notInTable = "the molecule is not in the table"
+)
 
 // unusedList is a list for Unused.
 type unusedList struct {
@@ -70,39 +73,57 @@ func (l *unusedList) made(mol, name string) bool {
 
 // see looks at a file or folder, as Store.walk calls it.
 func (l *unusedList) see(mol, name, kind string, z Size) {
-	u := Unused{Path: l.s.Path(mol, name), Bytes: z.Bytes}
-	folder := kind == failedSize || kind == name
-	known := l.stage(strings.TrimSuffix(name, failedMark))
+	path, why := l.s.Path(mol, name), ""
+	if l.table(mol) {
+		why = l.unneeded(mol, name, kind == failedSize || kind == name)
+	} else {
+		path, why = l.removable(mol, name)
+	}
+	if why == "" {
+		return
+	}
+	if last := len(l.out) - 1; last >= 0 && l.out[last].Path == path {
+		l.out[last].Bytes += z.Bytes
+		return
+	}
+	l.out = append(l.out, Unused{Path: path, Why: why, Bytes: z.Bytes, Foreign: why == stays})
+}
+
+// removable is the path that goes or stays of a molecule that left the table. It is the molecule's
+// folder if all that is in the folder is alike, else what has this name in it. Then why is "" for
+// the folder itself.
+func (l *unusedList) removable(mol, name string) (path, why string) {
+	path = l.s.Path(mol, name)
+	switch isMade := l.made(mol, name); {
+	case isMade && len(l.foreign) == 0:
+		return l.s.Path(mol), notInTable
+	case !l.touched:
+		return l.s.Path(mol), stays
+	case name == "":
+		return path, ""
+	case isMade:
+		return path, notInTable
+	}
+	return path, stays
+}
+
+// unneeded is why a molecule of the table does not need what has this name in its folder, "" if it
+// does.
+func (l *unusedList) unneeded(mol, name string, isFolder bool) string {
+	ofOther := isFolder && !l.stage(strings.TrimSuffix(name, failedMark))
 	switch {
-	case !l.table(mol) && l.made(mol, name) && len(l.foreign) == 0:
-		u.Path, u.Why = l.s.Path(mol), "the molecule is not in the table"
-	case !l.table(mol) && !l.touched:
-		u.Path, u.Foreign = l.s.Path(mol), true
-	case !l.table(mol) && name == "":
-		return
-	case !l.table(mol) && !l.foreign[name]:
-		u.Why = "the molecule is not in the table"
-	case !l.table(mol) || folder && !known && !l.made(mol, name):
-		u.Foreign = true
+	case ofOther && !l.made(mol, name):
+		return stays
 	case name == historyName && !l.returns(mol):
-		u.Why = "earlier results"
+		return "earlier results"
 	case name == partsName:
-		u.Why = "parts of unfinished results"
+		return "parts of unfinished results"
 	case strings.Contains(name, editedMark):
-		u.Why = "edited by hand and put aside"
-	case folder && !known && !l.returns(mol):
-		u.Why = "the stage is not in the pipeline"
-	default:
-		return
+		return "edited by hand and put aside"
+	case ofOther && !l.returns(mol):
+		return "the stage is not in the pipeline"
 	}
-	if u.Foreign {
-		u.Why = stays
-	}
-	if last := len(l.out) - 1; last >= 0 && l.out[last].Path == u.Path {
-		l.out[last].Bytes += u.Bytes
-		return
-	}
-	l.out = append(l.out, u)
+	return ""
 }
 
 // foreign are the names in a molecule's folder that no batch made: neither the store's own nor
