@@ -184,8 +184,8 @@ func (g *gatherer) classify(m *web.Molecule, charge, multiplicity int) {
 		}
 		m.Classes = append(m.Classes, c)
 	}
-	sign := map[bool]string{true: "+"}[charge > 0]
-	put(100+charge, "charge", strings.Replace(sign+fmt.Sprint(charge), "-", "−", 1))
+	signed := strings.NewReplacer("-", "−", "+0", "0").Replace(fmt.Sprintf("%+d", charge))
+	put(100+charge, "charge", signed)
 	put(200+multiplicity, "multiplicity", fmt.Sprint(multiplicity))
 	for _, e := range stages.ElementsOf(m.SMILES) {
 		put(300+e.Number, "element", e.Symbol)

@@ -34,25 +34,28 @@ func Settings(o Options) error {
 		return withExitCode(err)
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	row := func(name string, value any, source string) {
-		fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, source)
+	row := func(name, value, source string) {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", name, value, source)
 	}
 	line := func(n int) string { return fmt.Sprintf("%s line %d", p.Path, n) }
-	given := func(name string, value any, flag string) { // flag is "" if it is not given
-		if n, ok := p.Given[name]; ok && flag == "" {
-			flag = line(n)
+	isFlag := map[string]bool{"pipeline": o.Pipeline != "", "table": o.Table != "",
+		"artefacts": o.Artefacts != "", "max_reruns": o.MaxReruns != nil, "jobs": o.Jobs != nil}
+	setting := func(name, value string) {
+		source := "default"
+		if n, ok := p.Given[name]; ok {
+			source = line(n)
 		}
-		row(name, value, cmp.Or(flag, "default"))
+		if isFlag[name] {
+			source = "-" + cmp.Or(map[string]string{"max_reruns": "maxReruns"}[name], name)
+		}
+		row(name, value, source)
 	}
-	flag := func(name string, used bool) string { return map[bool]string{true: name}[used] }
 	row("SETTING", "VALUE", "FROM")
-	given("pipeline", p.Path, flag("-pipeline", o.Pipeline != ""))
-	given("table", batch.ShownPath(p.Table), flag("-table", o.Table != ""))
-	given("artefacts", batch.ShownPath(p.Artefacts), flag("-artefacts", o.Artefacts != ""))
-	used := map[string]string{"max_reruns": flag("-maxReruns", o.MaxReruns != nil),
-		"jobs": flag("-jobs", o.Jobs != nil)}
+	setting("pipeline", p.Path)
+	setting("table", batch.ShownPath(p.Table))
+	setting("artefacts", batch.ShownPath(p.Artefacts))
 	for _, s := range batchSettings(p) {
-		given(s[0], s[1], used[s[0]])
+		setting(s[0], s[1])
 	}
 	row("logs", logs, logsSource)
 	for _, v := range p.Variables {

@@ -312,7 +312,11 @@ func ReadDir(dir string) (names []string, err error) {
 		entries, err = readZipped(dir)
 	}
 	for _, e := range entries {
-		names = append(names, e.Name()+map[bool]string{true: "/"}[e.IsDir()])
+		name := e.Name()
+		if e.IsDir() {
+			name += "/"
+		}
+		names = append(names, name)
 	}
 	return names, err
 }
