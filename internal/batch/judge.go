@@ -254,12 +254,13 @@ func (t *visit) judge(g *target, broke error) {
 			g.action, g.reason = read, "how its values are read or checked changed"
 		}
 	}
-	switch gone := func(stage string) bool { return t.Pipeline.Stage(stage) == nil }; {
+	isGone := func(stage string) bool { return t.Pipeline.Stage(stage) == nil }
+	switch {
 	case g.action != run:
 	case t.Row.Died == g.name && t.Row.Status == csvmerge.Skip: // counted when this batch began
 		g.action, g.reason, g.attempt = broken, cmp.Or(t.Row.Cause, diedMessage), t.Row.Reruns-1
 	case !failed && g.stage.Program != "":
-		if g.earlier = t.log.Find(g.name, g.fingerprint, t.Began, gone); g.earlier != nil {
+		if g.earlier = t.log.Find(g.name, g.fingerprint, t.Began, isGone); g.earlier != nil {
 			g.action = restore
 		}
 	}

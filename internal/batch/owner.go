@@ -239,10 +239,11 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 		if out.Failure != nil {
 			e.Error, e.Retry = out.Failure.Message, out.Failure.again()
 		}
-		// the task's journal does not stay, and the outcome waited for this process
+		// The task's journal does not stay, and the outcome waited for this process.
 		if o.Remote != nil {
-			events, e.Seconds = append(events, out.Targets...), 0
+			e.Seconds = 0
 			for _, target := range out.Targets {
+				events = append(events, target)
 				e.Seconds += target.Seconds
 			}
 		}
@@ -252,17 +253,21 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 		if !out.Ran && changed[row.ID] {
 			o.sum.Rewritten++
 		}
-		i, ok := o.Table.Lookup(row.ID)
-		if !ok || out.Failure != nil && o.Table.Status(i) != csvmerge.Skip ||
-			len(o.Timeouts) > 0 && o.gaveUp(i) || o.key(i) != row.Key {
-			continue
+		if i, ok := o.Table.Lookup(row.ID); ok && o.isSettled(i, out) {
+			err = cmp.Or(err, o.Index.Note(row.ID, row.Key, o.rowHash(i), out.Seen))
 		}
-		err = cmp.Or(err, o.Index.Note(row.ID, row.Key, o.rowHash(i), out.Seen))
 	}
 	if err == nil && len(events) > 0 {
 		err = o.journal.Write(events...)
 	}
 	return err
+}
+
+// isSettled reports whether the next batch has nothing to do about a row that was written.
+func (o *owner) isSettled(i int, out Outcome) bool {
+	retried := out.Failure != nil && o.Table.Status(i) != csvmerge.Skip
+	hadOtherTime := len(o.Timeouts) > 0 && o.gaveUp(i)
+	return !retried && !hadOtherTime && o.key(i) == out.Row.Key
 }
 
 // inputs are the SMILES of a molecule and the cells that the pipeline reads, for the journal.

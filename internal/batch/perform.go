@@ -280,12 +280,13 @@ func (t *visit) explain(
 		}
 		return &TargetError{Message: err.Error(), how: ending.how}
 	}
-	for _, in := range g.task.Inputs { // the program has the path of the very artefact
-		if packed.Stored(in.Path) == in.Path && !store.SameContent(in.Path, in.SHA256) {
-			return &TargetError{Message: "its input file " + ShownPath(in.Path) + " was changed " +
-				"while it ran; let the command work on a copy (the next batch computes that file " +
-				"again)"}
-		}
+	isChanged := func(in pipeline.Input) bool { // the program has the path of the very artefact
+		return packed.Stored(in.Path) == in.Path && !store.SameContent(in.Path, in.SHA256)
+	}
+	if i := slices.IndexFunc(g.task.Inputs, isChanged); i >= 0 {
+		path := ShownPath(g.task.Inputs[i].Path)
+		return &TargetError{Message: "its input file " + path + " was changed while it ran; let " +
+			"the command work on a copy (the next batch computes that file again)"}
 	}
 	if err == nil {
 		return nil
