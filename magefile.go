@@ -492,8 +492,7 @@ func runGo(ctx context.Context, args ...string) error {
 	return cmd.Run()
 }
 
-// project are the flags that name a project. A flag is nil if it is not given, or the command has
-// none.
+// project are the flags that name a project; nil is one that is not given, or that is none.
 func project(table, artefacts, pipeline, set *string) cli.Options {
 	return cli.Options{Table: value(table), Artefacts: value(artefacts), Pipeline: value(pipeline),
 		Set: value(set)}

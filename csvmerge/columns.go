@@ -60,8 +60,7 @@ var known = []column{
 
 const required = "mol_id, status, smiles" // the columns that every table must have
 
-// knownColumn returns the column of the formats with this name. Of another column only the name is
-// known.
+// knownColumn returns the column of this name in the formats. Another column has a name alone.
 func knownColumn(name string) column {
 	if i := slices.IndexFunc(known, func(c column) bool { return c.name == name }); i >= 0 {
 		return known[i]
@@ -113,8 +112,7 @@ func (typ Type) Read(text string) Cell {
 	return c
 }
 
-// isNA reports whether a text stands for "no value" in tables of others: invalid, and not empty. Na
-// is sodium.
+// isNA reports whether a text is a marker for no value, which is not empty. Na is sodium.
 func isNA(text string) bool {
 	return len(text) < 5 && text != "Na" &&
 		strings.Contains("|nan|none|n/a|na|-|?|null|", "|"+strings.ToLower(text)+"|")

@@ -255,8 +255,7 @@ func (b *Batch) sweep() error {
 	return csvmerge.Sweep(b.Pipeline.Table)
 }
 
-// begin writes the first line of this batch into the journal. A batch with nothing to do writes
-// none.
+// begin writes the batch's first line into the journal, unless the batch has nothing to do.
 func (b *Batch) begin() error {
 	if err := b.Claims.each((*store.Lock).Announce); err != nil {
 		return err

@@ -184,8 +184,7 @@ func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, e
 	return used, &TargetError{timedOut: ended.Stop == runner.TimedOut, Message: err.Error()}
 }
 
-// each calls do for 0 to n-1, on the target's own core. It also uses cores of the batch that are
-// idle when a call begins.
+// each calls do for 0 to n-1, on the target's own core and on cores that are idle at a call.
 func (v *Visitor) each(n int, do func(int)) {
 	var next atomic.Int64
 	var others sync.WaitGroup
@@ -316,8 +315,7 @@ func take(idle chan *runner.Worker) (w *runner.Worker, stderr int64) {
 	}
 }
 
-// keepWords puts what a lost worker wrote to its standard error, from begin on, into the folder of
-// its last target.
+// keepWords writes a lost worker's standard error, from begin on, into its last target's folder.
 func keepWords(w *runner.Worker, begin int64, dir string) error {
 	f, err := durable.Open(w.Stderr)
 	if err != nil {

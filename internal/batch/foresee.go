@@ -208,8 +208,7 @@ func (f *forecast) count(g *target) {
 	}
 }
 
-// needMissing is an error if a molecule needs a program that is missing. Else it warns of the
-// program.
+// needMissing is an error if a molecule needs a missing program. Else it warns of the program.
 func (b *Batch) needMissing(ctx context.Context) error {
 	if len(b.visitor.Programs.missing()) == 0 {
 		return nil
@@ -272,8 +271,7 @@ func (b *Batch) confirm(ctx context.Context) error {
 		humanize.Comma(int64(all)), took.Round(precision), mostFirst(f.groups)[0].Text))
 }
 
-// DryRun prints what Run would do, and does nothing: totals first, then what is alike; with verbose
-// every molecule.
+// DryRun prints what Run would do: totals, then groups of molecules; with verbose every molecule.
 func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err error) {
 	if b.plan, err = b.schedule(ctx); err != nil {
 		return err
@@ -351,8 +349,7 @@ var judgements = map[action]string{
 	restore: "stale, an earlier result comes back: ",
 }
 
-// Why shows which targets of a molecule are up to date, or one of them, and what changed for the
-// others. It changes nothing.
+// Why shows whether the targets of a molecule, or only one, are up to date, and what changed.
 func (b *Batch) Why(w io.Writer, id, only string) error {
 	i, ok := b.Table.Lookup(id)
 	if !ok {

@@ -28,8 +28,7 @@ const (
 	wait           // it can't be judged before an earlier stage has run
 )
 
-// target is one stage for one molecule, or for one element of its for_each, and the judgement on
-// it.
+// target is a stage for a molecule, or for one element of its for_each, with the judgement on it.
 type target struct {
 	stage       *pipeline.Stage
 	i, n        int    // the i-th of n
@@ -81,8 +80,7 @@ func (t *visit) walk(act func(*target) error) error {
 
 // targetsOf deals with the targets of a stage up to the first failure. It deals with all of them if
 // the stage has at_least or is optional. If too few succeed then, those that failed before are
-// tried again. If broke is set, or for_each has an error, the targets are not known. The stage
-// counts as one target then.
+// tried again. If broke is set, or for_each has an error, the stage counts as one target.
 func (t *visit) targetsOf(s *pipeline.Stage, broke error, waits map[string]bool,
 	act func(*target) error) ([]*target, error) {
 	if up := slices.IndexFunc(s.DependsOn, func(d string) bool { return waits[d] }); up >= 0 {
@@ -219,8 +217,7 @@ func (t *visit) results(all []*target) []pipeline.Result {
 	return out
 }
 
-// judge compares a target with its record. It changes nothing. broke says that the stage can't be
-// evaluated.
+// judge compares a target with its record. broke is why the stage can't be evaluated.
 func (t *visit) judge(g *target, broke error) {
 	g.last, g.action = t.log.Record(g.name), run
 	if broke == nil && t.m.LeftOut(g.stage, g.i) {
@@ -314,8 +311,8 @@ func (t *visit) reruns() int {
 	return t.Row.Reruns
 }
 
-// another reports whether a failed target has an attempt left that does something else. After a
-// time-out it has more time.
+// another reports whether a failed target has an attempt left that does something else. More time
+// after a time-out is something else.
 func (t *visit) another(g *target, failed *store.Record) bool {
 	s := g.stage
 	if failed.Attempt+1 >= t.Pipeline.MaxReruns || s.Program == "" || final(s, failed) {

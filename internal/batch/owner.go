@@ -19,8 +19,7 @@ import (
 
 // Table is where the rows are kept: a CSV file, or a table of a database.
 type Table interface {
-	// Rows is the table in memory, as it was last read, claimed or merged. It is always the same
-	// one.
+	// Rows is the table in memory, always the same, as it was last read, claimed or merged.
 	Rows() *csvmerge.Table
 	// Claim reads the first n of these rows again. If several batches may work on one table, it
 	// takes the rows for this batch. It passes over rows that another batch has taken, or has
@@ -337,9 +336,8 @@ func (o *owner) restoreRows(ctx context.Context) error {
 	return err
 }
 
-// merge merges changes, and tries for so long as limit if somebody else writes the table. For a
-// server that does not answer it waits until the batch is interrupted, unless limit is 0. It warns
-// of rows that are gone.
+// merge merges changes, and warns of rows that are gone. If somebody else writes the table, it
+// tries for limit. If a server does not answer, it tries until ctx ends, unless limit is 0.
 func (b *Batch) merge(ctx context.Context, changes []csvmerge.Change, limit time.Duration) (
 	changed map[string]bool, err error) {
 	begin, told := time.Now(), false

@@ -138,9 +138,8 @@ func (t *visit) read(g *target, dir string, rec *store.Record) (err error) {
 	return err
 }
 
-// build computes a target: what a program made in its scratch folder arrives whole, or is kept as a
-// failed attempt. After a time-out the attempt has twice the time. A stage of values alone has no
-// program and no folder.
+// build computes a target. What a program made arrives whole, or is kept as a failed attempt. After
+// a time-out the attempt has twice the time. A stage of values alone has no program and no folder.
 func (t *visit) build(ctx context.Context, g *target) (err error) {
 	rec := t.record(g)
 	salvaged := t.salvaged(g)
@@ -260,8 +259,7 @@ func full(dir string) error {
 	return nil
 }
 
-// explain reads the values of a target. It returns why the target failed, nil if it did not. ending
-// is that of its program.
+// explain reads the values of a target, and returns why it failed. ending is that of its program.
 func (t *visit) explain(
 	g *target, rec *store.Record, missing error, ending *TargetError) *TargetError {
 	err, absent := missing, errors.Is(missing, fs.ErrNotExist)

@@ -314,10 +314,9 @@ func (p *programs) askAgain(ctx context.Context, f Found) (replaced bool, err er
 	return false, nil
 }
 
-// unchanged is an error if one of a target's programs was replaced by another version since the
-// batch began. The result at hand may be of the new version. Scripts are asked by confirm, for many
-// targets together. If the target failed, they are asked at once: a program that they start may be
-// gone.
+// unchanged is an error if one of a target's programs was replaced since the batch began: the
+// result may be of the new version. confirm asks scripts, for many targets together. If the target
+// failed, they are asked at once: a program that they start may be gone.
 func (p *programs) unchanged(ctx context.Context, mol string, g *target, failed bool) error {
 	scripts := false
 	for _, name := range g.stage.Programs {
@@ -362,8 +361,7 @@ func (p *programs) confirm() error {
 	return nil
 }
 
-// retract ends the trials: if a script was replaced, their results are removed. No visitor is at
-// work.
+// retract removes the results of the trials if a script was replaced. No visitor is at work.
 func (p *programs) retract(s *store.Store) error {
 	err := p.confirm()
 	if err == nil {

@@ -144,14 +144,12 @@ func (b *Batch) upToDate(i int) bool {
 	return ok && e.Key == b.key(i) && e.Row == b.rowHash(i) && b.Store.Untouched(id, e)
 }
 
-// origin is what a shared table keeps with an up-to-date row: the row's key, and who has its
-// artefacts.
+// origin is what a shared table keeps with an up-to-date row: the key, and who has the artefacts.
 func (b *Batch) origin(key [16]byte) string {
 	return fmt.Sprintf("%x %s:%s", key, b.journal.Host, b.Store.Root())
 }
 
-// computedElsewhere reports whether the results of a row are those of this pipeline, and in another
-// artefacts folder.
+// computedElsewhere reports whether another artefacts folder has the results of this pipeline.
 func (b *Batch) computedElsewhere(i int) bool {
 	key, _, _ := strings.Cut(b.origin(b.key(i)), " ")
 	origin := b.Source.Origin(b.Table.ID(i))
@@ -188,8 +186,7 @@ func (b *Batch) retried(i int) bool {
 	return b.Retry == "all" || strings.Contains(strings.ToLower(message), strings.ToLower(b.Retry))
 }
 
-// Precheck says what is wrong with a row, by the molecule block, and gives its molecule as
-// Pipeline.Check does.
+// Precheck returns what is wrong with a row, by the molecule block, and what Pipeline.Check does.
 func Precheck(p *pipeline.Pipeline, t *csvmerge.Table, i int) (
 	out []csvmerge.Finding, m *pipeline.Molecule) {
 	problems, m := p.Check(cells(t, i, p.Checked))

@@ -303,8 +303,7 @@ func (s *Summary) alarm(n, of int, share float64, text string) string {
 	return text
 }
 
-// Group is what several molecules have in common: the reason for which they failed, a warning, or
-// what they have to do.
+// Group is what molecules have in common: why they failed, a warning, or what they have to do.
 type Group struct {
 	Text    string
 	Members []string // messages, or mol_ids
@@ -346,9 +345,8 @@ var (
 )
 
 // Reason splits the message of a failure, a cell of the table, into the stage that failed and the
-// reason. The reason leaves out what differs from one molecule to the next: where to look, what is
-// quoted, and which atoms. It also leaves out the line of pipeline.hcl. The stage is "?" for a text
-// of another origin.
+// reason. The reason leaves out the line of pipeline.hcl, and what differs between molecules: where
+// to look, what is quoted, which atoms. The stage is "?" for a text of another origin.
 func Reason(text string) (stage, reason string) {
 	m := place.FindStringSubmatch(text)
 	reason = quoted.ReplaceAllString(text[len(m[0]):], "$1…")

@@ -162,8 +162,7 @@ func (v *Visitor) begin(row Row) (t *visit, err error) {
 	return t, err
 }
 
-// end ends a visit: the row's cells, by the pipeline's merge block, and the molecule's log say what
-// became of it.
+// end writes what became of the molecule into its log, and the cells of its row into the outcome.
 func (t *visit) end() error {
 	merged, err := t.m.Merge(t.Failure != nil)
 	if err != nil {

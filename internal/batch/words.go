@@ -21,8 +21,7 @@ const (
 )
 
 var (
-	// noise are lines that never tell why a program failed: parts of a backtrace, frames, and what
-	// runtimes add to every end.
+	// noise are lines that never tell why a program failed: of a backtrace, or of every end.
 	noise = regexp.MustCompile(`^#\d+\s|^\[?0x[0-9a-fA-F]+|^(at|in) \S+:\d+$|^[^\pL\pN]*$|` +
 		`(?i)^error termination\. backtrace|^backtrace\b|^could not print backtrace|` +
 		`^image +pc +routine|^stack trace|^note: the following floating-point|` +
@@ -35,8 +34,7 @@ var (
 	weak   = regexp.MustCompile(`(?i)\b(fail(ed|s|ure)?|cannot|can't|could not|unable|not|` +
 		`no such|invalid|unknown|illegal|missing|unrecogni[sz]ed)\b`)
 	mild = regexp.MustCompile(`(?i)^\W*(warning|note|info)\b`)
-	// announced is how a line of ordinary output begins that is no ordinary output, or what stands
-	// in it.
+	// announced marks a line of ordinary output that is an error or a warning.
 	announced = regexp.MustCompile(`(?i)^\W*(error|fatal|warning|failed)\b|\b(error stop|failed!)`)
 	traceback = "Traceback (most recent call last):"
 )
@@ -44,8 +42,7 @@ var (
 // ownWords is the reason that a failed program gives in its folder, on one line, "" for none. The
 // first telling line of stderr comes first. After it comes the text that stdout announces as an
 // error or a warning. all says that any line of stderr counts, as after a program that ended badly.
-// Otherwise a line counts only if it sounds like a reason. crashed says that the reason is from the
-// program's runtime.
+// Otherwise a line must sound like a reason. crashed: the reason is from the program's runtime.
 func ownWords(dir string, all bool) (words string, crashed bool) {
 	words, crashed = stderrWords(lines(filepath.Join(dir, stderrName)), all)
 	output, stdout := "", lines(filepath.Join(dir, stdoutName))

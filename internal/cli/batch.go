@@ -172,8 +172,7 @@ func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, er
 	return err
 }
 
-// confirm asks whether to go on. The error says declined. Without a terminal it says the question,
-// too.
+// confirm asks whether to go on. The error is declined; without a terminal, with the question.
 func confirm(ctx context.Context, what, declined string) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return fmt.Errorf("%s\n%s", what, declined)

@@ -29,8 +29,7 @@ func describe(p *pipeline.Pipeline) string {
 	return b.String()
 }
 
-// graph draws the stages as a Mermaid diagram: an arrow leads from a stage to each that uses its
-// results.
+// graph draws the stages as a Mermaid diagram, with an arrow to each stage that uses a result.
 func graph(p *pipeline.Pipeline) string {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")

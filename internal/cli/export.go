@@ -41,8 +41,7 @@ func Export(ctx context.Context, format, out string, conformers bool, o Options)
 	})
 }
 
-// writeTo writes to a file as replaceFile does, or to standard output if it has no name. It refuses
-// what the project needs.
+// writeTo writes to a file, or to standard output for "". It refuses what the project needs.
 func (pr *project) writeTo(out string, write func(io.Writer) error) error {
 	if out == "" {
 		return write(os.Stdout)
@@ -53,8 +52,7 @@ func (pr *project) writeTo(out string, write func(io.Writer) error) error {
 	return replaceFile(out, write)
 }
 
-// refuse is an error if out is a table, pipeline.hcl, a file that pipeline.hcl names, or lies in
-// the artefacts folder.
+// refuse is an error if out is a table, pipeline.hcl or a file that it names, or an artefact.
 func (pr *project) refuse(out string, tables ...string) error {
 	what := map[string]string{pr.Pipeline.Path: "the pipeline"}
 	for _, path := range append(tables, pr.Pipeline.Table) {
@@ -149,8 +147,7 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 }
 
 // newExport is a table to be exported, with conformers if e is not nil. The values of a row are
-// nil, a string, an int64, or a json.Number with the digits of the table. A name that is there
-// twice gets _2, _3.
+// nil, a string, an int64, or a json.Number with the digits of the table.
 func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles) formats.Export {
 	x := formats.Export{Rows: t.Len(), Columns: kinds(t)}
 	if e != nil {
@@ -198,8 +195,8 @@ func conformerTags(c stages.Conformer) []stages.Tag {
 	return append(c.Tags(), stages.Tag{Name: "geometry_xyz", Value: c.Frame.XYZ()})
 }
 
-// kinds are the columns of a table. A column that the format does not know has numbers if all of
-// its cells are such of JSON. Time stamps are times if all of them have a zone.
+// kinds are the columns of a table, with unique names. A column that the format does not know has
+// numbers if all of its cells are such of JSON. Time stamps are times if all of them have a zone.
 func kinds(t *csvmerge.Table) (columns []formats.Column) {
 	var names []string
 	for _, name := range t.Columns() {

@@ -61,8 +61,7 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 	})
 }
 
-// parseTime reads a time as a person writes it. A day alone means its end. Without a zone it is of
-// this machine's.
+// parseTime reads a time, of this machine's zone if it names none. A day alone means its end.
 func parseTime(text string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateTime,
 		"2006-01-02T15:04", "2006-01-02 15:04"} {
@@ -170,8 +169,7 @@ type visit struct {
 	rows    []journal.Event
 }
 
-// print prints what happened to a molecule, and how its row compares with what the last batch
-// wrote.
+// print prints what happened to a molecule, and how its row was edited since the last batch.
 func (h *past) print(w io.Writer, id string) error {
 	var visits []*visit
 	err := h.each(func(e journal.Event) {
@@ -265,8 +263,7 @@ func (v *visit) print(w io.Writer, start journal.Event) {
 	}
 }
 
-// printChanges prints what differs, as "most_stable_hof -57.86 → -57.91". What every batch changes,
-// such as times, is left out.
+// printChanges prints what differs, but for what every batch changes, such as times.
 func printChanges(w io.Writer, prefix string, old, now map[string]string) {
 	for _, name := range union(old, now) {
 		a, b := old[name], now[name]

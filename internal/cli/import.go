@@ -366,8 +366,7 @@ func (im *importing) decimalCommas() {
 	}
 }
 
-// ids are the mol_ids: those of the column, changed where they can't be the name of a folder or are
-// there twice, or made ones.
+// ids are the mol_ids: those of the column, made unique and fit for a folder's name, or new ones.
 func (im *importing) ids() (ids []string, same bool) {
 	taken, changed, same := map[string]bool{}, []string{}, true
 	for i, r := range im.Records {

@@ -34,8 +34,7 @@ func Why(ctx context.Context, what string, o Options) error {
 	})
 }
 
-// Check checks the whole pipeline against the header of the table, and prints what each stage takes
-// and gives.
+// Check checks the pipeline against the table's header, and prints what each stage takes and gives.
 func Check(o Options) error {
 	p, err := load(o)
 	if err == nil {

@@ -88,8 +88,7 @@ func (pr *project) report(ctx context.Context, format, out, against string) erro
 	return nil
 }
 
-// printDeviation prints how far the results are from the reference, in two lines; nothing where no
-// row has both.
+// printDeviation prints how far the results are from the reference, if a row has both.
 func (pr *project) printDeviation(w io.Writer) {
 	molecules := make([]web.Molecule, pr.Table.Len())
 	for i := range molecules {

@@ -70,8 +70,7 @@ func Reproduce(ctx context.Context, update bool, o Options) error {
 	})
 }
 
-// collect reads what a batch gave: the merged cells without times, and the energies of each
-// conformer.
+// collect reads what a batch gave: merged cells without times, and the energies of conformers.
 func (is *expected) collect(ctx context.Context, pr *project) error {
 	if err := pr.evaluate(ctx); err != nil {
 		return err

@@ -122,8 +122,7 @@ const mostLog = 4 << 10
 // mostNote is the largest such log in a zip that is read, in bytes.
 const mostNote = 64 << 20
 
-// targetDetail is a record as the page shows it. The server unpacks a file that is stored
-// compressed.
+// targetDetail is a record as the page shows it. The server unpacks compressed files.
 func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
 	t := web.TargetDetail{Name: rec.Target, Outcome: rec.Outcome, Error: rec.Error,
 		Started: rec.Started, Seconds: rec.Seconds, CPU: rec.CPU, Programs: rec.Programs,

@@ -133,8 +133,7 @@ func paragraphs(b *strings.Builder, doc, name string) {
 	}
 }
 
-// man is the man page of a program of this name. It has no date, so that two builds of a release
-// give the same bytes.
+// man is the man page of a program of this name. Without a date two builds give the same bytes.
 func (c commands) man(name, version string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH %s 1 \"\" \"grimperium %s\"\n.SH NAME\n%s \\- %s\n", strings.ToUpper(name),

@@ -76,8 +76,7 @@ func Settings(o Options) error {
 	return withExitCode(err)
 }
 
-// batchSettings are the attributes of the pipeline block that say how a batch works, each with its
-// value.
+// batchSettings are the attributes of the pipeline block for a batch, each with its value.
 func batchSettings(p *pipeline.Pipeline) [][2]string {
 	var env []string
 	for _, name := range slices.Sorted(maps.Keys(p.Env)) {
@@ -100,8 +99,7 @@ func percent(share float64) string {
 }
 
 // Info shows the progress of the table: statuses, failures, times, and how long the rest will take.
-// With count it prints the number of molecules instead, with sizes what the artefacts take on the
-// disk.
+// With count it prints only the number of molecules, with sizes the disk use of the artefacts.
 func Info(count, sizes bool, o Options) error {
 	return withExitCode(with(o, false, func(pr *project) error {
 		var names []string
@@ -164,8 +162,7 @@ func printSizes(w io.Writer, stages []string, st *store.Store) error {
 	return nil
 }
 
-// printStatuses prints how many molecules have which status and why some failed. left are the rows
-// that are to be computed.
+// printStatuses prints the statuses, and why molecules failed. left are the rows to be computed.
 func printStatuses(w io.Writer, t *csvmerge.Table) (left []int) {
 	counts := map[csvmerge.Status]int{}
 	var messages []string

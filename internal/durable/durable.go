@@ -100,8 +100,7 @@ func Touch(path string) {
 // another clock than this host. Tests set it.
 var Renew = func(path string) error { return unix.Utimes(path, nil) }
 
-// Now is the time by the clock of the file system that has a folder. Only it can be compared with
-// time stamps.
+// Now is the time by the clock of a folder's file system: that which time stamps compare with.
 func Now(dir string) (now time.Time, err error) {
 	f, err := os.CreateTemp(dir, ".clock-")
 	if err != nil {
@@ -136,8 +135,7 @@ func Bytes(data []byte) func(io.Writer) error {
 
 // WriteFile puts a file in place by one step: temporary file, fsync, rename, fsync of the folder.
 // Folders are made. The file keeps the mode of the one that it replaces, which must be regular. It
-// keeps its group and owner as far as this process may give a file away. A symbolic link is
-// replaced, too.
+// keeps its group and owner as far as this process may give a file away. It replaces a link.
 func WriteFile(f File) error {
 	old, missing := os.Stat(f.Path)
 	if missing == nil && !old.Mode().IsRegular() { // a device, such as /dev/null
@@ -190,16 +188,14 @@ func inOrder(steps ...func() error) error {
 	return nil
 }
 
-// TempName says whether name is that of a temporary file which a killed WriteFile left for the file
-// base.
+// TempName says whether name is of a temporary file that a killed WriteFile left for the file base.
 func TempName(name, base string) bool {
 	number, ok := strings.CutPrefix(name, "."+base)
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // Rename moves a file or a folder to a name that is free, or a file onto another file. It makes the
-// folders above. Where an overlay refuses to move a folder, and onto another file system, it copies
-// and removes.
+// folders above. It copies onto another file system, and where an overlay refuses to move a folder.
 func Rename(from, to string) error {
 	err := inOrder(
 		func() error { return fault("rename", to) },

@@ -28,8 +28,7 @@ func fault(op, path string) error {
 
 // variable is the environment variable that arms one fault in a process. N ends the process by
 // SIGKILL before its N-th operation; N:torn in the middle of an append. N:EIO fails the N-th
-// operation with that error, and N:EIO+ all operations from then on. ENOSPC, EDQUOT and EROFS work
-// in the same way.
+// operation with that error, and N:EIO+ all operations from then on. So do ENOSPC, EDQUOT, EROFS.
 const variable = "GRIMPERIUM_FAULT"
 
 var errnos = map[string]syscall.Errno{

@@ -6,8 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsMountPoint reports whether a file system is mounted on a path: a folder, or one file as
-// docker -v mounts it.
+// IsMountPoint reports whether something is mounted on a path: a folder, or a file by docker -v.
 func IsMountPoint(path string) bool {
 	var s unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, 0, &s)

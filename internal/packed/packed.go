@@ -28,8 +28,7 @@ import (
 // Suffix ends the name of a compressed file.
 const Suffix = ".zst"
 
-// Stored is the file that has a content: path, or, if path is missing, path.zst or the zip of a
-// folder above.
+// Stored is the file that has a content: path, or else path.zst, or the zip of a folder above.
 func Stored(path string) string {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		if info, err := os.Lstat(path + Suffix); err == nil && info.Mode().IsRegular() {
@@ -52,8 +51,7 @@ func Matches(patterns []string, name string) bool {
 	})
 }
 
-// Open reads a file's content. More than limit bytes are an error if the file is compressed or in a
-// zip.
+// Open reads a file's content. More than limit bytes of a compressed or zipped file are an error.
 func Open(path string, limit int64) (io.ReadCloser, error) {
 	r, err := openHere(path, limit)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -141,8 +139,7 @@ func Compress(to io.Writer, path string) error {
 	return errors.Join(copyTo(w, path, 0), w.Close())
 }
 
-// Unpack writes a file's content to a new file. More than limit bytes are an error as with Open;
-// then there is no new file.
+// Unpack writes a file's content to a new file. There is none if Open has an error.
 func Unpack(path, to string, limit int64) error {
 	return create(to, func(to io.Writer) error { return copyTo(to, path, limit) })
 }

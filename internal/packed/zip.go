@@ -37,8 +37,7 @@ func refusedf(format string, args ...any) error {
 	return &RefusedError{fmt.Errorf(format, args...)}
 }
 
-// Zip is an open zip file, with the files of a folder as its entries. Each has been checked by its
-// name, kind and size.
+// Zip is an open zip of a folder, whose entries have been checked by name, kind and size.
 type Zip struct {
 	*zip.Reader
 	file *os.File
@@ -89,8 +88,7 @@ func (z *Zip) named(err error) error {
 	return fmt.Errorf("%s: is damaged: %w", z.file.Name(), err)
 }
 
-// bounded looks at the end record (APPNOTE.TXT, 4.3.16), because zip.NewReader keeps the whole list
-// of entries in memory.
+// bounded reads the end record (APPNOTE.TXT, 4.3.16): zip.NewReader keeps all entries in memory.
 func bounded(f io.ReaderAt, size int64) error {
 	var end [22]byte
 	if _, err := f.ReadAt(end[:], size-int64(len(end))); size < int64(len(end)) {
@@ -111,8 +109,7 @@ func bounded(f io.ReaderAt, size int64) error {
 	return nil
 }
 
-// checkEntries refuses what could be written outside of a folder, over another file, or without
-// end.
+// checkEntries refuses what could be written outside of a folder, over a file, or without end.
 func checkEntries(entries []*zip.File) error {
 	files, total := map[string]bool{}, uint64(0)
 	for _, f := range entries {
@@ -156,8 +153,7 @@ func checkName(name string) error {
 // Close closes the file.
 func (z *Zip) Close() error { return z.file.Close() }
 
-// Content reads a file's content, which may be stored compressed by Pack, too. More than limit
-// bytes are an error.
+// Content reads a file, which Pack may have compressed. More than limit bytes are an error.
 func (z *Zip) Content(name string, limit int64) (io.ReadCloser, error) {
 	for _, stored := range []string{name, name + Suffix} {
 		i := slices.IndexFunc(z.File, func(f *zip.File) bool { return f.Name == stored })
@@ -304,8 +300,7 @@ type zipped struct {
 
 func (z *zipped) Close() error { return errors.Join(z.ReadCloser.Close(), z.zip.Close()) }
 
-// ReadDir lists the names in a folder, which may be stored as a zip or lie in one. The name of a
-// folder ends with a slash.
+// ReadDir lists the names in a folder, also one in a zip. The name of a folder ends with a slash.
 func ReadDir(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -132,8 +132,7 @@ func (d *display) position(stage string) int {
 const wrapOff, wrapOn = "\x1b[?7l", "\x1b[?7h" // of lines that are too long for the terminal
 
 // draw writes the new lines, which stay, below those of others. On a terminal they and a new frame
-// replace the last frame. The cursor rests below it, so that the terminal is usable whenever this
-// process ends.
+// replace the last frame. The cursor rests below it: this process may end at any time.
 func (d *display) draw(others []string, now time.Time) {
 	var b bytes.Buffer
 	width, height := math.MaxInt, 0
@@ -404,8 +403,7 @@ func fit(parts []string, width int) string {
 	return line
 }
 
-// cut shortens a line to less than the terminal's width: in some terminals a cursor in the last
-// column wraps.
+// cut shortens a line to less than the width: in some terminals a cursor in the last column wraps.
 func cut(s string, width int) string {
 	if pb.CellCount(s) < width {
 		return s

@@ -47,8 +47,7 @@ type Command struct {
 	Path string   // the executable, an absolute path
 	Args []string // the words after the program's name
 	Dir  string   // the working folder, an absolute path
-	// Env is the whole environment, "NAME=value". Run adds the mark, and TMPDIR=Dir if it is
-	// missing.
+	// Env is the whole environment, "NAME=value". Run adds the mark, and TMPDIR=Dir unless given.
 	Env []string
 	// Stdout and Stderr are files, created or emptied; "" throws the output away. The same path
 	// twice is one file. A symbolic link is an error.
@@ -170,8 +169,7 @@ func create(path string) (*os.File, error) {
 	return os.OpenFile(cmp.Or(path, os.DevNull), flags, 0o666)
 }
 
-// stop ends the group, unless the program has ended in time and this process sees it late, because
-// it was stopped (Ctrl-Z).
+// stop ends the group, unless the program has ended while this process was stopped (Ctrl-Z).
 func (p *program) stop() error {
 	if exited(p.cmd.Process.Pid) {
 		return os.ErrProcessDone

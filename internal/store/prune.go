@@ -107,8 +107,7 @@ func (l *unusedList) removable(mol, name string) (path, why string) {
 	return path, stays
 }
 
-// unneeded is why a molecule of the table does not need what has this name in its folder, "" if it
-// does.
+// unneeded is why a molecule of the table does not need what has this name, "" if it does.
 func (l *unusedList) unneeded(mol, name string, isFolder bool) string {
 	ofOther := isFolder && !l.stage(strings.TrimSuffix(name, failedMark))
 	switch {

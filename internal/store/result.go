@@ -20,8 +20,7 @@ const earlierResults = 3
 // flushAfter is how many seconds a target takes that is flushed at once, not with the molecule.
 const flushAfter = 1
 
-// do takes steps, in the molecule's folder, up to the first error. It stays: then nothing more is
-// done about the molecule.
+// do takes steps up to the first error, which stays: nothing more is done about the molecule.
 func (m *Molecule) do(steps ...func() error) {
 	_ = m.Unpack() // the error stays
 	for _, step := range steps {

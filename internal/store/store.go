@@ -156,9 +156,8 @@ func (s *Store) replace(path string, data []byte) error {
 	return durable.WriteFile(durable.File{Path: path, Temp: s.own, Write: durable.Bytes(data)})
 }
 
-// OursAlone is an error if every user of the machine may rename what is in the artefacts folder. It
-// is none if the file system shows each folder with such a mode. FAT and the shared folders of
-// virtual machines do.
+// OursAlone is an error if every user may rename what is in the artefacts folder. A file system
+// that shows each folder with such a mode, as FAT, is none.
 func (s *Store) OursAlone() error {
 	open := func(dir string) bool {
 		info, err := os.Stat(dir)

@@ -142,8 +142,7 @@ type Packed struct {
 }
 
 // Finish keeps a finished molecule in a form. The zip that it makes waits for Settle; nil is none.
-// A molecule stays a folder if it can't be a zip, or if an output of these targets is not the
-// recorded one.
+// A molecule stays a folder if it can't be a zip, or an output of the targets was changed.
 func (m *Molecule) Finish(form Form, targets []string) (*Packed, error) {
 	switch {
 	case m.err != nil:
