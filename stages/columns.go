@@ -1,7 +1,6 @@
 package stages
 
-// units are the units of the columns of the table and of an exported conformer. docs/columns.md
-// describes them.
+// units are those of the table's columns and of an exported conformer, see docs/columns.md.
 var units = map[string]string{
 	"H298_cbs": "kcal/mol", "most_stable_hof": "kcal/mol",
 	"delta_1": "kcal/mol", "delta_2": "kcal/mol", "delta_3": "kcal/mol",
@@ -12,6 +11,5 @@ var units = map[string]string{
 	"gradient_kcal_mol_angstrom": "kcal/mol/Å", "geometry_xyz": "Å",
 }
 
-// Unit is the unit of a column of the table or of an exported conformer. It is "" if the column has
-// none or is not known here.
+// Unit is the unit of a column of the table or of an exported conformer, "" if none is known.
 func Unit(column string) string { return units[column] }

@@ -14,8 +14,7 @@ import (
 	"strings"
 )
 
-// Builtin is a command of pipeline.hcl that runs inside Grimperium: it may start declared programs
-// and sort what they give.
+// Builtin is a command of pipeline.hcl that runs inside Grimperium and may start declared programs.
 type Builtin struct {
 	Name, Description string
 	Version           string // part of the fingerprint: with another, the result may be another
@@ -296,8 +295,7 @@ func (e *ensemble) changed(x *member, reacted string) (string, error) {
 	return "", nil
 }
 
-// picked are the members that a level optimises. They are sorted by energy if the level has a
-// limit.
+// picked are the members that a level optimises, sorted by energy if the level has a limit.
 func (e *ensemble) picked(l level, members []*member) (out []*member) {
 	count := map[string]int{}
 	for i, x := range members {

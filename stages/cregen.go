@@ -30,8 +30,7 @@ func byEnergy(members []*member) {
 }
 
 // distinct sorts members by energy. Of members that are the same it keeps the lowest. It keeps none
-// that lies more than window (kcal/mol) above the lowest of all. The field dropped of the others
-// says why.
+// more than window (kcal/mol) above the lowest of all. Those dropped say why.
 func (m *Matcher) distinct(members []*member, same criteria, window float64) []*member {
 	byEnergy(members)
 	var found []*member
@@ -57,8 +56,7 @@ func (m *Matcher) alike(a, b *member, same criteria) bool {
 		return false
 	}
 	for k := range 3 {
-		// The moment about the axis of a linear molecule is nought; 0.01 u·Å² is the noise of an
-		// optimisation.
+		// About the axis of a linear molecule it is 0; 0.01 u·Å² is the noise of an optimisation.
 		x, y := a.shape.moments[k], b.shape.moments[k]
 		if math.Abs(x-y) > same.rotation*max(x, y)+0.01 {
 			return false

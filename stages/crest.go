@@ -29,12 +29,10 @@ func Ensemble(path string) ([]Frame, error) {
 }
 
 // leastBinding is above the energy of any atom in a molecule by GFN2-xTB, hartree, which counts no
-// core electrons: sodium has -0.17. What lies above is nought, a relative energy, or memory that
-// nobody wrote.
+// core electrons: sodium has -0.17. What lies above is no total energy.
 const leastBinding = -0.1
 
-// noEnsemble is an os.ErrNotExist in a chemist's words: how the program ended, where that is known,
-// says more.
+// noEnsemble is an os.ErrNotExist in a chemist's words.
 type noEnsemble string
 
 func (e noEnsemble) Error() string        { return string(e) }
@@ -68,8 +66,7 @@ func parseCREST(data []byte) ([]Frame, error) {
 	return frames, nil
 }
 
-// Isomers are the first conformers of each stereoisomer (Frame.Isomer) of an ensemble, in its
-// order.
+// Isomers are the first conformers of each stereoisomer (Frame.Isomer), in the ensemble's order.
 func Isomers(ensemble []Frame) []Frame {
 	var out []Frame
 	for _, f := range ensemble {
@@ -88,8 +85,7 @@ func OfIsomer(ensemble []Frame, isomer string) []Frame {
 }
 
 // LowestIsomer is the SMILES of the isomer whose first conformer has the lowest heat of formation.
-// hofs has one of each of Isomers, nil for one that failed. It may be empty: then it is the first
-// isomer.
+// hofs has one of each of Isomers, nil for one that failed. Without any the first isomer counts.
 func LowestIsomer(ensemble []Frame, hofs []*float64) (string, error) {
 	isomers := Isomers(ensemble)
 	if len(isomers) == 0 {

@@ -8,13 +8,11 @@ type Element struct {
 	Number int
 	// Mass is the standard atomic weight in u, or that of the longest-lived isotope.
 	Mass float64
-	// Radius is the covalent radius in Å: Cordero et al., Dalton Trans. 2008, 2832,
-	// doi 10.1039/b801115j.
+	// Radius is the covalent radius in Å (Cordero et al., doi 10.1039/b801115j).
 	Radius float64
 }
 
-// ElementByNumber returns the element of an atomic number from 1 (hydrogen) to 86 (radon), and
-// false for any other.
+// ElementByNumber returns the element of an atomic number, false beyond 1 (H) to 86 (Rn).
 func ElementByNumber(number int) (Element, bool) {
 	if number < 1 || number > len(elements) {
 		return Element{}, false
@@ -24,8 +22,7 @@ func ElementByNumber(number int) (Element, bool) {
 	return e, true
 }
 
-// ElementBySymbol returns the element of a symbol in any letter case, and false when there is none
-// up to radon.
+// ElementBySymbol returns the element of a symbol in any letter case, false beyond radon.
 func ElementBySymbol(symbol string) (Element, bool) {
 	if number := numbersBySymbol[symbol]; number > 0 { // as it is written nearly always
 		return ElementByNumber(number)

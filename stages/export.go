@@ -50,8 +50,7 @@ func SDF(molfile []byte, frame Frame, title string, tags []Tag) (string, error) 
 	}
 	var b strings.Builder
 	b.WriteString(strings.Join(strings.Fields(title), " ") + "\n")
-	// The 21st and 22nd character say that the coordinates are in space: else readers take stereo
-	// from the drawing.
+	// Without "3D" as 21st and 22nd character readers take stereo from the drawing.
 	b.WriteString("  grimperium          3D\n\n")
 	for _, line := range lines[3:] {
 		b.WriteString(line + "\n")
@@ -208,8 +207,7 @@ type Conformer struct {
 	Row       []Tag // the cells of the molecule's row, its mol_id first
 }
 
-// Tags are the facts of a conformer that its row does not have. Their names and types are the same
-// for every conformer.
+// Tags are the facts of a conformer beside its row, with the same names and types for every one.
 func (c Conformer) Tags() []Tag {
 	var delta *float64
 	if c.Reference != nil {
@@ -228,8 +226,7 @@ func (c Conformer) SDF() (string, error) {
 		slices.Concat(c.Row, c.Tags()))
 }
 
-// ExtXYZ is the conformer as a frame of an extended xyz file. There is no energy: readers take that
-// for a number in eV.
+// ExtXYZ is the conformer as a frame of an extended xyz file. Its energy would be in eV: none.
 func (c Conformer) ExtXYZ() (string, error) {
 	names := []string{"mol_id", "status", "smiles", "charge", "multiplicity"}
 	row := slices.DeleteFunc(slices.Clone(c.Row), func(t Tag) bool {
@@ -241,8 +238,7 @@ func (c Conformer) ExtXYZ() (string, error) {
 // Round9 takes off the last bits of a number, which differ from one machine to the next.
 func Round9(x float64) float64 { return math.Round(x*1e9) / 1e9 }
 
-// InChIKey is the InChIKey of a stereoisomer in molecule.json, "" if there is none: RDKit may be
-// built without InChI.
+// InChIKey is that of a stereoisomer in molecule.json, "" if RDKit is built without InChI.
 func InChIKey(file, isomer string) string {
 	data, err := readFile(file)
 	var properties struct{ InchiKeys map[string]string }

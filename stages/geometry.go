@@ -95,8 +95,7 @@ func decimals(number string) int {
 
 var fortranExponent = strings.NewReplacer("D", "E", "d", "E")
 
-// parseFloat reads a finite number, with Fortran's D for the exponent too. Go's own spellings
-// (0x1p3, 1_000) are refused.
+// parseFloat reads a finite number, also with Fortran's D, but not Go's 0x1p3 and 1_000.
 func parseFloat(word string) (float64, error) {
 	if strings.ContainsAny(word, "xXpP_") {
 		return 0, strconv.ErrSyntax
@@ -151,8 +150,7 @@ func (f Frame) check() error {
 	return nil
 }
 
-// XYZ is the frame as the text of an xyz file, coordinates with ten decimals. Without a comment,
-// the energy becomes one.
+// XYZ is the frame as the text of an xyz file, with ten decimals. An energy is the comment of none.
 func (f Frame) XYZ() string {
 	comment := f.Comment
 	if comment == "" && f.Energy != nil {

@@ -11,8 +11,7 @@ import (
 	"strings"
 )
 
-// Molecule is what a molecule is, as RDKit understood its SMILES. A geometry of it has its atoms in
-// this order.
+// Molecule is a molecule as RDKit understood its SMILES. Its geometries have this order of atoms.
 type Molecule struct {
 	Symbols []string `json:"symbols"`
 	Bonds   []Bond   `json:"bonds"`
@@ -94,21 +93,18 @@ func parseMolecule(data []byte) (Molecule, error) {
 
 // Reach says how far a bond reaches, in units of the sum of two covalent radii.
 type Reach struct {
-	// bond is the longest bond. With 1.3, no false alarm in 3556 PM7 optimisations of small
-	// molecules.
+	// bond is the longest bond. 1.3 gave no false alarm in 3556 PM7 runs on small molecules.
 	bond float64
 	// across is the longest bond of two atoms that are bonded to a common third one, acrossC if one
 	// of them is carbon. The distance across a ring of four, or of two iodine atoms on one carbon,
 	// is 1.14 to 1.30. Two carbon atoms of bicyclo[1.1.1]pentanes are the nearest. The bonds of a
 	// ring of three are 0.99 to 1.04, O–O and N–O 1.10 to 1.14.
 	across, acrossC float64
-	// sharedH is the longest bond of a hydrogen that lies between two atoms of one element, as in
-	// hydrogen maleate.
+	// sharedH is the longest bond of an H between two atoms of one element, as in hydrogen maleate.
 	sharedH float64
 }
 
-// ParseReach reads "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50". It wants each of the
-// four.
+// ParseReach reads all of "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50".
 func ParseReach(text string) (r Reach, err error) {
 	places := map[string]*float64{
 		"bond": &r.bond, "across": &r.across, "across-C": &r.acrossC, "shared-H": &r.sharedH}

@@ -132,9 +132,8 @@ func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 var singlePoint = regexp.MustCompile(`(?m)^ single point ([0-9]{1,4})\s*$`)
 
 // SinglePoints are the heats of formation, kcal/mol, of an .out file with many jobs, in their
-// order. Their titles are "single point 1" and so on. It is nil for a job without a result. Each
-// may be too high by 12 for each C≡C (see ReadMOPAC), which is the same for all conformers of a
-// molecule.
+// order. Their titles are "single point 1" and so on. It is nil for a job without a result. All
+// conformers of a molecule may be too high by 12 for each C≡C, see ReadMOPAC.
 func SinglePoints(outPath string) ([]*float64, error) {
 	data, err := readFile(outPath)
 	if err != nil {
@@ -171,8 +170,7 @@ const secondJob = "*  OLDGEO "
 // formation of two jobs at one geometry may otherwise lie apart. Both are in kcal/mol.
 const tripleBond, sameState = 12, 0.1
 
-// parseMOPACOut reads from the .out file what the .aux file lacks, and the heat of formation as it
-// is printed there.
+// parseMOPACOut reads from the .out file what the .aux file lacks, and the heat of formation.
 func parseMOPACOut(out string, gradient float64) (run MOPAC, hof string, err error) {
 	if err := mopacFailure(out); err != nil {
 		return run, "", err
@@ -216,8 +214,7 @@ func parseJob(out string, gradient float64) (run MOPAC, hof string, err error) {
 		run.GradientNorm = &norm
 	}
 	for _, m := range matchesWith(out, " LUMO", mopacOrbitals) {
-		// MOPAC prints stars for a level with more digits than its format has: such a level is left
-		// out.
+		// MOPAC prints stars for a level with too many digits: it is left out.
 		if levels, err := numbers(m[1]); err == nil {
 			run.addOrbitals(levels)
 		}
@@ -257,8 +254,7 @@ func mopacFailure(out string) error {
 	return nil
 }
 
-// mopacMessages reads the box that MOPAC prints after an error. It holds nothing but "JOB ENDED
-// NORMALLY" after a success.
+// mopacMessages reads the box that MOPAC prints after an error.
 func mopacMessages(out string) []string {
 	_, box, found := strings.Cut(out,
 		"Error and normal termination messages reported in this calculation")
@@ -286,8 +282,7 @@ func lineAt(text string, at int) string {
 	return strings.ToValidUTF8(strings.TrimSpace(strings.Trim(strings.TrimSpace(line), "*")), "?")
 }
 
-// checkOptimised refuses a geometry that is no minimum by MOPAC's own account, and notes a soft
-// stop.
+// checkOptimised refuses a geometry that is no minimum by MOPAC's account, and notes a soft stop.
 func (run *MOPAC) checkOptimised(out string, gradient float64) error {
 	for _, text := range mopacSoftStops {
 		if at := strings.Index(out, text); at >= 0 {
@@ -330,8 +325,7 @@ func (run *MOPAC) addOrbitals(levels []float64) {
 	}
 }
 
-// addAux takes the rest from the .aux file and checks it against the heat of formation that the
-// .out file prints.
+// addAux takes the rest from the .aux file. Its heat of formation must be that of the .out file.
 func (run *MOPAC) addAux(aux, outHOF string) error {
 	fields, err := parseAux(aux)
 	if err != nil {
@@ -397,8 +391,7 @@ func lastDigit(number string) float64 {
 	return math.Pow10(exponent - decimals(mantissa))
 }
 
-// numbers reads blank-separated numbers that may have run together, as Fortran writes them:
-// "1000.0000-1234.5".
+// numbers reads numbers that may have run together, as Fortran writes them: "1000.0000-1234.5".
 func numbers(text string) ([]float64, error) {
 	var list []float64
 	for _, word := range strings.Fields(text) {

@@ -8,15 +8,13 @@ import (
 	"strings"
 )
 
-// auxFields are the entries of a MOPAC .aux file by name, without unit and length; of a repeated
-// one the last.
+// auxFields are the last entries of each name in a MOPAC .aux file, without unit and length.
 type auxFields map[string]string
 
 // auxEntry is what stands before the "=" of an entry: the name, its unit and its length.
 var auxEntry = regexp.MustCompile(`^\s*([A-Z][A-Z0-9_.]*)(?::[^\[]*)?(?:\[\d+\])?$`)
 
-// parseAux reads the entries "NAME:UNIT[LENGTH]= values" of an .aux file that was written to its
-// end.
+// parseAux reads the entries "NAME:UNIT[LENGTH]= values" of a whole .aux file.
 func parseAux(aux string) (auxFields, error) {
 	if strings.TrimSpace(aux) == "" {
 		return nil, errors.New("the file is empty")
@@ -75,8 +73,7 @@ func (f auxFields) number(name string) *float64 {
 	return &x
 }
 
-// withoutNoise cuts what is below 1e-9, as helium's heat of formation of 0.682121D-12: another
-// build has other noise there.
+// withoutNoise cuts what is below 1e-9, as helium's 0.682121D-12: another build has other noise.
 func withoutNoise(x float64) float64 {
 	if math.Abs(x) > 1e6 {
 		return x
@@ -133,8 +130,7 @@ var spinWords = [...]string{
 }
 
 // MOPACState is the keywords of a charge and a multiplicity, as "CHARGE=-1 DOUBLET UHF". The spin
-// is always spelled out: without the word, MOPAC takes an impossible number of electrons in
-// silence.
+// is always spelled out: else MOPAC takes an impossible number of electrons in silence.
 func MOPACState(charge, multiplicity int) (string, error) {
 	if multiplicity < 1 || multiplicity > len(spinWords) {
 		return "", fmt.Errorf("MOPAC has no keyword for the multiplicity %d, only for 1 to %d",
@@ -147,8 +143,7 @@ func MOPACState(charge, multiplicity int) (string, error) {
 	return state, nil
 }
 
-// MOPACCartesian is the geometry of a MOPAC input file, a line an atom with every coordinate free:
-// " C 0.1 1 0.2 1 0.3 1".
+// MOPACCartesian is the geometry of a MOPAC input file, all of it free: " C 0.1 1 0.2 1 0.3 1".
 func MOPACCartesian(frame Frame) (string, error) {
 	if err := frame.check(); err != nil {
 		return "", err

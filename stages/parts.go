@@ -28,8 +28,7 @@ type part struct {
 // grows by the third power of the atoms at least. GFN-FF takes 0.02 s. A start of xTB takes 17 ms.
 const partAtoms, partMembers, partGFNFF = 40, 8, 10
 
-// recordedAfter is how long a part takes that is recorded. A search that is stopped loses what was
-// not.
+// recordedAfter is how long a part takes that is recorded. A stopped search loses the others.
 var recordedAfter = time.Second // a test records all
 
 func (e *ensemble) partSize(l level) int {

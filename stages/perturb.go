@@ -53,8 +53,7 @@ func Perturbed(path string, f Frame, by string, seed int) (Frame, error) {
 	for n, b := range m.Bonds {
 		lengths[n] = size[3] / 100 * f.distance(b[0], b[1])
 	}
-	// SHAKE (Ryckaert, Ciccotti, Berendsen, J. Comput. Phys. 1977, 23, 327), the atoms of equal
-	// weight.
+	// SHAKE (Ryckaert et al., J. Comput. Phys. 1977, 23, 327), the atoms of equal weight.
 	for range 200 {
 		for n, b := range m.Bonds {
 			d := out.distance(b[0], b[1])

@@ -55,8 +55,7 @@ func (m *Matcher) refine() {
 	}
 }
 
-// arrange orders the atoms for the search: from the heavy atom with the fewest equivalents
-// outwards, hydrogens last.
+// arrange orders the atoms from the heavy one with the fewest equivalents on, hydrogens last.
 func (m *Matcher) arrange() {
 	size := map[int]int{}
 	for _, c := range m.class {
@@ -155,8 +154,7 @@ func (m *Matcher) RMSD(a, b Frame, limit float64) float64 {
 	return m.rmsd(m.shape(a), m.shape(b), limit)
 }
 
-// maxSteps bounds the search for a pair of geometries of very many near-equal atoms; what it leaves
-// untried counts as different.
+// maxSteps bounds the search for geometries of many near-equal atoms; beyond it they are different.
 const maxSteps = 500_000
 
 func (m *Matcher) rmsd(a, b shape, limit float64) float64 {
@@ -177,8 +175,7 @@ type search struct {
 	steps int
 }
 
-// place gives the k-th atom each image that fits the earlier ones, and goes on with the next. It
-// reports whether to stop.
+// place tries each image of the k-th atom that fits the earlier ones. It reports whether to stop.
 func (s *search) place(k int) bool {
 	n := len(s.order)
 	if k == n {
@@ -204,8 +201,8 @@ func (s *search) place(k int) bool {
 	return false
 }
 
-// fits reports whether the k-th atom may become to: bonds to earlier atoms are kept, and distances
-// to them nearly.
+// fits reports whether to may be the k-th atom's image: with its bonds and nearly its distances to
+// earlier atoms.
 func (s *search) fits(k, to int) bool {
 	n, atom := len(s.order), s.order[k]
 	bonded := func(i, j int) bool { return slices.Contains(s.neighbours[i], j) }

@@ -81,8 +81,7 @@ func Placed(numbers []*float64, places []int) ([]*float64, error) {
 	return out, nil
 }
 
-// Refined is the results of several conformers. If a second result of the lowest one is lower, it
-// takes its place.
+// Refined is the results of conformers, the lowest replaced by a second result if that is lower.
 func Refined(results []Result, again Result) ([]Result, error) {
 	hofs := make([]*float64, len(results))
 	for i, r := range results {

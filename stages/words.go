@@ -144,8 +144,8 @@ type searchWords struct {
 const searchForm = `--molecule MOLECULE --bonds REACH --chrg Q --uhf N [--alpb SOLVENT] ` +
 	`--window KCAL --first N --same CRITERIA --levels "LEVEL; LEVEL; ..."`
 
-// parseSearch reads the words behind the files: --name and its value. Each must be there, but for
-// --alpb and --isomer.
+// parseSearch reads the words behind the files: each --name and its value. Of these --alpb and
+// --isomer may be missing.
 func parseSearch(words []string) (s searchWords, err error) {
 	var charge, unpaired int
 	var solvent string
