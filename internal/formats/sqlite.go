@@ -16,8 +16,7 @@ import (
 )
 
 // WriteSQLite writes a SQLite database with the table molecules and, if conformers are named, the
-// table conformers, whose first column is that of molecules. A comment in a CREATE TABLE has the
-// unit of a column.
+// table conformers, whose first column is that of molecules. Comments name the columns' units.
 func WriteSQLite(ctx context.Context, to io.Writer, x Export) (err error) {
 	dir, err := os.MkdirTemp("", "grimperium-sqlite-")
 	if err != nil {

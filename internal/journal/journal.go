@@ -119,8 +119,7 @@ func (e Event) computed() bool {
 	return e.Event == TargetEnd && (e.Outcome == OK || e.Outcome == Failed || e.Outcome == Timeout)
 }
 
-// Writer appends events to the journal at Path. Several goroutines, and several processes, may
-// write.
+// Writer appends events to the journal at Path. Several goroutines and processes may write.
 type Writer struct {
 	Path        string
 	Batch, Host string // of each event; one about another batch names that
@@ -275,8 +274,7 @@ type LastBatch struct {
 	Rows        map[string]bool   // mol_ids whose rows it wrote; none if it ended
 }
 
-// Last says how the last batch ended. A target that started more than 64 MB before the end of the
-// journal is not found.
+// Last says how the last batch ended. It reads the last 64 MB of the journal.
 func Last(path string) (LastBatch, error) {
 	e, at, err := find(path, "batch_")
 	batch := LastBatch{ID: e.Batch, Ended: e.Event != BatchStart, Open: map[string]string{},

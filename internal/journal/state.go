@@ -34,8 +34,7 @@ type Molecule struct {
 	Idle                time.Time // its end; zero: it runs
 }
 
-// Add takes in the next event. A batch_start begins a new State; events of another batch are passed
-// over.
+// Add takes in the next event. A batch_start begins a new State. Other batches' events don't count.
 func (s *State) Add(e Event) {
 	if e.Event != BatchStart && (e.Batch != s.Batch || s.UnderWay == nil) {
 		return
@@ -103,8 +102,7 @@ func (s *State) Rest(now time.Time) time.Duration {
 // Estimate is the mean time of each stage, by the weight of molecules.
 type Estimate map[string]sums
 
-// Past is what the last two megabytes of a journal tell, and of the file before it if the journal
-// is shorter.
+// Past is what the last 2 MB of a journal tell, and the file before it if the journal is shorter.
 func Past(path string) Estimate {
 	e := Estimate{}
 	info, err := os.Stat(path)
@@ -149,8 +147,7 @@ func (e Estimate) Target(stage string, size []float64) (time.Duration, bool) {
 	return seconds(s.seconds / s.targets * Weight(size)), known
 }
 
-// Molecule is how long all targets of the stages take for a molecule of a size, one after the
-// other.
+// Molecule is how long all targets of the stages take for a molecule of a size, one by one.
 func (e Estimate) Molecule(size []float64, stages ...string) (sum time.Duration) {
 	for _, stage := range stages {
 		s := e[stage]
