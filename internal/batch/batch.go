@@ -325,31 +325,26 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 	var events []journal.Event
 	for i := range b.Table.Len() {
 		id, batch := b.Table.ID(i), b.Table.Texts(i, "batch_id")[0]
-		target := b.died[id]
 		isMissing := batch == last.ID && !last.Rows[id] // in the journal: the batch died before
-		// Ids are in the order of time: such a death was counted by a batch that died, too.
-		if counted := batch >= last.ID; !isMissing && (target == "" || counted) {
+		// Ids are in the order of time: a batch that died since has counted the death.
+		isDead := b.died[id] != "" && batch < last.ID
+		if !isMissing && !isDead {
 			continue
 		}
 		m, err := b.Store.Molecule(id) // with an error the visit says what is wrong
-		if isMissing {
-			if err == nil && m.Row() != nil && m.Row().Batch == batch {
-				events = append(events, b.rowEvent(i, *m.Row()))
+		switch {
+		case isDead:
+			row := b.deadRow(i, last.ID)
+			if err == nil {
+				if err := cmp.Or(m.PutRow(row), m.Flush()); err != nil {
+					return err
+				}
 			}
-			continue
+			changes = append(changes, csvmerge.Change{ID: id, Cells: row.Cells})
+			events = append(events, b.rowEvent(i, row))
+		case err == nil && m.Row() != nil && m.Row().Batch == batch:
+			events = append(events, b.rowEvent(i, *m.Row()))
 		}
-		dead := b.row(i, nil).Dead(target, "", b.Pipeline.MaxReruns)
-		row := store.Row{Status: dead.Status.String(), Reruns: dead.Reruns, Batch: last.ID,
-			Error: fmt.Sprintf("%s/%s: %s", id, target, diedMessage), Time: time.Now()}
-		row.Cells = map[string]string{"status": row.Status, "reruns": fmt.Sprint(row.Reruns),
-			"error_message": row.Error, "batch_id": row.Batch}
-		if err == nil {
-			if err := cmp.Or(m.PutRow(row), m.Flush()); err != nil {
-				return err
-			}
-		}
-		changes = append(changes, csvmerge.Change{ID: id, Cells: row.Cells})
-		events = append(events, b.rowEvent(i, row))
 	}
 	if _, err := b.merge(ctx, changes, busyLimit); err != nil {
 		return err
@@ -362,6 +357,17 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 		err = b.journal.Write(events...)
 	}
 	return err
+}
+
+// deadRow is what a row is to say after a batch died in a target of its molecule.
+func (b *Batch) deadRow(i int, batch string) store.Row {
+	id := b.Table.ID(i)
+	dead := b.row(i, nil).Dead(b.died[id], "", b.Pipeline.MaxReruns)
+	row := store.Row{Status: dead.Status.String(), Reruns: dead.Reruns, Batch: batch,
+		Error: fmt.Sprintf("%s/%s: %s", id, b.died[id], diedMessage), Time: time.Now()}
+	row.Cells = map[string]string{"status": row.Status, "reruns": fmt.Sprint(row.Reruns),
+		"error_message": row.Error, "batch_id": row.Batch}
+	return row
 }
 
 // rowEvent is the event of a row that was written into the table.
