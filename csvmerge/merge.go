@@ -87,7 +87,7 @@ func (t *Table) merged(texts map[int]map[string]string) (next *Table, changed ma
 		if texts[i] != nil && !bytes.Equal(text, r.text) {
 			changed[r.id] = true
 		}
-		next.rows[i].text = text
+		next.set(i, text)
 		lines += bytes.Count(text, newline) - bytes.Count(r.text, newline)
 	}
 	return next, changed

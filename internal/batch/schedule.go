@@ -153,9 +153,13 @@ func (b *Batch) origin(key [16]byte) string {
 // computedElsewhere reports whether the results of a row are those of this pipeline, and in another
 // artefacts folder.
 func (b *Batch) computedElsewhere(i int) bool {
-	key, _, _ := strings.Cut(b.origin(b.key(i)), " ")
 	origin := b.Source.Origin(b.Table.ID(i))
-	return strings.HasPrefix(origin, key+" ") && origin != b.origin(b.key(i))
+	if origin == "" {
+		return false
+	}
+	ours := b.origin(b.key(i))
+	key, _, _ := strings.Cut(ours, " ")
+	return strings.HasPrefix(origin, key+" ") && origin != ours
 }
 
 // byHand reports whether a person wrote Skip into a row: the molecule's log has no such failure.

@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -256,9 +255,8 @@ func with(o Options, write bool, command func(*project) error) error {
 		if there && (!shared || o.Artefacts != "") {
 			return fmt.Errorf(
 				"%s: holds the results of another table, %s; give this one a folder of its own, "+
-					"-artefacts=%s, or let them share one by artefacts = \"...\" in pipeline.hcl",
-				batch.ShownPath(st.Root()), batch.ShownPath(other),
-				batch.ShownPath(strings.TrimSuffix(p.Table, ".csv")+".artefacts"))
+					"-artefacts=FOLDER, or let them share one by artefacts = \"...\" in pipeline.hcl",
+				batch.ShownPath(st.Root()), batch.ShownPath(other))
 		}
 	}
 	pr := newProject(p, st)
