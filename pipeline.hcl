@@ -79,7 +79,8 @@ stage "rdkit" {
   worker   = ["python3", "embed.py", "--serve"] # RDKit is started once for a batch, not once for a molecule
   validate = concat(["python3", "embed.py", "--check"], local.row)
   command = concat(["python3", "embed.py"], local.row, ["--seed=${61453 + attempt}", "--open-stereo=${var.open_stereo}",
-    "--isomers=16", "--embeddings=300", "--all-embeddings=1200",    # at most; 4 + 16 n² for n torsions of an isomer
+    "--isomers=16", "--all-embeddings=1200", # at most; of one isomer 4 + 16 n² for n torsions, and at most:
+    "--embeddings=${coalesce(heavy_atoms(mol.smiles), 11) > 10 ? 300 : 400}",
     "--window=18kcal/mol", "--same=0.06Å",                          # by force field; RMS difference of distances
   "--few=20 0.20Å 100kcal/mol", "--displace=0.05Å", "--time=300s"]) # fewer get more; each coordinate; CPU time
   timeout  = "15m"

@@ -927,7 +927,7 @@ def build(given):
     warnings = notices(mol, given.multiplicity)
     quiet = rdBase.BlockLogs()  # until the end: which atom types a force field lacks is no news  # noqa: F841
     turning = rotors(mol) + (flexible_ring_bonds(mol) + 1) // 2  # the torsions of a ring turn together
-    count = min(given.embeddings, 4 + 16 * turning * turning if turning < 4 else 60 * turning)
+    count = min(given.embeddings, 4 + 16 * turning * turning)
     pools, field, stereo, left_out = make_pools(mol, count, turning > 0, given)
     if len(pools) > 1 and given.open_stereo == "refuse":
         raise Unusable(f"the SMILES leaves open which of {len(pools)} stereoisomers is meant, and open_stereo is "
@@ -1058,7 +1058,7 @@ def word_parser(check):
     for name, read, meaning in (
         ("--seed", int, "of RDKit's random numbers"),
         ("--isomers", positive, "at most so many stereoisomers, if the SMILES leaves stereo open"),
-        ("--embeddings", positive, "at most, of one isomer: 4 + 16 n² of n torsions, 60 n from 4 on"),
+        ("--embeddings", positive, "at most, of one isomer: 4 + 16 n² of n torsions"),
         ("--all-embeddings", positive, "at most, of all isomers"),
         ("--window", quantity("kcal/mol"), "by force field; wide, since force fields misjudge hydrogen bonds"),
         ("--same", quantity("Å"), "RMS difference of the distances between heavy atoms and polar hydrogens of two "
