@@ -37,7 +37,7 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   row = ["--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
   state = concat(["--chrg", mol.charge, "--uhf", mol.multiplicity - 1],
   var.solvent == "" ? [] : ["--alpb", var.solvent])
-  pm7   = "PM7 PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)}"
+  pm7   = "PM7 PRECISE THREADS=1 ${mopac_state(mol.charge, mol.multiplicity)}"
   bonds = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50" # the longest, in sums of covalent radii
   sorting = ["--molecule", stage.rdkit.molecule, "--bonds", local.bonds, "--window", "${var.window}kcal/mol",
     "--first", var.conformers,                                 # so many take part in each level, however high they lie
@@ -45,12 +45,14 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol" # the lowest 2 of each isomer
   last_levels = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
   many        = json(stage.rdkit.properties).pool > (stage.rdkit.nheavy > 10 ? 20 : 100) # then GFN-FF goes first
-  # One for the first attempt, one for the second, one for all others. EF stops short on some flat surfaces.
+  # One for the first attempt, one for the second, one for all others. Internal coordinates (INT) halve the cycles of a
+  # large molecule. An angle of 180° spoils them.
   # A symmetric start may end on a saddle point. So each coordinate is moved, each rotor and all together are turned,
   # and the bonds are shortened or stretched.
-  optimiser = ["EF", "LBFGS", "EF RECALC=1 ITRY=1000"]
+  internal  = stage.rdkit.nheavy > 10 && !stage.rdkit.linear
+  optimiser = concat(local.internal ? ["EF INT", "EF"] : ["EF", "LBFGS"], ["EF RECALC=1 ITRY=1000"])
   shift     = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
-  gradient  = 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
+  gradient  = local.internal ? 0.1 : 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
   # The second job takes the energy: MOPAC before 23.2 adds 12 kcal/mol for each C≡C where a job starts.
   input      = <<-EOT
     ${local.pm7} %s
@@ -58,7 +60,7 @@ locals { # what several stages share: the row as arguments of the programs, keyw
 
     %s
 
-    ${local.pm7} 1SCF OLDGEO
+    ${local.pm7} 1SCF OLDGEO AUX(PRECISION=9,XP,XS,XW)
     the energy at the final geometry
 
   EOT
@@ -88,6 +90,7 @@ stage "rdkit" {
   no_retry = [3] # embed.py: the row itself is wrong; another attempt can only fail the same way
   values = {     # rigid: nothing turns; soft: torsions that a symmetric geometry may leave on a saddle point
     nheavy = json(output.properties).nheavy, rigid = json(output.properties).rigid, soft = json(output.properties).nsoft
+    linear = json(output.properties).linear # an angle of 180°
   }
   warnings = json(output.properties).warnings
 }

@@ -966,6 +966,7 @@ def build(given):
         "embedded": count,
         "pool": len(members),
         "rigid": turning == 0 and len(members) == 1,
+        "linear": any(a.GetHybridization() == Chem.HybridizationType.SP and a.GetDegree() > 1 for a in mol.GetAtoms()),
         "warnings": warnings,
     }
     mol.SetProp("_Name", given.smiles)
