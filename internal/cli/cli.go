@@ -179,7 +179,7 @@ func loadOptions() pipeline.Options {
 	po := pipeline.Options{Reserved: batch.Columns, Columns: columns, Export: stages.Export{}}
 	for _, f := range stages.Functions() {
 		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Fn: f.Fn,
-			Version: f.Version})
+			Version: f.Version, Params: f.Params})
 	}
 	for _, b := range stages.Builtins() {
 		po.Builtins = append(po.Builtins, b.Name)

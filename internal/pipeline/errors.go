@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -82,12 +83,26 @@ func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 		func(d *hcl.Diagnostic) bool { return d.Severity != hcl.DiagError })
 	slices.SortStableFunc(diags, order)
 	diags = slices.CompactFunc(diags, func(a, b *hcl.Diagnostic) bool { return order(a, b) == 0 })
+	all := slices.Clone(diags)
+	diags = slices.DeleteFunc(diags, func(d *hcl.Diagnostic) bool { return repeats(d, all) })
 	if more := len(diags) - maxMistakes; more > 0 {
 		last := wrongf(hcl.Range{}, "Too many mistakes", "There are %d more.", more)
 		last.Subject = nil
 		diags = append(diags[:maxMistakes:maxMistakes], last)
 	}
 	return diags
+}
+
+// repeats reports whether HCL says of a part of a name what is known of the whole name.
+func repeats(d *hcl.Diagnostic, all hcl.Diagnostics) bool {
+	if d.Summary != "Unknown attribute" {
+		return false
+	}
+	return slices.ContainsFunc(all, func(o *hcl.Diagnostic) bool {
+		return o.Summary != d.Summary && strings.HasPrefix(o.Summary, "Unknown ") &&
+			o.Subject.Filename == d.Subject.Filename &&
+			o.Subject.Start.Byte <= d.Subject.Start.Byte && d.Subject.End.Byte <= o.Subject.End.Byte
+	})
 }
 
 func wrongf(rng hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
@@ -129,6 +144,14 @@ func sentence(text string) string {
 	if slices.Contains([]string{"a", "the", "this", "every", "word"}, first) {
 		text = strings.ToUpper(text[:1]) + text[1:]
 	}
+	return stopped(text)
+}
+
+// stopped is a text that ends as a sentence does.
+func stopped(text string) string {
+	if strings.HasSuffix(text, "?") {
+		return text
+	}
 	return strings.TrimSuffix(text, ".") + "."
 }
 
@@ -150,10 +173,14 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 				"One side of this operation has no value (null): "+emptyHint+"."
 		}
 		call, ok := d.Extra.(hclsyntax.FunctionCallDiagExtra)
-		if !ok || call.FunctionCallError() == nil {
+		if !ok {
 			continue
 		}
-		err := call.FunctionCallError()
+		name, err := call.CalledFunctionName(), call.FunctionCallError()
+		if err == nil {
+			d.Detail = strings.Replace(d.Detail, "Invalid value", name+": invalid value", 1)
+			continue
+		}
 		text := err.Error()
 		if panicked := (function.PanicError{}); errors.As(err, &panicked) {
 			text = "it can't handle these arguments"
@@ -161,24 +188,30 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 			if text == nullArgument {
 				text = "has no value (null): " + emptyHint
 			}
-			if !strings.HasPrefix(text, "the number") {
-				text = fmt.Sprintf("argument %d %s", arg.Index+1, text)
+			if colon := ":"; !strings.HasPrefix(text, "the number") {
+				if verb.MatchString(text) {
+					colon = ""
+				}
+				text = fmt.Sprintf("argument %d%s %s", arg.Index+1, colon, text)
 			}
 		}
 		d.Summary = "Error in function call"
-		d.Detail = strings.TrimSuffix(text, ".") + "."
-		switch name := call.CalledFunctionName(); name {
+		d.Detail = sentence(text)
+		switch name {
 		case equalName, "contains":
 			if strings.HasPrefix(text, "a text never equals") {
 				d.Summary, d.Detail = "Text compared with another type", sentence(text)
 			}
 		case elementName, textName, remainderName:
 		default:
-			d.Detail = name + ": " + d.Detail
+			d.Detail = name + ": " + stopped(text)
 		}
 	}
 	return diags
 }
+
+// verb begins what go-cty says of an argument.
+var verb = regexp.MustCompile(`^(must|has|can|cannot) `)
 
 // plainWords are our words for some of HCL's.
 var plainWords = map[string]string{

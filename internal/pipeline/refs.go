@@ -20,7 +20,7 @@ func Nearest(name string, known []string, most int) (best string) {
 	letters := func(s string) string {
 		return string(slices.Sorted(slices.Values([]rune(strings.ToLower(s)))))
 	}
-	least := 2*most + 2
+	least := min(2*most+2, 2*len(name)) // as many letters as it has make any name
 	for _, k := range known {
 		if d := len(k) - len(name); d > 4*most || d < -4*most {
 			continue // a letter has four bytes at most
@@ -108,12 +108,12 @@ func (p *Pipeline) reference(e *expression, t hcl.Traversal) {
 	root, rng := t.RootName(), t.SourceRange()
 	bit, ok := rootNames[root]
 	name, named := attrAt(t, 1)
-	switch word := wordInCapitals(root); {
+	switch word := plainWord(root); {
 	case word != "":
 		p.wrong(rng, "Unknown name", "Nothing is called %q. Did you mean %s?", root, word)
 	case !ok:
 		p.wrong(rng, "Unknown name", "Nothing is called %q.%s Note: a text stands in quotes.", root,
-			didYouMean(root, names(rootNames)))
+			didYouMean(root, append(names(rootNames), loopNames(e)...)))
 	case bit == eachRoot && e.stage != nil && !e.stage.ForEach:
 		p.wrong(rng, "Name out of place",
 			`"each" is an element of for_each, and stage %q has none.`, e.stage.Name)
@@ -130,13 +130,27 @@ func (p *Pipeline) reference(e *expression, t hcl.Traversal) {
 	}
 }
 
-// wordInCapitals is true, false or null where a name is that but for the case of its letters.
-func wordInCapitals(name string) string {
-	word := strings.ToLower(name)
-	if word == name || !slices.Contains([]string{"true", "false", "null"}, word) {
-		return ""
+// plainWord is true, false or null where a name is meant as that, "" elsewhere.
+func plainWord(name string) string {
+	switch word := strings.ToLower(name); word {
+	case "true", "yes", "on":
+		return "true"
+	case "false", "no", "off":
+		return "false"
+	case "null", "nil", "none", "nan":
+		return "null"
 	}
-	return word
+	return ""
+}
+
+// loopNames are the names that the for expressions of an expression give to elements.
+func loopNames(e *expression) (names []string) {
+	visit(e.Expression, func(n hclsyntax.Node) {
+		if f, ok := n.(*hclsyntax.ForExpr); ok {
+			names = append(names, f.KeyVar, f.ValVar)
+		}
+	})
+	return slices.DeleteFunc(sorted(names), func(name string) bool { return name == "" })
 }
 
 // member checks the name that follows the first.

@@ -225,7 +225,7 @@ func aType(t cty.Type) string {
 
 // Functions that instrument puts into expressions: no identifiers, so that nobody can call them.
 const (
-	elementName   = "for"
+	elementName   = "[for]"
 	textName      = "${}"
 	equalName     = "=="
 	remainderName = "%"

@@ -58,15 +58,7 @@ func (p *Pipeline) decodeVariable(b *hcl.Block) {
 }
 
 func (p *Pipeline) setDefault(v *Variable, e hcl.Expression) bool {
-	value, diags := e.Value(nil)
-	if names := e.Variables(); len(names) > 0 {
-		hint := "Use a local value for what is computed."
-		if word := wordInCapitals(names[0].RootName()); word != "" {
-			hint = fmt.Sprintf("Did you mean %s?", word)
-		}
-		return p.wrong(e.Range(), "Default is not a constant", "The default must be a plain "+
-			"value, such as true, 3 or \"text\". %s", hint)
-	}
+	value, diags := literal(e)
 	if !p.add(diags) {
 		return false
 	}
@@ -156,7 +148,7 @@ func (p *Pipeline) readSet(set string) bool {
 // assign gives a variable the value of an expression; a bare word is a text.
 func (p *Pipeline) assign(name string, e hcl.Expression, source string) {
 	v, known := p.variables[name]
-	value, diags := e.Value(nil)
+	value, diags := literal(e)
 	if word := hcl.ExprAsKeyword(e); diags.HasErrors() && word != "" {
 		value, diags = cty.StringVal(word), nil
 	}

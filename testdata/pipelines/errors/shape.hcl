@@ -43,7 +43,7 @@ stage "files" { # ERROR: Stage without a command: Stage "files" makes files
 stage "more" {
   command   = ["true"]
   max_files = 0     # ERROR: Invalid max_files: max_files is a whole number, 1 or more.
-  title     = mol.smiles # ERROR: Not a constant: Variables may not be used here.
+  title     = mol.smiles # ERROR: Not a constant: A plain value stands here
   file "x" {} # ERROR: File without content: The file "x" needs either content
   file "../x" { content = "" } # ERROR: Path outside of the scratch folder: "../x" leaves the stage's own folder.
   file "y" { content = "" }

@@ -21,7 +21,7 @@ variable "typed" {
 }
 
 variable "named" {
-  default = var.count # ERROR: Default is not a constant: Use a local value for what is computed.
+  default = var.count # ERROR: Not a constant: what is computed can't stand here
 }
 
 variable "mol" {
