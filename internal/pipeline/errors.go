@@ -141,7 +141,7 @@ func (p *Pipeline) add(diags hcl.Diagnostics) bool {
 // attributes and files as they are written.
 func sentence(text string) string {
 	first, _, _ := strings.Cut(text, " ")
-	if slices.Contains([]string{"a", "the", "this", "every", "word"}, first) {
+	if slices.Contains([]string{"a", "the", "this", "every", "word", "one"}, first) {
 		text = strings.ToUpper(text[:1]) + text[1:]
 	}
 	return stopped(text)
@@ -199,9 +199,11 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 		d.Detail = sentence(text)
 		switch name {
 		case equalName, "contains":
-			if strings.HasPrefix(text, "a text never equals") {
-				d.Summary, d.Detail = "Text compared with another type", sentence(text)
+			if strings.Contains(text, " never equals ") {
+				d.Summary = "Values of two types compared"
 			}
+		case operandName:
+			d.Summary = "Missing value"
 		case elementName, textName, remainderName:
 		default:
 			d.Detail = name + ": " + stopped(text)

@@ -74,7 +74,7 @@ func (p *Pipeline) addFunctions(more []Function) {
 	}
 	table[elementName] = p.through(func(v cty.Value) (cty.Value, error) { return v, nil })
 	table[textName], table[remainderName] = p.through(asDouble), p.through(notZero)
-	table[equalName] = equalFunc
+	table[equalName], table[operandName] = equalFunc, p.through(notNull)
 	// A template calls no templates: that could go round in a circle.
 	table[templateName] = p.templateFunc(maps.Clone(table))
 	p.functions = table

@@ -83,6 +83,10 @@ func (p *Pipeline) references(e *expression) bool {
 				p.wrong(x.NameRange, "Function out of place", ignoreName+" can stand in command, "+
 					"env and the content of a file only.")
 			}
+			if x.Name == equalName && emptyCell(x.Args) {
+				p.wrong(x.NameRange, "Cell compared with an empty text",
+					"An empty cell is null, which equals no text. Compare it with null.")
+			}
 		case *hclsyntax.SplatExpr:
 			if each, ok := x.Each.(*hclsyntax.RelativeTraversalExpr); ok {
 				p.element(x.Source, each.Traversal, x.Range())
@@ -101,6 +105,19 @@ func (p *Pipeline) references(e *expression) bool {
 		}
 	})
 	return len(p.mistakes) == before
+}
+
+// emptyCell reports whether a cell of the table is compared with an empty text.
+func emptyCell(sides []hclsyntax.Expression) bool {
+	cell := func(e hclsyntax.Expression) bool {
+		t, ok := e.(*hclsyntax.ScopeTraversalExpr)
+		return ok && t.Traversal.RootName() == "mol"
+	}
+	return slices.ContainsFunc(sides, cell) &&
+		slices.ContainsFunc(sides, func(e hclsyntax.Expression) bool {
+			v, diags := e.Value(nil)
+			return !diags.HasErrors() && v.RawEquals(cty.StringVal(""))
+		})
 }
 
 // reference checks a name and what follows it.

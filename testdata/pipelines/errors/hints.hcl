@@ -25,9 +25,9 @@ stage "c" {
 
 stage "d" {
   command  = ["true", "in/x"]
-  enabled  = mol.smiles == 3           # ERROR: Text compared with another type: write tonumber(...)
+  enabled  = mol.smiles == 3           # ERROR: Values of two types compared: write tonumber(...)
   values   = { a = mni(1, 2), b = True } # ERROR: Unknown function: Did you mean "min"? # ERROR: Unknown name: Nothing is called "True". Did you mean true?
-  warnings = [for i, s in ["a"] : s if mol.smiles != 3] # ERROR: Text compared with another type: write tonumber(...)
+  warnings = [for i, s in ["a"] : s if mol.smiles != 3] # ERROR: Values of two types compared: write tonumber(...)
 }
 
 stage "three" {
@@ -74,8 +74,8 @@ variable "options" { default = {} }
 stage "h" {
   for_each = [mol.smiles]
   command  = ["sort data.txt"] # ERROR: Unsuitable command: The first word of the command is "sort data.txt", but a program is needed
-  enabled  = contains([1, 2], mol.smiles) # ERROR: Text compared with another type: write tonumber(...)
-  values   = { x = each.value == 1, y = [1] == [], z = {} != stage.a } # ERROR: Text compared with another type: write tonumber(...)
+  enabled  = contains([1, 2], mol.smiles) # ERROR: Values of two types compared: write tonumber(...)
+  values   = { x = each.value == 1, y = [1] == [], z = {} != stage.a } # ERROR: Values of two types compared: write tonumber(...)
 }
 
 stage "i" {
@@ -122,4 +122,28 @@ stage "n" {
 locals {
   sum   = local.smu # ERROR: Unknown local value: Did you mean "sum"?
   three_sum = local.sum + local.threes # ERROR: Unknown local value: Did you mean "three"?
+}
+
+# What would silently be false.
+stage "o" {
+  values = {
+    a = mol.smiles == ""          # ERROR: Cell compared with an empty text: An empty cell is null
+    b = "" != mol.H298_cbs ? 1 : 2 # ERROR: Cell compared with an empty text: Compare it with null.
+  }
+}
+
+stage "off" {
+  enabled = false
+  values  = { flag = true }
+}
+
+merge {
+  a = mol.charge == true              # ERROR: Values of two types compared: A number never equals true or false: compare values of one type.
+  b = mol.smiles == ["C"]             # ERROR: Values of two types compared: A text never equals a list
+  c = [mol.charge] == ["1"]           # ERROR: Values of two types compared: write tonumber(...)
+  d = contains([[1]], mol.charge)     # ERROR: Values of two types compared: A list never equals a number
+  e = stage.off.flag && true          # ERROR: Missing value: One side has no value (null): an empty cell, or a stage that is turned off.
+  f = false && stage.off.flag
+  g = stage.off.flag == null
+  h = mol.smiles == null
 }
