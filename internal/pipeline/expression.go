@@ -77,6 +77,9 @@ func (p *Pipeline) gather(e *expression) {
 		case name == "":
 		case t.RootName() == "stage":
 			e.stages = append(e.stages, name)
+			if of, ok := attrAt(t, 2); ok && p.stages[name] != nil {
+				p.stages[name].asked = append(p.stages[name].asked, of)
+			}
 			if !reports[t.SourceRange()] {
 				e.results = append(e.results, name)
 			}
