@@ -288,7 +288,7 @@ func (p *Pipeline) setSource(v cty.Value) error {
 			return fmt.Errorf("%s can't be read (names start in the folder of pipeline.hcl)",
 				v.AsString())
 		}
-		p.sources[path] = data
+		p.sources[path] = withoutCR(data)
 	}
 	p.files[path] = hashOf(p.sources[path])
 	return nil

@@ -81,6 +81,7 @@ func (p *Pipeline) read(name string) ([]byte, error) {
 		return nil, &callError{err}
 	}
 	if own {
+		data = withoutCR(data)
 		p.files[path], p.sources[path] = hashOf(data), data
 	}
 	return data, nil

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -80,6 +81,14 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 // that changes these must not change a result.
 func plainText(src []byte) []byte {
 	return bytes.ReplaceAll(bytes.TrimPrefix(src, []byte("\ufeff")), []byte("\r\n"), []byte("\n"))
+}
+
+// withoutCR is a text with LF alone at the ends of lines, and other data as they are.
+func withoutCR(data []byte) []byte {
+	if !utf8.Valid(data) || bytes.Contains(data, []byte{0}) {
+		return data
+	}
+	return bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
 }
 
 func readBounded(path string, limit int64) ([]byte, error) {
