@@ -88,7 +88,10 @@ func converted(e *expression, v cty.Value) (cty.Value, error) {
 	case e.want == cty.Bool && v.IsKnown() && t != cty.Bool:
 		null = true // no text is true or false
 	}
-	if err != nil || null {
+	switch {
+	case err != nil && aType(e.want) == not:
+		return v, fmt.Errorf("%s is unsuitable: %w", e.name, err)
+	case err != nil || null:
 		return v, fmt.Errorf("%s, not %s", form, not)
 	}
 	return c, nil

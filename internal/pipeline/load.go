@@ -116,6 +116,7 @@ func (p *Pipeline) load(o Options) {
 	}
 	body := file.Body.(*hclsyntax.Body)
 	p.instrument(body)
+	visit(body, p.eachOnce)
 	p.decode(body)
 	p.setVariables(o)
 	if len(p.stages) == 0 && !p.mistakes.HasErrors() {
@@ -267,16 +268,19 @@ func (p *Pipeline) turnedOff(s *Stage) bool {
 	return !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() && v.False()
 }
 
-// checkMerge checks the types of cells and of what is displayed. It also finds columns that a stage
-// reads and the merge block writes. The molecule would be stale after its own result.
+// checkMerge checks the types of cells and of what is displayed. It also finds columns that the
+// merge block writes and other expressions read. The molecule would be stale after its own result.
 func (p *Pipeline) checkMerge(m *Molecule) {
+	readers := slices.Concat(p.ofMolecule, p.merge)
+	for _, s := range p.Stages {
+		readers = append(readers, s.expressions...)
+	}
 	for _, cell := range p.merge {
 		reads := func(e *expression) bool { return slices.Contains(e.columns, cell.name) }
-		readBy := func(s *Stage) bool { return slices.ContainsFunc(s.expressions, reads) }
-		if i := slices.IndexFunc(p.Stages, readBy); i >= 0 {
-			p.wrong(cell.at, "Column is read and merged", "Stage %q (line %d) reads mol.%s, and "+
-				"the merge block writes it: each result would ask for another. Rename the cell.",
-				p.Stages[i].Name, p.Stages[i].Line, cell.name)
+		if i := slices.IndexFunc(readers, reads); i >= 0 {
+			p.wrong(cell.at, "Column is read and merged", "Line %d reads mol.%s, and the merge "+
+				"block writes it: each result would ask for another. Rename the cell.",
+				readers[i].at.Start.Line, cell.name)
 		}
 		p.checkText(m, cell, "A cell of the table holds a text or a number")
 	}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -79,14 +80,13 @@ func (p *Pipeline) references(e *expression) bool {
 		switch x := n.(type) {
 		case *hclsyntax.FunctionCallExpr:
 			find(p, x.NameRange, "function", x.Name, p.functions)
-			if x.Name == ignoreName && e.roots&mayIgnore == 0 {
-				p.wrong(x.NameRange, "Function out of place", ignoreName+" can stand in command, "+
-					"env and the content of a file only.")
-			}
+			p.ignoring(e, x)
 			if x.Name == equalName && emptyCell(x.Args) {
 				p.wrong(x.NameRange, "Cell compared with an empty text",
 					"An empty cell is null, which equals no text. Compare it with null.")
 			}
+		case *hclsyntax.LiteralValueExpr:
+			p.unquoted(x)
 		case *hclsyntax.SplatExpr:
 			if each, ok := x.Each.(*hclsyntax.RelativeTraversalExpr); ok {
 				p.element(x.Source, each.Traversal, x.Range())
@@ -105,6 +105,50 @@ func (p *Pipeline) references(e *expression) bool {
 		}
 	})
 	return len(p.mistakes) == before
+}
+
+// passing are the functions that hand a text on as it is, so that it stays marked.
+var passing = []string{ignoreName, textName, elementName, templateName, "concat", "join", "flatten",
+	"coalesce", "merge", "try", "format", "formatlist"}
+
+// ignoring refuses ignore_changes where it could decide a result.
+func (p *Pipeline) ignoring(e *expression, f *hclsyntax.FunctionCallExpr) {
+	if f.Name == ignoreName && e.roots&mayIgnore == 0 {
+		p.wrong(f.NameRange, "Function out of place", ignoreName+" can stand in command, env and "+
+			"the content of a file only.")
+	}
+	for i := 0; i < len(f.Args) && !slices.Contains(passing, f.Name); i++ {
+		visit(f.Args[i], func(n hclsyntax.Node) {
+			if x, ok := n.(*hclsyntax.FunctionCallExpr); ok && x.Name == ignoreName {
+				p.wrong(x.NameRange, "Function out of place", ignoreName+" gives a word, or a "+
+					"part of a text. It can't be compared, or handed to a function that reads it.")
+			}
+		})
+	}
+}
+
+// bareName is a name in a text where ${...} is missing or has lost a part.
+var bareName = func() *regexp.Regexp {
+	const name = `(mol|var|local|stage|each)\.([a-zA-Z][\w-]*)`
+	return regexp.MustCompile(`^` + name + `$|\$\(?` + name + `|(?:^|[^$%])\{` + name + `\}`)
+}()
+
+// unquoted refuses a text in which a name stands as for a value, without ${...} around it.
+func (p *Pipeline) unquoted(text *hclsyntax.LiteralValueExpr) {
+	if text.Val.Type() != cty.String {
+		return
+	}
+	for _, m := range bareName.FindAllStringSubmatch(text.Val.AsString(), -1) {
+		root, name := m[1]+m[3]+m[5], m[2]+m[4]+m[6]
+		_, column := p.columns[name]
+		if p.variables[name] != nil && root == "var" || p.locals[name] != nil && root == "local" ||
+			p.stages[name] != nil && root == "stage" || column && root == "mol" ||
+			root == "each" && (name == "key" || name == "value") {
+			p.wrong(text.SrcRange, "Name in a text", "The text has the letters %s.%s, and not "+
+				"the value. Write ${%[1]s.%[2]s} in a text, or %[1]s.%[2]s without quotes.",
+				root, name)
+		}
+	}
 }
 
 // emptyCell reports whether a cell of the table is compared with an empty text.
@@ -208,6 +252,9 @@ func (p *Pipeline) localInPlace(e *expression, rng hcl.Range, name string) {
 	if len(used) > 0 {
 		p.wrong(rng, "Name out of place", "local.%s uses %s.%s, which can't be used in %s.", name,
 			root, used[0], e.what)
+	} else if e.stage != nil && slices.Contains(l.stages, e.stage.Name) {
+		p.wrong(rng, "Stage refers to itself", "local.%s uses the results of stage %q, which "+
+			"the stage can't use itself.", name, e.stage.Name)
 	}
 }
 

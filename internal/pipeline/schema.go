@@ -81,7 +81,11 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) {
 	order, exceeded := "table", "warn"
 	attrs := p.readBody(b.Body,
 		constant("table", &p.Table, "table is the name of a file.", nil),
-		constant("artefacts", &p.Artefacts, "artefacts is the name of a folder.", nil),
+		constant("artefacts", &p.Artefacts, "artefacts is the name of a folder without "+
+			"pipeline.hcl in it.", func(name string) bool {
+			from, err := filepath.Rel(p.rooted(name), p.Dir)
+			return err == nil && strings.HasPrefix(from, "..")
+		}),
 		whole("max_reruns", &p.MaxReruns, "how often a failed molecule is tried again", 0, 1000),
 		whole("jobs", &p.Jobs, "how many processor cores a batch may use", 1, 4096),
 		constant("env", &p.Env, `env is an object of names and texts, like { LANG = "C" }.`,
@@ -322,12 +326,17 @@ func (p *Pipeline) decodeFile(s *Stage, b *hcl.Block) {
 	case (f.content == nil) == (f.source == nil):
 		p.wrong(b.DefRange, "File without content", "The file %q needs either content = \"...\" "+
 			"or source = \"a file beside pipeline.hcl\".", f.name)
-	case slices.ContainsFunc(s.files, func(o *file) bool { return o.name == f.name }):
-		p.wrong(b.LabelRanges[0], "Duplicate block", "The file %q is written twice in this stage.",
-			f.name)
+	case slices.ContainsFunc(s.files, f.clashes):
+		p.wrong(b.LabelRanges[0], "Duplicate block", "The file %q is written twice in this stage, "+
+			"or is the folder of another.", f.name)
 	default:
 		s.files = append(s.files, f)
 	}
+}
+
+// clashes reports whether a file is another's, or lies in it as in a folder.
+func (f *file) clashes(o *file) bool {
+	return strings.HasPrefix(o.name+"/", f.name+"/") || strings.HasPrefix(f.name+"/", o.name+"/")
 }
 
 // scope is where expressions stand.
@@ -392,6 +401,26 @@ func scratchName(name string) string {
 		return fmt.Sprintf("Write %q as %q.", name, clean)
 	}
 	return ""
+}
+
+// eachOnce refuses a name that an object has twice: HCL takes the last.
+func (p *Pipeline) eachOnce(n hclsyntax.Node) {
+	object, ok := n.(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		return
+	}
+	lines := map[string]int{}
+	for _, item := range object.Items {
+		key, diags := item.KeyExpr.Value(nil)
+		if name, ok := as[string](key); ok && !diags.HasErrors() {
+			rng := item.KeyExpr.Range()
+			if lines[name] > 0 {
+				p.wrong(rng, "Duplicate name", "%q stands already at line %d of this object.", name,
+					lines[name])
+			}
+			lines[name] = rng.Start.Line
+		}
+	}
 }
 
 func variableName(name string) bool { return name != "" && !strings.ContainsAny(name, "=\x00") }

@@ -182,7 +182,10 @@ func impliedType(v any) cty.Type {
 // convertTo is convert.Convert with an error in the user's words.
 func convertTo(v cty.Value, want cty.Type) (cty.Value, error) {
 	c, err := convert.Convert(v, want)
-	if err != nil {
+	switch {
+	case err != nil && aType(want) == orNull(v):
+		return v, err
+	case err != nil:
 		return v, fmt.Errorf("%s is needed here, not %s", aType(want), shownValue(v))
 	}
 	return c, nil

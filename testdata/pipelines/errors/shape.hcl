@@ -47,7 +47,8 @@ stage "more" {
   file "x" {} # ERROR: File without content: The file "x" needs either content
   file "../x" { content = "" } # ERROR: Path outside of the scratch folder: "../x" leaves the stage's own folder.
   file "y" { content = "" }
-  file "y" { content = "" } # ERROR: Duplicate block: The file "y" is written twice in this stage.
+  file "y" { content = "" } # ERROR: Duplicate block: The file "y" is written twice in this stage, or is the folder of another.
+  file "y/z" { content = "" } # ERROR: Duplicate block: The file "y/z" is written twice
   file "z" { source = "nosuch.tmpl" } # ERROR: Unsuitable source: nosuch.tmpl can't be read
   postcondition { # ERROR: Missing attribute: The argument "error_message" is required
     condition = true
