@@ -299,14 +299,15 @@ func (p *Pipeline) setSource(v cty.Value) error {
 
 // shellWord is a word that only a shell understands: a redirection, an operator, a variable, a
 // command in it, the home folder.
-var shellWord = regexp.MustCompile("^([0-9&]?>>?(&[0-9]|[\\w./-]*)|<[\\w./-]*|[|&]{1,2}|\\S*;|" +
-	"~/\\S*|\\$[A-Za-z_{(]\\S*|`\\S*)$")
+var shellWord = regexp.MustCompile("^([0-9&]?>>?(&[0-9]|\\s*[\\w./-]*)|<\\s*[\\w./-]*|" +
+	"[|&;]{1,2}(\\s*[\\w./-]+.*)?|\\S*;|~\\w*(/\\S*)?|\\$[A-Za-z_{(]\\S*|" +
+	"\\S*(=\\$[A-Za-z_{]|\\$\\{|\\$\\()\\S*|\\S*`\\S+`)$")
 
 // scripted are programs whose words may be scripts.
 var scripted = []string{"sh", "bash", "dash", "ksh", "zsh", "awk", "gawk", "mawk", "perl", "sed"}
 
 // globWord is a word that a shell would replace by the names of files.
-var globWord = regexp.MustCompile(`^[\w./-]*\*[\w-]*\.\w+$`)
+var globWord = regexp.MustCompile(`^[\w./-]*/\*$|^[\w./-]*([*?]|\[\w+\]|\{[\w,]+\})[\w*?-]*\.\w+$`)
 
 // setProgram finds the program of a command. It must be known before any molecule is. A word that
 // only a shell, or the folder of pipeline.hcl, would give a meaning is an error.
@@ -322,6 +323,10 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 			return fmt.Errorf("word %d of the command has no value: it names a stage that is "+
 				"turned off, or an empty variable", i+1)
 		case ok && i > 0:
+			if _, value, found := strings.Cut(word, "="); found && strings.HasPrefix(word, "-") &&
+				!shellWord.MatchString(word) {
+				word = value // of --script=stages/x.py
+			}
 			if text := p.checkWord(s, word); text != "" {
 				return fmt.Errorf("word %d of the command is %s, %s", i+1, word, text)
 			}

@@ -215,11 +215,17 @@ func (p *Pipeline) decodeStage(b *hcl.Block) {
 		Limits: Limits{Bytes: 2 << 30, Files: 10_000}}
 	p.stages[s.Name] = s
 	p.Stages = append(p.Stages, s)
+	before := len(p.mistakes)
 	a := p.readBody(b.Body, slices.Concat(p.declarations(s), s.settings())...)
 	s.Titled, s.ForEach = a["title"] != nil, a["for_each"] != nil
-	if a["at_least"] != nil && (!s.ForEach || s.Optional) {
-		p.wrong(a["at_least"].Expr.Range(), "Unsuitable at_least", "Stage %q has no for_each, so "+
-			"it has one target, which must succeed; or it is optional.", s.Name)
+	switch least := a["at_least"]; {
+	case least == nil:
+	case !s.ForEach:
+		p.wrong(least.Expr.Range(), "Unsuitable at_least", "Stage %q has no for_each, so it has "+
+			"one target, which must succeed.", s.Name)
+	case s.Optional:
+		p.wrong(least.Expr.Range(), "Unsuitable at_least", "Stage %q is optional, so that any "+
+			"target may fail. Leave out one of the two.", s.Name)
 	}
 	if a["compress"] != nil {
 		s.compressed = a["compress"].Expr.Range()
@@ -236,7 +242,8 @@ func (p *Pipeline) decodeStage(b *hcl.Block) {
 	if s.values != nil {
 		s.valueType = cty.DynamicPseudoType // until it is checked
 	}
-	if s.command == nil && (len(s.files) > 0 || s.outputs != nil || s.values == nil) {
+	if s.command == nil && (len(s.files) > 0 || s.outputs != nil || s.values == nil) &&
+		before == len(p.mistakes) {
 		p.wrong(b.DefRange, "Stage without a command", "Stage %q makes files, so it needs a "+
 			"command = [\"program\", ...]; or, to compute from other stages, only values.", s.Name)
 	}

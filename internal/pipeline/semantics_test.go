@@ -334,7 +334,8 @@ stage "a" { command = ["true"] }
 			"word 5 -set, count 1 default, on false default, list [1] default, typed {} default"},
 		{nil, "", "count=[1]",
 			`Unsuitable value for a variable: -set sets the variable "count" to a value of another type: a number is needed here, not a list.`},
-		{nil, "", "count=abs(1)", `Not a constant: Functions may not be called here.`},
+		{nil, "", "count=abs(1)", `Unreadable -set: -set gives "count" no plain ` +
+			`value. A text stands in quotes: -set='count="..."'.`},
 		{nil, "", "list=1",
 			`Unsuitable value for a variable: -set sets the variable "list" to a value of another type: a list is needed here, not a number.`},
 		{[]string{"GRIMPERIUM_VAR_count=x"}, "", "",

@@ -51,3 +51,15 @@ stage "s" {
 }
 
 pipeline { artefacts = ".." } # ERROR: Invalid artefacts: artefacts is the name of a folder without pipeline.hcl in it.
+
+# One message, and not what follows from it.
+stage "t" {
+  values { v = 1 } # ERROR: Unknown block: Did you mean to define argument "values"?
+}
+
+stage "u" {
+  for_each = [1]
+  values   = { v = 1 }
+  optional = true
+  at_least = 1 # ERROR: Unsuitable at_least: Stage "u" is optional, so that any target may fail.
+}
