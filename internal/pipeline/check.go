@@ -387,26 +387,6 @@ func (p *Pipeline) checkWord(s *Stage, word string) string {
 	return ""
 }
 
-func (s *Stage) setCores(v cty.Value) error {
-	n, ok := as[int](v)
-	if s.Cores = n; !ok || !within(1, 4096)(n) {
-		return errors.New("cores is how many processor cores the program takes: a whole number " +
-			"that doesn't depend on the molecule")
-	}
-	return nil
-}
-
-// setWorker takes the words that start the stage's program as a worker.
-func (s *Stage) setWorker(v cty.Value) error {
-	words, ok := as[[]string](v)
-	s.Worker = words
-	if !ok || len(words) == 0 || s.Program != "" && words[0] != s.Program || s.Builtin {
-		return fmt.Errorf("worker is how the command's program is started to stay: a list like "+
-			"[%q, \"script\", \"--serve\"] that doesn't depend on the molecule", s.Program)
-	}
-	return nil
-}
-
 // acceptValidate checks the words that the stage's worker is asked about a row.
 func (s *Stage) acceptValidate(v cty.Value) error {
 	if !v.IsKnown() || v.LengthInt() < 1 || !v.Index(cty.Zero).RawEquals(cty.StringVal(s.Program)) {
@@ -417,17 +397,13 @@ func (s *Stage) acceptValidate(v cty.Value) error {
 }
 
 // addPrograms notes what the stage's program starts itself.
-func (s *Stage) addPrograms(v cty.Value) error {
-	more, ok := as[[]string](v)
-	if !ok || slices.Contains(more, "") {
-		return errors.New("programs must be a list of texts that doesn't depend on the molecule")
-	}
+func (s *Stage) addPrograms(more []string) bool {
 	for _, name := range more {
 		if !slices.Contains(s.Programs, name) {
 			s.Programs = append(s.Programs, name)
 		}
 	}
-	return nil
+	return !slices.Contains(more, "")
 }
 
 // only has of a function that reads a value what it says is wrong.

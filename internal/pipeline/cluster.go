@@ -13,7 +13,6 @@ import (
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
-	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 )
 
@@ -61,11 +60,7 @@ func (p *Pipeline) decodeCluster(b *hcl.Block) {
 
 // nodePath is a path that a node looks up in its environment: env("TMPDIR") stands for $TMPDIR.
 func nodePath(name string, into *string) item {
-	env := function.New(&function.Spec{Type: function.StaticReturnType(cty.String),
-		Params: []function.Parameter{{Name: "name", Type: cty.String}},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			return cty.StringVal("${" + args[0].AsString() + "}"), nil
-		}})
+	env := adapt(func(name string) string { return "${" + name + "}" }, "name")
 	context := &hcl.EvalContext{Functions: map[string]function.Function{"env": env}}
 	return item{name: name, attr: func(a *hcl.Attribute) error {
 		if gohcl.DecodeExpression(a.Expr, context, into).HasErrors() ||

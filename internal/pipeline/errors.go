@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -55,13 +54,6 @@ func (e *Errors) Print(w io.Writer, width uint, colour bool) error {
 	}
 	if width == 0 {
 		width = 78
-	}
-	for _, d := range e.diags {
-		if d.Subject != nil && e.files[d.Subject.Filename] == nil {
-			if data, err := os.ReadFile(d.Subject.Filename); err == nil {
-				e.files[d.Subject.Filename] = &hcl.File{Bytes: data}
-			}
-		}
 	}
 	return hcl.NewDiagnosticTextWriter(w, e.files, width, colour).WriteDiagnostics(e.diags)
 }
@@ -164,7 +156,7 @@ const emptyHint = "an empty cell, or a stage that is turned off"
 // soften says a function's error in the function's own words, and what else HCL says in the user's.
 func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 	for _, d := range diags {
-		if words, ok := plainWords[d.Summary]; ok {
+		if words, ok := ourWords[d.Summary]; ok {
 			d.Summary = words
 		}
 		if strings.HasSuffix(d.Detail, ": argument must not be null.") &&
@@ -215,8 +207,8 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 // verb begins what go-cty says of an argument.
 var verb = regexp.MustCompile(`^(must|has|can|cannot) `)
 
-// plainWords are our words for some of HCL's.
-var plainWords = map[string]string{
+// ourWords are our words for some of HCL's.
+var ourWords = map[string]string{
 	"Unsupported argument":       "Unknown attribute",
 	"Unsupported block type":     "Unknown block",
 	"Unsupported attribute":      "Unknown attribute",

@@ -69,18 +69,28 @@ func (p *Pipeline) anyNames(body hcl.Body, read func(*hcl.Attribute)) {
 func constant[T any](name string, into *T, form string, take func(T) bool) item {
 	return item{name: name, attr: func(a *hcl.Attribute) error {
 		v, diags := literal(a.Expr)
-		value, ok := as[T](v)
-		switch {
-		case diags.HasErrors():
+		if diags.HasErrors() {
 			return diags
-		case !ok || take != nil && !take(value):
+		}
+		return known(form, func(value T) bool {
+			ok := take == nil || take(value)
+			if ok && into != nil {
+				*into = value
+			}
+			return ok
+		})(v)
+	}}
+}
+
+// known accepts a value of Go's type T that is known before any molecule is, if take takes it; form
+// says what it must be.
+func known[T any](form string, take func(T) bool) func(cty.Value) error {
+	return func(v cty.Value) error {
+		if value, ok := as[T](v); !ok || !take(value) {
 			return errors.New(form)
 		}
-		if into != nil {
-			*into = value
-		}
 		return nil
-	}}
+	}
 }
 
 // literal is the value of an expression that may name nothing.

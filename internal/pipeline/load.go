@@ -25,7 +25,6 @@ const (
 	maxFileSize     = 64 << 20  // bytes of every text that file() reads into an expression
 	maxPipelineSize = 256 << 10 // bytes of pipeline.hcl, of a file of values and of a template
 	maxDepth        = 100       // brackets that are open at one place: the parser recurses
-	maxBlocks       = 1000      // blocks of pipeline.hcl
 	maxMistakes     = 50        // mistakes that are shown
 	maxTargets      = 2000      // of a stage that at_least may ask for
 )

@@ -191,18 +191,11 @@ func (p *Pipeline) reference(e *expression, t hcl.Traversal) {
 	}
 }
 
-// plainWord is true, false or null where a name is meant as that, "" elsewhere.
-func plainWord(name string) string {
-	switch word := strings.ToLower(name); word {
-	case "true", "yes", "on":
-		return "true"
-	case "false", "no", "off":
-		return "false"
-	case "null", "nil", "none", "nan":
-		return "null"
-	}
-	return ""
-}
+// plainWords are what some names are meant as, in small letters.
+var plainWords = map[string]string{"true": "true", "yes": "true", "on": "true", "false": "false",
+	"no": "false", "off": "false", "null": "null", "nil": "null", "none": "null", "nan": "null"}
+
+func plainWord(name string) string { return plainWords[strings.ToLower(name)] }
 
 // loopNames are the names that the for expressions of an expression give to elements.
 func loopNames(e *expression) (names []string) {

@@ -19,11 +19,6 @@ import (
 func (p *Pipeline) decode(body *hclsyntax.Body) {
 	p.Table, p.Artefacts = p.rooted("data/thermo_pm7.csv"), p.rooted("artefacts")
 	p.MaxReruns, p.Jobs, p.MaxRecompute = 3, 1, 0.5
-	if n := len(body.Blocks); n > maxBlocks {
-		p.wrong(body.Blocks[maxBlocks].DefRange(), "Too many blocks",
-			"The file has %d blocks; %d are the most.", n, maxBlocks)
-		return
-	}
 	lines := map[string]int{} // of the blocks that have been read, by what no other may be called
 	block := func(name string, label bool, decode func(*hcl.Block)) item {
 		return item{name: name, label: label, block: func(b *hcl.Block) {
@@ -183,12 +178,12 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) {
 	attrs := p.readBody(b.Body,
 		constant("path", nil, `path is a list of names or paths, like ["python3"].`,
 			func(v cty.Value) bool {
-				list, ok := as[[]string](v)
 				if word, one := as[string](v); one {
-					list, ok = []string{word}, true
+					prog.Candidates = []string{word}
+				} else {
+					prog.Candidates, _ = as[[]string](v)
 				}
-				prog.Candidates = list
-				return ok && words(list)
+				return words(prog.Candidates)
 			}),
 		constant("version", &version, fmt.Sprintf("version is a command that starts with the "+
 			"program itself, like [%q, \"--version\"].", name),
@@ -304,15 +299,23 @@ func (p *Pipeline) declarations(s *Stage) []item {
 		in(ofStage, "").attr("enabled", &s.enabled, cty.Bool, nil),
 		in(ofStage, "").attr("for_each", &s.each, dynamic, only(elements)),
 		in(ofTarget, "").attr("timeout", &s.timeout, dynamic, only(duration)),
-		in(ofStage, "").attr("cores", &s.cores, dynamic, s.setCores),
+		in(ofStage, "").attr("cores", &s.cores, dynamic, known("cores is how many processor "+
+			"cores the program takes: a whole number that doesn't depend on the molecule",
+			func(n int) bool { s.Cores = n; return within(1, 4096)(n) })),
 		in(ofTask, "").attr("env", &s.env, dynamic, only(environment)),
 		{name: "file", label: true, block: func(b *hcl.Block) { p.decodeFile(s, b) }},
 		p.conditions(in(ofTarget, "stage "+s.Name), "precondition", &s.pre),
 		in(ofTask, "").attr("command", &s.command, words, func(v cty.Value) error {
 			return p.setProgram(s, v)
 		}),
-		in(ofStage, "").attr("programs", &s.programs, words, s.addPrograms),
-		in(ofStage, "").attr("worker", &s.worker, words, s.setWorker),
+		in(ofStage, "").attr("programs", &s.programs, words, known("programs must be a list of "+
+			"texts that doesn't depend on the molecule", s.addPrograms)),
+		in(ofStage, "").attr("worker", &s.worker, words, known("worker is how the command's "+
+			"program is started to stay: a list like [\"python3\", \"script\", \"--serve\"] that "+
+			"doesn't depend on the molecule", func(words []string) bool {
+			s.Worker = words
+			return len(words) > 0 && (s.Program == "" || words[0] == s.Program) && !s.Builtin
+		})),
 		in(ofMolecule, "").attr("validate", &s.validate, words, s.acceptValidate),
 		late.attr("values", &s.values, dynamic, func(v cty.Value) error {
 			return p.setValueType(s, v)

@@ -275,15 +275,13 @@ var anyParam = function.Parameter{Name: "value", Type: cty.DynamicPseudoType, Al
 	AllowUnknown: true, AllowDynamicType: true, AllowMarked: true}
 
 // equalFunc compares two values.
-var equalFunc = function.New(&function.Spec{
-	Params: []function.Parameter{anyParam, anyParam},
-	Type: func(args []cty.Value) (cty.Type, error) {
-		return cty.Bool, neverEqual(args[0].Type(), args[1].Type())
-	},
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+var equalFunc = dynamic([]function.Parameter{anyParam, anyParam},
+	func(args []cty.Value) (cty.Value, error) {
+		if err := neverEqual(args[0].Type(), args[1].Type()); err != nil {
+			return cty.DynamicVal, err
+		}
 		return stdlib.EqualFunc.Call(args)
-	},
-})
+	})
 
 // neverEqual is an error for values of two types that are never equal.
 func neverEqual(a, b cty.Type) error {
@@ -321,13 +319,9 @@ func notZero(v cty.Value) (cty.Value, error) {
 
 // through is a function that hands its argument on, after a look at it.
 func (p *Pipeline) through(look func(cty.Value) (cty.Value, error)) function.Function {
-	return function.New(&function.Spec{
-		Params: []function.Parameter{anyParam},
-		Type:   func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			p.watch.pass()
-			return look(args[0])
-		},
+	return dynamic([]function.Parameter{anyParam}, func(args []cty.Value) (cty.Value, error) {
+		p.watch.pass()
+		return look(args[0])
 	})
 }
 
