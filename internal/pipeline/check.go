@@ -317,37 +317,21 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 			"program")
 	}
 	for i, w := range command.AsValueSlice() {
-		word, ok := as[string](w)
-		switch {
+		var err error
+		switch word, ok := as[string](w); {
 		case w.IsKnown() && w.IsNull() && !s.off:
-			return fmt.Errorf("word %d of the command has no value: it names a stage that is "+
-				"turned off, or an empty variable", i+1)
+			err = errors.New("has no value: it names a stage that is turned off, or an empty " +
+				"variable")
 		case ok && i > 0:
-			if _, value, found := strings.Cut(word, "="); found && strings.HasPrefix(word, "-") &&
-				!shellWord.MatchString(word) {
-				word = value // of --script=stages/x.py
+			err = p.checkWord(s, word)
+		case i == 0:
+			if err := checkProgram(word); err != nil {
+				return err
 			}
-			if text := p.checkWord(s, word); text != "" {
-				return fmt.Errorf("word %d of the command is %s, %s", i+1, word, text)
-			}
-		case i > 0:
-		case word == "":
-			return errors.New("the first word of the command, the program, must be a text that " +
-				"doesn't depend on the molecule")
-		case strings.Contains(word, ignoreOpen):
-			return errors.New(
-				"the first word of the command, the program, is never left out of the fingerprint")
-		case !filepath.IsAbs(word) && strings.ContainsAny(word, "= \t;|<>&$"):
-			return fmt.Errorf("the first word of the command is %q, but a program is needed: each "+
-				"word is an element of its own, and variables stand in env = { NAME = \"...\" }",
-				word)
-		case strings.Contains(word, "/") && !filepath.IsAbs(word) && p.Programs[word] == nil:
-			return fmt.Errorf(
-				"the first word of the command, the program, is a relative path, %[1]s: give its "+
-					"absolute path. For a script: file %[2]q { source = %[1]q }, and an "+
-					"interpreter and %[2]q in the command", word, filepath.Base(word))
-		default:
 			s.Program = word
+		}
+		if err != nil {
+			return fmt.Errorf("word %d of the command %w", i+1, err)
 		}
 	}
 	s.Builtin = slices.Contains(p.builtins, s.Program)
@@ -357,34 +341,58 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 	return nil
 }
 
+// checkProgram says what is wrong with the first word of a command.
+func checkProgram(word string) error {
+	const first = "the first word of the command, the program, "
+	relative := !filepath.IsAbs(word)
+	switch {
+	case word == "":
+		return errors.New(first + "must be a text that doesn't depend on the molecule")
+	case strings.Contains(word, ignoreOpen):
+		return errors.New(first + "is never left out of the fingerprint")
+	case relative && strings.ContainsAny(word, "= \t;|<>&$"):
+		return fmt.Errorf("the first word of the command is %q, but a program is needed: each "+
+			"word is an element of its own, and variables stand in env = { NAME = \"...\" }", word)
+	case relative && strings.Contains(word, "/"):
+		return fmt.Errorf(first+"is a relative path, %[1]s: give its absolute path. For a script: "+
+			"file %[2]q { source = %[1]q }, and an interpreter and %[2]q in the command", word,
+			filepath.Base(word))
+	}
+	return nil
+}
+
 // pathWord is a word that is meant as a file: a path, or the name of a script.
 var pathWord = regexp.MustCompile(`^\S*/\S+$|^\S+\.(py|sh|pl|jl|[Rr]|awk|tcl)$`)
 
 // checkWord says what is wrong with a word that a shell would read, or that names a user's file. An
 // absolute path is watched; a relative one would be looked for in the scratch folder.
-func (p *Pipeline) checkWord(s *Stage, word string) string {
-	switch {
-	case shellWord.MatchString(word) && !slices.Contains(scripted, filepath.Base(s.Program)):
-		return `but no shell reads the command. What the program prints is the file stdout: ` +
-			`outputs = { log = "stdout" }. With a shell: ["sh", "-c", "..."]`
-	case globWord.MatchString(word):
-		return "but no shell fills in the *: name the files themselves"
+func (p *Pipeline) checkWord(s *Stage, word string) error {
+	if shellWord.MatchString(word) && !slices.Contains(scripted, filepath.Base(s.Program)) {
+		return fmt.Errorf("is %s, but no shell reads the command. What the program prints is the "+
+			"file stdout: outputs = { log = \"stdout\" }. With a shell: [\"sh\", \"-c\", \"...\"]",
+			word)
+	}
+	if _, value, found := strings.Cut(word, "="); found && strings.HasPrefix(word, "-") {
+		word = value // of --script=stages/x.py
+	}
+	if globWord.MatchString(word) {
+		return fmt.Errorf("is %s, but no shell fills in the *: name the files themselves", word)
 	}
 	info, err := os.Stat(p.rooted(word))
 	if err != nil || !info.Mode().IsRegular() || slices.Contains(s.FileNames(), word) ||
 		!pathWord.MatchString(word) {
-		return ""
+		return nil
 	}
 	if !filepath.IsAbs(word) {
-		return fmt.Sprintf("a file beside pipeline.hcl, which is not in the folder where the "+
-			"program runs: file %[2]q { source = %[1]q }, and %[2]q in the command", word,
+		return fmt.Errorf("is %[1]s, a file beside pipeline.hcl, which is not in the folder where "+
+			"the program runs: file %[2]q { source = %[1]q }, and %[2]q in the command", word,
 			filepath.Base(word))
 	}
 	if data, err := readBounded(word, maxFileSize); err == nil {
 		p.files[word] = hashOf(data)
 		s.watched = append(s.watched, Input{Name: word, Path: word, SHA256: p.files[word]})
 	}
-	return ""
+	return nil
 }
 
 // acceptValidate checks the words that the stage's worker is asked about a row.

@@ -69,8 +69,7 @@ var testFunctions = []Function{
 		1, nil},
 	{"electrons", func(smiles string, charge int) *int { n := 10 - charge; return &n }, 1, nil},
 	{"spin_fits", func(smiles string, charge, multiplicity int) bool {
-		return (10-charge+
-			multiplicity)%2 == 1
+		return (10-charge+multiplicity)%2 == 1
 	}, 1, nil},
 	{"text_of", func(path string) (string, error) {
 		data, err := os.ReadFile(path)

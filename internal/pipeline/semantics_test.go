@@ -368,8 +368,8 @@ func TestOptions(t *testing.T) {
 	if p.Table != "/other.csv" || p.MaxReruns != 5 || p.Artefacts != "/other.artefacts" {
 		t.Errorf("got %s, %d, %s", p.Table, p.MaxReruns, p.Artefacts)
 	}
-	if want := []string{"H298_cbs", "charge", "multiplicity", "smiles"}; !slices.Equal(p.Columns,
-		want) {
+	want := []string{"H298_cbs", "charge", "multiplicity", "smiles"}
+	if !slices.Equal(p.Columns, want) {
 		t.Errorf("columns %v", p.Columns)
 	}
 	if want := []string{"a", "b", "c", "d"}; !slices.Equal(p.Merged, want) {
