@@ -173,20 +173,7 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 			d.Detail = strings.Replace(d.Detail, "Invalid value", name+": invalid value", 1)
 			continue
 		}
-		text := err.Error()
-		if panicked := (function.PanicError{}); errors.As(err, &panicked) {
-			text = "it can't handle these arguments"
-		} else if arg := (function.ArgError{}); errors.As(err, &arg) {
-			if text == nullArgument {
-				text = "has no value (null): " + emptyHint
-			}
-			if colon := ":"; !strings.HasPrefix(text, "the number") {
-				if verb.MatchString(text) {
-					colon = ""
-				}
-				text = fmt.Sprintf("argument %d%s %s", arg.Index+1, colon, text)
-			}
-		}
+		text := callText(err)
 		d.Summary = "Error in function call"
 		d.Detail = sentence(text)
 		switch name {
@@ -202,6 +189,23 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 		}
 	}
 	return diags
+}
+
+// callText is what a function's error says, with the number of the argument that it is about.
+func callText(err error) string {
+	if panicked := (function.PanicError{}); errors.As(err, &panicked) {
+		return "it can't handle these arguments"
+	}
+	text, arg := err.Error(), function.ArgError{}
+	switch {
+	case !errors.As(err, &arg) || strings.HasPrefix(text, "the number"):
+		return text
+	case text == nullArgument:
+		return fmt.Sprintf("argument %d has no value (null): %s", arg.Index+1, emptyHint)
+	case verb.MatchString(text):
+		return fmt.Sprintf("argument %d %s", arg.Index+1, text)
+	}
+	return fmt.Sprintf("argument %d: %s", arg.Index+1, text)
 }
 
 // verb begins what go-cty says of an argument.
