@@ -372,8 +372,9 @@ func (p *Pipeline) checkWord(s *Stage, word string) error {
 			"file stdout: outputs = { log = \"stdout\" }. With a shell: [\"sh\", \"-c\", \"...\"]",
 			word)
 	}
-	if _, value, found := strings.Cut(word, "="); found && strings.HasPrefix(word, "-") {
-		word = value // of --script=stages/x.py
+	option := ""
+	if name, value, ok := strings.Cut(word, "="); ok && strings.HasPrefix(name, "-") {
+		option, word = name+"=", value // of --script=stages/x.py
 	}
 	if globWord.MatchString(word) {
 		return fmt.Errorf("is %s, but no shell fills in the *: name the files themselves", word)
@@ -385,8 +386,8 @@ func (p *Pipeline) checkWord(s *Stage, word string) error {
 	}
 	if !filepath.IsAbs(word) {
 		return fmt.Errorf("is %[1]s, a file beside pipeline.hcl, which is not in the folder where "+
-			"the program runs: file %[2]q { source = %[1]q }, and %[2]q in the command", word,
-			filepath.Base(word))
+			"the program runs: file %[2]q { source = %[1]q }, and %[3]q in the command", word,
+			filepath.Base(word), option+filepath.Base(word))
 	}
 	if data, err := readBounded(word, maxFileSize); err == nil {
 		p.files[word] = hashOf(data)

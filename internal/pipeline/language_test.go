@@ -215,14 +215,22 @@ func TestEditors(t *testing.T) {
 	}
 }
 
-// A script that a command names by its absolute path decides what is stale.
+// A script that a command names by its absolute path decides what is stale, also as the value of an
+// option.
 func TestWatchedScript(t *testing.T) {
+	for _, before := range []string{"", "--script=", "-f="} {
+		t.Run(before, func(t *testing.T) { testWatchedScript(t, before) })
+	}
+}
+
+func testWatchedScript(t *testing.T, before string) {
 	script := filepath.Join(t.TempDir(), "run.py")
 	describe := func(text string) (string, Input) {
 		if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p := mustLoad(t, `stage "a" { command = ["python3", "`+script+`"] }`, testOptions())
+		p := mustLoad(t, `stage "a" { command = ["python3", "`+before+script+`"] }`,
+			testOptions())
 		m, err := p.Molecule(nil)
 		if err != nil {
 			t.Fatal(err)
