@@ -350,12 +350,9 @@ var judgements = map[action]string{
 }
 
 // Why shows which targets of a molecule are up to date, or one of them, and what changed for the
-// others. It changes nothing.
+// others. The table must have the molecule. Why changes nothing.
 func (b *Batch) Why(w io.Writer, id, only string) error {
-	i, ok := b.Table.Lookup(id)
-	if !ok {
-		return fmt.Errorf("the table %s has no molecule %q", b.shownTable(), id)
-	}
+	i, _ := b.Table.Lookup(id)
 	problems, _ := Precheck(b.Pipeline, b.Table, i)
 	for _, problem := range problems {
 		fmt.Fprintf(w, "%s can't be computed: %s\n", id, problem.Problem)
@@ -375,7 +372,8 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 		if only == "" || g.name == only || strings.HasPrefix(g.name, only+"/") ||
 			strings.HasPrefix(only, g.name+"/") {
 			shown = true
-			fmt.Fprintf(w, "%-*s %s\n", width, g.name, judgements[g.action]+g.reason+t.details(g))
+			fmt.Fprintf(w, "%-*s %s\n", width, g.name, judgements[g.action]+g.reason+
+				t.details(g, "\n"+strings.Repeat(" ", width+1)))
 		}
 	}
 	if len(rewritten) > 0 && only == "" {
@@ -383,15 +381,17 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 			strings.Join(rewritten, ", "))
 	}
 	if !shown {
-		err = fmt.Errorf("%s has no target %q%s", id, only, Like(only, names, id+"/"))
+		err = fmt.Errorf("%s has no target %q%s", id, only, cmp.Or(Like(only, names, id+"/"),
+			"; it has "+strings.Join(names, ", ")))
 	}
 	return err
 }
 
-// details are the warnings of a target that is up to date. For a stale target they are differences
-// from the recorded result: the first line that differs in each written file.
-func (t *visit) details(g *target) (text string) {
-	const indent, maxBytes = "\n             ", 16 << 20
+// details are the warnings of a target that is up to date, each behind an indent. For a stale
+// target they are differences from the recorded result: the words that differ in a line of each
+// file.
+func (t *visit) details(g *target, indent string) (text string) {
+	const maxBytes = 16 << 20
 	if g.action == fresh {
 		return strings.Join(append([]string{""}, g.last.Warnings...), indent+"warning: ")
 	}
@@ -408,7 +408,10 @@ func (t *visit) details(g *target) (text string) {
 			"\n")
 		for n := range min(len(was), len(is)) {
 			if was[n] != is[n] {
-				text += fmt.Sprintf("%s%s:%d  %q → %q", indent, f.Name, n+1, was[n], is[n])
+				gone, added := changedWords(strings.Split(was[n], " "),
+					strings.Split(is[n], " "), 1)
+				text += fmt.Sprintf("%s%s:%d  %q → %q", indent, f.Name, n+1,
+					strings.Join(gone, " "), strings.Join(added, " "))
 				break
 			}
 		}

@@ -34,7 +34,7 @@ func Arguments(source, version string) {
 		args, behind, err = table.arguments(args)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
+		fmt.Fprintln(stderr, "Error:", err)
 		os.Exit(exitMistake)
 	}
 	os.Args = append(os.Args[:1:1], args...)

@@ -23,7 +23,6 @@ import (
 	"grimperium/internal/cluster"
 	"grimperium/internal/command"
 	"grimperium/internal/durable"
-	"grimperium/internal/progress"
 )
 
 // Batch runs the pipeline over the table. If molecules stand behind the command, it ends the
@@ -99,17 +98,15 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	var display sync.WaitGroup
 	shown, hide := context.WithCancel(context.Background())
 	defer hide()
-	screen := progress.NewScreen(os.Stderr)
-	pr.Warn = screen // else the display draws over the warnings
-	pr.Begin = func(journal string) { display.Go(func() { screen.Watch(shown, journal) }) }
+	pr.Begin = func(journal string) { display.Go(func() { stderr.Watch(shown, journal) }) }
 	b, err := batch.New(ctx, pr.Config)
 	if err != nil {
 		return err
 	}
 	if o.DryRun {
-		err := b.DryRun(ctx, os.Stdout, o.Verbose)
+		err := b.DryRun(ctx, stdout, o.Verbose)
 		if err == nil && w != nil {
-			err = w.Show(os.Stdout, b.Job())
+			err = w.Show(stdout, b.Job())
 		}
 		return err
 	}
@@ -120,7 +117,7 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if !o.unlogged {
-		keepLogs(os.Stderr, sum, pr.Pipeline.Table)
+		keepLogs(stderr, sum, pr.Pipeline.Table)
 	}
 	return pr.outcome(sum, w, o, err)
 }
@@ -153,16 +150,16 @@ func (pr *project) printNext(w io.Writer, sum *batch.Summary, o Options) {
 // outcome prints what a batch did, and gives its exit code. w is nil for one on this machine.
 func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, err error) error {
 	if err == nil || len(sum.Targets)+len(sum.Failures) > 0 { // else nothing was done
-		sum.Print(os.Stderr, pr.Pipeline.Stages)
+		sum.Print(stderr, pr.Pipeline.Stages)
 	}
 	if len(sum.Targets) > 0 {
-		pr.printDeviation(os.Stderr)
+		pr.printDeviation(stderr)
 	}
 	if len(sum.Targets)+len(sum.Failures) > 0 && !o.unlogged {
-		pr.printNext(os.Stderr, sum, o)
+		pr.printNext(stderr, sum, o)
 	}
 	if w != nil && w.Note != "" {
-		fmt.Fprintln(os.Stderr, w.Note)
+		fmt.Fprintln(stderr, w.Note)
 	}
 	switch {
 	case errors.Is(err, batch.ErrAlarm):
@@ -181,7 +178,7 @@ func confirm(ctx context.Context, what, declined string) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return fmt.Errorf("%s\n%s", what, declined)
 	}
-	fmt.Fprintf(os.Stderr, "%s\nGo on? [y/N] ", what)
+	fmt.Fprintf(stderr, "%s\nGo on? [y/N] ", what)
 	defer context.AfterFunc(ctx,
 		func() { os.Exit(exitInterrupted) })() // reading can't be interrupted
 	var answer string

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"grimperium/internal/batch"
 	"grimperium/internal/command"
 	"grimperium/internal/pipeline"
+	"grimperium/internal/progress"
 	"grimperium/internal/runner"
 	"grimperium/internal/store"
 	"grimperium/internal/tables"
@@ -34,9 +36,26 @@ import (
 // The exit codes of the package comment.
 const exitFailed, exitMistake, exitLocked, exitInterrupted = 1, 2, 11, 130
 
-// ended gives an error its exit code, unless it has one.
+// The screens of this process. Text for a person goes there, and data to os.Stdout. The display of
+// a batch has the same screen as its warnings: else it would draw over them.
+var stdout, stderr = progress.NewScreen(os.Stdout), progress.NewScreen(os.Stderr)
+
+// ended gives an error its exit code, unless it has one, and lines that fit into the terminal.
 func ended(err error) error {
-	if _, ok := err.(interface{ ExitStatus() int }); ok || err == nil {
+	if err == nil {
+		return nil
+	}
+	err = withExitCode(err)
+	const before = "Error: " // as mage prints it
+	text := strings.TrimPrefix(stderr.Fit(before+err.Error()), before)
+	if text == err.Error() {
+		return err
+	}
+	return mg.Fatal(mg.ExitStatus(err), text)
+}
+
+func withExitCode(err error) error {
+	if _, ok := err.(interface{ ExitStatus() int }); ok {
 		return err
 	}
 	if _, ok := errors.AsType[*store.LockedError](err); ok {
@@ -108,7 +127,7 @@ func run(ctx context.Context, command func(context.Context) error) error {
 		for s := range received { // SIGHUP may come twice from a shell, SIGXCPU comes each second
 			byHand := s == syscall.SIGINT || s == syscall.SIGTERM || s == syscall.SIGQUIT
 			if byHand && time.Since(first) > onePress {
-				fmt.Fprintln(os.Stderr, "Error: interrupted twice; ended at once")
+				fmt.Fprintln(stderr, "Error: interrupted twice; ended at once")
 				os.Exit(exitInterrupted)
 			}
 		}
@@ -221,7 +240,7 @@ func (o Options) flags() (flags string) {
 func newProject(p *pipeline.Pipeline, st *store.Store) *project {
 	pr := &project{Config: batch.Config{Pipeline: p, Store: st,
 		Builtins: map[string]batch.Builtin{},
-		Warn:     os.Stderr}}
+		Warn:     stderr}}
 	for _, b := range stages.Builtins() {
 		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
 		pr.Builtins[b.Name] = batch.Builtin{Version: b.Version, Run: run}

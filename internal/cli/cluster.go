@@ -32,7 +32,7 @@ func init() {
 	})
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
+		fmt.Fprintln(stderr, "Error:", err)
 		os.Exit(exitFailed)
 	}
 	os.Exit(0)

@@ -145,7 +145,7 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 		err = fmt.Errorf("-format=%s: json, jsonl, csv, parquet, sqlite, sdf or xyz", format)
 	}
 	if err = cmp.Or(err, w.Flush()); err == nil && e != nil {
-		e.report(os.Stderr)
+		e.report(stderr)
 	}
 	return err
 }

@@ -43,7 +43,7 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 		h := &past{project: pr, context: ctx, starts: map[string]journal.Event{}}
 		if at == "" {
 			for _, id := range molecules {
-				if err := h.print(os.Stdout, id); err != nil {
+				if err := h.print(stdout, id); err != nil {
 					return err
 				}
 			}
@@ -155,10 +155,10 @@ func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 			bare++
 		}
 	}
-	fmt.Fprintf(os.Stderr, "%s as of %s.\n", batch.Count(len(rows), "molecule"),
+	fmt.Fprintf(stderr, "%s as of %s.\n", batch.Count(len(rows), "molecule"),
 		at.Format("2006-01-02 15:04:05 -07:00"))
 	if bare > 0 {
-		fmt.Fprintf(os.Stderr,
+		fmt.Fprintf(stderr,
 			"%d of them have no SMILES: the version that wrote their rows did not journal "+
 				"it.\n", bare)
 	}

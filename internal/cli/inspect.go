@@ -32,7 +32,10 @@ func Why(ctx context.Context, what string, o Options) error {
 				return err
 			}
 			id, target, _ := strings.Cut(what, "/")
-			return b.Why(os.Stdout, id, target)
+			if !has(pr.Table, id) {
+				return unknown(id, pr.Table)
+			}
+			return b.Why(stdout, id, target)
 		})
 	})
 }
@@ -45,7 +48,7 @@ func Check(o Options) error {
 		_, err = tables.Header(p.Table)
 	}
 	if err == nil {
-		fmt.Printf("%s%s is in order.\n", describe(p), p.Path)
+		fmt.Fprintf(stdout, "%s%s is in order.\n", describe(p), p.Path)
 	}
 	return ended(err)
 }
@@ -75,7 +78,7 @@ func Graph(o Options) error {
 
 // Stop asks the batch that has the artefacts to start no more targets and to end. Where the folder
 // is named, pipeline.hcl is not read: it may be in the middle of an edit.
-func Stop(o Options) error { return ended(stop(os.Stdout, o)) }
+func Stop(o Options) error { return ended(stop(stdout, o)) }
 
 func stop(w io.Writer, o Options) error {
 	if o.Artefacts == "" {
@@ -157,7 +160,7 @@ func Setup(ctx context.Context, o Options) error {
 		case len(missing) > 0:
 			return errors.New("installed, but still not usable: " + missing[0].Name)
 		}
-		fmt.Fprintln(os.Stderr, "Every program that the pipeline runs is there.")
+		fmt.Fprintln(stderr, "Every program that the pipeline runs is there.")
 		return nil
 	})
 }
@@ -175,7 +178,7 @@ func Tools(ctx context.Context, packages ...string) error {
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
 		return fmt.Errorf("missing: %s. This needs apt-get and root, which are not at hand", names)
 	}
-	fmt.Fprintln(os.Stderr, "Installing Debian packages:", names)
+	fmt.Fprintln(stderr, "Installing Debian packages:", names)
 	flags := []string{"install", "-y", "-q", "--no-install-recommends"}
 	for _, args := range [][]string{{"update", "-q"}, append(flags, missing...)} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)

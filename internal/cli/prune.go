@@ -48,7 +48,7 @@ func (pr *project) prune(ctx context.Context, remove, yes bool) error {
 	total, ours := int64(0), 0
 	for _, u := range unused {
 		rel, _ := filepath.Rel(pr.Store.Root(), u.Path)
-		fmt.Printf("%8s  %s: %s\n", size(u.Bytes), rel, u.Why)
+		fmt.Fprintf(stdout, "%8s  %s: %s\n", size(u.Bytes), rel, u.Why)
 		if u.Foreign {
 			continue
 		}
@@ -66,11 +66,11 @@ func (pr *project) prune(ctx context.Context, remove, yes bool) error {
 	}
 	switch {
 	case ours == 0:
-		fmt.Println("Nothing is unused.")
+		fmt.Fprintln(stdout, "Nothing is unused.")
 	case remove:
-		fmt.Printf("Removed %s.\n", size(total))
+		fmt.Fprintf(stdout, "Removed %s.\n", size(total))
 	default:
-		fmt.Printf("%s in all; %s prune -remove removes it.\n", size(total), command.Name)
+		fmt.Fprintf(stdout, "%s in all; %s prune -remove removes it.\n", size(total), command.Name)
 	}
 	return nil
 }

@@ -85,8 +85,8 @@ func (pr *project) report(ctx context.Context, format, out, against string) erro
 	if err := replaceFile(out, write); err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, n.Sentence)
-	fmt.Fprintln(os.Stderr, "Written:", out)
+	fmt.Fprintln(stderr, n.Sentence)
+	fmt.Fprintln(stderr, "Written:", out)
 	return nil
 }
 

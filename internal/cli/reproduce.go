@@ -63,7 +63,7 @@ func Reproduce(ctx context.Context, update bool, o Options) error {
 			return err
 		}
 		if !update {
-			return cmp.Or(was.compare(os.Stdout, is), failed)
+			return cmp.Or(was.compare(stdout, is), failed)
 		}
 		if data, err = json.MarshalIndent(is, "", " "); err != nil {
 			return err

@@ -33,7 +33,8 @@ func Settings(o Options) error {
 	if err := cmp.Or(err, homeless); err != nil {
 		return ended(err)
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(name string, value any, source string) {
 		fmt.Fprintf(w, "%s\t%v\t%s\n", name, value, source)
 	}
@@ -66,9 +67,10 @@ func Settings(o Options) error {
 		program := p.Programs[name]
 		row("program."+name, strings.Join(program.Candidates, ", "), line(program.Line))
 	}
-	err = w.Flush()
+	_ = w.Flush() // to memory
+	_, err = fmt.Fprint(stdout, b.String())
 	for _, text := range batch.TakenBack(p, filepath.Join(p.Artefacts, store.JournalName)) {
-		fmt.Printf("Warning: %s.\n", text)
+		fmt.Fprintf(stdout, "Warning: %s.\n", text)
 	}
 	return ended(err)
 }
@@ -112,13 +114,13 @@ func Info(count, sizes bool, o Options) error {
 			_, err := fmt.Println(pr.Table.Len())
 			return err
 		case sizes:
-			return printSizes(os.Stdout, names, pr.Store)
+			return printSizes(stdout, names, pr.Store)
 		}
-		left := printStatuses(os.Stdout, pr.Table)
-		if err := cluster.Describe(os.Stdout, pr.Store.Root()); err != nil {
+		left := printStatuses(stdout, pr.Table)
+		if err := cluster.Describe(stdout, pr.Store.Root()); err != nil {
 			return err
 		}
-		estimate, err := printSeconds(os.Stdout, names, pr.Store.Path(store.JournalName))
+		estimate, err := printSeconds(stdout, names, pr.Store.Path(store.JournalName))
 		if err != nil {
 			return err
 		}
@@ -127,7 +129,7 @@ func Info(count, sizes bool, o Options) error {
 			_, m := batch.Precheck(pr.Pipeline, pr.Table, i)
 			computing += estimate.Molecule(m.Size(), names...)
 		}
-		printRest(os.Stdout, len(left), computing, max(1, pr.Pipeline.Jobs))
+		printRest(stdout, len(left), computing, max(1, pr.Pipeline.Jobs))
 		return nil
 	}))
 }
@@ -271,7 +273,7 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 			severity, fatal = "fatal", true
 		}
 		if shown = append(shown, finding{f, severity}); format != "json" {
-			fmt.Fprintf(out, "%s%s:%s\n", label, path, f)
+			_, _ = out.WriteString(stdout.Fit(fmt.Sprintf("%s%s:%s\n", label, path, f)))
 		}
 	}
 	if format == "json" {
@@ -285,7 +287,8 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%d rows: %d can't be used, %d warnings.\n", rows, unusable, warnings)
+	fmt.Fprintf(stderr, "%s: %d can't be used, %s.\n", batch.Count(rows, "row"), unusable,
+		batch.Count(warnings, "warning"))
 	if fatal || unusable > 0 && !permissive {
 		return fmt.Errorf("%s: %d of %d rows can't be used", path, unusable, rows)
 	}
@@ -310,7 +313,7 @@ func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table) (
 	}
 	answers, unasked, err := batch.Ask(ctx, p, t, rows)
 	for _, why := range unasked {
-		fmt.Fprintln(os.Stderr, "warning:", why)
+		fmt.Fprintln(stderr, "warning:", why)
 	}
 	seen := map[[3]any]int{}
 	for n, answer := range answers {
