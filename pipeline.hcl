@@ -9,11 +9,14 @@ variable "open_stereo" { # if the SMILES leaves stereo open: take the lowest iso
   default = "lowest"
   require = one_of(var.open_stereo, ["lowest", "first", "refuse"])
 }
-variable "conformers" { default = 3 } # so many go to PM7, the most stable by GFN2-xTB first
-variable "window" { default = 6 }     # kcal/mol above the lowest by GFN2-xTB: so far up the search looks for conformers
-variable "solvent" { default = "" }   # for the search, in xTB's ALPB model, as water. PM7 is always in the gas phase.
-variable "threads" { default = 1 }    # processor cores that one run of CREST takes from the jobs of the batch
-program "python3" {                   # the first of these that has RDKit
+variable "conformers" { # so many go to PM7, the most stable by GFN2-xTB first
+  default = 3
+  require = var.conformers >= 1 && var.conformers == floor(var.conformers)
+}
+variable "window" { default = 6 }   # kcal/mol above the lowest by GFN2-xTB: so far up the search looks for conformers
+variable "solvent" { default = "" } # for the search, in xTB's ALPB model, as water. PM7 is always in the gas phase.
+variable "threads" { default = 1 }  # processor cores that one run of CREST takes from the jobs of the batch
+program "python3" {                 # the first of these that has RDKit
   path    = ["python3", "/usr/bin/python3"]
   version = ["python3", "-c", "import rdkit; print('RDKit version', rdkit.__version__); print(rdkit.__file__)"]
   debian  = "python3-rdkit"

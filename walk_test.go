@@ -40,7 +40,7 @@ var walk = []step{
 		says: "Where does the table stand?"},
 	{name: "why", types: "mage why mol_00014", want: `pm7/2 +up to date`,
 		says: "Which results does a molecule have?"},
-	{name: "quote", types: "mage batch", want: `line 85|no quote ends`,
+	{name: "quote", types: "mage batch", want: `no quote ends`,
 		edit: [3]string{"pipeline.hcl", `timeout  = "15m"`, `timeout  = "15m`},
 		says: "The user changes a timeout and forgets a quote. The message shows where."},
 	{name: "check", types: "mage check", want: `pipeline.hcl is in order`,

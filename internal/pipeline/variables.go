@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -120,8 +121,9 @@ func (p *Pipeline) parseExpression(text, name string) (hclsyntax.Expression, hcl
 func (p *Pipeline) readVarFile(name string) {
 	src, err := readBounded(name, maxPipelineSize)
 	if err != nil {
-		p.wrongOption("Unreadable file of values", "-varFile=%s can't be read. It must be a text "+
-			"file of lines like name = value.", name)
+		p.wrongOption("Unreadable file of values", "-varFile=%s can't be read: %s. It must be a "+
+			"text file of lines like name = value.", name,
+			strings.TrimPrefix(err.Error(), name+": "))
 	} else if file := p.parse(name, plainText(src)); file != nil {
 		p.anyNames(file.Body, func(a *hcl.Attribute) { p.assign(a.Name, a.Expr, "-varFile="+name) })
 	}
@@ -192,6 +194,9 @@ func (p *Pipeline) checkVariables() {
 				continue
 			}
 			err := (&evaluation{Molecule: m}).hold(c)
+			if at, ok := errors.AsType[*EvalError](err); ok {
+				err = at.Err // the message has the place
+			}
 			switch {
 			case err == nil:
 			case v.Source != "default":
