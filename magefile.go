@@ -83,7 +83,7 @@ func Batch(ctx context.Context,
 //
 // It reads and writes what batch does, and has its exit codes.
 func Rerun(ctx context.Context,
-	molecules string,
+	molecules string, // mol_00001, or several with commas between them
 	table *string, // as for batch
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
@@ -440,7 +440,7 @@ func Lint(ctx context.Context) error { return runGo(ctx, "run", "./internal/lint
 func Release(ctx context.Context,
 	platform *string, // this one alone, as linux/amd64
 ) error {
-	platforms := []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"}
+	platforms := cli.Platforms
 	if platform != nil {
 		platforms = []string{*platform}
 	}

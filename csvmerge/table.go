@@ -169,8 +169,8 @@ func (t *Table) readHeader(cells [][]byte) error {
 	for name := range strings.SplitSeq(required, ", ") {
 		if t.column(name) < 0 {
 			return fmt.Errorf("the table has no column %q; its first line must have %s, "+
-				"separated by commas, and is %.200q", name, required,
-				bytes.Join(cells, []byte{','}))
+				"separated by commas, and is %.200q; the command import makes a table of other "+
+				"files", name, required, bytes.Join(cells, []byte{','}))
 		}
 	}
 	return nil

@@ -65,6 +65,7 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 	if err := b.refuse(found); err != nil {
 		return nil, err
 	}
+	b.warnRetry(rows)
 	p := &plan{sizes: map[string][]float64{}}
 	var failed, others []string
 	for i := range rows {
@@ -190,6 +191,14 @@ func (b *Batch) retried(i int) bool {
 		return stage == b.Retry
 	}
 	return b.Retry == "all" || strings.Contains(strings.ToLower(message), strings.ToLower(b.Retry))
+}
+
+// warnRetry warns if Config.Retry means none of the rows.
+func (b *Batch) warnRetry(rows []int) {
+	if b.Retry != "" && b.Retry != "all" && !slices.ContainsFunc(rows, b.retried) {
+		b.warn(fmt.Sprintf("-retry=%s: no skipped molecule failed in a stage of this name, or "+
+			"with this text in its message", b.Retry))
+	}
 }
 
 // Precheck says what is wrong with a row, by the molecule block, and gives its molecule as

@@ -140,6 +140,9 @@ func (s *Summary) Print(w io.Writer, stages []*pipeline.Stage) {
 		if s.Rewritten > 0 {
 			what = "Every result is up to date; no program ran"
 		}
+		if s.Total == 0 {
+			what = "Nothing to compute"
+		}
 		fmt.Fprintf(w, "%s: %s.\n", what, l.end(s))
 	}
 	for _, text := range s.Alarms {

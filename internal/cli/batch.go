@@ -79,7 +79,9 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if o.Only != nil {
-		if pr.Only, err = selection(*o.Only, pr.Table); err != nil {
+		if pr.Only, err = selection(*o.Only, pr.Table); err != nil && len(behind) > 0 {
+			return err
+		} else if err != nil {
 			return fmt.Errorf("-only=%s: %w", *o.Only, err)
 		}
 	}
@@ -313,5 +315,9 @@ func unknown(name string, t *csvmerge.Table) error {
 	for i := range ids {
 		ids[i] = t.ID(i)
 	}
-	return fmt.Errorf("the table has no molecule %q%s", name, batch.Like(name, ids, ""))
+	like := batch.Like(name, ids, "")
+	if name == "help" {
+		like = fmt.Sprintf("; %s help batch describes the command", command.Name)
+	}
+	return fmt.Errorf("the table %s has no molecule %q%s", batch.ShownPath(t.Path()), name, like)
 }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -171,6 +172,9 @@ func load(o Options) (*pipeline.Pipeline, error) {
 	if o.Jobs != nil && *o.Jobs < 1 {
 		return nil, fmt.Errorf("-jobs=%d: a batch uses at least one core", *o.Jobs)
 	}
+	if o.MaxReruns != nil && *o.MaxReruns < 0 {
+		return nil, fmt.Errorf("-maxReruns=%d: at least 0, which is no retry", *o.MaxReruns)
+	}
 	po := loadOptions()
 	po.Set, po.VarFile, po.Environ = o.Set, o.VarFile, os.Environ()
 	po.Jobs, po.Reruns = o.Jobs, o.MaxReruns
@@ -206,9 +210,18 @@ func loadOptions() pipeline.Options {
 	return po
 }
 
+// header returns the columns of the project's table.
+func header(table string) ([]string, error) {
+	names, err := tables.Header(table)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; -table=FILE names the table, or else pipeline.hcl does", err)
+	}
+	return names, err
+}
+
 // columns are what expressions may name: the columns of the table and those of the format.
 func columns(table string) (out []pipeline.Column, err error) {
-	names, err := tables.Header(table)
+	names, err := header(table)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +269,7 @@ func with(o Options, write bool, command func(*project) error) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tables.Header(p.Table); err != nil {
+	if _, err := header(p.Table); err != nil {
 		return err
 	}
 	st, err := store.Open(p.Artefacts)

@@ -47,9 +47,13 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 	case o.On == "":
 		return nil, nil
 	case spec == nil || spec.Scheduler != o.On:
+		like := ""
+		if o.On != "slurm" {
+			like = batch.Like(o.On, []string{"slurm"}, "-on=")
+		}
 		return nil,
-			fmt.Errorf("-on=%s: pipeline.hcl has no block cluster %q; docs/cluster.md shows one",
-				o.On, o.On)
+			fmt.Errorf("-on=%s: pipeline.hcl has no block cluster %q; docs/cluster.md shows one%s",
+				o.On, o.On, like)
 	case o.FailFast:
 		return nil, errors.New("-failFast is for a batch on this machine alone")
 	case o.Detach && o.Cancel:

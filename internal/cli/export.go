@@ -142,7 +142,7 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 	case "sdf", "xyz":
 		err = e.write(ctx, w, x, records[format])
 	default:
-		err = fmt.Errorf("-format=%s: json, jsonl, csv, parquet, sqlite, sdf or xyz", format)
+		err = oneOf("-format", format, "json", "jsonl", "csv", "parquet", "sqlite", "sdf", "xyz")
 	}
 	if err = cmp.Or(err, w.Flush()); err == nil && e != nil {
 		e.report(stderr)
@@ -373,10 +373,12 @@ func (e *ensembles) write(ctx context.Context, w io.Writer, x formats.Export,
 }
 
 func (e *ensembles) report(w io.Writer) {
-	fmt.Fprintf(w, "%d conformers written; %d molecules have none.\n", e.written, e.without)
+	fmt.Fprintf(w, "%s written; %s without one.\n", batch.Count(e.written, "conformer"),
+		batch.Count(e.without, "molecule"))
 	if len(e.outdated) > 0 {
-		fmt.Fprintf(w, "%d molecules were left out, because their results are not up to date; %s "+
-			"why %s shows what changed.\n", len(e.outdated), command.Name, e.outdated[0])
+		fmt.Fprintf(w, "Left out, because the results are not up to date: %s; %s why %s shows "+
+			"what changed.\n", batch.Count(len(e.outdated), "molecule"), command.Name,
+			e.outdated[0])
 	}
 }
 

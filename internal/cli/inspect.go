@@ -19,7 +19,6 @@ import (
 	"grimperium/internal/durable"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
-	"grimperium/internal/tables"
 )
 
 // Why shows which results of a molecule ("mol_00001") or of one target ("mol_00001/pm7/2") are up
@@ -45,7 +44,7 @@ func Why(ctx context.Context, what string, o Options) error {
 func Check(o Options) error {
 	p, err := load(o)
 	if err == nil {
-		_, err = tables.Header(p.Table)
+		_, err = header(p.Table)
 	}
 	if err == nil {
 		fmt.Fprintf(stdout, "%s%s is in order.\n", describe(p), p.Path)

@@ -41,8 +41,8 @@ const (
 func Report(ctx context.Context, format, out, against string, o Options) error {
 	return run(ctx, func(ctx context.Context) error {
 		format := cmp.Or(format, "html")
-		if format != "html" && format != "json" {
-			return fmt.Errorf("-format=%s: html or json", format)
+		if err := oneOf("-format", format, "html", "json"); err != nil {
+			return err
 		}
 		if out == "" && format == "html" {
 			out = "report.html"

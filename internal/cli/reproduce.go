@@ -130,12 +130,11 @@ func (was *expected) compare(w io.Writer, is *expected) (err error) {
 		}
 	}
 	if different == 0 {
-		fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", all,
-			len(is.Molecules))
+		fmt.Fprintf(w, "Reproduced: %d numbers and words of %s.\n", all,
+			batch.Count(len(is.Molecules), "molecule"))
 	} else {
-		err = mg.Fatalf(exitFailed, "%d numbers are not reproduced; if the new ones are right, "+
-			"%s reproduce -update writes them", different,
-			command.Name)
+		err = mg.Fatalf(exitFailed, "not reproduced: %s; if what is new is right, %s reproduce "+
+			"-update writes it", batch.Count(different, "number"), command.Name)
 	}
 	for _, name := range union(was.Programs, is.Programs) {
 		if a, b := was.Programs[name], is.Programs[name]; a == b {

@@ -240,8 +240,8 @@ func printRest(w io.Writer, left int, computing time.Duration, jobs int) {
 // used, with Permissive only when no batch can run on the table.
 func Validate(ctx context.Context, format string, o Options) error {
 	return run(ctx, func(ctx context.Context) error {
-		if !slices.Contains([]string{"", "text", "json"}, format) {
-			return fmt.Errorf("-format=%s: text or json", format)
+		if err := oneOf("-format", cmp.Or(format, "text"), "text", "json"); err != nil {
+			return err
 		}
 		return with(o, false, func(pr *project) error {
 			return pr.validate(ctx, format, o.Permissive)

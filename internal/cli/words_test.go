@@ -75,7 +75,7 @@ func TestSelection(t *testing.T) {
 		got, err := selection(text, table)
 		shown := strings.Join(got, " ")
 		if err != nil {
-			shown = "!" + err.Error()
+			shown = "!" + strings.Replace(err.Error(), table.Path()+" ", "", 1)
 		}
 		if shown != want && !(want == "!open " && strings.HasPrefix(shown, want)) {
 			t.Errorf("%s: %s, want %s", text, shown, want)

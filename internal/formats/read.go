@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -59,10 +60,12 @@ type Record struct {
 func Read(ctx context.Context, path string) (*Table, error) {
 	info, err := os.Stat(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: there is no such file; name the file to read", path)
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: not a file", path)
+		return nil, fmt.Errorf("%s: not a file; name the file to read", path)
 	case info.Size() > MostBytes:
 		return nil, fmt.Errorf("%s: has %d MB; at most %d are read at once, so split it", path,
 			info.Size()>>20, MostBytes>>20)
