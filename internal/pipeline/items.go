@@ -64,8 +64,9 @@ func (p *Pipeline) anyNames(body hcl.Body, read func(*hcl.Attribute)) {
 	}
 }
 
-// constant is an attribute that may name nothing. What it gives must be of Go's type T, and take
-// must take it, where there is one; form says what it must be. A nil into leaves it to take.
+// constant is an attribute with a plain value, which uses no names. The value must be of Go's type
+// T, and take must accept it, if there is one. The text form says what the value must be. A nil
+// into leaves it to take.
 func constant[T any](name string, into *T, form string, take func(T) bool) item {
 	return item{name: name, attr: func(a *hcl.Attribute) error {
 		v, diags := literal(a.Expr)
