@@ -82,6 +82,7 @@ var diskAdvice = map[error]string{
 	syscall.EIO:    "the disk failed; look into the system's log",
 	syscall.EROFS:  "the disk is mounted read-only; remount it",
 	syscall.EMFILE: "raise the limit of open files (ulimit -n)",
+	syscall.EACCES: "this user lacks the permission; change that by chmod or chown",
 	syscall.EBUSY:  "a mount point can't be replaced or removed; mount the folder above it instead",
 }
 

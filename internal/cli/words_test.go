@@ -4,7 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/magefile/mage/mg"
 
 	"grimperium/csvmerge"
 )
@@ -85,5 +88,15 @@ func TestSelection(t *testing.T) {
 		err := selection("failed",
 		read("mol_id,status,error_message,smiles\na,Skip,,C\n")); err == nil {
 		t.Error("failed without a failure: no error")
+	}
+}
+
+// A missing permission is named with the way out.
+func TestPermission(t *testing.T) {
+	err := ended(&os.PathError{Op: "open", Path: "pipeline.hcl", Err: syscall.EACCES})
+	want := "open pipeline.hcl: permission denied (this user lacks the permission; change that by " +
+		"chmod or chown; finished results are safe: fix this and run again)"
+	if err.Error() != want || mg.ExitStatus(err) != exitMistake {
+		t.Errorf("%d, %v", mg.ExitStatus(err), err)
 	}
 }

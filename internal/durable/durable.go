@@ -150,6 +150,9 @@ func WriteFile(f File) error {
 	}
 	to, err := renameio.NewPendingFile(f.Path, renameio.WithTempDir(temp),
 		renameio.WithPermissions(0o666))
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		failed.Path = f.Path // not the temporary file, of which nobody knows
+	}
 	if err != nil {
 		return err
 	}

@@ -116,3 +116,15 @@ func TestTempName(t *testing.T) {
 		}
 	}
 }
+
+// An error names the file, not the temporary one.
+func TestWriteFileNamesFile(t *testing.T) {
+	const path = "/proc/report.html"
+	if _, err := os.Stat("/proc/self"); err != nil {
+		t.Skip("no /proc")
+	}
+	err := WriteFile(File{Path: path, Write: hello})
+	if err == nil || !strings.Contains(err.Error(), " "+path+": ") {
+		t.Errorf("%v", err)
+	}
+}

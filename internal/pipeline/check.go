@@ -288,8 +288,8 @@ func (p *Pipeline) setSource(v cty.Value) error {
 	if p.sources[path] == nil {
 		data, err := readBounded(path, maxFileSize)
 		if err != nil {
-			return fmt.Errorf("%s can't be read (names start in the folder of pipeline.hcl)",
-				v.AsString())
+			return fmt.Errorf("%s can't be read (names start in the folder of pipeline.hcl): %w",
+				v.AsString(), err)
 		}
 		p.sources[path] = withoutCR(data)
 	}

@@ -49,7 +49,7 @@ stage "more" {
   file "y" { content = "" }
   file "y" { content = "" } # ERROR: Duplicate block: The file "y" is written twice in this stage, or is the folder of another.
   file "y/z" { content = "" } # ERROR: Duplicate block: The file "y/z" is written twice
-  file "z" { source = "nosuch.tmpl" } # ERROR: Unsuitable source: nosuch.tmpl can't be read
+  file "z" { source = "nosuch.tmpl" } # ERROR: Unsuitable source: nosuch.tmpl: file does not exist
   postcondition { # ERROR: Missing attribute: The argument "error_message" is required
     condition = true
   }
