@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"golang.org/x/sys/unix"
 
 	"grimperium/internal/journal"
 	"grimperium/internal/packed"
@@ -39,7 +40,8 @@ func serve(t *testing.T, token, addr string) *served {
 	root := t.TempDir()
 	dir := filepath.Join(root, "artefacts")
 	for path, text := range map[string]string{"artefacts/mol_1/pm7/pm7.out": "<script>",
-		"artefacts/mol_1/pm7/pm7.aux": "unpacked", "out.aux": "secret", "secret": "secret"} {
+		"artefacts/mol_1/pm7/pm7.aux": "unpacked", "artefacts/mol_1/pm7/index.html": "<p>page",
+		"out.aux": "secret", "secret": "secret"} {
 		path = filepath.Join(root, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -64,6 +66,17 @@ func serve(t *testing.T, token, addr string) *served {
 	}
 	s := &served{t: t, journal: journal.Writer{Path: filepath.Join(dir, "journal.jsonl"),
 		Batch: "b1"}}
+	if err := unix.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	damaged, err := os.ReadFile(filepath.Join(dir, "mol_1/pm7/pm7.aux.zst"))
+	if err == nil {
+		damaged = damaged[:len(damaged)-2]
+		err = os.WriteFile(filepath.Join(dir, "damaged.zst"), damaged, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.live = &Live{Journal: s.journal.Path, Artefacts: dir, Token: token,
 		Report: func(context.Context) (*Data, error) { return made(30), nil },
 		Detail: func(_ context.Context, id string) (*Detail, error) {
@@ -169,7 +182,10 @@ func TestServer(t *testing.T) {
 		"/artefacts/mol_2/none":                     {404, ""},
 		"/artefacts/mol_2/pm7/%2e%2e/%2e%2e/secret": {404, ""},
 		"/artefacts/mol_2":                          {302, ""},
-		"/artefacts/link":                           {500, ""},
+		"/artefacts/mol_1/pm7/index.html":           {200, "<p>page"},
+		"/artefacts/damaged":                        {500, "is damaged"},
+		"/artefacts/link":                           {404, ""},
+		"/artefacts/pipe":                           {404, ""},
 		"/artefacts/%2e%2e/secret":                  {404, ""}, "/secret": {404, ""},
 	} {
 		code, text, head := s.get(path, nil)
@@ -181,8 +197,8 @@ func TestServer(t *testing.T) {
 			head.Get("Content-Security-Policy") == "" {
 			t.Errorf("%s: headers %v", path, head)
 		}
-		if strings.HasSuffix(path, ".out") && !strings.HasPrefix(head.Get("Content-Type"),
-			"text/plain") {
+		file := strings.HasPrefix(path, "/artefacts/") && !strings.HasSuffix(path, "/")
+		if file && code == 200 && !strings.HasPrefix(head.Get("Content-Type"), "text/plain") {
 			t.Errorf("%s is served as %s", path, head.Get("Content-Type"))
 		}
 	}
@@ -191,6 +207,21 @@ func TestServer(t *testing.T) {
 	}
 	if code, _, _ := s.get("/", func(r *http.Request) { r.Method = http.MethodPost }); code != 405 {
 		t.Errorf("POST: %d", code)
+	}
+}
+
+// TestLargeFile gets a file that is stored compressed and larger than a server should hold.
+func TestLargeFile(t *testing.T) {
+	s := serve(t, "", "127.0.0.1:0")
+	path := filepath.Join(s.live.Artefacts, "mol_1", "large")
+	if err := os.WriteFile(path, make([]byte, 80<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := packed.Pack(path); err != nil {
+		t.Fatal(err)
+	}
+	if code, text, _ := s.get("/artefacts/mol_1/large", nil); code != 200 || len(text) != 80<<20 {
+		t.Errorf("%d with %d bytes", code, len(text))
 	}
 }
 
