@@ -274,6 +274,20 @@ func TestBrowserPlot(t *testing.T) {
 	b.quiet()
 }
 
+// TestBrowserKeyboard goes down the table by the tabulator. Rows come into view meanwhile.
+func TestBrowserKeyboard(t *testing.T) {
+	b := open(t)
+	b.show(made(500))
+	b.value(`document.querySelector("#grid tbody button").focus()`)
+	for range 60 {
+		b.do(chromedp.KeyEvent("\t"))
+	}
+	b.is(`document.activeElement.textContent`, "mol_000061")
+	b.do(chromedp.KeyEvent("\r"))
+	b.is(`document.getElementById("molecule-name").textContent`, "mol_000061")
+	b.quiet()
+}
+
 // TestBrowserSpace looks at conformers in space, and turns and hides them.
 func TestBrowserSpace(t *testing.T) {
 	b := open(t)

@@ -147,6 +147,7 @@ var batchEvents = []journal.Event{
 	{Event: journal.TargetStart, Mol: "mol_1", Stage: "pm7", Size: []float64{2}},
 	{Event: journal.TargetEnd, Mol: "mol_1", Stage: "pm7", Outcome: journal.OK, Seconds: 2},
 	{Event: journal.Row, Mol: "mol_1", Outcome: "OK", Seconds: 2,
+		Shown:  []string{"-5.00 kcal/mol", "1 conformer"},
 		Values: map[string]string{"most_stable_hof": "-5"}},
 	{Event: journal.TargetStart, Mol: "mol_2", Stage: "pm7"},
 	{Event: journal.TargetEnd, Mol: "mol_2", Stage: "pm7", Outcome: journal.Failed, Seconds: 1},
@@ -488,6 +489,42 @@ func TestBrowserLive(t *testing.T) {
 	b.do(chromedp.Navigate(s.address+"/report"),
 		chromedp.WaitReady(chromedp.CSS("html[data-usable]")))
 	b.is(`document.getElementById("shown").textContent`, "30 of 30 molecules")
+	b.quiet()
+}
+
+// TestBrowserLiveFocus keeps the focus on a molecule while others finish. The first answers are
+// errors, because too many pages watch.
+func TestBrowserLiveFocus(t *testing.T) {
+	b := open(t)
+	s := serve(t, "", "127.0.0.1:0")
+	b.local = s.address
+	s.get("/api/v1/status", nil)
+	var ends []func()
+	for range mostWaiting {
+		_, end, err := s.live.watch.listen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, end)
+	}
+	events := slices.Clone(batchEvents)
+	events[0].PID, events[0].Total = os.Getpid(), 9
+	s.write(events[:4]...)
+	b.do(chromedp.Navigate(s.address + "/"))
+	sentence := `document.getElementById("sentence").textContent`
+	b.becomes(sentence, "The server does not answer. The page connects again by itself.")
+	for _, end := range ends {
+		end()
+	}
+	b.becomes(sentence, "1 of 9 molecules done.")
+	b.is(`document.getElementById("sentence").ariaLive`, "off")
+	b.is(`document.querySelector("#results td:nth-child(3)").textContent`, "−5.00 kcal/mol · 1 conformer")
+	b.value(`document.querySelector("#results a").focus()`)
+	events[3].Mol = "mol_3"
+	s.write(events[3:7]...)
+	b.becomes(`[...document.querySelectorAll("tbody th")].map(e => e.textContent).join()`,
+		"mol_2,mol_3,mol_1")
+	b.is(`document.activeElement.textContent`, "mol_1")
 	b.quiet()
 }
 

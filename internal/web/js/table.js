@@ -97,7 +97,7 @@ class Grid {
     this.last = last;
     this.above.firstChild.style.height = first * ROW + "px";
     this.below.firstChild.style.height = (this.rows.length - last) * ROW + "px";
-    const lines = [];
+    const lines = [], focused = this.body.contains(document.activeElement) && document.activeElement.dataset.row;
     for (let k = first; k < last; k++) {
       const row = this.rows[k], line = element("tr");
       line.dataset.row = row;
@@ -116,6 +116,7 @@ class Grid {
       lines.push(line);
     }
     this.body.replaceChildren(...lines);
+    if (focused) this.body.querySelector(`[data-row="${focused}"] button`)?.focus({ preventScroll: true });
   }
 }
 
