@@ -170,9 +170,13 @@ func (g *gatherer) molecule(i int) web.Molecule {
 	return m
 }
 
-// number is a number of the table, NaN if there is none.
+// mostEnthalpy is more than any molecule has, in kcal/mol. A larger number would make sums of
+// squares infinite.
+const mostEnthalpy = 1e9
+
+// number is an enthalpy of the table, NaN if there is none.
 func number(value any) float64 {
-	if v, ok := value.(float64); ok {
+	if v, ok := value.(float64); ok && math.Abs(v) < mostEnthalpy {
 		return v
 	}
 	return math.NaN()
@@ -294,15 +298,16 @@ func (g *gatherer) count(programs map[string]string) {
 func tableColumns(t *csvmerge.Table) []web.Column {
 	var columns []web.Column
 	for _, c := range kinds(t) {
-		number := c.Kind == formats.Integer || c.Kind == formats.Number
-		columns = append(columns,
-			web.Column{Name: c.Name, Number: number, Cells: make([]string, t.Len())})
+		number := c.Kind == formats.Integer || c.Kind == formats.Number || compared(c.Name)
+		columns = append(columns, web.Column{Name: c.Name, Unit: c.Unit, Number: number,
+			Cells: make([]string, t.Len())})
 	}
 	for i := range t.Len() {
 		for k, c := range t.Row(i) {
-			switch {
-			case columns[k].Name == "status":
+			switch name := columns[k].Name; {
+			case name == "status":
 				columns[k].Cells[i] = t.Status(i).String()
+			case compared(name) && math.IsNaN(number(t.Value(i, name))):
 			case c.Value != nil || !columns[k].Number:
 				columns[k].Cells[i] = c.Text
 			}
@@ -310,6 +315,9 @@ func tableColumns(t *csvmerge.Table) []web.Column {
 	}
 	return columns
 }
+
+// compared says whether the report compares a column with another.
+func compared(column string) bool { return column == referenceColumn || column == resultColumn }
 
 // addOther adds the results of another table.
 func addOther(molecules []web.Molecule, path string) error {

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"os/exec"
@@ -271,6 +272,23 @@ func TestBrowserPlot(t *testing.T) {
 	b.is(`document.getElementById("tip").textContent.includes(second)`, "true")
 	b.do(chromedp.KeyEvent("\r"))
 	b.is(`document.getElementById("molecule-name").textContent === second`, "true")
+	b.quiet()
+}
+
+// TestBrowserRows opens tables with odd rows: none at all, and one of which no result counts.
+func TestBrowserRows(t *testing.T) {
+	b := open(t)
+	none := made(0)
+	b.show(none)
+	b.is(`document.getElementById("shown").textContent`, "0 of 0 molecules")
+	d := made(3)
+	d.Molecules[1].Status, d.Columns[1].Cells[1] = "Skip", "Skip" // the result stays in the table
+	d.Molecules[1].Result = math.NaN()
+	b.show(d)
+	b.is(`plots[0].rows.length`, "2")
+	b.is(`[0, 1, 2].map(row => data.keys.deviation.get(row) === null).join()`, "false,true,false")
+	b.is(`openMolecule(0), [...document.querySelectorAll("dialog td")].filter(
+		e => e.textContent.endsWith(" kcal/mol")).length`, "3")
 	b.quiet()
 }
 

@@ -40,8 +40,9 @@ func made(rows int) *Data {
 		"batch_id": true, "timestamp_started": true, "timestamp_completed": true,
 		"crest_status": true,
 		"mopac_status": true, "error_message": true, "stereo_smiles": true}
+	units := map[string]string{"H298_cbs": "kcal/mol", "most_stable_hof": "kcal/mol"}
 	for _, name := range names {
-		d.Columns = append(d.Columns, Column{Name: name, Number: !text[name],
+		d.Columns = append(d.Columns, Column{Name: name, Unit: units[name], Number: !text[name],
 			Cells: make([]string, rows)})
 	}
 	at := d.Made

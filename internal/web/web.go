@@ -82,6 +82,7 @@ type Target struct {
 // Column is a column of the table.
 type Column struct {
 	Name   string
+	Unit   string   // "" for none
 	Number bool     // every cell is a number or empty
 	Cells  []string // of each molecule
 }

@@ -196,8 +196,8 @@ func TestCost(t *testing.T) {
 // TestPack reads a column as the page does.
 func TestPack(t *testing.T) {
 	for _, c := range []Column{
-		{"n", true, []string{"1.50", "", "-3", " 7 ", "+4", "1e400"}},
-		{"t", false, []string{"a", "b", "a", "\xff", strings.Repeat("ä", 400), ""}},
+		{"n", "kcal/mol", true, []string{"1.50", "", "-3", " 7 ", "+4", "1e400"}},
+		{"t", "", false, []string{"a", "b", "a", "\xff", strings.Repeat("ä", 400), ""}},
 	} {
 		p, err := packColumn(c)
 		if err != nil {

@@ -18,7 +18,7 @@ async function unpack(packed) {
   const list = await inflate(packed);
   const words = packed.words;
   const get = words ? row => words[list[row]] : row => list[row];
-  return { name: packed.name, number: packed.number, get };
+  return { name: packed.name, unit: packed.unit || "", number: packed.number, get };
 }
 
 async function load() {
@@ -27,13 +27,13 @@ async function load() {
   for (const [role, name] of Object.entries(data.keys)) {
     data.keys[role] = byName.get(name) || { name, number: false, get: () => null };
   }
-  const { reference, result } = data.keys;
+  const { reference, result, status } = data.keys;
   const deviation = row => {
-    const a = result.get(row), b = reference.get(row);
-    return typeof a === "number" && typeof b === "number" ? Math.round((a - b) * 1e6) / 1e6 : null;
+    const a = result.get(row), b = reference.get(row), counts = status.get(row) === "OK";
+    return counts && typeof a === "number" && typeof b === "number" ? Math.round((a - b) * 1e6) / 1e6 : null;
   };
   if (byName.has(reference.name) && byName.has(result.name)) {
-    const c = { name: "deviation", number: true, get: deviation };
+    const c = { name: "deviation", unit: result.unit, number: true, get: deviation };
     data.keys.deviation = c;
     if (!byName.has(c.name)) {
       columns.splice(columns.indexOf(result) + 1, 0, c);

@@ -13,7 +13,7 @@ class Scatter {
     let low = Infinity, high = -Infinity;
     for (let row = 0; row < data.rows; row++) {
       const x = this.x.get(row), y = this.y.get(row);
-      if (typeof x !== "number" || typeof y !== "number") continue;
+      if (data.keys.status.get(row) !== "OK" || typeof x !== "number" || typeof y !== "number") continue;
       this.rows.push(row);
       low = Math.min(low, x, y);
       high = Math.max(high, x, y);
