@@ -20,6 +20,7 @@ import (
 	"grimperium/internal/packed"
 	"grimperium/internal/store"
 	"grimperium/internal/web"
+	"grimperium/stages"
 )
 
 // serveAddress is where mage serve listens unless -addr says otherwise.
@@ -82,30 +83,34 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	if !ok || csvmerge.SafeID(id) != nil {
 		return nil, fs.ErrNotExist
 	}
-	d := &web.Detail{ID: id, Cells: map[string]string{}}
-	columns := pr.Table.Columns()
-	for k, c := range pr.Table.Row(row) {
-		d.Cells[columns[k]] = c.Text
+	d := &web.Detail{ID: id, Cells: map[string]string{}, Units: map[string]string{}}
+	for k, name := range pr.Table.Columns() {
+		d.Cells[name] = pr.Table.Row(row)[k].Text
+		setUnit(d.Units, name, stages.Unit)
 	}
 	log, err := pr.Store.Molecule(id)
 	if err != nil {
 		return nil, err
 	}
-	stages := make([]string, 0, len(pr.Pipeline.Stages))
+	names := make([]string, 0, len(pr.Pipeline.Stages))
 	for _, s := range pr.Pipeline.Stages {
-		stages = append(stages, s.Name)
+		names = append(names, s.Name)
 	}
 	byStage := map[string][]string{}
 	for _, target := range log.Targets() {
 		stage, _, _ := strings.Cut(target, "/")
 		byStage[stage] = append(byStage[stage], target)
 	}
-	for _, stage := range inOrder(byStage, stages) {
+	for _, stage := range inOrder(byStage, names) {
 		targets := byStage[stage]
 		slices.SortStableFunc(targets,
 			func(a, b string) int { return len(a) - len(b) }) // pm7/2, pm7/10
 		for _, target := range targets {
-			d.Targets = append(d.Targets, pr.targetDetail(id, log.Record(target)))
+			detail := pr.targetDetail(id, log.Record(target))
+			for name := range detail.Values {
+				setUnit(d.Units, name, stages.ValueUnit)
+			}
+			d.Targets = append(d.Targets, detail)
 		}
 	}
 	var why strings.Builder
@@ -119,6 +124,13 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	}
 	d.Why = why.String()
 	return d, nil
+}
+
+// setUnit notes the unit of a name, if it has one.
+func setUnit(units map[string]string, name string, unit func(string) string) {
+	if u := unit(name); u != "" {
+		units[name] = u
+	}
 }
 
 // mostLog is how much of each log of a failed attempt a page shows, in bytes from its end.

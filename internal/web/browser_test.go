@@ -194,7 +194,7 @@ func TestBrowser(t *testing.T) {
 	b.becomes(`document.getElementById("shown").textContent`, "500 of 500 molecules")
 
 	click := `[...document.querySelectorAll("#grid thead button")]
-		.find(b => b.textContent === "deviation").click()`
+		.find(b => b.textContent === "deviation kcal/mol").click()`
 	b.value(click)
 	b.value(click)
 	largest := `Math.max(...Array.from({ length: 500 },

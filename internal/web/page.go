@@ -141,7 +141,7 @@ func (p *page) addTable() error {
 		}
 	}
 	if p.Against != nil {
-		other := Column{Name: otherColumn, Number: true}
+		other := Column{Name: otherColumn, Unit: "kcal/mol", Number: true}
 		for i := range p.Data.Molecules {
 			cell := ""
 			if v := p.Data.Molecules[i].Other; !math.IsNaN(v) {

@@ -48,7 +48,8 @@ type Live struct {
 // Detail is a molecule with its targets.
 type Detail struct {
 	ID      string            `json:"mol_id"`
-	Cells   map[string]string `json:"cells"` // of the table
+	Cells   map[string]string `json:"cells"`           // of the table
+	Units   map[string]string `json:"units,omitempty"` // of cells and values, by their names
 	Targets []TargetDetail    `json:"targets"`
 	Why     string            `json:"why"` // lines: which targets are up to date, and why not
 	// Geometries are those of the conformers, if the results are up to date.

@@ -132,9 +132,9 @@ function showTip(row) {
   tip.append(element("b", show(k.id, row)), element("p", show(k.smiles, row), "smiles"));
   const open = /\[((B|C|N|O|P|S|F|Cl|Br|I)(H\d?)?|[bcnops])\]/; // an atom without a charge that lacks hydrogens
   if (img && !$("drawing-" + row) && open.test(show(k.smiles, row))) tip.append(element("p", "drawn without unpaired electrons"));
-  tip.append(element("p", data.method + " " + show(k.result, row) + ", reference " + show(k.reference, row)));
+  tip.append(element("p", data.method + " " + show(k.result, row) + ", reference " + show(k.reference, row) + " kcal/mol"));
   if (k.deviation) tip.append(element("p", "deviation " + show(k.deviation, row) + " kcal/mol"));
-  if (k.other && show(k.other, row)) tip.append(element("p", "other table " + show(k.other, row)));
+  if (k.other && show(k.other, row)) tip.append(element("p", "other table " + show(k.other, row) + " kcal/mol"));
   tip.hidden = false;
 }
 

@@ -31,7 +31,7 @@ class Grid {
     const group = element("colgroup");
     let sum = 0;
     for (const c of columns) {
-      let most = c.name.length + 3;
+      let most = c.name.length + c.unit.length + 3;
       for (let row = 0; row < Math.min(200, data.rows); row++) most = Math.max(most, show(c, row).length);
       const col = element("col"), width = Math.min(280, 24 + most * 8.3);
       col.style.width = width + "px";
@@ -49,6 +49,7 @@ class Grid {
       cell.scope = "col";
       if (c.number) cell.className = "number";
       button.addEventListener("click", () => this.sort(c));
+      if (c.unit) button.append(element("small", " " + c.unit));
       cell.append(button);
       line.append(cell);
       c.head = cell;
