@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/url"
 	"os"
@@ -108,14 +109,34 @@ type gatherer struct {
 	batch   *batch.Batch
 	classes map[string]*web.Class
 
-	mu       sync.Mutex
-	programs map[string]map[string]int // program to version to how many results
+	mu         sync.Mutex
+	forcefield bool              // GFN-FF ran
+	programs   counts            // versions, by how many results
+	variables  counts            // values, by how many rows
+	sources    map[string]string // of the values that are not the default, by variable and value
+}
+
+// counts say how often each value of something is there.
+type counts map[string]map[string]int
+
+func (c counts) add(name, value string) {
+	if c[name] == nil {
+		c[name] = map[string]int{}
+	}
+	c[name][value]++
+}
+
+// values are those of a name, the most frequent first.
+func (c counts) values(name string) []string {
+	values := slices.Sorted(maps.Keys(c[name]))
+	slices.SortStableFunc(values, func(a, b string) int { return c[name][b] - c[name][a] })
+	return values
 }
 
 func newGatherer(ctx context.Context, pr *project) (*gatherer, error) {
 	b, err := batch.New(ctx, pr.Config)
-	return &gatherer{project: pr, batch: b, classes: map[string]*web.Class{},
-		programs: map[string]map[string]int{}}, err
+	return &gatherer{project: pr, batch: b, classes: map[string]*web.Class{}, programs: counts{},
+		variables: counts{}, sources: map[string]string{}}, err
 }
 
 func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, error) {
@@ -142,7 +163,7 @@ func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, er
 	}
 	d.Failures = g.failures()
 	var err error
-	if d.Batch, err = g.lastBatch(); err != nil {
+	if d.Batch, err = g.batches(); err != nil {
 		return nil, err
 	}
 	g.methods(d)
@@ -275,26 +296,25 @@ func (g *gatherer) addResults(m *web.Molecule, log *store.Molecule) {
 			continue
 		}
 		m.Targets = append(m.Targets, web.Target{Stage: s.Name, Seconds: rec.Seconds, CPU: rec.CPU})
-		g.count(rec.Programs)
+		g.count(rec)
 		if list := hofs(rec.Values); list != nil && m.Status == csvmerge.OK.String() {
 			m.Conformers = list
 		}
 	}
 }
 
-// count notes the versions of programs.
-func (g *gatherer) count(programs map[string]string) {
+// count notes what computed a result.
+func (g *gatherer) count(rec *store.Record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for name, version := range programs {
-		if g.programs[name] == nil {
-			g.programs[name] = map[string]int{}
-		}
-		g.programs[name][version]++
+	for name, version := range rec.Programs {
+		g.programs.add(name, version)
 	}
+	g.forcefield = g.forcefield || stages.UsesForceField(rec.Command)
 }
 
-// tableColumns are the columns of the table for the page.
+// tableColumns are the columns of the table for the page. In the columns that are compared, what is
+// no enthalpy is blank.
 func tableColumns(t *csvmerge.Table) []web.Column {
 	var columns []web.Column
 	for _, c := range kinds(t) {
@@ -392,16 +412,18 @@ func (g *gatherer) failures() (out []web.Failure) {
 	return out
 }
 
-// lastBatch is the last batch of the table in the journal that ran a target.
-func (g *gatherer) lastBatch() (last web.Batch, err error) {
+// batches reads the journal. It returns the last batch of the table that ran a target, and notes
+// with which values of the variables the rows were computed.
+func (g *gatherer) batches() (last web.Batch, err error) {
 	cores := map[string]int{}
 	for _, s := range g.Pipeline.Stages {
 		cores[s.Name] = s.Cores
 	}
 	var b *web.Batch
+	starts := map[string]journal.Event{}
 	err = journal.Each(g.Store.Path(store.JournalName), func(e journal.Event) {
 		if e.Event == journal.BatchStart {
-			b = nil
+			starts[e.Batch], b = e, nil
 			if e.Table == g.Pipeline.Table {
 				b = &web.Batch{ID: e.Batch, Host: e.Host, Jobs: e.Jobs, Started: e.Time}
 			}
@@ -421,5 +443,14 @@ func (g *gatherer) lastBatch() (last web.Batch, err error) {
 			last = *b
 		}
 	})
+	for i := range g.Table.Len() {
+		if g.Table.Status(i) == csvmerge.OK {
+			start := starts[g.Table.Texts(i, "batch_id")[0]]
+			for name, value := range start.Settings {
+				g.variables.add(name, value)
+				g.sources[name+"="+value] = start.Given[name]
+			}
+		}
+	}
 	return last, err
 }
