@@ -220,14 +220,18 @@ func Prune(ctx context.Context,
 // Test [project] runs all tests, with the real programs.
 //
 // It prints a line for each package as it is done. It needs what setup installs, and strace, zstd,
-// Slurm, PostgreSQL, tmux, fish, zsh, man, and g++ for DuckDB, which reads the exports. It installs
-// these itself where it can. It works in temporary folders.
+// Slurm, PostgreSQL, tmux, fish, zsh, man, pandas, and g++ for DuckDB, which reads the exports. It
+// installs these itself where it can, and Chromium, without which the pages are not opened. It works
+// in temporary folders.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
 	if err := cli.Tools(ctx, "strace", "zstd", "slurmctld", "slurmd", "slurm-client", "postgresql",
-		"tmux", "fish", "zsh", "man-db", "g++"); err != nil {
+		"tmux", "fish", "zsh", "man-db", "g++", "python3-pandas"); err != nil {
 		return err
+	}
+	if err := cli.Tools(ctx, "chromium"); err != nil { // Ubuntu has no such package
+		fmt.Fprintln(os.Stderr, "The pages are not opened in a browser:", err)
 	}
 	list, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
 	if err != nil {
