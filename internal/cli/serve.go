@@ -83,7 +83,8 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	if !ok || csvmerge.SafeID(id) != nil {
 		return nil, fs.ErrNotExist
 	}
-	d := &web.Detail{ID: id, Cells: map[string]string{}, Units: map[string]string{}}
+	d := &web.Detail{ID: id, Cells: map[string]string{}, Units: map[string]string{},
+		Targets: []web.TargetDetail{}}
 	for k, name := range pr.Table.Columns() {
 		d.Cells[name] = pr.Table.Row(row)[k].Text
 		setUnit(d.Units, name, stages.Unit)

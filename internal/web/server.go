@@ -91,24 +91,33 @@ func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
 	return errors.Join(err, server.Close())
 }
 
-// handler routes the requests.
+// routes are the answers by the patterns of their paths.
+func (l *Live) routes() map[string]http.Handler {
+	return map[string]http.Handler{
+		"/{$}":     asset("text/html; charset=utf-8", "live.html"),
+		"/live.js": asset("text/javascript; charset=utf-8", "live/live.js"),
+		"/molecule.js": asset("text/javascript; charset=utf-8",
+			slices.Concat(spaceScripts, []string{"js/space.js", "live/molecule.js"})...),
+		"/page.css":                 asset("text/css; charset=utf-8", "page.css"),
+		"/report":                   http.HandlerFunc(l.page),
+		"/molecule/{id}":            http.HandlerFunc(l.molecule),
+		"/events":                   http.HandlerFunc(l.events),
+		"/metrics":                  l.metrics,
+		"/api/v1/status":            http.HandlerFunc(l.status),
+		"/api/v1/batch/{id}/status": http.HandlerFunc(l.status),
+		"/api/v1/molecules":         http.HandlerFunc(l.molecules),
+		"/api/v1/molecules/{id}":    http.HandlerFunc(l.detail),
+		"/api/v1/openapi.json":      asset("application/json", "live/openapi.json"),
+		"/artefacts/":               http.StripPrefix("/artefacts/", http.HandlerFunc(l.file)),
+	}
+}
+
+// handler answers requests that only read.
 func (l *Live) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", asset("text/html; charset=utf-8", "live.html"))
-	mux.HandleFunc("GET /live.js", asset("text/javascript; charset=utf-8", "live/live.js"))
-	mux.HandleFunc("GET /molecule.js", asset("text/javascript; charset=utf-8",
-		slices.Concat(spaceScripts, []string{"js/space.js", "live/molecule.js"})...))
-	mux.HandleFunc("GET /page.css", asset("text/css; charset=utf-8", "page.css"))
-	mux.HandleFunc("GET /report", l.page)
-	mux.HandleFunc("GET /molecule/{id}", l.molecule)
-	mux.HandleFunc("GET /events", l.events)
-	mux.Handle("GET /metrics", l.metrics)
-	mux.HandleFunc("GET /api/v1/status", l.status)
-	mux.HandleFunc("GET /api/v1/batch/{id}/status", l.status)
-	mux.HandleFunc("GET /api/v1/molecules", l.molecules)
-	mux.HandleFunc("GET /api/v1/molecules/{id}", l.detail)
-	mux.HandleFunc("GET /api/v1/openapi.json", asset("application/json", "live/openapi.json"))
-	mux.Handle("GET /artefacts/", http.StripPrefix("/artefacts/", http.HandlerFunc(l.file)))
+	for pattern, handler := range l.routes() {
+		mux.Handle("GET "+pattern, handler)
+	}
 	return l.guard(mux)
 }
 
@@ -387,6 +396,13 @@ type Listed struct {
 	Deviation *float64 `json:"deviation"`
 }
 
+// Molecules is a part of the list of all.
+type Molecules struct {
+	Total     int      `json:"total"`
+	Offset    int      `json:"offset"`
+	Molecules []Listed `json:"molecules"`
+}
+
 // molecules answers with the rows from offset, at most limit.
 func (l *Live) molecules(w http.ResponseWriter, r *http.Request) {
 	report, err := l.report(r.Context())
@@ -416,7 +432,7 @@ func (l *Live) molecules(w http.ResponseWriter, r *http.Request) {
 		list = append(list, Listed{m.ID, m.SMILES, m.Status, known(m.Reference), known(m.Result),
 			known(m.Deviation())})
 	}
-	answer(w, map[string]any{"total": len(all), "offset": offset, "molecules": list})
+	answer(w, Molecules{len(all), offset, list})
 }
 
 // events pushes the status, then of each new status the fields that differ, and a comment now and

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"golang.org/x/sys/unix"
 
 	"grimperium/internal/journal"
@@ -348,6 +349,20 @@ func TestMetrics(t *testing.T) {
 			strings.Contains(text, "grimperium_"+step.gone) {
 			t.Errorf("%+v: %s", step, text)
 		}
+	}
+}
+
+// TestMetricNames holds the metrics to the conventions of Prometheus.
+func TestMetricNames(t *testing.T) {
+	m := newMetrics("", func() Status { return Status{} })
+	for _, e := range batchEvents {
+		m.add(e)
+	}
+	answer := httptest.NewRecorder()
+	m.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	problems, err := promlint.New(answer.Body).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Error(problems, err)
 	}
 }
 
