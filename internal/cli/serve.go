@@ -7,7 +7,9 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path"
@@ -114,6 +116,7 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 			d.Targets = append(d.Targets, detail)
 		}
 	}
+	d.Targets = append(d.Targets, pr.running(id)...)
 	var why strings.Builder
 	g, err := newGatherer(ctx, pr)
 	if err == nil {
@@ -134,7 +137,7 @@ func setUnit(units map[string]string, name string, unit func(string) string) {
 	}
 }
 
-// mostLog is how much of each log of a failed attempt a page shows, in bytes from its end.
+// mostLog is how much of a log a page shows, in bytes from its end.
 const mostLog = 4 << 10
 
 // mostNote is the largest such log in a zip that is read, in bytes.
@@ -163,6 +166,57 @@ func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
 		return t
 	}
 	dir := pr.Store.FailedDir(id, rec.Target)
+	pr.addFiles(&t, dir)
+	for _, name := range []string{"failure.txt", "stderr", "stdout"} {
+		text, _ := packed.ReadFile(filepath.Join(dir, name), mostNote) // there need not be one
+		addLog(&t, name, text)
+	}
+	return t
+}
+
+// running are the targets of a molecule that run now, with the end of the file that was written
+// last.
+func (pr *project) running(id string) (targets []web.TargetDetail) {
+	dirs := pr.Store.Running(id)
+	for _, target := range slices.Sorted(maps.Keys(dirs)) {
+		stage, _, _ := strings.Cut(target, "/")
+		if pr.Pipeline.Stage(stage) == nil { // of a molecule whose name begins with this one's
+			continue
+		}
+		t := web.TargetDetail{Name: target, Outcome: "running", Files: map[string]string{}}
+		pr.addFiles(&t, dirs[target])
+		var newest fs.FileInfo
+		for name := range t.Files {
+			info, err := os.Lstat(filepath.Join(dirs[target], name))
+			if err == nil && info.Mode().IsRegular() && info.Size() > 0 &&
+				(newest == nil || info.ModTime().After(newest.ModTime())) {
+				newest = info
+			}
+		}
+		if newest != nil {
+			addLog(&t, newest.Name(), end(filepath.Join(dirs[target], newest.Name())))
+		}
+		targets = append(targets, t)
+	}
+	return targets
+}
+
+// end is the end of a file, nothing if it can't be read.
+func end(path string) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if _, err := f.Seek(-mostLog, io.SeekEnd); err != nil { // a short file
+		_, _ = f.Seek(0, io.SeekStart)
+	}
+	text, _ := io.ReadAll(io.LimitReader(f, mostLog))
+	return text
+}
+
+// addFiles adds the files of a folder.
+func (pr *project) addFiles(t *web.TargetDetail, dir string) {
 	names, _ := packed.ReadDir(dir) // none of what never started
 	for _, name := range names {
 		rel, err := filepath.Rel(pr.Store.Root(), filepath.Join(dir, name))
@@ -170,11 +224,11 @@ func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
 			t.Files[name] = filepath.ToSlash(rel)
 		}
 	}
-	for _, name := range []string{"failure.txt", "stderr", "stdout"} {
-		text, _ := packed.ReadFile(filepath.Join(dir, name), mostNote) // there need not be one
-		if text = bytes.TrimSpace(text[max(0, len(text)-mostLog):]); len(text) > 0 {
-			t.Log += name + ":\n" + strings.ToValidUTF8(string(text), "\uFFFD") + "\n\n"
-		}
+}
+
+// addLog adds the end of a log, if there is one.
+func addLog(t *web.TargetDetail, name string, text []byte) {
+	if text = bytes.TrimSpace(text[max(0, len(text)-mostLog):]); len(text) > 0 {
+		t.Log += name + ":\n" + strings.ToValidUTF8(string(text), "\uFFFD") + "\n\n"
 	}
-	return t
 }

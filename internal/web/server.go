@@ -56,7 +56,7 @@ type Detail struct {
 	Geometries []Geometry `json:"geometries,omitempty"`
 }
 
-// TargetDetail is the newest record of a target.
+// TargetDetail is the newest record of a target, or what is known of one that runs.
 type TargetDetail struct {
 	Name     string            `json:"target"`
 	Outcome  string            `json:"outcome"`
@@ -68,7 +68,7 @@ type TargetDetail struct {
 	Programs map[string]string `json:"programs,omitempty"`
 	Values   map[string]any    `json:"values,omitempty"`
 	Files    map[string]string `json:"files,omitempty"` // by output, below the artefacts
-	Log      string            `json:"log,omitempty"`   // the end of what a failed attempt left
+	Log      string            `json:"log,omitempty"`   // the end of what a failed attempt left, or of what runs
 }
 
 // reportAge is how old a report may be that is shown again: a batch merges rows all the time.
