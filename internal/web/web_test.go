@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -220,6 +222,65 @@ func TestPack(t *testing.T) {
 			t.Errorf("%v %q", list, p.Words)
 		}
 	}
+}
+
+// TestContrast holds the colours to WCAG 2.1: 4.5 between a text and what is behind it, 3 for parts
+// of a drawing. The statuses lie between lines of the colour behind them.
+func TestContrast(t *testing.T) {
+	css, err := files.ReadFile("page.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	colors := map[string]string{}
+	roots := regexp.MustCompile(`:root \{([^}]*)\}`).FindAllSubmatch(css, -1)
+	if len(roots) != 3 {
+		t.Fatalf("%d sets of colours, want those of light, dark and print", len(roots))
+	}
+	light := map[string]string{}
+	for i, root := range roots {
+		for _, c := range regexp.MustCompile(`--([\w-]+): (#\w+)`).FindAllSubmatch(root[1], -1) {
+			colors[string(c[1])] = string(c[2])
+		}
+		if i == 0 {
+			maps.Copy(light, colors)
+		}
+		for least, names := range map[float64]string{4.5: "fore soft accent warn",
+			3: "point warn ok rerun skip open"} {
+			for name := range strings.FieldsSeq(names) {
+				for _, back := range []string{"back", "card", "warn-back"} {
+					got := contrast(colors[name], colors[back])
+					if back == "warn-back" && strings.Contains("ok rerun skip open", name) {
+						continue // no status stands there
+					}
+					if got < least {
+						t.Errorf("set %d: %s on %s: %.2f, want %v", i, name, back, got, least)
+					}
+				}
+			}
+		}
+		maps.Copy(colors, light) // print has no dark ones
+	}
+}
+
+// contrast is that of two colours as #rgb or #rrggbb, by WCAG 2.1.
+func contrast(a, b string) float64 {
+	luminance := func(color string) (sum float64) {
+		digits := (len(color) - 1) / 3
+		for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+			part := strings.Repeat(color[1+i*digits:1+(i+1)*digits], 3-digits)
+			n, _ := strconv.ParseUint(part, 16, 8)
+			c := float64(n) / 255
+			if c <= 0.03928 {
+				c /= 12.92
+			} else {
+				c = math.Pow((c+0.055)/1.055, 2.4)
+			}
+			sum += weight * c
+		}
+		return sum
+	}
+	x, y := luminance(a), luminance(b)
+	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
 }
 
 // TestSize keeps the page of a large table below 8 MB.
