@@ -148,9 +148,10 @@ func TestConformers(t *testing.T) {
 		{Result: -5, Reference: -4, Conformers: []float64{-3, nan, -5}},
 		{Result: -5, Reference: nan, Conformers: []float64{-4.98, -5, -1}}, // the same within 0.05
 		{Result: nan, Conformers: []float64{-1, -2}},
+		{Result: -5, Reference: -4, Conformers: []float64{nan, -5}}, // the first has no result
 	}
 	c := conformers(molecules, 0.05)
-	if c.Molecules != 3 || c.Several != 2 || c.Differ != 1 || c.DifferMax != 2 ||
+	if c.Molecules != 4 || c.Several != 2 || c.Compared != 3 || c.Differ != 1 || c.DifferMax != 2 ||
 		c.SpreadMax != 4 || c.First.N != 2 || c.First.MAE.Value != 1 || c.Lowest.Mean.Value != -1 {
 		t.Errorf("%+v", c)
 	}
@@ -162,7 +163,7 @@ func TestCompare(t *testing.T) {
 		{ID: "b", Result: 2, Other: 5, Reference: 0},
 		{ID: "c", Result: 3, Other: math.NaN()}, {ID: "d", Result: math.NaN(), Other: 1}}}
 	c := compare(d)
-	if c.Common != 2 || c.Changed != 1 || c.OnlyOwn != 1 || c.Max != 3 || c.Rows[0].ID != "b" ||
+	if c.Common != 2 || c.Changed != 1 || c.OnlyOwn != 1 || c.OnlyOther != 1 || c.Max != 3 || c.Rows[0].ID != "b" ||
 		!near(c.Mean, -1.505) || !near(c.Own.MAE.Value, 1.5) || !near(c.Other.MAE.Value, 3.005) {
 		t.Errorf("%+v", c)
 	}
