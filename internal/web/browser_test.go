@@ -171,7 +171,8 @@ const setFilter = `(() => { const f = document.getElementById("filter"); f.value
 func TestBrowser(t *testing.T) {
 	b := open(t)
 	d := made(500)
-	for i, smiles := range []string{"CC(=O)Oc1ccccc1C(=O)O", "C[CH]C", "c1c[nH]cn1"} {
+	for i, smiles := range []string{"CC(=O)Oc1ccccc1C(=O)O", "C[CH]C", "c1c[nH]cn1",
+		"C1CCCCC1"} {
 		row := 5 + i // far from the others in the plot
 		d.Molecules[row].SMILES, d.Columns[3].Cells[row] = smiles, smiles
 		d.Columns[8].Cells[row], d.Columns[20].Cells[row] = fmt.Sprint(400+20*i), fmt.Sprint(400+
@@ -188,6 +189,10 @@ func TestBrowser(t *testing.T) {
 	b.becomes(
 		`data.keys.deviation.get(document.querySelector("#grid tr[data-row]").dataset.row) > 6`,
 		"true")
+	b.value(fmt.Sprintf(setFilter, "C1CCCCC1"))
+	b.becomes(`document.getElementById("shown").textContent`, "1 of 500 molecules")
+	b.value(fmt.Sprintf(setFilter, "MOL_000008"))
+	b.becomes(firstCell(0), "mol_000008")
 	b.value(fmt.Sprintf(setFilter, "charge>x"))
 	b.becomes(`document.getElementById("shown").textContent`, "Write a number behind >.")
 	b.value(fmt.Sprintf(setFilter, ""))

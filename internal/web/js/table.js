@@ -128,14 +128,16 @@ function parseFilter(text) {
     const m = /^(\|?)([\p{L}\p{N}_. ]+?)\1(<=|>=|!=|=|<|>)"?([^"]*)"?$/u.exec(part);
     if (m && byName.has(m[2])) tests.push(comparison(byName.get(m[2]), m[3], m[4], m[1] !== ""));
     else if (m && /^[\p{L}_]+$/u.test(m[2]) && m[3] !== "=") throw new Error("The table has no column " + m[2] + ".");
-    else tests.push(word(part.replaceAll('"', "").toLowerCase()));
+    else tests.push(word(part.replaceAll('"', "")));
   }
   return tests.length ? row => tests.every(t => t(row)) : null;
 }
 
+// word looks for a text in id, SMILES and message. c1ccccc1 and C1CCCCC1 are two molecules.
 function word(text) {
-  const where = [data.keys.id, data.keys.smiles, data.keys.error];
-  return row => where.some(c => String(c.get(row) ?? "").toLowerCase().includes(text));
+  const { id, smiles, error } = data.keys, small = text.toLowerCase();
+  const has = (column, row) => String(column.get(row) ?? "").toLowerCase().includes(small);
+  return row => String(smiles.get(row) ?? "").includes(text) || has(id, row) || has(error, row);
 }
 
 function comparison(column, sign, text, absolute) {
