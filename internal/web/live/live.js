@@ -29,11 +29,12 @@ function fill(id, list, cells) {
   for (const line of [...body.rows]) if (!shown.has(line.dataset.id)) line.remove();
   list.forEach((m, k) => {
     if (body.rows[k]?.dataset.id !== m.mol_id) {
-      body.insertBefore([...body.rows].find(r => r.dataset.id === m.mol_id) || row(m.mol_id), body.rows[k] || null);
+      const known = [...body.rows].find(r => r.dataset.id === m.mol_id);
+      body.insertBefore(known || row(m.mol_id), body.rows[k] || null);
     }
     cells(m).forEach((content, i) => {
       const cell = body.rows[k].cells[i + 1] || body.rows[k].insertCell();
-      if (typeof content !== "string") cell.replaceChildren(content); else write(cell, content);
+      if (typeof content === "string") write(cell, content); else cell.replaceChildren(content);
     });
   });
   body.closest("section").hidden = list.length === 0;
@@ -53,6 +54,12 @@ function sentence(s) {
   return done + failed + (rest > 0 ? "; about " + duration(rest) + " left." : ".");
 }
 
+function facts(s) {
+  if (!s.batch) return "";
+  const time = s.running ? "running for " + since(s.started) : "ended " + since(s.ended) + " ago";
+  return [count(s.jobs, "job"), time, "last event " + since(s.last_event) + " ago"].join(" · ");
+}
+
 // progress shows where a molecule under way is among the stages that have a title. Of another stage
 // the bar is without a value.
 function progress(m) {
@@ -70,22 +77,25 @@ function draw() {
   if (!s) return;
   $("title").textContent = s.batch ? "Batch " + s.batch : "No batch";
   document.title = s.total ? Math.floor(100 * s.done / s.total) + " % of the batch" : "No batch";
-  $("sentence").ariaLive = s.running ? "off" : "polite"; // a screen reader need not hear each second
+  // A screen reader need not hear each second.
+  $("sentence").ariaLive = s.running ? "off" : "polite";
   write($("sentence"), sentence(s));
-  write($("facts"), s.batch ? count(s.jobs, "job") + (s.running ? " · running for " + since(s.started)
-    : " · ended " + since(s.ended) + " ago") + " · last event " + since(s.last_event) + " ago" : "");
-  const ok = s.total ? 1000 * (s.done - s.failed) / s.total : 0, failed = s.total ? 1000 * s.failed / s.total : 0;
+  write($("facts"), facts(s));
+  const width = part => s.total ? 1000 * part / s.total : 0;
+  const ok = width(s.done - s.failed), failed = width(s.failed);
   $("bar-ok").setAttribute("width", ok);
   $("bar-failed").setAttribute("x", ok);
   $("bar-failed").setAttribute("width", failed);
   fill("active", s.under_way, m => [progress(m), since(m.stage_since), since(m.since)]);
   fill("failures", s.failures, e => [e.status, e.error || ""]);
-  fill("results", s.results, e => [e.seconds < 10 ? e.seconds.toFixed(1) + " s" : duration(e.seconds),
-    (e.shown || []).join(" · ").replace(/-(?=\d)/g, "\u2212"), new Date(e.time).toLocaleTimeString()]);
+  fill("results", s.results, e => [
+    e.seconds < 10 ? e.seconds.toFixed(1) + " s" : duration(e.seconds),
+    (e.shown || []).join(" · ").replace(/-(?=\d)/g, "\u2212"),
+    new Date(e.time).toLocaleTimeString()]);
 }
 
-// watch listens to the server. EventSource connects again by itself, but not after an answer that is
-// an error.
+// watch listens to the server. EventSource connects again by itself, but not after an answer that
+// is an error.
 function watch() {
   const source = new EventSource("/events");
   source.onopen = () => { now = null; };
