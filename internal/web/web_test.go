@@ -163,8 +163,9 @@ func TestCompare(t *testing.T) {
 		{ID: "b", Result: 2, Other: 5, Reference: 0},
 		{ID: "c", Result: 3, Other: math.NaN()}, {ID: "d", Result: math.NaN(), Other: 1}}}
 	c := compare(d)
-	if c.Common != 2 || c.Changed != 1 || c.OnlyOwn != 1 || c.OnlyOther != 1 || c.Max != 3 || c.Rows[0].ID != "b" ||
-		!near(c.Mean, -1.505) || !near(c.Own.MAE.Value, 1.5) || !near(c.Other.MAE.Value, 3.005) {
+	if c.Common != 2 || c.Changed != 1 || c.OnlyOwn != 1 || c.OnlyOther != 1 || c.Max != 3 ||
+		c.Rows[0].ID != "b" || !near(c.Mean, -1.505) || !near(c.Own.MAE.Value, 1.5) ||
+		!near(c.Other.MAE.Value, 3.005) {
 		t.Errorf("%+v", c)
 	}
 }
