@@ -30,11 +30,12 @@ import (
 	"grimperium/stages"
 )
 
-// The columns that the report is about.
+// The columns that the report is about, and the methods behind them.
 const (
 	referenceColumn = "H298_cbs"
 	resultColumn    = "most_stable_hof"
 	resultMethod    = "PM7"
+	searchMethod    = "GFN2-xTB"
 )
 
 // Report writes the report of the table: a page, by default report.html, or with the format json
@@ -140,8 +141,9 @@ func newGatherer(ctx context.Context, pr *project) (*gatherer, error) {
 }
 
 func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, error) {
-	d := &web.Data{Title: batch.ShownPath(g.Table.Path()), Made: time.Now(), Method: resultMethod,
-		Reference: referenceColumn, Result: resultColumn, Against: against,
+	d := &web.Data{Title: batch.ShownPath(g.Table.Path()), Made: time.Now(),
+		Method: resultMethod, Search: searchMethod, Against: against,
+		Reference: referenceColumn, Result: resultColumn,
 		Tolerance: stages.Tolerance(resultColumn), Folders: folderURL(out, g.Store.Root()),
 		Molecules: make([]web.Molecule, g.Table.Len()), Columns: tableColumns(g.Table)}
 	for i := range d.Molecules {

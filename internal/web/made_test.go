@@ -22,6 +22,7 @@ func made(rows int) *Data {
 	random := rand.New(rand.NewPCG(5, 6))
 	d := &Data{Title: "data/made.csv", Made: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC),
 		Method:    "PM7",
+		Search:    "GFN2-xTB",
 		Reference: "H298_cbs", Result: "most_stable_hof", Folders: "./artefacts/", Tolerance: 0.05,
 		Stages: []Stage{{Name: "rdkit", Runs: "python3"},
 			{Name: "search", Runs: "conformers", DependsOn: []string{"rdkit"}},

@@ -72,7 +72,7 @@ func WritePage(w io.Writer, d *Data, n *Numbers) error {
 	p.Bar = statusBar(n.Statuses, n.Molecules)
 	p.Histogram = histogram(signed)
 	p.Number = countChart(n.Conformers.Number, "number of conformers")
-	p.Rank = countChart(n.Conformers.Rank, "place of the lowest in the order of the search")
+	p.Rank = countChart(n.Conformers.Rank, "place of the lowest in the order of "+n.Search)
 	p.Cores = coresChart(n.Cost.Batch)
 	p.Graph = drawGraph(d.Stages)
 	for _, row := range n.Classes {

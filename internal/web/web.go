@@ -26,6 +26,7 @@ type Data struct {
 	Reference string // the column of the reference
 	Result    string // the column of the result
 	Method    string // what the result is called, as PM7
+	Search    string // what orders the conformers, as GFN2-xTB
 	Molecules []Molecule
 	Columns   []Column  // every column of the table
 	Failures  []Failure // the most frequent first
