@@ -50,8 +50,12 @@ func (pr *project) serve(ctx context.Context, addr string, o Options) error {
 			})
 			return d, err
 		}}
-	address := "http://" + listener.Addr().String() + "/"
-	if ip := listener.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
+	at := listener.Addr().(*net.TCPAddr)
+	address := "http://" + at.String() + "/"
+	if name, err := os.Hostname(); err == nil && at.IP.IsUnspecified() { // 0.0.0.0 is no host
+		address = fmt.Sprintf("http://%s:%d/", name, at.Port)
+	}
+	if !at.IP.IsLoopback() {
 		live.Token = rand.Text()
 		address += "?token=" + live.Token
 	}
