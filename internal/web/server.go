@@ -159,12 +159,14 @@ func loopback(host string) bool {
 }
 
 // admits says whether a request has the token: in its address, in a cookie, or as a bearer. The
-// address gives the browser the cookie.
+// address gives the browser the cookie. Cookies know no ports, so that its name has the port: two
+// servers of a host have two.
 func (l *Live) admits(w http.ResponseWriter, r *http.Request) bool {
 	same := func(text string) bool {
 		return subtle.ConstantTimeCompare([]byte(text), []byte(l.Token)) == 1
 	}
-	const name = "grimperium"
+	_, port, _ := net.SplitHostPort(r.Host) // "" where there is none
+	name := "grimperium" + port
 	if same(r.URL.Query().Get("token")) {
 		http.SetCookie(w, &http.Cookie{Name: name, Value: l.Token, Path: "/", HttpOnly: true,
 			SameSite: http.SameSiteStrictMode})

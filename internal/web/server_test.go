@@ -246,8 +246,11 @@ func TestToken(t *testing.T) {
 		"query":  {func(r *http.Request) { r.URL.RawQuery = "token=word" }, 200},
 		"bearer": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer word") }, 200},
 		"cookie": {func(r *http.Request) {
-			r.AddCookie(&http.Cookie{Name: "grimperium", Value: "word"})
+			r.AddCookie(&http.Cookie{Name: "grimperium" + r.URL.Port(), Value: "word"})
 		}, 200},
+		"cookie of another server": {func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: "grimperium", Value: "word"})
+		}, 401},
 	} {
 		if code, _, _ := s.get("/api/v1/status", test.change); code != test.code {
 			t.Errorf("%s: %d", name, code)
