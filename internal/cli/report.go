@@ -120,11 +120,11 @@ type gatherer struct {
 // counts say how often each value of something is there.
 type counts map[string]map[string]int
 
-func (c counts) add(name, value string) {
+func (c counts) add(name, value string, n int) {
 	if c[name] == nil {
 		c[name] = map[string]int{}
 	}
-	c[name][value]++
+	c[name][value] += n
 }
 
 // values are those of a name, the most frequent first.
@@ -310,7 +310,7 @@ func (g *gatherer) count(rec *store.Record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for name, version := range rec.Programs {
-		g.programs.add(name, version)
+		g.programs.add(name, version, 1)
 	}
 	g.forcefield = g.forcefield || stages.UsesForceField(rec.Command)
 }
@@ -445,13 +445,20 @@ func (g *gatherer) batches() (last web.Batch, err error) {
 			last = *b
 		}
 	})
+	rows := map[string]int{} // by batch
 	for i := range g.Table.Len() {
 		if g.Table.Status(i) == csvmerge.OK {
-			start := starts[g.Table.Texts(i, "batch_id")[0]]
-			for name, value := range start.Settings {
-				g.variables.add(name, value)
-				g.sources[name+"="+value] = start.Given[name]
+			rows[g.Table.Texts(i, "batch_id")[0]]++
+		}
+	}
+	for id, n := range rows {
+		for name, value := range starts[id].Settings {
+			g.variables.add(name, value, n)
+			source := starts[id].Given[name]
+			if other, ok := g.sources[name+"="+value]; ok {
+				source = min(source, other) // the default, if one batch had it from there
 			}
+			g.sources[name+"="+value] = source
 		}
 	}
 	return last, err
