@@ -270,7 +270,8 @@ func removeAll(path string) error {
 // IsUnchangeable reports whether nobody may change, replace or remove a file: chattr +i or +a has
 // marked it. Its mode alone hinders no replacement.
 func IsUnchangeable(path string) bool {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	// O_NONBLOCK: a named pipe has no reader, for whom this would wait
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
 	if err == nil {
 		_ = f.Close() // nothing was written
 	}

@@ -57,6 +57,9 @@ func TestOpensFilesOnly(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%v", err)
 		}
+		if IsUnchangeable(path) {
+			t.Errorf("%s is unchangeable", path)
+		}
 	}
 	for range 2 {
 		if err := Append(file, []byte("line\n")); err != nil {
