@@ -164,6 +164,7 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	}
 	g.parts = t.Store.Parts(t.Row.ID, g.name, g.fingerprint, g.task.Argv)
 	used, err := t.execute(ctx, g)
+	store.Share(g.dir)
 	ending, failed := errors.AsType[*TargetError](err)
 	if failed {
 		select {

@@ -55,6 +55,33 @@ func Collect(scratch string, outputs map[string]string) *Collected {
 	return c
 }
 
+// Share gives what a program left in its scratch folder at least the modes of new files and
+// folders. A program may have taken them from this process, and from the other users of the group.
+// A file with another link may be another's, and so is what is mounted there.
+func Share(scratch string) {
+	above, err := os.Stat(filepath.Dir(scratch)) // this process has made it
+	if err != nil {
+		return
+	}
+	_ = filepath.WalkDir(scratch, func(path string, d fs.DirEntry, _ error) error {
+		var st unix.Stat_t
+		if d == nil || unix.Lstat(path, &st) != nil {
+			return nil
+		}
+		now, least := uint32(st.Mode)&0o7777, uint32(above.Mode().Perm())
+		if !d.IsDir() {
+			least &= 0o666
+		}
+		switch {
+		case d.IsDir() && durable.IsMountPoint(path):
+			return fs.SkipDir
+		case now&least != least && (d.IsDir() || d.Type().IsRegular() && st.Nlink == 1):
+			_ = unix.Chmod(path, now|least) // called before the folder is read
+		}
+		return nil
+	})
+}
+
 // regular is the stamp of a regular file below dir, to which no link leads.
 func regular(dir, name string) (a stamp, err error) {
 	for part := range strings.SplitSeq(name, "/") {
