@@ -63,9 +63,15 @@ func (t *visit) steps() []*target {
 	})
 }
 
-// finished reports whether a target has a program's result, which a run computes again.
-func (g *target) finished() bool {
-	return g.stage.Program != "" && g.last != nil && g.last.Outcome == store.OK
+// finished reports whether a target has a program's result, which a run computes again, or had one.
+func (t *visit) finished(g *target) bool {
+	return g.stage.Program != "" && (t.lost() || g.last != nil && g.last.Outcome == store.OK)
+}
+
+// lost reports whether the row says OK and the artefacts folder has nothing of the molecule. It may
+// be another folder, or on a disk that is not mounted.
+func (t *visit) lost() bool {
+	return t.Row.Status == csvmerge.OK && len(t.log.Targets()) == 0
 }
 
 // failedBefore begins the reason of a target that failed. The molecule's message follows.
@@ -87,7 +93,9 @@ func (t *visit) text() string {
 			_, message = Reason(message)
 			reason = failedBefore + message
 		}
-		if reason == "never computed" && len(t.log.Targets()) == 0 {
+		if reason == "never computed" && t.lost() {
+			return "the artefacts folder has no result, though the row says OK"
+		} else if reason == "never computed" && len(t.log.Targets()) == 0 {
 			return reason
 		}
 		// of several instances
@@ -181,15 +189,15 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 			} else if g.action == run && g.stage.Program != "" {
 				f.unknown[g.stage.Name] = true
 			}
-			if g.finished() {
+			if t.finished(g) {
 				f.again++
-				f.seconds += g.last.Seconds
+				f.seconds += cmp.Or(g.last, &store.Record{}).Seconds
 			}
 		}
 		f.without -= program
 		f.recomputed += min(f.again-again, 1)
 		for _, g := range t.targets {
-			if g.finished() {
+			if t.finished(g) {
 				f.finished++
 			}
 		}
@@ -265,9 +273,13 @@ func (b *Batch) confirm(ctx context.Context) error {
 		about = "about "
 	}
 	took := time.Duration(f.seconds * scale / float64(b.jobs()) * float64(time.Second))
-	return b.Confirm(fmt.Sprintf("%s%s of %s finished molecules would be computed again, which "+
-		"took about %s.\nMost of them: %s", about, thousands(int(molecules+0.5)),
-		thousands(int(all)), round(took), mostFirst(f.groups)[0].Text))
+	long := ""
+	if took > 0 { // of results that are lost nothing is known
+		long = fmt.Sprintf(", which took about %s", round(took))
+	}
+	return b.Confirm(fmt.Sprintf("%s%s of %s finished molecules would be computed again%s.\n"+
+		"Most of them: %s", about, thousands(int(molecules+0.5)), thousands(int(all)), long,
+		mostFirst(f.groups)[0].Text))
 }
 
 // DryRun prints what Run would do, and does nothing: totals first, then what is alike; with verbose
@@ -395,7 +407,7 @@ func (t *visit) details(g *target, indent string) (text string) {
 	if g.action == fresh {
 		return strings.Join(append([]string{""}, g.last.Warnings...), indent+"warning: ")
 	}
-	if g.action != run || !g.finished() {
+	if g.action != run || !t.finished(g) {
 		return ""
 	}
 	for _, f := range g.task.Files {
