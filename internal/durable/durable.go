@@ -108,9 +108,10 @@ func Now(dir string) (now time.Time, err error) {
 		return now, err
 	}
 	defer os.Remove(f.Name())
-	if err = errors.Join(f.Close(), Renew(f.Name())); err != nil {
+	if err = f.Close(); err != nil {
 		return now, err
 	}
+	_ = Renew(f.Name()) // else it has the time at which it was made
 	info, err := os.Stat(f.Name())
 	if err == nil {
 		now = info.ModTime()
