@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"grimperium/internal/durable"
 	"grimperium/internal/journal"
 	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
@@ -222,6 +223,9 @@ func (t *visit) prepare(g *target, salvaged []string) (err error) {
 // failed attempt. ending says why the program failed, nil where it did not.
 func (t *visit) commit(g *target, rec *store.Record, ending *TargetError) error {
 	outputs := store.Collect(g.dir, g.stage.Outputs) // Put refuses what was changed since
+	if durable.Passing(outputs.Err) {
+		return outputs.Err
+	}
 	if ending != nil && ending.timedOut {
 		rec.Outcome = store.TimedOut
 	} else {

@@ -83,6 +83,9 @@ var diskAdvice = map[error]string{
 	syscall.EROFS:  "the disk is mounted read-only; remount it",
 	syscall.EMFILE: "raise the limit of open files (ulimit -n)",
 	syscall.EACCES: "this user lacks the permission; change that by chmod or chown",
+	syscall.ENFILE: "the machine can open no more files; end other programs",
+	syscall.ENOMEM: "memory ran out; run fewer jobs at once",
+	syscall.ESTALE: "the server has changed the files meanwhile",
 	syscall.EBUSY:  "a mount point can't be replaced or removed; mount the folder above it instead",
 }
 

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,6 +51,13 @@ func Append(path string, lines []byte) error {
 	}
 	Touch(path)
 	return errors.Join(err, f.Close())
+}
+
+// Passing reports whether an error is of the moment and not of a file. This process can open no
+// more files, memory ran out, or a file server was restarted.
+func Passing(err error) bool {
+	return slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ESTALE},
+		func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // Regular passes an opened file on if it is a regular one. Whoever opens with O_NONBLOCK and reads

@@ -22,11 +22,19 @@ import (
 )
 
 func stampOf(path string) (stamp, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
+	st, err := fstatat(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
 		return stamp{}, &fs.PathError{Op: "lstat", Path: path, Err: err}
 	}
 	return newStamp(st), nil
+}
+
+// fstatat is fstatat(2), which a signal may interrupt on a network file system.
+func fstatat(dir int, path string, flags int) (st unix.Stat_t, err error) {
+	for again := true; again; again = err == unix.EINTR {
+		err = unix.Fstatat(dir, path, &st, flags)
+	}
+	return st, err
 }
 
 // Collected are a target's outputs as a program left them.
@@ -64,8 +72,8 @@ func Share(scratch string) {
 		return
 	}
 	_ = filepath.WalkDir(scratch, func(path string, d fs.DirEntry, _ error) error {
-		var st unix.Stat_t
-		if d == nil || unix.Lstat(path, &st) != nil {
+		st, err := fstatat(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
+		if d == nil || err != nil {
 			return nil
 		}
 		now, least := uint32(st.Mode)&0o7777, uint32(above.Mode().Perm())

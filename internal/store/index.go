@@ -73,8 +73,8 @@ func newStamp(st unix.Stat_t) stamp {
 func look(from *os.File, dir string, files []string) ([]stamp, error) {
 	stamps := make([]stamp, len(files))
 	for n, f := range files {
-		var st unix.Stat_t
-		if err := unix.Fstatat(int(from.Fd()), dir+f, &st, 0); err != nil {
+		st, err := fstatat(int(from.Fd()), dir+f, 0)
+		if err != nil {
 			return nil, err
 		}
 		stamps[n] = newStamp(st)

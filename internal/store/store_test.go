@@ -220,6 +220,28 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// This process can open no more files: nothing is known of the results then, and nothing is done.
+func TestNoMoreFiles(t *testing.T) {
+	s := open(t)
+	build(t, molecule(t, s, "m"), "a", print1, "hello")
+	m := molecule(t, s, "m")
+	var limit unix.Rlimit
+	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}))
+	why := m.Verify("a", m.Record("a"))
+	_, err := s.Molecule("m")
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	if refused := new(*FolderError); !errors.Is(err, unix.EMFILE) || errors.As(err, refused) {
+		t.Errorf("the log: %v", err)
+	}
+	if err := m.Unpack(); why == "" || !errors.Is(err, unix.EMFILE) {
+		t.Errorf("the result: %q, %v", why, err)
+	}
+	if m = molecule(t, s, "m"); m.Verify("a", m.Record("a")) != "" {
+		t.Error("the result is gone")
+	}
+}
+
 // A renamed stage keeps its results, the present one and the earlier ones.
 func TestRenamedStage(t *testing.T) {
 	s := open(t)
