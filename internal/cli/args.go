@@ -140,7 +140,8 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 		isFlag = isFlag && !literal
 		_, another := c.find(args[i])
 		switch {
-		case !isFlag && (t.free() && (len(words) > 0 || !another) || len(words) < len(t.words)):
+		case !isFlag && (t.free() && (literal || len(words) > 0 || !another) ||
+			len(words) < len(t.words)):
 			words = append(words, args[i])
 			continue
 		case !isFlag:

@@ -89,6 +89,17 @@ func TestArguments(t *testing.T) {
 }
 
 // TestAnswer asks for help and for the version in the ways that people try.
+// A molecule with the name of a command stands behind --.
+func TestArgumentsBehind(t *testing.T) {
+	for args, want := range map[string]string{"batch info": "", "batch -- info": "info",
+		"history -at=x -- batch": "batch", "batch m1 info": "m1 info"} {
+		_, behind, err := shipped(t).arguments(strings.Fields(args))
+		if got := strings.Join(behind, " "); err != nil || got != want {
+			t.Errorf("mage %s: the molecules %q, %v; want %q", args, got, err, want)
+		}
+	}
+}
+
 func TestAnswer(t *testing.T) {
 	c := shipped(t)
 	batch, _ := c.find("batch")
