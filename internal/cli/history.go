@@ -61,13 +61,21 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 	})
 }
 
-// parseTime reads a time as a person writes it. A day alone means its end. Without a zone it is of
-// this machine's.
+// parseTime reads a time as a person writes it. A day alone means its end, and so does a second, as
+// a row and mage history show it. Without a zone it is of this machine's.
 func parseTime(text string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateTime,
-		"2006-01-02T15:04", "2006-01-02 15:04"} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			return t, nil
+	for _, zone := range []string{"", "Z07:00", " Z07:00"} {
+		for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04"} {
+			if t, err := time.ParseInLocation(layout+zone, text, time.Local); err == nil {
+				return t, nil
+			}
+			t, err := time.ParseInLocation(layout+":05"+zone, text, time.Local)
+			if err == nil && t.Nanosecond() == 0 {
+				t = t.Add(time.Second - time.Millisecond)
+			}
+			if err == nil {
+				return t, nil
+			}
 		}
 	}
 	if t, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil {
