@@ -56,10 +56,14 @@ func (pr *project) writeTo(out string, write func(io.Writer) error) error {
 }
 
 // refuse is an error if out is a table, pipeline.hcl, a file that pipeline.hcl names, or lies in
-// the artefacts folder.
+// the artefacts folder. Other tables that share the artefacts count, too.
 func (pr *project) refuse(out string, tables ...string) error {
 	what := map[string]string{pr.Pipeline.Path: "the pipeline"}
-	for _, path := range append(tables, pr.Pipeline.Table) {
+	others, err := pr.Store.OthersThan(pr.Pipeline.Table)
+	if err != nil {
+		return err
+	}
+	for _, path := range slices.Concat(tables, others, []string{pr.Pipeline.Table}) {
 		what[path] = "a table"
 	}
 	for _, path := range pr.Pipeline.Files() {
