@@ -108,11 +108,24 @@ func (h *past) each(see func(journal.Event)) error {
 		if e.Event == journal.BatchStart {
 			h.starts[e.Batch] = e
 		}
-		if h.context.Err() == nil && !slices.Contains(others, h.starts[e.Batch].Table) {
+		if h.context.Err() == nil && !isOf(h.starts[e.Batch].Table, others, h.Pipeline.Table) {
 			see(e)
 		}
 	})
 	return cmp.Or(err, h.context.Err())
+}
+
+// isOf reports whether a path means one of the other tables. It may be from before the project was
+// moved: then the table counts whose path has the longest end in common with it.
+func isOf(path string, others []string, own string) bool {
+	alike := func(table string) (n int) {
+		a, b := strings.Split(path, "/"), strings.Split(table, "/")
+		for n < min(len(a), len(b)) && a[len(a)-1-n] == b[len(b)-1-n] {
+			n++
+		}
+		return n
+	}
+	return slices.ContainsFunc(others, func(table string) bool { return alike(table) > alike(own) })
 }
 
 // table returns a function that writes the table as it was at a time, by the journal alone. It has

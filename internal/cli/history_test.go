@@ -29,3 +29,15 @@ func TestParseTime(t *testing.T) {
 		}
 	}
 }
+
+func TestIsOf(t *testing.T) {
+	others := []string{"/new/data/o.csv", "postgres://h/d?table=t"}
+	for path, want := range map[string]bool{
+		"/new/data/o.csv": true, "/old/data/o.csv": true, "postgres://h/d?table=t": true,
+		"/new/data/t.csv": false, "/old/data/t.csv": false, "/x/y.csv": false, "": false,
+	} {
+		if got := isOf(path, others, "/new/data/t.csv"); got != want {
+			t.Errorf("%q is of another table: %v", path, got)
+		}
+	}
+}
