@@ -134,6 +134,12 @@ func TestIndexOfZip(t *testing.T) {
 	if !again.Vouch(e) || len(again.Seen(targets).Files) != 1 || len(again.Unflushed()) > 0 {
 		t.Error("what the index knows is not taken")
 	}
+	z, err := packed.OpenZip(s.zipPath("m"))
+	check(t, errors.Join(err, z.Unpack(s.Path("m")), z.Close()))
+	if s.Untouched("m", e) {
+		t.Error("a zip is believed beside a folder that counts")
+	}
+	check(t, os.RemoveAll(s.Path("m")))
 	check(t, os.Chtimes(s.zipPath("m"), time.Now(), time.Now()))
 	if s.Untouched("m", e) || molecule(t, s, "m").Vouch(e) {
 		t.Error("a touched zip is believed unread")
