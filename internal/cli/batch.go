@@ -23,6 +23,8 @@ import (
 	"grimperium/internal/cluster"
 	"grimperium/internal/command"
 	"grimperium/internal/durable"
+	"grimperium/internal/packed"
+	"grimperium/internal/store"
 )
 
 // Batch runs the pipeline over the table. If molecules stand behind the command, it ends the
@@ -57,7 +59,7 @@ func Rerun(ctx context.Context, molecules string, o Options) error {
 			}
 			for _, id := range pr.Only {
 				log, err := pr.Store.Molecule(id)
-				if err != nil {
+				if _, damaged := errors.AsType[*store.DamagedError](err); err != nil && !damaged {
 					return err
 				}
 				if err := log.Clear(); err != nil {
@@ -126,8 +128,12 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 
 // printNext prints where the results are, and what to do next.
 func (pr *project) printNext(w io.Writer, sum *batch.Summary, o Options) {
-	fmt.Fprintf(w, "Results: %s; files of each molecule: %s/MOL_ID/\n",
-		batch.ShownPath(pr.Pipeline.Table), batch.ShownPath(pr.Store.Root()))
+	end, form := "/", store.Form(pr.Pipeline.Store)
+	if form == store.Zip || form == store.AsItWas && pr.Remote != nil {
+		end = packed.ZipSuffix
+	}
+	fmt.Fprintf(w, "Results: %s; files of each molecule: %s/MOL_ID%s\n",
+		batch.ShownPath(pr.Pipeline.Table), batch.ShownPath(pr.Store.Root()), end)
 	next := func(words, what string) {
 		fmt.Fprintf(w, "Next: %s %s %s.\n", command.Name, words, what)
 	}
