@@ -28,8 +28,10 @@ type Cluster struct {
 }
 
 var (
-	memoryForm = regexp.MustCompile(`^[1-9][0-9]*[KMGT]?$`)
+	memoryForm = regexp.MustCompile(`^[1-9][0-9]*[KMGT]$`)
 	optionForm = regexp.MustCompile(`^--[a-z][a-z-]*(=[^\x00-\x1f]*)?$`)
+	optionsSet = regexp.MustCompile("^--(array|job-name|output|open-mode|nodes|ntasks|" +
+		"cpus-per-task|time|wait|wrap|test-only|parsable)(=|$)")
 )
 
 func (p *Pipeline) decodeCluster(b *hcl.Block) {
@@ -47,10 +49,13 @@ func (p *Pipeline) decodeCluster(b *hcl.Block) {
 				c.Time = d
 				return err == nil && d >= 2*time.Minute && d <= 720*time.Hour
 			}),
-		constant("memory", &c.Memory, `memory is that of a task, like "32G".`,
+		constant("memory", &c.Memory, `memory is that of a task, with a unit, like "32G".`,
 			memoryForm.MatchString),
 		constant("options", &c.Options, `options are words for sbatch, each with its value, like `+
-			`["--partition=main", "--account=chem"].`, each(optionForm.MatchString)),
+			`["--partition=main", "--account=chem"]. What the batch itself sets, as --time, can't `+
+			`be one of them.`, each(func(word string) bool {
+			return optionForm.MatchString(word) && !optionsSet.MatchString(word)
+		})),
 		nodePath("scratch", &c.Scratch))
 	if c.Scheduler != "slurm" {
 		p.wrong(b.LabelRanges[0], "Unknown scheduler", "A batch can ask slurm. docs/cluster.md "+
