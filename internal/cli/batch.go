@@ -157,13 +157,14 @@ func (pr *project) printNext(w io.Writer, sum *batch.Summary, o Options) {
 
 // outcome prints what a batch did, and gives its exit code. w is nil for one on this machine.
 func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, err error) error {
-	if err == nil || len(sum.Targets)+len(sum.Failures) > 0 { // else nothing was done
+	unfinished, did := w != nil && w.Note != "", len(sum.Targets)+len(sum.Failures) > 0
+	if err == nil && !unfinished || did {
 		sum.Print(stderr, pr.Pipeline.Stages)
 	}
 	if len(sum.Targets) > 0 {
 		pr.printDeviation(stderr)
 	}
-	if len(sum.Targets)+len(sum.Failures) > 0 && !o.unlogged {
+	if did && !o.unlogged {
 		pr.printNext(stderr, sum, o)
 	}
 	if w != nil && w.Note != "" {

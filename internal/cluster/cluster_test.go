@@ -73,7 +73,7 @@ func batchMain(ctx context.Context, dir, how string) error {
 		return err
 	}
 	defer claims.Release()
-	w := &Watcher{Pipeline: pl, Poll: time.Second,
+	w := &Watcher{Pipeline: pl, Poll: time.Second, Again: os.Args[1:],
 		Estimate: journal.Past(st.Path(store.JournalName))}
 	if _, err := fmt.Sscan(how, &w.Mode, &pl.Cluster.Time); err != nil {
 		return err

@@ -33,6 +33,9 @@ type Chunk struct {
 	Wall   time.Duration // of the task
 	Pieces []Piece       // the longest first
 
+	Scratch  string                   // on the node, with names of its environment; "": none
+	Timeouts map[string]time.Duration // by stage, instead of the pipeline's
+
 	left   map[string]Piece // by mol_id: not finished, and in no later chunk
 	unseen int              // polls in a row in which Slurm did not list it
 }
@@ -189,6 +192,25 @@ func (p *Plan) Seconds() (sum float64) {
 	return sum
 }
 
+// tooLong says which molecules in no task are expected to take longer than one has, "" for none.
+func (p *Plan) tooLong() string {
+	n, longest := 0, &Piece{}
+	for _, piece := range p.pool {
+		if piece.Seconds > p.Spec.Time.Seconds() {
+			n++
+		}
+		if piece.Seconds > longest.Seconds {
+			longest = piece
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s of more than %v are expected, and a task has no more. The longest is "+
+		"%s, about %v. Raise time in the cluster block.", batch.Count(n, "molecule"), p.Spec.Time,
+		longest.Row.ID, time.Duration(longest.Seconds*float64(time.Second)).Round(time.Minute))
+}
+
 // Observe takes back the work of tasks that are gone. Slurm says that such a task is over, or does
 // not list it twice in a row, and its process gives no sign of life. notes say why.
 func (p *Plan) Observe(see func(*Chunk) Sight) (gone []*Chunk, notes []string) {
@@ -257,8 +279,8 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 		if len(p.open) > 0 {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("%d submissions in a row finished no molecule; the last task: %s",
-			p.rounds, p.cause)
+		return nil, fmt.Errorf("%d submissions in a row finished no molecule; the last task: %s; "+
+			"correct that, and start the batch again", p.rounds, p.cause)
 	}
 	p.rounds++
 	slices.SortStableFunc(p.pool, func(a, b *Piece) int {
@@ -267,7 +289,8 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 	all := p.split()
 	chunks := make([]*Chunk, min(room, all))
 	for i := range chunks {
-		chunks[i] = &Chunk{Number: len(p.chunks) + i, First: len(p.chunks), Wall: p.Spec.Time}
+		chunks[i] = &Chunk{Number: len(p.chunks) + i, First: len(p.chunks), Wall: p.Spec.Time,
+			Scratch: p.Spec.Scratch}
 	}
 	// Each chunk gets long and short molecules: the short ones fill the cores at its end.
 	rest := p.pool[:0]
@@ -294,6 +317,18 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 		p.Restore(c)
 	}
 	return chunks, nil
+}
+
+// Withdraw takes back the newest chunks, which Slurm did not accept.
+func (p *Plan) Withdraw(chunks []*Chunk) {
+	for _, c := range chunks {
+		for _, piece := range c.Pieces {
+			delete(p.at, piece.Row.ID)
+			p.pool = append(p.pool, &piece)
+		}
+		delete(p.open, c.Number)
+	}
+	p.chunks = p.chunks[:len(p.chunks)-len(chunks)]
 }
 
 // split is how many chunks the molecules in no task make.

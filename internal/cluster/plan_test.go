@@ -23,6 +23,38 @@ func planned(t *testing.T, molecules int, seconds float64, tasks int) (*Plan, []
 	return p, chunks
 }
 
+// Chunks that Slurm does not accept are as if they had not been dealt.
+func TestWithdraw(t *testing.T) {
+	p, chunks := planned(t, 1000, 60, 100)
+	p.Withdraw(chunks[5:])
+	if len(p.chunks) != 5 || len(p.Open()) != 5 || len(p.pool) != 800 {
+		t.Errorf("%d chunks, %d open, %d in no task", len(p.chunks), len(p.Open()), len(p.pool))
+	}
+	again, err := p.Deal()
+	check(t, err)
+	given := map[string]bool{}
+	for _, c := range slices.Concat(chunks[:5], again) {
+		for _, piece := range c.Pieces {
+			given[piece.Row.ID] = true
+		}
+	}
+	if again[0].Number != 5 || len(given) != 1000 || len(p.pool) != 0 {
+		t.Errorf("chunk %d, %d molecules are in tasks", again[0].Number, len(given))
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	p, _ := planned(t, 1, 60, 1)
+	p.Add(Piece{batch.Row{ID: "big"}, 9000})
+	p.Add(Piece{batch.Row{ID: "long"}, 4000})
+	p.Add(Piece{batch.Row{ID: "short"}, 3000})
+	const want = "2 molecules of more than 1h0m0s are expected, and a task has no more. The longest " +
+		"is big, about 2h30m0s. Raise time in the cluster block."
+	if got := p.tooLong(); got != want {
+		t.Error(got)
+	}
+}
+
 // The work is in as many tasks as their wall time asks for, evenly, the longest molecules first.
 func TestDeal(t *testing.T) {
 	for _, c := range []struct {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -29,6 +30,7 @@ func slurm(ctx context.Context, name string, args ...string) (string, error) {
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr, cmd.WaitDelay = &stderr, time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is not meant for it
 	out, err := cmd.Output()
 	switch words := strings.Join(strings.Fields(stderr.String()), " "); {
 	case errors.Is(err, exec.ErrNotFound):
@@ -37,12 +39,17 @@ func slurm(ctx context.Context, name string, args ...string) (string, error) {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%s gave no answer within %v", name, commandTime)
 	case err != nil && words != "":
-		err = fmt.Errorf("%s: %s", name, strings.TrimPrefix(words, name+": "))
+		err = refusal(fmt.Sprintf("%s: %s", name, strings.TrimPrefix(words, name+": ")))
 	case err != nil:
 		err = fmt.Errorf("%s: %w", name, err)
 	}
 	return string(out), err
 }
+
+// refusal are Slurm's words for what it does not do.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
 
 // listed is a task as squeue lists it.
 type listed struct {
@@ -75,6 +82,9 @@ func queue(ctx context.Context, names []string) (out []listed, err error) {
 func submit(ctx context.Context, args []string) (job string, err error) {
 	out, err := slurm(ctx, "sbatch", append([]string{"--parsable"}, args...)...)
 	job, _, _ = strings.Cut(strings.TrimSpace(out), ";") // a cluster's name may follow
+	if err == nil && job == "" {
+		err = errors.New("sbatch printed no number of a job")
+	}
 	return job, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -103,6 +104,9 @@ func (w *Watcher) open(j batch.Job) (outs []batch.Outcome, err error) {
 			w.plan.Add(w.piece(row))
 		}
 	}
+	if text := w.plan.tooLong(); text != "" && err == nil {
+		w.note(text)
+	}
 	return outs, err
 }
 
@@ -133,6 +137,9 @@ func (w *Watcher) resume() (outs []batch.Outcome, err error) {
 			"the edit back, or end that run by -cancel and start again: what is finished stays",
 			batch.ShownPath(r.dir))
 	}
+	if err := w.samePrograms(); err != nil && w.Mode != Cancel {
+		return nil, err
+	}
 	chunks, err := w.run.chunks()
 	if err != nil {
 		return nil, err
@@ -158,6 +165,18 @@ func (w *Watcher) resume() (outs []batch.Outcome, err error) {
 		_, ok := keys[id]
 		return ok // else its row has the outcome already
 	})
+}
+
+// samePrograms is an error if a program is another version than when the run began.
+func (w *Watcher) samePrograms() error {
+	for _, name := range slices.Sorted(maps.Keys(w.run.Programs)) {
+		if was, is := w.run.Programs[name], w.job.Programs[name]; was != is {
+			return fmt.Errorf("%s computes with %s %q, and this host has %q. Install that version "+
+				"again, or end that run by -cancel and start again: what is finished stays",
+				batch.ShownPath(w.run.dir), name, was, is)
+		}
+	}
+	return nil
 }
 
 // scan gives the outcomes of wanted molecules that tasks have written since the last scan.
@@ -203,7 +222,9 @@ func (w *Watcher) step(ctx context.Context) (last bool, err error) {
 		return !slices.ContainsFunc(w.plan.Open(), w.alive), err
 	}
 	chunks, err := w.plan.Deal()
-	if err == nil && chunks != nil {
+	if err != nil {
+		w.Note = "" // no task is left
+	} else if chunks != nil {
 		err = w.submit(ctx, chunks)
 	}
 	if last = w.Mode == Detach && !w.plan.Limbo; last && err == nil {
@@ -308,6 +329,8 @@ func (w *Watcher) sight(c *Chunk, now time.Time) (s Sight) {
 			s.Cause += fmt.Sprintf(": %s (job %s)", l.state, l.job)
 		}
 		s.Dead = p.end.Late
+	case counts && strings.HasPrefix(w.words(c), ": Error: "): // as of a full disk: no death
+		s.Cause += w.words(c)
 	case counts:
 		if last, err := journal.Last(p.path + journalSuffix); err == nil && !last.Interrupted {
 			s.Dead = last.Open
