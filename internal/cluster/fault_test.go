@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,16 +25,17 @@ func TestFaults(t *testing.T) {
 		fault func(p *project)
 	}{
 		{"none", 0, func(p *project) {}},
-		{"scancel", 2, func(p *project) { p.slurm("scancel", p.job("n2")) }},
+		{"scancel", 2, func(p *project) {
+			p.slurm("scancel", p.job("n2"))
+			p.said("it was told to end: CANCELLED")
+		}},
 		{"node down", 2, func(p *project) {
 			p.slurm("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+			p.requeued()
 		}},
 		{"preemption with requeue", 4, func(p *project) {
 			p.slurm("sbatch", "-p", "urgent", "-N2", "-n2", "-c2", "-o/dev/null", "--wrap=sleep 1")
-		}},
-		{"slurmd killed, its job lives on", 4, func(p *project) {
-			p.job("n2")
-			p.daemon.Kill("n2")
+			p.requeued()
 		}},
 		{"slurmctld killed", 0, func(p *project) {
 			p.daemon.Kill("slurmctld")
@@ -57,6 +59,15 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// requeued waits until Slurm has started a task again.
+func (p *project) requeued() {
+	p.Helper()
+	p.until("a task is requeued", func() bool {
+		out, _ := p.daemon.Run("squeue", "-h", "-r", "-t", "all", "-O", "RestartCnt")
+		return strings.Trim(out, "0 \n") != ""
+	})
+}
+
 // Slurm sweeps tasks that are over their time every 30 s.
 func TestTimeout(t *testing.T) {
 	p := newProject(t, 24, "if [ -e $2/over ]; then sleep 0.1; else sleep 5; fi")
@@ -69,13 +80,40 @@ func TestTimeout(t *testing.T) {
 	p.twice(2)
 }
 
+// slurmd is killed, and its job lives on. Slurm starts the job again on the other node. The old
+// process sees that, and stops: no molecule is computed by both but those under way.
+func TestLivesOn(t *testing.T) {
+	p := newProject(t, 16, "if [ $SLURMD_NODENAME = n2 ]; then sleep 12; else sleep 0.3; fi")
+	done := p.start(Follow, wall)
+	p.begun(5)
+	p.job("n2")
+	p.daemon.Kill("n2")
+	p.requeued()
+	p.until("the old process stops", func() bool {
+		outcomes, _ := filepath.Glob(p.path("artefacts/.cluster/*/*.outcomes"))
+		return slices.ContainsFunc(outcomes, func(path string) bool {
+			data, _ := os.ReadFile(path)
+			return strings.Contains(string(data), string(errLost))
+		})
+	})
+	p.finish(done)
+	p.twice(2 + 1) // it has one molecule under way beyond its cores
+}
+
 // A program that takes more memory than the task has ends the task. The program is the molecule's,
-// which counts a rerun.
+// which counts a rerun. Without cgroups Slurm's word for it is FAILED.
 func TestOutOfMemory(t *testing.T) {
-	p := newProject(t, 8, "if [ $1 = m3 ] && ! [ -e $2/over ]; then touch $2/over\nhead -c "+
-		"900000000 /dev/zero | tail -c 900000000 | sleep 4; fi\nsleep 0.3")
-	p.finish(p.start(Follow, wall))
-	p.twice(2)
+	for _, state := range []string{"FAILED", "OUT_OF_MEMORY"} {
+		t.Run(state, func(t *testing.T) {
+			p := newProject(t, 8, "if [ $1 = m3 ] && ! [ -e $2/over ]; then touch $2/over\nhead -c "+
+				"900000000 /dev/zero | tail -c 900000000 | sleep 4; fi\nsleep 0.3")
+			p.wrap("squeue", `$REAL "$@" | sed 's/|FAILED|/|`+state+`|/'`)
+			done := p.start(Follow, wall)
+			p.said("the task died: " + state)
+			p.finish(done)
+			p.twice(3)
+		})
+	}
 }
 
 // A molecule that kills each task is given up, and the others are finished.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -119,13 +120,9 @@ func stateOf(word string) (s State, counts, blame bool) {
 
 // stuck are the reasons for which a waiting task starts never, or not without a person.
 func stuck(reason string) bool {
-	for _, part := range []string{"held", "Held", "NeverSatisfied", "PartitionConfig",
+	return slices.ContainsFunc([]string{"held", "Held", "NeverSatisfied", "PartitionConfig",
 		"PartitionDown", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints",
-		"ReqNodeNotAvail", "Invalid",
-		"InactiveLimit", "QOSNotAllowed", "AccountNotAllowed", "DeadLine"} {
-		if strings.Contains(reason, part) {
-			return true
-		}
-	}
-	return false
+		"ReqNodeNotAvail", "are DOWN", "Invalid", "Inactive", "NotAllowed", "DeadLine",
+		"MinutesLimit", "MinutesPerJob", "WallDuration",
+	}, func(part string) bool { return strings.Contains(reason, part) })
 }
