@@ -290,8 +290,8 @@ func (p *project) begun(n int) {
 	p.until(fmt.Sprint(n, " molecules were begun"), func() bool { return len(p.runs()) >= n })
 }
 
-// said waits for a text in the journal.
-func (p *project) said(text string) {
+// journalHas waits for a text in the journal.
+func (p *project) journalHas(text string) {
 	p.Helper()
 	p.until("the journal has "+text, func() bool {
 		data, _ := os.ReadFile(p.path("artefacts/journal.jsonl"))

@@ -27,7 +27,7 @@ func TestFaults(t *testing.T) {
 		{"none", 0, func(p *project) {}},
 		{"scancel", 2, func(p *project) {
 			p.slurm("scancel", p.job("n2"))
-			p.said("it was told to end: CANCELLED")
+			p.journalHas("it was told to end: CANCELLED")
 		}},
 		{"node down", 2, func(p *project) {
 			p.slurm("scontrol", "update", "nodename=n2", "state=down", "reason=test")
@@ -74,7 +74,7 @@ func TestTimeout(t *testing.T) {
 	done := p.start(Follow, wall)
 	p.begun(4)
 	p.slurm("scontrol", "update", "job="+p.job("n1"), "TimeLimit=0")
-	p.said("TIMEOUT")
+	p.journalHas("TIMEOUT")
 	check(t, os.WriteFile(p.path("over"), nil, 0o644))
 	p.finish(done)
 	p.twice(2)
@@ -109,7 +109,7 @@ func TestOutOfMemory(t *testing.T) {
 				"900000000 /dev/zero | tail -c 900000000 | sleep 4; fi\nsleep 0.3")
 			p.wrap("squeue", `$REAL "$@" | sed 's/|FAILED|/|`+state+`|/'`)
 			done := p.start(Follow, wall)
-			p.said("the task died: " + state)
+			p.journalHas("the task died: " + state)
 			p.finish(done)
 			p.twice(3)
 		})
@@ -293,7 +293,7 @@ func TestHeld(t *testing.T) {
 	p := newProject(t, 4, "true")
 	edit(t, p, "tasks  = 2", `options = ["--hold"]`)
 	done := p.start(Follow, wall)
-	p.said("JobHeldUser")
+	p.journalHas("JobHeldUser")
 	p.slurm("scontrol", "release", strings.Fields(p.slurm("squeue", "-h", "-o", "%F"))[0])
 	p.finish(done)
 }
@@ -325,7 +325,7 @@ func TestOtherVersion(t *testing.T) {
 		`test "$SLURMD_NODENAME" = n2 && echo prog 2 || echo prog 1`, 1)
 	check(t, os.WriteFile(p.path("prog"), []byte(other), 0o755))
 	done := p.start(Follow, wall)
-	p.said(`node n2 has prog \"prog 2\", and the host of the batch has \"prog 1\"`)
+	p.journalHas(`node n2 has prog \"prog 2\", and the host of the batch has \"prog 1\"`)
 	p.finish(done)
 	p.twice(0)
 }
@@ -439,7 +439,7 @@ func TestLongArray(t *testing.T) {
 	p.wrap("sbatch", `case "$*" in *--array=0-[01]%*) exec $REAL "$@" ;; esac
 echo "sbatch: error: Batch job submission failed: Invalid job array specification" >&2; exit 1`)
 	done := p.start(Follow, 5*time.Minute)
-	p.said("Invalid job array specification; tried again with 2 tasks")
+	p.journalHas("Invalid job array specification; tried again with 2 tasks")
 	p.finish(done)
 	p.twice(0)
 }

@@ -27,8 +27,9 @@ func planned(t *testing.T, molecules int, seconds float64, tasks int) (*Plan, []
 func TestWithdraw(t *testing.T) {
 	p, chunks := planned(t, 1000, 60, 100)
 	p.Withdraw(chunks[5:])
-	if len(p.chunks) != 5 || len(p.Open()) != 5 || len(p.pool) != 800 {
-		t.Errorf("%d chunks, %d open, %d in no task", len(p.chunks), len(p.Open()), len(p.pool))
+	if len(p.chunks) != 5 || len(p.Open()) != 5 || len(p.unassigned) != 800 {
+		t.Errorf("%d chunks, %d open, %d in no task", len(p.chunks), len(p.Open()),
+			len(p.unassigned))
 	}
 	again, err := p.Deal()
 	check(t, err)
@@ -38,7 +39,7 @@ func TestWithdraw(t *testing.T) {
 			given[piece.Row.ID] = true
 		}
 	}
-	if again[0].Number != 5 || len(given) != 1000 || len(p.pool) != 0 {
+	if again[0].Number != 5 || len(given) != 1000 || len(p.unassigned) != 0 {
 		t.Errorf("chunk %d, %d molecules are in tasks", again[0].Number, len(given))
 	}
 }
@@ -73,9 +74,9 @@ func TestDeal(t *testing.T) {
 		p, chunks := planned(t, c.molecules, c.seconds, c.tasks)
 		first := chunks[0]
 		if len(chunks) != c.chunks || first.Cores != c.cores || len(first.Pieces) != c.pieces ||
-			len(p.pool) != c.pooled {
+			len(p.unassigned) != c.pooled {
 			t.Errorf("%v: %d chunks of %d cores, %d pieces in the first, %d for later", c,
-				len(chunks), first.Cores, len(first.Pieces), len(p.pool))
+				len(chunks), first.Cores, len(first.Pieces), len(p.unassigned))
 		}
 	}
 	p := NewPlan(pipeline.Cluster{Cores: 1, Time: time.Hour, Tasks: 3}, 3, 1)
@@ -125,11 +126,12 @@ func TestObserve(t *testing.T) {
 			}
 		}
 		reruns := 0
-		for _, piece := range p.pool {
+		for _, piece := range p.unassigned {
 			reruns += piece.Row.Reruns
 		}
-		if at != c.gone || reruns != c.reruns || at > 0 && len(p.pool) != 2 {
-			t.Errorf("%s: gone at look %d, %d in no task, %d reruns", name, at, len(p.pool), reruns)
+		if at != c.gone || reruns != c.reruns || at > 0 && len(p.unassigned) != 2 {
+			t.Errorf("%s: gone at look %d, %d in no task, %d reruns", name, at,
+				len(p.unassigned), reruns)
 		}
 	}
 }

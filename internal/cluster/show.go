@@ -41,9 +41,9 @@ func (w *Watcher) Show(out io.Writer, j batch.Job) error {
 	if long != "" {
 		fmt.Fprintln(out, long)
 	}
-	if len(w.plan.pool) > 0 {
+	if len(w.plan.unassigned) > 0 {
 		fmt.Fprintf(out, "%s follow when these have ended.\n",
-			batch.Count(len(w.plan.pool), "molecule"))
+			batch.Count(len(w.plan.unassigned), "molecule"))
 	}
 	for n, c := range chunks {
 		if n == shown {

@@ -52,14 +52,14 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// listed is a task as squeue lists it.
-type listed struct {
+// slurmTask is a task as squeue lists it.
+type slurmTask struct {
 	submission, job, state, reason, node string
 	index                                int // in its array; -1 without one
 }
 
 // queue lists the tasks of submissions, by their unique names. With an error nothing is known.
-func queue(ctx context.Context, names []string) (out []listed, err error) {
+func queue(ctx context.Context, names []string) (out []slurmTask, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -70,7 +70,7 @@ func queue(ctx context.Context, names []string) (out []listed, err error) {
 		if len(f) != 6 {
 			continue
 		}
-		l := listed{submission: f[0], job: f[1], index: -1, state: f[3], reason: f[4], node: f[5]}
+		l := slurmTask{f[0], f[1], f[3], f[4], f[5], -1}
 		if n, err := strconv.Atoi(f[2]); err == nil {
 			l.index, l.job = n, f[1]+"_"+f[2]
 		}

@@ -184,7 +184,7 @@ func (w *Watcher) cancel(ctx context.Context) error {
 	}
 	for begin := time.Now(); ; time.Sleep(w.poll() / 30) {
 		all, err := queue(ctx, names)
-		alive := slices.ContainsFunc(all, func(l listed) bool {
+		alive := slices.ContainsFunc(all, func(l slurmTask) bool {
 			state, _, _ := stateOf(l.state)
 			return state != Over
 		})

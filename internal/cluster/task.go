@@ -137,7 +137,7 @@ func (t *task) work(ctx context.Context, load Loader) error {
 	case cause == errWall || cause == errLost:
 		return cause
 	case cause != nil:
-		return errTold
+		return errSignal
 	case err != nil:
 		return err
 	case t.stop.Load() && left:
@@ -172,10 +172,10 @@ type givenBack string
 func (e givenBack) Error() string { return string(e) }
 
 const (
-	errWall = givenBack("its wall time was nearly over")
-	errLost = givenBack("another task has its work")
-	errTold = givenBack("it was told to end")
-	errStop = givenBack("the batch was asked to stop")
+	errWall   = givenBack("its wall time was nearly over")
+	errLost   = givenBack("another task has its work")
+	errSignal = givenBack("it was told to end")
+	errStop   = givenBack("the batch was asked to stop")
 )
 
 // claim takes the chunk for this process, and leaves out what others have finished. One that was
