@@ -96,6 +96,9 @@ func TestConformers(t *testing.T) {
 		{"[H][H]", "0", "1", "0", 1, -0.982686},
 		{"OO", "0", "1", "0", 1, 0}, // P and M are one
 		{"C[C@H](O)C(=O)O", "0", "1", "0", 6, 0},
+		// Their SCF converges after a hot start only: at the origin, and with --iterations 1000.
+		{"[N]", "0", "2", "1", 1, -2.609452},
+		{"O=Ic1ccccc1", "0", "1", "0", 1, -23.161100},
 	} {
 		t.Run(test.smiles, func(t *testing.T) {
 			dir := embedded(t, test.smiles, "--charge", test.charge, "--multiplicity",
