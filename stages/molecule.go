@@ -150,7 +150,8 @@ func (m Molecule) fits(f Frame) error {
 
 // BondChanges says how the bonds of a geometry differ from the molecule's, given the geometry
 // before. It is "" if they don't, else as "the bond C1–O3 broke (2.31 Å); H7 moved from O2 to N5".
-// Atoms are counted from 1. Two atoms that were as near before form no new bond.
+// Atoms are counted from 1. Two atoms that were as near before form no new bond. Nor does a metal
+// form one if no other bond broke: the metal of a carboxylate is held by both oxygen atoms.
 func (m Molecule) BondChanges(from, to Frame, reach Reach) (string, error) {
 	if err := m.fits(from); err != nil {
 		return "", fmt.Errorf("the geometry before: %w", err)
@@ -168,8 +169,8 @@ func (m Molecule) BondChanges(from, to Frame, reach Reach) (string, error) {
 	}
 	for i := range m.Symbols {
 		for j := i + 1; j < len(m.Symbols); j++ {
-			bonded := slices.Contains(neighbours[i], j) || shared[Bond{i, j}]
-			if bonded || isAlkali(m.Symbols[i]) || isAlkali(m.Symbols[j]) {
+			held := len(broken) == 0 && (isMetal(m.Symbols[i]) || isMetal(m.Symbols[j]))
+			if slices.Contains(neighbours[i], j) || shared[Bond{i, j}] || held {
 				continue
 			}
 			limit := m.longest(i, j, neighbours, reach)
@@ -238,6 +239,12 @@ func (m Molecule) neighbours() [][]int {
 		out[b[1]] = append(out[b[1]], b[0])
 	}
 	return out
+}
+
+// isMetal is true for all elements but the nonmetals and the half metals B, Si, Ge, As, Sb and Te.
+func isMetal(symbol string) bool {
+	return !slices.Contains([]string{"H", "He", "B", "C", "N", "O", "F", "Ne", "Si", "P", "S",
+		"Cl", "Ar", "Ge", "As", "Se", "Br", "Kr", "Sb", "Te", "I", "Xe", "At", "Rn"}, symbol)
 }
 
 func isAlkali(symbol string) bool {
