@@ -83,7 +83,7 @@ var programFunctions = []Function{{
 	Description: "A list with numbers at their places, from 0, and null at all others.",
 	Example:     "placed(local.results[*].hof, local.places)",
 }, {
-	Name: "mopac_geometry", Params: []string{"aux"}, Fn: MOPACGeometry, Version: 1,
+	Name: "mopac_geometry", Params: []string{"aux"}, Fn: MOPACGeometry, Version: 2,
 	Description: "The final geometry of a MOPAC run; AUX(PRECISION=9) gives it more than four " +
 		"decimals.",
 	Example: "mopac_geometry(output.aux)",

@@ -132,6 +132,7 @@ func TestReadMOPACRefusesBrokenFiles(t *testing.T) {
 		string(read(t, "testdata/mopac/water.aux"))
 	force, stationary := string(read(t, "testdata/mopac/water_1scf.aux")),
 		"HEAT OF FORMATION IS ESSENTIALLY STATIONARY"
+	twoAux := string(read(t, "testdata/mopac/butyne_two_jobs.aux"))
 	replace := strings.ReplaceAll
 	for _, test := range []struct{ name, out, aux, words string }{
 		{"empty out", " \n", aux, "x.out: MOPAC wrote no output"},
@@ -153,6 +154,11 @@ func TestReadMOPACRefusesBrokenFiles(t *testing.T) {
 			"****", aux, "MOPAC failed: THE MOON IS FULL"},
 		{"empty aux", out, "\n", "x.aux: the file is empty"},
 		{"torn aux", out, aux[:len(aux)-100], "x.aux: the file was not written to its end"},
+		{"two jobs", out + string(read(t, "testdata/mopac/methyl.out")), aux,
+			"x.out: the file has 2 jobs"},
+		{"torn aux of two jobs", string(read(t, "testdata/mopac/butyne_two_jobs.out")),
+			twoAux[:strings.LastIndex(twoAux, "DIPOLE")+20],
+			"x.aux: the file was not written to its end"},
 		{"aux of another run", out, force,
 			"x.aux: the heat of formation is -0.576894D+02, in the .out file -57.79986"},
 		{"aux without a result", out, replace(aux, "HEAT_OF_FORMATION", "OTHER"),
