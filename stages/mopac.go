@@ -385,7 +385,7 @@ func (run *MOPAC) checkPlausible(cores []float64) error {
 	for _, core := range cores {
 		charge += core
 	}
-	if limit := 250*float64(len(cores)+1) + 500*charge*charge; math.Abs(run.HOF) > limit {
+	if limit := 250*float64(len(cores)) + 150 + 500*charge*charge; math.Abs(run.HOF) > limit {
 		return fmt.Errorf("the heat of formation, %.1f kcal/mol, is absurd for %d atoms: the SCF "+
 			"went astray", run.HOF, len(cores))
 	}

@@ -105,6 +105,8 @@ func TestReadMOPACRefuses(t *testing.T) {
 		{"doublet_closed_shell", []string{"charge and multiplicity don't fit",
 			"DOUBLET SPECIFIED WITH EVEN NUMBER OF ELECTRONS"}},
 		{"itry", []string{"itry.aux: ", "the SCF did not converge", "ITRY"}},
+		// Published is 50.100 (openmopac data/normal, "Bismuth, atom").
+		{"absurd", []string{"absurd.aux: the heat of formation, 485.8 kcal/mol, is absurd"}},
 		{"itry_water", []string{"the SCF did not converge"}},
 		{"overlap", []string{"two atoms lie on top of each other",
 			"ATOMS     2 AND     1 ARE SEPARATED BY 0.0500 ANGSTROMS."}},
