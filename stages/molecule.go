@@ -98,9 +98,10 @@ type Reach struct {
 	// molecules.
 	bond float64
 	// across is the longest bond of two atoms that are bonded to a common third one, acrossC if one
-	// of them is carbon. The distance across a ring of four, or of two iodine atoms on one carbon,
-	// is 1.14 to 1.30. Two carbon atoms of bicyclo[1.1.1]pentanes are the nearest. The bonds of a
-	// ring of three are 0.99 to 1.04, O–O and N–O 1.10 to 1.14.
+	// of them is carbon. For two hydrogen atoms it is bond. The distance across a ring of four, or
+	// of two iodine atoms on one carbon, is 1.14 to 1.30. Two carbon atoms of
+	// bicyclo[1.1.1]pentanes are the nearest. The bonds of a ring of three are 0.99 to 1.04, O–O
+	// and N–O 1.10 to 1.14.
 	across, acrossC float64
 	// sharedH is the longest bond of a hydrogen that lies between two atoms of one element, as in
 	// hydrogen maleate.
@@ -224,7 +225,8 @@ func (f Frame) bond(b Bond) string { return f.atom(b[0]) + "–" + f.atom(b[1]) 
 func (m Molecule) longest(i, j int, neighbours [][]int, reach Reach) float64 {
 	common := func(k int) bool { return slices.Contains(neighbours[j], k) }
 	switch {
-	case !slices.ContainsFunc(neighbours[i], common):
+	case !slices.ContainsFunc(neighbours[i], common),
+		m.Symbols[i] == "H" && m.Symbols[j] == "H": // H2 that AlH2⁻ still holds
 		return reach.bond
 	case m.Symbols[i] == "C" || m.Symbols[j] == "C":
 		return reach.acrossC

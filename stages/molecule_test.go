@@ -77,6 +77,11 @@ func TestBondChanges(t *testing.T) {
 		return Frame{Symbols: []string{"C", symbol, symbol},
 			Coords: []float64{0, 0, 0, 1.5, across / 2, 0, 1.5, -across / 2, 0}}
 	}
+	hydride := func(across float64) Frame {
+		f := triangle("H", across)
+		f.Symbols[0] = "Al"
+		return f
+	}
 	bridge := func(a, b string, d1, d2 float64) Frame { // a–H…b
 		return Frame{Symbols: []string{a, "H", b}, Coords: []float64{0, 0, 0, d1, 0, 0, d1 + d2, 0,
 			0}}
@@ -128,6 +133,8 @@ func TestBondChanges(t *testing.T) {
 		{"across a ring of four or a carbon with two iodines",
 			bonded(triangle("I", 3.6), Bond{0, 1}, Bond{0, 2}), triangle("I", 4),
 			triangle("I", 3.55), ""},
+		{"hydrogen of 0.79 Å on aluminium, as in AlH4⁻ by PM7", bonded(hydride(2.4), Bond{0, 1},
+			Bond{0, 2}), hydride(2.4), hydride(0.79), "the bond H2–H3 formed (0.79 Å)"},
 		{"a new ring of three", bonded(triangle("O", 2.2), Bond{0, 1}, Bond{0, 2}),
 			triangle("O", 2.2), triangle("O", 1.45), "the bond O2–O3 formed (1.45 Å)"},
 		{"a proton between two oxygen atoms", bonded(bridge("O", "O", 1, 1.5), Bond{0, 1}),
