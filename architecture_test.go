@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"internal/journal":  {"internal/durable", "internal/packed"},
 	"internal/pipeline": {"internal/packed"},
 	"internal/store":    {"internal/durable", "internal/packed"},
-	"internal/progress": {"internal/journal"},
+	"internal/progress": {"internal/command", "internal/journal"},
 	"internal/web":      {"internal/command", "internal/journal", "internal/packed"},
 	"internal/formats":  {},
 	"internal/batch": {"csvmerge", "internal/command", "internal/durable", "internal/journal",

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"grimperium/internal/cli"
@@ -84,7 +85,7 @@ func Batch(ctx context.Context,
 //
 // It reads and writes what batch does, and has its exit codes.
 func Rerun(ctx context.Context,
-	molecules string,
+	molecules string, // mol_00001, or several with commas between them
 	table *string, // as for batch
 	artefacts *string, // as for batch
 	pipeline *string, // as for batch
@@ -217,22 +218,32 @@ func Prune(ctx context.Context,
 
 // Test [project] runs all tests, with the real programs.
 //
-// It needs what setup installs, and strace, zstd, Slurm, PostgreSQL, tmux, fish, zsh, man, and g++
-// for DuckDB, which reads the exports. It installs these itself where it can. It works in temporary
-// folders.
+// It prints a line for each package as it is done. It needs what setup installs, and strace, zstd,
+// Slurm, PostgreSQL, tmux, fish, zsh, man, pandas, and g++ for DuckDB, which reads the exports. It
+// installs these itself where it can, and Chromium, without which the pages are not opened. It
+// works in temporary folders.
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
 	err := cli.Tools(ctx, "strace", "zstd", "slurmctld", "slurmd", "slurm-client", "postgresql",
-		"tmux", "fish", "zsh", "man-db", "g++")
+		"tmux", "fish", "zsh", "man-db", "g++", "python3-pandas")
 	if err != nil {
 		return err
 	}
-	args := []string{"test", "-timeout=25m", "./..."}
+	if err := cli.Tools(ctx, "chromium"); err != nil { // Ubuntu has no such package
+		fmt.Fprintln(os.Stderr, "The pages are not opened in a browser:", err)
+	}
+	list, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
+	if err != nil {
+		return fmt.Errorf("go list: %w; run this in a checkout of Grimperium", err)
+	}
+	args := []string{"test", "-timeout=25m"}
 	if value(race) {
 		args = append(args, "-race")
 	}
-	return runGo(ctx, args...)
+	// Go prints the packages in their order. The first of the list takes minutes, so it comes last.
+	packages := strings.Fields(string(list))
+	return runGo(ctx, slices.Concat(args, packages[1:], packages[:1])...)
 }
 
 // Validate [table] lists the rows that can't be used.
@@ -435,7 +446,7 @@ func Lint(ctx context.Context) error { return runGo(ctx, "run", "./internal/lint
 func Release(ctx context.Context,
 	platform *string, // this one alone, as linux/amd64
 ) error {
-	platforms := []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"}
+	platforms := cli.Platforms
 	if platform != nil {
 		platforms = []string{*platform}
 	}

@@ -9,11 +9,14 @@ variable "open_stereo" { # if the SMILES leaves stereo open: take the lowest iso
   default = "lowest"
   require = one_of(var.open_stereo, ["lowest", "first", "refuse"])
 }
-variable "conformers" { default = 3 } # so many go to PM7, the most stable by GFN2-xTB first
-variable "window" { default = 6 }     # kcal/mol above the lowest by GFN2-xTB: so far up the search looks for conformers
-variable "solvent" { default = "" }   # for the search, in xTB's ALPB model, as water. PM7 is always in the gas phase.
-variable "threads" { default = 1 }    # processor cores that one run of CREST takes from the jobs of the batch
-program "python3" {                   # the first of these that has RDKit
+variable "conformers" { # so many go to PM7, the most stable by GFN2-xTB first
+  default = 3
+  require = var.conformers >= 1 && var.conformers == floor(var.conformers)
+}
+variable "window" { default = 6 }   # kcal/mol above the lowest by GFN2-xTB: so far up the search looks for conformers
+variable "solvent" { default = "" } # for the search, in xTB's ALPB model, as water. PM7 is always in the gas phase.
+variable "threads" { default = 1 }  # processor cores that one run of CREST takes from the jobs of the batch
+program "python3" {                 # the first of these that has RDKit
   path    = ["python3", "/usr/bin/python3"]
   version = ["python3", "-c", "import rdkit; print('RDKit version', rdkit.__version__); print(rdkit.__file__)"]
   debian  = "python3-rdkit"
@@ -37,7 +40,7 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   row = ["--smiles=${mol.smiles}", "--charge=${mol.charge}", "--multiplicity=${mol.multiplicity}"]
   state = concat(["--chrg", mol.charge, "--uhf", mol.multiplicity - 1],
   var.solvent == "" ? [] : ["--alpb", var.solvent])
-  pm7   = "PM7 PRECISE THREADS=1 AUX(PRECISION=9,XP,XS,XW) ${mopac_state(mol.charge, mol.multiplicity)}"
+  pm7   = "PM7 PRECISE THREADS=1 ${mopac_state(mol.charge, mol.multiplicity)}"
   bonds = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50" # the longest, in sums of covalent radii
   sorting = ["--molecule", stage.rdkit.molecule, "--bonds", local.bonds, "--window", "${var.window}kcal/mol",
     "--first", var.conformers,                                 # so many take part in each level, however high they lie
@@ -45,12 +48,14 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol" # the lowest 2 of each isomer
   last_levels = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
   many        = json(stage.rdkit.properties).pool > (stage.rdkit.nheavy > 10 ? 20 : 100) # then GFN-FF goes first
-  # One for the first attempt, one for the second, one for all others. EF stops short on some flat surfaces.
+  # One for the first attempt, one for the second, one for all others. Internal coordinates (INT) halve the cycles of a
+  # large molecule. An angle of 180° spoils them.
   # A symmetric start may end on a saddle point. So each coordinate is moved, each rotor and all together are turned,
   # and the bonds are shortened or stretched.
-  optimiser = ["EF", "LBFGS", "EF RECALC=1 ITRY=1000"]
+  internal  = stage.rdkit.nheavy > 10 && !stage.rdkit.linear
+  optimiser = concat(local.internal ? ["EF INT", "EF"] : ["EF", "LBFGS"], ["EF RECALC=1 ITRY=1000"])
   shift     = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
-  gradient  = 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
+  gradient  = local.internal ? 0.1 : 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
   # The second job takes the energy: MOPAC before 23.2 adds 12 kcal/mol for each C≡C where a job starts.
   input      = <<-EOT
     ${local.pm7} %s
@@ -58,7 +63,7 @@ locals { # what several stages share: the row as arguments of the programs, keyw
 
     %s
 
-    ${local.pm7} 1SCF OLDGEO
+    ${local.pm7} 1SCF OLDGEO AUX(PRECISION=9,XP,XS,XW)
     the energy at the final geometry
 
   EOT
@@ -79,7 +84,8 @@ stage "rdkit" {
   worker   = ["python3", "embed.py", "--serve"] # RDKit is started once for a batch, not once for a molecule
   validate = concat(["python3", "embed.py", "--check"], local.row)
   command = concat(["python3", "embed.py"], local.row, ["--seed=${61453 + attempt}", "--open-stereo=${var.open_stereo}",
-    "--isomers=16", "--embeddings=300", "--all-embeddings=1200",    # at most; 4 + 16 n² for n torsions of an isomer
+    "--isomers=16", "--all-embeddings=1200", # at most; of one isomer 4 + 16 n² for n torsions, and at most:
+    "--embeddings=${coalesce(heavy_atoms(mol.smiles), 11) > 10 ? 300 : 400}",
     "--window=18kcal/mol", "--same=0.06Å",                          # by force field; RMS difference of distances
   "--few=20 0.20Å 100kcal/mol", "--displace=0.05Å", "--time=300s"]) # fewer get more; each coordinate; CPU time
   timeout  = "15m"
@@ -87,6 +93,7 @@ stage "rdkit" {
   no_retry = [3] # embed.py: the row itself is wrong; another attempt can only fail the same way
   values = {     # rigid: nothing turns; soft: torsions that a symmetric geometry may leave on a saddle point
     nheavy = json(output.properties).nheavy, rigid = json(output.properties).rigid, soft = json(output.properties).nsoft
+    linear = json(output.properties).linear # an angle of 180°
   }
   warnings = json(output.properties).warnings
 }

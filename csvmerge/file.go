@@ -30,6 +30,14 @@ func Busy(path string) error {
 		"and run again", path)}
 }
 
+// missingError is the path of a table that is not there. It is fs.ErrNotExist.
+type missingError string
+
+func (path missingError) Error() string {
+	return string(path) + ": there is no such table"
+}
+func (path missingError) Is(err error) bool { return err == fs.ErrNotExist }
+
 // Read loads a table and checks its form: UTF-8, the quotes, the columns. Check tells what is wrong
 // within rows. Read waits up to a second for a program that is writing.
 func Read(path string) (*Table, error) { return read(path, math.MaxInt, 5) }
@@ -48,8 +56,7 @@ func read(path string, most, tries int) (*Table, error) {
 	before, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: there is no such table; pipeline.hcl names it, -table=FILE "+
-			"names another: %w", path, fs.ErrNotExist)
+		return nil, missingError(path)
 	case err == nil && !before.Mode().IsRegular(): // to open a named pipe would wait for ever
 		return nil, fmt.Errorf("%s: not a file; give the path of a CSV file", path)
 	}

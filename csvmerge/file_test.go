@@ -277,7 +277,7 @@ func TestReadHeader(t *testing.T) {
 	for text, want := range map[string]string{
 		"": ": the table is empty; its first line must have mol_id, status, smiles",
 		"mol_id,smiles\n": `:1:1: the table has no column "status"; its first line must have mol_id, status, smiles, ` +
-			`separated by commas, and is "mol_id,smiles"`,
+			`separated by commas, and is "mol_id,smiles"; the command import makes a table of other files`,
 		"mol_id,smiles,\"status\na,C\n": ":1:15: a quote is opened here and never closed before " +
 			"a comma " +
 			`or the end of a line; a cell with a quote in it is written "1 ""2"" 3"`,

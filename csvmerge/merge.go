@@ -86,7 +86,7 @@ func (t *Table) merged(texts map[int]map[string]string) (next *Table, changed ma
 		if texts[i] != nil && !bytes.Equal(text, r.text) {
 			changed[r.id] = true
 		}
-		next.rows[i].text = text
+		next.set(i, text)
 		lines += bytes.Count(text, newline) - bytes.Count(r.text, newline)
 	}
 	return next, changed
@@ -142,12 +142,19 @@ func (t *Table) Says(row int, column, text string) bool {
 	return same(t.Texts(row, column)[0], text)
 }
 
-// same reports whether two texts are the same or the same number.
+// same reports whether two texts are the same or the same number. Digits behind a zero are a name.
 func same(a, b string) bool {
 	a, b = strings.TrimSpace(a), strings.TrimSpace(strings.ReplaceAll(b, "\r\n", "\n"))
+	if isPadded(a) || isPadded(b) {
+		return a == b
+	}
 	if x, y := parseInteger(a), parseInteger(b); x != nil || y != nil {
 		return a == b || x == y
 	}
 	x, ok := parseNumber(a).(float64)
 	return a == b || ok && parseNumber(b) == x && math.Abs(x) <= exact
+}
+
+func isPadded(text string) bool {
+	return len(text) > 1 && text[0] == '0' && text[1] >= '0' && text[1] <= '9'
 }

@@ -99,7 +99,8 @@ func TestParseErrors(t *testing.T) {
 		{"only blank lines", "\n\n", "t.csv: the table is empty"},
 		{"missing column", "mol_id,SMILES,status\n",
 			`t.csv:1:1: the table has no column "smiles"; ` +
-				`its first line must have mol_id, status, smiles, separated by commas, and is "mol_id,SMILES,status"`},
+				`its first line must have mol_id, status, smiles, separated by commas, and is "mol_id,SMILES,status"; ` +
+				"the command import makes a table of other files"},
 		{"a quote in the header that swallows rows",
 			"mol_id,smiles,\"status\n" + strings.Repeat("a,C,\n", 11) + "\"\n",
 			"t.csv:1:1: the name of column 3 has 11 line breaks"},

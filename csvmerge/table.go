@@ -31,9 +31,10 @@ type Table struct {
 }
 
 type row struct {
-	line int
-	id   string
-	text []byte // the record, its line ending, and the blank records below
+	line   int
+	id     string
+	status Status
+	text   []byte // the record, its line ending, and the blank records below
 }
 
 var newline = []byte{'\n'}
@@ -105,6 +106,7 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 	n := min(most, bytes.Count(buf, newline))
 	t := &Table{path: path, top: buf[:at], rows: make([]row, 0, n),
 		rowOf: make(map[string]int, n), duplicates: map[string]bool{}}
+	ids, statuses := -1, -1   // the columns
 	start, above := 0, &t.top // the text to which blank records belong
 	var reuse [][]byte
 	for line := 1; at < len(buf) && (t.columns == nil || len(t.rows) < most); {
@@ -127,14 +129,15 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 			if err := t.readHeader(cells); err != nil {
 				return nil, fmt.Errorf("%s:%d:1: %w", path, line, err)
 			}
+			ids, statuses = t.column("mol_id"), t.column("status")
 		default:
-			id := strings.TrimSpace(text(cells, t.column("mol_id")))
+			id := strings.TrimSpace(text(cells, ids))
 			if _, taken := t.rowOf[id]; taken {
 				t.duplicates[id] = true
 			} else if id != "" {
 				t.rowOf[id] = len(t.rows)
 			}
-			t.rows = append(t.rows, row{line, id, nil})
+			t.rows = append(t.rows, row{line, id, parseStatus(text(cells, statuses)), nil})
 			start, above = at, &t.rows[len(t.rows)-1].text
 		}
 		_, below, _ := bytes.Cut(buf[at+size:], newline)
@@ -166,8 +169,8 @@ func (t *Table) readHeader(cells [][]byte) error {
 	for name := range strings.SplitSeq(required, ", ") {
 		if t.column(name) < 0 {
 			return fmt.Errorf("the table has no column %q; its first line must have %s, "+
-				"separated by commas, and is %.200q", name, required,
-				bytes.Join(cells, []byte{','}))
+				"separated by commas, and is %.200q; the command import makes a table of other "+
+				"files", name, required, bytes.Join(cells, []byte{','}))
 		}
 	}
 	return nil
@@ -222,6 +225,12 @@ func (t *Table) Texts(i int, columns ...string) []string {
 	return out
 }
 
+// set gives a row another text.
+func (t *Table) set(i int, text []byte) {
+	t.rows[i].text = text
+	t.rows[i].status = parseStatus(t.Texts(i, "status")[0])
+}
+
 // Cell returns a cell of the first column of a name.
 func (t *Table) Cell(i int, column string) Cell {
 	return knownColumn(column).typ.Read(t.Texts(i, column)[0])
@@ -236,4 +245,4 @@ func (t *Table) Value(i int, column string) any {
 }
 
 // Status returns the status of a row; a blank is Pending.
-func (t *Table) Status(i int) Status { return parseStatus(t.Texts(i, "status")[0]) }
+func (t *Table) Status(i int) Status { return t.rows[i].status }

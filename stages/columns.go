@@ -11,5 +11,15 @@ var units = map[string]string{
 	"gradient_kcal_mol_angstrom": "kcal/mol/Å", "geometry_xyz": "Å",
 }
 
+// valueUnits are the units of what the functions of this package read and sum up.
+var valueUnits = map[string]string{
+	"hof": "kcal/mol", "most_stable_hof": "kcal/mol", "spread": "kcal/mol", "energies": "kcal/mol",
+	"gradient_norm": "kcal/mol/Å", "dipole": "debye",
+	"homo": "eV", "lumo": "eV", "ionization_potential": "eV", "homo_lumo_gap": "eV",
+}
+
 // Unit is the unit of a column of the table or of an exported conformer, "" if none is known.
 func Unit(column string) string { return units[column] }
+
+// ValueUnit is the unit of a value of a target, "" as with Unit.
+func ValueUnit(name string) string { return valueUnits[name] }

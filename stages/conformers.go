@@ -52,7 +52,7 @@ func Builtins() []Builtin {
 		Description: "conformers GEOMETRIES " + searchForm + ": optimises starting geometries " +
 			"with GFN2-xTB, level by level, and writes the different ones to conformers.xyz, the " +
 			"most stable first",
-		Version: "5",
+		Version: "6",
 		Run:     runConformers,
 	}, {
 		Name: "merge_conformers",
@@ -60,7 +60,7 @@ func Builtins() []Builtin {
 			" --isomer SMILES: optimises the conformers of two searches level by level to the " +
 			"same criteria of GFN2-xTB, and writes the different ones to conformers.xyz, the " +
 			"most stable first",
-		Version: "4",
+		Version: "5",
 		Run:     runMerge,
 	}}
 }

@@ -96,6 +96,14 @@ func TestConformers(t *testing.T) {
 		{"[H][H]", "0", "1", "0", 1, -0.982686},
 		{"OO", "0", "1", "0", 1, 0}, // P and M are one
 		{"C[C@H](O)C(=O)O", "0", "1", "0", 6, 0},
+		// MMFF94s takes their carbon for linear, which has no cis and trans.
+		{"O=[C]O", "0", "2", "1", 2, 0},
+		{"O[C]O", "0", "1", "0", 2, 0},
+		{"[CH]O", "0", "1", "0", 2, 0},
+		{"O=[C-]O", "-1", "1", "0", 2, 0},
+		// Their SCF converges after a hot start only: at the origin, and with --iterations 1000.
+		{"[N]", "0", "2", "1", 1, -2.609452},
+		{"O=Ic1ccccc1", "0", "1", "0", 1, -23.161100},
 	} {
 		t.Run(test.smiles, func(t *testing.T) {
 			dir := embedded(t, test.smiles, "--charge", test.charge, "--multiplicity",

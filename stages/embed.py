@@ -45,6 +45,7 @@ LONG_CHAIN = 7       # bonds about which a chain turns: embeddings hardly ever h
 MOST_ONCE = 1 / 3    # of the embeddings may give a conformer that no other gives, if there are
 LEAST_TRIES = 50     # embeddings: fewer tell nothing
 SECOND = 7919        # added to the seed when the first one gives no geometry at all
+MOST_BENT = 125      # degrees, in MMFF94s, at a carbon of two neighbours that is not linear
 LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
 OPEN_STEREO = {
     "lowest": "the SMILES leaves stereo open: {} were searched, the result is of the lowest (stereo_smiles)",
@@ -546,10 +547,31 @@ def turn_double_bonds(mol, stereo):
         pull.Minimize(maxIts=500)
 
 
+def bent_carbons(mol):
+    """The carbon atoms of two neighbours that are not linear: of carbenes, vinyl and acyl radicals, and carbanions."""
+    return [a for a in mol.GetAtoms()
+            if a.GetAtomicNum() == 6 and a.GetDegree() == 2 and a.GetHybridization() != Chem.HybridizationType.SP]
+
+
+def minimised(mol, properties, conf=-1):
+    """The MMFF94s field of a conformer that it has relaxed. MMFF94s takes every carbon of two neighbours for linear,
+    which makes one of cis and trans in O=[C]O. So bent ones are held below MOST_BENT."""
+    field = rdForceFieldHelpers.MMFFGetMoleculeForceField(mol, properties, confId=conf)
+    field.Initialize()
+    for atom in bent_carbons(mol):
+        one, other = (n.GetIdx() for n in atom.GetNeighbors())
+        field.MMFFAddAngleConstraint(one, atom.GetIdx(), other, False, 0, MOST_BENT, 100.0)
+    field.Minimize(maxIts=1000)
+    return field
+
+
 def relax(mol):
     """Relaxes every conformer. Returns the name of the force field and the energies, kcal/mol (0 without a force
     field)."""
     if mol.GetNumAtoms() > 1 and rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
+        if bent_carbons(mol):
+            properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(mol, "MMFF94s")
+            return "MMFF94s", [minimised(mol, properties, c.GetId()).CalcEnergy() for c in mol.GetConformers()]
         done = rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(mol, 1, 1000, "MMFF94s")
         return "MMFF94s", [e for _, e in done]
     # UFF puts ligands of PF5 into one place.
@@ -570,9 +592,7 @@ def relax_bonded(mol, coords):
     done = []
     for xyz in coords:
         one = with_coords(mol, xyz)
-        field = rdForceFieldHelpers.MMFFGetMoleculeForceField(one, bonded)
-        field.Initialize()
-        field.Minimize(maxIts=1000)
+        field = minimised(one, bonded)
         total = rdForceFieldHelpers.MMFFGetMoleculeForceField(one, whole)
         total.Initialize()
         done.append((field.CalcEnergy(), total.CalcEnergy(), one.GetConformer().GetPositions()))
@@ -874,13 +894,14 @@ def make_pools(mol, count, flexible, given):
 
 
 class Distinct:
-    """Knows geometries by the distances between heavy atoms and polar hydrogens.
+    """Knows geometries by the distances between heavy atoms, polar hydrogens and those of bent_carbons().
 
     Distances don't tell left from right, so mirror images are one; equivalent atoms may change places."""
 
     def __init__(self, mol):
+        bent = {a.GetIdx() for a in bent_carbons(mol)}
         self.keep = [a.GetIdx() for a in mol.GetAtoms() if a.GetAtomicNum() > 1
-                     or all(n.GetAtomicNum() != 6 for n in a.GetNeighbors())]
+                     or all(n.GetAtomicNum() != 6 or n.GetIdx() in bent for n in a.GetNeighbors())]
         core = Chem.RWMol(mol)
         for i in sorted(set(range(mol.GetNumAtoms())) - set(self.keep), reverse=True):
             core.RemoveAtom(i)
@@ -927,7 +948,7 @@ def build(given):
     warnings = notices(mol, given.multiplicity)
     quiet = rdBase.BlockLogs()  # until the end: which atom types a force field lacks is no news  # noqa: F841
     turning = rotors(mol) + (flexible_ring_bonds(mol) + 1) // 2  # the torsions of a ring turn together
-    count = min(given.embeddings, 4 + 16 * turning * turning if turning < 4 else 60 * turning)
+    count = min(given.embeddings, 4 + 16 * turning * turning)
     pools, field, stereo, left_out = make_pools(mol, count, turning > 0, given)
     if len(pools) > 1 and given.open_stereo == "refuse":
         raise Unusable(f"the SMILES leaves open which of {len(pools)} stereoisomers is meant, and open_stereo is "
@@ -966,6 +987,7 @@ def build(given):
         "embedded": count,
         "pool": len(members),
         "rigid": turning == 0 and len(members) == 1,
+        "linear": any(a.GetHybridization() == Chem.HybridizationType.SP and a.GetDegree() > 1 for a in mol.GetAtoms()),
         "warnings": warnings,
     }
     mol.SetProp("_Name", given.smiles)
@@ -1058,7 +1080,7 @@ def word_parser(check):
     for name, read, meaning in (
         ("--seed", int, "of RDKit's random numbers"),
         ("--isomers", positive, "at most so many stereoisomers, if the SMILES leaves stereo open"),
-        ("--embeddings", positive, "at most, of one isomer: 4 + 16 n² of n torsions, 60 n from 4 on"),
+        ("--embeddings", positive, "at most, of one isomer: 4 + 16 n² of n torsions"),
         ("--all-embeddings", positive, "at most, of all isomers"),
         ("--window", quantity("kcal/mol"), "by force field; wide, since force fields misjudge hydrogen bonds"),
         ("--same", quantity("Å"), "RMS difference of the distances between heavy atoms and polar hydrogens of two "

@@ -83,7 +83,7 @@ var programFunctions = []Function{{
 	Description: "A list with numbers at their places, from 0, and null at all others.",
 	Example:     "placed(local.results[*].hof, local.places)",
 }, {
-	Name: "mopac_geometry", Params: []string{"aux"}, Fn: MOPACGeometry, Version: 1,
+	Name: "mopac_geometry", Params: []string{"aux"}, Fn: MOPACGeometry, Version: 2,
 	Description: "The final geometry of a MOPAC run; AUX(PRECISION=9) gives it more than four " +
 		"decimals.",
 	Example: "mopac_geometry(output.aux)",
@@ -119,7 +119,7 @@ var programFunctions = []Function{{
 var moleculeFunctions = []Function{{
 	Name:   "same_molecule",
 	Params: []string{"molecule", "before", "after", "bonds"},
-	Fn:     SameMolecule, Version: 1,
+	Fn:     SameMolecule, Version: 2,
 	Description: "True if a geometry is still the molecule; else an error that names the bond or " +
 		"the stereo.",
 	Example: "same_molecule(stage.rdkit.molecule, each.value, mopac_geometry(output.aux), " +
@@ -127,7 +127,7 @@ var moleculeFunctions = []Function{{
 }, {
 	Name:   "any_same_molecule",
 	Params: []string{"molecule", "before", "ensemble", "bonds"},
-	Fn:     AnySameMolecule, Version: 1,
+	Fn:     AnySameMolecule, Version: 2,
 	Description: "True if one geometry of several at least is still the molecule; else an error " +
 		"of the first.",
 	Example: "any_same_molecule(stage.rdkit.molecule, local.start, ensemble(output.ensemble), " +

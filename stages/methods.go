@@ -28,6 +28,15 @@ type Ran struct {
 	Programs  map[string]string // program to what it says of its version
 	Variables map[string]string // of the pipeline
 	Keywords  string            // of a MOPAC input file, "" if there is none
+	// ForceField says that GFN-FF optimised starting conformers.
+	ForceField bool
+}
+
+// UsesForceField says whether a command of the conformer search has GFN-FF among its levels.
+func UsesForceField(command []string) bool {
+	return slices.ContainsFunc(command, func(word string) bool {
+		return strings.Contains(word, "gfnff:")
+	})
 }
 
 // The works that the shipped pipeline rests on.
@@ -36,6 +45,12 @@ var (
 		"10.5281/zenodo.591637"}
 	citeETKDG = Citation{"S. Wang, J. Witek, G. A. Landrum, S. Riniker, J. Chem. Inf. Model. 60, " +
 		"2044 (2020)", "10.1021/acs.jcim.0c00025"}
+	citeMMFF = Citation{"T. A. Halgren, J. Comput. Chem. 20, 720 (1999)",
+		"10.1002/(SICI)1096-987X(199905)20:7<720::AID-JCC7>3.0.CO;2-X"}
+	citeUFF = Citation{"A. K. Rappé, C. J. Casewit, K. S. Colwell, W. A. Goddard III, W. M. " +
+		"Skiff, J. Am. Chem. Soc. 114, 10024 (1992)", "10.1021/ja00051a040"}
+	citeGFNFF = Citation{"S. Spicher, S. Grimme, Angew. Chem. Int. Ed. 59, 15665 (2020)",
+		"10.1002/anie.202004239"}
 	citeGFN2 = Citation{
 		"C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019)",
 		"10.1021/acs.jctc.8b01176"}
@@ -68,7 +83,11 @@ func (r Ran) Methods() (sentences []string, works []Citation) {
 	window := r.Variables["window"]
 	if id, ok := r.Programs["python3"]; ok {
 		say("Starting conformers were generated with ETKDGv3 and relaxed with MMFF94s (UFF "+
-			"without its parameters), by RDKit "+version(id), citeRDKit, citeETKDG)
+			"without its parameters), by RDKit "+version(id), citeRDKit, citeETKDG, citeMMFF,
+			citeUFF)
+	}
+	if r.ForceField {
+		say("If there were many, GFN-FF optimised them first", citeGFNFF)
 	}
 	if id, ok := r.Programs["xtb"]; ok {
 		text := "They were optimised and sorted by GFN2-xTB with xtb " + version(id)

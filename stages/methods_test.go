@@ -12,17 +12,18 @@ func TestMethods(t *testing.T) {
 		"xtb":   "xtb version 6.5.1",
 		"mopac": "MOPAC version 22.0.6 commit unknown"},
 		Variables: map[string]string{"window": "6", "conformers": "3", "solvent": "water"},
-		Keywords:  "PM7 EF"}
+		Keywords:  "PM7 EF", ForceField: UsesForceField([]string{"conformers", "gfnff:normal"})}
 	sentences, works := ran.Methods()
 	text := strings.Join(sentences, " ")
-	for _, want := range []string{"by RDKit 2022.09.3 [1, 2].", "with xtb 6.5.1, within 6 kcal/mol",
-		"ALPB model of water [3, 4, 5].", "MOPAC 22.0.6, from at most 3 conformers",
-		"PM7 EF [6, 7]."} {
+	for _, want := range []string{"by RDKit 2022.09.3 [1, 2, 3, 4].",
+		"GFN-FF optimised them first [5].", "with xtb 6.5.1, within 6 kcal/mol of the most stable",
+		"ALPB model of water [6, 7, 8].", "MOPAC 22.0.6, from at most 3 conformers",
+		"PM7 EF [9, 10]."} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %q", want, text)
 		}
 	}
-	if strings.Contains(text, "CREST") || len(works) != 7 || works[5] != citePM7 {
+	if strings.Contains(text, "CREST") || len(works) != 10 || works[8] != citePM7 {
 		t.Errorf("%q, %v", text, works)
 	}
 	if sentences, works := (Ran{}).Methods(); sentences != nil || works != nil {

@@ -96,9 +96,10 @@ type Reach struct {
 	// bond is the longest bond. 1.3 gave no false alarm in 3556 PM7 runs on small molecules.
 	bond float64
 	// across is the longest bond of two atoms that are bonded to a common third one, acrossC if one
-	// of them is carbon. The distance across a ring of four, or of two iodine atoms on one carbon,
-	// is 1.14 to 1.30. Two carbon atoms of bicyclo[1.1.1]pentanes are the nearest. The bonds of a
-	// ring of three are 0.99 to 1.04, O–O and N–O 1.10 to 1.14.
+	// of them is carbon. For two hydrogen atoms it is bond. The distance across a ring of four, or
+	// of two iodine atoms on one carbon, is 1.14 to 1.30. Two carbon atoms of
+	// bicyclo[1.1.1]pentanes are the nearest. The bonds of a ring of three are 0.99 to 1.04, O–O
+	// and N–O 1.10 to 1.14.
 	across, acrossC float64
 	// sharedH is the longest bond of an H between two atoms of one element, as in hydrogen maleate.
 	sharedH float64
@@ -146,7 +147,8 @@ func (m Molecule) fits(f Frame) error {
 
 // BondChanges says how the bonds of a geometry differ from the molecule's, given the geometry
 // before. It is "" if they don't, else as "the bond C1–O3 broke (2.31 Å); H7 moved from O2 to N5".
-// Atoms are counted from 1. Two atoms that were as near before form no new bond.
+// Atoms are counted from 1. Two atoms that were as near before form no new bond. Nor does a metal
+// form one if no other bond broke: the metal of a carboxylate is held by both oxygen atoms.
 func (m Molecule) BondChanges(from, to Frame, reach Reach) (string, error) {
 	if err := m.fits(from); err != nil {
 		return "", fmt.Errorf("the geometry before: %w", err)
@@ -164,8 +166,8 @@ func (m Molecule) BondChanges(from, to Frame, reach Reach) (string, error) {
 	}
 	for i := range m.Symbols {
 		for j := i + 1; j < len(m.Symbols); j++ {
-			bonded := slices.Contains(neighbours[i], j) || shared[Bond{i, j}]
-			if bonded || isAlkali(m.Symbols[i]) || isAlkali(m.Symbols[j]) {
+			held := len(broken) == 0 && (isMetal(m.Symbols[i]) || isMetal(m.Symbols[j]))
+			if slices.Contains(neighbours[i], j) || shared[Bond{i, j}] || held {
 				continue
 			}
 			limit := m.longest(i, j, neighbours, reach)
@@ -218,7 +220,8 @@ func (f Frame) bond(b Bond) string { return f.atom(b[0]) + "–" + f.atom(b[1]) 
 func (m Molecule) longest(i, j int, neighbours [][]int, reach Reach) float64 {
 	common := func(k int) bool { return slices.Contains(neighbours[j], k) }
 	switch {
-	case !slices.ContainsFunc(neighbours[i], common):
+	case !slices.ContainsFunc(neighbours[i], common),
+		m.Symbols[i] == "H" && m.Symbols[j] == "H": // H2 that AlH2⁻ still holds
 		return reach.bond
 	case m.Symbols[i] == "C" || m.Symbols[j] == "C":
 		return reach.acrossC
@@ -233,6 +236,12 @@ func (m Molecule) neighbours() [][]int {
 		out[b[1]] = append(out[b[1]], b[0])
 	}
 	return out
+}
+
+// isMetal is true for all elements but the nonmetals and the half metals B, Si, Ge, As, Sb and Te.
+func isMetal(symbol string) bool {
+	return !slices.Contains([]string{"H", "He", "B", "C", "N", "O", "F", "Ne", "Si", "P", "S",
+		"Cl", "Ar", "Ge", "As", "Se", "Br", "Kr", "Sb", "Te", "I", "Xe", "At", "Rn"}, symbol)
 }
 
 func isAlkali(symbol string) bool {

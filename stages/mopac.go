@@ -97,7 +97,8 @@ var (
 // If a second job of the same input file has the keywords 1SCF OLDGEO, the heat of formation and
 // the orbitals are of that job. The gradient is of the first. MOPAC before 23.2 adds 12 kcal/mol
 // for each C≡C of the geometry that a job starts from (openmopac/mopac issue 258). It does not look
-// again if the bond is another one at the end. Apart from that both jobs must give the same.
+// again if the bond is another one at the end. Apart from that both jobs must give the same. Other
+// jobs in one file are refused: their numbers would be mixed.
 func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 	if !(gradient > 0) {
 		return MOPAC{}, fmt.Errorf("the highest gradient is %g kcal/mol/Å; it must be above 0",
@@ -163,8 +164,8 @@ func SinglePoints(outPath string) ([]*float64, error) {
 	return hofs, nil
 }
 
-// secondJob is the line of an .out file by which a job begins that has the keyword OLDGEO.
-const secondJob = "*  OLDGEO "
+// jobHead stands once in each job of an .out file, secondJob in one that has the keyword OLDGEO.
+const jobHead, secondJob = "*  CALCULATION DONE:", "*  OLDGEO "
 
 // tripleBond is what MOPAC before 23.2 adds for each C≡C. sameState is how far the heats of
 // formation of two jobs at one geometry may otherwise lie apart. Both are in kcal/mol.
@@ -179,6 +180,10 @@ func parseMOPACOut(out string, gradient float64) (run MOPAC, hof string, err err
 		return run, "", errors.New("MOPAC was stopped before its end")
 	}
 	first, second, found := strings.Cut(out, secondJob)
+	if jobs := strings.Count(out, jobHead); jobs > 2 || jobs == 2 && !found {
+		return run, "", fmt.Errorf("the file has %d jobs; want one, or one and a second with the "+
+			"keyword OLDGEO", jobs)
+	}
 	if run, hof, err = parseJob(first, gradient); err != nil || !found {
 		return run, hof, err
 	}
@@ -374,7 +379,7 @@ func (run *MOPAC) checkPlausible(cores []float64) error {
 	for _, core := range cores {
 		charge += core
 	}
-	if limit := 250*float64(len(cores)+1) + 500*charge*charge; math.Abs(run.HOF) > limit {
+	if limit := 250*float64(len(cores)) + 150 + 500*charge*charge; math.Abs(run.HOF) > limit {
 		return fmt.Errorf("the heat of formation, %.1f kcal/mol, is absurd for %d atoms: the SCF "+
 			"went astray", run.HOF, len(cores))
 	}

@@ -19,9 +19,9 @@ func parseAux(aux string) (auxFields, error) {
 	if strings.TrimSpace(aux) == "" {
 		return nil, errors.New("the file is empty")
 	}
-	// MOPAC 2012 and 2016 end with the first of these lines.
-	if !strings.Contains(aux, "END OF MOPAC FILE") && !strings.Contains(aux,
-		"END OF MOPAC PROGRAM") {
+	// MOPAC 2012 and 2016 end with "END OF MOPAC FILE", other versions with "… PROGRAM" behind it.
+	end := strings.LastIndex(aux, "END OF MOPAC ")
+	if end < 0 || end < strings.LastIndex(aux, "START OF MOPAC FILE") {
 		return nil, errors.New("the file was not written to its end")
 	}
 	fields, name, from, at := auxFields{}, "", 0, 0

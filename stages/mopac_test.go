@@ -105,6 +105,8 @@ func TestReadMOPACRefuses(t *testing.T) {
 		{"doublet_closed_shell", []string{"charge and multiplicity don't fit",
 			"DOUBLET SPECIFIED WITH EVEN NUMBER OF ELECTRONS"}},
 		{"itry", []string{"itry.aux: ", "the SCF did not converge", "ITRY"}},
+		// Published is 50.100 (openmopac data/normal, "Bismuth, atom").
+		{"absurd", []string{"absurd.aux: the heat of formation, 485.8 kcal/mol, is absurd"}},
 		{"itry_water", []string{"the SCF did not converge"}},
 		{"overlap", []string{"two atoms lie on top of each other",
 			"ATOMS     2 AND     1 ARE SEPARATED BY 0.0500 ANGSTROMS."}},
@@ -132,6 +134,7 @@ func TestReadMOPACRefusesBrokenFiles(t *testing.T) {
 		string(read(t, "testdata/mopac/water.aux"))
 	force, stationary := string(read(t, "testdata/mopac/water_1scf.aux")),
 		"HEAT OF FORMATION IS ESSENTIALLY STATIONARY"
+	twoAux := string(read(t, "testdata/mopac/butyne_two_jobs.aux"))
 	replace := strings.ReplaceAll
 	for _, test := range []struct{ name, out, aux, words string }{
 		{"empty out", " \n", aux, "x.out: MOPAC wrote no output"},
@@ -153,6 +156,11 @@ func TestReadMOPACRefusesBrokenFiles(t *testing.T) {
 			"****", aux, "MOPAC failed: THE MOON IS FULL"},
 		{"empty aux", out, "\n", "x.aux: the file is empty"},
 		{"torn aux", out, aux[:len(aux)-100], "x.aux: the file was not written to its end"},
+		{"two jobs", out + string(read(t, "testdata/mopac/methyl.out")), aux,
+			"x.out: the file has 2 jobs"},
+		{"torn aux of two jobs", string(read(t, "testdata/mopac/butyne_two_jobs.out")),
+			twoAux[:strings.LastIndex(twoAux, "DIPOLE")+20],
+			"x.aux: the file was not written to its end"},
 		{"aux of another run", out, force,
 			"x.aux: the heat of formation is -0.576894D+02, in the .out file -57.79986"},
 		{"aux without a result", out, replace(aux, "HEAT_OF_FORMATION", "OTHER"),

@@ -127,21 +127,29 @@ func (e *ensemble) together(ctx context.Context, l level, dir string, frames []F
 	return part{done, make([]string, len(done)), "", run.Version}, os.RemoveAll(dir)
 }
 
+// hot is the electronic temperature, K, at which an SCF starts that does not converge at xTB's own
+// 300 K.
+const hot = "1000"
+
 // alone optimises one geometry. Of a single atom it takes the energy. version is xTB's.
+//
+// If the SCF does not converge, as of iodosylbenzene and doublet N, a hot single point goes before.
+// xTB starts from its charges (the file xtbrestart), and ends at the same energy as ever.
 func (e *ensemble) alone(ctx context.Context, l level, dir string, f Frame) (
 	out Frame, version string, err error) {
 	if err := writeFiles(dir, map[string]string{"in.xyz": f.XYZ()}); err != nil {
 		return out, "", err
 	}
-	argv, result := slices.Concat([]string{"xtb", "in.xyz"}, l.words(), e.state), "in.xyz"
+	point := slices.Concat([]string{"xtb", "in.xyz"}, l.words(), e.state)
+	argv, result := point, "in.xyz"
 	if len(e.Symbols) > 1 {
-		argv, result = append(argv, "--opt", l.name), "xtbopt.xyz"
+		argv, result = append(slices.Clone(point), "--opt", l.name), "xtbopt.xyz"
 	}
-	runErr := e.Run(ctx, dir, "xtb.out", argv...)
-	// knows better than the exit status what went wrong
-	run, err := ReadXTB(filepath.Join(dir, "xtb.out"))
-	if err == nil {
-		err = runErr
+	run, err := e.start(ctx, dir, argv)
+	if errors.Is(err, errSCF) {
+		if e.Run(ctx, dir, "hot.out", append(point, "--etemp", hot)...) == nil {
+			run, err = e.start(ctx, dir, argv)
+		}
 	}
 	if err != nil {
 		return out, run.Version, err
@@ -154,4 +162,14 @@ func (e *ensemble) alone(ctx context.Context, l level, dir string, f Frame) (
 	out.Energy = &run.Energy
 	os.RemoveAll(dir) // a folder left over is swept away with the scratch folder
 	return out, run.Version, nil
+}
+
+// start runs xTB. Its output knows better than its exit status what went wrong.
+func (e *ensemble) start(ctx context.Context, dir string, argv []string) (XTB, error) {
+	runErr := e.Run(ctx, dir, "xtb.out", argv...)
+	run, err := ReadXTB(filepath.Join(dir, "xtb.out"))
+	if err == nil {
+		err = runErr
+	}
+	return run, err
 }

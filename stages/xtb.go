@@ -22,17 +22,28 @@ type XTB struct {
 	ImaginaryFrequencies *int `cty:"imaginary_frequencies"`
 }
 
+// What a run of xTB that is no result comes to.
+var (
+	errCrashed   = errors.New("xTB crashed")
+	errFailed    = errors.New("xTB failed")
+	errSCF       = errors.New("the SCF did not converge")
+	errOptimiser = errors.New("the geometry optimisation did not converge")
+)
+
 // xtbFailures are the words of a run that is no result; it may still end with exit status 0,
 // "normal termination" and an xtbopt.xyz.
-var xtbFailures = [...]struct{ text, meaning string }{
-	{"Program received signal", "xTB crashed"}, // in gfortran's words and in Intel's
-	{"forrtl: severe", "xTB crashed"},
-	{"FAILED TO CONVERGE GEOMETRY OPTIMIZATION", "the geometry optimisation did not converge"},
-	{"Self consistent charge iterator did not converge", "the SCF did not converge"},
-	{"convergence criteria cannot be satisfied within", "the SCF did not converge"},
-	{"abnormal termination of xtb", "xTB failed"},
-	{"[ERROR]", "xTB failed"},
-	{"ERROR STOP", "xTB failed"},
+var xtbFailures = [...]struct {
+	text    string
+	meaning error
+}{
+	{"Program received signal", errCrashed}, // in gfortran's words and in Intel's
+	{"forrtl: severe", errCrashed},
+	{"FAILED TO CONVERGE GEOMETRY OPTIMIZATION", errOptimiser},
+	{"Self consistent charge iterator did not converge", errSCF},
+	{"convergence criteria cannot be satisfied within", errSCF},
+	{"abnormal termination of xtb", errFailed},
+	{"[ERROR]", errFailed},
+	{"ERROR STOP", errFailed},
 }
 
 // The totals stand in a box at the end, "| TOTAL ENERGY -11.39 Eh |"; a Hessian's in one of colons.
@@ -69,7 +80,7 @@ func parseXTB(out string) (XTB, error) {
 	}
 	for _, f := range xtbFailures {
 		if at := strings.Index(out, f.text); at >= 0 {
-			return run, fmt.Errorf("%s (xTB says: %s)", f.meaning, xtbReason(out, at))
+			return run, fmt.Errorf("%w (xTB says: %s)", f.meaning, xtbReason(out, at))
 		}
 	}
 	if !strings.Contains(out, "* finished run on") {

@@ -38,7 +38,7 @@ const reach = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50"
 
 var (
 	embedWords = []string{"--seed", "61453", "--open-stereo", "lowest", "--isomers", "16",
-		"--embeddings", "300", "--all-embeddings", "1200", "--window", "18kcal/mol", "--same",
+		"--all-embeddings", "1200", "--window", "18kcal/mol", "--same",
 		"0.06Å", "--few", "20 0.20Å 100kcal/mol", "--displace", "0.05Å", "--time", "300s"}
 	searchWords = []string{"--bonds", reach, "--window", "6kcal/mol", "--first", "3",
 		"--same", "0.125Å 0.05kcal/mol 1%", "--levels"}
@@ -53,7 +53,7 @@ const (
 		"0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " + ofIsomers +
 		"gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; gfn2:tight <1kcal/mol, twins 0.6Å " +
 		"0.2kcal/mol 5%"
-	// starting conformers; heavy atoms, beyond which many is enough
+	// starting conformers; heavy atoms, beyond which many is enough, and fewer embeddings
 	many, manySmall, large = 20, 100, 10
 )
 
@@ -162,9 +162,13 @@ func (r *result) measure(dir string) {
 	ctx := context.Background()
 	measure.Check(os.MkdirAll(dir, 0o755))
 	embed := measure.Must(filepath.Abs("stages/embed.py"))
+	embeddings := "300"
+	if *stages.HeavyAtoms(r.smiles) <= large {
+		embeddings = "400"
+	}
 	words := slices.Concat([]string{*python, "-I", embed, "--smiles", r.smiles,
-		"--charge", strconv.Itoa(r.charge), "--multiplicity", strconv.Itoa(r.multiplicity)},
-		embedWords)
+		"--charge", strconv.Itoa(r.charge), "--multiplicity", strconv.Itoa(r.multiplicity),
+		"--embeddings", embeddings}, embedWords)
 	r.cost[rdkit] = measure.Must(run(ctx, dir, "embed.out", words...))
 	r.search(ctx, dir)
 	conformers := measure.Must(stages.ReadXYZ(filepath.Join(dir, "conformers.xyz")))

@@ -107,12 +107,7 @@ func wordChange(old, new []string) string {
 	if len(old) == len(new) || len(old) == 0 || len(new) == 0 {
 		return ""
 	}
-	for len(old) > 0 && len(new) > 0 && old[0] == new[0] {
-		old, new = old[1:], new[1:]
-	}
-	for len(old) > 0 && len(new) > 0 && old[len(old)-1] == new[len(new)-1] {
-		old, new = old[:len(old)-1], new[:len(new)-1]
-	}
+	old, new = changedWords(old, new, 0)
 	gone, added := strings.Join(old, " "), strings.Join(new, " ")
 	switch {
 	case gone == "":
@@ -121,6 +116,22 @@ func wordChange(old, new []string) string {
 		return "gone from the command: " + gone
 	}
 	return fmt.Sprintf("the command: %s → %s", gone, added)
+}
+
+// changedWords leaves out the words with which both texts begin and end. If only one of them has
+// more words then, some of the words before these stay.
+func changedWords(old, new []string, before int) (gone, added []string) {
+	begin, end := 0, 0
+	for begin < min(len(old), len(new)) && old[begin] == new[begin] {
+		begin++
+	}
+	for end < min(len(old), len(new))-begin && old[len(old)-1-end] == new[len(new)-1-end] {
+		end++
+	}
+	if min(len(old), len(new)) == begin+end {
+		begin = max(0, begin-before)
+	}
+	return old[begin : len(old)-end], new[begin : len(new)-end]
 }
 
 func byLabel(lines []string) map[string]string {

@@ -28,3 +28,23 @@ func TestWordsOfDifference(t *testing.T) {
 		}
 	}
 }
+
+// The words in which two lines differ. If only one line has words of its own, the word before them
+// shows where they stand.
+func TestChangedWords(t *testing.T) {
+	for _, test := range []struct{ old, new, want string }{
+		{"PM7 PRECISE EF", "PM6 PRECISE EF", "PM7 → PM6"},
+		{"PM7 PRECISE EF", "PM7 GNORM=0.1 PRECISE EF", "PM7 → PM7 GNORM=0.1"},
+		{"PM7 PRECISE EF", "PM7 EF", "PM7 PRECISE → PM7"},
+		{"PM7 A EF B", "PM6 A EFX B", "PM7 A EF → PM6 A EFX"},
+		{"A A", "A A A", "A → A A"},
+		{"C", "C ", "C → C "},
+		{"", "C", " → C"},
+		{"B", "A B", " → A"},
+	} {
+		gone, added := changedWords(strings.Split(test.old, " "), strings.Split(test.new, " "), 1)
+		if got := strings.Join(gone, " ") + " → " + strings.Join(added, " "); got != test.want {
+			t.Errorf("%q, %q: %q, want %q", test.old, test.new, got, test.want)
+		}
+	}
+}

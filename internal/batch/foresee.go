@@ -65,9 +65,15 @@ func (t *visit) steps() []*target {
 	})
 }
 
-// finished reports whether a target has a program's result, which a run computes again.
-func (g *target) finished() bool {
-	return g.stage.Program != "" && g.last != nil && g.last.Outcome == store.OK
+// finished reports whether a target has a program's result, which a run computes again, or had one.
+func (t *visit) finished(g *target) bool {
+	return g.stage.Program != "" && (t.lost() || g.last != nil && g.last.Outcome == store.OK)
+}
+
+// lost reports whether the row says OK and the artefacts folder has nothing of the molecule. It may
+// be another folder, or on a disk that is not mounted.
+func (t *visit) lost() bool {
+	return t.Row.Status == csvmerge.OK && len(t.log.Targets()) == 0
 }
 
 // failedBefore begins the reason of a target that repeats. The molecule's message follows.
@@ -85,6 +91,8 @@ func (t *visit) text() string {
 		switch {
 		case g.action == wait:
 			continue
+		case g.action == run && t.lost():
+			return "the artefacts folder has no result, though the row says OK"
 		case g.action == run && len(t.log.Targets()) == 0:
 			return g.reason // never computed
 		case g.action == run && g.repeats:
@@ -183,15 +191,15 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 			} else if g.action == run && g.stage.Program != "" {
 				f.unknown[g.stage.Name] = true
 			}
-			if g.finished() {
+			if t.finished(g) {
 				f.again++
-				f.seconds += g.last.Seconds
+				f.seconds += cmp.Or(g.last, &store.Record{}).Seconds
 			}
 		}
 		f.without -= program
 		f.recomputed += min(f.again-again, 1)
 		for _, g := range t.targets {
-			if g.finished() {
+			if t.finished(g) {
 				f.finished++
 			}
 		}
@@ -266,9 +274,13 @@ func (b *Batch) confirm(ctx context.Context) error {
 		about = "about "
 	}
 	took := time.Duration(f.seconds * scale / float64(b.jobs()) * float64(time.Second))
-	return b.Confirm(fmt.Sprintf("%s%s of %s finished molecules would be computed again, which "+
-		"took about %s.\nMost of them: %s", about, humanize.Comma(int64(molecules+0.5)),
-		humanize.Comma(int64(all)), took.Round(precision), mostFirst(f.groups)[0].Text))
+	long := ""
+	if took > 0 { // of results that are lost nothing is known
+		long = fmt.Sprintf(", which took about %s", took.Round(precision))
+	}
+	return b.Confirm(fmt.Sprintf("%s%s of %s finished molecules would be computed again%s.\n"+
+		"Most of them: %s", about, humanize.Comma(int64(molecules+0.5)),
+		humanize.Comma(int64(all)), long, mostFirst(f.groups)[0].Text))
 }
 
 // DryRun prints what Run would do: totals, then groups of molecules; with verbose every molecule.
@@ -349,12 +361,10 @@ var judgements = map[action]string{
 	restore: "stale, an earlier result comes back: ",
 }
 
-// Why shows whether the targets of a molecule, or only one, are up to date, and what changed.
+// Why shows whether the targets of a molecule, or only one, are up to date, and what changed. The
+// table must have the molecule.
 func (b *Batch) Why(w io.Writer, id, only string) error {
-	i, ok := b.Table.Lookup(id)
-	if !ok {
-		return fmt.Errorf("the table %s has no molecule %q", b.shownTable(), id)
-	}
+	i, _ := b.Table.Lookup(id)
 	problems, _ := Precheck(b.Pipeline, b.Table, i)
 	for _, problem := range problems {
 		fmt.Fprintf(w, "%s can't be computed: %s\n", id, problem.Problem)
@@ -374,7 +384,8 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 		if only == "" || g.name == only || strings.HasPrefix(g.name, only+"/") ||
 			strings.HasPrefix(only, g.name+"/") {
 			shown = true
-			fmt.Fprintf(w, "%-*s %s\n", width, g.name, judgements[g.action]+g.reason+t.details(g))
+			fmt.Fprintf(w, "%-*s %s\n", width, g.name, judgements[g.action]+g.reason+
+				t.details(g, "\n"+strings.Repeat(" ", width+1)))
 		}
 	}
 	if len(rewritten) > 0 && only == "" {
@@ -382,19 +393,21 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 			strings.Join(rewritten, ", "))
 	}
 	if !shown {
-		err = fmt.Errorf("%s has no target %q%s", id, only, Like(only, names, id+"/"))
+		err = fmt.Errorf("%s has no target %q%s", id, only, cmp.Or(Like(only, names, id+"/"),
+			"; it has "+strings.Join(names, ", ")))
 	}
 	return err
 }
 
-// details are the warnings of a target that is up to date. For a stale target they are differences
-// from the recorded result: the first line that differs in each written file.
-func (t *visit) details(g *target) (text string) {
-	const indent, maxBytes = "\n             ", 16 << 20
+// details are the warnings of a target that is up to date, each behind an indent. For a stale
+// target they are differences from the recorded result: the words that differ in a line of each
+// file.
+func (t *visit) details(g *target, indent string) (text string) {
+	const maxBytes = 16 << 20
 	if g.action == fresh {
 		return strings.Join(append([]string{""}, g.last.Warnings...), indent+"warning: ")
 	}
-	if g.action != run || !g.finished() {
+	if g.action != run || !t.finished(g) {
 		return ""
 	}
 	for _, f := range g.task.Files {
@@ -407,7 +420,10 @@ func (t *visit) details(g *target) (text string) {
 		is := strings.Split(string(f.Content), "\n")
 		for n := range min(len(was), len(is)) {
 			if was[n] != is[n] {
-				text += fmt.Sprintf("%s%s:%d  %q → %q", indent, f.Name, n+1, was[n], is[n])
+				gone, added := changedWords(strings.Split(was[n], " "),
+					strings.Split(is[n], " "), 1)
+				text += fmt.Sprintf("%s%s:%d  %q → %q", indent, f.Name, n+1,
+					strings.Join(gone, " "), strings.Join(added, " "))
 				break
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"grimperium/internal/durable"
 	"grimperium/internal/journal"
 	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
@@ -165,6 +166,7 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	}
 	g.parts = t.Store.Parts(t.Row.ID, g.name, g.fingerprint, g.task.Argv)
 	used, err := t.execute(ctx, g)
+	store.Share(g.dir)
 	ending, failed := errors.AsType[*TargetError](err)
 	if failed {
 		select {
@@ -222,6 +224,9 @@ func (t *visit) prepare(g *target, salvaged []string) (err error) {
 // failed attempt. ending says why the program failed, nil where it did not.
 func (t *visit) commit(g *target, rec *store.Record, ending *TargetError) error {
 	outputs := store.Collect(g.dir, g.stage.Outputs) // Put refuses what was changed since
+	if durable.Passing(outputs.Err) {
+		return outputs.Err
+	}
 	if ending != nil && ending.timedOut {
 		rec.Outcome = store.TimedOut
 	} else {

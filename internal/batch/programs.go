@@ -23,7 +23,7 @@ import (
 
 // programs are the executables that the stages run, and what identifies them. Each batch asks a
 // script for its version, and asks again before a row says OK. The programs that a script starts
-// may be replaced without a change of the script.
+// may be replaced without a change of the script. A shim counts as a script.
 type programs struct {
 	index    *store.Index
 	key      string           // changes with what identifies them
@@ -119,7 +119,7 @@ func (p *programs) choose(ctx context.Context, prog *pipeline.Program) Found {
 			continue
 		}
 		text, known := p.index.Program(cacheName(prog), path)
-		script := isScript(path)
+		script := isScript(path) || prog.Version != nil && isShim(path)
 		if !known || text == "" || script {
 			if text, err = p.askTwice(ctx, prog, path, text); err != nil {
 				tried = append(tried, err.Error())
@@ -196,6 +196,13 @@ func isScript(path string) bool {
 		_, err = f.Read(head)
 	}
 	return err == nil && string(head) == "#!"
+}
+
+// isShim reports whether a path is a link to a program of another name, as mise and rustup make
+// them. Such a program starts the one that is meant, whose version may change.
+func isShim(path string) bool {
+	real, err := filepath.EvalSymlinks(path)
+	return err == nil && !strings.HasPrefix(filepath.Base(real), filepath.Base(path))
 }
 
 // cacheName is the index's name of a program that is asked for its version in a certain way.

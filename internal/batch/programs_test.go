@@ -1,6 +1,8 @@
 package batch
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -31,5 +33,27 @@ func TestVersionOf(t *testing.T) {
 	id, matched := versionOf(&pipeline.Program{}, text)
 	if id != "tool version 1.0 of 2022" || !matched {
 		t.Errorf("without a pattern: %q, %v", id, matched)
+	}
+}
+
+func TestIsShim(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"mise", "tool", "tool-1.2"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for to, want := range map[string]bool{"mise": true, "tool": false, "tool-1.2": false} {
+		bin := filepath.Join(dir, "bin-"+to)
+		link := filepath.Join(bin, "tool")
+		if err := os.Mkdir(bin, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(dir, to), link); err != nil {
+			t.Fatal(err)
+		}
+		if got := isShim(link); got != want || isShim(filepath.Join(dir, to)) {
+			t.Errorf("a link to %s is a shim: %v", to, got)
+		}
 	}
 }

@@ -65,6 +65,7 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 	if err := b.refuse(found); err != nil {
 		return nil, err
 	}
+	b.warnRetry(rows)
 	p := &plan{sizes: map[string][]float64{}}
 	var failed, others []string
 	for i := range rows {
@@ -151,9 +152,13 @@ func (b *Batch) origin(key [16]byte) string {
 
 // computedElsewhere reports whether another artefacts folder has the results of this pipeline.
 func (b *Batch) computedElsewhere(i int) bool {
-	key, _, _ := strings.Cut(b.origin(b.key(i)), " ")
 	origin := b.Source.Origin(b.Table.ID(i))
-	return strings.HasPrefix(origin, key+" ") && origin != b.origin(b.key(i))
+	if origin == "" {
+		return false
+	}
+	ours := b.origin(b.key(i))
+	key, _, _ := strings.Cut(ours, " ")
+	return strings.HasPrefix(origin, key+" ") && origin != ours
 }
 
 // byHand reports whether a person wrote Skip into a row: the molecule's log has no such failure.
@@ -184,6 +189,14 @@ func (b *Batch) retried(i int) bool {
 		return stage == b.Retry
 	}
 	return b.Retry == "all" || strings.Contains(strings.ToLower(message), strings.ToLower(b.Retry))
+}
+
+// warnRetry warns if Config.Retry means none of the rows.
+func (b *Batch) warnRetry(rows []int) {
+	if b.Retry != "" && b.Retry != "all" && !slices.ContainsFunc(rows, b.retried) {
+		b.warn.Printf("-retry=%s: no skipped molecule failed in a stage of this name, or with "+
+			"this text in its message", b.Retry)
+	}
 }
 
 // Precheck returns what is wrong with a row, by the molecule block, and what Pipeline.Check does.

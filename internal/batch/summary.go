@@ -139,9 +139,12 @@ func (s *Summary) Print(w io.Writer, stages []*pipeline.Stage) {
 		s.print(w, stages)
 	} else {
 		l, what := list{Count(s.Total, "molecule")}, "Everything is up to date"
-		l.add(s.Skipped, "of them skipped after too many failures")
+		l.add(s.Skipped, "skipped after too many failures")
 		if s.Rewritten > 0 {
 			what = "Every result is up to date; no program ran"
+		}
+		if s.Total == 0 {
+			what = "Nothing to compute"
 		}
 		fmt.Fprintf(w, "%s: %s.\n", what, l.end(s))
 	}

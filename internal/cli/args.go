@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"grimperium/internal/batch"
 	"grimperium/internal/command"
@@ -34,7 +35,7 @@ func Arguments(source, version string) {
 		args, operands, err = program.arguments(args)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
+		fmt.Fprintln(stderr, "Error:", err)
 		os.Exit(exitMistake)
 	}
 	os.Args = append(os.Args[:1:1], args...)
@@ -58,7 +59,7 @@ func (c commands) answer(args []string, version string) (string, error) {
 	if at == 0 {
 		about = args[1:]
 	}
-	if len(about) == 0 {
+	if len(about) == 0 || isHelp(about[0]) {
 		return c.overview(), nil
 	}
 	t, ok := c.find(about[0])
@@ -81,25 +82,42 @@ func (c commands) arguments(args []string) (out, operands []string, err error) {
 		switch args[0] {
 		case "-v":
 		case "-t":
-			n = min(2, len(args))
+			if len(args) < 2 {
+				args = append(args, "")
+			}
+			if _, err := time.ParseDuration(args[1]); err != nil {
+				return nil, nil, fmt.Errorf("-t %q is no time; write -t 90m", args[1])
+			}
+			n = 2
 		default:
+			name, _, _ := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
+			t, _ := c.find("batch")
+			if _, known := t.flag(name); !known {
+				return nil, nil, fmt.Errorf("%s has no flag %s (%[1]s help lists its commands)",
+					command.Name, args[0])
+			}
 			return nil, nil, fmt.Errorf("%s stands before the command; write it after: %s batch "+
 				"%[1]s", args[0], command.Name)
 		}
 		out, args = append(out, args[:n]...), args[n:]
 	}
+	var last target
 	for len(args) > 0 {
 		t, ok := c.find(args[0])
-		if !ok {
+		if !ok && last.name != "" && batch.Like(args[0], c.names(), "") == "" {
+			return nil, nil, fmt.Errorf("%s %s: %q is one word too many, and no command; %s",
+				command.Name, last.name, args[0], last.form())
+		} else if !ok {
 			return nil, nil, c.unknown(args[0])
 		}
+		last = t
 		words, flags, rest, err := c.split(t, args[1:])
 		if err != nil {
 			return nil, nil, err
 		}
 		if len(words) < len(t.words) {
-			return nil, nil, fmt.Errorf("%s %s: a word is missing; write %[1]s %[3]s", command.Name,
-				t.name, t.usage())
+			return nil, nil, fmt.Errorf("%s %s: a word is missing; %s", command.Name, t.name,
+				t.form())
 		}
 		out, args = append(out, args[0]), rest
 		if t.free() {
@@ -122,7 +140,8 @@ func (c commands) split(t target, args []string) (words, flags, rest []string, e
 		isFlag = isFlag && !literal
 		_, another := c.find(args[i])
 		switch {
-		case !isFlag && (t.free() && (len(words) > 0 || !another) || len(words) < len(t.words)):
+		case !isFlag && (t.free() && (literal || len(words) > 0 || !another) ||
+			len(words) < len(t.words)):
 			words = append(words, args[i])
 			continue
 		case !isFlag:
@@ -172,6 +191,16 @@ func (p parameter) check(value string) error {
 		}
 	}
 	return nil
+}
+
+// oneOf is an error for a value of a flag that is none of the words that it may be.
+func oneOf(flag, value string, words ...string) error {
+	if slices.Contains(words, value) {
+		return nil
+	}
+	last := len(words) - 1
+	return fmt.Errorf("%s must be %s or %s, not %q%s", flag, strings.Join(words[:last], ", "),
+		words[last], value, batch.Like(value, words, ""))
 }
 
 // unknownFlag is the error for a flag that the command does not have. It proposes the only flag

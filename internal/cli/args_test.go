@@ -56,14 +56,26 @@ func TestArguments(t *testing.T) {
 		{"batch -limit=1.5", `mage batch: -limit=1.5: "1.5" is not a whole number`},
 		{"batch -yes=maybe", `mage batch: -yes=maybe: "maybe" is neither true nor false`},
 		{"-jobs=2 batch", "-jobs=2 stands before the command; write it after: mage batch -jobs=2"},
-		{"why", "mage why: a word is missing; write mage why MOL [FLAGS]"},
-		{"why -set=x=1", "mage why: a word is missing; write mage why MOL [FLAGS]"},
+		{"-t 5 batch", `-t "5" is no time; write -t 90m`},
+		{"-t", `-t "" is no time; write -t 90m`},
+		{"-list", "mage has no flag -list (mage help lists its commands)"},
+		{"why", "mage why: a word is missing; write mage why MOL [FLAGS]; MOL is the molecule, or " +
+			"one of its targets"},
+		{"why -set=x=1", "mage why: a word is missing; write mage why MOL [FLAGS]; MOL is the " +
+			"molecule, or one of its targets"},
+		{"rerun", "mage rerun: a word is missing; write mage rerun MOLECULES [FLAGS]; MOLECULES " +
+			"is mol_00001, or several with commas between them"},
+		{"why m1 m2", `mage why: "m2" is one word too many, and no command; write mage why MOL ` +
+			"[FLAGS]; MOL is the molecule, or one of its targets"},
+		{"stop now", `mage stop: "now" is one word too many, and no command; write mage stop [FLAGS]`},
+		{"setup bacth", `mage has no command "bacth"; did you mean mage batch? (mage help lists all)`},
 		{"batch -only=m1 -only=m2", "mage batch: -only=m1 and -only=m2: only one of them counts; " +
 			"give the flag once"},
 		{"batch -yes --yes", "batch -yes -yes"},
 		{"batch -yes -- m1 m2", "batch -yes m1 m2"},
 		{"why -set=x=1 -- m1", "why m1 -set=x=1"},
-		{"convert a", "mage convert: a word is missing; write mage convert FROM TO"},
+		{"convert a", "mage convert: a word is missing; write mage convert FROM TO; FROM is the " +
+			"table; TO is the copy"},
 	} {
 		out, _, err := c.arguments(strings.Fields(test.args))
 		got := strings.Join(out, " ")
@@ -77,6 +89,17 @@ func TestArguments(t *testing.T) {
 }
 
 // TestAnswer asks for help and for the version in the ways that people try.
+// A molecule with the name of a command stands behind --.
+func TestArgumentsBehind(t *testing.T) {
+	for args, want := range map[string]string{"batch info": "", "batch -- info": "info",
+		"history -at=x -- batch": "batch", "batch m1 info": "m1 info"} {
+		_, behind, err := shipped(t).arguments(strings.Fields(args))
+		if got := strings.Join(behind, " "); err != nil || got != want {
+			t.Errorf("mage %s: the molecules %q, %v; want %q", args, got, err, want)
+		}
+	}
+}
+
 func TestAnswer(t *testing.T) {
 	c := shipped(t)
 	batch, _ := c.find("batch")
@@ -84,8 +107,9 @@ func TestAnswer(t *testing.T) {
 		"version": "grimperium 1.2.3\n", "": ""}
 	for args, want := range map[string]string{
 		"": "overview", "-l": "overview", "-h": "overview", "help": "overview", "-help": "overview",
-		"--help": "overview", "help batch": "batch", "-h batch": "batch", "--help batch": "batch",
-		"batch -h": "batch", "batch -help": "batch", "Batch --help": "batch",
+		"help help": "overview", "--help": "overview", "help batch": "batch", "-h batch": "batch",
+		"--help batch": "batch", "batch -h": "batch", "batch -help": "batch",
+		"Batch --help":         "batch",
 		"batch -jobs 2 --help": "batch", "version": "version", "-version": "version",
 		"--version": "version", "batch": "", "batch help": "", "why m1": "", "-v batch": "",
 	} {

@@ -23,7 +23,8 @@ import (
 	"grimperium/internal/cluster"
 	"grimperium/internal/command"
 	"grimperium/internal/durable"
-	"grimperium/internal/progress"
+	"grimperium/internal/packed"
+	"grimperium/internal/store"
 )
 
 // Batch runs the pipeline over the table. If molecules stand behind the command, it ends the
@@ -56,7 +57,7 @@ func Rerun(ctx context.Context, molecules string, o Options) error {
 		}
 		for _, id := range pr.Only {
 			log, err := pr.Store.Molecule(id)
-			if err != nil {
+			if _, damaged := errors.AsType[*store.DamagedError](err); err != nil && !damaged {
 				return err
 			}
 			if err := log.Clear(); err != nil {
@@ -77,7 +78,9 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if o.Only != nil {
-		if pr.Only, err = selection(*o.Only, pr.Table); err != nil {
+		if pr.Only, err = selection(*o.Only, pr.Table); err != nil && len(operands) > 0 {
+			return err
+		} else if err != nil {
 			return fmt.Errorf("-only=%s: %w", *o.Only, err)
 		}
 	}
@@ -96,17 +99,15 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	var display sync.WaitGroup
 	shown, hide := context.WithCancel(context.Background())
 	defer hide()
-	screen := &progress.Screen{Out: os.Stderr}
-	pr.Warn = screen // else the display draws over the warnings
-	pr.Begin = func(journal string) { display.Go(func() { screen.Watch(shown, journal) }) }
+	pr.Begin = func(journal string) { display.Go(func() { stderr.Watch(shown, journal) }) }
 	b, err := batch.New(ctx, pr.Config)
 	if err != nil {
 		return err
 	}
 	if o.DryRun {
-		err := b.DryRun(ctx, os.Stdout, o.Verbose)
+		err := b.DryRun(ctx, stdout, o.Verbose)
 		if err == nil && w != nil {
-			err = w.Show(os.Stdout, b.Job())
+			err = w.Show(stdout, b.Job())
 		}
 		return err
 	}
@@ -117,15 +118,19 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	if !o.noLogs {
-		keepLogs(os.Stderr, sum, pr.Pipeline.Table)
+		keepLogs(stderr, sum, pr.Pipeline.Table)
 	}
 	return pr.outcome(sum, w, o, err)
 }
 
 // printNext prints where the results are, and what to do next.
 func (pr *project) printNext(w io.Writer, sum *batch.Summary, o Options) {
-	fmt.Fprintf(w, "Results: %s; files of each molecule: %s/MOL_ID/\n",
-		batch.ShownPath(pr.Pipeline.Table), batch.ShownPath(pr.Store.Root()))
+	end, form := "/", store.Form(pr.Pipeline.Store)
+	if form == store.Zip || form == store.AsItWas && pr.Remote != nil {
+		end = packed.ZipSuffix
+	}
+	fmt.Fprintf(w, "Results: %s; files of each molecule: %s/MOL_ID%s\n",
+		batch.ShownPath(pr.Pipeline.Table), batch.ShownPath(pr.Store.Root()), end)
 	next := func(words, what string) {
 		fmt.Fprintf(w, "Next: %s %s %s.\n", command.Name, words, what)
 	}
@@ -149,17 +154,18 @@ func (pr *project) printNext(w io.Writer, sum *batch.Summary, o Options) {
 
 // outcome prints what a batch did, and gives its exit code. w is nil for one on this machine.
 func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, err error) error {
-	if err == nil || len(sum.Targets)+len(sum.Failures) > 0 { // else nothing was done
-		sum.Print(os.Stderr, pr.Pipeline.Stages)
+	unfinished, did := w != nil && w.Note != "", len(sum.Targets)+len(sum.Failures) > 0
+	if err == nil && !unfinished || did {
+		sum.Print(stderr, pr.Pipeline.Stages)
 	}
 	if len(sum.Targets) > 0 {
-		pr.printDeviation(os.Stderr)
+		pr.printDeviation(stderr)
 	}
-	if len(sum.Targets)+len(sum.Failures) > 0 && !o.noLogs {
-		pr.printNext(os.Stderr, sum, o)
+	if did && !o.noLogs {
+		pr.printNext(stderr, sum, o)
 	}
 	if w != nil && w.Note != "" {
-		fmt.Fprintln(os.Stderr, w.Note)
+		fmt.Fprintln(stderr, w.Note)
 	}
 	switch {
 	case errors.Is(err, batch.ErrAlarm):
@@ -177,7 +183,7 @@ func confirm(ctx context.Context, what, declined string) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stderr.Fd())) {
 		return fmt.Errorf("%s\n%s", what, declined)
 	}
-	fmt.Fprintf(os.Stderr, "%s\nGo on? [y/N] ", what)
+	fmt.Fprintf(stderr, "%s\nGo on? [y/N] ", what)
 	// Reading can't be interrupted.
 	defer context.AfterFunc(ctx, func() { os.Exit(exitInterrupted) })()
 	var answer string
@@ -311,5 +317,9 @@ func unknown(name string, t *csvmerge.Table) error {
 	for i := range ids {
 		ids[i] = t.ID(i)
 	}
-	return fmt.Errorf("the table has no molecule %q%s", name, batch.Like(name, ids, ""))
+	like := batch.Like(name, ids, "")
+	if name == "help" {
+		like = fmt.Sprintf("; %s help batch describes the command", command.Name)
+	}
+	return fmt.Errorf("the table %s has no molecule %q%s", batch.ShownPath(t.Path()), name, like)
 }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 	"grimperium/internal/batch"
 	"grimperium/internal/command"
 	"grimperium/internal/pipeline"
+	"grimperium/internal/progress"
 	"grimperium/internal/runner"
 	"grimperium/internal/store"
 	"grimperium/internal/tables"
@@ -35,9 +37,26 @@ import (
 // The exit codes of the package comment.
 const exitFailed, exitMistake, exitLocked, exitInterrupted = 1, 2, 11, 130
 
-// withExitCode gives an error its exit code, unless it has one.
+// The screens of this process. Text for a person goes there, and data to os.Stdout. The display of
+// a batch has the same screen as its warnings: else it would draw over them.
+var stdout, stderr = &progress.Screen{Out: os.Stdout}, &progress.Screen{Out: os.Stderr}
+
+// ended gives an error its exit code, unless it has one, and lines that fit into the terminal.
+func ended(err error) error {
+	if err == nil {
+		return nil
+	}
+	err = withExitCode(err)
+	const before = "Error: " // as mage prints it
+	text := strings.TrimPrefix(stderr.Fit(before+err.Error()), before)
+	if text == err.Error() {
+		return err
+	}
+	return mg.Fatal(mg.ExitStatus(err), text)
+}
+
 func withExitCode(err error) error {
-	if _, ok := err.(interface{ ExitStatus() int }); ok || err == nil {
+	if _, ok := err.(interface{ ExitStatus() int }); ok {
 		return err
 	}
 	if _, ok := errors.AsType[*store.LockedError](err); ok {
@@ -63,6 +82,10 @@ var diskAdvice = map[error]string{
 	syscall.EIO:    "the disk failed; look into the system's log",
 	syscall.EROFS:  "the disk is mounted read-only; remount it",
 	syscall.EMFILE: "raise the limit of open files (ulimit -n)",
+	syscall.EACCES: "this user lacks the permission; change that by chmod or chown",
+	syscall.ENFILE: "the machine can open no more files; end other programs",
+	syscall.ENOMEM: "memory ran out; run fewer jobs at once",
+	syscall.ESTALE: "the server has changed the files meanwhile",
 	syscall.EBUSY:  "a mount point can't be replaced or removed; mount the folder above it instead",
 }
 
@@ -109,13 +132,13 @@ func run(ctx context.Context, command func(context.Context) error) error {
 		for s := range received { // SIGHUP may come twice from a shell, SIGXCPU comes each second
 			byHand := s == syscall.SIGINT || s == syscall.SIGTERM || s == syscall.SIGQUIT
 			if byHand && time.Since(first) > onePress {
-				fmt.Fprintln(os.Stderr, "Error: interrupted twice; ended at once")
+				fmt.Fprintln(stderr, "Error: interrupted twice; ended at once")
 				os.Exit(exitInterrupted)
 			}
 		}
 	}()
 	go watchParent(cancel)
-	return withExitCode(command(ctx))
+	return ended(command(ctx))
 }
 
 // watchParent calls cancel when the mage that started this process is gone: a mage that is killed
@@ -153,6 +176,9 @@ func load(o Options) (*pipeline.Pipeline, error) {
 	if o.Jobs != nil && *o.Jobs < 1 {
 		return nil, fmt.Errorf("-jobs=%d: a batch uses at least one core", *o.Jobs)
 	}
+	if o.MaxReruns != nil && *o.MaxReruns < 0 {
+		return nil, fmt.Errorf("-maxReruns=%d: at least 0, which is no retry", *o.MaxReruns)
+	}
 	po := loadOptions()
 	po.Set, po.VarFile, po.Environ = o.Set, o.VarFile, os.Environ()
 	po.Jobs, po.Reruns = o.Jobs, o.MaxReruns
@@ -180,7 +206,7 @@ func loadOptions() pipeline.Options {
 	po := pipeline.Options{Reserved: batch.Columns, Columns: columns, Export: stages.Export{}}
 	for _, f := range stages.Functions() {
 		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Fn: f.Fn,
-			Version: f.Version})
+			Version: f.Version, Params: f.Params})
 	}
 	for _, b := range stages.Builtins() {
 		po.Builtins = append(po.Builtins, b.Name)
@@ -188,9 +214,18 @@ func loadOptions() pipeline.Options {
 	return po
 }
 
+// header returns the columns of the project's table.
+func header(table string) ([]string, error) {
+	names, err := tables.Header(table)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; -table=FILE names the table, or else pipeline.hcl does", err)
+	}
+	return names, err
+}
+
 // columns are what expressions may name: the columns of the table and those of the format.
 func columns(table string) (out []pipeline.Column, err error) {
-	names, err := tables.Header(table)
+	names, err := header(table)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +262,7 @@ func (o Options) flags() (flags string) {
 }
 
 func newProject(p *pipeline.Pipeline, st *store.Store) *project {
-	pr := &project{Config: batch.Config{Pipeline: p, Store: st, Warn: os.Stderr,
+	pr := &project{Config: batch.Config{Pipeline: p, Store: st, Warn: stderr,
 		Builtins: map[string]batch.Builtin{}}}
 	for _, b := range stages.Builtins() {
 		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
@@ -244,7 +279,7 @@ func with(o Options, write bool, command func(*project) error) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tables.Header(p.Table); err != nil {
+	if _, err := header(p.Table); err != nil {
 		return err
 	}
 	st, err := store.Open(p.Artefacts)
@@ -260,11 +295,9 @@ func with(o Options, write bool, command func(*project) error) error {
 		_, err := os.Stat(other)
 		there := err == nil || store.IsURL(other)
 		if there && (!shared || o.Artefacts != "") {
-			own := strings.TrimSuffix(p.Table, ".csv") + ".artefacts"
 			return fmt.Errorf("%s: holds the results of another table, %s; give this one a folder "+
-				"of its own, -artefacts=%s, or let them share one by artefacts = \"...\" in "+
-				"pipeline.hcl", batch.ShownPath(st.Root()), batch.ShownPath(other),
-				batch.ShownPath(own))
+				"of its own, -artefacts=FOLDER, or let them share one by artefacts = \"...\" in "+
+				"pipeline.hcl", batch.ShownPath(st.Root()), batch.ShownPath(other))
 		}
 	}
 	pr := newProject(p, st)

@@ -32,7 +32,7 @@ func init() {
 	})
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
+		fmt.Fprintln(stderr, "Error:", err)
 		os.Exit(exitFailed)
 	}
 	os.Exit(0)
@@ -47,8 +47,12 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 	case o.On == "":
 		return nil, nil
 	case spec == nil || spec.Scheduler != o.On:
+		like := ""
+		if o.On != "slurm" {
+			like = batch.Like(o.On, []string{"slurm"}, "-on=")
+		}
 		return nil, fmt.Errorf("-on=%[1]s: pipeline.hcl has no block cluster %[1]q; "+
-			"docs/cluster.md shows one", o.On)
+			"docs/cluster.md shows one%[2]s", o.On, like)
 	case o.FailFast:
 		return nil, errors.New("-failFast is for a batch on this machine alone")
 	case o.Detach && o.Cancel:

@@ -87,6 +87,17 @@ func (t target) usage() string {
 	return usage
 }
 
+// form is the way out for a command line with too few or too many words.
+func (t target) form() string {
+	form := fmt.Sprintf("write %s %s", command.Name, t.usage())
+	for _, w := range t.words {
+		if w.doc != "" {
+			form += fmt.Sprintf("; %s is %s", strings.ToUpper(w.name), w.doc)
+		}
+	}
+	return form
+}
+
 // start is what a flag begins with: -jobs=, or -dryRun, which takes no value.
 func (p parameter) start() string {
 	if p.kind == "bool" {

@@ -31,7 +31,7 @@ func Convert(ctx context.Context, from, to string) error {
 		if _, err := os.Stat(artefacts); err != nil {
 			artefacts = "artefacts"
 		}
-		fmt.Fprintf(os.Stderr, "%s has %s now. To go on with that table, write in the block "+
+		fmt.Fprintf(stderr, "%s has %s now. To go on with that table, write in the block "+
 			"pipeline of pipeline.hcl:\n  table     = %[1]q\n  artefacts = %[3]q\n", to,
 			batch.Count(t.Len(), "row"), artefacts)
 		return nil

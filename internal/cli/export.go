@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/batch"
 	"grimperium/internal/command"
 	"grimperium/internal/durable"
 	"grimperium/internal/formats"
@@ -52,10 +53,15 @@ func (pr *project) writeTo(out string, write func(io.Writer) error) error {
 	return replaceFile(out, write)
 }
 
-// refuse is an error if out is a table, pipeline.hcl or a file that it names, or an artefact.
+// refuse is an error if out is a table, pipeline.hcl or a file that it names, or an artefact. Other
+// tables that share the artefacts count, too.
 func (pr *project) refuse(out string, tables ...string) error {
 	what := map[string]string{pr.Pipeline.Path: "the pipeline"}
-	for _, path := range append(tables, pr.Pipeline.Table) {
+	others, err := pr.Store.OthersThan(pr.Pipeline.Table)
+	if err != nil {
+		return err
+	}
+	for _, path := range slices.Concat(tables, others, []string{pr.Pipeline.Table}) {
 		what[path] = "a table"
 	}
 	for _, path := range pr.Pipeline.Files() {
@@ -138,10 +144,10 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 	case "sdf", "xyz":
 		err = e.write(ctx, w, x, records[format])
 	default:
-		err = fmt.Errorf("-format=%s: json, jsonl, csv, parquet, sqlite, sdf or xyz", format)
+		err = oneOf("-format", format, "json", "jsonl", "csv", "parquet", "sqlite", "sdf", "xyz")
 	}
 	if err = cmp.Or(err, w.Flush()); err == nil && e != nil {
-		e.report(os.Stderr)
+		e.report(stderr)
 	}
 	return err
 }
@@ -366,10 +372,12 @@ func (e *ensembles) write(ctx context.Context, w io.Writer, x formats.Export,
 }
 
 func (e *ensembles) report(w io.Writer) {
-	fmt.Fprintf(w, "%d conformers written; %d molecules have none.\n", e.written, e.without)
+	fmt.Fprintf(w, "%s written; %s without one.\n", batch.Count(e.written, "conformer"),
+		batch.Count(e.without, "molecule"))
 	if len(e.outdated) > 0 {
-		fmt.Fprintf(w, "%d molecules were left out, because their results are not up to date; %s "+
-			"why %s shows what changed.\n", len(e.outdated), command.Name, e.outdated[0])
+		fmt.Fprintf(w, "Left out, because the results are not up to date: %s; %s why %s shows "+
+			"what changed.\n", batch.Count(len(e.outdated), "molecule"), command.Name,
+			e.outdated[0])
 	}
 }
 

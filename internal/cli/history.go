@@ -43,7 +43,7 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 		h := &past{project: pr, context: ctx, starts: map[string]journal.Event{}}
 		if at == "" {
 			for _, id := range molecules {
-				if err := h.print(os.Stdout, id); err != nil {
+				if err := h.print(stdout, id); err != nil {
 					return err
 				}
 			}
@@ -61,12 +61,21 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 	})
 }
 
-// parseTime reads a time, of this machine's zone if it names none. A day alone means its end.
+// parseTime reads a time, of this machine's zone if it names none. A day alone means its end, and
+// so does a second, as a row and history show it.
 func parseTime(text string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateTime,
-		"2006-01-02T15:04", "2006-01-02 15:04"} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			return t, nil
+	for _, zone := range []string{"", "Z07:00", " Z07:00"} {
+		for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04"} {
+			if t, err := time.ParseInLocation(layout+zone, text, time.Local); err == nil {
+				return t, nil
+			}
+			t, err := time.ParseInLocation(layout+":05"+zone, text, time.Local)
+			if err == nil && t.Nanosecond() == 0 {
+				t = t.Add(time.Second - time.Millisecond)
+			}
+			if err == nil {
+				return t, nil
+			}
 		}
 	}
 	if t, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil {
@@ -98,11 +107,24 @@ func (h *past) each(see func(journal.Event)) error {
 		if e.Event == journal.BatchStart {
 			h.starts[e.Batch] = e
 		}
-		if h.context.Err() == nil && !slices.Contains(others, h.starts[e.Batch].Table) {
+		if h.context.Err() == nil && !isOf(h.starts[e.Batch].Table, others, h.Pipeline.Table) {
 			see(e)
 		}
 	})
 	return cmp.Or(err, h.context.Err())
+}
+
+// isOf reports whether a path means one of the other tables. It may be from before the project was
+// moved: then the table counts whose path has the longest end in common with it.
+func isOf(path string, others []string, own string) bool {
+	alike := func(table string) (n int) {
+		a, b := strings.Split(path, "/"), strings.Split(table, "/")
+		for n < min(len(a), len(b)) && a[len(a)-1-n] == b[len(b)-1-n] {
+			n++
+		}
+		return n
+	}
+	return slices.ContainsFunc(others, func(table string) bool { return alike(table) > alike(own) })
 }
 
 // table returns a function that writes the table as it was at a time, by the journal alone. It has
@@ -153,10 +175,10 @@ func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 			bare++
 		}
 	}
-	fmt.Fprintf(os.Stderr, "%s as of %s.\n", batch.Count(len(rows), "molecule"),
+	fmt.Fprintf(stderr, "%s as of %s.\n", batch.Count(len(rows), "molecule"),
 		at.Format("2006-01-02 15:04:05 -07:00"))
 	if bare > 0 {
-		fmt.Fprintf(os.Stderr, "%d of them have no SMILES: the version that wrote their rows did "+
+		fmt.Fprintf(stderr, "%d of them have no SMILES: the version that wrote their rows did "+
 			"not journal it.\n", bare)
 	}
 	return func(w io.Writer) error { return csv.NewWriter(w).WriteAll(records) }, nil

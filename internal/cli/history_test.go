@@ -10,19 +10,34 @@ func TestParseTime(t *testing.T) {
 	defer func() { time.Local = local }()
 	time.Local = time.FixedZone("", 3600)
 	for text, want := range map[string]string{
-		"2026-11-01":                "2026-11-01T22:59:59.999Z",
-		"2026-11-01T15:04":          "2026-11-01T14:04:00Z",
-		"2026-11-01 15:04":          "2026-11-01T14:04:00Z",
-		"2026-11-01T15:04:05":       "2026-11-01T14:04:05Z",
-		"2026-11-01 15:04:05":       "2026-11-01T14:04:05Z",
-		"2026-11-01T15:04:05Z":      "2026-11-01T15:04:05Z",
-		"2026-11-01T15:04:05-02:00": "2026-11-01T17:04:05Z",
-		"2026-13-01":                "", "1.11.2026": "", "": "",
+		"2026-11-01":                 "2026-11-01T22:59:59.999Z",
+		"2026-11-01T15:04":           "2026-11-01T14:04:00Z",
+		"2026-11-01 15:04":           "2026-11-01T14:04:00Z",
+		"2026-11-01T15:04:05":        "2026-11-01T14:04:05.999Z",
+		"2026-11-01 15:04:05":        "2026-11-01T14:04:05.999Z",
+		"2026-11-01T15:04:05.25":     "2026-11-01T14:04:05.25Z",
+		"2026-11-01T15:04:05Z":       "2026-11-01T15:04:05.999Z",
+		"2026-11-01T15:04:05-02:00":  "2026-11-01T17:04:05.999Z",
+		"2026-11-01 15:04:05 -02:00": "2026-11-01T17:04:05.999Z",
+		"2026-11-01T15:04Z":          "2026-11-01T15:04:00Z",
+		"2026-13-01":                 "", "1.11.2026": "", "": "",
 	} {
 		got, err := parseTime(text)
 		if (err != nil) != (want == "") || err == nil &&
 			got.UTC().Format(time.RFC3339Nano) != want {
 			t.Errorf("%q: %v, %v, want %s", text, got, err, want)
+		}
+	}
+}
+
+func TestIsOf(t *testing.T) {
+	others := []string{"/new/data/o.csv", "postgres://h/d?table=t"}
+	for path, want := range map[string]bool{
+		"/new/data/o.csv": true, "/old/data/o.csv": true, "postgres://h/d?table=t": true,
+		"/new/data/t.csv": false, "/old/data/t.csv": false, "/x/y.csv": false, "": false,
+	} {
+		if got := isOf(path, others, "/new/data/t.csv"); got != want {
+			t.Errorf("%q is of another table: %v", path, got)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func Import(ctx context.Context, file, out string, from From, o Options) error {
 			return err
 		}
 		notes := append([]string{batch.Count(len(im.Records), "row")}, im.Notes...)
-		fmt.Fprintf(os.Stderr, "%s: %s\n", file, strings.Join(notes, "\n  "))
+		fmt.Fprintf(stderr, "%s: %s\n", file, strings.Join(notes, "\n  "))
 		return checkImported(ctx, p, out)
 	})
 }
@@ -92,7 +92,7 @@ func checkImported(ctx context.Context, p *pipeline.Pipeline, path string) error
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "Written: %s\n", path)
+	fmt.Fprintf(stderr, "Written: %s\n", path)
 	err = (&project{Config: batch.Config{Pipeline: p, Table: t}}).validate(ctx, "text", false)
 	if err == nil || ctx.Err() != nil {
 		return err

@@ -19,7 +19,6 @@ import (
 	"grimperium/internal/durable"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
-	"grimperium/internal/tables"
 )
 
 // Why shows which results of a molecule ("mol_00001") or of one target ("mol_00001/pm7/2") are up
@@ -30,7 +29,10 @@ func Why(ctx context.Context, what string, o Options) error {
 			return err
 		}
 		id, target, _ := strings.Cut(what, "/")
-		return pr.batch.Why(os.Stdout, id, target)
+		if !has(pr.Table, id) {
+			return unknown(id, pr.Table)
+		}
+		return pr.batch.Why(stdout, id, target)
 	})
 }
 
@@ -38,12 +40,12 @@ func Why(ctx context.Context, what string, o Options) error {
 func Check(o Options) error {
 	p, err := load(o)
 	if err == nil {
-		_, err = tables.Header(p.Table)
+		_, err = header(p.Table)
 	}
 	if err == nil {
-		fmt.Printf("%s%s is in order.\n", describe(p), p.Path)
+		fmt.Fprintf(stdout, "%s%s is in order.\n", describe(p), p.Path)
 	}
-	return withExitCode(err)
+	return ended(err)
 }
 
 // Fmt indents and aligns pipeline.hcl in the usual way; with check it only says whether it would.
@@ -53,11 +55,11 @@ func Fmt(path string, check bool) error {
 	out := pipeline.Format(src)
 	switch {
 	case err != nil || bytes.Equal(src, out):
-		return withExitCode(err)
+		return ended(err)
 	case check:
 		return mg.Fatalf(exitFailed, "%s: %s fmt would change its layout", path, command.Name)
 	}
-	return withExitCode(replaceFile(path, durable.Bytes(out)))
+	return ended(replaceFile(path, durable.Bytes(out)))
 }
 
 // Graph prints the stages as a Mermaid diagram.
@@ -66,12 +68,12 @@ func Graph(o Options) error {
 	if err == nil {
 		fmt.Print(graph(p))
 	}
-	return withExitCode(err)
+	return ended(err)
 }
 
 // Stop asks the batch that has the artefacts to start no more targets and to end. Where the folder
 // is named, pipeline.hcl is not read: it may be in the middle of an edit.
-func Stop(o Options) error { return withExitCode(stop(os.Stdout, o)) }
+func Stop(o Options) error { return ended(stop(stdout, o)) }
 
 func stop(w io.Writer, o Options) error {
 	if o.Artefacts == "" {
@@ -153,7 +155,7 @@ func Setup(ctx context.Context, o Options) error {
 		case len(missing) > 0:
 			return errors.New("installed, but still not usable: " + missing[0].Name)
 		}
-		fmt.Fprintln(os.Stderr, "Every program that the pipeline runs is there.")
+		fmt.Fprintln(stderr, "Every program that the pipeline runs is there.")
 		return nil
 	})
 }
@@ -171,7 +173,7 @@ func Tools(ctx context.Context, packages ...string) error {
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
 		return fmt.Errorf("missing: %s. This needs apt-get and root, which are not at hand", names)
 	}
-	fmt.Fprintln(os.Stderr, "Installing Debian packages:", names)
+	fmt.Fprintln(stderr, "Installing Debian packages:", names)
 	flags := []string{"install", "-y", "-q", "--no-install-recommends"}
 	for _, args := range [][]string{{"update", "-q"}, append(flags, missing...)} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)

@@ -45,32 +45,25 @@ func (pr *project) prune(ctx context.Context, remove, yes bool) error {
 	if err != nil {
 		return err
 	}
-	total, ours := int64(0), 0
+	total, ours := int64(0), unused[:0]
 	for _, u := range unused {
 		rel, _ := filepath.Rel(pr.Store.Root(), u.Path)
-		fmt.Printf("%8s  %s: %s\n", size(u.Bytes), rel, u.Why)
-		if u.Foreign {
-			continue
-		}
-		total, ours = total+u.Bytes, ours+1
-		if !remove {
-			continue
-		}
-		keep := stage
-		if id, _, _ := strings.Cut(rel, string(filepath.Separator)); returns(id) {
-			keep = func(string) bool { return true }
-		}
-		if err := pr.Store.Remove(u, keep); err != nil {
-			return err
+		fmt.Fprintf(stdout, "%8s  %s: %s\n", size(u.Bytes), rel, u.Why)
+		if !u.Foreign {
+			total, ours = total+u.Bytes, append(ours, u)
 		}
 	}
+	keep := func(id, name string) bool { return stage(name) || returns(id) }
 	switch {
-	case ours == 0:
-		fmt.Println("Nothing is unused.")
+	case len(ours) == 0:
+		fmt.Fprintln(stdout, "Nothing is unused.")
 	case remove:
-		fmt.Printf("Removed %s.\n", size(total))
+		if err := pr.Store.Remove(ours, keep); err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "Removed %s.\n", size(total))
 	default:
-		fmt.Printf("%s in all; %s prune -remove removes it.\n", size(total), command.Name)
+		fmt.Fprintf(stdout, "%s in all; %s prune -remove removes it.\n", size(total), command.Name)
 	}
 	return nil
 }

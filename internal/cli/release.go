@@ -26,6 +26,11 @@ import (
 // and the same Go give the same bytes. source is the text of the magefile.
 func Release(ctx context.Context, out, version, source string, platforms ...string) error {
 	return run(ctx, func(ctx context.Context) error {
+		for _, platform := range platforms {
+			if err := oneOf("-platform", platform, Platforms...); err != nil {
+				return err
+			}
+		}
 		if _, err := os.Stat("magefile.go"); err != nil {
 			return fmt.Errorf("%w; release builds a checkout of Grimperium: run it there", err)
 		}
@@ -58,6 +63,9 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 		return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums), 0o666)
 	})
 }
+
+// Platforms are those for which the program is built.
+var Platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"}
 
 // releaseFile is a file of an archive.
 type releaseFile struct {

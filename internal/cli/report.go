@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/url"
 	"os"
@@ -29,19 +30,20 @@ import (
 	"grimperium/stages"
 )
 
-// The columns that the report is about.
+// The columns that the report is about, and the methods behind them.
 const (
 	referenceColumn = "H298_cbs"
 	resultColumn    = "most_stable_hof"
 	resultMethod    = "PM7"
+	searchMethod    = "GFN2-xTB"
 )
 
 // Report writes the report of the table: a page, by default report.html, or with the format json
 // its numbers to standard output. against is another table to compare with.
 func Report(ctx context.Context, format, out, against string, o Options) error {
 	format = cmp.Or(format, "html")
-	if format != "html" && format != "json" {
-		return withExitCode(fmt.Errorf("-format=%s: html or json", format))
+	if err := oneOf("-format", format, "html", "json"); err != nil {
+		return ended(err)
 	}
 	if out == "" && format == "html" {
 		out = "report.html"
@@ -83,8 +85,8 @@ func (pr *project) report(ctx context.Context, format, out, against string) erro
 	if err := replaceFile(out, write); err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, n.Sentence)
-	fmt.Fprintln(os.Stderr, "Written:", out)
+	fmt.Fprintln(stderr, n.Sentence)
+	fmt.Fprintln(stderr, "Written:", out)
 	return nil
 }
 
@@ -104,18 +106,39 @@ type gatherer struct {
 	*project
 	classes map[string]*web.Class
 
-	mu       sync.Mutex
-	programs map[string]map[string]int // program to version to how many results
+	mu         sync.Mutex
+	forcefield bool              // GFN-FF ran
+	programs   counts            // versions, by how many results
+	variables  counts            // values, by how many rows
+	sources    map[string]string // of the values that are not the default, by variable and value
+}
+
+// counts say how often each value of something is there.
+type counts map[string]map[string]int
+
+func (c counts) add(name, value string, n int) {
+	if c[name] == nil {
+		c[name] = map[string]int{}
+	}
+	c[name][value] += n
+}
+
+// values are those of a name, the most frequent first.
+func (c counts) values(name string) []string {
+	values := slices.Sorted(maps.Keys(c[name]))
+	slices.SortStableFunc(values, func(a, b string) int { return c[name][b] - c[name][a] })
+	return values
 }
 
 func newGatherer(ctx context.Context, pr *project) (*gatherer, error) {
-	return &gatherer{project: pr, classes: map[string]*web.Class{},
-		programs: map[string]map[string]int{}}, pr.evaluate(ctx)
+	return &gatherer{project: pr, classes: map[string]*web.Class{}, programs: counts{},
+		variables: counts{}, sources: map[string]string{}}, pr.evaluate(ctx)
 }
 
 func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, error) {
-	d := &web.Data{Title: batch.ShownPath(g.Table.Path()), Made: time.Now(), Method: resultMethod,
-		Reference: referenceColumn, Result: resultColumn, Against: against,
+	d := &web.Data{Title: batch.ShownPath(g.Table.Path()), Made: time.Now(),
+		Method: resultMethod, Search: searchMethod, Against: against,
+		Reference: referenceColumn, Result: resultColumn,
 		Tolerance: stages.Tolerance(resultColumn), Folders: folderURL(out, g.Store.Root()),
 		Molecules: make([]web.Molecule, g.Table.Len()), Columns: tableColumns(g.Table)}
 	for i := range d.Molecules {
@@ -137,7 +160,7 @@ func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, er
 	}
 	d.Failures = g.failures()
 	var err error
-	if d.Batch, err = g.lastBatch(); err != nil {
+	if d.Batch, err = g.batches(); err != nil {
 		return nil, err
 	}
 	g.methods(d)
@@ -165,9 +188,13 @@ func (g *gatherer) molecule(i int) web.Molecule {
 	return m
 }
 
-// number is a number of the table, NaN if there is none.
+// mostEnthalpy is more than any molecule has, in kcal/mol. A larger number would make sums of
+// squares infinite.
+const mostEnthalpy = 1e9
+
+// number is an enthalpy of the table, NaN if there is none.
 func number(value any) float64 {
-	if v, ok := value.(float64); ok {
+	if v, ok := value.(float64); ok && math.Abs(v) < mostEnthalpy {
 		return v
 	}
 	return math.NaN()
@@ -265,38 +292,38 @@ func (g *gatherer) addResults(m *web.Molecule, log *store.Molecule) {
 			continue
 		}
 		m.Targets = append(m.Targets, web.Target{Stage: s.Name, Seconds: rec.Seconds, CPU: rec.CPU})
-		g.count(rec.Programs)
+		g.count(rec)
 		if list := hofs(rec.Values); list != nil && m.Status == csvmerge.OK.String() {
 			m.Conformers = list
 		}
 	}
 }
 
-// count notes the versions of programs.
-func (g *gatherer) count(programs map[string]string) {
+// count notes what computed a result.
+func (g *gatherer) count(rec *store.Record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for name, version := range programs {
-		if g.programs[name] == nil {
-			g.programs[name] = map[string]int{}
-		}
-		g.programs[name][version]++
+	for name, version := range rec.Programs {
+		g.programs.add(name, version, 1)
 	}
+	g.forcefield = g.forcefield || stages.UsesForceField(rec.Command)
 }
 
-// tableColumns are the columns of the table for the page.
+// tableColumns are the columns of the table for the page. In the columns that are compared, what is
+// no enthalpy is blank.
 func tableColumns(t *csvmerge.Table) []web.Column {
 	var columns []web.Column
 	for _, c := range kinds(t) {
-		number := c.Kind == formats.Integer || c.Kind == formats.Number
-		columns = append(columns,
-			web.Column{Name: c.Name, Number: number, Cells: make([]string, t.Len())})
+		number := c.Kind == formats.Integer || c.Kind == formats.Number || compared(c.Name)
+		columns = append(columns, web.Column{Name: c.Name, Unit: c.Unit, Number: number,
+			Cells: make([]string, t.Len())})
 	}
 	for i := range t.Len() {
 		for k, c := range t.Row(i) {
-			switch {
-			case columns[k].Name == "status":
+			switch name := columns[k].Name; {
+			case name == "status":
 				columns[k].Cells[i] = t.Status(i).String()
+			case compared(name) && math.IsNaN(number(t.Value(i, name))):
 			case c.Value != nil || !columns[k].Number:
 				columns[k].Cells[i] = c.Text
 			}
@@ -304,6 +331,9 @@ func tableColumns(t *csvmerge.Table) []web.Column {
 	}
 	return columns
 }
+
+// compared says whether the report compares a column with another.
+func compared(column string) bool { return column == referenceColumn || column == resultColumn }
 
 // addOther adds the results of another table.
 func addOther(molecules []web.Molecule, path string) error {
@@ -378,16 +408,18 @@ func (g *gatherer) failures() (out []web.Failure) {
 	return out
 }
 
-// lastBatch is the last batch of the table in the journal that ran a target.
-func (g *gatherer) lastBatch() (last web.Batch, err error) {
+// batches reads the journal. It returns the last batch of the table that ran a target, and notes
+// with which values of the variables the rows were computed.
+func (g *gatherer) batches() (last web.Batch, err error) {
 	cores := map[string]int{}
 	for _, s := range g.Pipeline.Stages {
 		cores[s.Name] = s.Cores
 	}
 	var b *web.Batch
+	starts := map[string]journal.Event{}
 	err = journal.Each(g.Store.Path(store.JournalName), func(e journal.Event) {
 		if e.Event == journal.BatchStart {
-			b = nil
+			starts[e.Batch], b = e, nil
 			if e.Table == g.Pipeline.Table {
 				b = &web.Batch{ID: e.Batch, Host: e.Host, Jobs: e.Jobs, Started: e.Time}
 			}
@@ -407,5 +439,21 @@ func (g *gatherer) lastBatch() (last web.Batch, err error) {
 			last = *b
 		}
 	})
+	rows := map[string]int{} // by batch
+	for i := range g.Table.Len() {
+		if g.Table.Status(i) == csvmerge.OK {
+			rows[g.Table.Texts(i, "batch_id")[0]]++
+		}
+	}
+	for id, n := range rows {
+		for name, value := range starts[id].Settings {
+			g.variables.add(name, value, n)
+			source := starts[id].Given[name]
+			if other, ok := g.sources[name+"="+value]; ok {
+				source = min(source, other) // the default, if one batch had it from there
+			}
+			g.sources[name+"="+value] = source
+		}
+	}
 	return last, err
 }

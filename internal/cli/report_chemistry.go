@@ -25,12 +25,9 @@ import (
 // methods adds versions, settings, the text for a paper and the works to be cited.
 func (g *gatherer) methods(d *web.Data) {
 	ran := stages.Ran{Programs: map[string]string{}, Variables: map[string]string{},
-		Keywords: g.keywords(d)}
+		Keywords: g.keywords(d), ForceField: g.forcefield}
 	for _, name := range slices.Sorted(maps.Keys(g.programs)) {
-		versions := slices.Sorted(maps.Keys(g.programs[name]))
-		slices.SortStableFunc(versions, func(a, b string) int {
-			return g.programs[name][b] - g.programs[name][a]
-		})
+		versions := g.programs.values(name)
 		ran.Programs[name] = versions[0]
 		for _, v := range versions {
 			note := ""
@@ -48,17 +45,36 @@ func (g *gatherer) methods(d *web.Data) {
 		}
 	}
 	for _, v := range g.Pipeline.Variables {
-		ran.Variables[v.Name] = v.Text()
-		if v.Source != "default" {
-			d.Settings = append(d.Settings,
-				web.Setting{Name: "var." + v.Name, Value: v.Text(), Note: v.Source})
-		}
+		ran.Variables[v.Name] = g.variable(d, v)
 	}
 	sentences, works := ran.Methods()
 	d.Methods = sentences
 	for _, w := range works {
 		d.Works = append(d.Works, web.Work(w))
 	}
+}
+
+// variable adds the values of a variable with which the rows were computed, unless all are the
+// default. It returns the most frequent one. The value of now stands for rows that no batch of the
+// journal computed.
+func (g *gatherer) variable(d *web.Data, v *pipeline.Variable) string {
+	values := g.variables.values(v.Name)
+	if len(values) == 0 {
+		values = []string{v.Text()}
+		g.sources[v.Name+"="+v.Text()] = strings.TrimPrefix(v.Source, "default")
+	}
+	for _, value := range values {
+		note := g.sources[v.Name+"="+value]
+		if len(values) > 1 {
+			note = strings.TrimPrefix(note+", ", ", ") +
+				batch.Count(g.variables[v.Name][value], "molecule")
+		}
+		if note != "" {
+			d.Settings = append(d.Settings,
+				web.Setting{Name: "var." + v.Name, Value: value, Note: note})
+		}
+	}
+	return values[0]
 }
 
 // keywords is the first line of the MOPAC input file beside the first geometry, "" for none. It

@@ -15,6 +15,7 @@ import (
 
 	"github.com/magefile/mage/mg"
 
+	"grimperium/internal/batch"
 	"grimperium/internal/command"
 	"grimperium/stages"
 )
@@ -61,7 +62,7 @@ func Reproduce(ctx context.Context, update bool, o Options) error {
 			return err
 		}
 		if !update {
-			return cmp.Or(was.compare(os.Stdout, is), failed)
+			return cmp.Or(was.compare(stdout, is), failed)
 		}
 		if data, err = json.MarshalIndent(is, "", " "); err != nil {
 			return err
@@ -126,11 +127,11 @@ func (was *expected) compare(w io.Writer, is *expected) (err error) {
 		}
 	}
 	if different == 0 {
-		fmt.Fprintf(w, "Reproduced: %d numbers and words of %d molecules.\n", all,
-			len(is.Molecules))
+		fmt.Fprintf(w, "Reproduced: %d numbers and words of %s.\n", all,
+			batch.Count(len(is.Molecules), "molecule"))
 	} else {
-		err = mg.Fatalf(exitFailed, "%d numbers are not reproduced; if the new ones are right, "+
-			"%s reproduce -update writes them", different, command.Name)
+		err = mg.Fatalf(exitFailed, "not reproduced: %s; if what is new is right, %s reproduce "+
+			"-update writes it", batch.Count(different, "number"), command.Name)
 	}
 	for _, name := range union(was.Programs, is.Programs) {
 		if a, b := was.Programs[name], is.Programs[name]; a == b {

@@ -27,7 +27,7 @@ b status: was "OK", is null
   xtb: 6.5.1, unchanged
 `
 	if out.String() != want || err == nil || !strings.HasPrefix(err.Error(),
-		"5 numbers are not reproduced") {
+		"not reproduced: 5 numbers;") {
 		t.Errorf("%v:\n%s\nwant:\n%s", err, out.String(), want)
 	}
 	out.Reset()

@@ -7,11 +7,14 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"grimperium/csvmerge"
@@ -19,6 +22,7 @@ import (
 	"grimperium/internal/packed"
 	"grimperium/internal/store"
 	"grimperium/internal/web"
+	"grimperium/stages"
 )
 
 // serveAddress is where mage serve listens unless -addr says otherwise.
@@ -46,8 +50,12 @@ func (pr *project) serve(ctx context.Context, addr string, o Options) error {
 			})
 			return d, err
 		}}
-	address := "http://" + listener.Addr().String() + "/"
-	if ip := listener.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
+	at := listener.Addr().(*net.TCPAddr)
+	address := "http://" + at.String() + "/"
+	if name, err := os.Hostname(); err == nil && at.IP.IsUnspecified() { // 0.0.0.0 is no host
+		address = fmt.Sprintf("http://%s:%d/", name, at.Port)
+	}
+	if !at.IP.IsLoopback() {
 		live.Token = rand.Text()
 		address += "?token=" + live.Token
 	}
@@ -81,28 +89,34 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	if !ok || csvmerge.SafeID(id) != nil {
 		return nil, fs.ErrNotExist
 	}
-	d := &web.Detail{ID: id, Cells: map[string]string{}}
-	columns := pr.Table.Columns()
-	for k, c := range pr.Table.Row(row) {
-		d.Cells[columns[k]] = c.Text
+	d := &web.Detail{ID: id, Cells: map[string]string{}, Units: map[string]string{},
+		Targets: []web.TargetDetail{}}
+	for k, name := range pr.Table.Columns() {
+		d.Cells[name] = pr.Table.Row(row)[k].Text
+		setUnit(d.Units, name, stages.Unit)
 	}
 	log, err := pr.Store.Molecule(id)
 	if err != nil {
 		return nil, err
 	}
-	var stages []string
+	var names []string
 	for _, s := range pr.Pipeline.Stages {
-		stages = append(stages, s.Name)
+		names = append(names, s.Name)
 	}
 	present := map[string]bool{}
 	for _, target := range log.Targets() {
 		present[store.StageOf(target)] = true
 	}
-	for _, stage := range inOrder(present, stages) {
+	for _, stage := range inOrder(present, names) {
 		for _, target := range log.TargetsOf(stage) {
-			d.Targets = append(d.Targets, pr.targetDetail(id, log.Record(target)))
+			detail := pr.targetDetail(id, log.Record(target))
+			for name := range detail.Values {
+				setUnit(d.Units, name, stages.ValueUnit)
+			}
+			d.Targets = append(d.Targets, detail)
 		}
 	}
+	d.Targets = append(d.Targets, pr.running(id)...)
 	var why strings.Builder
 	g, err := newGatherer(ctx, pr)
 	if err == nil {
@@ -116,7 +130,14 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	return d, nil
 }
 
-// mostLog is how much of each log of a failed attempt a page shows, in bytes from its end.
+// setUnit notes the unit of a name, if it has one.
+func setUnit(units map[string]string, name string, unit func(string) string) {
+	if u := unit(name); u != "" {
+		units[name] = u
+	}
+}
+
+// mostLog is how much of a log a page shows, in bytes from its end.
 const mostLog = 4 << 10
 
 // mostNote is the largest such log in a zip that is read, in bytes.
@@ -144,6 +165,57 @@ func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
 		return t
 	}
 	dir := pr.Store.FailedDir(id, rec.Target)
+	pr.addFiles(&t, dir)
+	for _, name := range []string{"failure.txt", "stderr", "stdout"} {
+		text, _ := packed.ReadFile(filepath.Join(dir, name), mostNote) // there need not be one
+		addLog(&t, name, text)
+	}
+	return t
+}
+
+// running are the targets of a molecule that run now, with the end of the file that was written
+// last.
+func (pr *project) running(id string) (targets []web.TargetDetail) {
+	dirs := pr.Store.Running(id)
+	for _, target := range slices.Sorted(maps.Keys(dirs)) {
+		stage, _, _ := strings.Cut(target, "/")
+		if pr.Pipeline.Stage(stage) == nil { // of a molecule whose name begins with this one's
+			continue
+		}
+		t := web.TargetDetail{Name: target, Outcome: "running", Files: map[string]string{}}
+		pr.addFiles(&t, dirs[target])
+		var newest fs.FileInfo
+		for name := range t.Files {
+			info, err := os.Lstat(filepath.Join(dirs[target], name))
+			if err == nil && info.Mode().IsRegular() && info.Size() > 0 &&
+				(newest == nil || info.ModTime().After(newest.ModTime())) {
+				newest = info
+			}
+		}
+		if newest != nil {
+			addLog(&t, newest.Name(), end(filepath.Join(dirs[target], newest.Name())))
+		}
+		targets = append(targets, t)
+	}
+	return targets
+}
+
+// end is the end of a file, nothing if it can't be read.
+func end(path string) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if _, err := f.Seek(-mostLog, io.SeekEnd); err != nil { // a short file
+		_, _ = f.Seek(0, io.SeekStart)
+	}
+	text, _ := io.ReadAll(io.LimitReader(f, mostLog))
+	return text
+}
+
+// addFiles adds the files of a folder.
+func (pr *project) addFiles(t *web.TargetDetail, dir string) {
 	names, _ := packed.ReadDir(dir) // none of what never started
 	for _, name := range names {
 		rel, err := filepath.Rel(pr.Store.Root(), filepath.Join(dir, name))
@@ -151,11 +223,11 @@ func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
 			t.Files[name] = filepath.ToSlash(rel)
 		}
 	}
-	for _, name := range []string{"failure.txt", "stderr", "stdout"} {
-		text, _ := packed.ReadFile(filepath.Join(dir, name), mostNote) // there need not be one
-		if text = bytes.TrimSpace(text[max(0, len(text)-mostLog):]); len(text) > 0 {
-			t.Log += name + ":\n" + strings.ToValidUTF8(string(text), "\uFFFD") + "\n\n"
-		}
+}
+
+// addLog adds the end of a log, if there is one.
+func addLog(t *web.TargetDetail, name string, text []byte) {
+	if text = bytes.TrimSpace(text[max(0, len(text)-mostLog):]); len(text) > 0 {
+		t.Log += name + ":\n" + strings.ToValidUTF8(string(text), "\uFFFD") + "\n\n"
 	}
-	return t
 }

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/magefile/mage/mg"
@@ -31,9 +31,10 @@ func CheckSetup(ctx context.Context, version, tested string, o Options) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("grimperium %s for %s/%s, built by %s\n", version, runtime.GOOS, runtime.GOARCH,
-			runtime.Version())
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		var b strings.Builder
+		fmt.Fprintf(&b, "grimperium %s for %s/%s, built by %s\n", version, runtime.GOOS,
+			runtime.GOARCH, runtime.Version())
+		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		var missing error
 		for _, f := range programs {
 			path, is, was := f.Path, f.Identity, then.Programs[f.Name]
@@ -46,15 +47,16 @@ func CheckSetup(ctx context.Context, version, tested string, o Options) error {
 			}
 			switch was {
 			case "":
-				was = "no tested version"
+				was = "untested"
 			case is:
 				was = "as tested"
 			default:
 				was = "tested with " + was
 			}
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", f.Name, path, is, was)
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", f.Name, is, was, path)
 		}
-		if err := w.Flush(); err != nil {
+		_ = w.Flush() // to memory
+		if _, err := fmt.Fprint(stdout, b.String()); err != nil {
 			return err
 		}
 		if missing != nil {

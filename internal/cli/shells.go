@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"go/doc/comment"
-	"slices"
 	"strings"
 
 	"grimperium/internal/command"
@@ -17,9 +16,8 @@ func Man(version string) error {
 
 // Completion prints a script with which a shell completes the commands and flags of the program.
 func Completion(shell string) error {
-	if !slices.Contains(shells, shell) {
-		return withExitCode(fmt.Errorf("completion %s: there is one for %s", shell,
-			strings.Join(shells, ", ")))
+	if err := oneOf("the shell", shell, shells...); err != nil {
+		return ended(err)
 	}
 	fmt.Print(program.completion(shell, command.Name))
 	return nil

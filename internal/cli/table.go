@@ -31,9 +31,10 @@ func Settings(o Options) error {
 	p, err := load(o)
 	logs, logsSource, homeErr := home()
 	if err := cmp.Or(err, homeErr); err != nil {
-		return withExitCode(err)
+		return ended(err)
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(name, value, source string) {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", name, value, source)
 	}
@@ -69,11 +70,12 @@ func Settings(o Options) error {
 		program := p.Programs[name]
 		row("program."+name, strings.Join(program.Candidates, ", "), line(program.Line))
 	}
-	err = w.Flush()
+	_ = w.Flush() // to memory
+	_, err = fmt.Fprint(stdout, b.String())
 	for _, text := range batch.TakenBack(p, filepath.Join(p.Artefacts, store.JournalName)) {
-		fmt.Printf("Warning: %s.\n", text)
+		fmt.Fprintf(stdout, "Warning: %s.\n", text)
 	}
-	return withExitCode(err)
+	return ended(err)
 }
 
 // batchSettings are the attributes of the pipeline block for a batch, each with its value.
@@ -101,7 +103,7 @@ func percent(share float64) string {
 // Info shows the progress of the table: statuses, failures, times, and how long the rest will take.
 // With count it prints only the number of molecules, with sizes the disk use of the artefacts.
 func Info(count, sizes bool, o Options) error {
-	return withExitCode(with(o, false, func(pr *project) error {
+	return ended(with(o, false, func(pr *project) error {
 		var names []string
 		for _, s := range pr.Pipeline.Stages {
 			if !s.Off() {
@@ -113,13 +115,13 @@ func Info(count, sizes bool, o Options) error {
 			_, err := fmt.Println(pr.Table.Len())
 			return err
 		case sizes:
-			return printSizes(os.Stdout, names, pr.Store)
+			return printSizes(stdout, names, pr.Store)
 		}
-		left := printStatuses(os.Stdout, pr.Table)
-		if err := cluster.Describe(os.Stdout, pr.Store.Root()); err != nil {
+		left := printStatuses(stdout, pr.Table)
+		if err := cluster.Describe(stdout, pr.Store.Root()); err != nil {
 			return err
 		}
-		estimate, err := printSeconds(os.Stdout, names, pr.Store.Path(store.JournalName))
+		estimate, err := printSeconds(stdout, names, pr.Store.Path(store.JournalName))
 		if err != nil {
 			return err
 		}
@@ -128,7 +130,7 @@ func Info(count, sizes bool, o Options) error {
 			_, m := batch.Precheck(pr.Pipeline, pr.Table, i)
 			computing += estimate.Molecule(m.Size(), names...)
 		}
-		printRest(os.Stdout, len(left), computing, max(1, pr.Pipeline.Jobs))
+		printRest(stdout, len(left), computing, max(1, pr.Pipeline.Jobs))
 		return nil
 	}))
 }
@@ -237,8 +239,8 @@ func printRest(w io.Writer, left int, computing time.Duration, jobs int) {
 // Validate lists every row that can't be used and warns of the others. It fails when a row can't be
 // used, with Permissive only when no batch can run on the table.
 func Validate(ctx context.Context, format string, o Options) error {
-	if !slices.Contains([]string{"", "text", "json"}, format) {
-		return withExitCode(fmt.Errorf("-format=%s: text or json", format))
+	if err := oneOf("-format", cmp.Or(format, "text"), "text", "json"); err != nil {
+		return ended(err)
 	}
 	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
 		return pr.validate(ctx, format, o.Permissive)
@@ -263,7 +265,7 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 		}
 		fatal = fatal || f.Severity == csvmerge.Fatal
 		if format != "json" {
-			fmt.Fprintf(out, "%s%s:%s\n", label, path, f)
+			_, _ = out.WriteString(stdout.Fit(fmt.Sprintf("%s%s:%s\n", label, path, f)))
 		}
 	}
 	if format == "json" {
@@ -277,7 +279,8 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%d rows: %d can't be used, %d warnings.\n", rows, unusable, warnings)
+	fmt.Fprintf(stderr, "%s: %d can't be used, %s.\n", batch.Count(rows, "row"), unusable,
+		batch.Count(warnings, "warning"))
 	if fatal || unusable > 0 && !permissive {
 		return fmt.Errorf("%s: %d of %d rows can't be used", path, unusable, rows)
 	}
@@ -302,7 +305,7 @@ func findings(ctx context.Context, p *pipeline.Pipeline, t *csvmerge.Table) (
 	}
 	answers, unasked, err := batch.Ask(ctx, p, t, rows)
 	for _, why := range unasked {
-		fmt.Fprintln(os.Stderr, "warning:", why)
+		fmt.Fprintln(stderr, "warning:", why)
 	}
 	seen := map[[3]any]int{}
 	for n, answer := range answers {

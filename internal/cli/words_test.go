@@ -4,7 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/magefile/mage/mg"
 
 	"grimperium/csvmerge"
 )
@@ -75,7 +78,7 @@ func TestSelection(t *testing.T) {
 		got, err := selection(text, table)
 		shown := strings.Join(got, " ")
 		if err != nil {
-			shown = "!" + err.Error()
+			shown = "!" + strings.Replace(err.Error(), table.Path()+" ", "", 1)
 		}
 		if shown != want && !(want == "!open " && strings.HasPrefix(shown, want)) {
 			t.Errorf("%s: %s, want %s", text, shown, want)
@@ -84,5 +87,15 @@ func TestSelection(t *testing.T) {
 	_, err := selection("failed", read("mol_id,status,error_message,smiles\na,Skip,,C\n"))
 	if err == nil {
 		t.Error("failed without a failure: no error")
+	}
+}
+
+// A missing permission is named with the way out.
+func TestPermission(t *testing.T) {
+	err := ended(&os.PathError{Op: "open", Path: "pipeline.hcl", Err: syscall.EACCES})
+	want := "open pipeline.hcl: permission denied (this user lacks the permission; change that by " +
+		"chmod or chown; finished results are safe: fix this and run again)"
+	if err.Error() != want || mg.ExitStatus(err) != exitMistake {
+		t.Errorf("%d, %v", mg.ExitStatus(err), err)
 	}
 }

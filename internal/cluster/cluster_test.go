@@ -73,7 +73,7 @@ func batchMain(ctx context.Context, dir, how string) error {
 		return err
 	}
 	defer claims.Release()
-	w := &Watcher{Pipeline: pl, Poll: time.Second,
+	w := &Watcher{Pipeline: pl, Poll: time.Second, Again: os.Args[1:],
 		Estimate: journal.Past(st.Path(store.JournalName))}
 	if _, err := fmt.Sscan(how, &w.Mode, &pl.Cluster.Time); err != nil {
 		return err
@@ -290,8 +290,8 @@ func (p *project) begun(n int) {
 	p.until(fmt.Sprint(n, " molecules were begun"), func() bool { return len(p.runs()) >= n })
 }
 
-// said waits for a text in the journal.
-func (p *project) said(text string) {
+// journalHas waits for a text in the journal.
+func (p *project) journalHas(text string) {
 	p.Helper()
 	p.until("the journal has "+text, func() bool {
 		data, _ := os.ReadFile(p.path("artefacts/journal.jsonl"))

@@ -3,6 +3,8 @@ package cluster
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,16 +25,17 @@ func TestFaults(t *testing.T) {
 		fault func(p *project)
 	}{
 		{"none", 0, func(p *project) {}},
-		{"scancel", 2, func(p *project) { p.slurm("scancel", p.job("n2")) }},
+		{"scancel", 2, func(p *project) {
+			p.slurm("scancel", p.job("n2"))
+			p.journalHas("it was told to end: CANCELLED")
+		}},
 		{"node down", 2, func(p *project) {
 			p.slurm("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+			p.requeued()
 		}},
 		{"preemption with requeue", 4, func(p *project) {
 			p.slurm("sbatch", "-p", "urgent", "-N2", "-n2", "-c2", "-o/dev/null", "--wrap=sleep 1")
-		}},
-		{"slurmd killed, its job lives on", 4, func(p *project) {
-			p.job("n2")
-			p.daemon.Kill("n2")
+			p.requeued()
 		}},
 		{"slurmctld killed", 0, func(p *project) {
 			p.daemon.Kill("slurmctld")
@@ -56,25 +59,61 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// requeued waits until Slurm has started a task again.
+func (p *project) requeued() {
+	p.Helper()
+	p.until("a task is requeued", func() bool {
+		out, _ := p.daemon.Run("squeue", "-h", "-r", "-t", "all", "-O", "RestartCnt")
+		return strings.Trim(out, "0 \n") != ""
+	})
+}
+
 // Slurm sweeps tasks that are over their time every 30 s.
 func TestTimeout(t *testing.T) {
 	p := newProject(t, 24, "if [ -e $2/over ]; then sleep 0.1; else sleep 5; fi")
 	done := p.start(Follow, wall)
 	p.begun(4)
 	p.slurm("scontrol", "update", "job="+p.job("n1"), "TimeLimit=0")
-	p.said("TIMEOUT")
+	p.journalHas("TIMEOUT")
 	check(t, os.WriteFile(p.path("over"), nil, 0o644))
 	p.finish(done)
 	p.twice(2)
 }
 
+// slurmd is killed, and its job lives on. Slurm starts the job again on the other node. The old
+// process sees that, and stops: no molecule is computed by both but those under way.
+func TestLivesOn(t *testing.T) {
+	p := newProject(t, 16, "if [ $SLURMD_NODENAME = n2 ]; then sleep 12; else sleep 0.3; fi")
+	done := p.start(Follow, wall)
+	p.begun(5)
+	p.job("n2")
+	p.daemon.Kill("n2")
+	p.requeued()
+	p.until("the old process stops", func() bool {
+		outcomes, _ := filepath.Glob(p.path("artefacts/.cluster/*/*.outcomes"))
+		return slices.ContainsFunc(outcomes, func(path string) bool {
+			data, _ := os.ReadFile(path)
+			return strings.Contains(string(data), string(errLost))
+		})
+	})
+	p.finish(done)
+	p.twice(2 + 1) // it has one molecule under way beyond its cores
+}
+
 // A program that takes more memory than the task has ends the task. The program is the molecule's,
-// which counts a rerun.
+// which counts a rerun. Without cgroups Slurm's word for it is FAILED.
 func TestOutOfMemory(t *testing.T) {
-	p := newProject(t, 8, "if [ $1 = m3 ] && ! [ -e $2/over ]; then touch $2/over\nhead -c "+
-		"900000000 /dev/zero | tail -c 900000000 | sleep 4; fi\nsleep 0.3")
-	p.finish(p.start(Follow, wall))
-	p.twice(2)
+	for _, state := range []string{"FAILED", "OUT_OF_MEMORY"} {
+		t.Run(state, func(t *testing.T) {
+			p := newProject(t, 8, "if [ $1 = m3 ] && ! [ -e $2/over ]; then touch $2/over\nhead -c "+
+				"900000000 /dev/zero | tail -c 900000000 | sleep 4; fi\nsleep 0.3")
+			p.wrap("squeue", `$REAL "$@" | sed 's/|FAILED|/|`+state+`|/'`)
+			done := p.start(Follow, wall)
+			p.journalHas("the task died: " + state)
+			p.finish(done)
+			p.twice(3)
+		})
+	}
 }
 
 // A molecule that kills each task is given up, and the others are finished.
@@ -128,10 +167,7 @@ func TestGoesOn(t *testing.T) {
 			p.begun(6)
 			p.finish(p.start(Follow, wall))
 			p.twice(0)
-			if out := p.slurm("squeue", "-h", "-t", "all", "-o", "%F"); strings.Trim(out,
-				"1 \n") != "" {
-				t.Error("submitted twice: jobs ", out)
-			}
+			p.oneJob()
 		})
 	}
 }
@@ -200,9 +236,7 @@ func TestNoFlock(t *testing.T) {
 	p.wait(first)
 	p.finish(p.start(Follow, wall, noFlock...))
 	p.twice(0)
-	if out := p.slurm("squeue", "-h", "-t", "all", "-o", "%F"); strings.Trim(out, "1 \n") != "" {
-		t.Error("submitted twice: jobs ", out)
-	}
+	p.oneJob()
 }
 
 // The host of the batch is gone in the middle. Another host waits until the lock is silent, and
@@ -226,9 +260,7 @@ func TestAnotherHost(t *testing.T) {
 	time.Sleep(32 * time.Second) // a holder on another host is believed for 30 s
 	p.finish(p.start(Follow, wall, other...))
 	p.twice(0)
-	if out := p.slurm("squeue", "-h", "-t", "all", "-o", "%F"); strings.Trim(out, "1 \n") != "" {
-		t.Error("submitted twice: jobs ", out)
-	}
+	p.oneJob()
 }
 
 func TestCancel(t *testing.T) {
@@ -261,7 +293,7 @@ func TestHeld(t *testing.T) {
 	p := newProject(t, 4, "true")
 	edit(t, p, "tasks  = 2", `options = ["--hold"]`)
 	done := p.start(Follow, wall)
-	p.said("JobHeldUser")
+	p.journalHas("JobHeldUser")
 	p.slurm("scontrol", "release", strings.Fields(p.slurm("squeue", "-h", "-o", "%F"))[0])
 	p.finish(done)
 }
@@ -293,7 +325,7 @@ func TestOtherVersion(t *testing.T) {
 		`test "$SLURMD_NODENAME" = n2 && echo prog 2 || echo prog 1`, 1)
 	check(t, os.WriteFile(p.path("prog"), []byte(other), 0o755))
 	done := p.start(Follow, wall)
-	p.said(`node n2 has prog \"prog 2\", and the host of the batch has \"prog 1\"`)
+	p.journalHas(`node n2 has prog \"prog 2\", and the host of the batch has \"prog 1\"`)
 	p.finish(done)
 	p.twice(0)
 }
@@ -327,4 +359,132 @@ func TestStop(t *testing.T) {
 	}
 	p.finish(p.start(Follow, wall))
 	p.twice(0)
+}
+
+// wrap puts a script before a command of Slurm, which is $REAL in it.
+func (p *project) wrap(name, script string) {
+	real, err := exec.LookPath(name)
+	check(p.T, err)
+	dir := p.path("bin")
+	check(p.T, os.MkdirAll(dir, 0o755))
+	check(p.T, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nREAL="+real+"\n"+script),
+		0o755))
+	p.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+}
+
+// oneJob fails if Slurm got more than one job.
+func (p *project) oneJob() {
+	p.Helper()
+	if out := p.slurm("squeue", "-h", "-t", "all", "-o", "%F"); strings.Trim(out, "1 \n") != "" {
+		p.Error("submitted twice: jobs ", out)
+	}
+}
+
+// pending fails if a row is not as it was at first.
+func (p *project) pending() {
+	p.Helper()
+	for id, cells := range p.rows() {
+		if cells["status"] != "Pending" || cells["reruns"] != "0" {
+			p.Error(id, cells)
+		}
+	}
+}
+
+// The scratch folder of a node is not there. The batch says so, and an edit counts in the same run.
+func TestNoScratch(t *testing.T) {
+	p := newProject(t, 4, "case $PWD in */nodes-disk/*) ;; *) exit 1 ;; esac")
+	edit(t, p, "tasks  = 2", `scratch = env("NOT_SET")`)
+	out, failed := p.wait(p.start(Follow, wall))
+	if !failed || !strings.Contains(out, "has no scratch folder: ${NOT_SET} is not set; correct "+
+		"scratch in the cluster block, or leave it out") {
+		t.Error(out)
+	}
+	p.pending()
+	edit(t, p, `env("NOT_SET")`, `"`+p.path("nodes-disk")+`"`)
+	p.finish(p.start(Follow, wall))
+}
+
+// A disk that is full, or a quota, is no fault of a molecule. The batch ends and says why.
+func TestFullDisk(t *testing.T) {
+	for _, fault := range []string{"9:ENOSPC+", "18:EDQUOT+"} {
+		t.Run(fault, func(t *testing.T) {
+			p := newProject(t, 4, "true")
+			p.wrap("sbatch", `test -e `+p.path("room")+` || export GRIMPERIUM_FAULT=`+fault+`
+exec $REAL "$@"`)
+			out, failed := p.wait(p.start(Follow, wall))
+			if !failed || !strings.Contains(out, "3 submissions in a row finished no molecule") ||
+				!strings.Contains(out, "no space left on device") &&
+					!strings.Contains(out, "disk quota exceeded") {
+				t.Error(out)
+			}
+			p.pending()
+			check(t, os.WriteFile(p.path("room"), nil, 0o644))
+			p.finish(p.start(Follow, wall))
+		})
+	}
+}
+
+// sbatch fails after the controller has taken the job.
+func TestLostAnswer(t *testing.T) {
+	p := newProject(t, 8, "sleep 0.2")
+	p.wrap("sbatch", `$REAL "$@" && echo "Socket timed out on send/recv operation" >&2; exit 1`)
+	p.finish(p.start(Follow, wall))
+	p.twice(0)
+	p.oneJob()
+}
+
+// Slurm takes no array as long as the batch would submit at first.
+func TestLongArray(t *testing.T) {
+	p := newProject(t, 24, "sleep 0.1")
+	p.wrap("sbatch", `case "$*" in *--array=0-[01]%*) exec $REAL "$@" ;; esac
+echo "sbatch: error: Batch job submission failed: Invalid job array specification" >&2; exit 1`)
+	done := p.start(Follow, 5*time.Minute)
+	p.journalHas("Invalid job array specification; tried again with 2 tasks")
+	p.finish(done)
+	p.twice(0)
+}
+
+// Ctrl-C in a terminal goes to all processes of the batch, while sbatch is at work.
+func TestInterruptedSubmission(t *testing.T) {
+	p := newProject(t, 8, "sleep 0.5")
+	p.wrap("sbatch", `touch `+p.path("submitting")+`; sleep 1; exec $REAL "$@"`)
+	first := p.start(Follow, wall, "setsid")
+	p.until("sbatch runs", func() bool {
+		_, err := os.Stat(p.path("submitting"))
+		return err == nil
+	})
+	check(t, syscall.Kill(-first.Process.Pid, syscall.SIGINT))
+	if out, _ := p.wait(first); !strings.Contains(out, "The jobs go on") {
+		t.Error(out)
+	}
+	p.finish(p.start(Follow, wall))
+	p.twice(0)
+	p.oneJob()
+}
+
+// What a batch finds when it comes back is not what it has left: it says so, and -cancel helps.
+func TestComesBack(t *testing.T) {
+	p := newProject(t, 4, "sleep 3")
+	p.wait(p.start(Detach, wall))
+	text, err := os.ReadFile(p.path("prog"))
+	check(t, err)
+	other := strings.Replace(string(text), "echo prog 1", "echo prog 2", 1)
+	check(t, os.WriteFile(p.path("prog"), []byte(other), 0o755))
+	const want = `computes with prog "prog 1", and this host has "prog 2". Install that version ` +
+		"again, or end that run by -cancel"
+	if out, failed := p.wait(p.start(Follow, wall)); !failed || !strings.Contains(out, want) {
+		t.Error(out)
+	}
+	if out, failed := p.wait(p.start(Cancel, wall)); failed {
+		t.Error(out)
+	}
+	p.gone()
+	p.wait(p.start(Detach, wall))
+	run, err := Find(p.path("artefacts"))
+	check(t, err)
+	check(t, os.Truncate(run.path("000000.json"), 100))
+	out, failed := p.wait(p.start(Follow, wall))
+	if !failed || !strings.Contains(out, "end its jobs with scancel, then remove ") {
+		t.Error(out)
+	}
 }

@@ -48,8 +48,6 @@ type Run struct {
 	Host     string
 	Pipeline pipeline.Snapshot
 	Programs map[string]string
-	Timeouts map[string]time.Duration
-	Scratch  string // on the nodes, with names of their environment; "": none
 
 	dir string
 }
@@ -253,6 +251,10 @@ func (r *Run) chunks() (out []*Chunk, err error) {
 		}
 	}
 	slices.SortFunc(out, func(a, b *Chunk) int { return a.Number - b.Number })
+	if err != nil {
+		err = fmt.Errorf("%w; end its jobs with scancel, then remove %s: what is finished stays",
+			err, batch.ShownPath(r.dir))
+	}
 	return out, err
 }
 

@@ -78,3 +78,19 @@ func TestClock(t *testing.T) {
 		t.Error(who, err)
 	}
 }
+
+// Slurm's reasons for which a task waits: those that a person should know, and those that pass.
+func TestStuck(t *testing.T) {
+	for reason, want := range map[string]bool{"JobHeldUser": true, "PartitionDown": true,
+		"launch failed requeued held": true, "AssocGrpCPUMinutesLimit": true,
+		"QOSMaxWallDurationPerJobLimit": true, "DependencyNeverSatisfied": true,
+		"Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority " +
+			"partitions": true,
+		"None": false, "Priority": false, "Resources": false, "Dependency": false,
+		"JobArrayTaskLimit": false, "QOSMaxJobsPerUserLimit": false, "BeginTime": false,
+		"AssocGrpCpuLimit": false, "ReqNodeNotAvail, UnavailableNodes:n1": true} {
+		if stuck(reason) != want {
+			t.Errorf("%s: %t", reason, !want)
+		}
+	}
+}

@@ -33,6 +33,9 @@ type Chunk struct {
 	Wall   time.Duration // of the task
 	Pieces []Piece       // the longest first
 
+	Scratch  string                   // on the node, with names of its environment; "": none
+	Timeouts map[string]time.Duration // by stage, instead of the pipeline's
+
 	left   map[string]Piece // by mol_id: not finished, and in no later chunk
 	unseen int              // polls in a row in which Slurm did not list it
 }
@@ -78,28 +81,28 @@ type Plan struct {
 	Width     int      // cores that the widest stage takes
 	Excluded  []string // nodes
 
-	chunks   []*Chunk          // by number
-	open     map[int]*Chunk    // with something left
-	at       map[string]*Chunk // by mol_id: the newest chunk that has it
-	finished map[string]bool   // by mol_id
-	pool     []*Piece          // in no task
-	failed   map[string]int    // by node
-	rounds   int               // submissions since the last outcome
-	cause    string            // of the last task that was lost
-	Lost     int               // tasks that ended with something left
-	Limbo    bool              // a task may be gone; the next look tells
+	chunks     []*Chunk          // by number
+	open       map[int]*Chunk    // with something left
+	at         map[string]*Chunk // by mol_id: the newest chunk that has it
+	finished   map[string]bool   // by mol_id
+	unassigned []*Piece          // molecules in no task
+	failed     map[string]int    // by node
+	rounds     int               // submissions since the last outcome
+	cause      string            // of the last task that was lost
+	Lost       int               // tasks that ended with something left
+	Undecided  bool              // a task may be gone; the next look tells
 }
 
 const (
 	// part of the wall time that the expected times of a chunk may take
-	fill      = 0.6
-	shortTask = 10 * time.Minute // work for less is not spread over more tasks
-	rounds    = 6                // a core gets as much work as so many of the longest molecules
-	maxArray  = 1000             // tasks of a submission: Slurm's default limit
-	maxPieces = 20_000           // of a chunk
-	maxRounds = 3                // submissions in a row that finish no molecule
-	nodeFails = 2                // after which a node gets no more tasks
-	unseen    = 2                // polls after which a task that Slurm does not list is gone
+	fill       = 0.6
+	shortTask  = 10 * time.Minute // work for less is not spread over more tasks
+	longest    = 6                // a core gets as much work as so many of the longest molecules
+	maxArray   = 1000             // tasks of a submission: Slurm's default limit
+	maxPieces  = 20_000           // of a chunk
+	maxRounds  = 3                // submissions in a row that finish no molecule
+	nodeFails  = 2                // after which a node gets no more tasks
+	mostUnseen = 2                // polls after which a task that Slurm does not list is gone
 )
 
 // NewPlan is a plan without work.
@@ -109,7 +112,7 @@ func NewPlan(spec pipeline.Cluster, maxReruns, width int) *Plan {
 }
 
 // Add puts a molecule among those that are in no task.
-func (p *Plan) Add(piece Piece) { p.pool = append(p.pool, &piece) }
+func (p *Plan) Add(piece Piece) { p.unassigned = append(p.unassigned, &piece) }
 
 // Has says whether a molecule was given to a task.
 func (p *Plan) Has(id string) bool { return p.at[id] != nil }
@@ -151,7 +154,7 @@ func (p *Plan) Take(out batch.Outcome) bool {
 	case !again:
 		p.finished[id] = true
 		if c == nil || p.open[c.Number] == nil {
-			p.pool = slices.DeleteFunc(p.pool, func(piece *Piece) bool {
+			p.unassigned = slices.DeleteFunc(p.unassigned, func(piece *Piece) bool {
 				return piece.Row.ID == id
 			})
 		}
@@ -174,11 +177,11 @@ func (p *Plan) Open() []*Chunk {
 }
 
 // Done says that nothing is left.
-func (p *Plan) Done() bool { return len(p.open) == 0 && len(p.pool) == 0 }
+func (p *Plan) Done() bool { return len(p.open) == 0 && len(p.unassigned) == 0 }
 
 // Seconds are the expected times of all that is left.
 func (p *Plan) Seconds() (sum float64) {
-	for _, piece := range p.pool {
+	for _, piece := range p.unassigned {
 		sum += piece.Seconds
 	}
 	for _, c := range p.open {
@@ -189,10 +192,29 @@ func (p *Plan) Seconds() (sum float64) {
 	return sum
 }
 
+// tooLong says which molecules in no task are expected to take longer than one has, "" for none.
+func (p *Plan) tooLong() string {
+	n, longest := 0, &Piece{}
+	for _, piece := range p.unassigned {
+		if piece.Seconds > p.Spec.Time.Seconds() {
+			n++
+		}
+		if piece.Seconds > longest.Seconds {
+			longest = piece
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s of more than %v are expected, and a task has no more. The longest is "+
+		"%s, about %v. Raise time in the cluster block.", batch.Count(n, "molecule"), p.Spec.Time,
+		longest.Row.ID, time.Duration(longest.Seconds*float64(time.Second)).Round(time.Minute))
+}
+
 // Observe takes back the work of tasks that are gone. Slurm says that such a task is over, or does
 // not list it twice in a row, and its process gives no sign of life. notes say why.
 func (p *Plan) Observe(see func(*Chunk) Sight) (gone []*Chunk, notes []string) {
-	p.Limbo = false
+	p.Undecided = false
 	for _, c := range p.Open() {
 		s := see(c)
 		if s.State != Unlisted && s.State != Unknown {
@@ -200,9 +222,9 @@ func (p *Plan) Observe(see func(*Chunk) Sight) (gone []*Chunk, notes []string) {
 		} else if s.State == Unlisted {
 			c.unseen++
 		}
-		over := s.State == Over || s.State == Unlisted && c.unseen >= unseen
+		over := s.State == Over || s.State == Unlisted && c.unseen >= mostUnseen
 		if !over || s.Fresh && !s.Ended {
-			p.Limbo = p.Limbo || s.State == Over || s.State == Unlisted && !s.Fresh
+			p.Undecided = p.Undecided || s.State == Over || s.State == Unlisted && !s.Fresh
 			continue
 		}
 		for _, piece := range c.Pieces {
@@ -216,7 +238,7 @@ func (p *Plan) Observe(see func(*Chunk) Sight) (gone []*Chunk, notes []string) {
 				}
 				piece.Row = piece.Row.Dead(target, s.Cause, p.MaxReruns)
 			}
-			p.pool = append(p.pool, &piece)
+			p.unassigned = append(p.unassigned, &piece)
 		}
 		notes = append(notes, fmt.Sprintf("task %d on node %s ended with %s left: %s", c.Number,
 			cmp.Or(s.Node, "?"), batch.Count(len(c.left), "molecule"), s.Cause))
@@ -250,28 +272,29 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 	if len(p.chunks) == 0 {
 		room = maxArray
 	}
-	if len(p.pool) == 0 || room <= 0 {
+	if len(p.unassigned) == 0 || room <= 0 {
 		return nil, nil
 	}
 	if p.rounds >= maxRounds {
 		if len(p.open) > 0 {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("%d submissions in a row finished no molecule; the last task: %s",
-			p.rounds, p.cause)
+		return nil, fmt.Errorf("%d submissions in a row finished no molecule; the last task: %s; "+
+			"correct that, and start the batch again", p.rounds, p.cause)
 	}
 	p.rounds++
-	slices.SortStableFunc(p.pool, func(a, b *Piece) int {
+	slices.SortStableFunc(p.unassigned, func(a, b *Piece) int {
 		return cmp.Compare(b.Seconds, a.Seconds)
 	})
 	all := p.split()
 	chunks := make([]*Chunk, min(room, all))
 	for i := range chunks {
-		chunks[i] = &Chunk{Number: len(p.chunks) + i, First: len(p.chunks), Wall: p.Spec.Time}
+		chunks[i] = &Chunk{Number: len(p.chunks) + i, First: len(p.chunks), Wall: p.Spec.Time,
+			Scratch: p.Spec.Scratch}
 	}
 	// Each chunk gets long and short molecules: the short ones fill the cores at its end.
-	rest := p.pool[:0]
-	for i, piece := range p.pool {
+	rest := p.unassigned[:0]
+	for i, piece := range p.unassigned {
 		at := i % (2 * all) // forth and back, so that all get as much
 		if at = min(at, 2*all-1-at); at < len(chunks) {
 			chunks[at].Pieces = append(chunks[at].Pieces, *piece)
@@ -279,14 +302,14 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 			rest = append(rest, piece)
 		}
 	}
-	p.pool = rest
+	p.unassigned = rest
 	cores := 1.0 // no more than are busy for most of the time
 	for _, c := range chunks {
 		sum := 0.0
 		for _, piece := range c.Pieces {
 			sum += piece.Seconds
 		}
-		lasts := min(rounds*c.Pieces[0].Seconds, fill*c.Wall.Seconds())
+		lasts := min(longest*c.Pieces[0].Seconds, fill*c.Wall.Seconds())
 		cores = max(cores, math.Ceil(float64(p.Width)*sum/lasts))
 	}
 	for _, c := range chunks {
@@ -296,16 +319,28 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 	return chunks, nil
 }
 
+// Withdraw takes back the newest chunks, which Slurm did not accept.
+func (p *Plan) Withdraw(chunks []*Chunk) {
+	for _, c := range chunks {
+		for _, piece := range c.Pieces {
+			delete(p.at, piece.Row.ID)
+			p.unassigned = append(p.unassigned, &piece)
+		}
+		delete(p.open, c.Number)
+	}
+	p.chunks = p.chunks[:len(p.chunks)-len(chunks)]
+}
+
 // split is how many chunks the molecules in no task make.
 func (p *Plan) split() int {
 	total := 0.0
-	for _, piece := range p.pool {
+	for _, piece := range p.unassigned {
 		total += piece.Seconds
 	}
 	core := float64(p.Spec.Cores)
 	most := fill * p.Spec.Time.Seconds() * core // seconds of a chunk
-	least := min(most, max(shortTask.Seconds(), rounds*p.pool[0].Seconds)*core)
+	least := min(most, max(shortTask.Seconds(), longest*p.unassigned[0].Seconds)*core)
 	n := max(math.Ceil(total/most), min(float64(p.Spec.Tasks), math.Ceil(total/least)),
-		math.Ceil(float64(len(p.pool))/maxPieces))
-	return max(1, min(int(n), len(p.pool)))
+		math.Ceil(float64(len(p.unassigned))/maxPieces))
+	return max(1, min(int(n), len(p.unassigned)))
 }

@@ -23,6 +23,39 @@ func planned(t *testing.T, molecules int, seconds float64, tasks int) (*Plan, []
 	return p, chunks
 }
 
+// Chunks that Slurm does not accept are as if they had not been dealt.
+func TestWithdraw(t *testing.T) {
+	p, chunks := planned(t, 1000, 60, 100)
+	p.Withdraw(chunks[5:])
+	if len(p.chunks) != 5 || len(p.Open()) != 5 || len(p.unassigned) != 800 {
+		t.Errorf("%d chunks, %d open, %d in no task", len(p.chunks), len(p.Open()),
+			len(p.unassigned))
+	}
+	again, err := p.Deal()
+	check(t, err)
+	given := map[string]bool{}
+	for _, c := range slices.Concat(chunks[:5], again) {
+		for _, piece := range c.Pieces {
+			given[piece.Row.ID] = true
+		}
+	}
+	if again[0].Number != 5 || len(given) != 1000 || len(p.unassigned) != 0 {
+		t.Errorf("chunk %d, %d molecules are in tasks", again[0].Number, len(given))
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	p, _ := planned(t, 1, 60, 1)
+	p.Add(Piece{batch.Row{ID: "big"}, 9000})
+	p.Add(Piece{batch.Row{ID: "long"}, 4000})
+	p.Add(Piece{batch.Row{ID: "short"}, 3000})
+	const want = "2 molecules of more than 1h0m0s are expected, and a task has no more. The longest " +
+		"is big, about 2h30m0s. Raise time in the cluster block."
+	if got := p.tooLong(); got != want {
+		t.Error(got)
+	}
+}
+
 // The work is in as many tasks as their wall time asks for, evenly, the longest molecules first.
 func TestDeal(t *testing.T) {
 	for _, c := range []struct {
@@ -41,9 +74,9 @@ func TestDeal(t *testing.T) {
 		p, chunks := planned(t, c.molecules, c.seconds, c.tasks)
 		first := chunks[0]
 		if len(chunks) != c.chunks || first.Cores != c.cores || len(first.Pieces) != c.pieces ||
-			len(p.pool) != c.pooled {
+			len(p.unassigned) != c.pooled {
 			t.Errorf("%v: %d chunks of %d cores, %d pieces in the first, %d for later", c,
-				len(chunks), first.Cores, len(first.Pieces), len(p.pool))
+				len(chunks), first.Cores, len(first.Pieces), len(p.unassigned))
 		}
 	}
 	p := NewPlan(pipeline.Cluster{Cores: 1, Time: time.Hour, Tasks: 3}, 3, 1)
@@ -93,11 +126,12 @@ func TestObserve(t *testing.T) {
 			}
 		}
 		reruns := 0
-		for _, piece := range p.pool {
+		for _, piece := range p.unassigned {
 			reruns += piece.Row.Reruns
 		}
-		if at != c.gone || reruns != c.reruns || at > 0 && len(p.pool) != 2 {
-			t.Errorf("%s: gone at look %d, %d in no task, %d reruns", name, at, len(p.pool), reruns)
+		if at != c.gone || reruns != c.reruns || at > 0 && len(p.unassigned) != 2 {
+			t.Errorf("%s: gone at look %d, %d in no task, %d reruns", name, at,
+				len(p.unassigned), reruns)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func (w *Watcher) Show(out io.Writer, j batch.Job) error {
 	for _, row := range j.Rows {
 		w.plan.Add(w.piece(row))
 	}
-	core := w.plan.Seconds() / 3600
+	long, core := w.plan.tooLong(), w.plan.Seconds()/3600
 	chunks, err := w.plan.Deal()
 	if err != nil || len(chunks) == 0 {
 		return err
@@ -38,9 +38,12 @@ func (w *Watcher) Show(out io.Writer, j batch.Job) error {
 	fmt.Fprintf(out, "On %s: %s of %s and %v, at most %d at once; about %.1f core hours.\n",
 		spec.Scheduler, batch.Count(len(chunks), "task"), batch.Count(chunks[0].Cores, "core"),
 		spec.Time, spec.Tasks, core)
-	if len(w.plan.pool) > 0 {
+	if long != "" {
+		fmt.Fprintln(out, long)
+	}
+	if len(w.plan.unassigned) > 0 {
 		fmt.Fprintf(out, "%s follow when these have ended.\n",
-			batch.Count(len(w.plan.pool), "molecule"))
+			batch.Count(len(w.plan.unassigned), "molecule"))
 	}
 	for n, c := range chunks {
 		if n == shown {

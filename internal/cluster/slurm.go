@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -29,6 +31,7 @@ func slurm(ctx context.Context, name string, args ...string) (string, error) {
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr, cmd.WaitDelay = &stderr, time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is not meant for it
 	out, err := cmd.Output()
 	switch words := strings.Join(strings.Fields(stderr.String()), " "); {
 	case errors.Is(err, exec.ErrNotFound):
@@ -37,21 +40,26 @@ func slurm(ctx context.Context, name string, args ...string) (string, error) {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%s gave no answer within %v", name, commandTime)
 	case err != nil && words != "":
-		err = fmt.Errorf("%s: %s", name, strings.TrimPrefix(words, name+": "))
+		err = refusal(fmt.Sprintf("%s: %s", name, strings.TrimPrefix(words, name+": ")))
 	case err != nil:
 		err = fmt.Errorf("%s: %w", name, err)
 	}
 	return string(out), err
 }
 
-// listed is a task as squeue lists it.
-type listed struct {
+// refusal are Slurm's words for what it does not do.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// slurmTask is a task as squeue lists it.
+type slurmTask struct {
 	submission, job, state, reason, node string
 	index                                int // in its array; -1 without one
 }
 
 // queue lists the tasks of submissions, by their unique names. With an error nothing is known.
-func queue(ctx context.Context, names []string) (out []listed, err error) {
+func queue(ctx context.Context, names []string) (out []slurmTask, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -62,7 +70,7 @@ func queue(ctx context.Context, names []string) (out []listed, err error) {
 		if len(f) != 6 {
 			continue
 		}
-		l := listed{submission: f[0], job: f[1], index: -1, state: f[3], reason: f[4], node: f[5]}
+		l := slurmTask{f[0], f[1], f[3], f[4], f[5], -1}
 		if n, err := strconv.Atoi(f[2]); err == nil {
 			l.index, l.job = n, f[1]+"_"+f[2]
 		}
@@ -75,6 +83,9 @@ func queue(ctx context.Context, names []string) (out []listed, err error) {
 func submit(ctx context.Context, args []string) (job string, err error) {
 	out, err := slurm(ctx, "sbatch", append([]string{"--parsable"}, args...)...)
 	job, _, _ = strings.Cut(strings.TrimSpace(out), ";") // a cluster's name may follow
+	if err == nil && job == "" {
+		err = errors.New("sbatch printed no number of a job")
+	}
 	return job, err
 }
 
@@ -109,13 +120,9 @@ func stateOf(word string) (s State, counts, blame bool) {
 
 // stuck are the reasons for which a waiting task starts never, or not without a person.
 func stuck(reason string) bool {
-	for _, part := range []string{"held", "Held", "NeverSatisfied", "PartitionConfig",
+	return slices.ContainsFunc([]string{"held", "Held", "NeverSatisfied", "PartitionConfig",
 		"PartitionDown", "PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints",
-		"ReqNodeNotAvail", "Invalid",
-		"InactiveLimit", "QOSNotAllowed", "AccountNotAllowed", "DeadLine"} {
-		if strings.Contains(reason, part) {
-			return true
-		}
-	}
-	return false
+		"ReqNodeNotAvail", "are DOWN", "Invalid", "Inactive", "NotAllowed", "DeadLine",
+		"MinutesLimit", "MinutesPerJob", "WallDuration",
+	}, func(part string) bool { return strings.Contains(reason, part) })
 }

@@ -22,8 +22,8 @@ func (w *Watcher) begin() error {
 	id := "grimperium-" + strings.ToLower(rand.Text()[:12])
 	host, _ := os.Hostname()
 	w.run = &Run{Format: formatName, ID: id, Batch: w.job.Batch, Created: time.Now(), Host: host,
-		Pipeline: w.Pipeline.Snapshot(), Programs: w.job.Programs, Timeouts: w.Timeouts,
-		Scratch: w.Pipeline.Cluster.Scratch, dir: filepath.Join(w.Pipeline.Artefacts, Folder, id)}
+		Pipeline: w.Pipeline.Snapshot(), Programs: w.job.Programs,
+		dir: filepath.Join(w.Pipeline.Artefacts, Folder, id)}
 	sweep(w.Pipeline.Artefacts)
 	exe, err := os.Executable()
 	if err != nil {
@@ -86,24 +86,50 @@ func (w *Watcher) call(chunks []*Chunk) []string {
 // submit writes chunks and submits a task for each.
 func (w *Watcher) submit(ctx context.Context, chunks []*Chunk) error {
 	for _, c := range chunks {
+		c.Timeouts = w.Timeouts
 		if err := writeJSON(w.run.path(chunkName(c.Number)+chunkSuffix), c); err != nil {
 			return err
 		}
 	}
+	name, most := w.run.submission(chunks[0].First), w.Pipeline.Cluster.Tasks
 	job, err := submit(ctx, w.call(chunks))
-	if err != nil {
-		if chunks[0].Number == 0 { // nothing runs
-			return cmp.Or(w.run.remove(), fmt.Errorf("nothing was submitted. %w", err))
+	if err != nil { // only the answer may be lost
+		if all, unknown := queue(ctx, []string{name}); unknown == nil && len(all) > 0 {
+			job, _, _ = strings.Cut(all[0].job, "_")
+			err = nil
 		}
+	}
+	switch {
+	case err == nil:
+		w.Note = "Slurm has the molecules: job " + job + ". " + way
+		w.note(fmt.Sprintf("submitted %s as Slurm's job %s (%s)",
+			batch.Count(len(chunks), "task"), job, name))
+	case len(chunks) > most:
+		return w.submitFirst(ctx, chunks, most, err)
+	case chunks[0].Number == 0: // nothing runs
+		if _, refused := errors.AsType[refusal](err); refused {
+			err = fmt.Errorf("%w; correct the cluster block of pipeline.hcl. If Slurm limits the "+
+				"number of jobs, lower tasks", err)
+		}
+		return cmp.Or(w.run.remove(), fmt.Errorf("nothing was submitted. %w", err))
+	default:
 		w.plan.cause = cmp.Or(w.plan.cause, err.Error())
 		w.note(err.Error() + "; tried again later") // as the chunks of tasks that are gone
-		return nil
 	}
-	text := fmt.Sprintf("submitted %s as Slurm's job %s (%s)", batch.Count(len(chunks), "task"),
-		job, w.run.submission(chunks[0].First))
-	w.Note = "Slurm has the molecules: job " + job + ". " + way
-	w.note(text)
 	return nil
+}
+
+// submitFirst submits the first chunks of an array that Slurm did not accept, as it may be longer
+// than MaxArraySize or MaxSubmitJobs. The other molecules follow later.
+func (w *Watcher) submitFirst(ctx context.Context, chunks []*Chunk, n int, refused error) error {
+	w.note(fmt.Sprintf("%v; tried again with %s", refused, batch.Count(n, "task")))
+	w.plan.Withdraw(chunks[n:])
+	for _, c := range chunks[n:] {
+		if err := durable.Remove(w.run.path(chunkName(c.Number) + chunkSuffix)); err != nil {
+			return err
+		}
+	}
+	return w.submit(ctx, chunks[:n])
 }
 
 // detach submits a small job that goes on with the run when its tasks have ended.
@@ -111,6 +137,7 @@ func (w *Watcher) detach(ctx context.Context) error {
 	if w.Mode != Detach || w.plan.Done() {
 		return nil
 	}
+	w.Note = cmp.Or(w.Note, "Slurm has the molecules. "+way)
 	name := w.run.merging()
 	waiting, err := queue(ctx, append(w.submissions(), name))
 	if err != nil {
@@ -157,7 +184,7 @@ func (w *Watcher) cancel(ctx context.Context) error {
 	}
 	for begin := time.Now(); ; time.Sleep(w.poll() / 30) {
 		all, err := queue(ctx, names)
-		alive := slices.ContainsFunc(all, func(l listed) bool {
+		alive := slices.ContainsFunc(all, func(l slurmTask) bool {
 			state, _, _ := stateOf(l.state)
 			return state != Over
 		})
@@ -165,7 +192,8 @@ func (w *Watcher) cancel(ctx context.Context) error {
 			return nil
 		}
 		if time.Since(begin) > max(4*w.poll(), 2*time.Second) {
-			return cmp.Or(err, errors.New("the tasks have not ended yet; try -cancel again"))
+			return fmt.Errorf("%w; try -cancel again",
+				cmp.Or(err, errors.New("the tasks have not ended yet")))
 		}
 	}
 }

@@ -120,10 +120,10 @@ func (t *task) work(ctx context.Context, load Loader) error {
 	if err != nil {
 		return err
 	}
-	if scratch := t.run.Scratch; scratch != "" {
-		config.Store.UseScratch(pipeline.Cluster{Scratch: scratch}.NodeScratch())
+	if err := t.useScratch(config.Store); err != nil {
+		return err
 	}
-	config.Index, config.Timeouts = config.Store.NoIndex(), t.run.Timeouts
+	config.Index, config.Timeouts = config.Store.NoIndex(), t.chunk.Timeouts
 	config.Pipeline.Jobs = t.chunk.Cores
 	err = t.journal.Write(journal.Event{Event: journal.BatchStart, PID: os.Getpid(),
 		Jobs: t.chunk.Cores, Total: len(t.queue)})
@@ -137,7 +137,7 @@ func (t *task) work(ctx context.Context, load Loader) error {
 	case cause == errWall || cause == errLost:
 		return cause
 	case cause != nil:
-		return errTold
+		return errSignal
 	case err != nil:
 		return err
 	case t.stop.Load() && left:
@@ -148,16 +148,34 @@ func (t *task) work(ctx context.Context, load Loader) error {
 	return nil
 }
 
+// useScratch has the programs write to a disk of the node, if the cluster block names one.
+func (t *task) useScratch(s *store.Store) error {
+	if t.chunk.Scratch == "" {
+		return nil
+	}
+	dir := pipeline.Cluster{Scratch: t.chunk.Scratch}.NodeScratch()
+	err := fmt.Errorf("%s is not set", t.chunk.Scratch)
+	if filepath.IsAbs(dir) {
+		err = os.MkdirAll(dir, 0o777)
+	}
+	if err != nil {
+		return fmt.Errorf("node %s has no scratch folder: %w; correct scratch in the cluster "+
+			"block, or leave it out", t.node, err)
+	}
+	s.UseScratch(dir)
+	return nil
+}
+
 // givenBack says why a task gives work back although nothing went wrong.
 type givenBack string
 
 func (e givenBack) Error() string { return string(e) }
 
 const (
-	errWall = givenBack("its wall time was nearly over")
-	errLost = givenBack("another task has its work")
-	errTold = givenBack("it was told to end")
-	errStop = givenBack("the batch was asked to stop")
+	errWall   = givenBack("its wall time was nearly over")
+	errLost   = givenBack("another task has its work")
+	errSignal = givenBack("it was told to end")
+	errStop   = givenBack("the batch was asked to stop")
 )
 
 // claim takes the chunk for this process, and leaves out what others have finished. One that was

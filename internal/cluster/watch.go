@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -41,12 +42,13 @@ type Watcher struct {
 	plan      *Plan
 	job       batch.Job
 	processes map[string]*process
-	seen      map[string]bool // of notes
-	told      journal.Tasks   // to the journal last
-	toldAt    time.Time
-	known     []listed // by Slurm's last answer
-	answered  bool     // Slurm did
-	asked     time.Time
+	notes     map[string]bool // texts that the journal has
+
+	lastTasks   journal.Tasks // in the journal
+	lastTasksAt time.Time
+	lastLook    time.Time
+	slurmTasks  []slurmTask // at the last look
+	answered    bool        // Slurm did, at the last look
 }
 
 const (
@@ -87,7 +89,7 @@ func (w *Watcher) poll() time.Duration { return cmp.Or(w.Poll, pollEvery) }
 // open finds the run that is under way, or begins one. It gives outcomes that the batch before did
 // not take.
 func (w *Watcher) open(j batch.Job) (outs []batch.Outcome, err error) {
-	w.job, w.processes, w.seen = j, map[string]*process{}, map[string]bool{}
+	w.job, w.processes, w.notes = j, map[string]*process{}, map[string]bool{}
 	w.newPlan()
 	if w.run, err = Find(w.Pipeline.Artefacts); err != nil {
 		return nil, err
@@ -102,6 +104,9 @@ func (w *Watcher) open(j batch.Job) (outs []batch.Outcome, err error) {
 		if err == nil && !w.plan.Has(row.ID) && w.Mode != Cancel {
 			w.plan.Add(w.piece(row))
 		}
+	}
+	if text := w.plan.tooLong(); text != "" && err == nil {
+		w.note(text)
 	}
 	return outs, err
 }
@@ -133,6 +138,9 @@ func (w *Watcher) resume() (outs []batch.Outcome, err error) {
 			"the edit back, or end that run by -cancel and start again: what is finished stays",
 			batch.ShownPath(r.dir))
 	}
+	if err := w.samePrograms(); err != nil && w.Mode != Cancel {
+		return nil, err
+	}
 	chunks, err := w.run.chunks()
 	if err != nil {
 		return nil, err
@@ -158,6 +166,18 @@ func (w *Watcher) resume() (outs []batch.Outcome, err error) {
 		_, ok := keys[id]
 		return ok // else its row has the outcome already
 	})
+}
+
+// samePrograms is an error if a program is another version than when the run began.
+func (w *Watcher) samePrograms() error {
+	for _, name := range slices.Sorted(maps.Keys(w.run.Programs)) {
+		if was, is := w.run.Programs[name], w.job.Programs[name]; was != is {
+			return fmt.Errorf("%s computes with %s %q, and this host has %q. Install that version "+
+				"again, or end that run by -cancel and start again: what is finished stays",
+				batch.ShownPath(w.run.dir), name, was, is)
+		}
+	}
+	return nil
 }
 
 // scan gives the outcomes of wanted molecules that tasks have written since the last scan.
@@ -189,7 +209,7 @@ func (w *Watcher) step(ctx context.Context) (last bool, err error) {
 		w.Note = "The jobs go on without this batch. " + way
 		return true, nil
 	}
-	if time.Since(w.asked) < w.poll() && !w.asked.IsZero() {
+	if time.Since(w.lastLook) < w.poll() && !w.lastLook.IsZero() {
 		return false, nil
 	}
 	if err := w.look(ctx); err != nil {
@@ -203,10 +223,12 @@ func (w *Watcher) step(ctx context.Context) (last bool, err error) {
 		return !slices.ContainsFunc(w.plan.Open(), w.alive), err
 	}
 	chunks, err := w.plan.Deal()
-	if err == nil && chunks != nil {
+	if err != nil {
+		w.Note = "" // no task is left
+	} else if chunks != nil {
 		err = w.submit(ctx, chunks)
 	}
-	if last = w.Mode == Detach && !w.plan.Limbo; last && err == nil {
+	if last = w.Mode == Detach && !w.plan.Undecided; last && err == nil {
 		err = w.detach(ctx)
 	}
 	return last, err
@@ -227,10 +249,10 @@ func (w *Watcher) submissions() (names []string) {
 
 // note says something once: in the journal, for who watches and for the history.
 func (w *Watcher) note(text string) {
-	if w.seen[text] {
+	if w.notes[text] {
 		return
 	}
-	w.seen[text] = true
+	w.notes[text] = true
 	// only those who watch miss it
 	_ = w.job.Log(journal.Event{Event: journal.Cluster, Error: text})
 }
@@ -238,8 +260,8 @@ func (w *Watcher) note(text string) {
 // look asks Slurm for the tasks, and takes back the work of those that are gone.
 func (w *Watcher) look(ctx context.Context) error {
 	var err error
-	w.known, err = queue(ctx, w.submissions())
-	if w.asked, w.answered = time.Now(), err == nil; err != nil {
+	w.slurmTasks, err = queue(ctx, w.submissions())
+	if w.lastLook, w.answered = time.Now(), err == nil; err != nil {
 		w.note(err.Error() + "; the batch goes on by the files of the tasks")
 	}
 	now, err := w.run.now()
@@ -247,7 +269,7 @@ func (w *Watcher) look(ctx context.Context) error {
 		return err
 	}
 	held := map[string]int{}
-	for _, l := range w.known {
+	for _, l := range w.slurmTasks {
 		if state, _, _ := stateOf(l.state); state == Waiting && stuck(l.reason) {
 			held[l.reason]++
 		}
@@ -266,21 +288,21 @@ func (w *Watcher) look(ctx context.Context) error {
 	return err
 }
 
-// listed is what Slurm said of a chunk last.
-func (w *Watcher) listed(c *Chunk) (listed, bool) {
+// slurmTask is what Slurm said of a chunk last.
+func (w *Watcher) slurmTask(c *Chunk) (slurmTask, bool) {
 	name := w.run.submission(c.First)
-	i := slices.IndexFunc(w.known, func(l listed) bool {
+	i := slices.IndexFunc(w.slurmTasks, func(l slurmTask) bool {
 		return l.submission == name && l.index == c.Number-c.First
 	})
 	if i < 0 {
-		return listed{}, false
+		return slurmTask{}, false
 	}
-	return w.known[i], true
+	return w.slurmTasks[i], true
 }
 
 // sight is what is seen of a chunk's task.
 func (w *Watcher) sight(c *Chunk, now time.Time) (s Sight) {
-	l, ok := w.listed(c)
+	l, ok := w.slurmTask(c)
 	counts := true
 	switch {
 	case ok:
@@ -304,10 +326,12 @@ func (w *Watcher) sight(c *Chunk, now time.Time) (s Sight) {
 	switch {
 	case p.end != nil:
 		s.Ended, s.Refused, s.Blame = true, p.end.Refused, p.end.Failed
-		if s.Cause = p.end.Error; ok && s.Cause == errTold.Error() {
+		if s.Cause = p.end.Error; ok && s.Cause == errSignal.Error() {
 			s.Cause += fmt.Sprintf(": %s (job %s)", l.state, l.job)
 		}
 		s.Dead = p.end.Late
+	case counts && strings.HasPrefix(w.words(c), ": Error: "): // as of a full disk: no death
+		s.Cause += w.words(c)
 	case counts:
 		if last, err := journal.Last(p.path + journalSuffix); err == nil && !last.Interrupted {
 			s.Dead = last.Open
@@ -328,19 +352,19 @@ func (w *Watcher) words(c *Chunk) string {
 }
 
 func (w *Watcher) alive(c *Chunk) bool {
-	l, ok := w.listed(c)
+	l, ok := w.slurmTask(c)
 	state, _, _ := stateOf(l.state)
 	return !w.answered || ok && state != Over
 }
 
 // tell tells the journal how the tasks stand, if that is news.
 func (w *Watcher) tell() error {
-	t := w.tasks()
-	if t.Running == w.told.Running && t.Pending == w.told.Pending && t.Failed == w.told.Failed &&
-		time.Since(w.toldAt) < w.poll() {
+	t, last := w.tasks(), w.lastTasks
+	if t.Running == last.Running && t.Pending == last.Pending && t.Failed == last.Failed &&
+		time.Since(w.lastTasksAt) < w.poll() {
 		return nil
 	}
-	w.told, w.toldAt = t, time.Now()
+	w.lastTasks, w.lastTasksAt = t, time.Now()
 	return w.job.Log(journal.Event{Event: journal.Cluster, Tasks: &t})
 }
 

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,6 +51,13 @@ func Append(path string, lines []byte) error {
 	}
 	Touch(path)
 	return errors.Join(err, f.Close())
+}
+
+// Passing reports whether an error is of the moment and not of a file. This process can open no
+// more files, memory ran out, or a file server was restarted.
+func Passing(err error) bool {
+	return slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ESTALE},
+		func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // Regular passes an opened file on if it is a regular one. Whoever opens with O_NONBLOCK and reads
@@ -107,9 +115,10 @@ func Now(dir string) (now time.Time, err error) {
 		return now, err
 	}
 	defer os.Remove(f.Name())
-	if err = errors.Join(f.Close(), Renew(f.Name())); err != nil {
+	if err = f.Close(); err != nil {
 		return now, err
 	}
+	_ = Renew(f.Name()) // else it has the time at which it was made
 	info, err := os.Stat(f.Name())
 	if err == nil {
 		now = info.ModTime()
@@ -148,6 +157,9 @@ func WriteFile(f File) error {
 	}
 	to, err := renameio.NewPendingFile(f.Path, renameio.WithTempDir(temp),
 		renameio.WithPermissions(0o666))
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		failed.Path = f.Path // not the temporary file, of which nobody knows
+	}
 	if err != nil {
 		return err
 	}
@@ -263,7 +275,8 @@ func removeAll(path string) error {
 // IsUnchangeable reports whether nobody may change, replace or remove a file: chattr +i or +a has
 // marked it. Its mode alone hinders no replacement.
 func IsUnchangeable(path string) bool {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	// O_NONBLOCK: a named pipe has no reader, for whom this would wait
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
 	if err == nil {
 		_ = f.Close() // nothing was written
 	}

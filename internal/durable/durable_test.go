@@ -57,6 +57,9 @@ func TestOpensFilesOnly(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%v", err)
 		}
+		if IsUnchangeable(path) {
+			t.Errorf("%s is unchangeable", path)
+		}
 	}
 	for range 2 {
 		if err := Append(file, []byte("line\n")); err != nil {
@@ -114,5 +117,17 @@ func TestTempName(t *testing.T) {
 		if got := TempName(name, "t"); got != want {
 			t.Errorf("TempName(%q) = %v", name, got)
 		}
+	}
+}
+
+// An error names the file, not the temporary one.
+func TestWriteFileNamesFile(t *testing.T) {
+	const path = "/proc/report.html"
+	if _, err := os.Stat("/proc/self"); err != nil {
+		t.Skip("no /proc")
+	}
+	err := WriteFile(File{Path: path, Write: hello})
+	if err == nil || !strings.Contains(err.Error(), " "+path+": ") {
+		t.Errorf("%v", err)
 	}
 }

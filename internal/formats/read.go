@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -59,10 +60,12 @@ type Record struct {
 func Read(ctx context.Context, path string) (*Table, error) {
 	info, err := os.Stat(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: there is no such file; name the file to read", path)
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: not a file", path)
+		return nil, fmt.Errorf("%s: not a file; name the file to read", path)
 	case info.Size() > MostBytes:
 		return nil, fmt.Errorf("%s: has %d MB; at most %d are read at once, so split it", path,
 			info.Size()>>20, MostBytes>>20)
@@ -78,6 +81,17 @@ func Read(ctx context.Context, path string) (*Table, error) {
 	return t, nil
 }
 
+// others are files that are no text, by how they begin.
+var others = map[string]string{
+	"PK\x03\x04":          "an Excel workbook or a zip file; save it as CSV UTF-8",
+	"\xd0\xcf\x11\xe0":    "an Excel workbook; save it as CSV UTF-8",
+	"\x1f\x8b":            "compressed; unpack it with gunzip",
+	"\xfd7zXZ":            "compressed; unpack it with unxz",
+	"BZh":                 "compressed; unpack it with bunzip2",
+	"\x28\xb5\x2f\xfd":    "compressed; unpack it with unzstd",
+	"SQLite format 3\x00": "a SQLite database; write its table as CSV",
+}
+
 // parse reads a file of a name with this end. An error begins with ":LINE: " or ": ".
 func parse(ctx context.Context, data []byte, ext string) (*Table, error) {
 	if bytes.HasPrefix(data, []byte("PAR1")) {
@@ -87,9 +101,7 @@ func parse(ctx context.Context, data []byte, ext string) (*Table, error) {
 		}
 		return t, err
 	}
-	for magic, what := range map[string]string{"PK\x03\x04": "an Excel workbook or a zip file; " +
-		"save it as CSV UTF-8", "\x1f\x8b": "compressed; unpack it with gunzip",
-		"SQLite format 3\x00": "a SQLite database; write its table as CSV"} {
+	for magic, what := range others {
 		if bytes.HasPrefix(data, []byte(magic)) {
 			return nil, errors.New(": is " + what)
 		}

@@ -6,7 +6,7 @@
 // of a batch add up to, and Estimate says how long something takes. Last says how the last batch
 // ended. Errors name the file. No result depends on the journal: to delete journal.jsonl loses
 // history only. A reader passes over a line that is no event, such as one that a crash has torn. It
-// also passes over a line of 256 KB or more.
+// also passes over a line of more than 4 MB.
 package journal
 
 import (
@@ -173,7 +173,8 @@ func events(see func(Event)) func(line []byte) {
 }
 
 const (
-	maxLine   = 256 << 10 // bytes; a line that is no shorter is damage
+	buffer    = 256 << 10 // bytes that are read at once
+	maxLine   = 4 << 20   // bytes; a line that is longer is damage
 	maxTail   = 64 << 20  // bytes from the end in which Last looks for open targets
 	pastBytes = 2 << 20   // from the end from which Past learns: some thousand targets
 )
@@ -219,17 +220,24 @@ func (r *Reader) lines(see func(line []byte)) error {
 	})
 }
 
-// lines gives the complete lines of a file.
+// lines gives the complete lines of a file. A line that is too long comes in pieces.
 func lines(from io.Reader, see func(line []byte)) (err error) {
-	lines := bufio.NewReaderSize(from, maxLine)
-	var line []byte
+	in := bufio.NewReaderSize(from, buffer)
+	var begin []byte // of a long line
 	for err == nil {
-		line, err = lines.ReadSlice('\n')
-		if err == bufio.ErrBufferFull {
-			err = nil // the pieces of a longer line are no events
+		var line []byte
+		line, err = in.ReadSlice('\n')
+		whole, full := err == nil, err == bufio.ErrBufferFull
+		if full {
+			err = nil
 		}
-		if err == nil {
+		if full || len(begin) > 0 {
+			begin = append(begin, line...)
+			line = begin
+		}
+		if whole || full && len(begin) > maxLine {
 			see(line)
+			begin = nil
 		}
 	}
 	if err != io.EOF {

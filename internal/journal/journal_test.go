@@ -161,6 +161,12 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// long is the line of an event with a cell of a megabyte.
+func long(event string) string {
+	return strings.TrimSuffix(line(event), "}\n") + `,"values":{"x":"` +
+		strings.Repeat("x", 4*buffer) + "\"}}\n"
+}
+
 func TestReaderFollows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	r := Open(path)
@@ -181,6 +187,11 @@ func TestReaderFollows(t *testing.T) {
 		{strings.Repeat("y", maxLine+10), ""},
 		{line("z") + line("h"), "h"},
 		{strings.Repeat("x", 3*maxLine) + "\n" + line("i"), "i"},
+		{"", ""},
+		{long("k") + line("l"), "k l"},
+		{"", ""},
+		{long("m")[:2*buffer], ""},
+		{long("m")[2*buffer:], "m"},
 		{strings.Repeat(line("j"), 3), "j j j"},
 	}
 	for _, s := range steps {
@@ -203,7 +214,7 @@ func TestReaderLongJournal(t *testing.T) {
 			`{"time":"2026-03-04T11:00:00Z","event":"row","mol":"mol_%06d","outcome":"OK"}`+"\n", i)
 	}
 	write(t, path, b.String())
-	if b.Len() < 2*maxLine {
+	if b.Len() < 2*buffer {
 		t.Fatal("too short to need several parts")
 	}
 	seen := 0

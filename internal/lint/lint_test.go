@@ -59,6 +59,9 @@ func TestFiles(t *testing.T) {
 				"3: " + tooLong}},
 		"a wide script": {"a.py", wide(121),
 			[]string{"1: 121 columns, more than 120: break the line"}},
+		"a wide page": {"a.html", wide(100) + "\n" + wide(101),
+			[]string{"2: 101 columns, more than 100: break the line"}},
+		"a library": {"internal/web/uplot/a.js", wide(200), nil},
 		"Go in order": {"a.go", "// A is one.\npackage a\n\n//go:embed x\nvar a = 1 // " +
 			words25, nil},
 		"wide Go": {"a.go", "package a\n\n\t\tvar a" + wide(88) + " = 1\nvar b = `" + wide(100) +

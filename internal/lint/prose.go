@@ -83,6 +83,14 @@ func checkScript(name, text string) []finding {
 	return append(found, checkProse(name, lines)...)
 }
 
+// checkWidth checks the lines of a part of a page.
+func checkWidth(name, text string) (found []finding) {
+	for i, line := range strings.Split(text, "\n") {
+		found = append(found, tooWide(name, i+1, line, codeColumns)...)
+	}
+	return found
+}
+
 // checkProse checks sentences. An empty line ends a paragraph, and an item of a list begins one.
 func checkProse(name string, lines []string) []finding {
 	var found []finding

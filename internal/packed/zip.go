@@ -304,7 +304,7 @@ func (z *zipped) Close() error { return errors.Join(z.ReadCloser.Close(), z.zip.
 func ReadDir(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		entries, err = readZipped(dir)
+		entries, err = ReadZip(dir)
 	}
 	for _, e := range entries {
 		name := e.Name()
@@ -316,7 +316,8 @@ func ReadDir(dir string) (names []string, err error) {
 	return names, err
 }
 
-func readZipped(dir string) ([]fs.DirEntry, error) {
+// ReadZip lists a folder that is stored as a zip or lies in one, whatever else has its name.
+func ReadZip(dir string) ([]fs.DirEntry, error) {
 	file, inside := zipOf(filepath.Join(dir, "x"))
 	if file == "" {
 		return nil, &fs.PathError{Op: "open", Path: dir, Err: fs.ErrNotExist}

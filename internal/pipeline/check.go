@@ -88,7 +88,10 @@ func converted(e *expression, v cty.Value) (cty.Value, error) {
 	case e.want == cty.Bool && v.IsKnown() && t != cty.Bool:
 		null = true // no text is true or false
 	}
-	if err != nil || null {
+	switch {
+	case err != nil && aType(e.want) == not:
+		return v, fmt.Errorf("%s is unsuitable: %w", e.name, err)
+	case err != nil || null:
 		return v, fmt.Errorf("%s, not %s", form, not)
 	}
 	return c, nil
@@ -285,10 +288,10 @@ func (p *Pipeline) setSource(v cty.Value) error {
 	if p.sources[path] == nil {
 		data, err := readBounded(path, maxFileSize)
 		if err != nil {
-			return fmt.Errorf("%s can't be read (names start in the folder of pipeline.hcl)",
-				v.AsString())
+			return fmt.Errorf("%s can't be read (names start in the folder of pipeline.hcl): %w",
+				v.AsString(), err)
 		}
-		p.sources[path] = data
+		p.sources[path] = withoutCR(data)
 	}
 	p.files[path] = hashOf(p.sources[path])
 	return nil
@@ -296,14 +299,15 @@ func (p *Pipeline) setSource(v cty.Value) error {
 
 // shellWord is a word that only a shell understands: a redirection, an operator, a variable, a
 // command in it, the home folder.
-var shellWord = regexp.MustCompile("^([0-9&]?>>?(&[0-9]|[\\w./-]*)|<[\\w./-]*|[|&]{1,2}|\\S*;|" +
-	"~/\\S*|\\$[A-Za-z_{(]\\S*|`\\S*)$")
+var shellWord = regexp.MustCompile("^([0-9&]?>>?(&[0-9]|\\s*[\\w./-]*)|<\\s*[\\w./-]*|" +
+	"[|&;]{1,2}(\\s*[\\w./-]+.*)?|\\S*;|~\\w*(/\\S*)?|\\$[A-Za-z_{(]\\S*|" +
+	"\\S*(=\\$[A-Za-z_{]|\\$\\{|\\$\\()\\S*|\\S*`\\S+`)$")
 
 // scripted are programs whose words may be scripts.
 var scripted = []string{"sh", "bash", "dash", "ksh", "zsh", "awk", "gawk", "mawk", "perl", "sed"}
 
 // globWord is a word that a shell would replace by the names of files.
-var globWord = regexp.MustCompile(`^[\w./-]*\*[\w-]*\.\w+$`)
+var globWord = regexp.MustCompile(`^[\w./-]*/\*$|^[\w./-]*([*?]|\[\w+\]|\{[\w,]+\})[\w*?-]*\.\w+$`)
 
 // setProgram finds the program of a command. It must be known before any molecule is. A word that
 // only a shell, or the folder of pipeline.hcl, would give a meaning is an error.
@@ -313,33 +317,21 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 			"program")
 	}
 	for i, w := range command.AsValueSlice() {
-		word, ok := as[string](w)
-		switch {
+		var err error
+		switch word, ok := as[string](w); {
 		case w.IsKnown() && w.IsNull() && !s.off:
-			return fmt.Errorf("word %d of the command has no value: it names a stage that is "+
-				"turned off, or an empty variable", i+1)
+			err = errors.New("has no value: it names a stage that is turned off, or an empty " +
+				"variable")
 		case ok && i > 0:
-			if text := p.checkWord(s, word); text != "" {
-				return fmt.Errorf("word %d of the command is %s, %s", i+1, word, text)
+			err = p.checkWord(s, word)
+		case i == 0:
+			if err := checkProgram(word); err != nil {
+				return err
 			}
-		case i > 0:
-		case word == "":
-			return errors.New("the first word of the command, the program, must be a text that " +
-				"doesn't depend on the molecule")
-		case strings.Contains(word, ignoreOpen):
-			return errors.New(
-				"the first word of the command, the program, is never left out of the fingerprint")
-		case !filepath.IsAbs(word) && strings.ContainsAny(word, "= \t;|<>&$"):
-			return fmt.Errorf("the first word of the command is %q, but a program is needed: each "+
-				"word is an element of its own, and variables stand in env = { NAME = \"...\" }",
-				word)
-		case strings.Contains(word, "/") && !filepath.IsAbs(word) && p.Programs[word] == nil:
-			return fmt.Errorf(
-				"the first word of the command, the program, is a relative path, %[1]s: give its "+
-					"absolute path. For a script: file %[2]q { source = %[1]q }, and an "+
-					"interpreter and %[2]q in the command", word, filepath.Base(word))
-		default:
 			s.Program = word
+		}
+		if err != nil {
+			return fmt.Errorf("word %d of the command %w", i+1, err)
 		}
 	}
 	s.Builtin = slices.Contains(p.builtins, s.Program)
@@ -349,52 +341,57 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 	return nil
 }
 
+// checkProgram says what is wrong with the first word of a command.
+func checkProgram(word string) error {
+	const first = "the first word of the command, the program, "
+	relative := !filepath.IsAbs(word)
+	switch {
+	case word == "":
+		return errors.New(first + "must be a text that doesn't depend on the molecule")
+	case strings.Contains(word, ignoreOpen):
+		return errors.New(first + "is never left out of the fingerprint")
+	case relative && strings.ContainsAny(word, "= \t;|<>&$"):
+		return fmt.Errorf("the first word of the command is %q, but a program is needed: each "+
+			"word is an element of its own, and variables stand in env = { NAME = \"...\" }", word)
+	case relative && strings.Contains(word, "/"):
+		return fmt.Errorf(first+"is a relative path, %[1]s: give its absolute path. For a script: "+
+			"file %[2]q { source = %[1]q }, and an interpreter and %[2]q in the command", word,
+			filepath.Base(word))
+	}
+	return nil
+}
+
 // pathWord is a word that is meant as a file: a path, or the name of a script.
 var pathWord = regexp.MustCompile(`^\S*/\S+$|^\S+\.(py|sh|pl|jl|[Rr]|awk|tcl)$`)
 
 // checkWord says what is wrong with a word that a shell would read, or that names a user's file. An
 // absolute path is watched; a relative one would be looked for in the scratch folder.
-func (p *Pipeline) checkWord(s *Stage, word string) string {
-	switch {
-	case shellWord.MatchString(word) && !slices.Contains(scripted, filepath.Base(s.Program)):
-		return `but no shell reads the command. What the program prints is the file stdout: ` +
-			`outputs = { log = "stdout" }. With a shell: ["sh", "-c", "..."]`
-	case globWord.MatchString(word):
-		return "but no shell fills in the *: name the files themselves"
+func (p *Pipeline) checkWord(s *Stage, word string) error {
+	if shellWord.MatchString(word) && !slices.Contains(scripted, filepath.Base(s.Program)) {
+		return fmt.Errorf("is %s, but no shell reads the command. What the program prints is the "+
+			"file stdout: outputs = { log = \"stdout\" }. With a shell: [\"sh\", \"-c\", \"...\"]",
+			word)
+	}
+	option := ""
+	if name, value, ok := strings.Cut(word, "="); ok && strings.HasPrefix(name, "-") {
+		option, word = name+"=", value // of --script=stages/x.py
+	}
+	if globWord.MatchString(word) {
+		return fmt.Errorf("is %s, but no shell fills in the *: name the files themselves", word)
 	}
 	info, err := os.Stat(p.rooted(word))
 	if err != nil || !info.Mode().IsRegular() || slices.Contains(s.FileNames(), word) ||
 		!pathWord.MatchString(word) {
-		return ""
+		return nil
 	}
 	if !filepath.IsAbs(word) {
-		return fmt.Sprintf("a file beside pipeline.hcl, which is not in the folder where the "+
-			"program runs: file %[2]q { source = %[1]q }, and %[2]q in the command", word,
-			filepath.Base(word))
+		return fmt.Errorf("is %[1]s, a file beside pipeline.hcl, which is not in the folder where "+
+			"the program runs: file %[2]q { source = %[1]q }, and %[3]q in the command", word,
+			filepath.Base(word), option+filepath.Base(word))
 	}
 	if data, err := readBounded(word, maxFileSize); err == nil {
 		p.files[word] = hashOf(data)
 		s.watched = append(s.watched, Input{Name: word, Path: word, SHA256: p.files[word]})
-	}
-	return ""
-}
-
-func (s *Stage) setCores(v cty.Value) error {
-	n, ok := as[int](v)
-	if s.Cores = n; !ok || !within(1, 4096)(n) {
-		return errors.New("cores is how many processor cores the program takes: a whole number " +
-			"that doesn't depend on the molecule")
-	}
-	return nil
-}
-
-// setWorker takes the words that start the stage's program as a worker.
-func (s *Stage) setWorker(v cty.Value) error {
-	words, ok := as[[]string](v)
-	s.Worker = words
-	if !ok || len(words) == 0 || s.Program != "" && words[0] != s.Program || s.Builtin {
-		return fmt.Errorf("worker is how the command's program is started to stay: a list like "+
-			"[%q, \"script\", \"--serve\"] that doesn't depend on the molecule", s.Program)
 	}
 	return nil
 }
@@ -409,17 +406,13 @@ func (s *Stage) acceptValidate(v cty.Value) error {
 }
 
 // addPrograms notes what the stage's program starts itself.
-func (s *Stage) addPrograms(v cty.Value) error {
-	more, ok := as[[]string](v)
-	if !ok || slices.Contains(more, "") {
-		return errors.New("programs must be a list of texts that doesn't depend on the molecule")
-	}
+func (s *Stage) addPrograms(more []string) bool {
 	for _, name := range more {
 		if !slices.Contains(s.Programs, name) {
 			s.Programs = append(s.Programs, name)
 		}
 	}
-	return nil
+	return !slices.Contains(more, "")
 }
 
 // only has of a function that reads a value what it says is wrong.

@@ -13,7 +13,6 @@ import (
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
-	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 )
 
@@ -29,8 +28,10 @@ type Cluster struct {
 }
 
 var (
-	memoryForm = regexp.MustCompile(`^[1-9][0-9]*[KMGT]?$`)
+	memoryForm = regexp.MustCompile(`^[1-9][0-9]*[KMGT]$`)
 	optionForm = regexp.MustCompile(`^--[a-z][a-z-]*(=[^\x00-\x1f]*)?$`)
+	optionsSet = regexp.MustCompile("^--(array|job-name|output|open-mode|nodes|ntasks|" +
+		"cpus-per-task|time|wait|wrap|test-only|parsable)(=|$)")
 )
 
 func (p *Pipeline) decodeCluster(b *hcl.Block) {
@@ -48,10 +49,13 @@ func (p *Pipeline) decodeCluster(b *hcl.Block) {
 				c.Time = d
 				return err == nil && d >= 2*time.Minute && d <= 720*time.Hour
 			}),
-		constant("memory", &c.Memory, `memory is that of a task, like "32G".`,
+		constant("memory", &c.Memory, `memory is that of a task, with a unit, like "32G".`,
 			memoryForm.MatchString),
 		constant("options", &c.Options, `options are words for sbatch, each with its value, like `+
-			`["--partition=main", "--account=chem"].`, each(optionForm.MatchString)),
+			`["--partition=main", "--account=chem"]. What the batch itself sets, as --time, can't `+
+			`be one of them.`, each(func(word string) bool {
+			return optionForm.MatchString(word) && !optionsSet.MatchString(word)
+		})),
 		nodePath("scratch", &c.Scratch))
 	if c.Scheduler != "slurm" {
 		p.wrong(b.LabelRanges[0], "Unknown scheduler", "A batch can ask slurm. docs/cluster.md "+
@@ -61,11 +65,7 @@ func (p *Pipeline) decodeCluster(b *hcl.Block) {
 
 // nodePath is a path that a node looks up in its environment: env("TMPDIR") stands for $TMPDIR.
 func nodePath(name string, into *string) item {
-	env := function.New(&function.Spec{Type: function.StaticReturnType(cty.String),
-		Params: []function.Parameter{{Name: "name", Type: cty.String}},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			return cty.StringVal("${" + args[0].AsString() + "}"), nil
-		}})
+	env := adapt(func(name string) string { return "${" + name + "}" }, "name")
 	context := &hcl.EvalContext{Functions: map[string]function.Function{"env": env}}
 	return item{name: name, attr: func(a *hcl.Attribute) error {
 		if gohcl.DecodeExpression(a.Expr, context, into).HasErrors() ||

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -55,13 +55,6 @@ func (e *Errors) Print(w io.Writer, width uint, colour bool) error {
 	if width == 0 {
 		width = 78
 	}
-	for _, d := range e.diags {
-		if d.Subject != nil && e.files[d.Subject.Filename] == nil {
-			if data, err := os.ReadFile(d.Subject.Filename); err == nil {
-				e.files[d.Subject.Filename] = &hcl.File{Bytes: data}
-			}
-		}
-	}
 	return hcl.NewDiagnosticTextWriter(w, e.files, width, colour).WriteDiagnostics(e.diags)
 }
 
@@ -82,12 +75,26 @@ func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 		func(d *hcl.Diagnostic) bool { return d.Severity != hcl.DiagError })
 	slices.SortStableFunc(diags, order)
 	diags = slices.CompactFunc(diags, func(a, b *hcl.Diagnostic) bool { return order(a, b) == 0 })
+	all := slices.Clone(diags)
+	diags = slices.DeleteFunc(diags, func(d *hcl.Diagnostic) bool { return repeats(d, all) })
 	if more := len(diags) - maxMistakes; more > 0 {
 		last := wrongf(hcl.Range{}, "Too many mistakes", "There are %d more.", more)
 		last.Subject = nil
 		diags = append(diags[:maxMistakes:maxMistakes], last)
 	}
 	return diags
+}
+
+// repeats reports whether HCL says of a part of a name what is known of the whole name.
+func repeats(d *hcl.Diagnostic, all hcl.Diagnostics) bool {
+	if d.Summary != "Unknown attribute" {
+		return false
+	}
+	return slices.ContainsFunc(all, func(o *hcl.Diagnostic) bool {
+		return o.Summary != d.Summary && strings.HasPrefix(o.Summary, "Unknown ") &&
+			o.Subject.Filename == d.Subject.Filename &&
+			o.Subject.Start.Byte <= d.Subject.Start.Byte && d.Subject.End.Byte <= o.Subject.End.Byte
+	})
 }
 
 func wrongf(rng hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
@@ -126,8 +133,16 @@ func (p *Pipeline) add(diags hcl.Diagnostics) bool {
 // attributes and files as they are written.
 func sentence(text string) string {
 	first, _, _ := strings.Cut(text, " ")
-	if slices.Contains([]string{"a", "the", "this", "every", "word"}, first) {
+	if slices.Contains([]string{"a", "the", "this", "every", "word", "one"}, first) {
 		text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	return stopped(text)
+}
+
+// stopped is a text that ends as a sentence does.
+func stopped(text string) string {
+	if strings.HasSuffix(text, "?") {
+		return text
 	}
 	return strings.TrimSuffix(text, ".") + "."
 }
@@ -141,7 +156,7 @@ const emptyHint = "an empty cell, or a stage that is turned off"
 // soften says a function's error in the function's own words, and what else HCL says in the user's.
 func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 	for _, d := range diags {
-		if words, ok := plainWords[d.Summary]; ok {
+		if words, ok := ourWords[d.Summary]; ok {
 			d.Summary = words
 		}
 		if strings.HasSuffix(d.Detail, ": argument must not be null.") &&
@@ -150,38 +165,54 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 				"One side of this operation has no value (null): "+emptyHint+"."
 		}
 		call, ok := d.Extra.(hclsyntax.FunctionCallDiagExtra)
-		if !ok || call.FunctionCallError() == nil {
+		if !ok {
 			continue
 		}
-		err := call.FunctionCallError()
-		text := err.Error()
-		if panicked := (function.PanicError{}); errors.As(err, &panicked) {
-			text = "it can't handle these arguments"
-		} else if arg := (function.ArgError{}); errors.As(err, &arg) {
-			if text == nullArgument {
-				text = "has no value (null): " + emptyHint
-			}
-			if !strings.HasPrefix(text, "the number") {
-				text = fmt.Sprintf("argument %d %s", arg.Index+1, text)
-			}
+		name, err := call.CalledFunctionName(), call.FunctionCallError()
+		if err == nil {
+			d.Detail = strings.Replace(d.Detail, "Invalid value", name+": invalid value", 1)
+			continue
 		}
+		text := callText(err)
 		d.Summary = "Error in function call"
-		d.Detail = strings.TrimSuffix(text, ".") + "."
-		switch name := call.CalledFunctionName(); name {
+		d.Detail = sentence(text)
+		switch name {
 		case equalName, "contains":
-			if strings.HasPrefix(text, "a text never equals") {
-				d.Summary, d.Detail = "Text compared with another type", sentence(text)
+			if strings.Contains(text, " never equals ") {
+				d.Summary = "Values of two types compared"
 			}
+		case operandName:
+			d.Summary = "Missing value"
 		case elementName, textName, remainderName:
 		default:
-			d.Detail = name + ": " + d.Detail
+			d.Detail = name + ": " + stopped(text)
 		}
 	}
 	return diags
 }
 
-// plainWords are our words for some of HCL's.
-var plainWords = map[string]string{
+// callText is what a function's error says, with the number of the argument that it is about.
+func callText(err error) string {
+	if panicked := (function.PanicError{}); errors.As(err, &panicked) {
+		return "it can't handle these arguments"
+	}
+	text, arg := err.Error(), function.ArgError{}
+	switch {
+	case !errors.As(err, &arg) || strings.HasPrefix(text, "the number"):
+		return text
+	case text == nullArgument:
+		return fmt.Sprintf("argument %d has no value (null): %s", arg.Index+1, emptyHint)
+	case verb.MatchString(text):
+		return fmt.Sprintf("argument %d %s", arg.Index+1, text)
+	}
+	return fmt.Sprintf("argument %d: %s", arg.Index+1, text)
+}
+
+// verb begins what go-cty says of an argument.
+var verb = regexp.MustCompile(`^(must|has|can|cannot) `)
+
+// ourWords are our words for some of HCL's.
+var ourWords = map[string]string{
 	"Unsupported argument":       "Unknown attribute",
 	"Unsupported block type":     "Unknown block",
 	"Unsupported attribute":      "Unknown attribute",

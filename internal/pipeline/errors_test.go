@@ -156,9 +156,8 @@ func TestUnreadableFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		filepath.Join(dir,
-			"none.hcl"): "none.hcl: file does not exist (run this in the folder of pipeline.hcl, " +
-			"or name another with -pipeline=FILE)",
+		filepath.Join(dir, "none.hcl"): "none.hcl: file does not exist (run this in the folder " +
+			"of pipeline.hcl, or name another with -pipeline=FILE)",
 		dir: "is not a file",
 		big: "is larger than 262144 bytes",
 	} {

@@ -77,6 +77,9 @@ func (p *Pipeline) gather(e *expression) {
 		case name == "":
 		case t.RootName() == "stage":
 			e.stages = append(e.stages, name)
+			if of, ok := attrAt(t, 2); ok && p.stages[name] != nil {
+				p.stages[name].asked = append(p.stages[name].asked, of)
+			}
 			if !reports[t.SourceRange()] {
 				e.results = append(e.results, name)
 			}
@@ -167,7 +170,8 @@ func (ev *evaluation) hold(all ...*expression) error {
 		switch {
 		case ev.err != nil || holds:
 		case c.message == nil:
-			ev.err = ev.p.at(c, fmt.Errorf("%s is not true", c.name))
+			text := strings.Join(strings.Fields(string(c.Range().SliceBytes(ev.p.src))), " ")
+			ev.err = ev.p.at(c, fmt.Errorf("%s is not true: %s", c.name, text))
 		default:
 			text := take(ev, c.message, said)
 			ev.err = cmp.Or(ev.err, errors.New(text))

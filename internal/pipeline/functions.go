@@ -26,6 +26,7 @@ type Function struct {
 	Fn   any
 	// bumped when the same bytes give another result: values are then read again
 	Version int
+	Params  []string // names of its parameters, for messages
 }
 
 // standard are go-cty's functions by their usual names, then the project's own. Functions that read
@@ -68,12 +69,12 @@ func (p *Pipeline) addFunctions(more []Function) {
 	}, "path")
 	table[jsonName] = jsonFunc("path", p.read)
 	for _, f := range more {
-		table[f.Name] = adapt(f.Fn)
+		table[f.Name] = adapt(f.Fn, f.Params...)
 		p.versions[f.Name] = f.Version
 	}
 	table[elementName] = p.through(func(v cty.Value) (cty.Value, error) { return v, nil })
 	table[textName], table[remainderName] = p.through(asDouble), p.through(notZero)
-	table[equalName] = equalFunc
+	table[equalName], table[operandName] = equalFunc, p.through(notNull)
 	// A template calls no templates: that could go round in a circle.
 	table[templateName] = p.templateFunc(maps.Clone(table))
 	p.functions = table

@@ -81,6 +81,7 @@ func (p *Pipeline) read(name string) ([]byte, error) {
 		return nil, &callError{err}
 	}
 	if own {
+		data = withoutCR(data)
 		p.files[path], p.sources[path] = hashOf(data), data
 	}
 	return data, nil
@@ -170,8 +171,10 @@ func ofStages(attr string, result cty.Type,
 		if n := len(args) - 1; n > 0 && result == cty.String && args[n].Type() == cty.String {
 			args, text = args[:n], args[n]
 		}
-		values := make([][]cty.Value, len(args))
-		known := len(args) > 0 && text.IsKnown()
+		if len(args) == 0 {
+			return cty.NilVal, errors.New("at least one stage is needed, like stage.pm7")
+		}
+		values, known := make([][]cty.Value, len(args)), text.IsKnown()
 		for i, s := range args {
 			dynamic := s.Type() == cty.DynamicPseudoType && !s.IsKnown()
 			if !dynamic && (!isStage(s.Type()) || s.IsNull()) {

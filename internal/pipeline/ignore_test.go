@@ -45,12 +45,12 @@ stage "a" {
 		seen = append(seen, task)
 	}
 	one, four := seen[0], seen[1]
-	if want := []string{"crest", "input", "-T", "4", "--threads=4x"}; !slices.Equal(four.Argv,
-		want) {
+	want := []string{"crest", "input", "-T", "4", "--threads=4x"}
+	if !slices.Equal(four.Argv, want) {
 		t.Errorf("the program gets %q, want %q", four.Argv, want)
 	}
-	if want := []string{"crest", "input", "-T", "(any)",
-		"--threads=(any)x"}; !slices.Equal(four.HashedArgv, want) {
+	want = []string{"crest", "input", "-T", "(any)", "--threads=(any)x"}
+	if !slices.Equal(four.HashedArgv, want) {
 		t.Errorf("the fingerprint has %q, want %q", four.HashedArgv, want)
 	}
 	if want := []string{"M=m", "N=4"}; !slices.Equal(four.Env, want) {

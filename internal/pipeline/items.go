@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // item is an attribute or a kind of block that a block may have, and what reads it: the one place
@@ -22,8 +23,9 @@ type item struct {
 
 // readBody reads a body that has these items and no others, in the order of the items.
 func (p *Pipeline) readBody(body hcl.Body, items ...item) hcl.Attributes {
-	schema := &hcl.BodySchema{}
+	schema, known := &hcl.BodySchema{}, []string(nil)
 	for _, it := range items {
+		known = append(known, it.name)
 		if it.block == nil {
 			schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: it.name})
 			continue
@@ -35,6 +37,12 @@ func (p *Pipeline) readBody(body hcl.Body, items ...item) hcl.Attributes {
 		schema.Blocks = append(schema.Blocks, block)
 	}
 	content, diags := body.Content(schema)
+	for _, d := range diags { // if a name is known, HCL says that a block is an attribute, or so
+		name := string(p.src[d.Subject.Start.Byte:d.Subject.End.Byte])
+		if strings.HasPrefix(d.Summary, "Unsupported ") && !slices.Contains(known, name) {
+			d.Detail = fmt.Sprintf("Nothing is called %q here.%s", name, didYouMean(name, known))
+		}
+	}
 	p.add(diags)
 	for _, it := range items {
 		if a := content.Attributes[it.name]; a != nil {
@@ -56,23 +64,48 @@ func (p *Pipeline) anyNames(body hcl.Body, read func(*hcl.Attribute)) {
 	}
 }
 
-// constant is an attribute that may name nothing. What it gives must be of Go's type T, and take
-// must take it, where there is one; form says what it must be. A nil into leaves it to take.
+// constant is an attribute with a plain value, which uses no names. The value must be of Go's type
+// T, and take must accept it, if there is one. The text form says what the value must be. A nil
+// into leaves it to take.
 func constant[T any](name string, into *T, form string, take func(T) bool) item {
 	return item{name: name, attr: func(a *hcl.Attribute) error {
-		v, diags := a.Expr.Value(nil)
-		value, ok := as[T](v)
-		switch {
-		case diags.HasErrors():
+		v, diags := literal(a.Expr)
+		if diags.HasErrors() {
 			return diags
-		case !ok || take != nil && !take(value):
+		}
+		return known(form, func(value T) bool {
+			ok := take == nil || take(value)
+			if ok && into != nil {
+				*into = value
+			}
+			return ok
+		})(v)
+	}}
+}
+
+// known accepts a value of Go's type T that is known before any molecule is, if take takes it; form
+// says what it must be.
+func known[T any](form string, take func(T) bool) func(cty.Value) error {
+	return func(v cty.Value) error {
+		if value, ok := as[T](v); !ok || !take(value) {
 			return errors.New(form)
 		}
-		if into != nil {
-			*into = value
-		}
 		return nil
-	}}
+	}
+}
+
+// literal is the value of an expression that may name nothing.
+func literal(e hcl.Expression) (cty.Value, hcl.Diagnostics) {
+	named := e.Variables()
+	if len(named) == 0 {
+		return e.Value(nil)
+	}
+	hint := "A text stands in quotes; what is computed can't stand here."
+	if word := plainWord(named[0].RootName()); word != "" {
+		hint = fmt.Sprintf("Did you mean %s?", word)
+	}
+	return cty.DynamicVal, hcl.Diagnostics{wrongf(named[0].SourceRange(), "Not a constant",
+		"A plain value stands here, such as true, 3 or \"text\". %s", hint)}
 }
 
 func text(name string, into *string) item {

@@ -25,7 +25,6 @@ const (
 	maxFileSize     = 64 << 20  // bytes of every text that file() reads into an expression
 	maxPipelineSize = 256 << 10 // bytes of pipeline.hcl, of a file of values and of a template
 	maxDepth        = 100       // brackets that are open at one place: the parser recurses
-	maxBlocks       = 1000      // blocks of pipeline.hcl
 	maxMistakes     = 50        // mistakes that are shown
 	maxTargets      = 2000      // of a stage that at_least may ask for
 )
@@ -83,6 +82,14 @@ func plainText(src []byte) []byte {
 	return bytes.ReplaceAll(bytes.TrimPrefix(src, []byte("\ufeff")), []byte("\r\n"), []byte("\n"))
 }
 
+// withoutCR is a text with LF alone at the ends of lines, and other data as they are.
+func withoutCR(data []byte) []byte {
+	if !utf8.Valid(data) || bytes.Contains(data, []byte{0}) {
+		return data
+	}
+	return bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+}
+
 func readBounded(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -108,6 +115,7 @@ func (p *Pipeline) load(o Options) {
 	}
 	body := file.Body.(*hclsyntax.Body)
 	p.instrument(body)
+	visit(body, p.eachOnce)
 	p.decode(body)
 	p.setVariables(o)
 	if len(p.stages) == 0 && !p.mistakes.HasErrors() {
@@ -154,99 +162,6 @@ func (p *Pipeline) readColumns(o Options) {
 			p.unknown(b.DefRange, "column", name, known)
 		}
 	}
-}
-
-// parse reads the syntax of a file, nil where that has a mistake.
-func (p *Pipeline) parse(path string, src []byte) *hcl.File {
-	p.texts[path] = &hcl.File{Bytes: src}
-	for at, r := range string(src) {
-		if r == utf8.RuneError && !bytes.HasPrefix(src[at:], []byte("\ufffd")) {
-			p.wrong(atLine(path, 1+bytes.Count(src[:at], []byte("\n"))), "File is not UTF-8",
-				"A byte in this line can't be part of a UTF-8 text. Save the file as UTF-8.")
-			return nil
-		}
-	}
-	file, diags := parsed(src, path, hclsyntax.LexConfig, hclsyntax.ParseConfig)
-	if file != nil {
-		p.texts[path] = file
-	}
-	if !p.add(diags) {
-		return nil
-	}
-	return file
-}
-
-// parsed is what one of HCL's parsers makes of a text, if that does not nest too deeply.
-func parsed[E any](src []byte, name string,
-	lex func([]byte, string, hcl.Pos) (hclsyntax.Tokens, hcl.Diagnostics),
-	parse func([]byte, string, hcl.Pos) (E, hcl.Diagnostics)) (out E, diags hcl.Diagnostics) {
-	tokens, _ := lex(src, name, hcl.InitialPos)
-	if d := tooDeep(tokens); d != nil {
-		return out, hcl.Diagnostics{d}
-	}
-	out, diags = parse(src, name, hcl.InitialPos)
-	return out, unclosed(diags, tokens)
-}
-
-// depths are what tokens add to the depth of brackets.
-var depths = map[hclsyntax.TokenType]int{
-	hclsyntax.TokenOBrace: 1, hclsyntax.TokenOBrack: 1, hclsyntax.TokenOParen: 1,
-	hclsyntax.TokenTemplateInterp: 1, hclsyntax.TokenTemplateControl: 1,
-	hclsyntax.TokenOQuote: 1, hclsyntax.TokenOHeredoc: 1,
-	hclsyntax.TokenCBrace: -1, hclsyntax.TokenCBrack: -1, hclsyntax.TokenCParen: -1,
-	hclsyntax.TokenTemplateSeqEnd: -1, hclsyntax.TokenCQuote: -1, hclsyntax.TokenCHeredoc: -1,
-}
-
-// tooDeep finds brackets, and operators before one operand, that nest too deeply for the parser.
-func tooDeep(tokens hclsyntax.Tokens) *hcl.Diagnostic {
-	depth, prefixes := 0, 0
-	for _, t := range tokens {
-		prefixes++
-		depth += depths[t.Type]
-		switch t.Type {
-		case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenComment,
-			hclsyntax.TokenNewline:
-		default:
-			prefixes = 0
-		}
-		if depth > maxDepth || prefixes > 100*maxDepth {
-			return wrongf(t.Range, "Nesting too deep", "More than %d brackets are open here. "+
-				"Give parts of it a name in a locals block.", maxDepth)
-		}
-	}
-	return nil
-}
-
-// unclosed leaves, of the mistakes that follow from a text without an end, one: where it begins.
-func unclosed(diags hcl.Diagnostics, tokens hclsyntax.Tokens) hcl.Diagnostics {
-	const summary = "Text without an end"
-	for _, d := range diags {
-		if d.Summary == "Unclosed template interpolation sequence" {
-			return hcl.Diagnostics{d}
-		}
-	}
-	var open []hclsyntax.Token
-	var first hcl.Range // text of the line
-	for _, t := range tokens {
-		switch t.Type {
-		case hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
-			if open = append(open, t); t.Range.Start.Line != first.Start.Line {
-				first = t.Range
-			}
-		case hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
-			open = open[:max(len(open)-1, 0)]
-		case hclsyntax.TokenQuotedNewline:
-			return hcl.Diagnostics{wrongf(hcl.RangeBetween(first, t.Range), summary, "A text "+
-				"begins in this line that no quote ends. For several lines: <<-EOT ... EOT.")}
-		}
-	}
-	if len(open) == 0 || open[0].Type != hclsyntax.TokenOHeredoc {
-		return diags
-	}
-	rng := open[0].Range
-	rng.End = rng.Start
-	return hcl.Diagnostics{wrongf(rng, summary, "The text that begins here has no end: a line "+
-		"with nothing but %s.", strings.Trim(string(open[0].Bytes), "<- \n"))}
 }
 
 // check finds every mistake that can be found without a molecule: unknown names first, then cycles,
@@ -352,16 +267,19 @@ func (p *Pipeline) turnedOff(s *Stage) bool {
 	return !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() && v.False()
 }
 
-// checkMerge checks the types of cells and of what is displayed. It also finds columns that a stage
-// reads and the merge block writes. The molecule would be stale after its own result.
+// checkMerge checks the types of cells and of what is displayed. It also finds columns that the
+// merge block writes and other expressions read. The molecule would be stale after its own result.
 func (p *Pipeline) checkMerge(m *Molecule) {
+	readers := slices.Concat(p.ofMolecule, p.merge)
+	for _, s := range p.Stages {
+		readers = append(readers, s.expressions...)
+	}
 	for _, cell := range p.merge {
 		reads := func(e *expression) bool { return slices.Contains(e.columns, cell.name) }
-		readBy := func(s *Stage) bool { return slices.ContainsFunc(s.expressions, reads) }
-		if i := slices.IndexFunc(p.Stages, readBy); i >= 0 {
-			p.wrong(cell.at, "Column is read and merged", "Stage %q (line %d) reads mol.%s, and "+
-				"the merge block writes it: each result would ask for another. Rename the cell.",
-				p.Stages[i].Name, p.Stages[i].Line, cell.name)
+		if i := slices.IndexFunc(readers, reads); i >= 0 {
+			p.wrong(cell.at, "Column is read and merged", "Line %d reads mol.%s, and the merge "+
+				"block writes it: each result would ask for another. Rename the cell.",
+				readers[i].at.Start.Line, cell.name)
 		}
 		p.checkText(m, cell, "A cell of the table holds a text or a number")
 	}

@@ -390,6 +390,9 @@ func (s *Stage) absent() cty.Value {
 // absentTarget has the attributes of a target without a result.
 func (s *Stage) absentTarget() map[string]cty.Value {
 	attrs := map[string]cty.Value{}
+	for i := 0; i < len(s.asked) && !s.valueType.IsObjectType(); i++ {
+		attrs[s.asked[i]] = cty.NullVal(cty.DynamicPseudoType) // what it is, a result would tell
+	}
 	for name, t := range s.attributes() {
 		attrs[name] = cty.NullVal(t)
 	}
@@ -431,6 +434,11 @@ func (m *Molecule) stageValue(s *Stage) cty.Value {
 // target has the attributes of one target.
 func (s *Stage) target(r Result) map[string]cty.Value {
 	attrs := maps.Clone(s.none)
+	if r.Status == StatusOK { // it has the values that it has, and no others
+		maps.DeleteFunc(attrs, func(_ string, v cty.Value) bool {
+			return v.Type() == cty.DynamicPseudoType
+		})
+	}
 	for name, v := range fromJSON(r.Values) {
 		if !s.valueType.IsObjectType() {
 			attrs[name] = v

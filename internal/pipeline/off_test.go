@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,16 +27,58 @@ func TestOff(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p,
-			err := Load(path, Options{Columns: func(string) ([]Column,
-			error) {
-			return []Column{{"size", true}}, nil
-		}})
+		columns := func(string) ([]Column, error) { return []Column{{"size", true}}, nil }
+		p, err := Load(path, Options{Columns: columns})
 		if err != nil {
 			t.Fatalf("%s: %v", enabled, err)
 		}
 		if got := p.Stage("b").Off(); got != want {
 			t.Errorf("%s: off is %t, want %t", enabled, got, want)
+		}
+	}
+}
+
+// The names of some values are known with the result. They are null if the stage is off, or if the
+// molecule goes on without it.
+func TestWithoutValues(t *testing.T) {
+	const src = `stage "a" {
+  %s
+  command = ["true"]
+  outputs = { o = "o" }
+  values  = jsondecode(file(output.o))
+}
+merge { x = coalesce(stage.a.n, 7) }
+`
+	off := mustLoad(t, fmt.Sprintf(src, "enabled = false"), testOptions())
+	on := mustLoad(t, fmt.Sprintf(src, "optional = true"), testOptions())
+	for _, c := range []struct {
+		p      *Pipeline
+		result *Result
+		want   string
+	}{
+		{off, nil, "7"},
+		{on, &Result{Status: StatusLeftOut}, "7"},
+		{on, &Result{Status: StatusOK, Values: []byte(`{"n": 5}`)}, "5"},
+		{on, &Result{Status: StatusOK, Values: []byte(`{"m": 5}`)}, "no attribute"},
+	} {
+		m, err := c.p.Molecule(cells)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.result == nil {
+			_, err = m.Enabled(c.p.Stages[0])
+		} else {
+			m.Set(c.p.Stages[0], []Result{*c.result})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if merged, err := m.Merge(false); c.want == "no attribute" {
+			if err == nil {
+				t.Errorf("got %v, want an error", merged)
+			}
+		} else if err != nil || merged["x"] != c.want {
+			t.Errorf("got %v, %v, want %s", merged, err, c.want)
 		}
 	}
 }

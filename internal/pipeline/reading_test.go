@@ -228,3 +228,40 @@ func TestMerge(t *testing.T) {
 		}
 	}
 }
+
+// An editor or git may change the ends of lines of a script: it is the same script.
+func TestLineEnds(t *testing.T) {
+	var tasks []*Task
+	var keys []string
+	for _, script := range []string{"echo 1\necho 2\n", "echo 1\r\necho 2\r\n"} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{"x.sh": script, "pipeline.hcl": `stage "a" {
+  file "x.sh" { source = "x.sh" }
+  command = ["sh", "x.sh", file("x.sh")]
+}
+`} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, err := Load(filepath.Join(dir, "pipeline.hcl"), testOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.Molecule(cells)
+		if err != nil {
+			t.Fatal(err)
+		}
+		task, err := m.Task(p.Stages[0], 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tasks, keys = append(tasks, task), append(keys, p.files[filepath.Join(dir, "x.sh")])
+	}
+	if !tasks[0].Same(tasks[1]) || keys[0] != keys[1] {
+		t.Errorf("%+v and %+v differ", tasks[0], tasks[1])
+	}
+	if got := string(tasks[1].Files[0].Content); got != "echo 1\necho 2\n" {
+		t.Errorf("the script is %q", got)
+	}
+}

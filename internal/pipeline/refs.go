@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,7 +21,7 @@ func Nearest(name string, known []string, most int) (best string) {
 	letters := func(s string) string {
 		return string(slices.Sorted(slices.Values([]rune(strings.ToLower(s)))))
 	}
-	least := 2*most + 2
+	least := min(2*most+2, 2*len(name)) // as many letters as it has make any name
 	for _, k := range known {
 		if d := len(k) - len(name); d > 4*most || d < -4*most {
 			continue // a letter has four bytes at most
@@ -79,10 +80,13 @@ func (p *Pipeline) references(e *expression) bool {
 		switch x := n.(type) {
 		case *hclsyntax.FunctionCallExpr:
 			find(p, x.NameRange, "function", x.Name, p.functions)
-			if x.Name == ignoreName && e.roots&mayIgnore == 0 {
-				p.wrong(x.NameRange, "Function out of place", ignoreName+" can stand in command, "+
-					"env and the content of a file only.")
+			p.ignoring(e, x)
+			if x.Name == equalName && emptyCell(x.Args) {
+				p.wrong(x.NameRange, "Cell compared with an empty text",
+					"An empty cell is null, which equals no text. Compare it with null.")
 			}
+		case *hclsyntax.LiteralValueExpr:
+			p.unquoted(x)
 		case *hclsyntax.SplatExpr:
 			if each, ok := x.Each.(*hclsyntax.RelativeTraversalExpr); ok {
 				p.element(x.Source, each.Traversal, x.Range())
@@ -103,17 +107,74 @@ func (p *Pipeline) references(e *expression) bool {
 	return len(p.mistakes) == before
 }
 
+// passing are the functions that hand a text on as it is, so that it stays marked.
+var passing = []string{ignoreName, textName, elementName, templateName, "concat", "join", "flatten",
+	"coalesce", "merge", "try", "format", "formatlist"}
+
+// ignoring refuses ignore_changes where it could decide a result.
+func (p *Pipeline) ignoring(e *expression, f *hclsyntax.FunctionCallExpr) {
+	if f.Name == ignoreName && e.roots&mayIgnore == 0 {
+		p.wrong(f.NameRange, "Function out of place", ignoreName+" can stand in command, env and "+
+			"the content of a file only.")
+	}
+	for i := 0; i < len(f.Args) && !slices.Contains(passing, f.Name); i++ {
+		visit(f.Args[i], func(n hclsyntax.Node) {
+			if x, ok := n.(*hclsyntax.FunctionCallExpr); ok && x.Name == ignoreName {
+				p.wrong(x.NameRange, "Function out of place", ignoreName+" gives a word, or a "+
+					"part of a text. It can't be compared, or handed to a function that reads it.")
+			}
+		})
+	}
+}
+
+// bareName is a name in a text where ${...} is missing or has lost a part.
+var bareName = func() *regexp.Regexp {
+	const name = `(mol|var|local|stage|each)\.([a-zA-Z][\w-]*)`
+	return regexp.MustCompile(`^` + name + `$|\$\(?` + name + `|(?:^|[^$%])\{` + name + `\}`)
+}()
+
+// unquoted refuses a text in which a name stands as for a value, without ${...} around it.
+func (p *Pipeline) unquoted(text *hclsyntax.LiteralValueExpr) {
+	if text.Val.Type() != cty.String {
+		return
+	}
+	for _, m := range bareName.FindAllStringSubmatch(text.Val.AsString(), -1) {
+		root, name := m[1]+m[3]+m[5], m[2]+m[4]+m[6]
+		_, column := p.columns[name]
+		if p.variables[name] != nil && root == "var" || p.locals[name] != nil && root == "local" ||
+			p.stages[name] != nil && root == "stage" || column && root == "mol" ||
+			root == "each" && (name == "key" || name == "value") {
+			p.wrong(text.SrcRange, "Name in a text", "The text has the letters %s.%s, and not "+
+				"the value. Write ${%[1]s.%[2]s} in a text, or %[1]s.%[2]s without quotes.",
+				root, name)
+		}
+	}
+}
+
+// emptyCell reports whether a cell of the table is compared with an empty text.
+func emptyCell(sides []hclsyntax.Expression) bool {
+	cell := func(e hclsyntax.Expression) bool {
+		t, ok := e.(*hclsyntax.ScopeTraversalExpr)
+		return ok && t.Traversal.RootName() == "mol"
+	}
+	return slices.ContainsFunc(sides, cell) &&
+		slices.ContainsFunc(sides, func(e hclsyntax.Expression) bool {
+			v, diags := e.Value(nil)
+			return !diags.HasErrors() && v.RawEquals(cty.StringVal(""))
+		})
+}
+
 // reference checks a name and what follows it.
 func (p *Pipeline) reference(e *expression, t hcl.Traversal) {
 	root, rng := t.RootName(), t.SourceRange()
 	bit, ok := rootNames[root]
 	name, named := attrAt(t, 1)
-	switch word := wordInCapitals(root); {
+	switch word := plainWord(root); {
 	case word != "":
 		p.wrong(rng, "Unknown name", "Nothing is called %q. Did you mean %s?", root, word)
 	case !ok:
 		p.wrong(rng, "Unknown name", "Nothing is called %q.%s Note: a text stands in quotes.", root,
-			didYouMean(root, names(rootNames)))
+			didYouMean(root, append(names(rootNames), loopNames(e)...)))
 	case bit == eachRoot && e.stage != nil && !e.stage.ForEach:
 		p.wrong(rng, "Name out of place",
 			`"each" is an element of for_each, and stage %q has none.`, e.stage.Name)
@@ -130,13 +191,20 @@ func (p *Pipeline) reference(e *expression, t hcl.Traversal) {
 	}
 }
 
-// wordInCapitals is true, false or null where a name is that but for the case of its letters.
-func wordInCapitals(name string) string {
-	word := strings.ToLower(name)
-	if word == name || !slices.Contains([]string{"true", "false", "null"}, word) {
-		return ""
-	}
-	return word
+// plainWords are what some names are meant as, in small letters.
+var plainWords = map[string]string{"true": "true", "yes": "true", "on": "true", "false": "false",
+	"no": "false", "off": "false", "null": "null", "nil": "null", "none": "null", "nan": "null"}
+
+func plainWord(name string) string { return plainWords[strings.ToLower(name)] }
+
+// loopNames are the names that the for expressions of an expression give to elements.
+func loopNames(e *expression) (names []string) {
+	visit(e.Expression, func(n hclsyntax.Node) {
+		if f, ok := n.(*hclsyntax.ForExpr); ok {
+			names = append(names, f.KeyVar, f.ValVar)
+		}
+	})
+	return slices.DeleteFunc(sorted(names), func(name string) bool { return name == "" })
 }
 
 // member checks the name that follows the first.
@@ -177,6 +245,9 @@ func (p *Pipeline) localInPlace(e *expression, rng hcl.Range, name string) {
 	if len(used) > 0 {
 		p.wrong(rng, "Name out of place", "local.%s uses %s.%s, which can't be used in %s.", name,
 			root, used[0], e.what)
+	} else if e.stage != nil && slices.Contains(l.stages, e.stage.Name) {
+		p.wrong(rng, "Stage refers to itself", "local.%s uses the results of stage %q, which "+
+			"the stage can't use itself.", name, e.stage.Name)
 	}
 }
 

@@ -19,11 +19,6 @@ import (
 func (p *Pipeline) decode(body *hclsyntax.Body) {
 	p.Table, p.Artefacts = p.rooted("data/thermo_pm7.csv"), p.rooted("artefacts")
 	p.MaxReruns, p.Jobs, p.MaxRecompute = 3, 1, 0.5
-	if n := len(body.Blocks); n > maxBlocks {
-		p.wrong(body.Blocks[maxBlocks].DefRange(), "Too many blocks",
-			"The file has %d blocks; %d are the most.", n, maxBlocks)
-		return
-	}
 	lines := map[string]int{} // of the blocks that have been read, by what no other may be called
 	block := func(name string, label bool, decode func(*hcl.Block)) item {
 		return item{name: name, label: label, block: func(b *hcl.Block) {
@@ -81,7 +76,11 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) {
 	order, exceeded := "table", "warn"
 	attrs := p.readBody(b.Body,
 		constant("table", &p.Table, "table is the name of a file.", nil),
-		constant("artefacts", &p.Artefacts, "artefacts is the name of a folder.", nil),
+		constant("artefacts", &p.Artefacts, "artefacts is the name of a folder without "+
+			"pipeline.hcl in it.", func(name string) bool {
+			from, err := filepath.Rel(p.rooted(name), p.Dir)
+			return err == nil && strings.HasPrefix(from, "..")
+		}),
 		whole("max_reruns", &p.MaxReruns, "how often a failed molecule is tried again", 0, 1000),
 		whole("jobs", &p.Jobs, "how many processor cores a batch may use", 1, 4096),
 		constant("env", &p.Env, `env is an object of names and texts, like { LANG = "C" }.`,
@@ -179,12 +178,12 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) {
 	attrs := p.readBody(b.Body,
 		constant("path", nil, `path is a list of names or paths, like ["python3"].`,
 			func(v cty.Value) bool {
-				list, ok := as[[]string](v)
 				if word, one := as[string](v); one {
-					list, ok = []string{word}, true
+					prog.Candidates = []string{word}
+				} else {
+					prog.Candidates, _ = as[[]string](v)
 				}
-				prog.Candidates = list
-				return ok && words(list)
+				return words(prog.Candidates)
 			}),
 		constant("version", &version, fmt.Sprintf("version is a command that starts with the "+
 			"program itself, like [%q, \"--version\"].", name),
@@ -211,11 +210,17 @@ func (p *Pipeline) decodeStage(b *hcl.Block) {
 		Limits: Limits{Bytes: 2 << 30, Files: 10_000}}
 	p.stages[s.Name] = s
 	p.Stages = append(p.Stages, s)
+	before := len(p.mistakes)
 	a := p.readBody(b.Body, slices.Concat(p.declarations(s), s.settings())...)
 	s.Titled, s.ForEach = a["title"] != nil, a["for_each"] != nil
-	if a["at_least"] != nil && (!s.ForEach || s.Optional) {
-		p.wrong(a["at_least"].Expr.Range(), "Unsuitable at_least", "Stage %q has no for_each, so "+
-			"it has one target, which must succeed; or it is optional.", s.Name)
+	switch least := a["at_least"]; {
+	case least == nil:
+	case !s.ForEach:
+		p.wrong(least.Expr.Range(), "Unsuitable at_least", "Stage %q has no for_each, so it has "+
+			"one target, which must succeed.", s.Name)
+	case s.Optional:
+		p.wrong(least.Expr.Range(), "Unsuitable at_least", "Stage %q is optional, so that any "+
+			"target may fail. Leave out one of the two.", s.Name)
 	}
 	if a["compress"] != nil {
 		s.compressed = a["compress"].Expr.Range()
@@ -232,7 +237,8 @@ func (p *Pipeline) decodeStage(b *hcl.Block) {
 	if s.values != nil {
 		s.valueType = cty.DynamicPseudoType // until it is checked
 	}
-	if s.command == nil && (len(s.files) > 0 || s.outputs != nil || s.values == nil) {
+	if s.command == nil && (len(s.files) > 0 || s.outputs != nil || s.values == nil) &&
+		before == len(p.mistakes) {
 		p.wrong(b.DefRange, "Stage without a command", "Stage %q makes files, so it needs a "+
 			"command = [\"program\", ...]; or, to compute from other stages, only values.", s.Name)
 	}
@@ -293,15 +299,23 @@ func (p *Pipeline) declarations(s *Stage) []item {
 		in(ofStage, "").attr("enabled", &s.enabled, cty.Bool, nil),
 		in(ofStage, "").attr("for_each", &s.each, dynamic, only(elements)),
 		in(ofTarget, "").attr("timeout", &s.timeout, dynamic, only(duration)),
-		in(ofStage, "").attr("cores", &s.cores, dynamic, s.setCores),
+		in(ofStage, "").attr("cores", &s.cores, dynamic, known("cores is how many processor "+
+			"cores the program takes: a whole number that doesn't depend on the molecule",
+			func(n int) bool { s.Cores = n; return within(1, 4096)(n) })),
 		in(ofTask, "").attr("env", &s.env, dynamic, only(environment)),
 		{name: "file", label: true, block: func(b *hcl.Block) { p.decodeFile(s, b) }},
 		p.conditions(in(ofTarget, "stage "+s.Name), "precondition", &s.pre),
 		in(ofTask, "").attr("command", &s.command, words, func(v cty.Value) error {
 			return p.setProgram(s, v)
 		}),
-		in(ofStage, "").attr("programs", &s.programs, words, s.addPrograms),
-		in(ofStage, "").attr("worker", &s.worker, words, s.setWorker),
+		in(ofStage, "").attr("programs", &s.programs, words, known("programs must be a list of "+
+			"texts that doesn't depend on the molecule", s.addPrograms)),
+		in(ofStage, "").attr("worker", &s.worker, words, known("worker is how the command's "+
+			"program is started to stay: a list like [\"python3\", \"script\", \"--serve\"] that "+
+			"doesn't depend on the molecule", func(words []string) bool {
+			s.Worker = words
+			return len(words) > 0 && (s.Program == "" || words[0] == s.Program) && !s.Builtin
+		})),
 		in(ofMolecule, "").attr("validate", &s.validate, words, s.acceptValidate),
 		late.attr("values", &s.values, dynamic, func(v cty.Value) error {
 			return p.setValueType(s, v)
@@ -322,12 +336,17 @@ func (p *Pipeline) decodeFile(s *Stage, b *hcl.Block) {
 	case (f.content == nil) == (f.source == nil):
 		p.wrong(b.DefRange, "File without content", "The file %q needs either content = \"...\" "+
 			"or source = \"a file beside pipeline.hcl\".", f.name)
-	case slices.ContainsFunc(s.files, func(o *file) bool { return o.name == f.name }):
-		p.wrong(b.LabelRanges[0], "Duplicate block", "The file %q is written twice in this stage.",
-			f.name)
+	case slices.ContainsFunc(s.files, f.clashes):
+		p.wrong(b.LabelRanges[0], "Duplicate block", "The file %q is written twice in this stage, "+
+			"or is the folder of another.", f.name)
 	default:
 		s.files = append(s.files, f)
 	}
+}
+
+// clashes reports whether a file is another's, or lies in it as in a folder.
+func (f *file) clashes(o *file) bool {
+	return strings.HasPrefix(o.name+"/", f.name+"/") || strings.HasPrefix(f.name+"/", o.name+"/")
 }
 
 // scope is where expressions stand.
@@ -392,6 +411,26 @@ func scratchName(name string) string {
 		return fmt.Sprintf("Write %q as %q.", name, clean)
 	}
 	return ""
+}
+
+// eachOnce refuses a name that an object has twice: HCL takes the last.
+func (p *Pipeline) eachOnce(n hclsyntax.Node) {
+	object, ok := n.(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		return
+	}
+	lines := map[string]int{}
+	for _, item := range object.Items {
+		key, diags := item.KeyExpr.Value(nil)
+		if name, ok := as[string](key); ok && !diags.HasErrors() {
+			rng := item.KeyExpr.Range()
+			if lines[name] > 0 {
+				p.wrong(rng, "Duplicate name", "%q stands already at line %d of this object.", name,
+					lines[name])
+			}
+			lines[name] = rng.Start.Line
+		}
+	}
 }
 
 func variableName(name string) bool { return name != "" && !strings.ContainsAny(name, "=\x00") }

@@ -334,7 +334,8 @@ stage "a" { command = ["true"] }
 			"word 5 -set, count 1 default, on false default, list [1] default, typed {} default"},
 		{nil, "", "count=[1]",
 			`Unsuitable value for a variable: -set sets the variable "count" to a value of another type: a number is needed here, not a list.`},
-		{nil, "", "count=abs(1)", `Not a constant: Functions may not be called here.`},
+		{nil, "", "count=abs(1)", `Unreadable -set: -set gives "count" no plain ` +
+			`value. A text stands in quotes: -set='count="..."'.`},
 		{nil, "", "list=1",
 			`Unsuitable value for a variable: -set sets the variable "list" to a value of another type: a list is needed here, not a number.`},
 		{[]string{"GRIMPERIUM_VAR_count=x"}, "", "",
@@ -367,8 +368,8 @@ func TestOptions(t *testing.T) {
 	if p.Table != "/other.csv" || p.MaxReruns != 5 || p.Artefacts != "/other.artefacts" {
 		t.Errorf("got %s, %d, %s", p.Table, p.MaxReruns, p.Artefacts)
 	}
-	if want := []string{"H298_cbs", "charge", "multiplicity", "smiles"}; !slices.Equal(p.Columns,
-		want) {
+	want := []string{"H298_cbs", "charge", "multiplicity", "smiles"}
+	if !slices.Equal(p.Columns, want) {
 		t.Errorf("columns %v", p.Columns)
 	}
 	if want := []string{"a", "b", "c", "d"}; !slices.Equal(p.Merged, want) {

@@ -260,12 +260,12 @@ func duration(v cty.Value) (time.Duration, error) {
 
 // environment is an object of names and values as far as they are known; null is left out.
 func environment(v cty.Value) (map[string]string, error) {
-	if !v.IsKnown() {
-		return nil, nil
-	}
 	out := map[string]string{}
-	if v.IsNull() || !isObject(v.Type()) {
+	switch t := v.Type(); {
+	case v.IsNull() || t != cty.DynamicPseudoType && !isObject(t):
 		return nil, errors.New("env must be an object of names and values")
+	case !v.IsKnown():
+		return nil, nil
 	}
 	values := v.AsValueMap()
 	for _, k := range names(values) {

@@ -182,7 +182,10 @@ func impliedType(v any) cty.Type {
 // convertTo is convert.Convert with an error in the user's words.
 func convertTo(v cty.Value, want cty.Type) (cty.Value, error) {
 	c, err := convert.Convert(v, want)
-	if err != nil {
+	switch {
+	case err != nil && aType(want) == orNull(v):
+		return v, err
+	case err != nil:
 		return v, fmt.Errorf("%s is needed here, not %s", aType(want), shownValue(v))
 	}
 	return c, nil
@@ -225,15 +228,16 @@ func aType(t cty.Type) string {
 
 // Functions that instrument puts into expressions: no identifiers, so that nobody can call them.
 const (
-	elementName   = "for"
+	elementName   = "[for]"
 	textName      = "${}"
 	equalName     = "=="
+	operandName   = "&&"
 	remainderName = "%"
 )
 
 // instrument makes every template write numbers as doubles, and every for expression look whether
-// the check has come to its bounds. A text that is compared with a number, and a division by 0 for
-// its remainder, become errors.
+// the check has come to its bounds. A comparison of two types, an operand of && or || without a
+// value, and a division by 0 for its remainder become errors.
 func (p *Pipeline) instrument(n hclsyntax.Node) {
 	call := func(name string, args ...hclsyntax.Expression) hclsyntax.Expression {
 		if args[0] == nil {
@@ -258,6 +262,8 @@ func (p *Pipeline) instrument(n hclsyntax.Node) {
 			case hclsyntax.OpEqual, hclsyntax.OpNotEqual:
 				yes := &hclsyntax.LiteralValueExpr{Val: cty.True, SrcRange: x.RHS.Range()}
 				x.LHS, x.RHS = call(equalName, x.LHS, x.RHS), yes
+			case hclsyntax.OpLogicalAnd, hclsyntax.OpLogicalOr:
+				x.LHS, x.RHS = call(operandName, x.LHS), call(operandName, x.RHS)
 			case hclsyntax.OpModulo:
 				x.RHS = call(remainderName, x.RHS)
 			}
@@ -269,34 +275,39 @@ var anyParam = function.Parameter{Name: "value", Type: cty.DynamicPseudoType, Al
 	AllowUnknown: true, AllowDynamicType: true, AllowMarked: true}
 
 // equalFunc compares two values.
-var equalFunc = function.New(&function.Spec{
-	Params: []function.Parameter{anyParam, anyParam},
-	Type: func(args []cty.Value) (cty.Type, error) {
-		return cty.Bool, neverEqual(args[0].Type(), args[1].Type())
-	},
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+var equalFunc = dynamic([]function.Parameter{anyParam, anyParam},
+	func(args []cty.Value) (cty.Value, error) {
+		if err := neverEqual(args[0].Type(), args[1].Type()); err != nil {
+			return cty.DynamicVal, err
+		}
 		return stdlib.EqualFunc.Call(args)
-	},
-})
+	})
 
-// neverEqual is an error for a text that is compared with a number, or with true or false.
+// neverEqual is an error for values of two types that are never equal.
 func neverEqual(a, b cty.Type) error {
 	if b == cty.String {
 		a, b = b, a
 	}
-	mend := ""
 	switch {
-	case a != cty.String:
-	case b == cty.Number:
-		mend = "tonumber"
-	case b == cty.Bool:
-		mend = "tobool"
-	}
-	if mend == "" {
+	case a == cty.DynamicPseudoType || b == cty.DynamicPseudoType:
+		return nil // as of null
+	case isList(a) && isList(b):
+		return neverEqual(elementType(a), elementType(b))
+	case a.Equals(b) || !a.IsPrimitiveType() && !b.IsPrimitiveType():
 		return nil
+	case a == cty.String && b.IsPrimitiveType():
+		return fmt.Errorf("a text never equals %s: write to%s(...) for the text. A column of "+
+			"numbers of your own is declared as: column \"NAME\" { type = number }", aType(b),
+			b.FriendlyName())
 	}
-	return fmt.Errorf("a text never equals %s: write %s(...) for the text. A column of numbers "+
-		"of your own is declared as: column \"NAME\" { type = number }", aType(b), mend)
+	return fmt.Errorf("%s never equals %s: compare values of one type", aType(a), aType(b))
+}
+
+func notNull(v cty.Value) (cty.Value, error) {
+	if v.IsNull() {
+		return v, errors.New("one side has no value (null): " + emptyHint)
+	}
+	return v, nil
 }
 
 func notZero(v cty.Value) (cty.Value, error) {
@@ -308,13 +319,9 @@ func notZero(v cty.Value) (cty.Value, error) {
 
 // through is a function that hands its argument on, after a look at it.
 func (p *Pipeline) through(look func(cty.Value) (cty.Value, error)) function.Function {
-	return function.New(&function.Spec{
-		Params: []function.Parameter{anyParam},
-		Type:   func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			p.watch.pass()
-			return look(args[0])
-		},
+	return dynamic([]function.Parameter{anyParam}, func(args []cty.Value) (cty.Value, error) {
+		p.watch.pass()
+		return look(args[0])
 	})
 }
 

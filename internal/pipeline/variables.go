@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -58,15 +59,7 @@ func (p *Pipeline) decodeVariable(b *hcl.Block) {
 }
 
 func (p *Pipeline) setDefault(v *Variable, e hcl.Expression) bool {
-	value, diags := e.Value(nil)
-	if names := e.Variables(); len(names) > 0 {
-		hint := "Use a local value for what is computed."
-		if word := wordInCapitals(names[0].RootName()); word != "" {
-			hint = fmt.Sprintf("Did you mean %s?", word)
-		}
-		return p.wrong(e.Range(), "Default is not a constant", "The default must be a plain "+
-			"value, such as true, 3 or \"text\". %s", hint)
-	}
+	value, diags := literal(e)
 	if !p.add(diags) {
 		return false
 	}
@@ -128,8 +121,9 @@ func (p *Pipeline) parseExpression(text, name string) (hclsyntax.Expression, hcl
 func (p *Pipeline) readVarFile(name string) {
 	src, err := readBounded(name, maxPipelineSize)
 	if err != nil {
-		p.wrongOption("Unreadable file of values", "-varFile=%s can't be read. It must be a text "+
-			"file of lines like name = value.", name)
+		p.wrongOption("Unreadable file of values", "-varFile=%s can't be read: %s. It must be a "+
+			"text file of lines like name = value.", name,
+			strings.TrimPrefix(err.Error(), name+": "))
 	} else if file := p.parse(name, plainText(src)); file != nil {
 		p.anyNames(file.Body, func(a *hcl.Attribute) { p.assign(a.Name, a.Expr, "-varFile="+name) })
 	}
@@ -156,13 +150,16 @@ func (p *Pipeline) readSet(set string) bool {
 // assign gives a variable the value of an expression; a bare word is a text.
 func (p *Pipeline) assign(name string, e hcl.Expression, source string) {
 	v, known := p.variables[name]
-	value, diags := e.Value(nil)
+	value, diags := literal(e)
 	if word := hcl.ExprAsKeyword(e); diags.HasErrors() && word != "" {
 		value, diags = cty.StringVal(word), nil
 	}
 	if !known {
 		p.wrongOption("Value for an undeclared variable", "%s sets %q, but no variable of that "+
 			"name is declared.%s", source, name, didYouMean(name, names(p.variables)))
+	} else if source == "-set" && diags.HasErrors() {
+		p.wrongOption("Unreadable -set", "-set gives %q no plain value. A text stands in quotes: "+
+			"-set='%[1]s=\"...\"'.", name)
 	} else if p.add(diags) {
 		p.set(v, value, source)
 	}
@@ -197,6 +194,9 @@ func (p *Pipeline) checkVariables() {
 				continue
 			}
 			err := (&evaluation{Molecule: m}).hold(c)
+			if at, ok := errors.AsType[*EvalError](err); ok {
+				err = at.Err // the message has the place
+			}
 			switch {
 			case err == nil:
 			case v.Source != "default":

@@ -34,14 +34,24 @@ type Screen struct {
 	buffer *bytes.Buffer // what was written while a batch is shown; nil while none is
 }
 
-// Write shows a text. While a batch is shown, the text stands above its frame.
+// Write shows lines, as Fit breaks them. While a batch is shown, the text stands above its frame.
 func (s *Screen) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	out := io.Writer(s.Out)
 	if s.buffer != nil {
-		return s.buffer.Write(text)
+		out = s.buffer
 	}
-	return s.Out.Write(text)
+	_, err := io.WriteString(out, s.Fit(string(text)))
+	return len(text), err
+}
+
+// Fit breaks lines at blanks, so that they fit into a terminal. Elsewhere they stay as they are.
+func (s *Screen) Fit(text string) string {
+	if width, _, err := term.GetSize(int(s.Out.Fd())); err == nil && width > 0 {
+		return wrap(text, width)
+	}
+	return text
 }
 
 // take returns the lines that were written since the last call.
@@ -338,7 +348,7 @@ func (d *display) finished(row journal.Event) (parts []string) {
 	}
 	switch {
 	case !ok || row.Error != "":
-		return []string{strings.TrimRight(head+"  "+status+"  "+reason(row), " ")}
+		return reason(strings.TrimRight(head+"  "+status+"  "+cause(row), " "))
 	case len(row.Shown) == 0:
 		parts = []string{head, status}
 	default:
@@ -353,8 +363,16 @@ func (d *display) finished(row journal.Event) (parts []string) {
 	return parts
 }
 
-// reason is why a molecule failed, without its name and without the file to look into.
-func reason(row journal.Event) string {
+// reason parts a line from the numbers in parentheses at its end, which need no room.
+func reason(line string) []string {
+	if open := strings.LastIndex(line, " ("); open > 0 && strings.HasSuffix(line, ")") {
+		return []string{line[:open], line[open+1:]}
+	}
+	return []string{line}
+}
+
+// cause is why a molecule failed, without its name and without the file to look into.
+func cause(row journal.Event) string {
 	text := strings.TrimPrefix(clean(row.Error), clean(row.Mol)+"/")
 	open := strings.LastIndex(text, " (")
 	if open < 0 || !strings.Contains(text[open:], "/"+clean(row.Mol)+"/") {

@@ -25,7 +25,7 @@ func TestReason(t *testing.T) {
 		"the folder is no file": "the folder is no file",
 		"":                      "",
 	} {
-		if got := reason(row(0, "m1", "Rerun", text)); got != want {
+		if got := cause(row(0, "m1", "Rerun", text)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
@@ -37,6 +37,39 @@ func TestClock(t *testing.T) {
 		143: "Tue 11:00", 145: "10 Mar 13:00", 24 * 365: "4 Mar 12:00"} {
 		if got := clock(at(3600*hours), noon); got != want {
 			t.Errorf("in %v hours: %s, want %s", hours, got, want)
+		}
+	}
+}
+
+// A line that is too long for the terminal is broken at a blank, but not in a command.
+func TestWrap(t *testing.T) {
+	for name, test := range map[string]struct {
+		width      int
+		text, want string
+	}{
+		"short":          {12, "one two\n\n  three\n", "one two\n\n  three\n"},
+		"exactly":        {8, "one two\n", "one two\n"},
+		"long":           {8, "one two three\n", "one two\n    three\n"},
+		"the last cell":  {7, "one two\n", "one\n    two\n"},
+		"without an end": {8, "one two three", "one two\n    three"},
+		"several lines": {10, "one two three four five\n",
+			"one two\n    three\n    four\n    five\n"},
+		"indented":   {12, "  one two three\n", "  one two\n      three\n"},
+		"two blanks": {9, "one  two  three\n", "one  two\n    three\n"},
+		"a long word": {9, "one /a/path/of/a/file two\n",
+			"one\n    /a/path/of/a/file\n    two\n"},
+		"one long word": {9, "/a/path/of/a/file\n", "/a/path/of/a/file\n"},
+		"cells":         {8, "één twee\n", "één\n    twee\n"},
+		"a command": {24, "Write it: mage batch -table=mine.csv -yes, then\n",
+			"Write it:\n    mage batch -table=mine.csv -yes,\n    then\n"},
+		"a molecule": {20, "Next: mage why azirine shows why\n",
+			"Next:\n    mage why azirine\n    shows why\n"},
+		"a command alone": {20, "One of mage report\n", "One of mage report\n"},
+		"a quoted flag": {20, "Say mage batch '-set=a=\"b c\"' then\n",
+			"Say\n    mage batch '-set=a=\"b c\"'\n    then\n"},
+	} {
+		if got := wrap(test.text, test.width); got != test.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, test.want)
 		}
 	}
 }

@@ -22,11 +22,19 @@ import (
 )
 
 func stampOf(path string) (stamp, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
+	st, err := fstatat(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
 		return stamp{}, &fs.PathError{Op: "lstat", Path: path, Err: err}
 	}
 	return newStamp(st), nil
+}
+
+// fstatat is fstatat(2), which a signal may interrupt on a network file system.
+func fstatat(dir int, path string, flags int) (st unix.Stat_t, err error) {
+	for again := true; again; again = err == unix.EINTR {
+		err = unix.Fstatat(dir, path, &st, flags)
+	}
+	return st, err
 }
 
 // Collected are a target's outputs as a program left them.
@@ -53,6 +61,33 @@ func Collect(scratch string, outputs map[string]string) *Collected {
 		c.outputs[name] = out
 	}
 	return c
+}
+
+// Share gives what a program left in its scratch folder at least the modes of new files and
+// folders. A program may have taken them from this process, and from the other users of the group.
+// A file with another link may be another's, and so is what is mounted there.
+func Share(scratch string) {
+	above, err := os.Stat(filepath.Dir(scratch)) // this process has made it
+	if err != nil {
+		return
+	}
+	_ = filepath.WalkDir(scratch, func(path string, d fs.DirEntry, _ error) error {
+		st, err := fstatat(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
+		if d == nil || err != nil {
+			return nil
+		}
+		now, least := uint32(st.Mode)&0o7777, uint32(above.Mode().Perm())
+		if !d.IsDir() {
+			least &= 0o666
+		}
+		switch {
+		case d.IsDir() && durable.IsMountPoint(path):
+			return fs.SkipDir
+		case now&least != least && (d.IsDir() || d.Type().IsRegular() && st.Nlink == 1):
+			_ = unix.Chmod(path, now|least) // called before the folder is read
+		}
+		return nil
+	})
 }
 
 // regular is the stamp of a regular file below dir, to which no link leads.

@@ -125,3 +125,34 @@ func TestCollect(t *testing.T) {
 		}
 	}
 }
+
+// A program hides what it leaves, from this process and from others of the group.
+func TestShare(t *testing.T) {
+	above := t.TempDir()
+	check(t, os.Chmod(above, 0o775))
+	dir, others := filepath.Join(above, "m.a"), filepath.Join(above, "others")
+	check(t, os.MkdirAll(filepath.Join(dir, "sub/deep"), 0o777))
+	files := map[string][2]os.FileMode{ // before and after, in octal
+		"none": {0, 0o664}, "own": {0o600, 0o664}, "run": {0o700, 0o764}, "sub/deep/x": {0, 0o664}}
+	for name, modes := range files {
+		check(t, os.WriteFile(filepath.Join(dir, name), nil, 0o666))
+		check(t, os.Chmod(filepath.Join(dir, name), modes[0]))
+	}
+	check(t, os.WriteFile(others, nil, 0o666))
+	check(t, os.Chmod(others, 0o600))
+	check(t, os.Link(others, filepath.Join(dir, "linked")))
+	check(t, os.Symlink(others, filepath.Join(dir, "link")))
+	for _, name := range []string{"sub/deep", "sub", ""} {
+		check(t, os.Chmod(filepath.Join(dir, name), 0))
+		files[name] = [2]os.FileMode{0, 0o775}
+	}
+	files["../others"] = [2]os.FileMode{0o600, 0o600}
+	Share(dir)
+	for name, modes := range files {
+		info, err := os.Stat(filepath.Join(dir, name))
+		check(t, err)
+		if info.Mode().Perm() != modes[1] {
+			t.Errorf("%q has the mode %v, want %v", name, info.Mode(), modes[1])
+		}
+	}
+}

@@ -73,8 +73,8 @@ func newStamp(st unix.Stat_t) stamp {
 func look(from *os.File, dir string, files []string) ([]stamp, error) {
 	stamps := make([]stamp, len(files))
 	for n, f := range files {
-		var st unix.Stat_t
-		if err := unix.Fstatat(int(from.Fd()), dir+f, &st, 0); err != nil {
+		st, err := fstatat(int(from.Fd()), dir+f, 0)
+		if err != nil {
 			return nil, err
 		}
 		stamps[n] = newStamp(st)
@@ -212,8 +212,17 @@ func (x *Index) SetProgram(name, path, identity string, watched []string) error 
 	return err
 }
 
-// Untouched says whether a molecule's files are those that were last verified.
-func (s *Store) Untouched(mol string, e Entry) bool { return e.unchanged(s.at(mol)) }
+// Untouched says whether a molecule's files are those that were last verified. A folder with a log
+// goes before an untouched zip.
+func (s *Store) Untouched(mol string, e Entry) bool {
+	from, dir := s.at(mol)
+	if len(e.Files) == 1 && e.Files[0] == packed.ZipSuffix {
+		if _, gone := look(from, dir, []string{"/" + logName}); gone == nil {
+			return false
+		}
+	}
+	return e.unchanged(from, dir)
+}
 
 // outputs are those of the successful ones of these targets, by their names in the folder.
 func (m *Molecule) outputs(targets []string) (outputs []Output) {

@@ -88,6 +88,9 @@ func (l *Lock) take() error {
 		if err == nil {
 			return l.free()
 		}
+		if err == unix.EINTR {
+			continue
+		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			l.Note = fmt.Sprintf("%s: the file system has no locks (%v); what stands in the file "+
 				"%s is the lock instead", l.what, err, l.path)
@@ -102,7 +105,7 @@ func (l *Lock) take() error {
 		if h, _, _ := peek(l.path); h.alive() {
 			return &LockedError{l.what, h}
 		}
-		if n == 25 {
+		if n >= 25 {
 			return &LockedError{What: l.what}
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -116,7 +119,7 @@ func (l *Lock) free() error {
 	if h.Host != hostname && h.Host != "" && err == nil {
 		var now time.Time
 		now, err = durable.Now(filepath.Dir(l.path))
-		heard = now.Sub(beat) <= believed
+		heard = now.Sub(beat).Abs() <= believed // of a clock that was wrong, it lies ahead
 	}
 	if err == nil && heard && h.Host != "" {
 		err = &LockedError{l.what, h}
@@ -166,7 +169,8 @@ func (l *Lock) Announce() error {
 	command := strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " ")
 	command = command[:min(len(command), holderSize/8)] // JSON makes up to six bytes of one
 	data, err := json.Marshal(Holder{os.Getpid(), hostname, time.Now(), command, l.Note != ""})
-	if err = cmp.Or(err, l.fill(data), durable.Renew(l.path)); err == nil {
+	if err = cmp.Or(err, l.fill(data)); err == nil {
+		_ = durable.Renew(l.path) // else fill has set the time stamp
 		l.stop = make(chan struct{})
 		go l.beat(l.stop)
 	}
@@ -179,12 +183,15 @@ func (l *Lock) fill(data []byte) error {
 	return err
 }
 
-// beat has the system set the time stamp: another user of the group may own the file.
+// beat has the system set the time stamp: another user of the group may own the file. If the file
+// system refuses that, a write does it.
 func (l *Lock) beat(stop chan struct{}) {
 	for {
 		select {
 		case <-time.After(beatEvery):
-			_ = durable.Renew(l.path)
+			if durable.Renew(l.path) != nil {
+				_, _ = l.f.WriteAt([]byte("{"), 0) // which stands there
+			}
 		case <-stop:
 			return
 		}

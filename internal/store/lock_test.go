@@ -183,12 +183,40 @@ func TestLockOtherClock(t *testing.T) {
 		if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) {
 			t.Errorf("%v: a holder that lives is not believed: %v", skew, err)
 		}
-		silent := time.Now().Add(skew - believed - 5*time.Second)
-		check(t, os.Chtimes(path, silent, silent))
-		l, err := TakeLock(path, "table.csv")
-		check(t, err)
-		check(t, l.Release())
+		// Silent for long; of a clock that was wrong.
+		for _, off := range []time.Duration{-believed, believed} {
+			stamp := time.Now().Add(skew + off + off/10)
+			check(t, os.Chtimes(path, stamp, stamp))
+			l, err := TakeLock(path, "table.csv")
+			check(t, err)
+			check(t, l.Release())
+		}
 	}
+}
+
+// A file system that lets nobody set a time stamp, and one that interrupts a call.
+func TestLockRefused(t *testing.T) {
+	defer func(renew func(string) error) { durable.Renew, flock = renew, unix.Flock }(durable.Renew)
+	durable.Renew = func(string) error { return syscall.EPERM }
+	interrupts := 0
+	flock = func(fd, how int) error {
+		if interrupts++; interrupts == 1 {
+			return syscall.EINTR
+		}
+		return unix.Flock(fd, how)
+	}
+	path := filepath.Join(t.TempDir(), "lock")
+	l, err := TakeLock(path, "table.csv")
+	check(t, err)
+	if l.Note != "" {
+		t.Error(l.Note)
+	}
+	check(t, l.Announce())
+	var locked *LockedError
+	if _, err := TakeLock(path, "table.csv"); !errors.As(err, &locked) {
+		t.Error(err)
+	}
+	check(t, l.Release())
 }
 
 // Of two that begin in the same moment without flock, one has the lock.

@@ -158,6 +158,7 @@ func unseal(text []byte) (l line, ok, torn bool) {
 func (m *Molecule) read(data []byte) error {
 	for text := range bytes.Lines(data) {
 		text, whole := bytes.CutSuffix(text, []byte("\n"))
+		text = bytes.TrimSuffix(text, []byte("\r")) // an editor or a copy has added it
 		if !whole || len(text) == 0 {
 			continue
 		}

@@ -53,6 +53,19 @@ func TestLogIsJSON(t *testing.T) {
 	}
 }
 
+// An editor or a copy has given the log other line endings.
+func TestLogCRLF(t *testing.T) {
+	s := open(t)
+	data := sample(t, s)
+	crlf := bytes.ReplaceAll(data, []byte("\n"), []byte("\r\n"))
+	check(t, os.WriteFile(s.Path("m", logName), crlf, 0o666))
+	m, err := s.Molecule("m")
+	check(t, err)
+	if records(m, "a") != 2 || m.row == nil || m.Damage() != "" {
+		t.Errorf("%d records, row %v, %s", records(m, "a"), m.row, m.Damage())
+	}
+}
+
 // A log with any byte changed, or cut anywhere, has fewer records, and never a wrong one.
 func TestLogDamaged(t *testing.T) {
 	s := open(t)

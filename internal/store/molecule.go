@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,7 +48,7 @@ type OutputError struct{ error }
 // *FolderError. A log of no use is a *DamagedError, together with a molecule that has no results.
 func (s *Store) Molecule(id string) (*Molecule, error) {
 	if err := s.refuse(id); err != nil {
-		return nil, &FolderError{err}
+		return nil, ofFolder(err, err)
 	}
 	m, data, err := s.open(id)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,6 +73,14 @@ func (s *Store) Molecule(id string) (*Molecule, error) {
 	return m, err
 }
 
+// ofFolder is a *FolderError with an explanation of an error, or the error itself if it passes.
+func ofFolder(err, explained error) error {
+	if durable.Passing(err) {
+		return err
+	}
+	return &FolderError{explained}
+}
+
 // open reads the log of a folder, or that of a zip. With fs.ErrNotExist there is neither.
 func (s *Store) open(id string) (m *Molecule, data []byte, err error) {
 	m, path := s.empty(id), s.Path(id, logName)
@@ -84,8 +93,8 @@ func (s *Store) open(id string) (m *Molecule, data []byte, err error) {
 		return m, data, err
 	}
 	if data, err = os.ReadFile(path); err != nil {
-		return nil, nil, &FolderError{fmt.Errorf("%s: can't be read: %w; make it readable, or "+
-			"move it away to have the molecule computed again", path, errors.Unwrap(err))}
+		return nil, nil, ofFolder(err, fmt.Errorf("%s: can't be read: %w; make it readable, or "+
+			"move it away to have the molecule computed again", path, errors.Unwrap(err)))
 	}
 	m.hashes[a], m.dirty[m.path()] = logName, true // a batch may have been killed
 	return m, data, nil
@@ -234,6 +243,9 @@ func (m *Molecule) verify(dir string, r *Record) string {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return fmt.Sprintf("output %s (%s) is missing", name, out.File)
+		case durable.Passing(err): // what is there may be right
+			m.err = cmp.Or(m.err, err)
+			fallthrough
 		case err != nil:
 			return fmt.Sprintf("output %s can't be read: %v", name, err)
 		case sum != out.SHA256:

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,13 +36,11 @@ func (s *Store) Unused(table, stage, returns func(name string) bool) ([]Unused, 
 		case kind != zipSize:
 			l.see(mol, name, kind, z)
 		case table(mol):
-			s.walkZip(mol, l.see)
-		default:
-			u := Unused{Path: s.zipPath(mol), Why: notInTable, Bytes: z.Bytes}
-			if m, _ := s.Molecule(mol); m == nil || len(m.last) == 0 {
-				u.Why, u.Foreign = stays, true
+			if s.IsZip(mol) { // else the folder beside it counts
+				s.walkZip(mol, l.see)
 			}
-			l.out = append(l.out, u)
+		default:
+			l.seeZip(mol, z)
 		}
 	})
 	return l.out, err
@@ -57,18 +57,37 @@ type unusedList struct {
 	s                     *Store
 	table, stage, returns func(name string) bool
 	out                   []Unused
-	mol                   string          // the last one that made was asked for
-	foreign               map[string]bool // names in its folder that no batch made
+	mol                   string          // the last one that look was asked for
+	foreign               map[string]bool // names in its folder or zip that no batch made
 	touched               bool            // a batch made others
 }
 
-// made reports whether a batch made what has this name in a molecule's folder.
-func (l *unusedList) made(mol, name string) bool {
+// look finds what no batch made in a molecule's folder or zip.
+func (l *unusedList) look(mol string) {
 	if mol != l.mol {
 		l.foreign, l.touched = l.s.foreign(mol)
 		l.mol = mol
 	}
+}
+
+// made reports whether a batch made what has this name in a molecule's folder or zip.
+func (l *unusedList) made(mol, name string) bool {
+	l.look(mol)
 	return !l.foreign[name]
+}
+
+// seeZip looks at the zip of a molecule that is not in the table.
+func (l *unusedList) seeZip(mol string, z Size) {
+	u := Unused{Path: l.s.zipPath(mol), Why: notInTable, Bytes: z.Bytes}
+	l.look(mol)
+	switch m, _ := l.s.Molecule(mol); {
+	case m == nil || len(m.last) == 0:
+		u.Why, u.Foreign = stays, true
+	case m.zip != nil && len(l.foreign) > 0: // the rest stays
+		l.s.walkZip(mol, l.see)
+		return
+	}
+	l.out = append(l.out, u)
 }
 
 // see looks at a file or folder, as Store.walk calls it.
@@ -125,17 +144,21 @@ func (l *unusedList) unneeded(mol, name string, isFolder bool) string {
 	return ""
 }
 
-// foreign are the names in a molecule's folder that no batch made: neither the store's own nor
-// those of stages that the log has. touched reports whether a batch made anything there.
+// foreign are the names in a molecule's folder or zip that no batch made: neither the store's own
+// nor those of stages in the log. touched reports whether a batch made anything there.
 func (s *Store) foreign(mol string) (names map[string]bool, touched bool) {
 	own := map[string]bool{logName: true, historyName: true, partsName: true}
-	if m, _ := s.Molecule(mol); m != nil {
+	m, _ := s.Molecule(mol)
+	if m != nil {
 		for target := range m.last {
 			own[StageOf(target)] = true
 		}
 	}
 	names = map[string]bool{}
 	entries, _ := os.ReadDir(s.Path(mol))
+	if m != nil && m.zip != nil {
+		entries, _ = packed.ReadZip(s.Path(mol))
+	}
 	for _, e := range entries {
 		name := e.Name()
 		if own[name] || strings.HasSuffix(name, failedMark) || strings.Contains(name, editedMark) {
@@ -160,15 +183,41 @@ func (s *Store) walkZip(mol string, see func(mol, name, kind string, z Size)) {
 	}
 }
 
-// Remove removes what Unused has found, and the records of stages that are gone.
-func (s *Store) Remove(u Unused, stage func(name string) bool) error {
-	id, _, inside := strings.Cut(u.Path[len(s.root)+1:], "/")
-	m, err := s.Molecule(id)
-	if !inside || err != nil {
-		return durable.Remove(u.Path)
+// Remove removes what Unused has found, and the records of results that keep does not mean. It
+// unpacks and packs a zip once.
+func (s *Store) Remove(unused []Unused, keep func(mol, stage string) bool) error {
+	inside := map[string][]string{} // paths in a molecule's folder or zip
+	for _, u := range unused {
+		if id, _, ok := strings.Cut(u.Path[len(s.root)+1:], "/"); ok {
+			inside[id] = append(inside[id], u.Path)
+		} else if err := durable.Remove(u.Path); err != nil {
+			return err
+		}
 	}
-	m.remove(u.Path)
-	err = m.Forget(stage)
+	for _, id := range slices.Sorted(maps.Keys(inside)) {
+		stage := func(name string) bool { return keep(id, name) }
+		if err := s.removeFrom(id, inside[id], stage); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeFrom removes paths in a molecule's folder or zip, and the records of other stages.
+func (s *Store) removeFrom(id string, paths []string, stage func(name string) bool) error {
+	m, err := s.Molecule(id)
+	if err != nil { // a log of no use
+		for _, path := range paths {
+			if err := durable.Remove(path); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err = m.Forget(stage) // first: the log may be one of the paths
+	for _, path := range paths {
+		m.remove(path)
+	}
 	zip, finishErr := m.Finish(AsItWas, m.Targets())
 	return cmp.Or(err, finishErr, m.Flush(), s.Pack(zip))
 }

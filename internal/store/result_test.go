@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestPutArrivesWhole(t *testing.T) {
@@ -219,5 +221,27 @@ func BenchmarkPut(b *testing.B) {
 			m = molecule(b, s, fmt.Sprint("m", n))
 		}
 		build(b, m, fmt.Sprint("t", n%4), print1, "hello")
+	}
+}
+
+// This process can open no more files: nothing is known of the results then, and nothing is done.
+func TestNoMoreFiles(t *testing.T) {
+	s := open(t)
+	build(t, molecule(t, s, "m"), "a", print1, "hello")
+	m := molecule(t, s, "m")
+	var limit unix.Rlimit
+	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}))
+	why := m.Verify("a", m.Record("a"))
+	_, err := s.Molecule("m")
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	if refused := new(*FolderError); !errors.Is(err, unix.EMFILE) || errors.As(err, refused) {
+		t.Errorf("the log: %v", err)
+	}
+	if err := m.Unpack(); why == "" || !errors.Is(err, unix.EMFILE) {
+		t.Errorf("the result: %q, %v", why, err)
+	}
+	if m = molecule(t, s, "m"); m.Verify("a", m.Record("a")) != "" {
+		t.Error("the result is gone")
 	}
 }

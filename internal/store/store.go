@@ -112,6 +112,26 @@ func (s *Store) Scratch(name string) (string, error) {
 	return dir, err
 }
 
+// Running are the scratch folders of a molecule's targets that run now, in any process, by target.
+// Those that UseScratch put elsewhere are not known.
+func (s *Store) Running(mol string) map[string]string {
+	dirs := map[string]string{}
+	processes, _ := os.ReadDir(s.Path(scratchName)) // none where nothing runs
+	for _, p := range processes {
+		process := s.Path(scratchName, p.Name())
+		if abandoned(process) {
+			continue
+		}
+		names, _ := os.ReadDir(process)
+		for _, name := range names {
+			if target, ok := strings.CutPrefix(name.Name(), mol+"."); ok {
+				dirs[strings.Replace(target, ".", "/", 1)] = filepath.Join(process, name.Name())
+			}
+		}
+	}
+	return dirs
+}
+
 // fresh is a path in the scratch folder.
 func (s *Store) fresh(name string) string {
 	return filepath.Join(s.own, fmt.Sprintf("%s.%d", name, time.Now().UnixNano()))

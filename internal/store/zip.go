@@ -68,8 +68,8 @@ func (s *Store) openZip(id string) (*zipped, []byte, error) {
 	case err == nil:
 		return z, data, nil
 	case disk || refused:
-		return nil, nil, &FolderError{fmt.Errorf("%w; correct that, or move the file away to have "+
-			"the molecule computed again", err)}
+		return nil, nil, ofFolder(err, fmt.Errorf("%w; correct that, or move the file away to "+
+			"have the molecule computed again", err))
 	}
 	return nil, nil, &DamagedError{fmt.Errorf("%w; the molecule is computed again", err)}
 }

@@ -2,14 +2,17 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"grimperium/internal/durable"
 	"grimperium/internal/packed"
 )
 
@@ -134,6 +137,12 @@ func TestIndexOfZip(t *testing.T) {
 	if !again.Vouch(e) || len(again.Seen(targets).Files) != 1 || len(again.Unflushed()) > 0 {
 		t.Error("what the index knows is not taken")
 	}
+	z, err := packed.OpenZip(s.zipPath("m"))
+	check(t, errors.Join(err, z.Unpack(s.Path("m")), z.Close()))
+	if s.Untouched("m", e) {
+		t.Error("a zip is believed beside a folder that counts")
+	}
+	check(t, os.RemoveAll(s.Path("m")))
 	check(t, os.Chtimes(s.zipPath("m"), time.Now(), time.Now()))
 	if s.Untouched("m", e) || molecule(t, s, "m").Vouch(e) {
 		t.Error("a touched zip is believed unread")
@@ -298,14 +307,28 @@ func TestUnusedInZip(t *testing.T) {
 	unused, err := s.Unused(table, stage, none)
 	check(t, err)
 	var found []string
+	var ours []Unused
 	for _, u := range unused {
 		rel, _ := filepath.Rel(s.root, u.Path)
 		if u.Foreign != (rel == "mine.zip") {
 			t.Errorf("%s: foreign is %t", rel, u.Foreign)
 		} else if !u.Foreign {
 			found = append(found, rel+" "+u.Why)
-			check(t, s.Remove(u, stage))
+			ours = append(ours, u)
 		}
+	}
+	packs := 0
+	durable.Fault = func(op, path string) error {
+		if op == "sync" && strings.Contains(path, "/packed.m.") {
+			packs++
+		}
+		return nil
+	}
+	defer func() { durable.Fault = nil }()
+	check(t, s.Remove(ours, func(_, name string) bool { return stage(name) }))
+	durable.Fault = nil
+	if packs != 1 {
+		t.Errorf("the zip was packed %d times", packs)
 	}
 	check(t, os.Remove(s.Path("mine.zip")))
 	if got := strings.Join(found, ", "); got != "gone.zip the molecule is not in the table, "+
@@ -327,5 +350,71 @@ func TestUnusedInZip(t *testing.T) {
 	if z := sizes[zipSize]; err != nil || z == nil || z.Files != 1 || len(sizes) != 2 &&
 		len(sizes) != 1 {
 		t.Errorf("%v, %v", sizes, err)
+	}
+}
+
+// What a user put into a zip stays, as it does in a folder.
+func TestForeignInZip(t *testing.T) {
+	s := open(t)
+	for _, id := range []string{"m", "gone"} {
+		m := molecule(t, s, id)
+		build(t, m, "a", print1, "one")
+		check(t, os.MkdirAll(s.Path(id, "mine"), 0o777))
+		check(t, os.WriteFile(s.Path(id, "mine/data"), []byte("the user's own"), 0o644))
+		finish(t, m, Zip)
+	}
+	table := func(id string) bool { return id == "m" }
+	unused, err := s.Unused(table, func(name string) bool { return name == "a" },
+		func(string) bool { return false })
+	check(t, err)
+	var found []string
+	var ours []Unused
+	for _, u := range unused {
+		rel, _ := filepath.Rel(s.root, u.Path)
+		if found = append(found, rel+": "+u.Why); !u.Foreign {
+			ours = append(ours, u)
+		}
+	}
+	if got, want := strings.Join(found, ", "), "gone/a: the molecule is not in the table, "+
+		"gone/manifest.jsonl: the molecule is not in the table, gone/mine: "+stays+
+		", m/mine: "+stays; got != want {
+		t.Errorf("%s, not %s", got, want)
+	}
+	check(t, s.Remove(ours, func(string, string) bool { return false }))
+	if got := inodes(t, s); got != "gone gone/mine gone/mine/data m.zip" {
+		t.Errorf("there is %s", got)
+	}
+}
+
+// A command that removes from a zip is killed before each of its operations. What stays is whole,
+// and the next one ends it.
+func TestRemoveKilled(t *testing.T) {
+	defer func() { durable.Fault = nil }()
+	stage := func(_, name string) bool { return name == "a" }
+	for n, fired := 1, true; fired; n++ {
+		s := open(t)
+		finish(t, made(t, s), Zip)
+		unused := []Unused{{Path: s.Path("m", historyName)}, {Path: s.Path("m", "c")}}
+		var count atomic.Int64
+		durable.Fault = func(op, path string) error {
+			if count.Add(1) >= int64(n) {
+				return fmt.Errorf("%s %s: %w", op, path, fs.ErrInvalid)
+			}
+			return nil
+		}
+		err := s.Remove(unused, stage)
+		durable.Fault = nil
+		fired = count.Load() >= int64(n)
+		check(t, s.Sweep())
+		if r, where := molecule(t, s, "m").find("a", printN("2")); r == nil || where != Here {
+			t.Fatalf("killed at %d: what stays is in %d", n, where)
+		}
+		if check(t, s.Remove(unused, stage)); err != nil {
+			m := molecule(t, s, "m")
+			finish(t, m, Zip)
+		}
+		if got := inodes(t, s); got != "m.zip" {
+			t.Fatalf("killed at %d: there is %s", n, got)
+		}
 	}
 }

@@ -63,6 +63,7 @@ type column struct {
 	name string // quoted
 	read string // the expression that is read
 	typ  csvmerge.Type
+	cast string // the type of the database that a text becomes when it is written; "": none
 }
 
 func types(columns []column) (types []csvmerge.Type) {
@@ -224,6 +225,9 @@ func (d *database) column(name, declared string) column {
 	case "TEXT":
 	default:
 		c.read = "CAST(" + c.read + " AS text)"
+		if strings.Trim(declared, "0123456789") != "" { // else the number of a type
+			c.cast = declared
+		}
 	}
 	return c
 }
@@ -274,7 +278,7 @@ type dbRow struct {
 // fetch reads rows; what follows FROM the table is in tail.
 func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail string,
 	args ...any) error {
-	lists := []string{"mol_id", textColumn}
+	lists := []string{"CAST(mol_id AS text)", textColumn} // it may have been made a number
 	if d.shared {
 		lists = append(lists, originColumn, d.free())
 	}

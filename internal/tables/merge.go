@@ -132,8 +132,8 @@ func (m *merge) write(texts map[int]map[string]string) error {
 	}
 	var at []int
 	w := &write{ctx: m.ctx, tx: m.tx, table: m.table, types: m.types, update: true}
-	w.columns = []column{{name: "mol_id", typ: csvmerge.Text},
-		{name: textColumn, typ: csvmerge.Text}}
+	id := m.columns[slices.Index(m.next.Columns(), "mol_id")]
+	w.columns = []column{{name: id.name, cast: id.cast}, {name: textColumn}}
 	if m.shared {
 		w.columns = append(w.columns, column{name: originColumn}, column{name: claimedColumn})
 	}

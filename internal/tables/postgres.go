@@ -120,7 +120,11 @@ func writePostgres(w *write) error {
 	var names, arrays, sets []string
 	args := make([]any, len(w.columns))
 	for k, c := range w.columns {
-		names, sets = append(names, c.name), append(sets, c.name+" = v."+c.name)
+		value := "v." + c.name
+		if c.cast != "" {
+			value = "CAST(" + value + " AS " + c.cast + ")"
+		}
+		names, sets = append(names, c.name), append(sets, c.name+" = "+value)
 		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", k+1, w.types[c.typ]))
 		switch c.typ {
 		case csvmerge.Integer:
@@ -134,8 +138,8 @@ func writePostgres(w *write) error {
 	from, list := strings.Join(arrays, ", "), strings.Join(names, ", ")
 	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", w.table, list, from)
 	if w.update {
-		query = fmt.Sprintf("UPDATE %s AS t SET %s FROM unnest(%s) AS v(%s) WHERE t.mol_id = "+
-			"v.mol_id", w.table, strings.Join(sets[1:], ", "), from, list)
+		query = fmt.Sprintf("UPDATE %s AS t SET %s FROM unnest(%s) AS v(%s) WHERE t.%s", w.table,
+			strings.Join(sets[1:], ", "), from, list, sets[0])
 	}
 	_, err := w.tx.ExecContext(w.ctx, query, args...)
 	return err
@@ -179,9 +183,13 @@ func explainPostgres(d *database, err error) error {
 	return fmt.Errorf("%s: %s (SQLSTATE %s)", d.shown, e.Message, e.Code)
 }
 
-// cause is the first error of all: the driver says each step on the way, and says some twice.
+// cause is the first error of all: the driver says each step on the way, and says some twice. The
+// end of the time is none that a command takes for Ctrl-C.
 func cause(err error) error {
 	for {
+		if err == context.DeadlineExceeded {
+			return errors.New("no answer in time")
+		}
 		switch e := err.(type) {
 		case interface{ Unwrap() []error }:
 			err = e.Unwrap()[0]

@@ -1,8 +1,10 @@
 package tables
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -135,6 +137,21 @@ func TestLeaseIsRenewed(t *testing.T) {
 	}
 	first := ends()
 	until(t, "the lease is renewed", func() bool { return ends().After(first) })
+}
+
+// TestSilentServer has a server that takes a connection and says nothing.
+func TestSilentServer(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	place := fmt.Sprintf("postgres://u@%s/d?sslmode=disable&connect_timeout=1", silent.Addr())
+	_, err = Header(place)
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || err.Error() != place+
+		": the database does not answer: no answer in time" {
+		t.Error(err)
+	}
 }
 
 // TestManyBatches has several batches at one table. None may get a row of another.

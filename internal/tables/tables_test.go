@@ -373,6 +373,39 @@ func TestStructure(t *testing.T) {
 	}
 }
 
+// TestOtherTypes has another program give the columns of a database other types.
+func TestOtherTypes(t *testing.T) {
+	statements := map[string][]string{
+		"sqlite": {`CREATE TABLE other (row_number INTEGER PRIMARY KEY, mol_id INTEGER UNIQUE,
+				status TEXT, smiles TEXT, hof NUMERIC, seen BLOB, csv_text TEXT)`,
+			`INSERT INTO other (row_number, mol_id, smiles) SELECT row_number, mol_id, smiles
+				FROM TABLE_`,
+			`DROP TABLE TABLE_`, `ALTER TABLE other RENAME TO molecules`},
+		"postgres": {`ALTER TABLE TABLE_ ALTER mol_id TYPE int USING mol_id::int,
+			ALTER status TYPE varchar(9), ADD hof numeric(9, 2), ADD seen timestamptz`},
+	}
+	for kind := range statements {
+		t.Run(kind, func(t *testing.T) {
+			place := made(t, kind, "mol_id,status,smiles\n1,,C\n20,,CC\n")
+			for _, statement := range statements[kind] {
+				as(t, place, statement)
+			}
+			table := opened(t, place, true)
+			claims(t, table, 1, []string{"1", "20"}, "1 of 1")
+			cells := map[string]string{"status": "OK", "hof": "5.25", "seen": ""}
+			changed, err := table.Merge([]csvmerge.Change{{ID: "1", Cells: cells}})
+			if err != nil || !changed["1"] {
+				t.Fatal(changed, err)
+			}
+			claims(t, table, 1, []string{"20"}, "20 of 1")
+			want := "mol_id,status,smiles,hof,seen\n1,OK,C,5.25,\n20,,CC,,\n"
+			if got := stored(t, place); got != want {
+				t.Errorf("is %q", got)
+			}
+		})
+	}
+}
+
 // TestSQL looks at what a person who writes SQL gets.
 func TestSQL(t *testing.T) {
 	for _, kind := range []string{"sqlite", "postgres"} {

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"os/exec"
@@ -170,7 +171,8 @@ const setFilter = `(() => { const f = document.getElementById("filter"); f.value
 func TestBrowser(t *testing.T) {
 	b := open(t)
 	d := made(500)
-	for i, smiles := range []string{"CC(=O)Oc1ccccc1C(=O)O", "C[CH]C", "c1c[nH]cn1"} {
+	for i, smiles := range []string{"CC(=O)Oc1ccccc1C(=O)O", "C[CH]C", "c1c[nH]cn1",
+		"C1CCCCC1"} {
 		row := 5 + i // far from the others in the plot
 		d.Molecules[row].SMILES, d.Columns[3].Cells[row] = smiles, smiles
 		d.Columns[8].Cells[row], d.Columns[20].Cells[row] = fmt.Sprint(400+20*i), fmt.Sprint(400+
@@ -187,13 +189,15 @@ func TestBrowser(t *testing.T) {
 	b.becomes(
 		`data.keys.deviation.get(document.querySelector("#grid tr[data-row]").dataset.row) > 6`,
 		"true")
+	b.value(fmt.Sprintf(setFilter, "C1CCCCC1"))
+	b.becomes(`document.getElementById("shown").textContent`, "1 of 500 molecules")
 	b.value(fmt.Sprintf(setFilter, "charge>x"))
 	b.becomes(`document.getElementById("shown").textContent`, "Write a number behind >.")
 	b.value(fmt.Sprintf(setFilter, ""))
 	b.becomes(`document.getElementById("shown").textContent`, "500 of 500 molecules")
 
 	click := `[...document.querySelectorAll("#grid thead button")]
-		.find(b => b.textContent === "deviation").click()`
+		.find(b => b.textContent === "deviation kcal/mol").click()`
 	b.value(click)
 	b.value(click)
 	largest := `Math.max(...Array.from({ length: 500 },
@@ -271,6 +275,37 @@ func TestBrowserPlot(t *testing.T) {
 	b.is(`document.getElementById("tip").textContent.includes(second)`, "true")
 	b.do(chromedp.KeyEvent("\r"))
 	b.is(`document.getElementById("molecule-name").textContent === second`, "true")
+	b.quiet()
+}
+
+// TestBrowserRows opens tables with odd rows: none at all, and one of which no result counts.
+func TestBrowserRows(t *testing.T) {
+	b := open(t)
+	none := made(0)
+	b.show(none)
+	b.is(`document.getElementById("shown").textContent`, "0 of 0 molecules")
+	d := made(3)
+	d.Molecules[1].Status, d.Columns[1].Cells[1] = "Skip", "Skip" // the result stays in the table
+	d.Molecules[1].Result = math.NaN()
+	b.show(d)
+	b.is(`plots[0].rows.length`, "2")
+	b.is(`[0, 1, 2].map(row => data.keys.deviation.get(row) === null).join()`, "false,true,false")
+	b.is(`openMolecule(0), [...document.querySelectorAll("dialog td")].filter(
+		e => e.textContent.endsWith(" kcal/mol")).length`, "3")
+	b.quiet()
+}
+
+// TestBrowserKeyboard goes down the table by the tabulator. Rows come into view meanwhile.
+func TestBrowserKeyboard(t *testing.T) {
+	b := open(t)
+	b.show(made(500))
+	b.value(`document.querySelector("#grid tbody button").focus()`)
+	for range 60 {
+		b.do(chromedp.KeyEvent("\t"))
+	}
+	b.is(`document.activeElement.textContent`, "mol_000061")
+	b.do(chromedp.KeyEvent("\r"))
+	b.is(`document.getElementById("molecule-name").textContent`, "mol_000061")
 	b.quiet()
 }
 

@@ -23,6 +23,7 @@ const (
 // of texts or, with Words, of numbers of words.
 type packedColumn struct {
 	Name   string   `json:"name"`
+	Unit   string   `json:"unit,omitempty"`
 	Number bool     `json:"number"`
 	Words  []string `json:"words,omitempty"`
 	Data   []byte   `json:"data"`
@@ -41,7 +42,7 @@ type table struct {
 
 // pack compresses the columns. left are the names of the columns that have no room.
 func pack(d *Data) (columns []packedColumn, left []string, err error) {
-	size := 0
+	size, columns := 0, []packedColumn{} // [] in JSON, also of a table without rows
 	for _, c := range d.Columns {
 		if empty(c.Cells) {
 			continue
@@ -84,7 +85,7 @@ func empty(cells []string) bool {
 }
 
 func packColumn(c Column) (p packedColumn, err error) {
-	p.Name, p.Number = c.Name, c.Number
+	p.Name, p.Unit, p.Number = c.Name, c.Unit, c.Number
 	var list any
 	if c.Number {
 		list = numbersOf(c.Cells)

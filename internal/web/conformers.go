@@ -13,11 +13,12 @@ type Conformers struct {
 	Number    []Count `json:"number"` // of conformers
 	Rank      []Count `json:"rank"`   // of the lowest, in the order of the search
 	Several   int     `json:"several"`
+	Compared  int     `json:"compared"` // molecules whose first conformer has a result
 	// Of the molecules with several conformers: highest less lowest, kcal/mol.
 	SpreadMedian float64 `json:"spread_median"`
 	SpreadP95    float64 `json:"spread_p95"`
 	SpreadMax    float64 `json:"spread_max"`
-	// Of the molecules whose lowest is not the first of the search: first less lowest, kcal/mol.
+	// Of those compared whose lowest is not the first of the search: first less lowest, kcal/mol.
 	Differ     int     `json:"differ"`
 	DifferMean float64 `json:"differ_mean"`
 	DifferMax  float64 `json:"differ_max"`
@@ -48,6 +49,7 @@ func conformers(molecules []Molecule, tolerance float64) (c Conformers) {
 		if math.IsNaN(leads) {
 			continue
 		}
+		c.Compared++
 		if leads-least > tolerance {
 			gains = append(gains, leads-least)
 			rank[slices.Index(m.Conformers, least)+1]++
@@ -91,7 +93,9 @@ type Comparison struct {
 	Own     Deviation `json:"own"`   // from the reference, of the common molecules
 	Other   Deviation `json:"other"` // the same, of the other table
 	OnlyOwn int       `json:"only_own"`
-	Rows    []Changed `json:"rows"` // the largest changes first
+	// OnlyOther is how many molecules of this table have a result in the other one only.
+	OnlyOther int       `json:"only_other"`
+	Rows      []Changed `json:"rows"` // the largest changes first
 }
 
 // Changed is a molecule whose result differs.
@@ -110,12 +114,13 @@ func compare(d *Data) *Comparison {
 	var own, other []float64
 	for i := range d.Molecules {
 		m := &d.Molecules[i]
-		if math.IsNaN(m.Result) {
-			continue
-		}
 		change := m.Result - m.Other
 		if math.IsNaN(change) {
-			c.OnlyOwn++
+			if !math.IsNaN(m.Result) {
+				c.OnlyOwn++
+			} else if !math.IsNaN(m.Other) {
+				c.OnlyOther++
+			}
 			continue
 		}
 		c.Common++

@@ -52,7 +52,8 @@ type Ended struct {
 	Status  string            `json:"status"`
 	Seconds float64           `json:"seconds"`
 	Error   string            `json:"error,omitempty"`
-	Values  map[string]string `json:"values,omitempty"`
+	Shown   []string          `json:"shown,omitempty"`  // what pipeline.hcl has displayed
+	Values  map[string]string `json:"values,omitempty"` // the merged cells
 }
 
 const (
@@ -192,8 +193,7 @@ func (w *watcher) add(e journal.Event) {
 		w.status.Failures, w.status.Results = []Ended{}, []Ended{}
 	case e.Final():
 		ended := Ended{Time: e.Time, ID: e.Mol, Status: e.Outcome, Seconds: e.Seconds,
-			Error:  e.Error,
-			Values: e.Values}
+			Error: e.Error, Shown: e.Shown, Values: e.Values}
 		list := &w.status.Failures
 		if e.Outcome == "OK" {
 			list = &w.status.Results

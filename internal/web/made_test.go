@@ -22,6 +22,7 @@ func made(rows int) *Data {
 	random := rand.New(rand.NewPCG(5, 6))
 	d := &Data{Title: "data/made.csv", Made: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC),
 		Method:    "PM7",
+		Search:    "GFN2-xTB",
 		Reference: "H298_cbs", Result: "most_stable_hof", Folders: "./artefacts/", Tolerance: 0.05,
 		Stages: []Stage{{Name: "rdkit", Runs: "python3"},
 			{Name: "search", Runs: "conformers", DependsOn: []string{"rdkit"}},
@@ -40,8 +41,9 @@ func made(rows int) *Data {
 		"batch_id": true, "timestamp_started": true, "timestamp_completed": true,
 		"crest_status": true,
 		"mopac_status": true, "error_message": true, "stereo_smiles": true}
+	units := map[string]string{"H298_cbs": "kcal/mol", "most_stable_hof": "kcal/mol"}
 	for _, name := range names {
-		d.Columns = append(d.Columns, Column{Name: name, Number: !text[name],
+		d.Columns = append(d.Columns, Column{Name: name, Unit: units[name], Number: !text[name],
 			Cells: make([]string, rows)})
 	}
 	at := d.Made

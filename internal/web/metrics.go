@@ -11,7 +11,7 @@ import (
 )
 
 // metrics count the events since the last batch began, for Prometheus. They read the journal when
-// they are asked: a batch that nobody measures costs nothing. It takes 5 s for the first time at
+// they are asked: a batch that nobody measures costs nothing. It takes 3 s for the first time at
 // 100,000 molecules, and no time afterwards.
 type metrics struct {
 	mu       sync.Mutex // of the reader

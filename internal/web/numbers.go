@@ -19,6 +19,7 @@ type Numbers struct {
 	Reference  string      `json:"reference"` // the column
 	Result     string      `json:"result"`    // the column
 	Method     string      `json:"method"`
+	Search     string      `json:"search"` // the method that orders the conformers
 	Sentence   string      `json:"sentence"`
 	Molecules  int         `json:"molecules"`
 	Results    int         `json:"results"` // molecules that have one
@@ -70,8 +71,9 @@ const MostOutliers = 50
 // Compute makes the numbers of a report.
 func Compute(d *Data) *Numbers {
 	n := &Numbers{Format: "grimperium report 1", Table: d.Title, Batch: d.Batch.ID, Made: d.Made,
-		Reference: d.Reference, Result: d.Result, Method: d.Method, Molecules: len(d.Molecules),
-		Failures: d.Failures, Settings: d.Settings, Methods: d.Methods, Works: d.Works}
+		Reference: d.Reference, Result: d.Result, Method: d.Method, Search: d.Search,
+		Molecules: len(d.Molecules), Failures: d.Failures,
+		Settings: d.Settings, Methods: d.Methods, Works: d.Works}
 	for i := range d.Molecules {
 		if !math.IsNaN(d.Molecules[i].Result) {
 			n.Results++

@@ -48,6 +48,8 @@ type page struct {
 	Cores     *Chart
 	Kinds     []kind
 	Graph     *Graph
+	// LargestMAE is that of the class with the longest bar.
+	LargestMAE float64
 }
 
 // kind is the classes of one kind.
@@ -70,7 +72,7 @@ func WritePage(w io.Writer, d *Data, n *Numbers) error {
 	p.Bar = statusBar(n.Statuses, n.Molecules)
 	p.Histogram = histogram(signed)
 	p.Number = countChart(n.Conformers.Number, "number of conformers")
-	p.Rank = countChart(n.Conformers.Rank, "place of the lowest in the order of the search")
+	p.Rank = countChart(n.Conformers.Rank, "place of the lowest in the order of "+n.Search)
 	p.Cores = coresChart(n.Cost.Batch)
 	p.Graph = drawGraph(d.Stages)
 	for _, row := range n.Classes {
@@ -79,6 +81,7 @@ func WritePage(w io.Writer, d *Data, n *Numbers) error {
 		}
 		last := &p.Kinds[len(p.Kinds)-1]
 		last.Rows = append(last.Rows, row)
+		p.LargestMAE = max(p.LargestMAE, row.Deviation.MAE.Value)
 	}
 	t, err := template.New("page.html").Funcs(functions(d)).ParseFS(files, "page.html")
 	if err != nil {
@@ -141,7 +144,7 @@ func (p *page) addTable() error {
 		}
 	}
 	if p.Against != nil {
-		other := Column{Name: otherColumn, Number: true}
+		other := Column{Name: otherColumn, Unit: "kcal/mol", Number: true}
 		for i := range p.Data.Molecules {
 			cell := ""
 			if v := p.Data.Molecules[i].Other; !math.IsNaN(v) {
@@ -166,6 +169,7 @@ const otherColumn = "result of the other table"
 // functions are what the template calls.
 func functions(d *Data) template.FuncMap {
 	return template.FuncMap{
+		"names":   func(names ...string) []string { return names },
 		"grouped": grouped,
 		"signed":  func(v float64) string { return minus(fmt.Sprintf("%+.2f", cents(v))) },
 		"two":     func(v float64) string { return minus(fmt.Sprintf("%.2f", cents(v))) },

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -39,23 +41,22 @@ type Live struct {
 	watch   *watcher
 	metrics *metrics
 
-	mu      sync.Mutex // of the report
-	made    time.Time
-	data    *Data
-	numbers *Numbers
+	mu   sync.Mutex // of last
+	last *gathered
 }
 
 // Detail is a molecule with its targets.
 type Detail struct {
 	ID      string            `json:"mol_id"`
-	Cells   map[string]string `json:"cells"` // of the table
+	Cells   map[string]string `json:"cells"`           // of the table
+	Units   map[string]string `json:"units,omitempty"` // of cells and values, by their names
 	Targets []TargetDetail    `json:"targets"`
 	Why     string            `json:"why"` // lines: which targets are up to date, and why not
 	// Geometries are those of the conformers, if the results are up to date.
 	Geometries []Geometry `json:"geometries,omitempty"`
 }
 
-// TargetDetail is the newest record of a target.
+// TargetDetail is the newest record of a target, or what is known of one that runs.
 type TargetDetail struct {
 	Name     string            `json:"target"`
 	Outcome  string            `json:"outcome"`
@@ -67,7 +68,7 @@ type TargetDetail struct {
 	Programs map[string]string `json:"programs,omitempty"`
 	Values   map[string]any    `json:"values,omitempty"`
 	Files    map[string]string `json:"files,omitempty"` // by output, below the artefacts
-	Log      string            `json:"log,omitempty"`   // the end of what a failed attempt left
+	Log      string            `json:"log,omitempty"`   // the end of what a failed attempt left, or of what runs
 }
 
 // reportAge is how old a report may be that is shown again: a batch merges rows all the time.
@@ -80,6 +81,7 @@ func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	server := &http.Server{Handler: l.handler(), ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout: time.Minute, WriteTimeout: 10 * time.Minute,
 		BaseContext: func(net.Listener) context.Context { return ctx }}
 	ended := make(chan error, 2)
 	go func() { ended <- l.watch.follow(ctx) }()
@@ -89,24 +91,33 @@ func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
 	return errors.Join(err, server.Close())
 }
 
-// handler routes the requests.
+// routes are the answers by the patterns of their paths.
+func (l *Live) routes() map[string]http.Handler {
+	return map[string]http.Handler{
+		"/{$}":     asset("text/html; charset=utf-8", "live.html"),
+		"/live.js": asset("text/javascript; charset=utf-8", "live/live.js"),
+		"/molecule.js": asset("text/javascript; charset=utf-8",
+			slices.Concat(spaceScripts, []string{"js/space.js", "live/molecule.js"})...),
+		"/page.css":                 asset("text/css; charset=utf-8", "page.css"),
+		"/report":                   http.HandlerFunc(l.page),
+		"/molecule/{id}":            http.HandlerFunc(l.molecule),
+		"/events":                   http.HandlerFunc(l.events),
+		"/metrics":                  l.metrics,
+		"/api/v1/status":            http.HandlerFunc(l.status),
+		"/api/v1/batch/{id}/status": http.HandlerFunc(l.status),
+		"/api/v1/molecules":         http.HandlerFunc(l.molecules),
+		"/api/v1/molecules/{id}":    http.HandlerFunc(l.detail),
+		"/api/v1/openapi.json":      asset("application/json", "live/openapi.json"),
+		"/artefacts/":               http.StripPrefix("/artefacts/", http.HandlerFunc(l.file)),
+	}
+}
+
+// handler answers requests that only read.
 func (l *Live) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", asset("text/html; charset=utf-8", "live.html"))
-	mux.HandleFunc("GET /live.js", asset("text/javascript; charset=utf-8", "live/live.js"))
-	mux.HandleFunc("GET /molecule.js", asset("text/javascript; charset=utf-8",
-		slices.Concat(spaceScripts, []string{"js/space.js", "live/molecule.js"})...))
-	mux.HandleFunc("GET /page.css", asset("text/css; charset=utf-8", "page.css"))
-	mux.HandleFunc("GET /report", l.page)
-	mux.HandleFunc("GET /molecule/{id}", l.molecule)
-	mux.HandleFunc("GET /events", l.events)
-	mux.Handle("GET /metrics", l.metrics)
-	mux.HandleFunc("GET /api/v1/status", l.status)
-	mux.HandleFunc("GET /api/v1/batch/{id}/status", l.status)
-	mux.HandleFunc("GET /api/v1/molecules", l.molecules)
-	mux.HandleFunc("GET /api/v1/molecules/{id}", l.detail)
-	mux.HandleFunc("GET /api/v1/openapi.json", asset("application/json", "live/openapi.json"))
-	mux.Handle("GET /artefacts/", http.StripPrefix("/artefacts/", http.HandlerFunc(l.file)))
+	for pattern, handler := range l.routes() {
+		mux.Handle("GET "+pattern, handler)
+	}
 	return l.guard(mux)
 }
 
@@ -148,12 +159,14 @@ func loopback(host string) bool {
 }
 
 // admits says whether a request has the token: in its address, in a cookie, or as a bearer. The
-// address gives the browser the cookie.
+// address gives the browser the cookie. Cookies know no ports, so that its name has the port: two
+// servers of a host have two.
 func (l *Live) admits(w http.ResponseWriter, r *http.Request) bool {
 	same := func(text string) bool {
 		return subtle.ConstantTimeCompare([]byte(text), []byte(l.Token)) == 1
 	}
-	const name = "grimperium"
+	_, port, _ := net.SplitHostPort(r.Host) // "" where there is none
+	name := "grimperium" + port
 	if same(r.URL.Query().Get("token")) {
 		http.SetCookie(w, &http.Cookie{Name: name, Value: l.Token, Path: "/", HttpOnly: true,
 			SameSite: http.SameSiteStrictMode})
@@ -179,12 +192,8 @@ func asset(kind string, names ...string) http.HandlerFunc {
 	}
 }
 
-// mostUnpacked is the largest file that is stored compressed and still shown, in bytes.
-const mostUnpacked = 64 << 20
-
 // file answers with a file or a folder of the artefacts as text, never as a page that may run
-// something. A file that is stored compressed is unpacked. The folder is not there before the first
-// batch.
+// something. The folder is not there before the first batch.
 func (l *Live) file(w http.ResponseWriter, r *http.Request) {
 	root, err := os.OpenRoot(l.Artefacts)
 	if err != nil {
@@ -193,36 +202,73 @@ func (l *Live) file(w http.ResponseWriter, r *http.Request) {
 	}
 	defer root.Close()
 	w.Header().Set("Content-Security-Policy", "sandbox; default-src 'none'")
-	path := r.URL.Path
-	if path != "" && !strings.HasSuffix(path, "/") {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	name := strings.TrimSuffix(r.URL.Path, packed.Suffix)
+	info, err := root.Stat(cmp.Or(name, "."))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		l.stored(w, r, root, name)
+	case err == nil && info.IsDir():
+		http.FileServerFS(folders{root.FS()}).ServeHTTP(w, r)
+	case err == nil && info.Mode().IsRegular():
+		f, err := root.Open(name)
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		defer f.Close()
+		w.Header().Set("Content-Type", plainText)
+		http.ServeContent(w, r, "", info.ModTime(), f)
+	default: // a link that leaves the artefacts, a pipe
+		http.NotFound(w, r)
 	}
-	name := strings.TrimSuffix(path, packed.Suffix)
+}
+
+const plainText = "text/plain; charset=utf-8"
+
+// folders is a file system in which no index.html hides the list of a folder.
+type folders struct{ fs.FS }
+
+func (f folders) Open(name string) (fs.File, error) {
+	if path.Base(name) == "index.html" {
+		return nil, fs.ErrNotExist
+	}
+	return f.FS.Open(name)
+}
+
+// stored answers with a file that is stored compressed or in the zip of its molecule. It is
+// unpacked on its way.
+func (l *Live) stored(w http.ResponseWriter, r *http.Request, root *os.Root, name string) {
 	regular := func(name string) bool { // nothing outside of the folder
 		info, err := root.Lstat(name)
 		return err == nil && info.Mode().IsRegular()
 	}
 	mol, inside, _ := strings.Cut(name, "/")
-	_, plain := root.Stat(name)
-	switch zip := mol + packed.ZipSuffix; {
-	case !errors.Is(plain, fs.ErrNotExist):
+	zip := mol + packed.ZipSuffix
+	switch {
 	case regular(zip) && (inside == "" || strings.HasSuffix(inside, "/")):
 		l.zipped(w, r, zip, inside)
 		return
-	case regular(name+packed.Suffix) || regular(zip) && fs.ValidPath(inside):
-		text, err := packed.ReadFile(filepath.Join(l.Artefacts, name), mostUnpacked)
-		if errors.Is(err, fs.ErrNotExist) {
-			http.NotFound(w, r)
-			return
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		_, _ = w.Write(text)
+	case !regular(name+packed.Suffix) && !(regular(zip) && fs.ValidPath(inside)):
+		http.NotFound(w, r)
 		return
 	}
-	http.FileServerFS(root.FS()).ServeHTTP(w, r)
+	text, err := packed.Open(filepath.Join(l.Artefacts, name), math.MaxInt64)
+	if errors.Is(err, fs.ErrNotExist) {
+		http.NotFound(w, r)
+		return
+	}
+	n := int64(0)
+	if err == nil {
+		defer text.Close()
+		w.Header().Set("Content-Type", plainText)
+		n, err = io.Copy(w, text)
+	}
+	switch {
+	case err != nil && n > 0: // a part must not look like the whole
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
 }
 
 // zipped answers with the list of a folder of a molecule that is one file.
@@ -238,31 +284,42 @@ func (l *Live) zipped(w http.ResponseWriter, r *http.Request, zip, dir string) {
 	}
 	defer z.Close()
 	r.URL.Path = "/" + dir
-	http.FileServerFS(z).ServeHTTP(w, r)
+	http.FileServerFS(folders{z}).ServeHTTP(w, r)
+}
+
+// gathered is a report with its page, which is written when somebody asks for it.
+type gathered struct {
+	made time.Time
+	data *Data
+	page func() ([]byte, error)
 }
 
 // report returns the report, gathered again if it is old.
-func (l *Live) report(ctx context.Context) (*Data, *Numbers, error) {
+func (l *Live) report(ctx context.Context) (*gathered, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.data != nil && time.Since(l.made) < reportAge {
-		return l.data, l.numbers, nil
+	if l.last != nil && time.Since(l.last.made) < reportAge {
+		return l.last, nil
 	}
-	l.data, l.numbers = nil, nil // a table of 100,000 rows takes 200 MB
+	l.last = nil // a table of 100,000 rows takes 200 MB
 	d, err := l.Report(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	l.data, l.numbers, l.made = d, Compute(d), time.Now()
-	return l.data, l.numbers, nil
+	l.last = &gathered{time.Now(), d, sync.OnceValues(func() ([]byte, error) {
+		var b bytes.Buffer
+		err := WritePage(&b, d, Compute(d))
+		return b.Bytes(), err
+	})}
+	return l.last, nil
 }
 
 // page answers with the report. Its own policy allows its script and its style by their hash.
 func (l *Live) page(w http.ResponseWriter, r *http.Request) {
-	d, n, err := l.report(r.Context())
-	var b bytes.Buffer
+	var text []byte
+	report, err := l.report(r.Context())
 	if err == nil {
-		err = WritePage(&b, d, n)
+		text, err = report.page()
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -270,7 +327,7 @@ func (l *Live) page(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = b.WriteTo(w)
+	_, _ = w.Write(text)
 }
 
 // molecule answers with the page of a molecule.
@@ -341,13 +398,21 @@ type Listed struct {
 	Deviation *float64 `json:"deviation"`
 }
 
+// Molecules is a part of the list of all.
+type Molecules struct {
+	Total     int      `json:"total"`
+	Offset    int      `json:"offset"`
+	Molecules []Listed `json:"molecules"`
+}
+
 // molecules answers with the rows from offset, at most limit.
 func (l *Live) molecules(w http.ResponseWriter, r *http.Request) {
-	d, _, err := l.report(r.Context())
+	report, err := l.report(r.Context())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	all := report.data.Molecules
 	limit, offset := 1000, 0
 	for name, into := range map[string]*int{"limit": &limit, "offset": &offset} {
 		if text := r.URL.Query().Get(name); text != "" {
@@ -363,13 +428,13 @@ func (l *Live) molecules(w http.ResponseWriter, r *http.Request) {
 		}
 		return &v
 	}
-	offset = min(offset, len(d.Molecules))
+	offset = min(offset, len(all))
 	list := []Listed{}
-	for _, m := range d.Molecules[offset:min(len(d.Molecules), offset+min(limit, 100_000))] {
+	for _, m := range all[offset:min(len(all), offset+min(limit, 100_000))] {
 		list = append(list, Listed{m.ID, m.SMILES, m.Status, known(m.Reference), known(m.Result),
 			known(m.Deviation())})
 	}
-	answer(w, map[string]any{"total": len(d.Molecules), "offset": offset, "molecules": list})
+	answer(w, Molecules{len(all), offset, list})
 }
 
 // events pushes the status, then of each new status the fields that differ, and a comment now and

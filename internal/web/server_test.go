@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"golang.org/x/sys/unix"
 
 	"grimperium/internal/journal"
 	"grimperium/internal/packed"
@@ -39,7 +41,8 @@ func serve(t *testing.T, token, addr string) *served {
 	root := t.TempDir()
 	dir := filepath.Join(root, "artefacts")
 	for path, text := range map[string]string{"artefacts/mol_1/pm7/pm7.out": "<script>",
-		"artefacts/mol_1/pm7/pm7.aux": "unpacked", "out.aux": "secret", "secret": "secret"} {
+		"artefacts/mol_1/pm7/pm7.aux": "unpacked", "artefacts/mol_1/pm7/index.html": "<p>page",
+		"out.aux": "secret", "secret": "secret"} {
 		path = filepath.Join(root, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -64,6 +67,17 @@ func serve(t *testing.T, token, addr string) *served {
 	}
 	s := &served{t: t, journal: journal.Writer{Path: filepath.Join(dir, "journal.jsonl"),
 		Batch: "b1"}}
+	if err := unix.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	damaged, err := os.ReadFile(filepath.Join(dir, "mol_1/pm7/pm7.aux.zst"))
+	if err == nil {
+		damaged = damaged[:len(damaged)-2]
+		err = os.WriteFile(filepath.Join(dir, "damaged.zst"), damaged, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.live = &Live{Journal: s.journal.Path, Artefacts: dir, Token: token,
 		Report: func(context.Context) (*Data, error) { return made(30), nil },
 		Detail: func(_ context.Context, id string) (*Detail, error) {
@@ -134,6 +148,7 @@ var batchEvents = []journal.Event{
 	{Event: journal.TargetStart, Mol: "mol_1", Stage: "pm7", Size: []float64{2}},
 	{Event: journal.TargetEnd, Mol: "mol_1", Stage: "pm7", Outcome: journal.OK, Seconds: 2},
 	{Event: journal.Row, Mol: "mol_1", Outcome: "OK", Seconds: 2,
+		Shown:  []string{"-5.00 kcal/mol", "1 conformer"},
 		Values: map[string]string{"most_stable_hof": "-5"}},
 	{Event: journal.TargetStart, Mol: "mol_2", Stage: "pm7"},
 	{Event: journal.TargetEnd, Mol: "mol_2", Stage: "pm7", Outcome: journal.Failed, Seconds: 1},
@@ -169,7 +184,10 @@ func TestServer(t *testing.T) {
 		"/artefacts/mol_2/none":                     {404, ""},
 		"/artefacts/mol_2/pm7/%2e%2e/%2e%2e/secret": {404, ""},
 		"/artefacts/mol_2":                          {302, ""},
-		"/artefacts/link":                           {500, ""},
+		"/artefacts/mol_1/pm7/index.html":           {200, "<p>page"},
+		"/artefacts/damaged":                        {500, "is damaged"},
+		"/artefacts/link":                           {404, ""},
+		"/artefacts/pipe":                           {404, ""},
 		"/artefacts/%2e%2e/secret":                  {404, ""}, "/secret": {404, ""},
 	} {
 		code, text, head := s.get(path, nil)
@@ -181,8 +199,8 @@ func TestServer(t *testing.T) {
 			head.Get("Content-Security-Policy") == "" {
 			t.Errorf("%s: headers %v", path, head)
 		}
-		if strings.HasSuffix(path, ".out") && !strings.HasPrefix(head.Get("Content-Type"),
-			"text/plain") {
+		file := strings.HasPrefix(path, "/artefacts/") && !strings.HasSuffix(path, "/")
+		if file && code == 200 && !strings.HasPrefix(head.Get("Content-Type"), "text/plain") {
 			t.Errorf("%s is served as %s", path, head.Get("Content-Type"))
 		}
 	}
@@ -191,6 +209,21 @@ func TestServer(t *testing.T) {
 	}
 	if code, _, _ := s.get("/", func(r *http.Request) { r.Method = http.MethodPost }); code != 405 {
 		t.Errorf("POST: %d", code)
+	}
+}
+
+// TestLargeFile gets a file that is stored compressed and larger than a server should hold.
+func TestLargeFile(t *testing.T) {
+	s := serve(t, "", "127.0.0.1:0")
+	path := filepath.Join(s.live.Artefacts, "mol_1", "large")
+	if err := os.WriteFile(path, make([]byte, 80<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := packed.Pack(path); err != nil {
+		t.Fatal(err)
+	}
+	if code, text, _ := s.get("/artefacts/mol_1/large", nil); code != 200 || len(text) != 80<<20 {
+		t.Errorf("%d with %d bytes", code, len(text))
 	}
 }
 
@@ -213,8 +246,11 @@ func TestToken(t *testing.T) {
 		"query":  {func(r *http.Request) { r.URL.RawQuery = "token=word" }, 200},
 		"bearer": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer word") }, 200},
 		"cookie": {func(r *http.Request) {
-			r.AddCookie(&http.Cookie{Name: "grimperium", Value: "word"})
+			r.AddCookie(&http.Cookie{Name: "grimperium" + r.URL.Port(), Value: "word"})
 		}, 200},
+		"cookie of another server": {func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: "grimperium", Value: "word"})
+		}, 401},
 	} {
 		if code, _, _ := s.get("/api/v1/status", test.change); code != test.code {
 			t.Errorf("%s: %d", name, code)
@@ -316,6 +352,20 @@ func TestMetrics(t *testing.T) {
 			strings.Contains(text, "grimperium_"+step.gone) {
 			t.Errorf("%+v: %s", step, text)
 		}
+	}
+}
+
+// TestMetricNames holds the metrics to the conventions of Prometheus.
+func TestMetricNames(t *testing.T) {
+	m := newMetrics("", func() Status { return Status{} })
+	for _, e := range batchEvents {
+		m.add(e)
+	}
+	answer := httptest.NewRecorder()
+	m.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	problems, err := promlint.New(answer.Body).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Error(problems, err)
 	}
 }
 
@@ -457,6 +507,42 @@ func TestBrowserLive(t *testing.T) {
 	b.do(chromedp.Navigate(s.address+"/report"),
 		chromedp.WaitReady(chromedp.CSS("html[data-usable]")))
 	b.is(`document.getElementById("shown").textContent`, "30 of 30 molecules")
+	b.quiet()
+}
+
+// TestBrowserLiveFocus keeps the focus on a molecule while others finish. The first answers are
+// errors, because too many pages watch.
+func TestBrowserLiveFocus(t *testing.T) {
+	b := open(t)
+	s := serve(t, "", "127.0.0.1:0")
+	b.local = s.address
+	s.get("/api/v1/status", nil)
+	var ends []func()
+	for range mostWaiting {
+		_, end, err := s.live.watch.listen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, end)
+	}
+	events := slices.Clone(batchEvents)
+	events[0].PID, events[0].Total = os.Getpid(), 9
+	s.write(events[:4]...)
+	b.do(chromedp.Navigate(s.address + "/"))
+	sentence := `document.getElementById("sentence").textContent`
+	b.becomes(sentence, "The server does not answer. The page connects again by itself.")
+	for _, end := range ends {
+		end()
+	}
+	b.becomes(sentence, "1 of 9 molecules done.")
+	b.is(`document.getElementById("sentence").ariaLive`, "off")
+	b.is(`document.querySelector("#results td:nth-child(3)").textContent`, "−5.00 kcal/mol · 1 conformer")
+	b.value(`document.querySelector("#results a").focus()`)
+	events[3].Mol = "mol_3"
+	s.write(events[3:7]...)
+	b.becomes(`[...document.querySelectorAll("tbody th")].map(e => e.textContent).join()`,
+		"mol_2,mol_3,mol_1")
+	b.is(`document.activeElement.textContent`, "mol_1")
 	b.quiet()
 }
 

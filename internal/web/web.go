@@ -26,6 +26,7 @@ type Data struct {
 	Reference string // the column of the reference
 	Result    string // the column of the result
 	Method    string // what the result is called, as PM7
+	Search    string // what orders the conformers, as GFN2-xTB
 	Molecules []Molecule
 	Columns   []Column  // every column of the table
 	Failures  []Failure // the most frequent first
@@ -82,6 +83,7 @@ type Target struct {
 // Column is a column of the table.
 type Column struct {
 	Name   string
+	Unit   string   // "" for none
 	Number bool     // every cell is a number or empty
 	Cells  []string // of each molecule
 }

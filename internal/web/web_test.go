@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -146,9 +148,10 @@ func TestConformers(t *testing.T) {
 		{Result: -5, Reference: -4, Conformers: []float64{-3, nan, -5}},
 		{Result: -5, Reference: nan, Conformers: []float64{-4.98, -5, -1}}, // the same within 0.05
 		{Result: nan, Conformers: []float64{-1, -2}},
+		{Result: -5, Reference: -4, Conformers: []float64{nan, -5}}, // the first has no result
 	}
 	c := conformers(molecules, 0.05)
-	if c.Molecules != 3 || c.Several != 2 || c.Differ != 1 || c.DifferMax != 2 ||
+	if c.Molecules != 4 || c.Several != 2 || c.Compared != 3 || c.Differ != 1 || c.DifferMax != 2 ||
 		c.SpreadMax != 4 || c.First.N != 2 || c.First.MAE.Value != 1 || c.Lowest.Mean.Value != -1 {
 		t.Errorf("%+v", c)
 	}
@@ -160,8 +163,9 @@ func TestCompare(t *testing.T) {
 		{ID: "b", Result: 2, Other: 5, Reference: 0},
 		{ID: "c", Result: 3, Other: math.NaN()}, {ID: "d", Result: math.NaN(), Other: 1}}}
 	c := compare(d)
-	if c.Common != 2 || c.Changed != 1 || c.OnlyOwn != 1 || c.Max != 3 || c.Rows[0].ID != "b" ||
-		!near(c.Mean, -1.505) || !near(c.Own.MAE.Value, 1.5) || !near(c.Other.MAE.Value, 3.005) {
+	if c.Common != 2 || c.Changed != 1 || c.OnlyOwn != 1 || c.OnlyOther != 1 || c.Max != 3 ||
+		c.Rows[0].ID != "b" || !near(c.Mean, -1.505) || !near(c.Own.MAE.Value, 1.5) ||
+		!near(c.Other.MAE.Value, 3.005) {
 		t.Errorf("%+v", c)
 	}
 }
@@ -196,8 +200,8 @@ func TestCost(t *testing.T) {
 // TestPack reads a column as the page does.
 func TestPack(t *testing.T) {
 	for _, c := range []Column{
-		{"n", true, []string{"1.50", "", "-3", " 7 ", "+4", "1e400"}},
-		{"t", false, []string{"a", "b", "a", "\xff", strings.Repeat("ä", 400), ""}},
+		{"n", "kcal/mol", true, []string{"1.50", "", "-3", " 7 ", "+4", "1e400"}},
+		{"t", "", false, []string{"a", "b", "a", "\xff", strings.Repeat("ä", 400), ""}},
 	} {
 		p, err := packColumn(c)
 		if err != nil {
@@ -220,6 +224,65 @@ func TestPack(t *testing.T) {
 			t.Errorf("%v %q", list, p.Words)
 		}
 	}
+}
+
+// TestContrast holds the colours to WCAG 2.1: 4.5 between a text and what is behind it, 3 for parts
+// of a drawing. The statuses lie between lines of the colour behind them.
+func TestContrast(t *testing.T) {
+	css, err := files.ReadFile("page.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	colors := map[string]string{}
+	roots := regexp.MustCompile(`:root \{([^}]*)\}`).FindAllSubmatch(css, -1)
+	if len(roots) != 3 {
+		t.Fatalf("%d sets of colours, want those of light, dark and print", len(roots))
+	}
+	light := map[string]string{}
+	for i, root := range roots {
+		for _, c := range regexp.MustCompile(`--([\w-]+): (#\w+)`).FindAllSubmatch(root[1], -1) {
+			colors[string(c[1])] = string(c[2])
+		}
+		if i == 0 {
+			maps.Copy(light, colors)
+		}
+		for least, names := range map[float64]string{4.5: "fore soft accent warn",
+			3: "point warn ok rerun skip open"} {
+			for name := range strings.FieldsSeq(names) {
+				for _, back := range []string{"back", "card", "warn-back"} {
+					got := contrast(colors[name], colors[back])
+					if back == "warn-back" && strings.Contains("ok rerun skip open", name) {
+						continue // no status stands there
+					}
+					if got < least {
+						t.Errorf("set %d: %s on %s: %.2f, want %v", i, name, back, got, least)
+					}
+				}
+			}
+		}
+		maps.Copy(colors, light) // print has no dark ones
+	}
+}
+
+// contrast is that of two colours as #rgb or #rrggbb, by WCAG 2.1.
+func contrast(a, b string) float64 {
+	luminance := func(color string) (sum float64) {
+		digits := (len(color) - 1) / 3
+		for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+			part := strings.Repeat(color[1+i*digits:1+(i+1)*digits], 3-digits)
+			n, _ := strconv.ParseUint(part, 16, 8)
+			c := float64(n) / 255
+			if c <= 0.03928 {
+				c /= 12.92
+			} else {
+				c = math.Pow((c+0.055)/1.055, 2.4)
+			}
+			sum += weight * c
+		}
+		return sum
+	}
+	x, y := luminance(a), luminance(b)
+	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
 }
 
 // TestSize keeps the page of a large table below 8 MB.

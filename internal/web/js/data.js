@@ -18,7 +18,7 @@ async function unpack(packed) {
   const list = await inflate(packed);
   const words = packed.words;
   const get = words ? row => words[list[row]] : row => list[row];
-  return { name: packed.name, number: packed.number, get };
+  return { name: packed.name, unit: packed.unit || "", number: packed.number, get };
 }
 
 async function load() {
@@ -27,13 +27,14 @@ async function load() {
   for (const [role, name] of Object.entries(data.keys)) {
     data.keys[role] = byName.get(name) || { name, number: false, get: () => null };
   }
-  const { reference, result } = data.keys;
+  const { reference, result, status } = data.keys;
   const deviation = row => {
-    const a = result.get(row), b = reference.get(row);
-    return typeof a === "number" && typeof b === "number" ? Math.round((a - b) * 1e6) / 1e6 : null;
+    const a = result.get(row), b = reference.get(row), counts = status.get(row) === "OK";
+    if (!counts || typeof a !== "number" || typeof b !== "number") return null;
+    return Math.round((a - b) * 1e6) / 1e6;
   };
   if (byName.has(reference.name) && byName.has(result.name)) {
-    const c = { name: "deviation", number: true, get: deviation };
+    const c = { name: "deviation", unit: result.unit, number: true, get: deviation };
     data.keys.deviation = c;
     if (!byName.has(c.name)) {
       columns.splice(columns.indexOf(result) + 1, 0, c);
@@ -46,7 +47,8 @@ async function load() {
 // order puts the columns that say most in front.
 function order() {
   const { id, status, smiles, reference, result, deviation, other } = data.keys;
-  const first = [id, smiles, status, result, reference, deviation, other].filter(c => columns.includes(c));
+  const first = [id, smiles, status, result, reference, deviation, other]
+    .filter(c => columns.includes(c));
   const rest = columns.filter(c => !first.includes(c));
   columns.splice(0, columns.length, ...first, ...rest);
 }
@@ -71,9 +73,11 @@ function drawing(row) {
     return copy;
   }
   const smiles = show(data.keys.smiles, row), picture = element("img");
-  if (smiles.length > MOST_CHARACTERS || (smiles.match(/\d/g) || []).length > MOST_DIGITS) return null;
+  const digits = (smiles.match(/\d/g) || []).length;
+  if (smiles.length > MOST_CHARACTERS || digits > MOST_DIGITS) return null;
   picture.alt = "Structure of " + show(data.keys.id, row);
-  const options = { width: 190, height: 130, explicitHydrogens: true, kkMaxIteration: 100, kkMaxInnerIteration: 20 };
+  const options = { width: 190, height: 130, explicitHydrogens: true,
+    kkMaxIteration: 100, kkMaxInnerIteration: 20 };
   try {
     SmilesDrawer.parse(smiles, tree => {
       const svg = new SmilesDrawer.SvgDrawer(options).draw(tree, "svg", "light");

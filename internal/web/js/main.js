@@ -3,7 +3,8 @@ const plots = [];
 let grid;
 
 function shown() {
-  $("shown").textContent = grid.rows.length.toLocaleString("en") + " of " + data.rows.toLocaleString("en") + " molecules";
+  const [some, all] = [grid.rows.length, data.rows].map(n => n.toLocaleString("en"));
+  $("shown").textContent = some + " of " + all + " molecules";
 }
 
 function connect() {
@@ -35,7 +36,8 @@ function connect() {
 
 async function start() {
   if (typeof DecompressionStream === "undefined") {
-    $("shown").textContent = "This browser is too old for the plot and the table. Chrome 80, Firefox 113 and Safari 16.4 show them.";
+    $("shown").textContent = "This browser is too old for the plot and the table. " +
+      "Chrome 80, Firefox 113 and Safari 16.4 show them.";
     return;
   }
   await load();
@@ -48,7 +50,8 @@ async function start() {
     document.documentElement.dataset.usable = Math.round(performance.now());
   }));
   for (const button of document.querySelectorAll(".cards button.open")) {
-    const card = button.closest("article"), img = card.querySelector("img") ? null : drawing(Number(button.dataset.row));
+    const card = button.closest("article");
+    const img = card.querySelector("img") ? null : drawing(Number(button.dataset.row));
     if (img) card.prepend(img);
   }
 }

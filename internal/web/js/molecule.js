@@ -26,7 +26,7 @@ function openMolecule(row) {
     if (text === "") continue;
     const line = list.insertRow(), head = element("th", c.name);
     head.scope = "row";
-    line.append(head, element("td", text));
+    line.append(head, element("td", (text + " " + c.unit).trim()));
   }
   body.append(list);
 }

@@ -2,7 +2,9 @@
 const NEAR = 10; // pixels around the pointer in which a point is found
 const FONT = "12px system-ui, sans-serif";
 
-function color(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
+function color(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
 
 class Scatter {
   constructor(box) {
@@ -12,14 +14,14 @@ class Scatter {
     this.rows = [];
     let low = Infinity, high = -Infinity;
     for (let row = 0; row < data.rows; row++) {
-      const x = this.x.get(row), y = this.y.get(row);
-      if (typeof x !== "number" || typeof y !== "number") continue;
+      const x = this.x.get(row), y = this.y.get(row), counts = data.keys.status.get(row) === "OK";
+      if (!counts || typeof x !== "number" || typeof y !== "number") continue;
       this.rows.push(row);
       low = Math.min(low, x, y);
       high = Math.max(high, x, y);
     }
     this.rows.sort((a, b) => this.x.get(a) - this.x.get(b));
-    const points = [this.x, this.y].map(column => Float64Array.from(this.rows, row => column.get(row)));
+    const points = [this.x, this.y].map(c => Float64Array.from(this.rows, row => c.get(row)));
     const margin = (high - low) * 0.04 || 1;
     this.range = { min: low - margin, max: high + margin };
     this.near = null;
@@ -30,26 +32,41 @@ class Scatter {
 
   options() {
     const scale = { time: false, auto: false, range: (u, min, max) => [min, max] };
-    const axis = { font: FONT, labelFont: FONT, labelSize: 18, stroke: () => color("--soft"), ticks: { show: false },
-      grid: { stroke: () => color("--rule"), width: 1 }, values: (u, at) => at.map(v => String(v).replace("-", "\u2212")) };
+    const axis = {
+      font: FONT, labelFont: FONT, labelSize: 18,
+      stroke: () => color("--soft"), ticks: { show: false },
+      grid: { stroke: () => color("--rule"), width: 1 },
+      values: (u, at) => at.map(v => String(v).replace("-", "\u2212")),
+    };
     const unit = column => (column === data.keys.result ? data.method : column.name) + ", kcal/mol";
-    return { width: this.box.clientWidth, height: this.box.clientHeight, legend: { show: false }, padding: [8, 10, 0, 0],
-      scales: { x: scale, y: { ...scale } }, series: [{}, { paths: () => null, points: { show: false } }],
+    return {
+      width: this.box.clientWidth, height: this.box.clientHeight, padding: [8, 10, 0, 0],
+      legend: { show: false },
+      scales: { x: scale, y: { ...scale } },
+      series: [{}, { paths: () => null, points: { show: false } }],
       axes: [{ ...axis, label: unit(this.x), size: 24 }, { ...axis, label: unit(this.y) }],
-      cursor: { x: false, y: false, drag: { x: true, y: true, dist: 6 }, bind: { dblclick: () => () => this.whole() },
+      cursor: {
+        x: false, y: false, drag: { x: true, y: true, dist: 6 },
+        bind: { dblclick: () => () => this.whole() },
         dataIdx: (u, series, index) => series ? this.nearest(u) : index,
-        points: { size: 14, width: 2, stroke: () => color("--accent"), fill: "transparent" } },
-      hooks: { drawAxes: [u => this.draw(u)], setCursor: [u => this.point(u)] } };
+        points: { size: 14, width: 2, stroke: () => color("--accent"), fill: "transparent" },
+      },
+      hooks: { drawAxes: [u => this.draw(u)], setCursor: [u => this.point(u)] },
+    };
   }
 
   listen() {
-    this.plot.over.addEventListener("click", () => { if (this.near !== null) openMolecule(this.near); });
+    this.plot.over.addEventListener("click", () => {
+      if (this.near !== null) openMolecule(this.near);
+    });
     this.box.addEventListener("keydown", e => this.key(e));
     this.box.addEventListener("blur", () => this.plot.setCursor({ left: -10, top: -10 }));
     new ResizeObserver(() => { // tells the first size, too
-      if (this.box.clientWidth !== this.plot.width || this.box.clientHeight !== this.plot.height) this.fit();
+      const { clientWidth, clientHeight } = this.box;
+      if (clientWidth !== this.plot.width || clientHeight !== this.plot.height) this.fit();
     }).observe(this.box);
-    for (const media of ["print", "(prefers-color-scheme: dark)"]) { // each has other colours and sizes
+    // Each has other colours and sizes.
+    for (const media of ["print", "(prefers-color-scheme: dark)"]) {
       matchMedia(media).addEventListener("change", () => this.fit());
     }
   }
@@ -63,8 +80,9 @@ class Scatter {
 
   // draw draws the line of equal values, and the points.
   draw(u) {
-    const g = u.ctx, { left, top, width, height } = u.bbox, ratio = devicePixelRatio || 1, [first, last] = u.series[0].idxs;
-    const { min, max } = this.range, x = v => u.valToPos(v, "x", true), y = v => u.valToPos(v, "y", true);
+    const g = u.ctx, { left, top, width, height } = u.bbox, ratio = devicePixelRatio || 1;
+    const { min, max } = this.range, [first, last] = u.series[0].idxs, [xs, ys] = u.data;
+    const x = v => u.valToPos(v, "x", true), y = v => u.valToPos(v, "y", true);
     g.save();
     g.beginPath();
     g.rect(left, top, width, height);
@@ -78,8 +96,9 @@ class Scatter {
     const n = last - first, size = ratio * (n > 5000 ? 2 : n > 500 ? 3 : 5);
     g.fillStyle = color("--point");
     g.globalAlpha = n > 20000 ? 0.25 : n > 2000 ? 0.5 : 0.8;
-    const [xs, ys] = u.data;
-    for (let k = first; k <= last; k++) g.fillRect(x(xs[k]) - size / 2, y(ys[k]) - size / 2, size, size);
+    for (let k = first; k <= last; k++) {
+      g.fillRect(x(xs[k]) - size / 2, y(ys[k]) - size / 2, size, size);
+    }
     g.restore();
   }
 
@@ -114,7 +133,8 @@ class Scatter {
     if (step) {
       event.preventDefault();
       this.at = Math.min(this.rows.length - 1, Math.max(0, (this.at ?? -1) + step));
-      u.setCursor({ left: u.valToPos(u.data[0][this.at], "x"), top: u.valToPos(u.data[1][this.at], "y") });
+      const [x, y] = [u.data[0][this.at], u.data[1][this.at]];
+      u.setCursor({ left: u.valToPos(x, "x"), top: u.valToPos(y, "y") });
     } else if (event.key === "Enter" && this.near !== null) {
       openMolecule(this.near);
     } else if (event.key === "Escape") {
@@ -130,11 +150,15 @@ function showTip(row) {
   const img = drawing(row);
   if (img) tip.append(img);
   tip.append(element("b", show(k.id, row)), element("p", show(k.smiles, row), "smiles"));
-  const open = /\[((B|C|N|O|P|S|F|Cl|Br|I)(H\d?)?|[bcnops])\]/; // an atom without a charge that lacks hydrogens
-  if (img && !$("drawing-" + row) && open.test(show(k.smiles, row))) tip.append(element("p", "drawn without unpaired electrons"));
-  tip.append(element("p", data.method + " " + show(k.result, row) + ", reference " + show(k.reference, row)));
-  if (k.deviation) tip.append(element("p", "deviation " + show(k.deviation, row) + " kcal/mol"));
-  if (k.other && show(k.other, row)) tip.append(element("p", "other table " + show(k.other, row)));
+  // An atom without a charge that lacks hydrogens.
+  const open = /\[((B|C|N|O|P|S|F|Cl|Br|I)(H\d?)?|[bcnops])\]/;
+  if (img && !$("drawing-" + row) && open.test(show(k.smiles, row))) {
+    tip.append(element("p", "drawn without unpaired electrons"));
+  }
+  const say = text => tip.append(element("p", text + " kcal/mol"));
+  say(data.method + " " + show(k.result, row) + ", reference " + show(k.reference, row));
+  if (k.deviation) say("deviation " + show(k.deviation, row));
+  if (k.other && show(k.other, row)) say("other table " + show(k.other, row));
   tip.hidden = false;
 }
 

@@ -20,10 +20,12 @@ class Space {
     }
     view.tabIndex = 0;
     view.setAttribute("role", "application");
-    view.setAttribute("aria-label", "Conformers in 3D. The arrow keys turn them, + and − change the size.");
+    view.setAttribute("aria-label",
+      "Conformers in 3D. The arrow keys turn them, + and − change the size.");
     view.addEventListener("keydown", e => this.key(e));
     const coords = conformers.map(c => centred(c.coords));
-    this.models = conformers.map((c, k) => this.model(c, k ? overlaid(coords[k], coords[0], c.symbols) : coords[0], k));
+    this.models = conformers.map((c, k) =>
+      this.model(c, k ? overlaid(coords[k], coords[0], c.symbols) : coords[0], k));
     box.append(this.legend(conformers));
     this.viewer.zoomTo();
     this.viewer.zoom(1.5);
@@ -35,16 +37,20 @@ class Space {
   model(conformer, coords, k) {
     const model = this.viewer.addModel(), partners = conformer.symbols.map(() => []);
     for (const [i, j] of conformer.bonds) { partners[i].push(j); partners[j].push(i); }
-    model.addAtoms(conformer.symbols.map((elem, i) => ({ elem, x: coords[3 * i], y: coords[3 * i + 1], z: coords[3 * i + 2],
-      bonds: partners[i], bondOrder: partners[i].map(() => 1) })));
-    model.setStyle({}, { stick: { radius: 0.1, color: SHADES[k % SHADES.length] }, sphere: { scale: 0.2 } });
+    model.addAtoms(conformer.symbols.map((elem, i) => {
+      const [x, y, z] = coords.slice(3 * i, 3 * i + 3);
+      return { elem, x, y, z, bonds: partners[i], bondOrder: partners[i].map(() => 1) };
+    }));
+    const stick = { radius: 0.1, color: SHADES[k % SHADES.length] };
+    model.setStyle({}, { stick, sphere: { scale: 0.2 } });
     return model;
   }
 
   legend(conformers) {
-    const list = element("ul", undefined, "legend"), least = Math.min(...conformers.map(c => c.result));
+    const list = element("ul", undefined, "legend");
+    const least = Math.min(...conformers.map(c => c.result));
     conformers.forEach((c, k) => {
-      const label = element("label"), check = element("input"), mark = element("i"), item = element("li");
+      const [label, check, mark, item] = ["label", "input", "i", "li"].map(name => element(name));
       check.type = "checkbox";
       check.checked = true;
       check.addEventListener("change", () => {
@@ -52,7 +58,8 @@ class Space {
         this.viewer.render();
       });
       mark.style.background = SHADES[k % SHADES.length];
-      label.append(check, mark, "conformer " + (k + 1) + ": +" + (c.result - least).toFixed(2) + " kcal/mol");
+      const energy = (c.result - least).toFixed(2);
+      label.append(check, mark, "conformer " + (k + 1) + ": +" + energy + " kcal/mol");
       item.append(label);
       list.append(item);
     });
@@ -60,7 +67,8 @@ class Space {
   }
 
   key(event) {
-    const turn = { ArrowLeft: [-10, "y"], ArrowRight: [10, "y"], ArrowUp: [-10, "x"], ArrowDown: [10, "x"] }[event.key];
+    const turn = { ArrowLeft: [-10, "y"], ArrowRight: [10, "y"],
+      ArrowUp: [-10, "x"], ArrowDown: [10, "x"] }[event.key];
     const size = { "+": 1.2, "-": 1 / 1.2 }[event.key];
     if (!turn && !size) return;
     event.preventDefault();
@@ -82,7 +90,9 @@ function overlaid(coords, target, symbols) {
   const s = [[0, 0, 0], [0, 0, 0], [0, 0, 0]];
   symbols.forEach((symbol, i) => {
     if (symbol === "H" && symbols.length > 3) return;
-    for (let p = 0; p < 3; p++) for (let q = 0; q < 3; q++) s[p][q] += coords[3 * i + p] * target[3 * i + q];
+    for (let p = 0; p < 3; p++) {
+      for (let q = 0; q < 3; q++) s[p][q] += coords[3 * i + p] * target[3 * i + q];
+    }
   });
   const [[xx, xy, xz], [yx, yy, yz], [zx, zy, zz]] = s;
   const m = [[xx + yy + zz, yz - zy, zx - xz, xy - yx], [yz - zy, xx - yy - zz, xy + yx, zx + xz],

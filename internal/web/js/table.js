@@ -17,11 +17,14 @@ class Grid {
     for (const part of [this.above, this.below]) part.append(element("tr"));
     this.table.append(this.above, this.body, this.below);
     box.append(this.table);
-    box.addEventListener("scroll", () => requestAnimationFrame(() => this.draw()), { passive: true });
+    const draw = () => requestAnimationFrame(() => this.draw());
+    box.addEventListener("scroll", draw, { passive: true });
     new ResizeObserver(() => this.draw()).observe(box);
     this.body.addEventListener("click", e => {
       const line = e.target.closest("tr");
-      if (line && !e.target.closest("button") && !getSelection().toString()) openMolecule(Number(line.dataset.row));
+      if (line && !e.target.closest("button") && !getSelection().toString()) {
+        openMolecule(Number(line.dataset.row));
+      }
     });
     this.draw();
   }
@@ -31,8 +34,10 @@ class Grid {
     const group = element("colgroup");
     let sum = 0;
     for (const c of columns) {
-      let most = c.name.length + 3;
-      for (let row = 0; row < Math.min(200, data.rows); row++) most = Math.max(most, show(c, row).length);
+      let most = c.name.length + c.unit.length + 3;
+      for (let row = 0; row < Math.min(200, data.rows); row++) {
+        most = Math.max(most, show(c, row).length);
+      }
       const col = element("col"), width = Math.min(280, 24 + most * 8.3);
       col.style.width = width + "px";
       sum += width;
@@ -49,6 +54,7 @@ class Grid {
       cell.scope = "col";
       if (c.number) cell.className = "number";
       button.addEventListener("click", () => this.sort(c));
+      if (c.unit) button.append(element("small", " " + c.unit));
       cell.append(button);
       line.append(cell);
       c.head = cell;
@@ -97,7 +103,8 @@ class Grid {
     this.last = last;
     this.above.firstChild.style.height = first * ROW + "px";
     this.below.firstChild.style.height = (this.rows.length - last) * ROW + "px";
-    const lines = [];
+    const lines = [], active = document.activeElement;
+    const focused = this.body.contains(active) && active.dataset.row;
     for (let k = first; k < last; k++) {
       const row = this.rows[k], line = element("tr");
       line.dataset.row = row;
@@ -116,6 +123,10 @@ class Grid {
       lines.push(line);
     }
     this.body.replaceChildren(...lines);
+    if (focused) {
+      const button = this.body.querySelector(`[data-row="${focused}"] button`);
+      button?.focus({ preventScroll: true });
+    }
   }
 }
 
@@ -124,27 +135,35 @@ function parseFilter(text) {
   const tests = [];
   for (const part of text.match(/\S+"[^"]*"|"[^"]*"|\S+/g) || []) {
     const m = /^(\|?)([\p{L}\p{N}_. ]+?)\1(<=|>=|!=|=|<|>)"?([^"]*)"?$/u.exec(part);
-    if (m && byName.has(m[2])) tests.push(comparison(byName.get(m[2]), m[3], m[4], m[1] !== ""));
-    else if (m && /^[\p{L}_]+$/u.test(m[2]) && m[3] !== "=") throw new Error("The table has no column " + m[2] + ".");
-    else tests.push(word(part.replaceAll('"', "").toLowerCase()));
+    if (m && byName.has(m[2])) {
+      tests.push(comparison(byName.get(m[2]), m[3], m[4], m[1] !== ""));
+    } else if (m && /^[\p{L}_]+$/u.test(m[2]) && m[3] !== "=") {
+      throw new Error("The table has no column " + m[2] + ".");
+    } else {
+      tests.push(word(part.replaceAll('"', "")));
+    }
   }
   return tests.length ? row => tests.every(t => t(row)) : null;
 }
 
+// word looks for a text in id, SMILES and message. c1ccccc1 and C1CCCCC1 are two molecules.
 function word(text) {
-  const where = [data.keys.id, data.keys.smiles, data.keys.error];
-  return row => where.some(c => String(c.get(row) ?? "").toLowerCase().includes(text));
+  const { id, smiles, error } = data.keys, small = text.toLowerCase();
+  const has = (column, row) => String(column.get(row) ?? "").toLowerCase().includes(small);
+  return row => String(smiles.get(row) ?? "").includes(text) || has(id, row) || has(error, row);
 }
 
 function comparison(column, sign, text, absolute) {
   const number = text === "" ? NaN : Number(text.replace("\u2212", "-"));
   const plain = v => v === null || v === undefined ? "" : v;
   if (sign === "=" || sign === "!=") {
-    const same = v => column.number && !isNaN(number) ? v === number : String(plain(v)).toLowerCase() === text.toLowerCase();
+    const same = v => column.number && !isNaN(number) ? v === number
+      : String(plain(v)).toLowerCase() === text.toLowerCase();
     return sign === "=" ? row => same(column.get(row)) : row => !same(column.get(row));
   }
   if (isNaN(number)) throw new Error("Write a number behind " + sign + ".");
-  const tests = { "<": v => v < number, ">": v => v > number, "<=": v => v <= number, ">=": v => v >= number };
+  const tests = { "<": v => v < number, ">": v => v > number,
+    "<=": v => v <= number, ">=": v => v >= number };
   return row => {
     const v = column.get(row);
     if (v === null || v === undefined || v === "") return false;

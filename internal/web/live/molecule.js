@@ -1,2 +1,3 @@
 // The page of a molecule: its conformers in 3D.
-new Space(document.getElementById("space"), JSON.parse(document.getElementById("geometries").textContent));
+new Space(document.getElementById("space"),
+  JSON.parse(document.getElementById("geometries").textContent));

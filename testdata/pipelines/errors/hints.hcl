@@ -1,5 +1,5 @@
 # Slips that people make, each with its hint.
-variable "on" { default = True } # ERROR: Default is not a constant: Did you mean true?
+variable "on" { default = True } # ERROR: Not a constant: Did you mean true?
 
 column "nheavy" { type = int } # ERROR: Invalid type: The cells of the column "nheavy" are of type = number or type = string.
 
@@ -25,9 +25,9 @@ stage "c" {
 
 stage "d" {
   command  = ["true", "in/x"]
-  enabled  = mol.smiles == 3           # ERROR: Text compared with another type: write tonumber(...)
+  enabled  = mol.smiles == 3           # ERROR: Values of two types compared: write tonumber(...)
   values   = { a = mni(1, 2), b = True } # ERROR: Unknown function: Did you mean "min"? # ERROR: Unknown name: Nothing is called "True". Did you mean true?
-  warnings = [for i, s in ["a"] : s if mol.smiles != 3] # ERROR: Text compared with another type: write tonumber(...)
+  warnings = [for i, s in ["a"] : s if mol.smiles != 3] # ERROR: Values of two types compared: write tonumber(...)
 }
 
 stage "three" {
@@ -54,7 +54,7 @@ export {
 }
 
 merge {
-  H298_cbs = stage.g.x # ERROR: Column is read and merged: Stage "g" (line 60) reads mol.H298_cbs
+  H298_cbs = stage.g.x # ERROR: Column is read and merged: Line 60 reads mol.H298_cbs
 }
 
 stage "g" { values = { x = mol.H298_cbs } }
@@ -74,8 +74,8 @@ variable "options" { default = {} }
 stage "h" {
   for_each = [mol.smiles]
   command  = ["sort data.txt"] # ERROR: Unsuitable command: The first word of the command is "sort data.txt", but a program is needed
-  enabled  = contains([1, 2], mol.smiles) # ERROR: Text compared with another type: write tonumber(...)
-  values   = { x = each.value == 1, y = [1] == [], z = {} != stage.a } # ERROR: Text compared with another type: write tonumber(...)
+  enabled  = contains([1, 2], mol.smiles) # ERROR: Values of two types compared: write tonumber(...)
+  values   = { x = each.value == 1, y = [1] == [], z = {} != stage.a } # ERROR: Values of two types compared: write tonumber(...)
 }
 
 stage "i" {
@@ -92,4 +92,34 @@ stage "k" {
 
 stage "l" {
   command = ["./x.sh"] # ERROR: Unsuitable command: The first word of the command, the program, is a relative path, ./x.sh: give its absolute path. For a script: file "x.sh" { source = "./x.sh" }, and an interpreter and "x.sh" in the command.
+}
+
+variable "method" { default = none } # ERROR: Not a constant: Did you mean null?
+
+pipeline { store = zip } # ERROR: Not a constant: A text stands in quotes
+
+stage "m" {
+  command  = ["true"]
+  compres  = ["x"] # ERROR: Unknown attribute: Nothing is called "compres" here. Did you mean "compress"?
+  optional = Yes   # ERROR: Not a constant: Did you mean true?
+  values = {
+    a = if(true, 1, 2)                      # ERROR: Unknown function: There is no function "if".
+    b = nil                                 # ERROR: Unknown name: Did you mean null?
+    c = [for geometry in ["a"] : gemoetry]  # ERROR: Unknown name: Did you mean "geometry"?
+    d = [for r in stage.three : "${R}"]     # ERROR: Unknown name: Did you mean "r"?
+    f = for(1)                              # ERROR: Unknown function: There is no function "for".
+  }
+}
+
+stage "n" {
+  values = {
+    e = same_bonds(["a"], "b")              # ERROR: Invalid function argument: same_bonds: invalid value for "molecule" parameter # ERROR: Invalid function argument: same_bonds: invalid value for "frame" parameter
+    g = status()                            # ERROR: Error in function call: status: at least one stage is needed, like stage.pm7.
+  }
+}
+
+# What follows from a mistake is not reported.
+locals {
+  sum   = local.smu # ERROR: Unknown local value: Did you mean "sum"?
+  three_sum = local.sum + local.threes # ERROR: Unknown local value: Did you mean "three"?
 }

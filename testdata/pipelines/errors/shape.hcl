@@ -43,12 +43,13 @@ stage "files" { # ERROR: Stage without a command: Stage "files" makes files
 stage "more" {
   command   = ["true"]
   max_files = 0     # ERROR: Invalid max_files: max_files is a whole number, 1 or more.
-  title     = mol.smiles # ERROR: Not a constant: Variables may not be used here.
+  title     = mol.smiles # ERROR: Not a constant: A plain value stands here
   file "x" {} # ERROR: File without content: The file "x" needs either content
   file "../x" { content = "" } # ERROR: Path outside of the scratch folder: "../x" leaves the stage's own folder.
   file "y" { content = "" }
-  file "y" { content = "" } # ERROR: Duplicate block: The file "y" is written twice in this stage.
-  file "z" { source = "nosuch.tmpl" } # ERROR: Unsuitable source: nosuch.tmpl can't be read
+  file "y" { content = "" } # ERROR: Duplicate block: The file "y" is written twice in this stage, or is the folder of another.
+  file "y/z" { content = "" } # ERROR: Duplicate block: The file "y/z" is written twice
+  file "z" { source = "nosuch.tmpl" } # ERROR: Unsuitable source: nosuch.tmpl: file does not exist
   postcondition { # ERROR: Missing attribute: The argument "error_message" is required
     condition = true
   }

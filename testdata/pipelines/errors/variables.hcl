@@ -1,4 +1,5 @@
-# -set: serch=crest, count=abc, pool=3
+# -set: serch=crest, count=abc, pool=3, search=a/b.c
+# ERROR 0: Unreadable -set: -set gives "search" no plain value. A text stands in quotes: -set='search="..."'.
 # ERROR 0: Value for an undeclared variable: -set sets "serch", but no variable of that name is declared. Did you mean "search"?
 # ERROR 0: Unsuitable value for a variable: -set sets the variable "count" to a value of another type: a number is needed here, not "abc".
 # ERROR 0: Unsuitable value for a variable: -set sets the variable "pool" to a value of another type: a list is needed here, not a number.
@@ -21,7 +22,7 @@ variable "typed" {
 }
 
 variable "named" {
-  default = var.count # ERROR: Default is not a constant: Use a local value for what is computed.
+  default = var.count # ERROR: Not a constant: what is computed can't stand here
 }
 
 variable "mol" {

@@ -53,7 +53,7 @@ molecule {
   size = [coalesce(mol.nheavy, 1), mol.H298_cbs]
   precondition {
     condition     = spin_fits(mol.smiles, mol.charge, mol.multiplicity)
-    error_message = "charge ${mol.charge} can't have multiplicity ${mol.multiplicity}"
+    error_message = "charge ${mol.charge} contradicts multiplicity ${mol.multiplicity}"
   }
 }
 
