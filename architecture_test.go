@@ -106,8 +106,8 @@ var scratchOnly = map[string][]string{
 	"internal/tables":  {},
 	// the program for the tasks, before its name is there
 	"internal/cluster": {"begin"},
-	// lock files, the index
-	"internal/store": {"TakeLock", "Close"},
+	// lock files, the index, scratch folders
+	"internal/store": {"TakeLock", "Close", "Share"},
 	// scratch folders
 	"internal/batch": {"keepFailed", "Ask", "writeFile", "builtin", "identify", "prepare",
 		"tempDir"},

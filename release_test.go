@@ -155,7 +155,7 @@ func useRelease(t *testing.T, dir string) {
 		{"batch -h", 0, "grimperium stop; the next batch"},
 		{"man", 0, ".B grimperium\n"},
 		{"completion bash", 0, "complete -o default -F _grimperium grimperium"},
-		{"completion tcsh", 2, "completion tcsh: there is one for bash, fish, zsh"},
+		{"completion tcsh", 2, `the shell must be bash, fish or zsh, not "tcsh"`},
 		{"bacth", 2,
 			`grimperium has no command "bacth"; did you mean grimperium batch? (grimperium help `},
 		{"release", 2, "magefile.go: no such file or directory; release builds a checkout"},
