@@ -6,8 +6,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"html"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -177,6 +179,24 @@ func TestPictures(t *testing.T) {
 	b.do(chromedp.EmulateViewport(1000, 780), chromedp.Sleep(time.Second))
 	b.pointAt(int(phenyl))
 	b.picture("../../docs/report.png", chromedp.CaptureScreenshot())
+}
+
+// TestPicturesTerminal writes the picture of the terminal, of a screen that the walk has kept.
+func TestPicturesTerminal(t *testing.T) {
+	if *pictures == "" {
+		t.Skip("-pictures names no folder")
+	}
+	screen, err := os.ReadFile("../../docs/evidence/walk/03-first-end.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := `<body style="background: #1b1f24; color: #e6e6e6; margin: 14px 18px"><pre>` +
+		html.EscapeString(strings.TrimSpace(string(screen)))
+	b := open(t)
+	b.do(chromedp.EmulateViewport(660, 510),
+		chromedp.Navigate("data:text/html;charset=utf-8,"+url.PathEscape(page)),
+		chromedp.Sleep(time.Second))
+	b.picture("../../docs/terminal.png", chromedp.CaptureScreenshot())
 }
 
 // picture writes a picture of the page.
