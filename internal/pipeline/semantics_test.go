@@ -334,6 +334,7 @@ stage "a" { command = ["true"] }
 			"word 5 -set, count 1 default, on false default, list [1] default, typed {} default"},
 		{nil, "", "count=[1]",
 			`Unsuitable value for a variable: -set sets the variable "count" to a value of another type: a number is needed here, not a list.`},
+		{nil, "", "count=1, count=2", `Variable set twice: -set gives "count" two values.`},
 		{nil, "", "count=abs(1)", `Unreadable -set: -set gives "count" no plain ` +
 			`value. A text stands in quotes: -set='count="..."'.`},
 		{nil, "", "list=1",

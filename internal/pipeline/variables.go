@@ -157,6 +157,8 @@ func (p *Pipeline) assign(name string, e hcl.Expression, source string) {
 	if !known {
 		p.wrongOption("Value for an undeclared variable", "%s sets %q, but no variable of that "+
 			"name is declared.%s", source, name, didYouMean(name, names(p.variables)))
+	} else if source == "-set" && v.Source == source {
+		p.wrongOption("Variable set twice", "-set gives %q two values.", name)
 	} else if source == "-set" && diags.HasErrors() {
 		p.wrongOption("Unreadable -set", "-set gives %q no plain value. A text stands in quotes: "+
 			"-set='%[1]s=\"...\"'.", name)
