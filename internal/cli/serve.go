@@ -178,8 +178,8 @@ func (pr *project) targetDetail(id string, rec *store.Record) web.TargetDetail {
 func (pr *project) running(id string) (targets []web.TargetDetail) {
 	dirs := pr.Store.Running(id)
 	for _, target := range slices.Sorted(maps.Keys(dirs)) {
-		stage, _, _ := strings.Cut(target, "/")
-		if pr.Pipeline.Stage(stage) == nil { // of a molecule whose name begins with this one's
+		// A target of a molecule whose name begins with this one's has no such stage.
+		if pr.Pipeline.Stage(store.StageOf(target)) == nil {
 			continue
 		}
 		t := web.TargetDetail{Name: target, Outcome: "running", Files: map[string]string{}}
