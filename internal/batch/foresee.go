@@ -276,7 +276,7 @@ func (b *Batch) confirm(ctx context.Context) error {
 	took := time.Duration(f.seconds * scale / float64(b.jobs()) * float64(time.Second))
 	long := ""
 	if took > 0 { // of results that are lost nothing is known
-		long = fmt.Sprintf(", which took about %s", took.Round(precision))
+		long = fmt.Sprintf(", which took about %s", rounded(took))
 	}
 	return b.Confirm(fmt.Sprintf("%s%s of %s finished molecules would be computed again%s.\n"+
 		"Most of them: %s", about, humanize.Comma(int64(molecules+0.5)),

@@ -59,9 +59,8 @@ type fate struct {
 }
 
 const (
-	shownWarnings = 20                    // different texts that a summary prints
-	alarmWindow   = 100                   // molecules: max_failures is a share of the last so many
-	precision     = 10 * time.Millisecond // of a duration that a person reads
+	shownWarnings = 20  // different texts that a summary prints
+	alarmWindow   = 100 // molecules: max_failures is a share of the last so many
 )
 
 func newSummary(rows int) *Summary {
@@ -158,7 +157,7 @@ type list []string
 
 func (l *list) add(n int, what string) {
 	if n > 0 {
-		*l = append(*l, fmt.Sprintf("%d %s", n, what))
+		*l = append(*l, humanize.Comma(int64(n))+" "+what)
 	}
 }
 
@@ -169,6 +168,14 @@ func (l *list) end(s *Summary) string {
 	l.add(s.Elsewhere, "left to other batches")
 	l.add(s.Rewritten, "written into the table again")
 	return strings.Join(*l, ", ")
+}
+
+// rounded is a time with the digits that a person reads.
+func rounded(d time.Duration) time.Duration {
+	if d < time.Minute {
+		return d.Round(10 * time.Millisecond)
+	}
+	return d.Round(time.Second)
 }
 
 // nameWidth is the width of a column of stages.
@@ -190,7 +197,7 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 		all = list{"none finished"}
 	}
 	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "unchanged")
-	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), s.Elapsed.Round(precision),
+	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), rounded(s.Elapsed),
 		all.end(s))
 	width := nameWidth(stages)
 	for _, st := range stages {
