@@ -102,7 +102,7 @@ stage "rdkit" {
 stage "search" {
   title = "Conformer search"
   command = concat(["conformers", stage.rdkit.pool], local.state, local.sorting, ["--levels", local.many ? join("; ", [
-    "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol",
+    "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +14kcal/mol", "gfn2:point, lowest 60 <4kcal/mol",
     "gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol", local.of_isomers,
     "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol", # goes on while one ends so little above the first conformers
     "gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"]) : join("; ", [

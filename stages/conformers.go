@@ -52,7 +52,7 @@ func Builtins() []Builtin {
 		Description: "conformers GEOMETRIES " + searchForm + ": optimises starting geometries " +
 			"with GFN2-xTB, level by level, and writes the different ones to conformers.xyz, the " +
 			"most stable first",
-		Version: "6",
+		Version: "7",
 		Run:     runConformers,
 	}, {
 		Name: "merge_conformers",
@@ -95,6 +95,10 @@ func runConformers(ctx context.Context, w Work) error {
 // refine optimises members of all level by level, and writes what is left.
 func (e *ensemble) refine(ctx context.Context, all, members []*member) (err error) {
 	for _, l := range e.levels {
+		isMore := func(own []*member) bool { return len(own) > l.lowest }
+		if l.lowest > 0 && !slices.ContainsFunc(byIsomer(members), isMore) {
+			continue // all are to be left
+		}
 		tried := members
 		switch {
 		case l.isomers > 0:
@@ -103,7 +107,9 @@ func (e *ensemble) refine(ctx context.Context, all, members []*member) (err erro
 			members, err = e.inBatches(ctx, l, tried)
 		default:
 			_, err = e.optimise(ctx, l, e.picked(l, tried))
-			members = undropped(tried)
+			if members = undropped(tried); err == nil {
+				members = e.low(l, members)
+			}
 		}
 		if err != nil {
 			return err
@@ -142,24 +148,58 @@ func parted(members []*member) (ranked, unranked []*member) {
 	return ranked, unranked
 }
 
-// inBatches optimises members in batches by energy. It ends with the first batch that brings
-// nothing near the last of the conformers that are asked for.
+// inBatches optimises members of each isomer in batches by energy. It ends with the first batch
+// that brings nothing near the last of the conformers that are asked for.
 func (e *ensemble) inBatches(ctx context.Context, l level, members []*member) ([]*member, error) {
-	var found []*member
-	for batch := range slices.Chunk(e.picked(l, members), l.batch) {
-		done, err := e.optimise(ctx, l, batch)
-		if err != nil {
-			return nil, err
-		}
-		found = e.distinct(append(found, done...), l.same, e.window)
-		isNear := func(x *member) bool {
-			return len(found) <= e.first || e.above(x, found[e.first-1]) < l.near
-		}
-		if !slices.ContainsFunc(done, isNear) {
-			break
+	for _, own := range byIsomer(e.picked(l, members)) {
+		var found []*member
+		for batch := range slices.Chunk(own, l.batch) {
+			done, err := e.optimise(ctx, l, batch)
+			if err != nil {
+				return nil, err
+			}
+			found = e.distinct(append(found, done...), l.same, e.window)
+			isNear := func(x *member) bool {
+				return len(found) <= e.first || e.above(x, found[e.first-1]) < l.near
+			}
+			if !slices.ContainsFunc(done, isNear) {
+				break
+			}
 		}
 	}
 	return undropped(members), nil
+}
+
+// byIsomer are the members of each stereoisomer, in their order.
+func byIsomer(members []*member) (isomers [][]*member) {
+	at := map[string]int{}
+	for _, x := range members {
+		i, seen := at[x.isomer]
+		if !seen {
+			i, isomers = len(isomers), append(isomers, nil)
+			at[x.isomer] = i
+		}
+		isomers[i] = append(isomers[i], x)
+	}
+	return isomers
+}
+
+// low are the lowest few members of each stereoisomer, and those that lie above its lowest by no
+// more than the window of the level. A single point at GFN-FF's geometry tells within some kcal/mol
+// how low a member ends.
+func (e *ensemble) low(l level, members []*member) []*member {
+	if l.lowest == 0 {
+		return members
+	}
+	byEnergy(members)
+	for _, own := range byIsomer(members) {
+		for i, x := range own {
+			if i >= l.lowest && e.above(x, own[0]) > l.keep {
+				x.dropped = "above the window"
+			}
+		}
+	}
+	return undropped(members)
 }
 
 // chooseIsomers drops the stereoisomers that PM7 would not find the lowest: of each the lowest few
@@ -167,8 +207,8 @@ func (e *ensemble) inBatches(ctx context.Context, l level, members []*member) ([
 // kcal/mol above "normal" (propranolol).
 func (e *ensemble) chooseIsomers(ctx context.Context, l level, members []*member) (
 	out []*member, err error) {
-	isOther := func(x *member) bool { return x.isomer != members[0].isomer }
-	if !slices.ContainsFunc(members, isOther) {
+	count := len(byIsomer(members))
+	if count == 1 {
 		return members, nil
 	}
 	left, err := e.optimise(ctx, l, e.picked(l, members))
@@ -177,15 +217,12 @@ func (e *ensemble) chooseIsomers(ctx context.Context, l level, members []*member
 	}
 	byEnergy(left)
 	near, account := map[string]bool{}, ""
-	for _, x := range left {
-		if _, seen := near[x.isomer]; !seen {
-			near[x.isomer] = e.above(x, left[0]) <= l.keep
-			account += fmt.Sprintf("%9.3f  %s\n", e.above(x, left[0]), x.isomer)
-		}
+	for _, own := range byIsomer(left) {
+		isomer, above := own[0].isomer, e.above(own[0], left[0])
+		near[isomer] = above <= l.keep
+		account += fmt.Sprintf("%9.3f  %s\n", above, isomer)
 	}
-	count := map[string]bool{}
 	for _, x := range members {
-		count[x.isomer] = true
 		if x.dropped == "" && !near[x.isomer] {
 			x.dropped = "is of a stereoisomer of higher energy"
 		}
@@ -193,7 +230,7 @@ func (e *ensemble) chooseIsomers(ctx context.Context, l level, members []*member
 	out = undropped(members)
 	byEnergy(out)
 	fmt.Fprintf(e.Log, "%d stereoisomers; kcal/mol by GFN2-xTB of the lowest conformers:\n%s",
-		len(count), account)
+		count, account)
 	return out, nil
 }
 
@@ -295,24 +332,29 @@ func (e *ensemble) changed(x *member, reacted string) (string, error) {
 	return "", nil
 }
 
-// picked are the members that a level optimises, sorted by energy if the level has a limit.
+// picked are the members of each isomer that a level optimises. Those of a level with a limit are
+// sorted by energy.
 func (e *ensemble) picked(l level, members []*member) (out []*member) {
-	count := map[string]int{}
-	for i, x := range members {
-		count[x.isomer]++
-		low := l.limit == math.Inf(1) || e.above(x, members[0]) <= l.limit
-		switch {
-		case l.isomers > 0:
-			low = low && count[x.isomer] <= l.isomers
-		case l.twins != nil:
-			low = (low || i < e.first) && slices.ContainsFunc(members, func(other *member) bool {
-				return other != x && e.alike(other, x, *l.twins)
-			})
-		default:
-			low = low || i < e.first
+	for _, own := range byIsomer(members) {
+		lowest := own[0]
+		if l.isomers > 0 {
+			lowest = members[0]
 		}
-		if low {
-			out = append(out, x)
+		for i, x := range own {
+			low := l.limit == math.Inf(1) || e.above(x, lowest) <= l.limit
+			switch {
+			case l.isomers > 0:
+				low = low && i < l.isomers
+			case l.twins != nil:
+				low = (low || i < e.first) && slices.ContainsFunc(own, func(other *member) bool {
+					return other != x && e.alike(other, x, *l.twins)
+				})
+			default:
+				low = low || i < e.first
+			}
+			if low {
+				out = append(out, x)
+			}
 		}
 	}
 	return out

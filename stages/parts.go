@@ -56,7 +56,7 @@ func (e *ensemble) part(ctx context.Context, l level, members []*member) (part, 
 	p, err := e.together(ctx, l, dir, frames)
 	if err != nil {
 		p = part{Failures: make([]string, len(members)), Frames: make([]Frame, len(members))}
-		if len(members) > 1 && len(e.Symbols) > 1 {
+		if len(members) > 1 && len(e.Symbols) > 1 && l.name != point {
 			p.Note = err.Error()
 		}
 		for i, f := range frames {
@@ -93,8 +93,8 @@ func (l level) words() []string {
 // one after any failure.
 func (e *ensemble) together(ctx context.Context, l level, dir string, frames []Frame) (
 	p part, err error) {
-	if len(frames) == 1 || len(e.Symbols) == 1 {
-		return p, errors.New("one geometry or atom needs no --mdopt")
+	if len(frames) == 1 || len(e.Symbols) == 1 || l.name == point {
+		return p, errors.New("one geometry or atom, or a single point, needs no --mdopt")
 	}
 	if err := writeFiles(dir, map[string]string{
 		"in.xyz":  frames[0].XYZ(),
@@ -131,7 +131,8 @@ func (e *ensemble) together(ctx context.Context, l level, dir string, frames []F
 // 300 K.
 const hot = "1000"
 
-// alone optimises one geometry. Of a single atom it takes the energy. version is xTB's.
+// alone optimises one geometry. Of a single atom, or at a level of single points, it takes the
+// energy. version is xTB's.
 //
 // If the SCF does not converge, as of iodosylbenzene and doublet N, a hot single point goes before.
 // xTB starts from its charges (the file xtbrestart), and ends at the same energy as ever.
@@ -140,14 +141,14 @@ func (e *ensemble) alone(ctx context.Context, l level, dir string, f Frame) (
 	if err := writeFiles(dir, map[string]string{"in.xyz": f.XYZ()}); err != nil {
 		return out, "", err
 	}
-	point := slices.Concat([]string{"xtb", "in.xyz"}, l.words(), e.state)
-	argv, result := point, "in.xyz"
-	if len(e.Symbols) > 1 {
-		argv, result = append(slices.Clone(point), "--opt", l.name), "xtbopt.xyz"
+	single := slices.Concat([]string{"xtb", "in.xyz"}, l.words(), e.state)
+	argv, result := single, "in.xyz"
+	if len(e.Symbols) > 1 && l.name != point {
+		argv, result = append(slices.Clone(single), "--opt", l.name), "xtbopt.xyz"
 	}
 	run, err := e.start(ctx, dir, argv)
 	if errors.Is(err, errSCF) {
-		if e.Run(ctx, dir, "hot.out", append(point, "--etemp", hot)...) == nil {
+		if e.Run(ctx, dir, "hot.out", append(single, "--etemp", hot)...) == nil {
 			run, err = e.start(ctx, dir, argv)
 		}
 	}

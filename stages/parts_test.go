@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -162,6 +164,115 @@ func TestBatches(t *testing.T) {
 		if optimised < test.least || optimised > test.most {
 			t.Errorf("%s: %d optimised, want %d to %d\n%s", test.levels, optimised, test.least,
 				test.most, account.String())
+		}
+	}
+}
+
+// Of each isomer the lowest few are kept, and what lies near its lowest.
+func TestLow(t *testing.T) {
+	var members []*member
+	for i, x := range []struct {
+		isomer string
+		energy float64 // kcal/mol
+	}{{"a", 2.9}, {"a", 0}, {"b", 9}, {"a", 5}, {"b", 11.9}, {"a", 3.1}, {"a", 4}, {"b", 13}} {
+		e := x.energy / kcalPerHartree
+		members = append(members, &member{Frame: Frame{Energy: &e}, number: i + 1,
+			isomer: x.isomer})
+	}
+	for _, test := range []struct {
+		lowest int
+		want   []int // numbers of members, the lowest first
+	}{{1, []int{2, 1, 3, 5}}, {3, []int{2, 1, 6, 3, 5, 8}}, {9, []int{2, 1, 6, 7, 4, 3, 5, 8}}} {
+		for _, x := range members {
+			x.dropped = ""
+		}
+		var got []int
+		for _, x := range (&ensemble{}).low(level{lowest: test.lowest, keep: 3}, members) {
+			got = append(got, x.number)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("the lowest %d: %v, want %v", test.lowest, got, test.want)
+		}
+	}
+}
+
+// What a level optimises counts from the lowest of the same isomer, which PM7 may choose.
+func TestPicked(t *testing.T) {
+	var members []*member
+	for i, kcal := range []float64{0, 1, 2.5, 3.5, 4.5, 5.4, 6.5, 7} {
+		e := kcal / kcalPerHartree
+		isomer := string("aabbaaba"[i])
+		members = append(members, &member{Frame: Frame{Energy: &e}, number: i + 1, isomer: isomer})
+	}
+	for text, want := range map[string][]int{
+		"gfn2:normal <3kcal/mol":                         {1, 2, 3, 4},
+		"gfn2:normal <5kcal/mol":                         {1, 2, 5, 3, 4, 7},
+		"gfn2:normal <3kcal/mol, batches 5 <0.5kcal/mol": {1, 2, 3, 4},
+		"gfn2:normal <2kcal/mol, isomers 2 <3kcal/mol":   {1, 2},
+		"gfn2:normal <3kcal/mol, isomers 1 <3kcal/mol":   {1, 3},
+		"gfn2:normal": {1, 2, 5, 6, 8, 3, 4, 7},
+	} {
+		l, err := parseLevel(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for _, x := range (&ensemble{searchWords: searchWords{first: 2}}).picked(l, members) {
+			got = append(got, x.number)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// A level of single points moves no atom, and leaves the lowest to the next.
+func TestSinglePoints(t *testing.T) {
+	dir := embedded(t, "CCCCCCCC")
+	var account strings.Builder
+	search := func(levels string) []Frame {
+		account.Reset()
+		data, err := ensembleBy(t, work(t, &account, contacts), dir, levels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames, err := ParseXYZ(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return frames
+	}
+	lowest := func(frames []Frame) float64 {
+		e, _ := strconv.ParseFloat(strings.Fields(frames[0].Comment)[0], 64)
+		return e
+	}
+	all := search("gfnff:normal; gfn2:normal")
+	few := search("gfnff:normal; gfn2:point, lowest 5 <0.05kcal/mol; gfn2:normal")
+	if a, b := lowest(all), lowest(few); math.Abs(a-b) > 2e-5 || len(few) > 20 {
+		t.Errorf("%d conformers from %.6f on, of %d from %.6f on", len(few), b, len(all), a)
+	}
+	if strings.Contains(account.String(), "one by one") {
+		t.Error(account.String())
+	}
+	search("gfnff:normal; gfn2:point, lowest 99 <0.05kcal/mol; gfn2:normal")
+	if strings.Contains(account.String(), "gfn2:point") {
+		t.Errorf("single points, though all are to be left:\n%s", account.String())
+	}
+	pool, err := ReadXYZ(filepath.Join(dir, "pool.xyz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range search("gfn2:point, lowest 1 <90kcal/mol") {
+		near := func(start Frame) bool {
+			for k, x := range start.Coords {
+				if math.Abs(x-f.Coords[k]) > 1e-4 {
+					return false
+				}
+			}
+			return true
+		}
+		if !slices.ContainsFunc(pool, near) {
+			t.Fatal("a single point has moved atoms")
 		}
 	}
 }
