@@ -157,7 +157,7 @@ func Programs(artefacts string) map[string]float64 {
 
 // Machine describes what figures are of. dir is a folder of the file system.
 func Machine(dir string) string {
-	const script = `grep -m 1 "model name" /proc/cpuinfo | cut -d: -f2; uname -sr
+	const script = `grep -m 1 "model name" /proc/cpuinfo | cut -d: -f2; uname -sr | cut -d. -f1,2
 		df --output=fstype "$0" | tail -n 1`
 	text := Must(exec.Command("sh", "-c", script, dir).Output())
 	words := strings.Split(strings.TrimSpace(string(text)), "\n")
