@@ -46,12 +46,12 @@ func (b *Batch) foresee(i int, size []float64) (t *visit, rewritten []string, er
 		return t, nil, nil // the visit will say so
 	}
 	for name, text := range t.gone() {
-		if b.Table.Says(i, name, text) {
+		if b.Source.Says(i, name, text) {
 			merged[name] = ""
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(merged)) {
-		if !b.Table.Says(i, name, merged[name]) {
+		if !b.Source.Says(i, name, merged[name]) {
 			rewritten = append(rewritten, name)
 		}
 	}

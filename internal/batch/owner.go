@@ -27,6 +27,8 @@ type Table interface {
 	Claim(n int, ids []string) (claimed []string, asked int, err error)
 	// Merge writes changes, as csvmerge.Table.Merge does; its errors are the same.
 	Merge(changes []csvmerge.Change) (changed map[string]bool, err error)
+	// Says reports whether Merge of this text would leave a cell as it is.
+	Says(row int, column, text string) bool
 	// Origin is the Origin of the Change that was merged last into a row, "" if that is not known.
 	Origin(id string) string
 	// Close gives up all claims.
@@ -207,7 +209,7 @@ func (o *owner) changes(group []Outcome) (changes []csvmerge.Change) {
 		}
 		group[n].Cells = cells // the journal is told of blanked cells, too
 		for name, text := range out.Gone {
-			if i, ok := o.Table.Lookup(id); ok && o.Table.Says(i, name, text) {
+			if i, ok := o.Table.Lookup(id); ok && o.Source.Says(i, name, text) {
 				cells[name] = ""
 				o.sum.Blanked[name] = true
 			}

@@ -247,7 +247,7 @@ func (h *past) printNow(w io.Writer, row int, there bool, cells map[string]strin
 	now := map[string]string{}
 	for name, text := range cells {
 		now[name] = text
-		if !h.Table.Says(row, name, text) && slices.Contains(h.Table.Columns(), name) {
+		if !h.Source.Says(row, name, text) && slices.Contains(h.Table.Columns(), name) {
 			now[name] = h.Table.Texts(row, name)[0]
 		}
 	}

@@ -35,6 +35,8 @@ type engine struct {
 	write  func(w *write) error
 	define func(d *database, columns []column) (statements []string)
 	add    func(d *database, c column) (statements []string) // a column
+	// keeps is the query for a text as a column would have it after a merge of $1.
+	keeps func(d *database, c column) string
 	// explain gives an error of the driver the type and the words that it needs.
 	explain func(d *database, err error) error
 }
@@ -86,6 +88,21 @@ func (d *database) Rows() *csvmerge.Table { return d.rows }
 func (d *database) Origin(id string) string {
 	origin := d.origins[id]
 	return origin[:max(0, strings.LastIndex(origin, " "))]
+}
+
+// Says reports whether a merge of a text would leave a cell as it is. A column of another type than
+// convert makes, such as numeric(10, 2), keeps another text than it is given.
+func (d *database) Says(row int, column, text string) bool {
+	if d.rows.Says(row, column, text) {
+		return true
+	}
+	k := slices.Index(d.rows.Columns(), column)
+	if k < 0 || d.columns[k].cast == "" || text == "" {
+		return false
+	}
+	var kept sql.NullString // an error of the database: the column can't keep this text
+	_ = d.db.QueryRow(d.keeps(d, d.columns[k]), text).Scan(&kept)
+	return kept.Valid && d.rows.Says(row, column, kept.String)
 }
 
 // Close ends the connections. A batch's claims end with it.
@@ -217,12 +234,12 @@ func (d *database) describeIn(ctx context.Context, q querier) (header []byte, er
 // column is a column by its type in the database. Those of foreign types are read as texts.
 func (d *database) column(name, declared string) column {
 	c := column{name: quoted(name), read: quoted(name), typ: csvmerge.Text}
-	switch strings.ToUpper(declared) {
-	case "INTEGER", "INT", "INT8":
+	switch typ := strings.ToUpper(declared); {
+	case typ == "TEXT":
+	case name != "mol_id" && slices.Contains([]string{"INTEGER", "INT", "INT8"}, typ):
 		c.typ = csvmerge.Integer
-	case "REAL", "FLOAT8":
+	case name != "mol_id" && (typ == "REAL" || typ == "FLOAT8"):
 		c.typ = csvmerge.Number
-	case "TEXT":
 	default:
 		c.read = "CAST(" + c.read + " AS text)"
 		if strings.Trim(declared, "0123456789") != "" { // else the number of a type

@@ -74,7 +74,7 @@ func (m *merge) read(changes []csvmerge.Change) error {
 		err = m.fetch(m.ctx, m.tx, func(r dbRow) {
 			m.refresh(r)
 			found[r.id] = r.mine
-		}, "WHERE "+m.among+" ORDER BY mol_id"+m.lock, m.list(ids)) // all merges lock in one order
+		}, "WHERE "+m.among+" ORDER BY t.mol_id"+m.lock, m.list(ids)) // one order of locks
 	}
 	m.byID = map[string]csvmerge.Change{}
 	for _, c := range changes {
@@ -142,7 +142,7 @@ func (m *merge) write(texts map[int]map[string]string) error {
 			at, w.columns = append(at, k), append(w.columns, m.columns[k])
 		}
 	}
-	kinds := types(m.columns)
+	kinds, ids := types(m.columns), []string(nil)
 	for i := range texts {
 		id := m.rows.ID(i)
 		record := m.next.EditedRecord(i, texts[i])
@@ -153,6 +153,7 @@ func (m *merge) write(texts map[int]map[string]string) error {
 			}
 		}
 		m.records[i] = record
+		ids = append(ids, id)
 		values, form := formed(record, ending(m.header), kinds)
 		row := []any{id, form}
 		if m.shared {
@@ -163,7 +164,29 @@ func (m *merge) write(texts map[int]map[string]string) error {
 		}
 		w.rows = append(w.rows, row)
 	}
-	return m.engine.write(w)
+	err := m.engine.write(w)
+	if isCast := func(c column) bool { return c.cast != "" }; err != nil ||
+		!slices.ContainsFunc(w.columns[1:], isCast) {
+		return err
+	}
+	return m.readBack(ids)
+}
+
+// readBack takes the records as the database has them: a column may keep another text than it was
+// given, as numeric(10, 2) does.
+func (m *merge) readBack(ids []string) error {
+	wide := *m.database
+	wide.columns = m.columns
+	return wide.fetch(m.ctx, m.tx, func(r dbRow) {
+		i, ok := m.rows.Lookup(r.id)
+		if !ok {
+			return
+		}
+		m.records[i] = csvmerge.AppendRecord(nil, r.form, wide.short(), types(m.columns), r.values)
+		if string(m.records[i]) == string(m.rows.Record(i)) {
+			delete(m.changed, r.id)
+		}
+	}, "WHERE "+m.among, m.list(ids))
 }
 
 // formed are the values of a record, and the record itself where they don't say all of it.

@@ -76,6 +76,12 @@ var postgresEngine = engine{
 		return append([]string{fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", d.table, c.name,
 			d.types[c.typ])}, commentPostgres(d, c)...)
 	},
+	keeps: func(d *database, c column) string {
+		name := strings.ReplaceAll(c.name[1:len(c.name)-1], `""`, `"`)
+		return fmt.Sprintf("SELECT CAST((jsonb_populate_record(NULL::%s, "+
+			"jsonb_build_object('%s', $1::text))).%s AS text)", d.table,
+			strings.ReplaceAll(name, "'", "''"), c.name)
+	},
 	explain: explainPostgres,
 }
 
@@ -180,7 +186,19 @@ func explainPostgres(d *database, err error) error {
 		return fmt.Errorf("%s: the table is there already, and nothing was written; give another "+
 			"name, or drop it first", d.shown)
 	}
-	return fmt.Errorf("%s: %s (SQLSTATE %s)", d.shown, e.Message, e.Code)
+	advice := ""
+	if strings.HasPrefix(e.Code, "22") { // data exception
+		var own []string
+		for _, c := range d.columns {
+			if c.cast != "" {
+				own = append(own, fmt.Sprintf("%s (%s)", strings.Trim(c.name, `"`), c.cast))
+			}
+		}
+		if own != nil {
+			advice = "; give the column another type, such as text: " + strings.Join(own, ", ")
+		}
+	}
+	return fmt.Errorf("%s: %s (SQLSTATE %s)%s", d.shown, e.Message, e.Code, advice)
 }
 
 // cause is the first error of all: the driver says each step on the way, and says some twice. The

@@ -39,6 +39,9 @@ var sqliteEngine = engine{
 	add: func(d *database, c column) []string {
 		return []string{"ALTER TABLE " + d.table + " ADD COLUMN " + defined(d, c)}
 	},
+	keeps: func(_ *database, c column) string {
+		return "SELECT CAST(CAST($1 AS " + c.cast + ") AS text)"
+	},
 	explain: explainSQLite,
 }
 

@@ -375,19 +375,23 @@ func TestStructure(t *testing.T) {
 
 // TestOtherTypes has another program give the columns of a database other types.
 func TestOtherTypes(t *testing.T) {
+	postgres := func(id string) []string {
+		return []string{`ALTER TABLE TABLE_ ALTER mol_id TYPE ` + id + ` USING mol_id::` + id + `,
+			ALTER status TYPE varchar(9), ADD hof numeric(9, 2), ADD seen timestamptz`}
+	}
 	statements := map[string][]string{
 		"sqlite": {`CREATE TABLE other (row_number INTEGER PRIMARY KEY, mol_id INTEGER UNIQUE,
 				status TEXT, smiles TEXT, hof NUMERIC, seen BLOB, csv_text TEXT)`,
 			`INSERT INTO other (row_number, mol_id, smiles) SELECT row_number, mol_id, smiles
 				FROM TABLE_`,
 			`DROP TABLE TABLE_`, `ALTER TABLE other RENAME TO molecules`},
-		"postgres": {`ALTER TABLE TABLE_ ALTER mol_id TYPE int USING mol_id::int,
-			ALTER status TYPE varchar(9), ADD hof numeric(9, 2), ADD seen timestamptz`},
+		"postgres int": postgres("int"), "postgres bigint": postgres("bigint"),
 	}
-	for kind := range statements {
-		t.Run(kind, func(t *testing.T) {
+	for name := range statements {
+		t.Run(name, func(t *testing.T) {
+			kind, _, _ := strings.Cut(name, " ")
 			place := made(t, kind, "mol_id,status,smiles\n1,,C\n20,,CC\n")
-			for _, statement := range statements[kind] {
+			for _, statement := range statements[name] {
 				as(t, place, statement)
 			}
 			table := opened(t, place, true)
@@ -403,6 +407,65 @@ func TestOtherTypes(t *testing.T) {
 				t.Errorf("is %q", got)
 			}
 		})
+	}
+}
+
+// TestOwnTypes has a person declare the columns of results. What is merged differs there from what
+// is kept. The second merge of the same results changes nothing. The rows in memory are those that
+// the database has.
+func TestOwnTypes(t *testing.T) {
+	results := map[string]string{"numeric(10, 2)": "5.2961", "real": "0.123456789",
+		"varchar(9)": "text", "char(9)": "text", "date": "2026-11-01T15:04:05+00:00",
+		"timestamptz": "2026-11-01T15:04:05Z", "boolean": "true", "bigint": "7", "int": "7",
+		"smallint": "-7", "double precision": "5.2961", "numeric": "5.2961000",
+		"decimal": "0.12345678901234567"}
+	kept := map[string]string{"numeric(10, 2)": "5.30", "real": "0.12345679",
+		"date": "2026-11-01"}
+	for _, kind := range []string{"sqlite", "postgres"} {
+		for typ, text := range results {
+			t.Run(kind+" "+typ, func(t *testing.T) {
+				place := made(t, kind, "mol_id,status,smiles,own\na,,C,\nb,,CC,\n")
+				as(t, place, `ALTER TABLE TABLE_ DROP COLUMN own`)
+				if kind == "postgres" {
+					as(t, place, `ALTER TABLE TABLE_ ADD COLUMN own `+typ)
+				} else {
+					as(t, place, `CREATE TABLE other (row_number INTEGER PRIMARY KEY, mol_id TEXT
+						UNIQUE, status TEXT, smiles TEXT, own `+typ+`, csv_text TEXT)`)
+					as(t, place, `INSERT INTO other (mol_id, smiles) SELECT mol_id, smiles
+						FROM TABLE_`)
+					as(t, place, `DROP TABLE TABLE_`)
+					as(t, place, `ALTER TABLE other RENAME TO molecules`)
+				}
+				change := []csvmerge.Change{{ID: "a", Cells: map[string]string{"own": text}}}
+				for _, want := range []int{1, 0} {
+					table := opened(t, place, true)
+					if table.Says(0, "own", text) != (want == 0) {
+						t.Errorf("merge %d: says %t", want, want == 1)
+					}
+					changed, err := table.Merge(change)
+					if err != nil || len(changed) != want {
+						t.Fatalf("changed %v, %v; want %d", changed, err, want)
+					}
+					now := table.Rows().Texts(0, "own")[0]
+					again := opened(t, place, false).Rows().Texts(0, "own")[0]
+					if now != again || kind == "postgres" && kept[typ] != "" && now != kept[typ] {
+						t.Errorf("in memory %q, stored %q, want %q", now, again, kept[typ])
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestOwnTypesRefuse has a result that a person's column can't keep.
+func TestOwnTypesRefuse(t *testing.T) {
+	place := made(t, "postgres", "mol_id,status,smiles\na,,C\n")
+	as(t, place, `ALTER TABLE TABLE_ ADD own varchar(3)`)
+	_, err := opened(t, place, true).Merge([]csvmerge.Change{{ID: "a",
+		Cells: map[string]string{"own": "long"}}})
+	if err == nil || !strings.Contains(err.Error(), "value too long for type character varying(3)"+
+		" (SQLSTATE 22001); give the column another type, such as text: own (VARCHAR)") {
+		t.Error(err)
 	}
 }
 
