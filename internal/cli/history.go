@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +41,8 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 		return errors.New("-at and -out write the whole table; a molecule is named without them")
 	}
 	return with(o, false, func(pr *project) error {
-		h := &past{project: pr, context: ctx, starts: map[string]journal.Event{}}
+		h := &past{project: pr, context: ctx, starts: map[string]journal.Event{},
+			others: map[string]bool{}}
 		if at == "" {
 			for _, id := range molecules {
 				if err := h.print(stdout, id); err != nil {
@@ -91,6 +93,7 @@ type past struct {
 	context context.Context
 	starts  map[string]journal.Event // of the batches, by their ids
 	first   time.Time                // of the journal
+	others  map[string]bool          // tables whose rows were passed over
 }
 
 // each gives the events of the table's batches from the beginning. Batches of other tables that
@@ -107,16 +110,40 @@ func (h *past) each(see func(journal.Event)) error {
 		if e.Event == journal.BatchStart {
 			h.starts[e.Batch] = e
 		}
-		if h.context.Err() == nil && !isOf(h.starts[e.Batch].Table, others, h.Pipeline.Table) {
+		other := otherTable(h.starts[e.Batch].Table, others, h.Pipeline.Table)
+		switch {
+		case other == "" && h.context.Err() == nil:
 			see(e)
+		case e.Event == journal.Row:
+			h.others[other] = true
 		}
 	})
 	return cmp.Or(err, h.context.Err())
 }
 
-// isOf reports whether a path means one of the other tables. It may be from before the project was
-// moved: then the table counts whose path has the longest end in common with it.
-func isOf(path string, others []string, own string) bool {
+// elsewhere says which other tables the journal has rows of, and how to see them. A table that is
+// gone may be this one under its earlier name. With found it alone is named.
+func (h *past) elsewhere(found bool) (text string) {
+	for _, other := range slices.Sorted(maps.Keys(h.others)) {
+		shown := batch.ShownPath(other)
+		_, err := os.Stat(other)
+		there := err == nil || store.IsURL(other)
+		if there && !found {
+			text += fmt.Sprintf("\nThe journal has rows of %s. For these: %s history -table=%s",
+				shown, command.Name, batch.Quoted(shown))
+		} else if !there {
+			text += fmt.Sprintf("\nThe journal has rows of %s, and there is no such table any "+
+				"more. If %s is that table, delete the line of %s in %s", shown,
+				batch.ShownPath(h.Pipeline.Table), filepath.Base(other),
+				batch.ShownPath(h.Store.Path(store.TablesName)))
+		}
+	}
+	return text
+}
+
+// otherTable returns which of the other tables a path means, "" for none. The path may be from
+// before the project was moved. Then the table counts that has the longest end in common with it.
+func otherTable(path string, others []string, own string) string {
 	alike := func(table string) (n int) {
 		a, b := strings.Split(path, "/"), strings.Split(table, "/")
 		for n < min(len(a), len(b)) && a[len(a)-1-n] == b[len(b)-1-n] {
@@ -124,7 +151,13 @@ func isOf(path string, others []string, own string) bool {
 		}
 		return n
 	}
-	return slices.ContainsFunc(others, func(table string) bool { return alike(table) > alike(own) })
+	other, most := "", alike(own)
+	for _, table := range others {
+		if n := alike(table); n > most {
+			other, most = table, n
+		}
+	}
+	return other
 }
 
 // table returns a function that writes the table as it was at a time, by the journal alone. It has
@@ -150,8 +183,9 @@ func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 			"anything here")
 	}
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("-at: no row was written by %s; the journal begins at %s",
-			at.Format(time.DateTime), h.first.Local().Format(time.DateTime))
+		return nil, fmt.Errorf("-at: no row of %s was written by %s; the journal begins at %s%s",
+			batch.ShownPath(h.Pipeline.Table), at.Format(time.DateTime),
+			h.first.Local().Format(time.DateTime), h.elsewhere(false))
 	}
 	bare := 0
 	for _, row := range rows {
@@ -175,8 +209,8 @@ func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 			bare++
 		}
 	}
-	fmt.Fprintf(stderr, "%s as of %s.\n", batch.Count(len(rows), "molecule"),
-		at.Format("2006-01-02 15:04:05 -07:00"))
+	fmt.Fprintf(stderr, "%s as of %s.%s\n", batch.Count(len(rows), "molecule"),
+		at.Format("2006-01-02 15:04:05 -07:00"), h.elsewhere(true))
 	if bare > 0 {
 		fmt.Fprintf(stderr, "%d of them have no SMILES: the version that wrote their rows did "+
 			"not journal it.\n", bare)
@@ -216,7 +250,8 @@ func (h *past) print(w io.Writer, id string) error {
 	case len(visits) == 0 && !there:
 		return unknown(id, h.Table)
 	case len(visits) == 0:
-		fmt.Fprintf(w, "%s: no batch has written its row yet, by the journal.\n", id)
+		fmt.Fprintf(w, "%s: no batch has written its row yet, by the journal.%s\n", id,
+			h.elsewhere(false))
 		return nil
 	}
 	fmt.Fprintln(w, id)
@@ -235,6 +270,9 @@ func (h *past) print(w io.Writer, id string) error {
 		cells, before = now, start
 	}
 	h.printNow(w, i, there, cells)
+	if text := h.elsewhere(true); text != "" {
+		fmt.Fprintln(w, text)
+	}
 	return nil
 }
 

@@ -30,14 +30,14 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
-func TestIsOf(t *testing.T) {
+func TestOtherTable(t *testing.T) {
 	others := []string{"/new/data/o.csv", "postgres://h/d?table=t"}
-	for path, want := range map[string]bool{
-		"/new/data/o.csv": true, "/old/data/o.csv": true, "postgres://h/d?table=t": true,
-		"/new/data/t.csv": false, "/old/data/t.csv": false, "/x/y.csv": false, "": false,
+	for path, want := range map[string]string{
+		"/new/data/o.csv": others[0], "/old/data/o.csv": others[0], others[1]: others[1],
+		"/new/data/t.csv": "", "/old/data/t.csv": "", "/x/y.csv": "", "": "",
 	} {
-		if got := isOf(path, others, "/new/data/t.csv"); got != want {
-			t.Errorf("%q is of another table: %v", path, got)
+		if got := otherTable(path, others, "/new/data/t.csv"); got != want {
+			t.Errorf("%q is of table %q, want %q", path, got, want)
 		}
 	}
 }
