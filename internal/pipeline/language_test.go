@@ -114,7 +114,12 @@ func TestExport(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for block, want := range map[string]string{
-		`hof = stage.a.text == "a"`: "hof must be a number", `runs = 3`: "runs must be a list", `hoff = 1`: `Did you mean "hof"?`,
+		`hof = stage.a.text == "a"`: "hof must be a number", `runs = 3`: "runs must be a list",
+		`hoff = 1`: `Did you mean "hof"?`,
+		`runs = [for r in range(2) : { rank = r, "rnak" = 2 }]`: "There is no attribute \"rnak\"." +
+			` Did you mean "rank"?`,
+		"runs = try(true ? concat([merge({ rank = 1 }, { x = 2 })]) : (null), [])": "There is no " +
+			"attribute \"x\". There are: rank.",
 	} {
 		_, err := load(t, stages+"export {\n  "+block+"\n}\n", o)
 		if got := found(t, err); len(got) != 1 || !strings.Contains(got[0].detail, want) {

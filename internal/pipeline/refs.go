@@ -65,6 +65,43 @@ func find[V any](p *Pipeline, rng hcl.Range, noun, name string, in map[string]V)
 	return ok || p.unknown(rng, noun, name, names(in))
 }
 
+// attributes refuses a name that the type has not, in each object that is written out as a value of
+// the type. cty would leave the name out.
+func (p *Pipeline) attributes(of hcl.Expression, want cty.Type) {
+	switch x := of.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		p.attributes(x.Expression, want)
+	case *hclsyntax.ConditionalExpr:
+		p.attributes(x.TrueResult, want)
+		p.attributes(x.FalseResult, want)
+	case *hclsyntax.FunctionCallExpr: // those that give an argument, or lists and objects of them
+		if slices.Contains([]string{elementName, "coalesce", "concat", "merge", "try"}, x.Name) {
+			for _, arg := range x.Args {
+				p.attributes(arg, want)
+			}
+		}
+	case *hclsyntax.ForExpr:
+		if want.IsListType() {
+			p.attributes(x.ValExpr, want.ElementType())
+		}
+	case *hclsyntax.TupleConsExpr:
+		for _, element := range x.Exprs {
+			if want.IsListType() {
+				p.attributes(element, want.ElementType())
+			}
+		}
+	case *hclsyntax.ObjectConsExpr:
+		for _, item := range x.Items {
+			key, _ := item.KeyExpr.Value(nil)
+			name, ok := as[string](key)
+			if ok && want.IsObjectType() &&
+				find(p, item.KeyExpr.Range(), "attribute", name, want.AttributeTypes()) {
+				p.attributes(item.ValueExpr, want.AttributeType(name))
+			}
+		}
+	}
+}
+
 // rootNames are what an expression may begin with.
 var rootNames = map[string]roots{"var": varRoot, "local": localRoot, "mol": molRoot,
 	"stage": stageRoot, "each": eachRoot, "attempt": attemptRoot, "salvaged": attemptRoot,

@@ -145,6 +145,7 @@ func (p *Pipeline) decodeExport(b *hcl.Block) {
 	p.anyNames(b.Body, func(a *hcl.Attribute) {
 		if p.exports.HasAttribute(a.Name) {
 			in.expression(a, p.exports.AttributeType(a.Name))
+			p.attributes(a.Expr, p.exports.AttributeType(a.Name))
 			return
 		}
 		p.wrong(a.NameRange, "Unknown attribute", "Nothing called %q is exported.%s", a.Name,
