@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 )
 
@@ -102,7 +103,7 @@ func (p *Pipeline) Snapshot() Snapshot {
 	}
 	s.Set = strings.Join(set, ", ")
 	for _, name := range names(p.columns) {
-		s.Columns = append(s.Columns, Column{name, p.columns[name].number})
+		s.Columns = append(s.Columns, Column{name, p.columnType(name) == cty.Number})
 	}
 	return s
 }

@@ -51,7 +51,7 @@ func (p *Pipeline) key() string {
 		fmt.Fprintf(h, "function %s %d\n", name, p.versions[name])
 	}
 	for _, c := range p.Columns {
-		fmt.Fprintf(h, "column %q %t\n", c, p.columns[c].number)
+		fmt.Fprintf(h, "column %q %t\n", c, p.columnType(c) == cty.Number)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

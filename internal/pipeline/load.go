@@ -154,7 +154,11 @@ func (p *Pipeline) readColumns(o Options) {
 	var known []string
 	for _, c := range columns {
 		if known = append(known, c.Name); !p.columns[c.Name].declared {
-			p.columns[c.Name] = column{number: c.Number}
+			typ := cty.String
+			if c.Number {
+				typ = cty.Number
+			}
+			p.columns[c.Name] = column{typ: typ}
 		}
 	}
 	for _, b := range p.declared {

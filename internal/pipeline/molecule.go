@@ -84,8 +84,8 @@ func (p *Pipeline) rowOf(cells map[string]any, columns []string) (*Molecule, err
 }
 
 func (p *Pipeline) columnType(name string) cty.Type {
-	if p.columns[name].number {
-		return cty.Number
+	if c, ok := p.columns[name]; ok {
+		return c.typ
 	}
 	return cty.String
 }

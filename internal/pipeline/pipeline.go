@@ -109,7 +109,8 @@ type Pipeline struct {
 func (p *Pipeline) Files() []string { return names(p.files) }
 
 type column struct {
-	number, declared bool
+	typ      cty.Type // a number, a text, or dynamic if the block column has a mistake
+	declared bool
 }
 
 // Alarms say above which shares, from 0 to 1, a batch speaks up; 0 is never.

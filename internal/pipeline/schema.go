@@ -103,17 +103,20 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) {
 }
 
 func (p *Pipeline) decodeColumn(b *hcl.Block) {
-	word, name := "", b.Labels[0]
+	word, name, before := "", b.Labels[0], len(p.mistakes)
 	p.readBody(b.Body, item{name: "type", attr: func(a *hcl.Attribute) error {
 		word = hcl.ExprAsKeyword(a.Expr)
 		return nil
 	}})
-	if word != "number" && word != "string" {
+	typ, ok := map[string]cty.Type{"number": cty.Number, "string": cty.String}[word]
+	if !ok {
+		typ = cty.DynamicPseudoType
+	}
+	if !ok && len(p.mistakes) == before {
 		p.wrong(b.DefRange, "Invalid type",
 			"The cells of the column %q are of type = number or type = string.", name)
-		return
 	}
-	p.columns[name] = column{word == "number", true}
+	p.columns[name] = column{typ, true}
 	p.declared = append(p.declared, b)
 }
 
@@ -216,6 +219,7 @@ func (p *Pipeline) decodeStage(b *hcl.Block) {
 	s.Titled, s.ForEach = a["title"] != nil, a["for_each"] != nil
 	switch least := a["at_least"]; {
 	case least == nil:
+	case !s.ForEach && before < len(p.mistakes): // for_each may be misspelt
 	case !s.ForEach:
 		p.wrong(least.Expr.Range(), "Unsuitable at_least", "Stage %q has no for_each, so it has "+
 			"one target, which must succeed.", s.Name)
@@ -327,14 +331,14 @@ func (p *Pipeline) declarations(s *Stage) []item {
 }
 
 func (p *Pipeline) decodeFile(s *Stage, b *hcl.Block) {
-	f, why := &file{name: b.Labels[0]}, scratchName(b.Labels[0])
+	f, why, before := &file{name: b.Labels[0]}, scratchName(b.Labels[0]), len(p.mistakes)
 	in := func(r roots) scope { return scope{s, r, "", &s.expressions} }
 	p.readBody(b.Body, in(ofTask).attr("content", &f.content, cty.String, nil),
 		in(ofStage).attr("source", &f.source, cty.String, p.setSource))
 	switch {
 	case why != "":
 		p.wrong(b.LabelRanges[0], "Path outside of the scratch folder", "%s", why)
-	case (f.content == nil) == (f.source == nil):
+	case (f.content == nil) == (f.source == nil) && before == len(p.mistakes):
 		p.wrong(b.DefRange, "File without content", "The file %q needs either content = \"...\" "+
 			"or source = \"a file beside pipeline.hcl\".", f.name)
 	case slices.ContainsFunc(s.files, f.clashes):
@@ -383,6 +387,10 @@ func (p *Pipeline) conditions(in scope, kind string, into *[]*expression) item {
 		{Name: "condition", Required: true}, {Name: "error_message", Required: true}}}
 	return item{name: kind, block: func(b *hcl.Block) {
 		content, diags := b.Body.Content(schema)
+		lacks := func(d *hcl.Diagnostic) bool { return d.Summary == "Missing required argument" }
+		if others := slices.DeleteFunc(slices.Clone(diags), lacks); len(others) > 0 {
+			diags = others // what is misspelt is missing, too
+		}
 		if p.add(diags) {
 			e := in.expression(content.Attributes["condition"], cty.Bool)
 			e.message = in.expression(content.Attributes["error_message"], cty.String)

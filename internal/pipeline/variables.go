@@ -43,6 +43,7 @@ func (p *Pipeline) decodeVariable(b *hcl.Block) {
 	p.variables[v.Name] = v
 	p.Variables = append(p.Variables, v)
 	in := scope{what: "a validation", roots: varRoot, into: &p.ofVariables}
+	before := len(p.mistakes)
 	p.readBody(b.Body, text("description", &v.Description),
 		item{name: "type", attr: func(a *hcl.Attribute) error {
 			t, diags := typeexpr.TypeConstraint(a.Expr)
@@ -56,6 +57,7 @@ func (p *Pipeline) decodeVariable(b *hcl.Block) {
 			return nil
 		}},
 		p.conditions(in, "validation", &v.checks), in.requirement(&v.checks))
+	v.bad = v.bad || len(p.mistakes) > before // its default may be misspelt
 }
 
 func (p *Pipeline) setDefault(v *Variable, e hcl.Expression) bool {

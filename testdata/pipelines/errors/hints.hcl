@@ -123,3 +123,32 @@ locals {
   sum   = local.smu # ERROR: Unknown local value: Did you mean "sum"?
   three_sum = local.sum + local.threes # ERROR: Unknown local value: Did you mean "three"?
 }
+
+# What follows from the wrong type of nheavy, of charge and of H298_cbs is no mistake of its own.
+column "charge" { tpye = number } # ERROR: Unknown attribute: Nothing is called "tpye" here.
+
+column "H298_cbs" {} # ERROR: Invalid type: The cells of the column "H298_cbs" are of type = number or type = string.
+
+stage "typed" {
+  command = ["true", mol.nheavy + 1, abs(mol.charge), mol.H298_cbs < 0 ? "a" : "b"]
+  timeout = "${mol.nheavy}s"
+  values  = { twice = 2 * mol.charge, text = upper(mol.H298_cbs) }
+}
+
+# Nor does a misspelt attribute lack.
+variable "misspelt" { defualt = 3 } # ERROR: Unknown attribute: Nothing is called "defualt" here. Did you mean "default"?
+
+stage "misspelt" {
+  command  = ["true", var.misspelt + 1]
+  foreach  = [1, 2] # ERROR: Unknown attribute: Nothing is called "foreach" here. Did you mean "for_each"?
+  at_least = 1
+  file "x" {
+    contnet = "a" # ERROR: Unknown attribute: Nothing is called "contnet" here. Did you mean "content"?
+  }
+  precondition {
+    conditon      = mol.nheavy > 1 # ERROR: Unknown attribute: An argument named "conditon" is not expected here. Did you mean "condition"?
+    error_message = "x"
+  }
+  precondition { # ERROR: Missing attribute: The argument "condition" is required # ERROR: Missing attribute: The argument "error_message" is required
+  }
+}
