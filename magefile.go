@@ -96,7 +96,8 @@ func Rerun(ctx context.Context,
 
 // Stop [run] ends the running batch after what is under way.
 //
-// No new target starts. The next batch goes on from there.
+// No new target starts. The next batch goes on from there. Tasks on a cluster start no new
+// molecule, and their last job merges what is finished.
 //
 // It reads pipeline.hcl and the lock in artefacts/, and writes artefacts/.stop for the batch. The
 // exit code is 0, also if no batch runs.

@@ -52,6 +52,7 @@ type Config struct {
 	FailFast   bool                     // no molecule is started after one has failed
 	Remote     Remote                   // visits the molecules; nil: this process does
 	Resume     bool                     // Remote has molecules of an earlier batch
+	Stopped    bool                     // mage stop from before the batch counts
 	Claims     Claims
 	Warn       io.Writer
 	// Confirm is asked before most of the finished results are computed again.
@@ -190,7 +191,7 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 	}
 	b.sum.Elapsed = time.Since(b.started)
 	b.sum.finish(b.Table)
-	err = cmp.Or(err, b.Index.Close(), b.sweep())
+	err = cmp.Or(err, b.Index.Close(), b.sweep(), durable.Remove(b.Store.Path(store.StopName)))
 	if b.sum.Batch == "" {
 		return b.sum, err
 	}
@@ -207,7 +208,10 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 
 // prepare finds what there is to do, and makes sure that it can be done and is meant.
 func (b *Batch) prepare(ctx context.Context) (err error) {
-	if err := b.sweep(); err != nil {
+	if !b.Stopped {
+		err = durable.Remove(b.Store.Path(store.StopName))
+	}
+	if err = cmp.Or(err, b.sweep()); err != nil {
 		return err
 	}
 	hasNote := func(l *store.Lock) bool { return l.Note != "" }
@@ -248,7 +252,7 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 
 // sweep removes what a batch left that was killed or stopped.
 func (b *Batch) sweep() error {
-	err := cmp.Or(b.Store.Sweep(), durable.Remove(b.Store.Path(store.StopName)))
+	err := b.Store.Sweep()
 	if err != nil || store.IsURL(b.Pipeline.Table) {
 		return err
 	}

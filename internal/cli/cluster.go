@@ -72,7 +72,7 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 	} else if o.Cancel {
 		w.Mode = cluster.Cancel
 	}
-	pr.Remote, pr.Resume = w.Remote, run != nil
+	pr.Remote, pr.Resume, pr.Stopped = w.Remote, run != nil, os.Getenv(cluster.LastJob) != ""
 	return w, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/magefile/mage/mg"
 
 	"grimperium/internal/batch"
+	"grimperium/internal/cluster"
 	"grimperium/internal/command"
 	"grimperium/internal/durable"
 	"grimperium/internal/pipeline"
@@ -95,8 +96,16 @@ func stop(w io.Writer, o Options) error {
 		}
 	}
 	if err == nil {
-		fmt.Fprintf(w, "No batch runs on %s.\n", name)
-		return notOnCluster(st)
+		run, err := cluster.Find(st.Root())
+		if err != nil || run == nil {
+			fmt.Fprintf(w, "No batch runs on %s.\n", name)
+			return err
+		}
+		fmt.Fprintf(w, "The tasks on the cluster (%s, submitted on %s) start no more molecules "+
+			"and end after those under way.\nThe last job of -detach merges their results. %s "+
+			"batch -on=slurm does so, too, and goes on; with -cancel it ends the run.\n",
+			run.ID, run.Host, command.Name)
+		return requestStop(st)
 	}
 	locked, ok := errors.AsType[*store.LockedError](err)
 	if !ok || locked.Holder.PID == 0 {
@@ -105,6 +114,11 @@ func stop(w io.Writer, o Options) error {
 	h := locked.Holder
 	fmt.Fprintf(w, "Process %d on %s (%s) starts no more targets and ends after those under way.\n",
 		h.PID, h.Host, h.Command)
+	return requestStop(st)
+}
+
+// requestStop leaves a file for the batch, or for the tasks on a cluster.
+func requestStop(st *store.Store) error {
 	return durable.WriteFile(durable.File{Path: st.Path(store.StopName),
 		Write: func(io.Writer) error { return nil }})
 }

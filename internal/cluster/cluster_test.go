@@ -83,7 +83,8 @@ func batchMain(ctx context.Context, dir, how string) error {
 		return err
 	}
 	b, err := batch.New(ctx, batch.Config{Pipeline: pl, Source: table, Table: table, Store: st,
-		Index: st.Index(), Claims: claims, Remote: w.Remote, Resume: run != nil, Warn: os.Stderr})
+		Index: st.Index(), Claims: claims, Remote: w.Remote, Resume: run != nil,
+		Stopped: os.Getenv(LastJob) != "", Warn: os.Stderr})
 	if err != nil {
 		return err
 	}

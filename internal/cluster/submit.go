@@ -132,6 +132,10 @@ func (w *Watcher) submitFirst(ctx context.Context, chunks []*Chunk, n int, refus
 	return w.submit(ctx, chunks[:n])
 }
 
+// LastJob is the environment variable that the job has which -detach submits last. A stop from
+// before it began is for its tasks and for itself: it merges, and submits nothing.
+const LastJob = "GRIMPERIUM_LAST_JOB"
+
 // detach submits a small job that goes on with the run when its tasks have ended.
 func (w *Watcher) detach(ctx context.Context) error {
 	if w.Mode != Detach || w.plan.Done() {
@@ -160,7 +164,8 @@ func (w *Watcher) detach(ctx context.Context) error {
 		return err
 	}
 	script := fmt.Sprintf("#!/bin/sh\n# When the tasks have ended: merge, submit what is "+
-		"left.\ncd %s && exec %s", batch.Quoted(dir), batch.Quoted(w.run.path(programName)))
+		"left.\ncd %s && exec env %s=1 %s", batch.Quoted(dir), LastJob,
+		batch.Quoted(w.run.path(programName)))
 	for _, word := range w.Again {
 		script += " " + batch.Quoted(word)
 	}

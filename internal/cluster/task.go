@@ -115,6 +115,7 @@ func (t *task) work(ctx context.Context, load Loader) error {
 	defer context.AfterFunc(ctx, func() { // at once: SIGKILL may follow
 		_ = t.journal.Write(journal.Event{Event: journal.Interrupted})
 	})()
+	t.lookForStop()
 	go t.beat(ctx, cancel)
 	config, err := load(t.run.Pipeline)
 	if err != nil {
@@ -238,13 +239,17 @@ func (t *task) beat(ctx context.Context, cancel context.CancelCauseFunc) {
 			return
 		}
 		_ = durable.Renew(path)
-		if _, err := os.Lstat(filepath.Join(t.run.Pipeline.Artefacts, store.StopName)); err == nil {
-			t.stop.Store(true)
-		}
+		t.lookForStop()
 		select {
 		case <-ctx.Done():
 		case <-time.After(min(beatEvery, time.Until(limit)+time.Millisecond)):
 		}
+	}
+}
+
+func (t *task) lookForStop() {
+	if _, err := os.Lstat(filepath.Join(t.run.Pipeline.Artefacts, store.StopName)); err == nil {
+		t.stop.Store(true)
 	}
 }
 
