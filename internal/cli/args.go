@@ -27,8 +27,9 @@ func Arguments(source, version string) {
 	if program, err = commandsOf(source); err == nil {
 		var text string
 		if text, err = program.answer(args, version); text != "" {
-			fmt.Print(text)
-			os.Exit(0)
+			if err = printData(text); err == nil {
+				os.Exit(0)
+			}
 		}
 	}
 	if err == nil {

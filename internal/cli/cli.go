@@ -41,10 +41,22 @@ const exitFailed, exitMistake, exitLocked, exitInterrupted = 1, 2, 11, 130
 // a batch has the same screen as its warnings: else it would draw over them.
 var stdout, stderr = &progress.Screen{Out: os.Stdout}, &progress.Screen{Out: os.Stderr}
 
-// ended gives an error its exit code, unless it has one, and lines that fit into the terminal.
+// exitPipe is the exit code of a program that SIGPIPE ends.
+const exitPipe = 128 + int(syscall.SIGPIPE)
+
+// ended gives an error its exit code, unless it has one, and lines that fit into the terminal. That
+// standard output could not be written is an error, too. If nobody reads it any more, as with
+// mage why | head, the process ends without a word.
 func ended(err error) error {
 	if err == nil {
+		err = stdout.Failed()
+	}
+	if err == nil {
 		return nil
+	}
+	e, ok := errors.AsType[*fs.PathError](err)
+	if ok && e.Path == os.Stdout.Name() && e.Err == syscall.EPIPE {
+		os.Exit(exitPipe)
 	}
 	err = withExitCode(err)
 	const before = "Error: " // as mage prints it
@@ -90,6 +102,12 @@ var diskAdvice = map[error]string{
 }
 
 const unneeded = " prune lists results that are no longer needed"
+
+// printData prints what another program may read, in whatever width.
+func printData(text string) error {
+	_, err := os.Stdout.WriteString(text)
+	return err
+}
 
 const onePress = 100 * time.Millisecond // timeout(1) and go tool send one signal twice, at once
 

@@ -67,7 +67,7 @@ func Fmt(path string, check bool) error {
 func Graph(o Options) error {
 	p, err := load(o)
 	if err == nil {
-		fmt.Print(graph(p))
+		err = printData(graph(p))
 	}
 	return ended(err)
 }

@@ -58,7 +58,9 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 			}
 			sums += fmt.Sprintf("%x  %s.tar.gz\n%x  %[2]s.cdx.json\n", sha256.Sum256(archive), name,
 				sha256.Sum256(modules))
-			fmt.Println(path + ".tar.gz")
+			if err := printData(path + ".tar.gz\n"); err != nil {
+				return err
+			}
 		}
 		return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums), 0o666)
 	})

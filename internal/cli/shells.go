@@ -10,8 +10,7 @@ import (
 
 // Man prints the man page of the program, in the language of man(7).
 func Man(version string) error {
-	fmt.Print(program.man(command.Name, version))
-	return nil
+	return ended(printData(program.man(command.Name, version)))
 }
 
 // Completion prints a script with which a shell completes the commands and flags of the program.
@@ -19,8 +18,7 @@ func Completion(shell string) error {
 	if err := oneOf("the shell", shell, shells...); err != nil {
 		return ended(err)
 	}
-	fmt.Print(program.completion(shell, command.Name))
-	return nil
+	return ended(printData(program.completion(shell, command.Name)))
 }
 
 // shells are those for which there is a completion.

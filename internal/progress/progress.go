@@ -31,6 +31,7 @@ type Screen struct {
 	Out *os.File
 
 	mu     sync.Mutex
+	failed error         // of the first Write that failed
 	buffer *bytes.Buffer // what was written while a batch is shown; nil while none is
 }
 
@@ -43,7 +44,15 @@ func (s *Screen) Write(text []byte) (int, error) {
 		out = s.buffer
 	}
 	_, err := io.WriteString(out, s.Fit(string(text)))
+	s.failed = cmp.Or(s.failed, err)
 	return len(text), err
+}
+
+// Failed is the error of the first Write that failed, nil if all went well.
+func (s *Screen) Failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
 }
 
 // Fit breaks lines at blanks, so that they fit into a terminal. Elsewhere they stay as they are.
