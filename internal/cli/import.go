@@ -164,15 +164,40 @@ var (
 	smilesNames = []string{"smiles", "canonical_smiles", "isomeric_smiles", "smiles_string", "smi"}
 )
 
+// isName says whether a cell is a usual name for the column mol_id or smiles.
+func isName(text string) bool {
+	text = strings.ToLower(strings.TrimSpace(text))
+	return slices.Contains(idNames, text) || slices.Contains(smilesNames, text)
+}
+
+// skipTitle leaves out the lines above the header: text in one cell, where the next line has more.
+func (im *importing) skipTitle() {
+	cells := func(r formats.Record) (texts []string) {
+		blank := func(text string) bool { return strings.TrimSpace(text) == "" }
+		return slices.DeleteFunc(slices.Clone(r.Cells), blank)
+	}
+	for n, r := range im.Records[:min(10, len(im.Records))] {
+		switch texts := cells(r); {
+		case len(texts) > 1:
+			for _, title := range im.Records[:n] {
+				im.note("line %d is a title and left out: %s", title.Line, cells(title)[0])
+			}
+			im.Records = im.Records[n:]
+			return
+		case isName(texts[0]) || isSMILES(texts[0]):
+			return
+		}
+	}
+}
+
 // readHeader takes the names of the columns from the first record, unless that is a molecule.
 func (im *importing) readHeader() error {
+	if im.Names == nil {
+		im.skipTitle()
+	}
 	if im.Names == nil && len(im.Records) > 0 {
 		first := im.Records[0].Cells
-		word := func(text string) bool {
-			text = strings.ToLower(strings.TrimSpace(text))
-			return slices.Contains(idNames, text) || slices.Contains(smilesNames, text)
-		}
-		if slices.ContainsFunc(first, isSMILES) && !slices.ContainsFunc(first, word) {
+		if slices.ContainsFunc(first, isSMILES) && !slices.ContainsFunc(first, isName) {
 			im.note("no header: the first line is a molecule")
 		} else {
 			im.Names, im.Records = slices.Clone(first), im.Records[1:]
@@ -193,8 +218,10 @@ func (im *importing) readHeader() error {
 	return nil
 }
 
-// isSMILES says whether a text is a SMILES by all that can be said without RDKit.
+// isSMILES says whether a text is a SMILES by all that can be said without RDKit, perhaps with an
+// extension (CXSMILES).
 func isSMILES(text string) bool {
+	text, _, _ = strings.Cut(text, " |")
 	_, err := stages.ReadSMILES(text)
 	return err == nil
 }

@@ -116,7 +116,8 @@ func parse(ctx context.Context, data []byte, ext string) (*Table, error) {
 	switch {
 	case strings.Contains(text, "\nM  END") && ext != ".csv":
 		t, err = readSDF(text)
-	case slices.Contains([]string{".smi", ".smiles", ".ism", ".can"}, ext):
+	case slices.Contains([]string{".smi", ".smiles", ".ism", ".can", ".cxsmiles"}, ext) &&
+		!separated.MatchString(text):
 		t = readSMI(text)
 	default:
 		t, err = readDelimited(text)
@@ -141,21 +142,42 @@ func decode(data []byte) (text, note string) {
 	return string(out), note
 }
 
-// readDelimited reads CSV. The separator is the one that the first line has most of.
-func readDelimited(text string) (*Table, error) {
-	first, _, _ := strings.Cut(text, "\n")
-	first = quoted.ReplaceAllString(first, "")
-	separator := ","
-	for _, c := range []string{";", "\t", "|"} {
-		if strings.Count(first, c) > strings.Count(first, separator) {
-			separator = c
+// separated is a file of SMILES with the separators of CSV: no SMILES has one.
+var separated = regexp.MustCompile(`\A(?:\s*#.*\n)*\S*?(?:[ \t]+\|[^|]*\|)?[,;]`)
+
+// separatorLine is the first line that Excel writes and reads to name the separator.
+var separatorLine = regexp.MustCompile(`\A"?(?i:sep)=([,;|:\t ])"?\n`)
+
+// separatorOf is the separator of a CSV, and the text of the table. If no line names it, it is the
+// one that the first line with a separator has most of.
+func separatorOf(text string) (separator, table string) {
+	if m := separatorLine.FindStringSubmatch(text); m != nil {
+		return m[1], text[len(m[0]):]
+	}
+	separator = ","
+	for line := range strings.Lines(text) {
+		line = extension.ReplaceAllString(quoted.ReplaceAllString(line, ""), "")
+		for _, c := range []string{";", "\t", "|"} {
+			if strings.Count(line, c) > strings.Count(line, separator) {
+				separator = c
+			}
+		}
+		if strings.Contains(line, separator) {
+			break
 		}
 	}
+	return separator, text
+}
+
+// readDelimited reads CSV.
+func readDelimited(text string) (*Table, error) {
+	separator, table := separatorOf(text)
+	before := strings.Count(text[:len(text)-len(table)], "\n")
 	t := &Table{Commas: separator == ","}
 	if separator != "," {
 		t.Notes = append(t.Notes, fmt.Sprintf("separator %q", separator))
 	}
-	r := csv.NewReader(strings.NewReader(text))
+	r := csv.NewReader(strings.NewReader(table))
 	r.Comma, r.FieldsPerRecord, r.ReuseRecord = rune(separator[0]), -1, true
 	blank := 0
 	for {
@@ -165,7 +187,7 @@ func readDelimited(text string) (*Table, error) {
 		}
 		if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
 			return nil, fmt.Errorf(":%d: a quote stands where none can; a cell with a quote in "+
-				`it is written "1 ""2"" 3"`, wrong.StartLine)
+				`it is written "1 ""2"" 3"`, before+wrong.StartLine)
 		} else if err != nil {
 			return nil, fmt.Errorf(": %w", err)
 		}
@@ -174,7 +196,7 @@ func readDelimited(text string) (*Table, error) {
 			blank++
 			continue
 		}
-		err = t.add(Record{Line: line, Cells: slices.Clone(cells)}, len(cells))
+		err = t.add(Record{Line: before + line, Cells: slices.Clone(cells)}, len(cells))
 		if err != nil {
 			return nil, err
 		}
@@ -185,24 +207,42 @@ func readDelimited(text string) (*Table, error) {
 	return t, nil
 }
 
-var quoted = regexp.MustCompile(`"[^"]*"`)
+var (
+	quoted    = regexp.MustCompile(`"[^"]*"`)
+	extension = regexp.MustCompile(`[ \t]+\|[^|]*\|`) // of a SMILES: CXSMILES
+)
+
+// smilesLine is a SMILES, in quotes or not, perhaps its extension, and a name.
+var smilesLine = regexp.MustCompile(`^("[^"\s]*"|\S*)(` + extension.String() + `)?\s*(.*)$`)
 
 // readSMI reads lines of a SMILES and, behind a blank, a name. The first line may be a header.
+// Lines that begin with # are comments.
 func readSMI(text string) *Table {
-	t, number := &Table{Names: []string{"smiles", "name"}}, 0
+	t, number, comments := &Table{Names: []string{"smiles", "name"}}, 0, 0
 	for line := range strings.Lines(text) {
 		number++
 		line = strings.TrimSpace(line)
-		if line == "" || number == 1 && strings.HasPrefix(strings.ToLower(line), "smiles") {
-			continue
+		m := smilesLine.FindStringSubmatch(line)
+		isHeader := len(t.Records) == 0 && strings.Contains(strings.ToLower(m[1]), "smiles")
+		if strings.HasPrefix(line, "#") {
+			comments++
+		} else if line != "" && !isHeader {
+			cells := []string{unquoted(m[1]) + m[2], unquoted(m[3])}
+			t.Records = append(t.Records, Record{Line: number, Cells: cells})
 		}
-		cells := []string{line, ""}
-		if at := strings.IndexAny(line, " \t"); at >= 0 {
-			cells = []string{line[:at], strings.TrimSpace(line[at:])}
-		}
-		t.Records = append(t.Records, Record{Line: number, Cells: cells})
+	}
+	if comments > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("comment lines left out: %d", comments))
 	}
 	return t
+}
+
+// unquoted is a text without the quotes around it.
+func unquoted(text string) string {
+	if len(text) > 1 && text[0] == '"' && text[len(text)-1] == '"' {
+		return text[1 : len(text)-1]
+	}
+	return text
 }
 
 // dataItem is a data item of an SD file: its name, and the lines up to a blank one.

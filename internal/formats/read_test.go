@@ -70,6 +70,32 @@ Windows-1252`},
 		{".SMI", "SMILES name\nC methane\n", `["smiles" "name"]
 2 ["C" "methane"]
 `},
+		{".smi", "# ChEMBL 35\n\"Canonical_SMILES\" ID\r\n#C\n\"CCO\"\t\"ethanol, dry\"\r\nC |^1:0| methyl\n" +
+			"CC |f:0|\nC#N\n\r\n", `["smiles" "name"]
+4 ["CCO" "ethanol, dry"]
+5 ["C |^1:0|" "methyl"]
+6 ["CC |f:0|" ""]
+7 ["C#N" ""]
+comment lines left out: 2`},
+		{".smi", "# made by hand\nCCO,ethanol\nC,methane\n", `[]
+1 ["# made by hand"]
+2 ["CCO" "ethanol"]
+3 ["C" "methane"]
+`},
+		{".csv", "sep=;\r\nid;smiles;H\r\n1;CCO;-56,4\r\n", `[]
+2 ["id" "smiles" "H"]
+3 ["1" "CCO" "-56,4"]
+separator ";"`},
+		{".csv", "\xff\xfe\"\x00S\x00e\x00p\x00=\x00\t\x00\"\x00\n\x00a\x00\t\x00b\x00\n\x00\"\x00", "!:3: a " +
+			`quote stands where none can; a cell with a quote in it is written "1 ""2"" 3"`},
+		{".csv", "CCO |f:1|,x\nC,y\n", `[]
+1 ["CCO |f:1|" "x"]
+2 ["C" "y"]
+`},
+		{".sdf", sdf + "\n \n\n", `["title" "hof" "note" "empty"]
+1 ["ethanol" "-56.1" "two lines"] "ethanol\n  prog\n\n  0  0  0  0  0  0            999 V2000\nM  END\n"
+14 ["" "-3" "" ""] "\n\n\n  0  0  0  0  0  0            999 V2000\nM  END\n"
+`},
 		{".sdf", sdf, `["title" "hof" "note" "empty"]
 1 ["ethanol" "-56.1" "two lines"] "ethanol\n  prog\n\n  0  0  0  0  0  0            999 V2000\nM  END\n"
 14 ["" "-3" "" ""] "\n\n\n  0  0  0  0  0  0            999 V2000\nM  END\n"
