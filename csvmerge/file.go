@@ -34,7 +34,11 @@ func Busy(path string) error {
 type missingError string
 
 func (path missingError) Error() string {
-	return string(path) + ": there is no such table"
+	text := string(path) + ": there is no such table"
+	if target, err := os.Readlink(string(path)); err == nil {
+		text += "; that is a link to " + target
+	}
+	return text
 }
 func (path missingError) Is(err error) bool { return err == fs.ErrNotExist }
 

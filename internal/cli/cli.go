@@ -279,6 +279,15 @@ func (o Options) flags() (flags string) {
 	return flags
 }
 
+// openStore opens an artefacts folder. Its errors have paths as a user reads them.
+func openStore(folder string) (*store.Store, error) {
+	st, err := store.Open(folder)
+	if e, ok := errors.AsType[*store.LinkError](err); ok {
+		err = &store.LinkError{Link: batch.ShownPath(e.Link), Target: e.Target}
+	}
+	return st, err
+}
+
 func newProject(p *pipeline.Pipeline, st *store.Store) *project {
 	pr := &project{Config: batch.Config{Pipeline: p, Store: st, Warn: stderr,
 		Builtins: map[string]batch.Builtin{}}}
@@ -300,7 +309,7 @@ func with(o Options, write bool, command func(*project) error) error {
 	if _, err := header(p.Table); err != nil {
 		return err
 	}
-	st, err := store.Open(p.Artefacts)
+	st, err := openStore(p.Artefacts)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func stop(w io.Writer, o Options) error {
 		}
 		o.Artefacts = p.Artefacts
 	}
-	st, err := store.Open(o.Artefacts)
+	st, err := openStore(o.Artefacts)
 	if err != nil {
 		return err
 	}

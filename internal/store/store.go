@@ -55,11 +55,36 @@ type Store struct {
 
 var hostname, _ = os.Hostname()
 
-// Open returns the store in a folder, which AddTable makes.
+// LinkError says that a folder can't be there: it is, or lies below, a link to what is not there.
+type LinkError struct{ Link, Target string }
+
+func (e *LinkError) Error() string {
+	return fmt.Sprintf("%s: is a link to %s, and no such folder is there; mount its disk, make "+
+		"the folder, or correct the link", e.Link, e.Target)
+}
+
+// checkLinks looks for a link to nothing in a path.
+func checkLinks(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	target, err := os.Readlink(path)
+	switch {
+	case err == nil:
+		return &LinkError{path, target}
+	case filepath.Dir(path) == path:
+		return nil
+	}
+	return checkLinks(filepath.Dir(path))
+}
+
+// Open returns the store in a folder, which AddTable makes. A *LinkError says that it can't.
 func Open(root string) (*Store, error) {
 	abs, err := filepath.Abs(root)
 	if real, linkErr := filepath.EvalSymlinks(abs); linkErr == nil {
 		abs = real // the folder itself may be a link; nothing below it may
+	} else if err == nil {
+		err = checkLinks(abs)
 	}
 	if info, statErr := os.Stat(abs); statErr == nil && !info.IsDir() {
 		err = fmt.Errorf("%s: is not a folder", root)
