@@ -3,11 +3,13 @@ package batch
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"grimperium/csvmerge"
+	"grimperium/internal/packed"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
@@ -178,7 +180,7 @@ func (t *visit) settle(s *pipeline.Stage, all []*target) {
 	for _, g := range failed {
 		g.action = leave
 		_, reason := Reason(g.failure.Message)
-		messages = append(messages, g.failure.Message)
+		messages = append(messages, t.placed(s, g.failure.Message, t.log.BecomesZip(t.Form)))
 		t.Warnings = append(t.Warnings,
 			fmt.Sprintf("a target of %s failed and was left out: %s", s.Name, reason))
 	}
@@ -187,6 +189,17 @@ func (t *visit) settle(s *pipeline.Stage, all []*target) {
 		rest = "without it"
 	}
 	t.leftOut = append(t.leftOut, strings.Join(messages, "; ")+"; the result is "+rest)
+}
+
+// placed is the message of a failed target. The message names a file in the folder of the attempt,
+// which lies in the zip if the molecule is kept as one.
+func (t *visit) placed(s *pipeline.Stage, message string, zip bool) string {
+	if !zip {
+		return message
+	}
+	name := filepath.Base(t.Store.FailedDir(t.Row.ID, s.Name))
+	return strings.ReplaceAll(message, "/"+t.Row.ID+"/"+name+"/",
+		"/"+t.Row.ID+packed.ZipSuffix+": "+name+"/")
 }
 
 // results are the targets of a stage as expressions see them.
@@ -278,14 +291,14 @@ func (t *visit) judgeFailed(g *target) {
 		g.attempt = last.Attempt + 1
 	}
 	if g.action == run {
-		g.reason, g.repeats = failedBefore+last.Error, true
+		g.reason, g.repeats = failedBefore+t.placed(g.stage, last.Error, t.log.IsZip()), true
 	}
 	limit, skipped := t.timeout(g.stage, g.task), t.Row.Status == csvmerge.Skip
 	switch {
 	case last.Outcome == store.TimedOut && (limit == 0 || limit.Seconds() > last.Timeout):
 		g.reason += "; it has more time now"
 	case g.stage.Spares() && !t.insist && !t.Row.Retry && !t.another(g, last):
-		g.action, g.reason = leave, last.Error
+		g.action, g.reason = leave, t.placed(g.stage, last.Error, t.log.BecomesZip(t.Form))
 	case skipped && t.reruns() > 0 && final(g.stage, last): // with 0 the row was edited by hand
 		g.action, g.reason = skip, last.Error
 	case skipped && t.reruns() >= t.Pipeline.MaxReruns:

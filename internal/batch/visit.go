@@ -127,8 +127,8 @@ type visit struct {
 func (v *Visitor) Visit(ctx context.Context, row Row) (Outcome, error) {
 	t, err := v.begin(row)
 	if _, ok := errors.AsType[*store.FolderError](err); ok { // nothing of it is touched
-		text := strings.ReplaceAll(err.Error(), v.Store.Root(), ShownPath(v.Store.Root()))
-		t.Failure = &TargetError{Message: row.ID + ": " + oneLine(text), Reruns: row.Reruns}
+		text := oneLine(v.shown(err.Error()))
+		t.Failure = &TargetError{Message: row.ID + ": " + text, Reruns: row.Reruns}
 		t.setCells(map[string]string{}, nil)
 		return t.Outcome, nil
 	}
@@ -145,17 +145,22 @@ func (v *Visitor) Visit(ctx context.Context, row Row) (Outcome, error) {
 	return t.Outcome, err
 }
 
+// shown is a text with the paths of artefacts as a user reads them.
+func (v *Visitor) shown(text string) string {
+	return strings.ReplaceAll(text, v.Store.Root(), ShownPath(v.Store.Root()))
+}
+
 // begin reads the molecule's log and its row.
 func (v *Visitor) begin(row Row) (t *visit, err error) {
 	t = &visit{Visitor: v, Outcome: Outcome{Row: row, Status: row.Status, Began: time.Now()}}
 	t.log, err = v.Store.Molecule(row.ID)
 	if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
-		v.warn.Print(err)
+		v.warn.Print(v.shown(err.Error()))
 	} else if err != nil {
 		return t, err
 	}
 	if text := t.log.Damage(); text != "" {
-		v.warn.Print(text)
+		v.warn.Print(v.shown(text))
 	}
 	t.log.Vouch(row.Known)
 	t.m, err = v.Pipeline.Molecule(row.Cells)

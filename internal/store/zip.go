@@ -141,13 +141,19 @@ type Packed struct {
 	Seen Seen   // the folder's files
 }
 
+// IsZip says whether the molecule was read from a zip and not changed since.
+func (m *Molecule) IsZip() bool { return m.zip != nil }
+
+// BecomesZip says whether Finish keeps the molecule as one file.
+func (m *Molecule) BecomesZip(form Form) bool { return form == Zip || form == AsItWas && m.wasZip }
+
 // Finish keeps a finished molecule in a form. The zip that it makes waits for Settle; nil is none.
 // A molecule stays a folder if it can't be a zip, or an output of the targets was changed.
 func (m *Molecule) Finish(form Form, targets []string) (*Packed, error) {
 	switch {
 	case m.err != nil:
 		return nil, m.err
-	case form == Zip || form == AsItWas && m.wasZip:
+	case m.BecomesZip(form):
 		if m.zip == nil {
 			return m.pack(targets)
 		}
