@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
@@ -20,14 +19,15 @@ func Convert(ctx context.Context, from, to string) error {
 		if err != nil {
 			return err
 		}
-		t, err := readTable(pipeline.TablePath(wd, from))
+		place := pipeline.TablePath(wd, from)
+		t, err := readTable(place)
 		if err != nil {
 			return err
 		}
 		if err := tables.Create(to, t); err != nil {
 			return err
 		}
-		artefacts := strings.TrimSuffix(from, ".csv") + ".artefacts"
+		artefacts := batch.ShownPath(pipeline.ArtefactsOf(wd, place))
 		if _, err := os.Stat(artefacts); err != nil {
 			artefacts = "artefacts"
 		}

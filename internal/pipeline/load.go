@@ -123,7 +123,7 @@ func (p *Pipeline) load(o Options) {
 			"there is nothing to run. A stage is a block: stage \"name\" { command = [...] }.")
 	}
 	if _, given := p.Given["artefacts"]; o.Table != "" && o.Table != p.Table && !given {
-		p.Artefacts = p.artefactsOf(o.Table)
+		p.Artefacts = ArtefactsOf(p.Dir, o.Table)
 	}
 	p.Table = cmp.Or(o.Table, p.Table)
 	p.MaxReruns, p.Jobs = *cmp.Or(o.Reruns, &p.MaxReruns), *cmp.Or(o.Jobs, &p.Jobs)
@@ -131,12 +131,12 @@ func (p *Pipeline) load(o Options) {
 	p.check()
 }
 
-// artefactsOf is the folder of a table that is not the pipeline's: beside the table, or in the
-// pipeline's folder for one on a server.
-func (p *Pipeline) artefactsOf(table string) string {
+// ArtefactsOf is the artefacts folder of a table that is not the pipeline's, by the TablePath. The
+// folder is beside the table. That of a table on a server is in dir, the pipeline's folder.
+func ArtefactsOf(dir, table string) string {
 	if server, err := url.Parse(table); err == nil && strings.Contains(table, "://") {
 		name := cmp.Or(server.Query().Get("table"), path.Base(server.Path))
-		table = p.rooted(filepath.Base(name))
+		table = filepath.Join(dir, filepath.Base(name))
 	}
 	return strings.TrimSuffix(table, ".csv") + ".artefacts"
 }
