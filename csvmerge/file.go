@@ -24,8 +24,8 @@ func (e *BusyError) Error() string { return e.Err.Error() }
 
 func (e *BusyError) Unwrap() error { return e.Err }
 
-// Busy is the error of a table that another program is writing.
-func Busy(path string) error {
+// busyError is the error of a table that another program is writing.
+func busyError(path string) error {
 	return &BusyError{Err: fmt.Errorf("%s: another program is writing the table; close it there "+
 		"and run again", path)}
 }
@@ -71,7 +71,7 @@ func read(path string, most, tries int) (*Table, error) {
 	}
 	if !sameFile(before, after) || int64(len(buf)) != after.Size() {
 		if tries == 0 {
-			return nil, Busy(path)
+			return nil, busyError(path)
 		}
 		time.Sleep(200 * time.Millisecond)
 		return read(path, most, tries-1)
@@ -96,7 +96,7 @@ func (t *Table) refresh() error {
 	}
 	// An editor may be half way through a young file: the other half would be lost.
 	if err == nil && time.Since(info.ModTime()).Abs() < 2*time.Second {
-		return Busy(t.path)
+		return busyError(t.path)
 	}
 	fresh, err := read(t.path, math.MaxInt, 0)
 	switch {
@@ -128,7 +128,7 @@ func (t *Table) replace(next *Table) error {
 		durable.Touch(temp.Name())
 		old, err := os.Stat(t.path)
 		if err != nil || !sameFile(old, t.info) {
-			return Busy(t.path)
+			return busyError(t.path)
 		}
 		next.info, err = temp.Stat()
 		return err

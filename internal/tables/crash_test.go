@@ -3,6 +3,7 @@ package tables
 import (
 	"bufio"
 	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -133,6 +134,66 @@ func checkGroup(t *testing.T, place string) int64 {
 		t.Fatalf("others' cells changed: %s", text)
 	}
 	return n
+}
+
+// TestReaderAtSQLite has another program read the file in a transaction. That blocks the start of a
+// batch, which needs the file for itself, and nothing else: not merges, nor the next batch.
+func TestReaderAtSQLite(t *testing.T) {
+	place := made(t, "sqlite", head+"a,,C,0,,,,\n")
+	other := sqliteFile(place)
+	if err := other.openSQLite(false); err != nil {
+		t.Fatal(err)
+	}
+	defer other.db.Close()
+	reading := func() *sql.Tx {
+		t.Helper()
+		tx, err := other.db.Begin()
+		if err == nil {
+			err = tx.QueryRow(`SELECT count(*) FROM molecules`).Scan(new(int))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	tx := reading()
+	begin := time.Now()
+	_, err := Open(place, true)
+	want := place + ": another program has a transaction open on the table, for example DB Browser " +
+		"or a Python script; commit or close it there and run again"
+	if err == nil || err.Error() != want || time.Since(begin) > 20*time.Second {
+		t.Errorf("%v after %s", err, time.Since(begin))
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		table, err := Open(place, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			tx = reading()
+		}
+		_, err = table.Merge([]csvmerge.Change{{ID: "a", Cells: map[string]string{
+			"note": fmt.Sprint(n)}}})
+		if err = errors.Join(err, table.Close()); err != nil {
+			t.Errorf("merge %d: %v", n, err)
+		}
+	}
+	table, err := Open(place, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, table.Rows()); got != head+"a,,C,0,1,,,\n" {
+		t.Errorf("is %q", got)
+	}
+	if err := errors.Join(tx.Rollback(), other.db.Close(), table.Close()); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(place), "*")); len(left) != 1 {
+		t.Errorf("at rest there are %q", left)
+	}
 }
 
 // TestOthersAtSQLite has another program lock the file, and replace it.

@@ -145,7 +145,9 @@ func explainSQLite(d *database, err error) error {
 	code := e.Code() & 0xff // without what is more than the primary code
 	switch code {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return csvmerge.Busy(d.shown)
+		return &csvmerge.BusyError{Err: fmt.Errorf("%s: another program has a transaction open on "+
+			"the table, for example DB Browser or a Python script; commit or close it there and "+
+			"run again", d.shown)}
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%s: %w; restore the file from a backup", d.shown, err)
 	}
