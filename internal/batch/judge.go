@@ -264,16 +264,53 @@ func (t *visit) judge(g *target, broke error) {
 			g.action, g.reason = read, "how its values are read or checked changed"
 		}
 	}
-	isGone := func(stage string) bool { return t.Pipeline.Stage(stage) == nil }
 	switch {
 	case g.action != run:
 	case t.Row.Died == g.name && t.Row.Status == csvmerge.Skip: // counted when this batch began
 		g.action, g.reason, g.attempt = broken, cmp.Or(t.Row.Cause, diedMessage), t.Row.Reruns-1
 	case !failed && g.stage.Program != "":
-		if g.earlier = t.log.Find(g.name, g.fingerprint, t.Began, isGone); g.earlier != nil {
+		use := func(other string) store.Use { return t.use(g, other) }
+		if g.earlier = t.log.Find(g.name, g.fingerprint, t.Began, use); g.earlier != nil {
 			g.action = restore
 		}
 	}
+}
+
+// use says whether another target claims the result that g is to have. A target whose inputs are
+// not known yet claims nothing: it gets a copy if it turns out to be the same.
+func (t *visit) use(g *target, other string) store.Use {
+	s, n := t.Pipeline.Stage(store.StageOf(other)), g.n
+	switch {
+	case s == nil:
+		return store.Gone
+	case s != g.stage:
+		if !t.reached(s.DependsOn) {
+			return store.Free
+		}
+		on, err := t.m.Enabled(s)
+		if n, _ = t.m.Instances(s); err != nil || !on {
+			return store.Free
+		}
+	}
+	for i := range n {
+		if s.Instance(i) != other || t.m.LeftOut(s, i) {
+			continue
+		}
+		task, err := t.m.Task(s, i, 0)
+		if err == nil && fingerprint(t.describe(s, task, g.last)) == g.fingerprint {
+			return store.Claimed
+		}
+	}
+	return store.Free
+}
+
+// reached reports whether the results of stages are known.
+func (t *visit) reached(stages []string) bool {
+	known := map[string]bool{}
+	for _, g := range t.targets {
+		known[g.stage.Name] = !g.undecided()
+	}
+	return !slices.ContainsFunc(stages, func(name string) bool { return !known[name] })
 }
 
 // judgeFailed decides on a target that failed and would do the same again.

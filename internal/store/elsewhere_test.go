@@ -14,7 +14,7 @@ func TestSwappedStages(t *testing.T) {
 	m := molecule(t, s, "m")
 	build(t, m, "a", print1, "one")
 	build(t, m, "b", printN("2"), "two")
-	stays := func(string) bool { return false }
+	stays := func(string) Use { return Claimed }
 	if m.Find("b", print1, time.Time{}, stays) != nil {
 		t.Error("found what was just made")
 	}
@@ -75,8 +75,8 @@ func TestEarlierOfOther(t *testing.T) {
 	build(t, m, "c/2", printN("0"), "zero")
 	build(t, m, "c/1", print1, "one")
 	build(t, m, "c/1", printN("2"), "two")
-	gone := func(string) bool { return false }
-	r := *m.Find("c/2", print1, time.Now(), gone)
+	stays := func(string) Use { return Claimed }
+	r := *m.Find("c/2", print1, time.Now(), stays)
 	r.Target = "c/2"
 	check(t, m.Restore(&r))
 	for _, target := range []string{"c/1", "c/2"} {

@@ -177,20 +177,33 @@ func (m *Molecule) TargetsOf(stage string) []string {
 // Row is what the molecule's row was given last, nil if it was given nothing.
 func (m *Molecule) Row() *Row { return m.row }
 
+// Use says what the pipeline does with the result that another target has now.
+type Use int
+
+const (
+	Gone    Use = iota // its stage is not in the pipeline: the result may be moved
+	Free               // it has another result now, or none: this one may be copied
+	Claimed            // it has this very result
+)
+
 // Find finds a successful result with this fingerprint whose files are there, for Restore, nil if
-// there is none. The newest one of the target comes first. Then come those of other targets: any
-// result of a stage that is gone, and the earlier ones of a stage that is not. The present result
-// of such a stage is found only if the target had no result, or if it is from before since.
+// there is none. The newest one of the target comes first, then those of other targets. The present
+// result of a target that claims it is found only if it is from before since and if this target had
+// a result. Targets that repeat a calculation thus have a result each.
 func (m *Molecule) Find(target, fingerprint string, since time.Time,
-	gone func(stage string) bool) *Record {
+	use func(other string) Use) *Record {
 	others := slices.Sorted(maps.Keys(m.last))
 	for _, other := range append([]string{target}, others...) {
 		r := m.newest(other, fingerprint)
 		if r == nil {
 			continue
 		}
-		r.shared = other != target && !gone(StageOf(other)) && m.Record(other) != nil
-		present := r.shared && r.Found == m.place(other)
+		used := Gone
+		if other != target && m.Record(other) != nil {
+			used = use(other)
+		}
+		r.shared = used != Gone
+		present := used == Claimed && r.Found == m.place(other)
 		if !present || m.Record(target) != nil && r.Started.Before(since) {
 			return r
 		}

@@ -98,12 +98,12 @@ func TestRenamedStage(t *testing.T) {
 	m := molecule(t, s, "m")
 	build(t, m, "old/1", print1, "one")
 	build(t, m, "old/1", printN("2"), "two")
-	gone := func(stage string) bool { return stage == "old" }
-	find := func(print string, gone func(string) bool) *Record {
-		return m.Find("new/1", print, time.Now(), gone)
+	gone := func(string) Use { return Gone }
+	find := func(print string, use func(string) Use) *Record {
+		return m.Find("new/1", print, time.Now(), use)
 	}
 	if find(printN("3"), gone) != nil || find(printN("2"),
-		func(string) bool { return false }) != nil {
+		func(string) Use { return Claimed }) != nil {
 		t.Error("found what is not there")
 	}
 	for _, print := range []string{printN("2"), print1, printN("2")} {
