@@ -178,6 +178,7 @@ func (t *visit) settle(s *pipeline.Stage, all []*target) {
 	}
 	var messages []string
 	for _, g := range failed {
+		t.untried = t.untried || g.rec != nil && t.another(g, g.rec)
 		g.action = leave
 		_, reason := Reason(g.failure.Message)
 		messages = append(messages, t.placed(s, g.failure.Message, t.log.BecomesZip(t.Form)))

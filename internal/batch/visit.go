@@ -121,6 +121,7 @@ type visit struct {
 	writes  bool      // results may be dropped
 	insist  bool      // too few targets of the stage succeeded: at_least leaves none out
 	leftOut []string  // what the result is without
+	untried bool      // the next batch tries a target that was left out
 }
 
 // Visit brings a molecule up to date. The error is about the batch as a whole.
@@ -190,7 +191,7 @@ func (t *visit) end() error {
 			t.Shown = t.m.Display()
 		}
 	}
-	if err == nil && t.Failure == nil {
+	if err == nil && t.Failure == nil && !t.untried {
 		t.Zip, err = t.log.Finish(t.Form, t.current())
 	}
 	t.Seen, t.Unflushed = t.seen(), t.log.Unflushed()
@@ -245,8 +246,14 @@ func (t *visit) setCells(cells map[string]string, last *store.Row) {
 	}
 }
 
-// seen looks at the files of the molecule's results, for the index.
-func (t *visit) seen() store.Seen { return t.log.Seen(t.current()) }
+// seen looks at the files of the molecule's results, for the index. The next batch visits a
+// molecule without them.
+func (t *visit) seen() store.Seen {
+	if t.untried {
+		return store.Seen{}
+	}
+	return t.log.Seen(t.current())
+}
 
 // current are the targets with a record whose stage is in the pipeline.
 func (t *visit) current() []string {
