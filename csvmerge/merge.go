@@ -54,7 +54,9 @@ func (t *Table) Valid(changes []Change) (texts map[int]map[string]string, lost e
 		row, ok := t.rowOf[c.ID]
 		switch {
 		case !ok || t.duplicates[c.ID]:
-			ids = append(ids, c.ID)
+			if !slices.Contains(ids, c.ID) { // it may have failed and come again
+				ids = append(ids, c.ID)
+			}
 		case c.Valid == nil || c.Valid(row):
 			if texts[row] == nil {
 				texts[row] = map[string]string{}
@@ -64,7 +66,7 @@ func (t *Table) Valid(changes []Change) (texts map[int]map[string]string, lost e
 	}
 	if len(ids) > 0 {
 		lost = &LostError{fmt.Errorf("%s: no row has the mol_id %.200s any more, or several have "+
-			"it; %d results are not in the table", t.path, strings.Join(ids, ", "), len(ids))}
+			"it; results that are not in the table: %d", t.path, strings.Join(ids, ", "), len(ids))}
 	}
 	return texts, lost
 }

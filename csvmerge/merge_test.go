@@ -213,9 +213,9 @@ func TestMergeLostRows(t *testing.T) {
 	ok := map[string]string{"status": "OK", "x": ""}
 	other := map[string]string{"new": "1"}
 	written, err := merge(table, []Change{{ID: "gone", Cells: other}, {ID: "b", Cells: other},
-		{ID: "c", Cells: ok}})
-	want := path + ": no row has the mol_id gone, b any more, or several have it; 2 results are " +
-		"not in the table"
+		{ID: "gone", Cells: ok}, {ID: "c", Cells: ok}})
+	want := path + ": no row has the mol_id gone, b any more, or several have it; results that " +
+		"are not in the table: 2"
 	if _, is := errors.AsType[*LostError](err); !written || !is || err.Error() != want {
 		t.Errorf("written %v, error %v, want %s", written, err, want)
 	}
