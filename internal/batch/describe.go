@@ -74,6 +74,9 @@ func difference(old, new []string, inputs []pipeline.Input) (out []string) {
 			continue
 		}
 		name := labelName(label, was, is, inputs)
+		if before && now {
+			o, v = excerpt(o, v)
+		}
 		text := fmt.Sprintf("%s: %s → %s", name, o, v)
 		switch {
 		case !before:
@@ -132,6 +135,28 @@ func changedWords(old, new []string, before int) (gone, added []string) {
 		begin = max(0, begin-before)
 	}
 	return old[begin : len(old)-end], new[begin : len(new)-end]
+}
+
+// excerpt shows of two long values the words in which they differ.
+func excerpt(old, new string) (string, string) {
+	const short = 60 // characters that are read at a glance
+	if max(len(old), len(new)) <= short {
+		return old, new
+	}
+	gone, added := changedWords(strings.Split(old, " "), strings.Split(new, " "), 1)
+	return ellipsis(old, gone), ellipsis(new, added)
+}
+
+func ellipsis(whole string, words []string) string {
+	text := strings.Join(words, " ")
+	begin, end := "… ", " …"
+	if strings.HasPrefix(whole, text) {
+		begin = ""
+	}
+	if strings.HasSuffix(whole, text) {
+		end = ""
+	}
+	return begin + text + end
 }
 
 func byLabel(lines []string) map[string]string {

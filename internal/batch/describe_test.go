@@ -29,6 +29,27 @@ func TestWordsOfDifference(t *testing.T) {
 	}
 }
 
+// Of a long word of a command the part is shown that changed.
+func TestLongWordOfDifference(t *testing.T) {
+	const levels = "gfn2:loose, window +1kcal/mol; gfn2:normal <5kcal/mol, isomers 2 %s; gfn2:tight"
+	for _, test := range []struct{ was, is, want string }{
+		{fmt.Sprintf(levels, "<3kcal/mol"), fmt.Sprintf(levels, "<4kcal/mol"),
+			"--levels … <3kcal/mol; … → … <4kcal/mol; …"},
+		{fmt.Sprintf(levels, "<3kcal/mol"), fmt.Sprintf(levels, "<3kcal/mol") + " <1kcal/mol",
+			`--levels … gfn2:tight" → … gfn2:tight <1kcal/mol"`},
+		{strings.Repeat("a", 64), strings.Repeat("b", 64),
+			"--levels " + strings.Repeat("a", 64) + " → " + strings.Repeat("b", 64)},
+	} {
+		describe := func(word string) []string {
+			return []string{`word 1 = "--levels"`, fmt.Sprintf("word 2 = %q", word)}
+		}
+		got := strings.Join(difference(describe(test.was), describe(test.is), nil), "; ")
+		if got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}
+
 // The words in which two lines differ. If only one line has words of its own, the word before them
 // shows where they stand.
 func TestChangedWords(t *testing.T) {
