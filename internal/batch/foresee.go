@@ -45,10 +45,8 @@ func (b *Batch) foresee(i int, size []float64) (t *visit, rewritten []string, er
 	if err != nil {
 		return t, nil, nil // the visit will say so
 	}
-	for name, text := range t.gone() {
-		if b.Source.Says(i, name, text) {
-			merged[name] = ""
-		}
+	for _, name := range b.goneOf(t, i) {
+		merged[name] = ""
 	}
 	for _, name := range slices.Sorted(maps.Keys(merged)) {
 		if !b.Source.Says(i, name, merged[name]) {
@@ -56,6 +54,16 @@ func (b *Batch) foresee(i int, size []float64) (t *visit, rewritten []string, er
 		}
 	}
 	return t, rewritten, nil
+}
+
+// goneOf are the columns of a row that the visit blanks, because they are no longer merged.
+func (b *Batch) goneOf(t *visit, i int) (names []string) {
+	for name, text := range t.gone() {
+		if b.Source.Says(i, name, text) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // steps are the targets about which the visit does something, or may do something.
@@ -140,6 +148,7 @@ type forecast struct {
 	seconds    float64             // that these took
 	rewritten  int                 // rows that are written again without a program
 	columns    map[string]bool     // in these rows
+	blanked    map[string]bool     // columns that the pipeline no longer merges
 	expected   time.Duration       // of all programs, one after the other
 	unknown    map[string]bool     // stages that never ran
 	list       strings.Builder     // every molecule with its targets
@@ -149,7 +158,8 @@ type forecast struct {
 func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 	past := journal.Past(b.journal.Path)
 	f := &forecast{targets: map[string]int{}, groups: map[string][]string{},
-		columns: map[string]bool{}, unknown: map[string]bool{}, open: map[string]bool{}}
+		columns: map[string]bool{}, blanked: map[string]bool{}, unknown: map[string]bool{},
+		open: map[string]bool{}}
 	for _, id := range ids {
 		if ctx.Err() != nil || f.molecules == b.Limit {
 			break
@@ -165,6 +175,9 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		f.rewritten += min(len(rewritten), 1)
 		for _, name := range rewritten {
 			f.columns[name] = true
+		}
+		for _, name := range b.goneOf(t, i) {
+			f.blanked[name] = true
 		}
 		steps, again, program := t.steps(), f.again, 0
 		if len(steps) > 0 {
@@ -186,15 +199,7 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 					return f, fmt.Errorf("%w\n%s/%s needs it", err, id, g.name)
 				}
 			}
-			if d, ok := past.Target(g.stage.Name, t.Row.Size); ok {
-				f.expected += d
-			} else if g.action == run && g.stage.Program != "" {
-				f.unknown[g.stage.Name] = true
-			}
-			if t.finished(g) {
-				f.again++
-				f.seconds += cmp.Or(g.last, &store.Record{}).Seconds
-			}
+			f.time(t, g, past)
 		}
 		f.without -= program
 		f.recomputed += min(f.again-again, 1)
@@ -213,6 +218,19 @@ func (f *forecast) count(g *target) {
 		f.open[g.stage.Name] = true
 	} else {
 		f.targets[g.stage.Name]++
+	}
+}
+
+// time adds what a target is expected to take, and what the result took that it computes again.
+func (f *forecast) time(t *visit, g *target, past journal.Estimate) {
+	if d, ok := past.Target(g.stage.Name, t.Row.Size); ok {
+		f.expected += d
+	} else if g.action == run && g.stage.Program != "" {
+		f.unknown[g.stage.Name] = true
+	}
+	if t.finished(g) {
+		f.again++
+		f.seconds += cmp.Or(g.last, &store.Record{}).Seconds
 	}
 }
 
@@ -326,6 +344,8 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 	}
 	say(f.rewritten, "%s would be written again, without a program: %s", Count(f.rewritten, "row"),
 		names(f.columns))
+	say(len(f.blanked), "Blank then, because pipeline.hcl no longer merges them: %s",
+		names(f.blanked))
 	say(int(f.expected), "Estimated time: about %s, from earlier runs",
 		journal.Wall(f.expected, f.molecules, b.jobs()))
 	say(len(f.unknown), "Nothing is known yet of how long these take: %s", names(f.unknown))
