@@ -56,6 +56,7 @@ type program struct {
 type Seen struct {
 	Files  []string // of a molecule: ".zip", or "/NAME" in its folder, the log first
 	Digest string   // of their stamps
+	Whole  bool     // of a zip: the outputs in all records are the verified ones
 }
 
 // stamp is what the system says of a file. The same stamp means the same content, after
@@ -202,7 +203,7 @@ func (x *Index) Program(name, path string) (identity string, ok bool) {
 func (x *Index) SetProgram(name, path, identity string, watched []string) error {
 	files := append([]string{path}, watched...)
 	stamps, err := look(nil, "", files)
-	p := program{identity, Seen{files, digest(stamps)}}
+	p := program{identity, Seen{Files: files, Digest: digest(stamps)}}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	was := x.content.Programs[name+" "+path]
@@ -252,7 +253,7 @@ func (m *Molecule) files(targets []string) (files, sums []string) {
 // Seen looks at the log and at the outputs of the successful ones of these targets.
 func (m *Molecule) Seen(targets []string) Seen {
 	if m.zip != nil {
-		return m.zip.seen(m.outputs(targets))
+		return m.zip.seen(m.outputs(targets), m.whole(targets))
 	}
 	files, sums := m.files(targets)
 	stamps, err := look(nil, m.path(), files)
@@ -264,10 +265,16 @@ func (m *Molecule) Seen(targets []string) Seen {
 	if err != nil {
 		return Seen{}
 	}
-	return Seen{files, digest(stamps)}
+	return Seen{Files: files, Digest: digest(stamps)}
 }
 
-func (z *zipped) seen(outputs []Output) Seen {
+// whole reports whether these targets have all recorded outputs. A stage that left the pipeline,
+// or got another name, still has its records.
+func (m *Molecule) whole(targets []string) bool {
+	return len(m.outputs(targets)) == len(m.outputs(m.Targets()))
+}
+
+func (z *zipped) seen(outputs []Output, whole bool) Seen {
 	now, err := stampOf(z.path)
 	if err != nil || now != z.stamp {
 		return Seen{}
@@ -277,7 +284,11 @@ func (z *zipped) seen(outputs []Output) Seen {
 			return Seen{}
 		}
 	}
-	return Seen{[]string{packed.ZipSuffix}, digest([]stamp{now})}
+	return zipSeen(now, whole)
+}
+
+func zipSeen(a stamp, whole bool) Seen {
+	return Seen{[]string{packed.ZipSuffix}, digest([]stamp{a}), whole}
 }
 
 // Vouch says whether the files are as the index has them. Then they are verified, and on the disk.
@@ -287,7 +298,7 @@ func (m *Molecule) Vouch(e Entry) bool {
 		return false
 	}
 	switch {
-	case m.zip != nil && stamps[0] == m.zip.stamp:
+	case m.zip != nil && stamps[0] == m.zip.stamp && e.Whole:
 		for _, out := range m.outputs(m.Targets()) {
 			m.zip.sums[out.File] = out.SHA256
 		}

@@ -138,7 +138,7 @@ func (m *Molecule) Unpack() error {
 type Packed struct {
 	ID   string
 	Temp string // path
-	Seen Seen   // the folder's files
+	Seen Seen   // the folder's files; Whole is of the zip
 }
 
 // IsZip says whether the molecule was read from a zip and not changed since.
@@ -171,6 +171,7 @@ func (m *Molecule) pack(targets []string) (*Packed, error) {
 		}
 	}
 	p := &Packed{m.id, m.s.fresh("packed." + m.id), m.Seen(targets)}
+	p.Seen.Whole = m.whole(targets)
 	info, err := os.Lstat(m.s.zipPath(m.id))
 	if err == nil && !info.Mode().IsRegular() || len(p.Seen.Files) == 0 {
 		return nil, nil
@@ -203,7 +204,7 @@ func (s *Store) Settle(zips []Packed) (seen map[string]Seen, err error) {
 		if err := durable.Rename(p.Temp, s.zipPath(p.ID)); err != nil {
 			return nil, err
 		}
-		seen[p.ID] = Seen{}
+		seen[p.ID] = Seen{Whole: p.Seen.Whole}
 	}
 	if err := durable.Sync(changed...); err != nil || len(seen) == 0 {
 		return seen, err
@@ -214,7 +215,7 @@ func (s *Store) Settle(zips []Packed) (seen map[string]Seen, err error) {
 		if err = cmp.Or(err, durable.Rename(s.Path(id), aside)); err != nil {
 			return nil, err
 		}
-		seen[id] = Seen{[]string{packed.ZipSuffix}, digest([]stamp{a})}
+		seen[id] = zipSeen(a, seen[id].Whole)
 		asides = append(asides, aside)
 	}
 	if err := durable.Sync(s.root, s.own); err != nil {

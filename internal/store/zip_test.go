@@ -158,6 +158,35 @@ func TestIndexOfZip(t *testing.T) {
 	}
 }
 
+// A result of a stage that got another name is not in the zip, though its record is.
+func TestIndexOfRenamed(t *testing.T) {
+	s := open(t)
+	m := molecule(t, s, "m")
+	build(t, m, "old", print1, "one")
+	r := *m.Find("new", print1, time.Now(), func(string) Use { return Gone })
+	r.Target = "new"
+	check(t, m.Restore(&r))
+	zip, err := m.Finish(Zip, []string{"new"})
+	check(t, err)
+	settled, err := s.Settle([]Packed{*zip})
+	check(t, err)
+	x := s.Index()
+	for _, seen := range []Seen{settled["m"], {}} {
+		m = molecule(t, s, "m")
+		if len(seen.Files) == 0 { // of a visit that changes nothing
+			m.Verify("new", m.Record("new"))
+			seen = m.Seen([]string{"new"})
+		}
+		check(t, x.Note("m", Key("k"), 7, seen))
+		e, _ := x.Entry("m")
+		m = molecule(t, s, "m")
+		m.Vouch(e)
+		if m.Verify("old", m.Record("old")) == "" || m.Verify("new", m.Record("new")) != "" {
+			t.Errorf("with %+v the old name has a result", e)
+		}
+	}
+}
+
 // What can't be kept as one file, or is not what was recorded, stays a folder.
 func TestUnfit(t *testing.T) {
 	for name, spoil := range map[string]func(s *Store) error{
