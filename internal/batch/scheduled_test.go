@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"grimperium/internal/journal"
+	"grimperium/internal/store"
 )
 
 // What is stale by its row and what somebody has touched is visited, in the order of the table, and
@@ -45,6 +46,30 @@ func TestScheduled(t *testing.T) {
 		if !slices.Equal(started, want) || sum.Finished != len(want) {
 			t.Errorf("batch %d started %v, %d finished of %d", n, started, sum.Finished,
 				sum.Scheduled)
+		}
+	}
+}
+
+// The index knows a molecule with results of a stage that is turned off now. Else each batch would
+// visit the molecule. The index was lost, and somebody has removed one of these results.
+func TestIndexedWithStageOff(t *testing.T) {
+	dir := t.TempDir()
+	h := &history{stages: []string{"stage \"s\" {\n  enabled = WORD == 1\n" +
+		"  command = [\"echo\", mol.smiles]\n  outputs = { out = \"stdout\" }\n}\n"}, words: []int{1},
+		merge: "merge {\n  x = status(stage.s)\n}\n"}
+	check(t, os.WriteFile(filepath.Join(dir, "table.csv"),
+		[]byte("mol_id,smiles,charge,status,reruns,x\nm1,C,0,Pending,0,\nm2,C,0,Pending,0,\n"), 0o644))
+	artefacts := filepath.Join(dir, "artefacts")
+	h.run(t, dir, 1)
+	h.words[0] = 0
+	check(t, os.Remove(filepath.Join(artefacts, ".index")))
+	check(t, os.Remove(filepath.Join(artefacts, "m2", "s", "stdout")))
+	h.run(t, dir, 1)
+	st, err := store.Open(artefacts)
+	check(t, err)
+	for _, id := range []string{"m1", "m2"} {
+		if e, ok := st.Index().Entry(id); !ok || !st.Untouched(id, e) {
+			t.Errorf("the index does not know %s: %+v", id, e)
 		}
 	}
 }

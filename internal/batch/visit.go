@@ -255,9 +255,15 @@ func (t *visit) seen() store.Seen {
 	return t.log.Seen(t.current())
 }
 
-// current are the targets with a record whose stage is in the pipeline.
+// current are the targets with a record whose stage is in the pipeline. Of a stage that is turned
+// off, or was not reached, the results count that are there.
 func (t *visit) current() []string {
+	unused := map[*pipeline.Stage]bool{}
+	for _, g := range t.targets {
+		unused[g.stage] = g.action == off
+	}
 	return slices.DeleteFunc(t.log.Targets(), func(target string) bool {
-		return t.Pipeline.Stage(store.StageOf(target)) == nil
+		s := t.Pipeline.Stage(store.StageOf(target))
+		return s == nil || unused[s] && t.log.Verify(target, t.log.Record(target)) != ""
 	})
 }
