@@ -321,10 +321,16 @@ func (p *programs) askAgain(ctx context.Context, f Found) (replaced bool, err er
 	return false, nil
 }
 
-// unchanged is an error if one of a target's programs was replaced since the batch began: the
-// result may be of the new version. confirm asks scripts, for many targets together. If the target
-// failed, they are asked at once: a program that they start may be gone.
+// unchanged is an error if one of a target's programs was replaced since the batch began, or a file
+// that its command names. The result may be of the new version. confirm asks scripts, for many
+// targets together. If the target failed, they are asked at once: a program that they start may be
+// gone.
 func (p *programs) unchanged(ctx context.Context, mol string, g *target, failed bool) error {
+	for _, in := range g.task.Watched {
+		if err := p.asItWas(in); err != nil {
+			return err
+		}
+	}
 	scripts := false
 	for _, name := range g.stage.Programs {
 		f := p.found[name]
@@ -341,6 +347,28 @@ func (p *programs) unchanged(ctx context.Context, mol string, g *target, failed 
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.trials = append(p.trials, trial{mol, g.name, g.fingerprint})
+	}
+	return nil
+}
+
+// asItWas is an error if a file that a command names was changed since the batch began.
+func (p *programs) asItWas(in pipeline.Input) error {
+	const kind = "a file that a command names"
+	sum, same := p.index.Program(kind, in.Path)
+	if !same {
+		file, err := os.Open(in.Path)
+		if err == nil {
+			sum, err = store.Hash(file)
+			file.Close()
+		}
+		if err = cmp.Or(err, p.index.SetProgram(kind, in.Path, sum, nil)); err != nil {
+			return fmt.Errorf("a file of the command can't be read any more: %w; put it back, "+
+				"then run again", err)
+		}
+	}
+	if sum != in.SHA256 {
+		return fmt.Errorf("%s, which the command names, was changed while the batch ran; the "+
+			"results under way were dropped. Run again", in.Path)
 	}
 	return nil
 }
