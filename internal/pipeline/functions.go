@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -69,7 +70,7 @@ func (p *Pipeline) addFunctions(more []Function) {
 	}, "path")
 	table[jsonName] = jsonFunc("path", p.read)
 	for _, f := range more {
-		table[f.Name] = adapt(f.Fn, f.Params...)
+		table[f.Name] = p.ofOutputs(adapt(f.Fn, f.Params...))
 		p.versions[f.Name] = f.Version
 	}
 	table[elementName] = p.through(func(v cty.Value) (cty.Value, error) { return v, nil })
@@ -78,6 +79,34 @@ func (p *Pipeline) addFunctions(more []Function) {
 	// A template calls no templates: that could go round in a circle.
 	table[templateName] = p.templateFunc(maps.Clone(table))
 	p.functions = table
+}
+
+// ofOutputs is a function that reads files of stages only. Nobody would see that another file has
+// changed.
+func (p *Pipeline) ofOutputs(f function.Function) function.Function {
+	return function.New(&function.Spec{Params: f.Params(), Type: f.ReturnTypeForValues,
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			for _, a := range args {
+				if a.Type() != cty.String || !a.IsKnown() || a.IsNull() || !p.isOwn(a.AsString()) {
+					continue
+				}
+				name := a.AsString()
+				return cty.NilVal, &callError{fmt.Errorf("%s is no output of a stage, so that a "+
+					"change of it would go unseen. A stage can have it as one: file %q { source = "+
+					"%q }, command = [\"true\"] and outputs", name, filepath.Base(name), name)}
+			}
+			return f.Call(args)
+		}})
+}
+
+// isOwn reports whether a text is the name of a user's file. Outputs have absolute names, which are
+// not known while the pipeline is checked.
+func (p *Pipeline) isOwn(text string) bool {
+	if filepath.IsAbs(text) && p.watch == nil {
+		return false
+	}
+	info, err := os.Stat(p.rooted(text))
+	return err == nil && info.Mode().IsRegular()
 }
 
 // wideVerb is of a text for format that would make a very long one.

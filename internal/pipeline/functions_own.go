@@ -55,10 +55,11 @@ func jsonFunc(param string, text func(string) ([]byte, error)) function.Function
 }
 
 // read gives the content of a file that an expression names. If the file is the user's own, and no
-// artefact, read notes it, because the pipeline then depends on it.
+// artefact, read notes it, because the pipeline then depends on it. No artefact has a name before
+// the pipeline is checked.
 func (p *Pipeline) read(name string) ([]byte, error) {
 	path := p.rooted(name)
-	own := !filepath.IsAbs(name)
+	own := !filepath.IsAbs(name) || p.watch != nil
 	if own && p.watch != nil {
 		p.reads = append(p.reads, path)
 	}
