@@ -181,7 +181,7 @@ func (t *Table) checkID(i int, folders map[string]int) Finding {
 	f := Finding{Column: "mol_id", Cell: id, Severity: Fatal,
 		Want: "a name of its own, as mol_00001"}
 	// By way of capitals, so that ſ and s, σ and ς are the same.
-	folder := norm.NFC.String(strings.ToLower(strings.ToUpper(norm.NFC.String(id))))
+	folder := norm.NFC.String(strings.ToLower(strings.ToUpper(id)))
 	above, taken := folders[folder]
 	other, err := t.rows[above], SafeID(id)
 	switch {
@@ -192,8 +192,8 @@ func (t *Table) checkID(i int, folders map[string]int) Finding {
 	case other.id == id:
 		f.Problem = fmt.Sprintf("the mol_id is on line %d already", other.line)
 	default:
-		f.Problem = fmt.Sprintf("the mol_id differs only in letter case, or in how its accents "+
-			"are stored, from %q on line %d", other.id, other.line)
+		f.Problem = fmt.Sprintf("the mol_id differs only in letter case from %q on line %d",
+			other.id, other.line)
 	}
 	return f
 }
@@ -219,6 +219,9 @@ func SafeID(id string) error {
 		_, size := utf8.DecodeRuneInString(id[bad:])
 		return fmt.Errorf("the mol_id has %q in it, which a folder name can't have everywhere",
 			id[bad:bad+size])
+	case !norm.NFC.IsNormalString(id): // HCL has all texts in this form, paths too
+		return errors.New("the mol_id has an accent that is a character of its own; type the " +
+			"letter with its accent")
 	case strings.ContainsAny(id[:1], "-. ") || strings.ContainsAny(id[len(id)-1:], ". "):
 		return errors.New(`the mol_id starts with " ", "." or "-", or ends with " " or "."`)
 	case strings.EqualFold(filepath.Ext(id), ".zip"):

@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/magefile/mage/mg"
+	"golang.org/x/text/unicode/norm"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
@@ -427,6 +428,7 @@ func (im *importing) ids() (ids []string, same bool) {
 
 // folderName is a text as the name of a folder, "" if nothing of it can be that.
 func folderName(text string) string {
+	text = norm.NFC.String(text)
 	if csvmerge.SafeID(text) == nil && len(text) <= 90 {
 		return text
 	}

@@ -314,7 +314,8 @@ var globWord = regexp.MustCompile(`^[\w./-]*/\*$|^[\w./-]*([*?]|\[\w+\]|\{[\w,]+
 func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 	if !command.IsKnown() || command.LengthInt() == 0 {
 		return errors.New("the command has no first word that is known before a molecule is: the " +
-			"program")
+			"program. Names of as many files as a molecule has, as stage.NAME[*].out, can't be " +
+			"words: write them into a file block, and name that")
 	}
 	for i, w := range command.AsValueSlice() {
 		var err error

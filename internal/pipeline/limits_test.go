@@ -134,3 +134,20 @@ func TestManyMistakes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// HCL composes letters and accents, so that it could not name a file in such a folder.
+func TestDecomposedFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "e\u0301thanol")
+	path := filepath.Join(dir, "pipeline.hcl")
+	err := os.Mkdir(dir, 0o755)
+	if err == nil {
+		err = os.WriteFile(path, []byte(stageWith("1")), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(path, testOptions())
+	if got := found(t, err); got[0].summary != "Unsuitable folder" {
+		t.Error(got)
+	}
+}

@@ -125,6 +125,10 @@ func (p *Pipeline) load(o Options) {
 	if _, given := p.Given["artefacts"]; o.Table != "" && o.Table != p.Table && !given {
 		p.Artefacts = ArtefactsOf(p.Dir, o.Table)
 	}
+	if cty.NormalizeString(p.Artefacts) != p.Artefacts { // no text of HCL could name a file in it
+		p.wrong(atLine(p.Path, 1), "Unsuitable folder", "In %s an accent is a character of its "+
+			"own. Rename the folder, with a letter that has the accent.", p.Artefacts)
+	}
 	p.Table = cmp.Or(o.Table, p.Table)
 	p.MaxReruns, p.Jobs = *cmp.Or(o.Reruns, &p.MaxReruns), *cmp.Or(o.Jobs, &p.Jobs)
 	p.readColumns(o)
