@@ -63,7 +63,9 @@ type database struct {
 // column is a column of the table of molecules.
 type column struct {
 	name string // quoted
-	read string // the expression that is read
+	// read is the expression that is read. It names the table t: SQLite takes "x" alone for a text
+	// if there is no column x any more.
+	read string
 	typ  csvmerge.Type
 	cast string // the type of the database that a text becomes when it is written; "": none
 }
@@ -233,7 +235,7 @@ func (d *database) describeIn(ctx context.Context, q querier) (header []byte, er
 
 // column is a column by its type in the database. Those of foreign types are read as texts.
 func (d *database) column(name, declared string) column {
-	c := column{name: quoted(name), read: quoted(name), typ: csvmerge.Text}
+	c := column{name: quoted(name), read: "t." + quoted(name), typ: csvmerge.Text}
 	switch typ := strings.ToUpper(declared); {
 	case typ == "TEXT":
 	case name != "mol_id" && slices.Contains([]string{"INTEGER", "INT", "INT8"}, typ):

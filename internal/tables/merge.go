@@ -106,7 +106,8 @@ func (m *merge) widen(texts map[int]map[string]string) error {
 				}
 			}
 		}
-		c := column{name: quoted(name), read: quoted(name), typ: columnType(all[have+k], cells)}
+		c := column{name: quoted(name), read: "t." + quoted(name),
+			typ: columnType(all[have+k], cells)}
 		m.columns = append(slices.Clip(m.columns), c)
 		for _, statement := range m.add(m.database, c) {
 			if err == nil {

@@ -469,6 +469,26 @@ func TestOwnTypesRefuse(t *testing.T) {
 	}
 }
 
+// TestDroppedColumn has another program drop columns during a batch. SQLite takes "smiles" for a
+// text, if there is no such column, and a batch would take that for a SMILES.
+func TestDroppedColumn(t *testing.T) {
+	for _, kind := range []string{"sqlite", "postgres"} {
+		t.Run(kind, func(t *testing.T) {
+			place := made(t, kind, "mol_id,status,smiles\na,,C\n")
+			table := opened(t, place, true)
+			as(t, place, `ALTER TABLE TABLE_ RENAME COLUMN smiles TO formula`)
+			_, _, err := table.Claim(1, []string{"a"})
+			_, mergeErr := table.Merge([]csvmerge.Change{{ID: "a",
+				Cells: map[string]string{"status": "OK"}}})
+			for _, err := range []error{err, mergeErr} {
+				if err == nil || !strings.Contains(err.Error(), "smiles") {
+					t.Errorf("error %v, and the row is %q", err, cells(table.Rows()))
+				}
+			}
+		})
+	}
+}
+
 // TestSQL looks at what a person who writes SQL gets.
 func TestSQL(t *testing.T) {
 	for _, kind := range []string{"sqlite", "postgres"} {
