@@ -238,9 +238,9 @@ func (d *database) column(name, declared string) column {
 	c := column{name: quoted(name), read: "t." + quoted(name), typ: csvmerge.Text}
 	switch typ := strings.ToUpper(declared); {
 	case typ == "TEXT":
-	case name != "mol_id" && slices.Contains([]string{"INTEGER", "INT", "INT8"}, typ):
+	case slices.Contains([]string{"INTEGER", "INT", "INT8"}, typ):
 		c.typ = csvmerge.Integer
-	case name != "mol_id" && (typ == "REAL" || typ == "FLOAT8"):
+	case typ == "REAL" || typ == "FLOAT8":
 		c.typ = csvmerge.Number
 	default:
 		c.read = "CAST(" + c.read + " AS text)"
@@ -297,7 +297,7 @@ type dbRow struct {
 // fetch reads rows; what follows FROM the table is in tail.
 func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail string,
 	args ...any) error {
-	lists := []string{"CAST(mol_id AS text)", textColumn} // it may have been made a number
+	lists := []string{"t." + textColumn}
 	if d.shared {
 		lists = append(lists, originColumn, d.free())
 	}
@@ -315,19 +315,24 @@ func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail 
 	for k := range values {
 		into[k] = &values[k]
 	}
-	end := ending(d.header)
+	end, id := ending(d.header), d.idColumn()
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
 		r := dbRow{form: end, mine: true, values: values[own:]}
-		r.id, _ = values[0].(string)
-		if text, ok := values[1].(string); ok {
-			r.form = []byte(text)
+		text, ok := r.values[id].(string)
+		if !ok { // somebody has made mol_id a number
+			text = string(csvmerge.AppendRecord(nil, nil, false, types(d.columns[id:id+1]),
+				r.values[id:id+1]))
+		}
+		r.id = text
+		if form, ok := values[0].(string); ok {
+			r.form = []byte(form)
 		}
 		if d.shared {
-			r.origin, _ = values[2].(string)
-			r.mine, _ = values[3].(bool)
+			r.origin, _ = values[1].(string)
+			r.mine, _ = values[2].(bool)
 		}
 		for k, v := range r.values {
 			if v == "" {
@@ -337,6 +342,11 @@ func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail 
 		each(r)
 	}
 	return rows.Err()
+}
+
+// idColumn is the place of mol_id among the columns.
+func (d *database) idColumn() int {
+	return slices.IndexFunc(d.columns, func(c column) bool { return c.name == `"mol_id"` })
 }
 
 // short says whether rows may be shorter than the header: until a column is added, as in a file.

@@ -144,7 +144,8 @@ func (d *database) claim(n int, ids []string) (ours []string, asked int, err err
 		}
 		// A second look: another batch may have begun after the first one's snapshot was taken.
 		rows, err := tx.QueryContext(ctx, "UPDATE "+d.table+" AS t SET claimed_by = $1 WHERE "+
-			"mol_id = ANY($2) AND "+d.free()+" RETURNING mol_id", d.lease.id, candidates)
+			"mol_id = ANY($2) AND "+d.free()+" RETURNING CAST(mol_id AS text)", d.lease.id,
+			candidates)
 		if err != nil {
 			return err
 		}

@@ -133,8 +133,8 @@ func (m *merge) write(texts map[int]map[string]string) error {
 	}
 	var at []int
 	w := &write{ctx: m.ctx, tx: m.tx, table: m.table, types: m.types, update: true}
-	id := m.columns[slices.Index(m.next.Columns(), "mol_id")]
-	w.columns = []column{{name: id.name, cast: id.cast}, {name: textColumn}}
+	key := m.idColumn()
+	w.columns = []column{m.columns[key], {name: textColumn}}
 	if m.shared {
 		w.columns = append(w.columns, column{name: originColumn}, column{name: claimedColumn})
 	}
@@ -156,7 +156,7 @@ func (m *merge) write(texts map[int]map[string]string) error {
 		m.records[i] = record
 		ids = append(ids, id)
 		values, form := formed(record, ending(m.header), kinds)
-		row := []any{id, form}
+		row := []any{values[key], form}
 		if m.shared {
 			row = append(row, m.originOf(id), m.lease.holder(m.byID[id].Hold))
 		}

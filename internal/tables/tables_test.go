@@ -375,23 +375,26 @@ func TestStructure(t *testing.T) {
 
 // TestOtherTypes has another program give the columns of a database other types.
 func TestOtherTypes(t *testing.T) {
-	postgres := func(id string) []string {
-		return []string{`ALTER TABLE TABLE_ ALTER mol_id TYPE ` + id + ` USING mol_id::` + id + `,
-			ALTER status TYPE varchar(9), ADD hof numeric(9, 2), ADD seen timestamptz`}
-	}
-	statements := map[string][]string{
-		"sqlite": {`CREATE TABLE other (row_number INTEGER PRIMARY KEY, mol_id INTEGER UNIQUE,
+	sqlite := func(mol_id string) []string {
+		return []string{`CREATE TABLE other (row_number INTEGER PRIMARY KEY, ` + mol_id + `,
 				status TEXT, smiles TEXT, hof NUMERIC, seen BLOB, csv_text TEXT)`,
 			`INSERT INTO other (row_number, mol_id, smiles) SELECT row_number, mol_id, smiles
 				FROM TABLE_`,
-			`DROP TABLE TABLE_`, `ALTER TABLE other RENAME TO molecules`},
-		"postgres int": postgres("int"), "postgres bigint": postgres("bigint"),
+			`DROP TABLE TABLE_`, `ALTER TABLE other RENAME TO molecules`}
 	}
-	for name := range statements {
+	postgres := func(mol_id string) []string {
+		return []string{`ALTER TABLE TABLE_ ALTER mol_id TYPE ` + mol_id + ` USING mol_id::` + mol_id +
+			`, ALTER status TYPE varchar(9), ADD hof numeric(9, 2), ADD seen timestamptz`}
+	}
+	for name, statements := range map[string][]string{
+		"sqlite integer": sqlite("mol_id INTEGER UNIQUE"), "sqlite real": sqlite("mol_id REAL"),
+		"postgres int": postgres("int"), "postgres bigint": postgres("bigint"),
+		"postgres float8": postgres("float8"), "postgres numeric": postgres("numeric"),
+		"postgres char": postgres("char(5)"), "postgres varchar": postgres("varchar(9)")} {
 		t.Run(name, func(t *testing.T) {
 			kind, _, _ := strings.Cut(name, " ")
 			place := made(t, kind, "mol_id,status,smiles\n1,,C\n20,,CC\n")
-			for _, statement := range statements[name] {
+			for _, statement := range statements {
 				as(t, place, statement)
 			}
 			table := opened(t, place, true)
