@@ -19,6 +19,10 @@ const (
 	longest = 30 * time.Second // that a transaction may take
 )
 
+// refused says what to do if the database does not take what a batch writes.
+const refused = "change the type, the constraint or the trigger that refuses it, and run again: " +
+	"the results are kept, and the next batch writes them"
+
 // engine is what SQLite and PostgreSQL do differently.
 type engine struct {
 	types   map[csvmerge.Type]string // as a column is declared
@@ -37,6 +41,7 @@ type engine struct {
 	add    func(d *database, c column) (statements []string) // a column
 	// keeps is the query for a text as a column would have it after a merge of $1.
 	keeps func(d *database, c column) string
+	asCSV func(d *database) (command string) // that writes the table as CSV
 	// explain gives an error of the driver the type and the words that it needs.
 	explain func(d *database, err error) error
 }
@@ -223,9 +228,7 @@ func (d *database) describeIn(ctx context.Context, q querier) (header []byte, er
 	for _, name := range names[len(own):] {
 		at := slices.IndexFunc(declared, func(c *sql.ColumnType) bool { return c.Name() == name })
 		if at < 0 {
-			return nil,
-				fmt.Errorf("%s: the table has no column %q any more; add it again, or make the "+
-					"table again: %s convert", d.shown, name, command.Name)
+			return nil, dropped(d, name)
 		}
 		d.columns = append(d.columns, d.column(name, declared[at].DatabaseTypeName()))
 	}
@@ -261,9 +264,8 @@ func (d *database) recorded(ctx context.Context, q querier, lock string) (
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, noTable(d)
-	case isStatement(err): // the explanation has the name of the file
-		return nil, fmt.Errorf("is no table of molecules that %s convert made: %w", command.Name,
-			err)
+	case isStatement(err):
+		return nil, foreign(d)
 	case err == nil && found != version:
 		return nil, fmt.Errorf("%s: the table has version %d, and this program reads version %d; "+
 			"convert it to CSV with the program that made it", d.shown, found, version)
@@ -281,8 +283,26 @@ func (d *database) fits(columns int) error {
 }
 
 func noTable(d *database) error {
+	if d.shared {
+		if _, err := d.db.Exec("SELECT FROM " + d.table + " LIMIT 0"); err == nil {
+			return foreign(d)
+		}
+	}
 	return fmt.Errorf("%s: there is no table of molecules; make one: %s convert TABLE.csv '%[1]s'",
 		d.shown, command.Name)
+}
+
+// foreign is the error of a table that another program made.
+func foreign(d *database) error {
+	return fmt.Errorf("%s: is no table of molecules that %s convert made; write it as CSV and "+
+		"import that:\n  %s\n  %[2]s import theirs.csv -out=mine.csv", d.shown, command.Name,
+		d.asCSV(d))
+}
+
+// dropped is the error of a column that somebody dropped or renamed.
+func dropped(d *database, name string) error {
+	return fmt.Errorf("%s: the table has no column %q any more; rename it back, or add it again: "+
+		"ALTER TABLE %s ADD COLUMN %s text", d.shown, name, d.table, quoted(name))
 }
 
 // dbRow is a row as the database has it.

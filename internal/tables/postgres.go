@@ -82,6 +82,9 @@ var postgresEngine = engine{
 			"jsonb_build_object('%s', $1::text))).%s AS text)", d.table,
 			strings.ReplaceAll(name, "'", "''"), c.name)
 	},
+	asCSV: func(d *database) string {
+		return `psql DATABASE -c '\copy ` + d.table + ` TO theirs.csv CSV HEADER'`
+	},
 	explain: explainPostgres,
 }
 
@@ -167,6 +170,11 @@ func array[T any](rows [][]any, k int) []*T {
 // deadlock, a server that has become a standby.
 var away = []string{"08", "53", "57", "40", "25006"}
 
+// refusals are the errors, and the classes of errors, of a value that the table does not take
+// (PostgreSQL, "Error Codes"). They are: a constraint, a type, a trigger, a generated column, a
+// view.
+var refusals = []string{"23", "42804", "428C9", "42809", "P0001"}
+
 func explainPostgres(d *database, err error) error {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
@@ -185,6 +193,17 @@ func explainPostgres(d *database, err error) error {
 	case e.Code == "42P07": // duplicate_table
 		return fmt.Errorf("%s: the table is there already, and nothing was written; give another "+
 			"name, or drop it first", d.shown)
+	case e.Code == "42501": // insufficient_privilege
+		return fmt.Errorf("%s: %s; the owner of the table gives the rights: GRANT SELECT, UPDATE "+
+			"ON %s, %[4]sgrimperium_tables TO USER; GRANT ALL ON %[4]sgrimperium_batches TO USER; "+
+			"new columns are added by a batch of the owner", d.shown, e.Message, d.table, d.schema)
+	case e.Code == "42703": // undefined_column
+		return fmt.Errorf("%s: %s; if somebody dropped or renamed it, add it again", d.shown,
+			e.Message)
+	case slices.ContainsFunc(refusals, func(class string) bool {
+		return strings.HasPrefix(e.Code, class)
+	}):
+		return fmt.Errorf("%s: %s; %s", d.shown, e.Message, refused)
 	}
 	advice := ""
 	if strings.HasPrefix(e.Code, "22") { // data exception

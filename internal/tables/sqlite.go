@@ -42,6 +42,9 @@ var sqliteEngine = engine{
 	keeps: func(_ *database, c column) string {
 		return "SELECT CAST(CAST($1 AS " + c.cast + ") AS text)"
 	},
+	asCSV: func(d *database) string {
+		return fmt.Sprintf("sqlite3 -csv -header '%s' 'SELECT * FROM TABLE' > theirs.csv", d.shown)
+	},
 	explain: explainSQLite,
 }
 
@@ -150,6 +153,10 @@ func explainSQLite(d *database, err error) error {
 			"run again", d.shown)}
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%s: %w; restore the file from a backup", d.shown, err)
+	case sqlite3.SQLITE_ERROR:
+		return fmt.Errorf("%s: %w; if somebody dropped or renamed it, add it again", d.shown, err)
+	case sqlite3.SQLITE_CONSTRAINT:
+		return fmt.Errorf("%s: %w; %s", d.shown, err, refused)
 	}
 	return fmt.Errorf("%s: %w", d.shown, cmp.Or(diskErrors[code], err))
 }

@@ -492,6 +492,38 @@ func TestDroppedColumn(t *testing.T) {
 	}
 }
 
+// TestRefusals has a database refuse what a batch writes, or what a user may do. Every error names
+// the thing and the way out.
+func TestRefusals(t *testing.T) {
+	change := []csvmerge.Change{{ID: "a", Cells: map[string]string{"status": "OK", "word": "w"}}}
+	as(t, server.URL("x"), "CREATE TYPE mood AS ENUM ('OK')")
+	for statement, want := range map[string]string{
+		`ALTER TABLE TABLE_ ADD CHECK (status IS NULL)`:                    "violates check constraint",
+		`ALTER TABLE TABLE_ ALTER status TYPE mood USING null`:             "is of type mood but expression is of type text; ",
+		`ALTER TABLE TABLE_ ADD word text GENERATED ALWAYS AS ('') STORED`: `column "word" can only be updated to DEFAULT; `,
+	} {
+		place := made(t, "postgres", "mol_id,status,smiles\na,,C\n")
+		as(t, place, statement)
+		_, err := opened(t, place, true).Merge(change)
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), refused) {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
+
+	place := made(t, "postgres", "mol_id,status,smiles\na,,C\n")
+	as(t, place, "CREATE ROLE reader LOGIN")
+	as(t, place, "GRANT SELECT ON TABLE_, grimperium_tables, grimperium_batches TO reader")
+	reader := strings.Replace(place, "chemist", "reader", 1)
+	if got := stored(t, reader); got != "mol_id,status,smiles\na,,C\n" {
+		t.Errorf("a reader has %q", got)
+	}
+	if _, err := Open(reader, true); err == nil || !strings.Contains(err.Error(),
+		"permission denied for table grimperium_batches; the owner of the table gives the rights: GRANT") {
+		t.Error(err)
+	}
+}
+
 // TestSQL looks at what a person who writes SQL gets.
 func TestSQL(t *testing.T) {
 	for _, kind := range []string{"sqlite", "postgres"} {
@@ -573,18 +605,22 @@ func TestOpenRefuses(t *testing.T) {
 		regexp.MustCompile("thermo_[0-9]+").FindString(newer))
 	torn := made(t, "postgres", head+"a,,C,1.0,,,,\n")
 	as(t, torn, "UPDATE TABLE_ SET csv_text = E'a,,C\nb,,C\n'")
+	as(t, torn, "CREATE TABLE by_hand (mol_id text, smiles text)")
 	if err != nil {
 		t.Fatal(err)
 	}
 	secret := "postgres://me:geheim@localhost/db?table=t"
 	for place, want := range map[string]string{
 		filepath.Join(dir, "none.db"): "there is no such table",
-		other:                         "no table of molecules that mage convert made",
-		broken:                        "restore the file from a backup",
-		empty:                         "empty.sqlite: is no SQLite file; restore it",
-		folder:                        "folder.db: is no SQLite file; restore it",
-		newer:                         "has version 2, and this program reads version 1",
-		torn:                          "set it to NULL where you changed it",
+		other: "is no table of molecules that mage convert made; write it as CSV and import " +
+			"that:\n  sqlite3 -csv -header '" + other + "' 'SELECT * FROM TABLE' > theirs.csv\n",
+		server.URL("by_hand"): "is no table of molecules that mage convert made; write it as CSV " +
+			"and import that:\n  psql DATABASE -c '\\copy \"by_hand\" TO theirs.csv CSV HEADER'\n",
+		broken: "restore the file from a backup",
+		empty:  "empty.sqlite: is no SQLite file; restore it",
+		folder: "folder.db: is no SQLite file; restore it",
+		newer:  "has version 2, and this program reads version 1",
+		torn:   "set it to NULL where you changed it",
 		server.URL("none"): "there is no table of molecules; make one: mage convert TABLE.csv " +
 			"'postgres://",
 		server.URL("no.schema"):                   "there is no table of molecules",
