@@ -337,7 +337,7 @@ func History(ctx context.Context,
 // Exit code: 0 all rows can be used, 1 some can't, 2 nothing was written.
 func Import(ctx context.Context,
 	file string, // the file to read
-	out *string, // the table to write, which must not be there yet
+	out *string, // the table to make, of any kind: FILE.csv, sqlite:FILE or postgres://...
 	id *string, // the column with names of the molecules
 	smiles *string, // the column with SMILES
 	charge *string, // the column with charges, or smiles: those of the SMILES

@@ -38,6 +38,15 @@ func Convert(ctx context.Context, from, to string) error {
 	})
 }
 
+// tableAt reads the table of any kind that a user names.
+func tableAt(name string) (*csvmerge.Table, error) {
+	wd, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	return readTable(pipeline.TablePath(wd, name))
+}
+
 // readTable reads a table of any kind.
 func readTable(place string) (*csvmerge.Table, error) {
 	t, err := tables.Open(place, false)

@@ -1,12 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,6 +25,7 @@ import (
 	"grimperium/internal/command"
 	"grimperium/internal/formats"
 	"grimperium/internal/pipeline"
+	"grimperium/internal/tables"
 	"grimperium/stages"
 )
 
@@ -32,8 +33,8 @@ import (
 // "smiles". Reference has the reference enthalpies, in kcal/mol.
 type From struct{ ID, SMILES, Charge, Reference string }
 
-// Import makes the table out of a file of another program, and checks it as Validate does. No row
-// of the file is left out, and what was chosen is printed.
+// Import makes a table of any kind out of a file of another program, and checks it as Validate
+// does. No row of the file is left out, and what was chosen is printed.
 func Import(ctx context.Context, file, out string, from From, o Options) error {
 	return run(ctx, func(ctx context.Context) error {
 		if out == "" {
@@ -61,15 +62,27 @@ func Import(ctx context.Context, file, out string, from From, o Options) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		records := im.records()
-		write := func(w io.Writer) error { return csv.NewWriter(w).WriteAll(records) }
-		if err := replaceFile(out, write); err != nil {
+		if err := im.create(out); err != nil {
 			return err
 		}
 		notes := append([]string{batch.Count(len(im.Records), "row")}, im.Notes...)
 		fmt.Fprintf(stderr, "%s: %s\n", file, strings.Join(notes, "\n  "))
 		return checkImported(ctx, p, out)
 	})
+}
+
+// create makes the table at a place of any kind.
+func (im *importing) create(out string) error {
+	var text bytes.Buffer
+	err := csv.NewWriter(&text).WriteAll(im.records())
+	if err != nil {
+		return err
+	}
+	t, err := csvmerge.Parse(out, text.Bytes())
+	if err != nil {
+		return err
+	}
+	return tables.Create(out, t)
 }
 
 // withoutTable loads the pipeline for a table that does not exist yet.
@@ -88,18 +101,18 @@ func withoutTable(o Options) (*pipeline.Pipeline, error) {
 }
 
 // checkImported lists what is wrong with the new table and what is odd, as validate does.
-func checkImported(ctx context.Context, p *pipeline.Pipeline, path string) error {
-	t, err := csvmerge.Read(path)
+func checkImported(ctx context.Context, p *pipeline.Pipeline, out string) error {
+	t, err := tableAt(out)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stderr, "Written: %s\n", path)
+	fmt.Fprintf(stderr, "Written: %s\n", out)
 	err = (&project{Config: batch.Config{Pipeline: p, Table: t}}).validate(ctx, "text", false)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	return mg.Fatalf(exitFailed, "%v; correct them, or leave them out with %s batch -table=%s "+
-		"-permissive", err, command.Name, path)
+		"-permissive", err, command.Name, batch.Quoted(out))
 }
 
 // importing is a file on its way to a table.

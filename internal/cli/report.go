@@ -24,7 +24,6 @@ import (
 	"grimperium/internal/command"
 	"grimperium/internal/formats"
 	"grimperium/internal/journal"
-	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 	"grimperium/internal/web"
 	"grimperium/stages"
@@ -337,11 +336,7 @@ func compared(column string) bool { return column == referenceColumn || column =
 
 // addOther adds the results of another table.
 func addOther(molecules []web.Molecule, path string) error {
-	wd, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	t, err := readTable(pipeline.TablePath(wd, path))
+	t, err := tableAt(path)
 	if err != nil {
 		return fmt.Errorf("-against: %w", err)
 	}
