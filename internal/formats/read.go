@@ -111,6 +111,10 @@ func parse(ctx context.Context, data []byte, ext string) (*Table, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, errors.New(": is empty")
 	}
+	if before, _, found := strings.Cut(text, "\x00"); found {
+		return nil, fmt.Errorf(":%d: has a NUL byte, as no text has; save it as CSV UTF-8",
+			strings.Count(before, "\n")+1)
+	}
 	t := &Table{}
 	var err error
 	switch {

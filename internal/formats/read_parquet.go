@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,8 +113,8 @@ func parquetTable(data []byte) (t *Table, err error) {
 			toText = textOf(field.Type())
 		}
 		if toText == nil {
-			t.Notes = append(t.Notes, fmt.Sprintf("column %s left out: it is a list, a structure "+
-				"or a decimal", field.Name()))
+			t.Notes = append(t.Notes, fmt.Sprintf("column %s left out: it has lists, structures "+
+				"or bytes", field.Name()))
 			continue
 		}
 		place[leaf.ColumnIndex] = len(t.Names)
@@ -133,7 +135,8 @@ func (t *Table) addRows(f *parquet.File, place map[int]int,
 			r := Record{Line: len(t.Records) + 1, Cells: make([]string, len(t.Names))}
 			for _, v := range row {
 				if k, flat := place[v.Column()]; flat && !v.IsNull() {
-					r.Cells[k] = strings.ToValidUTF8(text[v.Column()](v), "\ufffd")
+					cell := strings.ReplaceAll(text[v.Column()](v), "\x00", "\ufffd")
+					r.Cells[k] = strings.ToValidUTF8(cell, "\ufffd")
 				}
 			}
 			if err := t.add(r, len(t.Names)); err != nil {
@@ -144,37 +147,101 @@ func (t *Table) addRows(f *parquet.File, place map[int]int,
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return err
+			return fmt.Errorf("%w; write it again, with another compression such as zstd", err)
 		case n == 0:
 			return errors.New("it has fewer rows than it says")
 		}
 	}
 }
 
-// textOf returns a function that writes a value of a type as a text, nil for a decimal.
+// textOf returns a function that writes a value of a type as a text, nil if the values are bytes
+// that are no text.
 func textOf(typ parquet.Type) func(parquet.Value) string {
-	logical := typ.LogicalType()
-	if logical == nil {
-		return parquet.Value.String
+	var logical any
+	if of := typ.LogicalType(); of != nil {
+		logical = of.Value
 	}
-	switch kind := logical.Value.(type) {
+	switch kind := logical.(type) {
 	case *format.TimestampType:
+		layout := "2006-01-02T15:04:05.999999999"
+		if kind.IsAdjustedToUTC {
+			layout = time.RFC3339Nano
+		}
+		return func(v parquet.Value) string { return instant(v, kind.Unit).Format(layout) }
+	case *format.TimeType:
 		return func(v parquet.Value) string {
-			t := time.Unix(0, v.Int64())
-			switch kind.Unit.Value.(type) {
-			case *format.MilliSeconds:
-				t = time.UnixMilli(v.Int64())
-			case *format.MicroSeconds:
-				t = time.UnixMicro(v.Int64())
-			}
-			return t.UTC().Format(time.RFC3339Nano)
+			return instant(v, kind.Unit).Format("15:04:05.999999999")
 		}
 	case *format.DateType:
 		return func(v parquet.Value) string {
 			return time.Unix(0, 0).UTC().AddDate(0, 0, int(v.Int32())).Format(time.DateOnly)
 		}
 	case *format.DecimalType:
+		return decimalText(int(kind.Scale))
+	case *format.UUIDType:
+		return func(v parquet.Value) string {
+			b := v.ByteArray()
+			return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+		}
+	case *format.IntType:
+		if !kind.IsSigned && kind.BitWidth == 64 {
+			return func(v parquet.Value) string { return strconv.FormatUint(v.Uint64(), 10) }
+		}
+		if !kind.IsSigned {
+			return func(v parquet.Value) string { return fmt.Sprint(v.Uint32()) }
+		}
+	case *format.BsonType:
+		return nil
+	}
+	switch typ.Kind() {
+	case parquet.Int96: // nanoseconds of a Julian day, as older programs write times
+		return func(v parquet.Value) string {
+			n := v.Int96()
+			day, rest := int64(n[2])-2440588, int64(n[1])<<32|int64(n[0])
+			return time.Unix(day*24*60*60, rest).UTC().Format("2006-01-02T15:04:05.999999999")
+		}
+	case parquet.FixedLenByteArray:
 		return nil
 	}
 	return parquet.Value.String
+}
+
+// instant is a time since 1970, or since midnight.
+func instant(v parquet.Value, unit format.TimeUnit) time.Time {
+	n := integer(v)
+	switch unit.Value.(type) {
+	case *format.MilliSeconds:
+		return time.UnixMilli(n).UTC()
+	case *format.MicroSeconds:
+		return time.UnixMicro(n).UTC()
+	}
+	return time.Unix(0, n).UTC()
+}
+
+func integer(v parquet.Value) int64 {
+	if v.Kind() == parquet.Int32 {
+		return int64(v.Int32())
+	}
+	return v.Int64()
+}
+
+// decimalText writes decimals of a scale, which are integers or the bytes of one (Parquet,
+// "Logical Types"). No decimal that a program writes has more than 76 digits.
+func decimalText(scale int) func(parquet.Value) string {
+	if scale < 0 || scale > 76 {
+		return nil
+	}
+	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)
+	return func(v parquet.Value) string {
+		n := new(big.Int)
+		if v.Kind() == parquet.Int32 || v.Kind() == parquet.Int64 {
+			n.SetInt64(integer(v))
+		} else if b := v.ByteArray(); len(b) > 0 {
+			n.SetBytes(b)
+			if b[0]&0x80 != 0 {
+				n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+			}
+		}
+		return new(big.Rat).SetFrac(n, unit).FloatString(scale)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
 )
 
 // shown is a table as a text: names, then a line a record, then the notes.
@@ -115,6 +116,8 @@ separator ";"`},
 		{".zst", "\x28\xb5\x2f\xfd...", "!: is compressed; unpack it with unzstd"},
 		{".xls", "\xd0\xcf\x11\xe0...", "!: is an Excel workbook; save it as CSV UTF-8"},
 		{".db", "SQLite format 3\x00", "!: is a SQLite database; write its table as CSV"},
+		{".csv", "id,x\n1,a\n2,\x00\n",
+			"!:3: has a NUL byte, as no text has; save it as CSV UTF-8"},
 		{".parquet", "PAR1xxxxPAR1",
 			"!: the Parquet file can't be read: it is damaged, or another kind of file"},
 	} {
@@ -143,11 +146,26 @@ func foreign(t testing.TB) []byte {
 		At    time.Time `parquet:"at,timestamp(microsecond)"`
 		Exact int64     `parquet:"exact,decimal(2:10)"`
 		Tags  []string  `parquet:"tags"`
+
+		Wide   [16]byte         `parquet:"wide,decimal(3:38)"`
+		ID     [16]byte         `parquet:"id,uuid"`
+		Large  uint64           `parquet:"large"`
+		Big    uint32           `parquet:"big"`
+		Byte   uint8            `parquet:"byte"`
+		Old    deprecated.Int96 `parquet:"old"`
+		Local  int64            `parquet:"local,timestamp(millisecond:local)"`
+		Clock  int32            `parquet:"clock,time(millisecond)"`
+		Raw    [3]byte          `parquet:"raw"`
+		Binary []byte           `parquet:"binary"`
 	}
 	var out bytes.Buffer
 	w := parquet.NewGenericWriter[row](&out)
-	_, err := w.Write([]row{{"ä", 3, 0.1, true, 20000, time.UnixMicro(1), 5, []string{"x", "y"}},
-		{At: time.UnixMicro(0)}})
+	minus := [16]byte(bytes.Repeat([]byte{0xff}, 16)) // -1
+	_, err := w.Write([]row{{"ä", 3, 0.1, true, 20000, time.UnixMicro(1), 5, []string{"x", "y"},
+		minus, [16]byte{0: 0x12, 15: 0xab}, 1<<64 - 1, 4_000_000_000, 200,
+		deprecated.Int96{1_000_000_000, 0, 2440589}, 1500, 11_045_000, [3]byte{1},
+		[]byte("a\x00b")},
+		{At: time.UnixMicro(0), Exact: -1234}})
 	if err == nil {
 		err = w.Close()
 	}
@@ -162,10 +180,10 @@ func TestReadParquet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `["name" "small" "half" "yes" "day" "at"]
-1 ["ä" "3" "0.1" "true" "2024-10-04" "1970-01-01T00:00:00.000001Z"]
-2 ["" "" "0" "false" "1970-01-01" "1970-01-01T00:00:00Z"]
-column exact left out: it is a list, a structure or a decimal; column tags left out: it is a list, a structure or a decimal`
+	const want = `["name" "small" "half" "yes" "day" "at" "exact" "wide" "id" "large" "big" "byte" "old" "local" "clock" "binary"]
+1 ["ä" "3" "0.1" "true" "2024-10-04" "1970-01-01T00:00:00.000001Z" "0.05" "-0.001" "12000000-0000-0000-0000-0000000000ab" "18446744073709551615" "4000000000" "200" "1970-01-02T00:00:01" "1970-01-01T00:00:01.5" "03:04:05" "a�b"]
+2 ["" "" "0" "false" "1970-01-01" "1970-01-01T00:00:00Z" "-12.34" "0.000" "00000000-0000-0000-0000-000000000000" "0" "0" "0" "-4713-11-24T00:00:00" "1970-01-01T00:00:00" "00:00:00" ""]
+column tags left out: it has lists, structures or bytes; column raw left out: it has lists, structures or bytes`
 	if got := shown(table); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
