@@ -60,12 +60,15 @@ func SDF(molfile []byte, frame Frame, title string, tags []Tag) (string, error) 
 	}
 	for _, t := range tags {
 		if text := t.text(); text != "" {
-			fmt.Fprintf(&b, ">  <%s>\n%s\n\n", t.Name, text)
+			fmt.Fprintf(&b, ">  <%s>\n%s\n\n", dataName.Replace(t.Name), text)
 		}
 	}
 	b.WriteString("$$$$\n")
 	return b.String(), nil
 }
+
+// dataName leaves out what ends the name of a data item.
+var dataName = strings.NewReplacer("<", "_", ">", "_", "\n", "_", "\r", "_")
 
 // molfileAtoms reads the elements of a molfile's lines: counts in columns of three, and the symbol
 // after three coordinates of ten characters.

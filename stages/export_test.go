@@ -65,7 +65,7 @@ func TestSDF(t *testing.T) {
 		frames = append(frames, f)
 		record, err := SDF(mol, f, fmt.Sprintf("mol %d\n1", n),
 			[]Tag{{"HOF_kcal_mol", -57.858}, {"charge", int64(0)}, {"InChIKey", nil},
-				{"SMILES", "C\n>  <x>"}, {"conformer_rank", 1}})
+				{"SMILES", "C\n>  <x>"}, {"conformer_rank", 1}, {"a>\n<b", "y"}})
 		if err != nil {
 			t.Fatalf("%s: %v", test.mol, err)
 		}
@@ -86,7 +86,7 @@ func TestSDF(t *testing.T) {
 			(tests[n].smiles != "" && r.Smiles != tests[n].smiles) {
 			t.Errorf("%s: read back as %+v", tests[n].mol, r)
 		}
-		if len(r.Tags) != 4 || r.Tags["HOF_kcal_mol"] != "-57.858" ||
+		if len(r.Tags) != 5 || r.Tags["a___b"] != "y" || r.Tags["HOF_kcal_mol"] != "-57.858" ||
 			r.Tags["SMILES"] != "C > <x>" || r.Tags["conformer_rank"] != "1" ||
 			r.Tags["charge"] != "0" {
 			t.Errorf("%s: tags %v", tests[n].mol, r.Tags)
