@@ -155,7 +155,7 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 // newExport is a table to be exported, with conformers if e is not nil. The values of a row are
 // nil, a string, an int64, or a json.Number with the digits of the table.
 func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles) formats.Export {
-	x := formats.Export{Rows: t.Len(), Columns: kinds(t)}
+	x := formats.Export{Rows: t.Len(), Key: slices.Index(t.Columns(), "mol_id"), Columns: kinds(t)}
 	if e != nil {
 		for _, tag := range conformerTags(stages.Conformer{}) {
 			c := formats.Column{Name: tag.Name, Unit: stages.Unit(tag.Name)}

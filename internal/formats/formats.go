@@ -34,6 +34,7 @@ type Column struct {
 // Export is a table of molecules and, if Conformers are named, a list of conformers for each row.
 type Export struct {
 	Columns, Conformers []Column
+	Key                 int // the column that names a row
 	Rows                int
 	Row                 func(i int) (values []any, conformers [][]any, err error)
 }

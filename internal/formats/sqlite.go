@@ -16,7 +16,7 @@ import (
 )
 
 // WriteSQLite writes a SQLite database with the table molecules and, if conformers are named, the
-// table conformers, whose first column is that of molecules. Comments name the columns' units.
+// table conformers, whose first column is the Key of molecules. Comments name the columns' units.
 func WriteSQLite(ctx context.Context, to io.Writer, x Export) (err error) {
 	dir, err := os.MkdirTemp("", "grimperium-sqlite-")
 	if err != nil {
@@ -55,7 +55,7 @@ func fill(ctx context.Context, db *sql.DB, x Export) error {
 	}
 	var conformers *sql.Stmt
 	if x.Conformers != nil {
-		columns := append([]Column{x.Columns[0]}, x.Conformers...)
+		columns := append([]Column{x.Columns[x.Key]}, x.Conformers...)
 		if conformers, err = create(ctx, tx, "conformers", columns); err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func fill(ctx context.Context, db *sql.DB, x Export) error {
 			return err
 		}
 		for _, c := range list {
-			row := append([]any{values[0]}, c...)
+			row := append([]any{values[x.Key]}, c...)
 			if _, err := conformers.ExecContext(ctx, row...); err != nil {
 				return err
 			}
