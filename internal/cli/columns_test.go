@@ -27,7 +27,7 @@ func TestColumnsPage(t *testing.T) {
 	for _, c := range kindsOf(t, names) {
 		want[c.Name] = types[c.Kind] + "|" + c.Unit
 	}
-	for _, c := range newExport(t.Context(), new(csvmerge.Table), &ensembles{}).Conformers {
+	for _, c := range newExport(t.Context(), new(csvmerge.Table), &ensembles{}, "json").Conformers {
 		want[c.Name] = types[c.Kind] + "|" + c.Unit
 	}
 	page, err := os.ReadFile("docs/columns.md")

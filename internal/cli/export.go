@@ -123,7 +123,7 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 		}
 		e = &ensembles{project: pr}
 	}
-	x := newExport(ctx, pr.Table, e)
+	x := newExport(ctx, pr.Table, e, format)
 	w := bufio.NewWriter(to) // keeps its first error for Flush
 	var err error
 	switch format {
@@ -154,10 +154,15 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 
 // newExport is a table to be exported, with conformers if e is not nil. The values of a row are
 // nil, a string, an int64, or a json.Number with the digits of the table.
-func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles) formats.Export {
-	x := formats.Export{Rows: t.Len(), Key: slices.Index(t.Columns(), "mol_id"), Columns: kinds(t)}
+func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles, format string) formats.Export {
+	x := formats.Export{Rows: t.Len(), Key: slices.Index(t.Columns(), "mol_id")}
+	var taken []string // the names that the conformers have beside those of the row
 	if e != nil {
+		taken = []string{"conformers"}
 		for _, tag := range conformerTags(stages.Conformer{}) {
+			if format == "sdf" || format == "xyz" {
+				taken = append(taken, tag.Name)
+			}
 			c := formats.Column{Name: tag.Name, Unit: stages.Unit(tag.Name)}
 			switch tag.Value.(type) {
 			case int64:
@@ -168,6 +173,7 @@ func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles) formats.Exp
 			x.Conformers = append(x.Conformers, c)
 		}
 	}
+	x.Columns = kinds(t, taken...)
 	x.Row = func(i int) (values []any, conformers [][]any, err error) {
 		for k, c := range t.Row(i) {
 			if x.Columns[k].Kind == formats.Number && c.Value != nil {
@@ -201,10 +207,10 @@ func conformerTags(c stages.Conformer) []stages.Tag {
 	return append(c.Tags(), stages.Tag{Name: "geometry_xyz", Value: c.Frame.XYZ()})
 }
 
-// kinds are the columns of a table, with unique names. A column that the format does not know has
-// numbers if all of its cells are such of JSON. Time stamps are times if all of them have a zone.
-func kinds(t *csvmerge.Table) (columns []formats.Column) {
-	var names []string
+// kinds are the columns of a table, with unique names that are not taken. A column that the format
+// does not know has numbers if all of its cells are such of JSON. Time stamps are times if all of them have a zone.
+func kinds(t *csvmerge.Table, taken ...string) (columns []formats.Column) {
+	names := slices.Clone(taken)
 	for _, name := range t.Columns() {
 		names = append(names, formats.Unique(name, names))
 		c := formats.Column{Name: names[len(names)-1], Kind: formats.Number,
