@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -208,7 +209,8 @@ func conformerTags(c stages.Conformer) []stages.Tag {
 }
 
 // kinds are the columns of a table, with unique names that are not taken. A column that the format
-// does not know has numbers if all of its cells are such of JSON. Time stamps are times if all of them have a zone.
+// does not know has numbers if all of its cells are such of JSON. No integer of them is larger than
+// a float64 can hold with all digits. Time stamps are times if all of them have a zone.
 func kinds(t *csvmerge.Table, taken ...string) (columns []formats.Column) {
 	names := slices.Clone(taken)
 	for _, name := range t.Columns() {
@@ -230,8 +232,10 @@ func kinds(t *csvmerge.Table, taken ...string) (columns []formats.Column) {
 			switch kind := columns[k].Kind; {
 			case c.Value == nil:
 			case kind == formats.Number:
-				number := csvmerge.Number.Read(c.Text).Value != nil
-				if !number || !json.Valid([]byte(strings.TrimSpace(c.Text))) {
+				text := strings.TrimSpace(c.Text)
+				number, ok := csvmerge.Number.Read(text).Value.(float64)
+				long := strings.Trim(text, "-0123456789") == "" && math.Abs(number) > 1<<53
+				if !ok || long || !json.Valid([]byte(text)) {
 					columns[k].Kind = formats.Text
 				}
 			case kind == formats.Time:

@@ -56,6 +56,11 @@ func TestExportRows(t *testing.T) {
 			t.Errorf("%s of no rows: %q, want %q", format, got, want)
 		}
 	}
+	const long = "mol_id,smiles,status,n,m\na,C,OK,9007199254740994,9007199254740992\n"
+	if got := exported(t, "jsonl", long); !strings.Contains(got,
+		`"n":"9007199254740994","m":9007199254740992`) {
+		t.Errorf("digits are lost: %s", got)
+	}
 	for _, text := range []string{"+5", ".5", "5.", " 1e400 ", "-0", "1e-400"} {
 		got := exported(t, "json", "mol_id,smiles,status,delta_1,x\na,C,OK,"+text+","+text+"\n")
 		if !json.Valid([]byte(got)) {
