@@ -27,9 +27,10 @@ func Convert(ctx context.Context, from, to string) error {
 		if err := tables.Create(to, t); err != nil {
 			return err
 		}
-		artefacts := batch.ShownPath(pipeline.ArtefactsOf(wd, place))
-		if _, err := os.Stat(artefacts); err != nil {
-			artefacts = "artefacts"
+		artefacts, options := "artefacts", loadOptions()
+		options.Environ, options.Table = os.Environ(), place
+		if p, err := pipeline.Load("pipeline.hcl", options); err == nil {
+			artefacts = batch.ShownPath(p.Artefacts)
 		}
 		fmt.Fprintf(stderr, "%s has %s now. To go on with that table, write in the block "+
 			"pipeline of pipeline.hcl:\n  table     = %[1]q\n  artefacts = %[3]q\n", to,
