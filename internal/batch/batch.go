@@ -12,6 +12,7 @@ package batch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -45,6 +46,7 @@ type Config struct {
 	Index      *store.Index
 	Builtins   map[string]Builtin
 	Only       []string                 // mol_ids; empty: all
+	Clear      bool                     // the results of Only are removed before
 	Permissive bool                     // rows that can't be used are left out, else the batch ends
 	Limit      int                      // at most so many molecules; 0: all
 	Retry      string                   // skipped molecules to try again: "all", a stage, or a text
@@ -247,7 +249,24 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	for _, text := range TakenBack(b.Pipeline, b.journal.Path) {
 		b.warn.Print(text)
 	}
-	return b.confirm(ctx)
+	if err := b.confirm(ctx); err != nil || !b.Clear {
+		return err
+	}
+	return b.clear()
+}
+
+// clear removes the results of the molecules that are to be computed again from nothing.
+func (b *Batch) clear() error {
+	for _, id := range b.planned() {
+		m, err := b.Store.Molecule(id)
+		if _, damaged := errors.AsType[*store.DamagedError](err); err != nil && !damaged {
+			return err
+		}
+		if err := m.Clear(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweep removes what a batch left that was killed or stopped.

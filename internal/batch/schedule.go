@@ -46,7 +46,7 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 	found = append(found, csvmerge.CheckRows(rows, func(i int) (problems []csvmerge.Finding) {
 		switch id := b.Table.ID(i); {
 		case bad[id] || len(only) > 0 && !only[id] || ctx.Err() != nil:
-		case b.upToDate(i):
+		case !b.Clear && b.upToDate(i):
 			if b.byHand(i) { // since it was computed
 				byHand.Add(1)
 			} else if b.Table.Status(i) == csvmerge.Skip {

@@ -50,20 +50,12 @@ func Batch(ctx context.Context, o Options) error {
 
 // Rerun computes molecules again from nothing: a list as that of -only.
 func Rerun(ctx context.Context, molecules string, o Options) error {
-	o.Retry = "all"
+	o.Retry, o.Permissive = "all", true // the other rows are not used
 	return open(ctx, o, true, func(ctx context.Context, pr *project) (err error) {
 		if pr.Only, err = selection(molecules, pr.Table); err != nil {
 			return err
 		}
-		for _, id := range pr.Only {
-			log, err := pr.Store.Molecule(id)
-			if _, damaged := errors.AsType[*store.DamagedError](err); err != nil && !damaged {
-				return err
-			}
-			if err := log.Clear(); err != nil {
-				return err
-			}
-		}
+		pr.Clear = true
 		return pr.run(ctx, o)
 	})
 }
