@@ -14,10 +14,9 @@ import (
 	"grimperium/internal/command"
 )
 
-const (
-	version = 1                // of the form of a table in a database
-	longest = 30 * time.Second // that a transaction may take
-)
+const version = 1 // of the form of a table in a database
+
+var longest = 30 * time.Second // that a transaction may take. A test has a shorter one
 
 // refused says what to do if the database does not take what a batch writes.
 const refused = "change the type, the constraint or the trigger that refuses it, and run again: " +
@@ -145,6 +144,11 @@ func (d *database) transaction(work func(ctx context.Context, tx *sql.Tx) error)
 			err = tx.Commit()
 		}
 		_ = tx.Rollback() // nothing after a commit
+	}
+	if err != nil && ctx.Err() != nil {
+		err = &csvmerge.BusyError{Away: true, Err: fmt.Errorf("%s: no answer in %s: the server is "+
+			"away, or an open transaction of another program has locked the rows", d.shown,
+			longest)}
 	}
 	return d.explained(err)
 }

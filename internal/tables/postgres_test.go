@@ -154,6 +154,36 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
+// TestLockedRow has another program change a row in a transaction that it leaves open.
+func TestLockedRow(t *testing.T) {
+	place, ids := numbered(t, 2)
+	table := opened(t, place, true)
+	other, _ := find(place)
+	defer other.db.Close()
+	tx, err := other.db.Begin()
+	if err == nil {
+		_, err = tx.Exec("UPDATE " + other.table + " SET note = 'mine' WHERE mol_id = 'm000'")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := longest
+	longest = 300 * time.Millisecond
+	changes := []csvmerge.Change{{ID: ids[0], Cells: map[string]string{"status": "OK"}}}
+	_, err = table.Merge(changes)
+	longest = was
+	busy, ok := errors.AsType[*csvmerge.BusyError](err)
+	if !ok || !busy.Away || !strings.Contains(err.Error(), "an open transaction of another") {
+		t.Error(err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.Merge(changes); err != nil || !strings.Contains(stored(t, place), ",mine") {
+		t.Errorf("%v, %s", err, stored(t, place))
+	}
+}
+
 // TestManyBatches has several batches at one table. None may get a row of another.
 func TestManyBatches(t *testing.T) {
 	place, ids := numbered(t, 300)
