@@ -31,7 +31,8 @@ type Table struct {
 	Names   []string // of the columns; nil: the first record has them, or there are none
 	Records []Record
 	Notes   []string // what was found out about the form of the file, for a person
-	Commas  bool     // commas separate cells, so that a decimal comma would be odd
+	// a decimal comma would be odd: commas separate cells, or numbers have a type of their own
+	Commas bool
 
 	cells int
 }

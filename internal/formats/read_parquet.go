@@ -103,7 +103,7 @@ func parquetTable(data []byte) (t *Table, err error) {
 		return nil, fmt.Errorf("it unpacks to %d MB; at most %d are read at once, so split it",
 			unpacked>>20, MostBytes>>20)
 	}
-	t = &Table{Names: []string{}}
+	t = &Table{Names: []string{}, Commas: true}
 	place := map[int]int{} // in a record, by the number of the leaf
 	text := map[int]func(parquet.Value) string{}
 	for _, field := range f.Schema().Fields() {
