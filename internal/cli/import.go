@@ -118,6 +118,7 @@ func checkImported(ctx context.Context, p *pipeline.Pipeline, out string) error 
 // importing is a file on its way to a table.
 type importing struct {
 	*formats.Table
+	drawn      bool           // column 0 has the SMILES of the structures
 	id, smiles int            // columns; id is -1 if there is none
 	known      map[string]int // other columns of the table's format, by their names there
 }
@@ -157,7 +158,7 @@ func (im *importing) readStructures(ctx context.Context, p *pipeline.Pipeline) e
 	case err != nil:
 		return fmt.Errorf("the structures need RDKit: %w", err)
 	}
-	im.Names = append([]string{"smiles"}, im.Names...)
+	im.Names, im.drawn = append([]string{"smiles"}, im.Names...), true
 	for i, answer := range answers {
 		smiles := ""
 		if answer != nil {
@@ -277,7 +278,11 @@ func (im *importing) choose(from From) (err error) {
 	if err != nil {
 		return err
 	}
-	im.note("smiles from the column %s (%s)", im.Names[im.smiles], how)
+	if im.drawn && im.smiles == 0 {
+		im.note("smiles from the structures, by RDKit")
+	} else {
+		im.note("smiles from the column %s (%s)", im.Names[im.smiles], how)
+	}
 	if from.ID == "" {
 		im.id = im.idColumn()
 	} else if im.id, err = im.columnOf("id", from.ID); err != nil {
