@@ -212,9 +212,19 @@ func (im *importing) readHeader() error {
 	}
 	if im.Names == nil && len(im.Records) > 0 {
 		first := im.Records[0].Cells
-		if slices.ContainsFunc(first, isSMILES) && !slices.ContainsFunc(first, isName) {
+		molecule := slices.ContainsFunc(first, isSMILES)
+		if len(first) == 1 { // a name may stand behind the SMILES
+			text, _, _ := strings.Cut(strings.TrimSpace(first[0]), " ")
+			molecule = isSMILES(text)
+		}
+		named := slices.ContainsFunc(first, isName)
+		switch {
+		case molecule && !named:
 			im.note("no header: the first line is a molecule")
-		} else {
+		case !named:
+			im.note("header: the first line, %s", strings.Join(first, ", "))
+			fallthrough
+		default:
 			im.Names, im.Records = slices.Clone(first), im.Records[1:]
 		}
 	}
@@ -313,7 +323,9 @@ func (im *importing) knownColumns(from From) (known map[string]int, err error) {
 		text := cell(r, known["status"])
 		return text != "" && csvmerge.StatusType.Read(text).Value == nil
 	}
-	if slices.ContainsFunc(im.Records, isForeign) {
+	if at := slices.IndexFunc(im.Records, isForeign); at >= 0 {
+		im.note("column %s is of another program, because %q is no status; its name becomes %[1]s"+
+			"_source", im.Names[known["status"]], cell(im.Records[at], known["status"]))
 		known["status"] = -1
 	}
 	maps.DeleteFunc(known, func(_ string, k int) bool {
