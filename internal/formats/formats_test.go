@@ -111,6 +111,23 @@ func TestParquetByDuckDB(t *testing.T) {
 	}
 }
 
+func TestSQLiteColumns(t *testing.T) {
+	for n, want := range map[int]bool{2000: true, 2001: false} {
+		err := WriteSQLite(t.Context(), io.Discard, Export{Columns: numbered(n)})
+		if (err == nil) != want || !want && !strings.Contains(err.Error(), "take -format=parquet") {
+			t.Errorf("%d columns: %v", n, err)
+		}
+	}
+}
+
+// numbered are so many columns of texts.
+func numbered(n int) (columns []Column) {
+	for k := range n {
+		columns = append(columns, Column{Name: fmt.Sprint("c", k)})
+	}
+	return columns
+}
+
 func TestSQLite(t *testing.T) {
 	_, path := write(t, example)
 	out, err := exec.Command("/usr/bin/python3", "-c", `

@@ -18,6 +18,10 @@ import (
 // WriteSQLite writes a SQLite database with the table molecules and, if conformers are named, the
 // table conformers, whose first column is the Key of molecules. Comments name the columns' units.
 func WriteSQLite(ctx context.Context, to io.Writer, x Export) (err error) {
+	if n := len(x.Columns); n > mostColumns {
+		return fmt.Errorf("%d columns, and a table of SQLite has at most %d; take -format=parquet",
+			n, mostColumns)
+	}
 	dir, err := os.MkdirTemp("", "grimperium-sqlite-")
 	if err != nil {
 		return err
