@@ -25,7 +25,7 @@ var example = Export{
 	Row: func(i int) (values []any, conformers [][]any, err error) {
 		switch i {
 		case 0:
-			at := time.Date(2026, 11, 1, 13, 0, 0, 5e6, time.FixedZone("", 3600))
+			at := time.Date(2026, 11, 1, 13, 0, 0, 5001e3, time.FixedZone("", 3600))
 			return []any{"a", int64(-1 << 60), -57.85852, 0.1, at},
 				[][]any{{int64(1), 10.5}, {int64(2), nil}}, nil
 		case 1:
@@ -85,11 +85,11 @@ func TestParquetByDuckDB(t *testing.T) {
 {"name":"x","type":"DOUBLE"}
 {"name":"at","type":"TIMESTAMP WITH TIME ZONE"}
 {"name":"conformers","type":"STRUCT(rank BIGINT, gap DOUBLE)[]"}`},
-		{"SELECT mol_id, COLUMNS(c -> c LIKE 'n,%%') AS n, hof, epoch_ms(\"at\") AS ms, " +
+		{"SELECT mol_id, COLUMNS(c -> c LIKE 'n,%%') AS n, hof, epoch_us(\"at\") AS us, " +
 			"conformers FROM %s",
-			`{"mol_id":"a","n":-1152921504606846976,"hof":-57.85852,"ms":1793534400005,"conformers":[{"rank":1,"gap":10.5},{"rank":2,"gap":null}]}
-{"mol_id":"b","n":null,"hof":null,"ms":null,"conformers":[]}
-{"mol_id":"","n":0,"hof":0.0,"ms":0,"conformers":[{"rank":1,"gap":0.0}]}`},
+			`{"mol_id":"a","n":-1152921504606846976,"hof":-57.85852,"us":1793534400005001,"conformers":[{"rank":1,"gap":10.5},{"rank":2,"gap":null}]}
+{"mol_id":"b","n":null,"hof":null,"us":null,"conformers":[]}
+{"mol_id":"","n":0,"hof":0.0,"us":0,"conformers":[{"rank":1,"gap":0.0}]}`},
 		{"SELECT path_in_schema AS path, key_value_metadata AS unit FROM parquet_metadata(%s) " +
 			"WHERE cardinality(key_value_metadata) > 0",
 			`{"path":"hof","unit":{"unit":"kcal/mol"}}
@@ -136,7 +136,7 @@ db = sqlite3.connect(sys.argv[1])
 print(*db.execute("SELECT * FROM molecules"), *db.execute("SELECT * FROM conformers"), sep="\n")
 print(*db.execute("SELECT sql FROM sqlite_master"), *db.execute("PRAGMA integrity_check"), sep="\n")
 `, path).CombinedOutput()
-	want := `('a', -1152921504606846976, -57.85852, 0.1, '2026-11-01T12:00:00Z')
+	want := `('a', -1152921504606846976, -57.85852, 0.1, '2026-11-01T12:00:00.005001Z')
 ('b', None, None, None, None)
 ('', 0, 0.0, 0.0, '1970-01-01T00:00:00Z')
 ('a', 1, 10.5)

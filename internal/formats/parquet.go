@@ -41,7 +41,7 @@ func groupOf(columns []Column) group {
 	for _, c := range columns {
 		node := map[Kind]parquet.Node{Text: parquet.String(), Integer: parquet.Int(64),
 			Number: parquet.Leaf(parquet.DoubleType),
-			Time:   parquet.Timestamp(parquet.Millisecond)}[c.Kind]
+			Time:   parquet.Timestamp(parquet.Microsecond)}[c.Kind]
 		g.Group[c.Name] = parquet.Optional(node)
 		g.order = append(g.order, c.Name)
 	}
@@ -92,7 +92,7 @@ func WriteParquet(to io.Writer, x Export) error {
 func parquetRow(x Export, values []any, conformers [][]any) (row parquet.Row) {
 	add := func(v any, repetition, depth, column int) {
 		if t, ok := v.(time.Time); ok {
-			v = t.UnixMilli()
+			v = t.UnixMicro()
 		}
 		if v != nil {
 			depth++

@@ -190,7 +190,7 @@ column tags left out: it has lists, structures or bytes; column raw left out: it
 	path, _ := write(t, example)
 	table, err = Read(t.Context(), path)
 	if err != nil || !strings.HasPrefix(shown(table), `["mol_id" "n, \"x\"\ny" "hof" "x" "at"]
-1 ["a" "-1152921504606846976" "-57.85852" "0.1" "2026-11-01T12:00:00.005Z"]
+1 ["a" "-1152921504606846976" "-57.85852" "0.1" "2026-11-01T12:00:00.005001Z"]
 2 ["b" "" "" "" ""]
 `) {
 		t.Errorf("our own: %v\n%s", err, shown(table))

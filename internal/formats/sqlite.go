@@ -110,7 +110,7 @@ func sqliteValues(values []any) []any {
 	for k, v := range values {
 		if out[k] = v; v != nil {
 			if t, ok := v.(time.Time); ok {
-				out[k] = t.UTC().Format(time.RFC3339)
+				out[k] = t.UTC().Format(time.RFC3339Nano)
 			}
 		}
 	}
