@@ -167,5 +167,30 @@ func (d *database) claim(n int, ids []string) (ours []string, asked int, err err
 	if asked = len(ids); len(taken) == n { // those behind the last one were not looked at
 		asked = slices.Index(ids, taken[n-1]) + 1
 	}
-	return ours, asked, nil
+	gone, err := d.gone(ids[:asked], taken)
+	return append(ours, gone...), asked, d.explained(err)
+}
+
+// gone are those of the rows that the table has no more; no other batch has them. The taken ones
+// are there.
+func (d *database) gone(ids, taken []string) (gone []string, err error) {
+	there := map[string]bool{}
+	for _, id := range taken {
+		there[id] = true
+	}
+	isThere := func(id string) bool { return there[id] }
+	left := slices.DeleteFunc(slices.Clone(ids), isThere)
+	if len(left) == 0 {
+		return nil, nil
+	}
+	err = d.fetch(context.Background(), d.db, func(r dbRow) { there[r.id] = true },
+		"WHERE "+d.among, d.list(left))
+	if err != nil {
+		return nil, err
+	}
+	gone = slices.DeleteFunc(left, isThere)
+	for _, id := range gone {
+		d.rows.Forget(id)
+	}
+	return gone, nil
 }

@@ -108,6 +108,18 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+// TestClaimGone deletes a row that a batch has read. It is no row of another batch, and forgotten.
+func TestClaimGone(t *testing.T) {
+	place, ids := numbered(t, 3)
+	table, other := opened(t, place, true), opened(t, place, true)
+	claims(t, other, 1, ids, "m000 of 1")
+	as(t, place, "DELETE FROM TABLE_ WHERE mol_id = 'm001'")
+	claims(t, table, 9, ids, "m002 m001 of 3")
+	if _, there := table.Rows().Lookup("m001"); there {
+		t.Error("the row is still there")
+	}
+}
+
 // TestClaimAfterColumns has a batch compute a row and add columns for it, of which another batch
 // that has read the table before knows nothing.
 func TestClaimAfterColumns(t *testing.T) {
