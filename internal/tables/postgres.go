@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -150,8 +151,15 @@ func writePostgres(w *write) error {
 		query = fmt.Sprintf("UPDATE %s AS t SET %s FROM unnest(%s) AS v(%s) WHERE t.%s", w.table,
 			strings.Join(sets[1:], ", "), from, list, sets[0])
 	}
-	_, err := w.tx.ExecContext(w.ctx, query, args...)
-	return err
+	result, err := w.tx.ExecContext(w.ctx, query, args...)
+	if err != nil || !w.update {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n < int64(len(w.rows)) {
+		return cmp.Or(err, fmt.Errorf("%s: %d of %d rows were written; a trigger keeps the others "+
+			"from being changed; %s", w.table, n, len(w.rows), refused))
+	}
+	return nil
 }
 
 // array is a column of rows; a pointer that is nil is NULL.

@@ -497,10 +497,13 @@ func TestDroppedColumn(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	change := []csvmerge.Change{{ID: "a", Cells: map[string]string{"status": "OK", "word": "w"}}}
 	as(t, server.URL("x"), "CREATE TYPE mood AS ENUM ('OK')")
+	as(t, server.URL("x"), `CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN RETURN NULL; END'`)
 	for statement, want := range map[string]string{
-		`ALTER TABLE TABLE_ ADD CHECK (status IS NULL)`:                    "violates check constraint",
-		`ALTER TABLE TABLE_ ALTER status TYPE mood USING null`:             "is of type mood but expression is of type text; ",
-		`ALTER TABLE TABLE_ ADD word text GENERATED ALWAYS AS ('') STORED`: `column "word" can only be updated to DEFAULT; `,
+		`CREATE TRIGGER keep BEFORE UPDATE ON TABLE_ FOR EACH ROW EXECUTE FUNCTION keep()`: "0 of 1 rows were written; ",
+		`ALTER TABLE TABLE_ ADD CHECK (status IS NULL)`:                                    "violates check constraint",
+		`ALTER TABLE TABLE_ ALTER status TYPE mood USING null`:                             "is of type mood but expression is of type text; ",
+		`ALTER TABLE TABLE_ ADD word text GENERATED ALWAYS AS ('') STORED`:                 `column "word" can only be updated to DEFAULT; `,
 	} {
 		place := made(t, "postgres", "mol_id,status,smiles\na,,C\n")
 		as(t, place, statement)
