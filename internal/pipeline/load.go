@@ -123,7 +123,7 @@ func (p *Pipeline) load(o Options) {
 			"there is nothing to run. A stage is a block: stage \"name\" { command = [...] }.")
 	}
 	if _, given := p.Given["artefacts"]; o.Table != "" && o.Table != p.Table && !given {
-		p.Artefacts = ArtefactsOf(p.Dir, o.Table)
+		p.Artefacts = p.artefactsOf(o.Table)
 	}
 	if cty.NormalizeString(p.Artefacts) != p.Artefacts { // no text of HCL could name a file in it
 		p.wrong(atLine(p.Path, 1), "Unsuitable folder", "In %s an accent is a character of its "+
@@ -135,12 +135,12 @@ func (p *Pipeline) load(o Options) {
 	p.check()
 }
 
-// ArtefactsOf is the artefacts folder of a table that is not the pipeline's, by the TablePath. The
-// folder is beside the table. That of a table on a server is in dir, the pipeline's folder.
-func ArtefactsOf(dir, table string) string {
+// artefactsOf is the artefacts folder of a table that is not the pipeline's, by the TablePath. The
+// folder is beside the table. That of a table on a server is in the pipeline's folder.
+func (p *Pipeline) artefactsOf(table string) string {
 	if server, err := url.Parse(table); err == nil && strings.Contains(table, "://") {
 		name := cmp.Or(server.Query().Get("table"), path.Base(server.Path))
-		table = filepath.Join(dir, filepath.Base(name))
+		table = p.rooted(filepath.Base(name))
 	}
 	return strings.TrimSuffix(table, ".csv") + ".artefacts"
 }
