@@ -53,20 +53,17 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   # A symmetric start may end on a saddle point. So each coordinate is moved, each rotor and all together are turned,
   # and the bonds are shortened or stretched.
   internal  = stage.rdkit.nheavy > 10 && !stage.rdkit.linear
-  optimiser = concat(local.internal ? ["EF INT", "EF"] : ["EF", "LBFGS"], ["EF RECALC=1 ITRY=1000"])
+  optimiser = [local.internal ? "EF INT" : "EF", "EF", "EF RECALC=1 ITRY=1000"]
   shift     = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
   gradient  = local.internal ? 0.1 : 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
-  # The second job takes the energy: MOPAC before 23.2 adds 12 kcal/mol for each C≡C where a job starts.
-  input      = <<-EOT
-    ${local.pm7} %s
-    %s
-
-    %s
-
-    ${local.pm7} 1SCF OLDGEO AUX(PRECISION=9,XP,XS,XW)
-    the energy at the final geometry
-
-  EOT
+  # The last job takes the energy: MOPAC before 23.2 adds 12 kcal/mol for each C≡C where a job starts. If its SCF ends
+  # in another electronic state, the next attempt keeps the state of the optimisation (OLDENS). If the other state is
+  # the lower one, the third attempt optimises it.
+  energy = "1SCF OLDGEO AUX(PRECISION=9,XP,XS,XW)"
+  jobs = [["", local.energy], [" DENOUT", "LBFGS OLDGEO OLDENS DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"],
+  ["", "EF OLDGEO GNORM=0.01 DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"]]
+  input = [for jobs in local.jobs : join("\n", concat(["${local.pm7} %s${jobs[0]}\n%s\n\n%s\n"],
+  [for job in slice(jobs, 1, length(jobs)) : "${local.pm7} ${job}\nat the final geometry\n"]))]
   isomers    = isomers(ensemble(stage.search.ensemble)) # the lowest conformer of each
   isomer     = lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)
   searched   = of_isomer(ensemble(stage.search.ensemble), local.isomer)
@@ -118,9 +115,9 @@ stage "isomers" {
   for_each = local.isomers
   at_least = 1
   timeout  = "10m"
-  file "pm7.mop" { content = format(local.input, step(local.optimiser, attempt), "${mol.mol_id}/${each.key + 1}",
-    mopac_cartesian(perturbed(stage.rdkit.molecule, each.value, step(local.shift, attempt),
-  9000 + each.key + 100 * attempt))) }
+  file "pm7.mop" { content = format(step(local.input, attempt), step(local.optimiser, attempt),
+    "${mol.mol_id}/${each.key + 1}", mopac_cartesian(perturbed(stage.rdkit.molecule, each.value,
+  step(local.shift, attempt), 9000 + each.key + 100 * attempt))) }
   command = ["mopac", "pm7.mop"]
   outputs = { out = "pm7.out", aux = "pm7.aux" }
   values  = mopac(output.out, output.aux, local.gradient)
@@ -171,9 +168,9 @@ stage "pm7" {
   for_each = local.optimised
   at_least = 1 # if one conformer fails, the others count, and the row says which one is missing
   timeout  = "10m"
-  file "pm7.mop" { content = format(local.input, step(local.optimiser, attempt), "${mol.mol_id}/${each.key + 1}",
-    mopac_cartesian(perturbed(stage.rdkit.molecule, each.value, step(local.shift, attempt),
-  9000 + each.key + 100 * attempt))) }
+  file "pm7.mop" { content = format(step(local.input, attempt), step(local.optimiser, attempt),
+    "${mol.mol_id}/${each.key + 1}", mopac_cartesian(perturbed(stage.rdkit.molecule, each.value,
+  step(local.shift, attempt), 9000 + each.key + 100 * attempt))) }
   command  = ["mopac", "pm7.mop"]
   outputs  = { out = "pm7.out", aux = "pm7.aux", arc = "pm7.arc" }
   compress = ["pm7.aux"] # zstdcat shows it
@@ -184,8 +181,9 @@ stage "pm7" {
 stage "minimum" {
   enabled = stage.rdkit.soft > 0
   timeout = "10m"
-  file "pm7.mop" { content = format(local.input, "GNORM=0.01 ${step(local.optimiser, attempt)}", "${mol.mol_id} lowest",
-  mopac_cartesian(perturbed(stage.rdkit.molecule, local.lowest, step(local.shift, attempt), 50 + 100 * attempt))) }
+  file "pm7.mop" { content = format(step(local.input, attempt), "GNORM=0.01 ${step(local.optimiser, attempt)}",
+    "${mol.mol_id} lowest", mopac_cartesian(perturbed(stage.rdkit.molecule, local.lowest,
+  step(local.shift, attempt), 50 + 100 * attempt))) }
   command  = ["mopac", "pm7.mop"]
   outputs  = { out = "pm7.out", aux = "pm7.aux", arc = "pm7.arc" }
   compress = ["pm7.aux"]

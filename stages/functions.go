@@ -62,7 +62,7 @@ var geometryFunctions = []Function{{
 
 var programFunctions = []Function{{
 	Name: "mopac", Params: []string{"out", "aux", "gradient in kcal/mol/Å"},
-	Fn: ReadMOPAC, Version: 3,
+	Fn: ReadMOPAC, Version: 4,
 	Description: "The result of a MOPAC run; an error if it has none, or a soft stop left a " +
 		"higher gradient.",
 	Example: "mopac(output.out, output.aux, 0.5)",

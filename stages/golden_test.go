@@ -135,7 +135,8 @@ func goldenInputs(t *testing.T) map[string][][]any {
 	for _, name := range []string{"water", "water_precise_aux", "water_1scf", "water_force",
 		"methyl", "acetate", "proton", "alanine_4",
 		"serine_14", "peters", "itry", "butyne_two_jobs", "hydrogen_atom_two_jobs",
-		"triplet_oxygen_two_jobs", "cycles_two_jobs", "soft_two_jobs"} {
+		"triplet_oxygen_two_jobs", "cycles_two_jobs", "soft_two_jobs",
+		"magnesium_chloride_four_jobs"} {
 		runs = append(runs, []any{mopac + name + ".out", mopac + name + ".aux", 0.5})
 	}
 	var outputs [][]any

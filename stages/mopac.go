@@ -94,11 +94,12 @@ var (
 // 0.07, 0.10, 0.34 and 0.93. Optimised further, the first two fell by less than 0.0001 kcal/mol,
 // the third by 0.002, and the last by 0.3.
 //
-// If a second job of the same input file has the keywords 1SCF OLDGEO, the heat of formation and
-// the orbitals are of that job. The gradient is of the first. MOPAC before 23.2 adds 12 kcal/mol
-// for each C≡C of the geometry that a job starts from (openmopac/mopac issue 258). It does not look
-// again if the bond is another one at the end. Apart from that both jobs must give the same. Other
-// jobs in one file are refused: their numbers would be mixed.
+// If the input file has further jobs, each with the keyword OLDGEO, the heat of formation and the
+// orbitals are of the last one. The gradient is of the last optimisation. MOPAC before 23.2 adds 12
+// kcal/mol for each C≡C of the geometry that a job starts from (openmopac/mopac issue 258). It does
+// not look again if the bond is another one at the end. Apart from that the last job must give the
+// same as the last optimisation. No job may give less: that is a lower electronic state. Other jobs
+// in one file are refused: their numbers would be mixed.
 func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 	if !(gradient > 0) {
 		return MOPAC{}, fmt.Errorf("the highest gradient is %g kcal/mol/Å; it must be above 0",
@@ -164,8 +165,9 @@ func SinglePoints(outPath string) ([]*float64, error) {
 	return hofs, nil
 }
 
-// jobHead stands once in each job of an .out file, secondJob in one that has the keyword OLDGEO.
-const jobHead, secondJob = "*  CALCULATION DONE:", "*  OLDGEO "
+// jobHead stands once in each job of an .out file, laterJob in one that has the keyword OLDGEO.
+// A job that moves no atom has oneSCF.
+const jobHead, laterJob, oneSCF = "*  CALCULATION DONE:", "*  OLDGEO ", "1SCF WAS SPECIFIED"
 
 // tripleBond is what MOPAC before 23.2 adds for each C≡C. sameState is how far the heats of
 // formation of two jobs at one geometry may otherwise lie apart. Both are in kcal/mol.
@@ -179,26 +181,46 @@ func parseMOPACOut(out string, gradient float64) (run MOPAC, hof string, err err
 	if !strings.Contains(out, "== MOPAC DONE ==") {
 		return run, "", errors.New("MOPAC was stopped before its end")
 	}
-	first, second, found := strings.Cut(out, secondJob)
-	if jobs := strings.Count(out, jobHead); jobs > 2 || jobs == 2 && !found {
-		return run, "", fmt.Errorf("the file has %d jobs; want one, or one and a second with the "+
-			"keyword OLDGEO", jobs)
+	jobs := strings.Split(out, laterJob)
+	if all := strings.Count(out, jobHead); all > len(jobs) {
+		return run, "", fmt.Errorf("the file has %d jobs; want the keyword OLDGEO in each after "+
+			"the first", all)
 	}
-	if run, hof, err = parseJob(first, gradient); err != nil || !found {
-		return run, hof, err
+	var optimised MOPAC
+	lowest := math.Inf(1)
+	for i, job := range jobs {
+		limit := gradient
+		if i+1 < len(jobs) && !strings.Contains(jobs[i+1], oneSCF) {
+			limit = math.Inf(1) // the next job optimises further
+		}
+		run, hof, err = parseJob(job, limit)
+		if err != nil && i > 0 {
+			err = fmt.Errorf("at the final geometry: %w", err)
+		}
+		if err != nil {
+			return run, "", err
+		}
+		if i == 0 || run.GradientNorm != nil {
+			optimised = run
+		}
+		lowest = min(lowest, run.HOF)
 	}
-	again, hof, err := parseJob(second, gradient)
-	if err != nil {
-		return run, "", fmt.Errorf("at the final geometry: %w", err)
-	}
-	step := again.HOF - run.HOF
-	if math.Abs(step-tripleBond*math.Round(step/tripleBond)) > sameState {
+	if otherState(optimised.HOF, run.HOF) {
 		return run, "", fmt.Errorf("the optimisation ended at %.3f kcal/mol, and one more energy "+
-			"at its geometry is %.3f: they are not of the same electronic state", run.HOF,
-			again.HOF)
+			"at its geometry is %.3f: they are not of the same electronic state", optimised.HOF,
+			run.HOF)
 	}
-	again.GradientNorm, again.SoftStop = run.GradientNorm, run.SoftStop
-	return again, hof, nil
+	if lowest < run.HOF && otherState(lowest, run.HOF) {
+		return run, "", fmt.Errorf("the result is %.3f kcal/mol, and another job of the file "+
+			"found a lower electronic state, %.3f", run.HOF, lowest)
+	}
+	run.GradientNorm, run.SoftStop = optimised.GradientNorm, optimised.SoftStop
+	return run, hof, nil
+}
+
+// otherState tells whether two heats of formation, kcal/mol, are of different electronic states.
+func otherState(a, b float64) bool {
+	return math.Abs(math.Remainder(a-b, tripleBond)) > sameState
 }
 
 // parseJob reads one job of an .out file, and its heat of formation as it is printed there.
@@ -225,7 +247,7 @@ func parseJob(out string, gradient float64) (run MOPAC, hof string, err error) {
 		}
 	}
 	// Only a FORCE job prints the heat of formation without "FINAL". FORCE and 1SCF move no atom.
-	if final && !strings.Contains(out, "1SCF WAS SPECIFIED") {
+	if final && !strings.Contains(out, oneSCF) {
 		err = run.checkOptimised(out, gradient)
 	}
 	return run, hof, err

@@ -52,6 +52,9 @@ func TestReadMOPAC(t *testing.T) {
 			p(0.002266159), "D3h", "PM7", "22.0.6", 22, nil, ""}},
 		{"hydrogen_atom_two_jobs", MOPAC{52.102, nil, p(11.070112), p(-11.07), nil, nil, "R3",
 			"PM7", "22.0.6", 1, p(0.75), ""}},
+		// The first optimisation stopped softly, the third job is in another state: 29.245.
+		{"magnesium_chloride_four_jobs", MOPAC{-4.908101122, p(0.05985), p(7.824234471), p(-7.824),
+			p(0.287), p(5.357787277), "C*v", "PM7", "22.0.6", 9, p(0.756147932), ""}},
 		{"alanine_4", MOPAC{-98.162027337, p(0.33867), p(9.988037208), p(-9.988), p(0.799),
 			p(2.731802751), "C1", "PM7", "22.0.6", 36, nil,
 			"TRUST RADIUS NOW LESS THAN  0.00010 OPTIMIZATION TERMINATING"}},
@@ -86,6 +89,10 @@ func TestReadMOPACOut(t *testing.T) {
 	_, _, err = parseMOPACOut(strings.ReplaceAll(twice, "23.31416", "23.51416"), 0.5)
 	wantError(t, err, "the optimisation ended at 23.514 kcal/mol, and one more energy at its "+
 		"geometry is 35.314: they are not of the same electronic state")
+	four := string(read(t, "testdata/mopac/magnesium_chloride_four_jobs.out"))
+	_, _, err = parseMOPACOut(strings.Replace(four, " 29.24488", "-29.24488", 1), 0.5)
+	wantError(t, err, "the result is -4.908 kcal/mol, and another job of the file found a lower "+
+		"electronic state, -29.245")
 	soft := string(read(t, "testdata/mopac/serine_14.out"))
 	_, _, err = parseMOPACOut("          Geometry optimization using L-BFGS\n"+soft, 0.5)
 	wantError(t, err, "the keyword EF may get further")
