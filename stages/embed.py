@@ -451,31 +451,57 @@ def flexible_ring_bonds(mol):
 
 
 def rotors(mol):
-    """Single bonds that turn into something else: between two groups, none of them a methyl or alike."""
-    def turns(atom, other):
-        rest = [n for n in atom.GetNeighbors() if n.GetIdx() != other.GetIdx()]
-        if not rest or atom.GetHybridization() == Chem.HybridizationType.SP:
-            return False
-        # CH3, CF3, NH3+: turning them by a third changes nothing
-        top = len(rest) == 3 and len({n.GetAtomicNum() for n in rest}) == 1 and all(n.GetDegree() == 1 for n in rest)
-        return not top
-    return sum(b.GetBondType() == Chem.BondType.SINGLE and not b.IsInRing()
-               and turns(b.GetBeginAtom(), b.GetEndAtom()) and turns(b.GetEndAtom(), b.GetBeginAtom())
-               for b in mol.GetBonds())
+    """Single bonds that turn into something else, between two groups that turns() allows, and linear_axes()."""
+    return len(linear_axes(mol)) + sum(
+        b.GetBondType() == Chem.BondType.SINGLE and not b.IsInRing() and not is_linear(b.GetBeginAtom())
+        and not is_linear(b.GetEndAtom()) and turns(b.GetBeginAtom(), b.GetEndAtom())
+        and turns(b.GetEndAtom(), b.GetBeginAtom())
+        for b in mol.GetBonds())
+
+
+def turns(atom, other):
+    """Whether a group becomes something else if it is turned about the bond from its atom to another one. CH3, CF3 and
+    NH3+ don't: turning them by a third changes nothing."""
+    rest = [n for n in atom.GetNeighbors() if n.GetIdx() != other.GetIdx()]
+    top = len(rest) == 3 and len({n.GetAtomicNum() for n in rest}) == 1 and all(n.GetDegree() == 1 for n in rest)
+    return bool(rest) and not top
+
+
+def is_linear(atom):
+    return atom.GetHybridization() == Chem.HybridizationType.SP
+
+
+def linear_axes(mol):
+    """The axes of linear atoms about which two groups turn against each other, as in OCC#CCO and N[Mg]N: of each the
+    atoms of its first bond. Double bonds alone, as in allenes, do not turn."""
+    found = []
+    for bond in mol.GetBonds():
+        for first, atom in ((bond.GetBeginAtom(), bond.GetEndAtom()), (bond.GetEndAtom(), bond.GetBeginAtom())):
+            chain, single = [first, atom], bond.GetBondType() == Chem.BondType.SINGLE
+            while is_linear(atom) and atom.GetDegree() == 2 and len(chain) <= mol.GetNumAtoms():
+                ahead, = (b for b in atom.GetBonds() if b.GetOtherAtomIdx(atom.GetIdx()) != chain[-2].GetIdx())
+                single |= ahead.GetBondType() == Chem.BondType.SINGLE
+                atom = ahead.GetOtherAtom(atom)
+                chain.append(atom)
+            if (len(chain) > 2 and single and first.GetIdx() < chain[-1].GetIdx() and not bond.IsInRing()
+                    and not is_linear(first) and not is_linear(atom)
+                    and turns(first, chain[1]) and turns(atom, chain[-2])):
+                found.append([first.GetIdx(), chain[1].GetIdx()])
+    return found
 
 
 def soft_rotors(mol):
     """The bonds about which a symmetric geometry may be a maximum by one method and a minimum by another: single bonds
     outside of rings with an end that is flat, a radical, or a heteroatom bonded to another, as that of a methyl group
-    in acetamide or next to a peroxide."""
+    in acetamide or next to a peroxide; and linear_axes(), which turn freely."""
     def soft(atom):
         return (atom.GetHybridization() == Chem.HybridizationType.SP2 or atom.GetNumRadicalElectrons() > 0
                 or atom.GetAtomicNum() != 6 and any(n.GetAtomicNum() not in (1, 6) for n in atom.GetNeighbors()))
-    found = []
+    found = linear_axes(mol)
     for b in mol.GetBonds():
         ends = b.GetBeginAtom(), b.GetEndAtom()
         if (b.GetBondType() == Chem.BondType.SINGLE and not b.IsInRing() and min(a.GetDegree() for a in ends) > 1
-                and all(a.GetHybridization() != Chem.HybridizationType.SP for a in ends)
+                and not any(is_linear(a) for a in ends)
                 and any(soft(a) for a in ends)):
             found.append([a.GetIdx() for a in ends])
     return found

@@ -342,6 +342,22 @@ func TestLongChain(t *testing.T) {
 	}
 }
 
+// Two groups turn against each other about an axis of linear atoms. Cumulated double bonds do not
+// turn. A methyl group turns into nothing else.
+func TestLinearAxes(t *testing.T) {
+	for smiles, want := range map[string]int{"OCC#CCO": 1, "OCC#CC#CCO": 1, "N[Mg]N": 1,
+		"C=CC#CC=C": 1, "OCC#CCC#CCO": 2, "CC#CCO": 0, "C#CCO": 0, "FC=C=CF": 0, "O=C=C=C=O": 0,
+		"C1CCCC#CCC1": 0} {
+		m, err := ReadMolecule(filepath.Join(embedded(t, smiles), "molecule.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Rotors) != want {
+			t.Errorf("%s: rotors %v, want %d", smiles, m.Rotors, want)
+		}
+	}
+}
+
 // TestExhausted checks the warning of starting conformers that are not exhausted.
 func TestExhausted(t *testing.T) {
 	const missing = "conformers are missing: "
