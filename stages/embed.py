@@ -204,8 +204,9 @@ def chemical_reason(mol):
             atom = mol.GetAtomWithIdx(problem.GetAtomIdx())
             bonds = sum(b.GetBondTypeAsDouble() for b in atom.GetBonds()) + atom.GetNumExplicitHs()
             charge = f" with charge {signed(atom.GetFormalCharge())}" if atom.GetFormalCharge() else ""
+            bridge = atom.GetSymbol() in ("F", "Cl", "Br", "I") and atom.GetDegree() == 2 and not charge
             return (f"atom {atom.GetIdx() + 1} ({atom.GetSymbol()}{charge}) has {bonds:g} bonds, "
-                    "more than it can have")
+                    "more than it can have" + "; write a halogen between two atoms as in F[Al-](F)(F)[F+][Na]" * bridge)
         if problem.GetType() == "AtomKekulizeException":
             return in_no_ring(mol.GetAtomWithIdx(problem.GetAtomIdx()))
         if problem.GetType() == "KekulizeException":

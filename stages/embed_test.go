@@ -198,6 +198,8 @@ func TestEmbedRefuses(t *testing.T) {
 		{"CC(", nil, "RDKit can't read the SMILES 'CC(':"},
 		{"CC(C)(C)(C)C", nil, "RDKit can't read the SMILES 'CC(C)(C)(C)C': atom 2 (C) has 5 " +
 			"bonds, more than it can have"},
+		{"F[Al](F)(F)F[Na]", nil, "atom 5 (F) has 2 bonds, more than it can have; write a " +
+			"halogen between two atoms as in F[Al-](F)(F)[F+][Na]"},
 		{"", nil, "the SMILES is empty"},
 		{"C.C", nil, "2 separate parts"},
 		{"CC=CC", []string{"--open-stereo", "refuse"},
