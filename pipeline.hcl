@@ -53,17 +53,18 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   # A symmetric start may end on a saddle point. So each coordinate is moved, each rotor and all together are turned,
   # and the bonds are shortened or stretched.
   internal  = stage.rdkit.nheavy > 10 && !stage.rdkit.linear
-  optimiser = [local.internal ? "EF INT" : "EF", "EF", "EF RECALC=1 ITRY=1000"]
+  optimiser = [local.internal ? "EF INT" : "EF", "EF DENOUT", "EF RECALC=1 ITRY=1000"]
   shift     = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
   gradient  = local.internal ? 0.1 : 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
-  # The last job takes the energy: MOPAC before 23.2 adds 12 kcal/mol for each C≡C where a job starts. If its SCF ends
-  # in another electronic state, the next attempt keeps the state of the optimisation (OLDENS). If the other state is
-  # the lower one, the third attempt optimises it.
+  # What follows the optimisation in the same input file. The last job takes the energy: MOPAC before 23.2 adds 12
+  # kcal/mol for each C≡C where a job starts. If its SCF ends in another electronic state, the second attempt keeps the
+  # state of the optimisation (OLDENS). If the other state is the lower one, the third attempt optimises it.
   energy = "1SCF OLDGEO AUX(PRECISION=9,XP,XS,XW)"
-  jobs = [["", local.energy], [" DENOUT", "LBFGS OLDGEO OLDENS DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"],
-  ["", "EF OLDGEO GNORM=0.01 DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"]]
-  input = [for jobs in local.jobs : join("\n", concat(["${local.pm7} %s${jobs[0]}\n%s\n\n%s\n"],
-  [for job in slice(jobs, 1, length(jobs)) : "${local.pm7} ${job}\nat the final geometry\n"]))]
+  further = [[local.energy],
+    ["LBFGS OLDGEO OLDENS DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"],
+  ["EF OLDGEO GNORM=0.01 DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"]]
+  input = [for jobs in local.further : join("\n", concat(["${local.pm7} %s\n%s\n\n%s\n"],
+  [for job in jobs : "${local.pm7} ${job}\nat the final geometry\n"]))]
   isomers    = isomers(ensemble(stage.search.ensemble)) # the lowest conformer of each
   isomer     = lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)
   searched   = of_isomer(ensemble(stage.search.ensemble), local.isomer)
