@@ -49,10 +49,10 @@ const (
 	tight     = "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
 	fewLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " + ofIsomers +
 		"gfn2:normal <3kcal/mol; " + tight
-	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +4kcal/mol; gfn2:crude, same " +
-		"0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " + ofIsomers +
-		"gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; gfn2:tight <1kcal/mol, twins 0.6Å " +
-		"0.2kcal/mol 5%"
+	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +14kcal/mol; gfn2:point, " +
+		"lowest 60 <4kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " +
+		ofIsomers + "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; " +
+		"gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
 	// starting conformers; heavy atoms, beyond which many is enough, and fewer embeddings
 	many, manySmall, large = 20, 100, 10
 )
@@ -65,11 +65,12 @@ var (
 )
 
 // cost is CPU seconds, user and system, of each of columns.
-type cost [7]float64
+type cost [8]float64
 
 const (
 	rdkit = iota
 	gfnff
+	point
 	first // gfn2:loose, or gfn2:crude after GFN-FF
 	normal
 	last
@@ -77,10 +78,10 @@ const (
 	pm7
 )
 
-const columns = "RDKit | GFN-FF | loose or crude | normal | tight | sorting | PM7"
+const columns = "RDKit | GFN-FF | single points | loose or crude | normal | tight | sorting | PM7"
 
 func (c cost) search() float64 {
-	return c[rdkit] + c[gfnff] + c[first] + c[normal] + c[last] + c[sorting]
+	return c[rdkit] + c[gfnff] + c[point] + c[first] + c[normal] + c[last] + c[sorting]
 }
 
 // result is one molecule's line of the table. crestLow are CREST's conformers within 3 kcal/mol,
@@ -211,6 +212,8 @@ func (r *result) search(ctx context.Context, dir string) {
 			switch {
 			case strings.Contains(dir, "gfnff"):
 				r.cost[gfnff] += cpu
+			case strings.Contains(dir, "point"):
+				r.cost[point] += cpu
 			case strings.Contains(dir, "normal"):
 				r.cost[normal] += cpu
 			case strings.Contains(dir, "tight"):
