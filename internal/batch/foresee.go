@@ -236,8 +236,12 @@ func (f *forecast) time(t *visit, g *target, past journal.Estimate) {
 
 // needMissing is an error if a molecule needs a missing program. Else it warns of the program.
 func (b *Batch) needMissing(ctx context.Context) error {
-	if len(b.visitor.Programs.missing()) == 0 {
+	missing := b.visitor.Programs.missing()
+	switch {
+	case len(missing) == 0:
 		return nil
+	case b.Clear:
+		return fmt.Errorf("%w\nThe results stay until all programs are there", missing[0].Missing)
 	}
 	_, err := b.forecast(ctx, b.plan.now)
 	if err == nil {
