@@ -100,9 +100,10 @@ stage "rdkit" {
 stage "search" {
   title = "Conformer search"
   command = concat(["conformers", stage.rdkit.pool], local.state, local.sorting, ["--levels", local.many ? join("; ", [
-    "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +14kcal/mol", "gfn2:point, lowest 60 <4kcal/mol",
-    "gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol", local.of_isomers,
-    "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol", # goes on while one ends so little above the first conformers
+    "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +14kcal/mol", "gfn2:point, window +2kcal/mol",
+    # The next batch follows while one conformer of a batch ends so little above the first ones.
+    "gfn2:crude <8kcal/mol, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol, batches 20 <1.5kcal/mol", local.of_isomers,
+    "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol",
     "gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"]) : join("; ", [
   "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", local.of_isomers, local.last_levels])])
   programs = ["xtb"]

@@ -95,10 +95,6 @@ func runConformers(ctx context.Context, w Work) error {
 // refine optimises members of all level by level, and writes what is left.
 func (e *ensemble) refine(ctx context.Context, all, members []*member) (err error) {
 	for _, l := range e.levels {
-		isMore := func(own []*member) bool { return len(own) > l.lowest }
-		if l.lowest > 0 && !slices.ContainsFunc(byIsomer(members), isMore) {
-			continue // all are to be left
-		}
 		tried := members
 		switch {
 		case l.isomers > 0:
@@ -107,12 +103,13 @@ func (e *ensemble) refine(ctx context.Context, all, members []*member) (err erro
 			members, err = e.inBatches(ctx, l, tried)
 		default:
 			_, err = e.optimise(ctx, l, e.picked(l, tried))
-			if members = undropped(tried); err == nil {
-				members = e.low(l, members)
-			}
+			members = undropped(tried)
 		}
 		if err != nil {
 			return err
+		}
+		if l.name != point {
+			members = optimised(members)
 		}
 		if len(members) == 0 {
 			return fmt.Errorf("none of %d geometries is left after the %s optimisation: the "+
@@ -148,6 +145,16 @@ func parted(members []*member) (ranked, unranked []*member) {
 	return ranked, unranked
 }
 
+// optimised drops members of which only a single point is known.
+func optimised(members []*member) []*member {
+	for _, x := range members {
+		if x.level == "gfn2:"+point {
+			x.dropped = "too high by its single point"
+		}
+	}
+	return undropped(members)
+}
+
 // inBatches optimises members of each isomer in batches by energy. It ends with the first batch
 // that brings nothing near the last of the conformers that are asked for.
 func (e *ensemble) inBatches(ctx context.Context, l level, members []*member) ([]*member, error) {
@@ -158,7 +165,7 @@ func (e *ensemble) inBatches(ctx context.Context, l level, members []*member) ([
 			if err != nil {
 				return nil, err
 			}
-			found = e.distinct(append(found, done...), l.same, e.window)
+			found = e.distinct(append(found, done...), l.same, e.window+l.keep)
 			isNear := func(x *member) bool {
 				return len(found) <= e.first || e.above(x, found[e.first-1]) < l.near
 			}
@@ -182,24 +189,6 @@ func byIsomer(members []*member) (isomers [][]*member) {
 		isomers[i] = append(isomers[i], x)
 	}
 	return isomers
-}
-
-// low are the lowest few members of each stereoisomer, and those that lie above its lowest by no
-// more than the window of the level. A single point at GFN-FF's geometry tells within some kcal/mol
-// how low a member ends.
-func (e *ensemble) low(l level, members []*member) []*member {
-	if l.lowest == 0 {
-		return members
-	}
-	byEnergy(members)
-	for _, own := range byIsomer(members) {
-		for i, x := range own {
-			if i >= l.lowest && e.above(x, own[0]) > l.keep {
-				x.dropped = "above the window"
-			}
-		}
-	}
-	return undropped(members)
 }
 
 // chooseIsomers drops the stereoisomers that PM7 would not find the lowest: of each the lowest few
@@ -341,7 +330,7 @@ func (e *ensemble) picked(l level, members []*member) (out []*member) {
 			lowest = members[0]
 		}
 		for i, x := range own {
-			low := l.limit == math.Inf(1) || e.above(x, lowest) <= l.limit
+			low := l.limit == math.Inf(1) || x == lowest || e.above(x, lowest) <= l.limit
 			switch {
 			case l.isomers > 0:
 				low = low && i < l.isomers

@@ -52,8 +52,7 @@ type level struct {
 	limit   float64   // kcal/mol above the lowest: higher members stay as they are
 	twins   *criteria // only members that are so near to another: perhaps one flat minimum
 	isomers int       // only so many of each stereoisomer, to drop isomers above keep
-	lowest  int       // so many of each stereoisomer are kept, and what lies at most keep above
-	keep    float64   // kcal/mol: window of isomers and lowest; of others, what --window gets more
+	keep    float64   // kcal/mol: the window of an isomer level; of others, what --window gets more
 	batch   int       // so many members at a time, while they end near the lowest
 	near    float64   // kcal/mol above the last of --first: what a batch must end below
 	same    criteria  // which members count as one afterwards
@@ -61,11 +60,12 @@ type level struct {
 
 func (l level) String() string { return l.method + ":" + l.name }
 
-// point is a level of single points: it optimises nothing.
+// point names a level of single points. It optimises nothing, and says which members the next one
+// takes first.
 const point = "point"
 
-const levelForm = `want METHOD:CRITERIA, then what it needs of <LIMIT, same, twins, window, isomers, ` +
-	`batches and lowest: "gfnff:normal, window +8kcal/mol", "gfn2:point, lowest 60 <4kcal/mol", ` +
+const levelForm = `want METHOD:CRITERIA, then what it needs of <LIMIT, same, twins, window, isomers ` +
+	`and batches: "gfnff:normal, window +8kcal/mol", "gfn2:point, window +2kcal/mol", ` +
 	`"gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", ` +
 	`"gfn2:normal <3kcal/mol", "gfn2:normal <5kcal/mol, batches 10 <1kcal/mol", ` +
 	`"gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%", "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol"`
@@ -73,7 +73,7 @@ const levelForm = `want METHOD:CRITERIA, then what it needs of <LIMIT, same, twi
 var levelPattern = regexp.MustCompile(`^(gfn2|gfnff):` +
 	`(point|crude|sloppy|loose|lax|normal|tight|vtight|extreme)` +
 	`(?: <([^ ,]+))?(?:, same ([^,]+))?(?:, twins ([^,]+))?(?:, window \+([^ ,]+))?` +
-	`(?:, (isomers|batches|lowest) ([1-9][0-9]?) <([^ ,]+))?$`)
+	`(?:, (isomers|batches) ([1-9][0-9]?) <([^ ,]+))?$`)
 
 // parseLevels reads levels with semicolons between them.
 func parseLevels(text string) (levels []level, err error) {
@@ -84,8 +84,9 @@ func parseLevels(text string) (levels []level, err error) {
 		}
 		levels = append(levels, l)
 	}
-	if err == nil && levels[len(levels)-1].method != "gfn2" {
-		err = errors.New("the last level must be of gfn2, whose energies sort the conformers")
+	last := levels[len(levels)-1]
+	if err == nil && (last.method != "gfn2" || last.name == point) {
+		err = errors.New("the last level must optimise by gfn2, whose energies sort the conformers")
 	}
 	return levels, err
 }
@@ -97,10 +98,9 @@ func parseLevel(text string) (level, error) {
 		return level{}, errors.New(levelForm)
 	}
 	limit, same, twins, window, counted := m[3], m[4], m[5], m[6], m[7]
-	if (counted == "isomers" || counted == "batches") && limit == "" ||
-		counted == "isomers" && same != "" || counted != "" && twins+window != "" ||
-		counted == "lowest" && limit != "" || (counted == "lowest") != (m[2] == point) ||
-		m[1] == "gfnff" && limit+twins+counted != "" {
+	if counted != "" && limit == "" || counted == "isomers" && same+twins+window != "" ||
+		counted == "batches" && twins != "" || m[1] == "gfnff" && limit+twins != "" ||
+		m[2] == point && (m[1] == "gfnff" || limit+twins != "") {
 		return level{}, errors.New(levelForm)
 	}
 	l, errs := level{method: m[1], name: m[2], limit: math.Inf(1)}, []error{}
@@ -129,9 +129,6 @@ func parseLevel(text string) (level, error) {
 	switch counted {
 	case "isomers":
 		l.isomers = count
-		energy(m[9], &l.keep)
-	case "lowest":
-		l.lowest = count
 		energy(m[9], &l.keep)
 	case "batches":
 		l.batch = count

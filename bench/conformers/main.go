@@ -50,9 +50,9 @@ const (
 	fewLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " + ofIsomers +
 		"gfn2:normal <3kcal/mol; " + tight
 	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +14kcal/mol; gfn2:point, " +
-		"lowest 60 <4kcal/mol; gfn2:crude, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol; " +
-		ofIsomers + "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol; " +
-		"gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
+		"window +2kcal/mol; gfn2:crude <8kcal/mol, same 0.20Å 0.5kcal/mol 3%, window " +
+		"+2kcal/mol, batches 20 <1.5kcal/mol; " + ofIsomers + "gfn2:normal <5kcal/mol, " +
+		"batches 5 <0.5kcal/mol; gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
 	// starting conformers; heavy atoms, beyond which many is enough, and fewer embeddings
 	many, manySmall, large = 20, 100, 10
 )
