@@ -283,7 +283,7 @@ func (o Options) flags() (flags string) {
 func openStore(folder string) (*store.Store, error) {
 	st, err := store.Open(folder)
 	if e, ok := errors.AsType[*store.LinkError](err); ok {
-		err = &store.LinkError{Link: batch.ShownPath(e.Link), Target: e.Target}
+		err = &store.LinkError{Place: batch.ShownPath(e.Place), Target: e.Target}
 	}
 	return st, err
 }

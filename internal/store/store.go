@@ -56,11 +56,11 @@ type Store struct {
 var hostname, _ = os.Hostname()
 
 // LinkError says that a folder can't be there: it is, or lies below, a link to what is not there.
-type LinkError struct{ Link, Target string }
+type LinkError struct{ Place, Target string }
 
 func (e *LinkError) Error() string {
 	return fmt.Sprintf("%s: is a link to %s, and no such folder is there; mount its disk, make "+
-		"the folder, or correct the link", e.Link, e.Target)
+		"the folder, or correct the link", e.Place, e.Target)
 }
 
 // checkLinks looks for a link to nothing in a path.
