@@ -56,7 +56,7 @@ func (e *ensemble) part(ctx context.Context, l level, members []*member) (part, 
 	p, err := e.together(ctx, l, dir, frames)
 	if err != nil {
 		p = part{Failures: make([]string, len(members)), Frames: make([]Frame, len(members))}
-		if len(members) > 1 && len(e.Symbols) > 1 && l.name != point {
+		if err != errSingle {
 			p.Note = err.Error()
 		}
 		for i, f := range frames {
@@ -87,6 +87,9 @@ func (l level) words() []string {
 	return []string{"--gfn", "2"}
 }
 
+// errSingle is of what xTB can't do with several geometries, or need not.
+var errSingle = errors.New("one geometry or atom, or a single point, needs no --mdopt")
+
 // together optimises all members in one start of xTB, which costs as much as the optimisation of a
 // small molecule. xTB's --mdopt optimises each frame of the file xtb.trj, and leaves out of
 // xtb_ensemble.xyz what did not converge. Nobody can tell which, so that the caller does it one by
@@ -94,7 +97,7 @@ func (l level) words() []string {
 func (e *ensemble) together(ctx context.Context, l level, dir string, frames []Frame) (
 	p part, err error) {
 	if len(frames) == 1 || len(e.Symbols) == 1 || l.name == point {
-		return p, errors.New("one geometry or atom, or a single point, needs no --mdopt")
+		return p, errSingle
 	}
 	if err := writeFiles(dir, map[string]string{
 		"in.xyz":  frames[0].XYZ(),
