@@ -45,7 +45,7 @@ func (b *Batch) foresee(i int, size []float64) (t *visit, rewritten []string, er
 	if err != nil {
 		return t, nil, nil // the visit will say so
 	}
-	for _, name := range b.goneOf(t, i) {
+	for _, name := range b.blanked(t.gone(), i) {
 		merged[name] = ""
 	}
 	for _, name := range slices.Sorted(maps.Keys(merged)) {
@@ -56,9 +56,9 @@ func (b *Batch) foresee(i int, size []float64) (t *visit, rewritten []string, er
 	return t, rewritten, nil
 }
 
-// goneOf are the columns of a row that the visit blanks, because they are no longer merged.
-func (b *Batch) goneOf(t *visit, i int) (names []string) {
-	for name, text := range t.gone() {
+// blanked are the columns of a row that are no longer merged and still say what they were given.
+func (b *Batch) blanked(gone map[string]string, i int) (names []string) {
+	for name, text := range gone {
 		if b.Source.Says(i, name, text) {
 			names = append(names, name)
 		}
@@ -176,7 +176,7 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		for _, name := range rewritten {
 			f.columns[name] = true
 		}
-		for _, name := range b.goneOf(t, i) {
+		for _, name := range b.blanked(t.gone(), i) {
 			f.blanked[name] = true
 		}
 		steps, again, program := t.steps(), f.again, 0

@@ -208,8 +208,8 @@ func (o *owner) changes(group []Outcome) (changes []csvmerge.Change) {
 			continue
 		}
 		group[n].Cells = cells // the journal is told of blanked cells, too
-		for name, text := range out.Gone {
-			if i, ok := o.Table.Lookup(id); ok && o.Source.Says(i, name, text) {
+		if i, ok := o.Table.Lookup(id); ok {
+			for _, name := range o.blanked(out.Gone, i) {
 				cells[name] = ""
 				o.sum.Blanked[name] = true
 			}
