@@ -16,6 +16,7 @@ type Function struct {
 	Fn      any
 	Version int      // bumped when the same bytes give another result: values are then read again
 	Params  []string // names of its parameters, with their units
+	Files   int      // so many of the first parameters are files of a stage
 }
 
 // Functions are the functions of this package that pipeline.hcl may call. A golden file in
@@ -25,7 +26,7 @@ func Functions() []Function {
 }
 
 var geometryFunctions = []Function{{
-	Name: "xyz", Params: []string{"path"}, Fn: firstFrame, Version: 1,
+	Name: "xyz", Params: []string{"path"}, Files: 1, Fn: firstFrame, Version: 1,
 	Description: "The first geometry of an xyz file: comment, energy (hartree), symbols, " +
 		"coordinates (Å).",
 	Example: "xyz(output.geometry).energy",
@@ -34,7 +35,7 @@ var geometryFunctions = []Function{{
 	Description: "The text of an xyz file of one geometry: a program can start from it.",
 	Example:     "xyz_text(local.conformers[0])",
 }, {
-	Name: "ensemble", Params: []string{"path"}, Fn: Ensemble, Version: 2,
+	Name: "ensemble", Params: []string{"path"}, Files: 1, Fn: Ensemble, Version: 2,
 	Description: "All geometries of an xyz file of conformers, as xyz gives them, the lowest " +
 		"energy first.",
 	Example: "first(3, ensemble(stage.search.ensemble))",
@@ -54,20 +55,20 @@ var geometryFunctions = []Function{{
 	Example:     "of_isomer(ensemble(stage.search.ensemble), local.isomer)",
 }, {
 	Name:   "perturbed",
-	Params: []string{"molecule", "geometry", "by", "seed"},
-	Fn:     Perturbed, Version: 2,
+	Params: []string{"molecule", "geometry", "by", "seed"}, Files: 1,
+	Fn: Perturbed, Version: 2,
 	Description: "A geometry made asymmetric: rotors turned, atoms moved, bonds as long as before.",
 	Example:     `perturbed(stage.rdkit.molecule, each.value, "0.15Å 20° 80° 100%", attempt)`,
 }}
 
 var programFunctions = []Function{{
-	Name: "mopac", Params: []string{"out", "aux", "gradient in kcal/mol/Å"},
+	Name: "mopac", Params: []string{"out", "aux", "gradient in kcal/mol/Å"}, Files: 2,
 	Fn: ReadMOPAC, Version: 4,
 	Description: "The result of a MOPAC run; an error if it has none, or a soft stop left a " +
 		"higher gradient.",
 	Example: "mopac(output.out, output.aux, 0.5)",
 }, {
-	Name: "single_points", Params: []string{"out"}, Fn: SinglePoints, Version: 1,
+	Name: "single_points", Params: []string{"out"}, Files: 1, Fn: SinglePoints, Version: 1,
 	Description: "The heats of formation (kcal/mol) of many jobs titled \"single point 1\" and " +
 		"on; null for a failure.",
 	Example: "single_points(output.out)",
@@ -83,7 +84,7 @@ var programFunctions = []Function{{
 	Description: "A list with numbers at their places, from 0, and null at all others.",
 	Example:     "placed(local.results[*].hof, local.places)",
 }, {
-	Name: "mopac_geometry", Params: []string{"aux"}, Fn: MOPACGeometry, Version: 2,
+	Name: "mopac_geometry", Params: []string{"aux"}, Files: 1, Fn: MOPACGeometry, Version: 2,
 	Description: "The final geometry of a MOPAC run; AUX(PRECISION=9) gives it more than four " +
 		"decimals.",
 	Example: "mopac_geometry(output.aux)",
@@ -96,7 +97,7 @@ var programFunctions = []Function{{
 	Description: "The geometry lines of a MOPAC input file, every coordinate free.",
 	Example:     "mopac_cartesian(each.value)",
 }, {
-	Name: "xtb", Params: []string{"stdout"}, Fn: ReadXTB, Version: 2,
+	Name: "xtb", Params: []string{"stdout"}, Files: 1, Fn: ReadXTB, Version: 2,
 	Description: "The result of an xTB run, from its standard output; an error if it has none.",
 	Example:     "xtb(output.log).homo_lumo_gap",
 }, {
@@ -118,16 +119,16 @@ var programFunctions = []Function{{
 
 var moleculeFunctions = []Function{{
 	Name:   "same_molecule",
-	Params: []string{"molecule", "before", "after", "bonds"},
-	Fn:     SameMolecule, Version: 2,
+	Params: []string{"molecule", "before", "after", "bonds"}, Files: 1,
+	Fn: SameMolecule, Version: 2,
 	Description: "True if a geometry is still the molecule; else an error that names the bond or " +
 		"the stereo.",
 	Example: "same_molecule(stage.rdkit.molecule, each.value, mopac_geometry(output.aux), " +
 		"local.bonds)",
 }, {
 	Name:   "any_same_molecule",
-	Params: []string{"molecule", "before", "ensemble", "bonds"},
-	Fn:     AnySameMolecule, Version: 2,
+	Params: []string{"molecule", "before", "ensemble", "bonds"}, Files: 1,
+	Fn: AnySameMolecule, Version: 2,
 	Description: "True if one geometry of several at least is still the molecule; else an error " +
 		"of the first.",
 	Example: "any_same_molecule(stage.rdkit.molecule, local.start, ensemble(output.ensemble), " +

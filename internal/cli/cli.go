@@ -224,7 +224,7 @@ func loadOptions() pipeline.Options {
 	po := pipeline.Options{Reserved: batch.Columns, Columns: columns, Export: stages.Export{}}
 	for _, f := range stages.Functions() {
 		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Fn: f.Fn,
-			Version: f.Version, Params: f.Params})
+			Version: f.Version, Params: f.Params, Files: f.Files})
 	}
 	for _, b := range stages.Builtins() {
 		po.Builtins = append(po.Builtins, b.Name)

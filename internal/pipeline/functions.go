@@ -28,6 +28,7 @@ type Function struct {
 	// bumped when the same bytes give another result: values are then read again
 	Version int
 	Params  []string // names of its parameters, for messages
+	Files   int      // so many of the first parameters are files of a stage
 }
 
 // standard are go-cty's functions by their usual names, then the project's own. Functions that read
@@ -70,7 +71,10 @@ func (p *Pipeline) addFunctions(more []Function) {
 	}, "path")
 	table[jsonName] = jsonFunc("path", p.read)
 	for _, f := range more {
-		table[f.Name] = p.ofOutputs(adapt(f.Fn, f.Params...))
+		table[f.Name] = adapt(f.Fn, f.Params...)
+		if f.Files > 0 {
+			table[f.Name] = p.ofOutputs(table[f.Name], f.Files)
+		}
 		p.versions[f.Name] = f.Version
 	}
 	table[elementName] = p.through(func(v cty.Value) (cty.Value, error) { return v, nil })
@@ -81,16 +85,16 @@ func (p *Pipeline) addFunctions(more []Function) {
 	p.functions = table
 }
 
-// ofOutputs is a function that reads files of stages only. Nobody would see that another file has
-// changed.
-func (p *Pipeline) ofOutputs(f function.Function) function.Function {
+// ofOutputs is a function whose first parameters are files of stages only. Nobody would see that
+// another file has changed.
+func (p *Pipeline) ofOutputs(f function.Function, files int) function.Function {
 	return function.New(&function.Spec{Params: f.Params(), Type: f.ReturnTypeForValues,
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			for _, a := range args {
-				if a.Type() != cty.String || !a.IsKnown() || a.IsNull() || !p.isOwn(a.AsString()) {
+			for _, a := range args[:files] {
+				name, ok := as[string](a)
+				if !ok || !p.isOwn(name) {
 					continue
 				}
-				name := a.AsString()
 				return cty.NilVal, &callError{fmt.Errorf("%s is no output of a stage, so that a "+
 					"change of it would go unseen. A stage can have it as one: file %q { source = "+
 					"%q }, command = [\"true\"] and outputs", name, filepath.Base(name), name)}

@@ -47,32 +47,32 @@ func firstFrame(path string) (frame, error) {
 // testFunctions stand for the chemistry that a real pipeline brings: the same names and forms, no
 // chemistry.
 var testFunctions = []Function{
-	{"xyz", firstFrame, 1, nil},
-	{"conformers", frames, 1, nil},
-	{"ensemble", frames, 1, nil},
+	{"xyz", firstFrame, 1, nil, 1},
+	{"conformers", frames, 1, nil, 1},
+	{"ensemble", frames, 1, nil, 1},
 	{"mopac", func(out, aux string) (result, error) {
 		if strings.Contains(out, "bad") {
 			return result{}, errors.New("SCF did not converge")
 		}
 		return result{number64(-17.5), nil, "PM7"}, nil
-	}, 1, nil},
-	{"mopac_geometry", firstFrame, 1, nil},
+	}, 1, nil, 2},
+	{"mopac_geometry", firstFrame, 1, nil, 1},
 	{"mopac_state", func(charge, multiplicity int) (string, error) {
 		return fmt.Sprintf("CHARGE=%d MULTIPLICITY=%d", charge, multiplicity), nil
-	}, 1, nil},
-	{"mopac_cartesian", func(f frame) string { return strings.Join(f.Symbols, "\n") }, 1, nil},
-	{"xtb", func(log string) (result, error) { return result{Method: "GFN2"}, nil }, 1, nil},
+	}, 1, nil, 0},
+	{"mopac_cartesian", func(f frame) string { return strings.Join(f.Symbols, "\n") }, 1, nil, 0},
+	{"xtb", func(log string) (result, error) { return result{Method: "GFN2"}, nil }, 1, nil, 1},
 	{"same_bonds", func(mol string, f frame) (bool, error) {
 		return !strings.Contains(mol, "broken"), nil
-	}, 1, []string{"molecule", "frame"}},
+	}, 1, []string{"molecule", "frame"}, 1},
 	{"bond_changes", func(mol string, f frame) (string, error) { return "C1–O2 is broken", nil },
-		1, nil},
-	{"electrons", func(smiles string, charge int) *int { n := 10 - charge; return &n }, 1, nil},
+		1, nil, 1},
+	{"electrons", func(smiles string, charge int) *int { n := 10 - charge; return &n }, 1, nil, 0},
 	{"spin_fits", func(smiles string, charge, multiplicity int) bool {
 		return (10-charge+multiplicity)%2 == 1
-	}, 1, nil},
+	}, 1, nil, 0},
 	{"text_of", func(path string) (string, error) {
 		data, err := os.ReadFile(path)
 		return string(data), err
-	}, 1, nil},
+	}, 1, nil, 1},
 }

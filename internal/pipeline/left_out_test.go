@@ -17,7 +17,7 @@ var numbersOf = Function{"numbers_of", func(list []*float64) string {
 		}
 	}
 	return fmt.Sprint(out)
-}, 1, nil}
+}, 1, nil, 0}
 
 func TestLeftOut(t *testing.T) {
 	for name, values := range map[string]string{"typed": `{ n = parseint("7", 10) }`,
