@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"grimperium/internal/formats"
+	"grimperium/stages"
+)
+
+// Names of columns in the tables of others, the best first.
+var (
+	idNames = []string{"mol_id", "id", "molecule_id", "compound_id", "name", "title", "molecule",
+		"compound", "identifier", "cid", "cas"}
+	smilesNames = []string{"smiles", "canonical_smiles", "isomeric_smiles", "smiles_string", "smi"}
+)
+
+// isName says whether a cell is a usual name for the column mol_id or smiles.
+func isName(text string) bool {
+	text = strings.ToLower(strings.TrimSpace(text))
+	return slices.Contains(idNames, text) || slices.Contains(smilesNames, text)
+}
+
+// skipTitle leaves out the lines above the header: text in one cell, where the next line has more.
+func (im *importing) skipTitle() {
+	cells := func(r formats.Record) (texts []string) {
+		blank := func(text string) bool { return strings.TrimSpace(text) == "" }
+		return slices.DeleteFunc(slices.Clone(r.Cells), blank)
+	}
+	for n, r := range im.Records[:min(10, len(im.Records))] {
+		switch texts := cells(r); {
+		case len(texts) > 1:
+			for _, title := range im.Records[:n] {
+				im.note("line %d is a title and left out: %s", title.Line, cells(title)[0])
+			}
+			im.Records = im.Records[n:]
+			return
+		case isName(texts[0]) || isSMILES(texts[0]):
+			return
+		}
+	}
+}
+
+// readHeader takes the names of the columns from the first record, unless that is a molecule.
+func (im *importing) readHeader() error {
+	if im.Names == nil {
+		im.skipTitle()
+	}
+	if im.Names == nil && len(im.Records) > 0 {
+		first := im.Records[0].Cells
+		molecule := slices.ContainsFunc(first, isSMILES)
+		if len(first) == 1 { // a name may stand behind the SMILES
+			text, _, _ := strings.Cut(strings.TrimSpace(first[0]), " ")
+			molecule = isSMILES(text)
+		}
+		named := slices.ContainsFunc(first, isName)
+		switch {
+		case molecule && !named:
+			im.note("no header: the first line is a molecule")
+		case !named:
+			im.note("header: the first line, %s", strings.Join(first, ", "))
+			fallthrough
+		default:
+			im.Names, im.Records = slices.Clone(first), im.Records[1:]
+		}
+	}
+	if len(im.Records) == 0 {
+		return errors.New("has no molecules")
+	}
+	for _, r := range im.Records {
+		for len(im.Names) < len(r.Cells) {
+			im.Names = append(im.Names, "")
+		}
+	}
+	for k, name := range im.Names {
+		name = cmp.Or(strings.Join(strings.Fields(name), " "), fmt.Sprintf("column_%d", k+1))
+		im.Names[k] = formats.Unique(name, im.Names[:k])
+	}
+	return nil
+}
+
+// isSMILES says whether a text is a SMILES by all that can be said without RDKit, perhaps with an
+// extension (CXSMILES).
+func isSMILES(text string) bool {
+	text, _, _ = strings.Cut(text, " |")
+	_, err := stages.ReadSMILES(text)
+	return err == nil
+}
+
+// find is the first column with one of the names in any letter case, or -1.
+func (im *importing) find(names ...string) int {
+	for _, name := range names {
+		for k, n := range im.Names {
+			if strings.EqualFold(strings.TrimSpace(n), name) {
+				return k
+			}
+		}
+	}
+	return -1
+}
+
+// columnOf is the column that a flag names.
+func (im *importing) columnOf(flag, name string) (int, error) {
+	k := im.find(name)
+	if k < 0 {
+		return k, fmt.Errorf("-%s=%s: there is no such column; there are %s", flag, name,
+			strings.Join(im.Names, ", "))
+	}
+	return k, nil
+}
