@@ -65,42 +65,51 @@ func (p *Pipeline) addFunctions(more []Function) {
 	for name, f := range standard {
 		table[name] = p.bounded(name, f)
 	}
-	table[fileName] = adapt(func(path string) (string, error) {
+	table[fileName] = ofFiles(1, nil, adapt(func(path string) (string, error) {
 		data, err := p.read(path)
 		return string(data), err
-	}, "path")
-	table[jsonName] = jsonFunc("path", p.read)
+	}, "path"))
+	table[jsonName] = ofFiles(1, nil, jsonFunc("path", p.read))
 	for _, f := range more {
-		table[f.Name] = adapt(f.Fn, f.Params...)
-		if f.Files > 0 {
-			table[f.Name] = p.ofOutputs(table[f.Name], f.Files)
-		}
+		table[f.Name] = ofFiles(f.Files, p.isOwn, adapt(f.Fn, f.Params...))
 		p.versions[f.Name] = f.Version
 	}
 	table[elementName] = p.through(func(v cty.Value) (cty.Value, error) { return v, nil })
 	table[textName], table[remainderName] = p.through(asDouble), p.through(notZero)
 	table[equalName], table[operandName] = equalFunc, p.through(notNull)
 	// A template calls no templates: that could go round in a circle.
-	table[templateName] = p.templateFunc(maps.Clone(table))
+	table[templateName] = ofFiles(1, nil, p.templateFunc(maps.Clone(table)))
 	p.functions = table
 }
 
-// ofOutputs is a function whose first parameters are files of stages only. Nobody would see that
-// another file has changed.
-func (p *Pipeline) ofOutputs(f function.Function, files int) function.Function {
-	return function.New(&function.Spec{Params: f.Params(), Type: f.ReturnTypeForValues,
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			for _, a := range args[:files] {
-				name, ok := as[string](a)
-				if !ok || !p.isOwn(name) {
-					continue
-				}
+// ofFiles is a function whose first parameters are files. A user's file has a name that does not
+// depend on the molecule, and with refused it is none at all: nobody would see that it changed.
+func ofFiles(files int, refused func(string) bool, f function.Function) function.Function {
+	spec := &function.Spec{Params: f.Params(), Type: f.ReturnTypeForValues}
+	for i := range files {
+		spec.Params[i].AllowUnknown = true
+	}
+	spec.Impl = func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		for _, a := range args[:files] {
+			name, ok := as[string](a)
+			switch {
+			case ok && refused != nil && refused(name):
 				return cty.NilVal, &callError{fmt.Errorf("%s is no output of a stage, so that a "+
 					"change of it would go unseen. A stage can have it as one: file %q { source = "+
 					"%q }, command = [\"true\"] and outputs", name, filepath.Base(name), name)}
+			case !a.IsKnown() && a.Type() == cty.String && a.Range().StringPrefix() != "":
+				return cty.NilVal, &callError{dependent(a.Range().StringPrefix() + "…")}
 			}
-			return f.Call(args)
-		}})
+		}
+		return f.Call(args)
+	}
+	return function.New(spec)
+}
+
+// dependent is the error of a user's file whose name is known for a molecule only.
+func dependent(name string) error {
+	return fmt.Errorf("%s: the name depends on the molecule, so that a change of the file would "+
+		"go unseen; name the file itself", name)
 }
 
 // isOwn reports whether a text is the name of a user's file. Outputs have absolute names, which are

@@ -67,8 +67,7 @@ func (p *Pipeline) read(name string) ([]byte, error) {
 		return data, nil // as it was when the pipeline was checked: a batch sees one version of it
 	}
 	if own && p.watch == nil {
-		return nil, &callError{fmt.Errorf("%s: the name depends on the molecule, so that a "+
-			"change of the file would go unseen; name the file itself", name)}
+		return nil, &callError{dependent(name)}
 	}
 	read := readBounded
 	if !own && packed.Stored(path) != path {
