@@ -49,18 +49,19 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   last_levels = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
   many        = json(stage.rdkit.properties).pool > (stage.rdkit.nheavy > 10 ? 20 : 100) # then GFN-FF goes first
   # One for the first attempt, one for the second, one for all others. Internal coordinates (INT) halve the cycles of a
-  # large molecule. An angle of 180° spoils them.
+  # large molecule, and EF INT OLDGEO goes on where that stops short. An angle of 180° spoils them.
   # A symmetric start may end on a saddle point. So each coordinate is moved, each rotor and all together are turned,
   # and the bonds are shortened or stretched.
-  internal  = stage.rdkit.nheavy > 10 && !stage.rdkit.linear
-  optimiser = [local.internal ? "EF INT" : "EF", "EF DENOUT", "EF RECALC=1 ITRY=1000"]
-  shift     = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
-  gradient  = local.internal ? 0.1 : 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
+  internal = stage.rdkit.nheavy > 10 && !stage.rdkit.linear
+  optimiser = [local.internal ? "EF INT" : "EF", "EF DENOUT",
+  stage.rdkit.nheavy > 10 ? "LBFGS ITRY=1000" : "EF RECALC=1 ITRY=1000"]
+  shift    = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
+  gradient = 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
   # What follows the optimisation in the same input file. The last job takes the energy: MOPAC before 23.2 adds 12
   # kcal/mol for each C≡C where a job starts. If its SCF ends in another electronic state, the second attempt keeps the
   # state of the optimisation (OLDENS). If the other state is the lower one, the third attempt optimises it.
   energy = "1SCF OLDGEO AUX(PRECISION=9,XP,XS,XW)"
-  further = [[local.energy],
+  further = [local.internal ? ["EF INT OLDGEO", local.energy] : [local.energy],
     ["LBFGS OLDGEO OLDENS DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"],
   ["EF OLDGEO GNORM=0.01 DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"]]
   input = [for jobs in local.further : join("\n", concat(["${local.pm7} %s\n%s\n\n%s\n"],
@@ -158,7 +159,7 @@ stage "single_points" {
   enabled  = length(local.conformers) > var.conformers
   optional = true
   timeout  = "10m"
-  file "pm7.mop" { content = join("", [for i, geometry in first(30, local.conformers) : join("\n", [
+  file "pm7.mop" { content = join("", [for i, geometry in local.conformers : join("\n", [
     "PM7 PRECISE THREADS=1 1SCF ${mopac_state(mol.charge, mol.multiplicity)}", "single point ${i + 1}", "",
   mopac_cartesian(geometry), "", ""])]) }
   command = ["mopac", "pm7.mop"]

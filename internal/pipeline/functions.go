@@ -82,8 +82,8 @@ func (p *Pipeline) addFunctions(more []Function) {
 	p.functions = table
 }
 
-// ofFiles is a function whose first parameters are files. A user's file has a name that does not
-// depend on the molecule, and with refused it is none at all: nobody would see that it changed.
+// ofFiles is a function whose first parameters are files. Nobody would see that a user's file
+// changed if its name depends on the molecule. Those that refused names are taken by no means.
 func ofFiles(files int, refused func(string) bool, f function.Function) function.Function {
 	spec := &function.Spec{Params: f.Params(), Type: f.ReturnTypeForValues}
 	for i := range files {
