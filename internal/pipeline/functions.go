@@ -82,8 +82,8 @@ func (p *Pipeline) addFunctions(more []Function) {
 	p.functions = table
 }
 
-// ofFiles is a function whose first parameters are files. Nobody would see that a user's file
-// changed if its name depends on the molecule. Those that refused names are taken by no means.
+// ofFiles is a function whose first parameters are files. A user's file must be named without the
+// molecule: else nobody would see that it changed. Names that refused knows are not taken.
 func ofFiles(files int, refused func(string) bool, f function.Function) function.Function {
 	spec := &function.Spec{Params: f.Params(), Type: f.ReturnTypeForValues}
 	for i := range files {
