@@ -71,7 +71,10 @@ func (p *Pipeline) addFunctions(more []Function) {
 	}, "path"))
 	table[jsonName] = ofFiles(1, nil, jsonFunc("path", p.read))
 	for _, f := range more {
-		table[f.Name] = ofFiles(f.Files, p.isOwn, adapt(f.Fn, f.Params...))
+		table[f.Name] = adapt(f.Fn, f.Params...)
+		if f.Files > 0 {
+			table[f.Name] = ofFiles(f.Files, p.isOwn, table[f.Name])
+		}
 		p.versions[f.Name] = f.Version
 	}
 	table[elementName] = p.through(func(v cty.Value) (cty.Value, error) { return v, nil })
