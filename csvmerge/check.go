@@ -2,6 +2,7 @@ package csvmerge
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -72,12 +74,58 @@ func CheckRows(rows []int, check func(i int) []Finding) []Finding {
 // It is also fatal if another row has the same folder on a disk that ignores letter case and forms
 // of accents, as on macOS.
 func (t *Table) Check() (found []Finding) {
-	width, short := len(t.columns), false
-	above := make([]Finding, width)              // of each column: many rows have the same cell
+	parts := make([][]Finding, 2+len(t.rows)/block)
+	var next atomic.Int64
+	var short atomic.Bool // a row above the last one lacks cells
+	var group sync.WaitGroup
+	for core := range runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			if core == 0 {
+				parts[0] = t.checkIDs()
+			}
+			for n := int(next.Add(1)); n < len(parts); n = int(next.Add(1)) {
+				end := min(n*block, len(t.rows))
+				parts[n] = t.checkCells((n-1)*block, end, &short)
+			}
+		})
+	}
+	group.Wait()
+	found = slices.Concat(parts...)
+	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+	if len(t.rows) > 1 && !short.Load() {
+		r := t.rows[len(t.rows)-1]
+		cells, end, _ := scan(r.text, nil)
+		if len(cells) < len(t.columns) && !bytes.Contains(r.text[end:], newline) {
+			found = append(found, Finding{Line: r.line, ID: r.id, Problem: fmt.Sprintf(
+				"the last row has only %d of %d cells", len(cells), len(t.columns)),
+				Want: "the whole row; the table was probably cut off when it was written or " +
+					"copied"})
+		}
+	}
+	return found
+}
+
+const block = 4096 // rows that a core checks at a time
+
+// checkIDs checks the mol_ids on their own and against each other.
+func (t *Table) checkIDs() (found []Finding) {
 	folders := make(map[string]int, len(t.rows)) // the first row of each
-	var reuse [][]byte
 	for i, r := range t.rows {
-		cells, end, _ := scan(r.text, reuse)
+		if f := t.checkID(i, folders); f.Problem != "" {
+			f.Line, f.ID = r.line, r.id
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// checkCells checks the other cells of the rows from begin up to end.
+func (t *Table) checkCells(begin, end int, short *atomic.Bool) (found []Finding) {
+	width := len(t.columns)
+	above := make([]Finding, width) // of each column: many rows have the same cell
+	var reuse [][]byte
+	for i, r := range t.rows[begin:end] {
+		cells, _, _ := scan(r.text, reuse)
 		reuse = cells
 		add := func(f Finding) {
 			if f.Problem != "" {
@@ -85,7 +133,6 @@ func (t *Table) Check() (found []Finding) {
 				found = append(found, f)
 			}
 		}
-		add(t.checkID(i, folders))
 		for k, c := range t.columns {
 			if c.typ == Text {
 				continue
@@ -104,14 +151,9 @@ func (t *Table) Check() (found []Finding) {
 				Problem: fmt.Sprintf("the row has %d cells, the header %d", len(cells), width),
 				Want:    "as many cells as the header; a cell with a comma in it stands in quotes"})
 		}
-		last := i > 0 && i == len(t.rows)-1 && !bytes.Contains(r.text[end:], newline)
-		if last && len(cells) < width && !short {
-			add(Finding{
-				Problem: fmt.Sprintf("the last row has only %d of %d cells", len(cells), width),
-				Want: "the whole row; the table was probably cut off when it was written or " +
-					"copied"})
+		if len(cells) < width && begin+i < len(t.rows)-1 {
+			short.Store(true)
 		}
-		short = short || len(cells) < width
 		t.checkBreaks(r.line, cells, add)
 	}
 	return found

@@ -1,6 +1,7 @@
 package csvmerge
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +62,30 @@ func TestCheck(t *testing.T) {
 	}
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
 		t.Errorf("findings:\n%s\n\nwant:\n%s", g, w)
+	}
+}
+
+// TestCheckLong has faults far from each other, in a table that the cores share.
+func TestCheckLong(t *testing.T) {
+	for last, cutOff := range map[string]bool{"x,C\n": false, "x,C": true, "x,C,,": false} {
+		var text strings.Builder
+		text.WriteString("mol_id,smiles,charge,status\n")
+		for i := range 3*block - 1 {
+			charge := map[int]string{block: "a", 2*block - 1: "b"}[i]
+			fmt.Fprintf(&text, "m%d,C,%s,\n", i%(3*block-2), charge)
+		}
+		text.WriteString(last)
+		want := fmt.Sprintf("[%d charge a %d charge b %d mol_id m0", block+2, 2*block+1, 3*block)
+		if cutOff {
+			want += fmt.Sprintf(" %d  ", 3*block+1)
+		}
+		var got []string
+		for _, f := range mustParse(t, text.String()).Check() {
+			got = append(got, fmt.Sprint(f.Line, " ", f.Column, " ", f.Cell))
+		}
+		if fmt.Sprint(got) != want+"]" {
+			t.Errorf("%q: %s; want %s]", last, got, want)
+		}
 	}
 }
 
