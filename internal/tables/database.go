@@ -62,6 +62,8 @@ type database struct {
 	columns    []column
 	// by mol_id: the Origin of the last merge and the batch that made it
 	origins map[string]string
+	// by mol_id: of a row that this batch has claimed, and has neither read nor written since
+	versions map[string]string
 }
 
 // column is a column of the table of molecules.
@@ -85,6 +87,8 @@ func types(columns []column) (types []csvmerge.Type) {
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
 // Rows is the table in memory.
@@ -126,6 +130,21 @@ func (d *database) Close() error {
 
 // transaction does some work whole, or not at all.
 func (d *database) transaction(work func(ctx context.Context, tx *sql.Tx) error) error {
+	return d.inTime(func(ctx context.Context) error {
+		tx, err := d.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() // nothing after a commit
+		if err := work(ctx, tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+}
+
+// inTime does some work that writes. On a server it may not take long.
+func (d *database) inTime(work func(ctx context.Context) error) error {
 	if d.info != nil {
 		if now, err := os.Stat(d.place); err != nil || !os.SameFile(now, d.info) {
 			return fmt.Errorf("%s: the file was removed or replaced while the batch ran; nothing "+
@@ -138,13 +157,7 @@ func (d *database) transaction(work func(ctx context.Context, tx *sql.Tx) error)
 		defer cancel()
 		ctx = limited
 	}
-	tx, err := d.db.BeginTx(ctx, nil)
-	if err == nil {
-		if err = work(ctx, tx); err == nil {
-			err = tx.Commit()
-		}
-		_ = tx.Rollback() // nothing after a commit
-	}
+	err := work(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = &csvmerge.BusyError{Away: true, Err: fmt.Errorf("%s: no answer in %s: the server is "+
 			"away, or an open transaction of another program has locked the rows", d.shown,
@@ -171,13 +184,13 @@ func (d *database) load() error {
 	return d.explained(err)
 }
 
-func (d *database) loadIn(ctx context.Context, tx *sql.Tx) error {
+func (d *database) loadIn(ctx context.Context, tx querier) error {
 	text, err := d.describeIn(ctx, tx)
 	if err != nil {
 		return err
 	}
 	n, end, kinds := 0, ending(text), types(d.columns)
-	d.origins = map[string]string{}
+	d.origins, d.versions = map[string]string{}, map[string]string{}
 	err = d.fetch(ctx, tx, func(r dbRow) {
 		if text[len(text)-1] != '\n' { // the last row of a file may have none
 			text = append(text, end...)
@@ -389,7 +402,7 @@ func (d *database) refresh(r dbRow) bool {
 
 // follow takes in columns that somebody has added since the header was read, and keeps others from
 // adding more.
-func (d *database) follow(ctx context.Context, tx *sql.Tx) error {
+func (d *database) follow(ctx context.Context, tx querier) error {
 	now, err := d.recorded(ctx, tx, d.lock)
 	if err != nil || string(now) == string(d.header) {
 		return err

@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -130,6 +131,7 @@ func (d *database) claim(n int, ids []string) (ours []string, asked int, err err
 	err = d.transaction(func(ctx context.Context, tx *sql.Tx) error {
 		taken = nil
 		var candidates []string
+		id := d.columns[d.idColumn()]
 		err := d.fetch(ctx, tx, func(r dbRow) {
 			computed := r.origin != d.origins[r.id]
 			ok := d.refresh(r)
@@ -137,26 +139,27 @@ func (d *database) claim(n int, ids []string) (ours []string, asked int, err err
 			if ok && !computed {
 				candidates = append(candidates, r.id)
 			}
-		}, "WHERE mol_id = ANY($1) AND "+d.free()+" ORDER BY array_position($1, t.mol_id) LIMIT "+
-			"$2 FOR UPDATE SKIP LOCKED", ids, n)
+		}, "JOIN unnest($1::text[]) WITH ORDINALITY AS asked(id, place) ON t.mol_id = "+
+			"CAST(asked.id AS "+cmp.Or(id.cast, d.types[id.typ])+") WHERE "+d.free()+
+			" ORDER BY asked.place LIMIT $2 FOR UPDATE OF t SKIP LOCKED", ids, n)
 		if err != nil || len(candidates) == 0 {
 			return err
 		}
 		// A second look: another batch may have begun after the first one's snapshot was taken.
 		rows, err := tx.QueryContext(ctx, "UPDATE "+d.table+" AS t SET claimed_by = $1 WHERE "+
-			"mol_id = ANY($2) AND "+d.free()+" RETURNING CAST(mol_id AS text)", d.lease.id,
-			candidates)
+			"mol_id = ANY($2) AND "+d.free()+" RETURNING CAST(mol_id AS text), "+
+			"CAST(xmin AS text)", d.lease.id, candidates)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		claimed := map[string]bool{}
 		for rows.Next() {
-			var id string
-			if err := rows.Scan(&id); err != nil {
+			var id, version string
+			if err := rows.Scan(&id, &version); err != nil {
 				return err
 			}
-			claimed[id] = true
+			claimed[id], d.versions[id] = true, version
 		}
 		ours = slices.DeleteFunc(candidates, func(id string) bool { return !claimed[id] })
 		return rows.Err()

@@ -3,6 +3,7 @@ package tables
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"strings"
 
@@ -15,21 +16,23 @@ func (d *database) Merge(changes []csvmerge.Change) (changed map[string]bool, er
 		return nil, nil
 	}
 	var lost error
-	var m *merge
-	err = d.transaction(func(ctx context.Context, tx *sql.Tx) error {
-		m = &merge{database: d, ctx: ctx, tx: tx, changed: map[string]bool{}}
-		if err := m.read(changes); err != nil {
-			return err
-		}
-		var texts map[int]map[string]string
-		if texts, lost = d.rows.Valid(m.changes); len(texts) == 0 {
-			return nil
-		}
-		if err := m.widen(texts); err != nil {
-			return err
-		}
-		return m.write(texts)
-	})
+	m, err := d.known(changes)
+	if m == nil && err == nil {
+		err = d.transaction(func(ctx context.Context, tx *sql.Tx) error {
+			m = &merge{database: d, ctx: ctx, tx: tx, changed: map[string]bool{}}
+			if err := m.read(changes); err != nil {
+				return err
+			}
+			var texts map[int]map[string]string
+			if texts, lost = d.rows.Valid(m.changes); len(texts) == 0 {
+				return nil
+			}
+			if err := m.widen(texts); err != nil {
+				return err
+			}
+			return m.write(texts)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +48,50 @@ func (d *database) Merge(changes []csvmerge.Change) (changed map[string]bool, er
 	return m.changed, lost
 }
 
+// known writes changes of rows that are still as this batch claimed them, which need not be read
+// again. For one row one statement is the whole transaction. It is nil if rows must be read.
+func (d *database) known(changes []csvmerge.Change) (*merge, error) {
+	m := &merge{database: d, changed: map[string]bool{}, byID: map[string]csvmerge.Change{},
+		versions: map[string]string{}}
+	for _, c := range changes {
+		m.byID[c.ID] = c
+		if version, claimed := d.versions[c.ID]; claimed {
+			m.versions[c.ID] = version
+			delete(d.versions, c.ID)
+		}
+	}
+	if len(m.versions) < len(changes) {
+		return nil, nil
+	}
+	texts, _ := d.rows.Valid(changes)
+	if len(texts) < len(changes) ||
+		string(d.rows.Widened(texts).Header()) != string(d.header) {
+		return nil, nil
+	}
+	write := func(ctx context.Context, q querier) error {
+		m.ctx, m.tx, m.next, m.columns, m.header = ctx, q, d.rows, d.columns, d.header
+		return m.write(texts)
+	}
+	var err error
+	if len(changes) == 1 {
+		err = d.inTime(func(ctx context.Context) error { return write(ctx, d.db) })
+	} else {
+		err = d.transaction(func(ctx context.Context, tx *sql.Tx) error { return write(ctx, tx) })
+	}
+	if errors.Is(err, errChanged) {
+		return nil, nil
+	}
+	return m, err
+}
+
+// errChanged says that somebody has changed a row since this batch claimed it.
+var errChanged = errors.New("the row was changed")
+
 // merge is a transaction of Merge.
 type merge struct {
 	*database
 	ctx     context.Context
-	tx      *sql.Tx
+	tx      querier
 	changes []csvmerge.Change // of rows that no other batch has claimed
 	byID    map[string]csvmerge.Change
 	next    *csvmerge.Table // with all columns
@@ -57,6 +99,8 @@ type merge struct {
 	header  []byte          // of next
 	records map[int][]byte
 	changed map[string]bool
+	// by mol_id: of rows that were not read and locked in this transaction
+	versions map[string]string
 }
 
 // read locks the rows and reads them again: somebody may have edited them.
@@ -132,7 +176,8 @@ func (m *merge) write(texts map[int]map[string]string) error {
 		}
 	}
 	var at []int
-	w := &write{ctx: m.ctx, tx: m.tx, table: m.table, types: m.types, update: true}
+	w := &write{ctx: m.ctx, tx: m.tx, table: m.table, types: m.types, update: true,
+		checked: m.versions != nil}
 	key := m.idColumn()
 	w.columns = []column{m.columns[key], {name: textColumn}}
 	if m.shared {
@@ -142,6 +187,9 @@ func (m *merge) write(texts map[int]map[string]string) error {
 		if names[name] && slices.Index(m.next.Columns(), name) == k { // the first of a name
 			at, w.columns = append(at, k), append(w.columns, m.columns[k])
 		}
+	}
+	if w.checked {
+		w.columns = append(w.columns, column{name: versionColumn})
 	}
 	kinds, ids := types(m.columns), []string(nil)
 	for i := range texts {
@@ -162,6 +210,9 @@ func (m *merge) write(texts map[int]map[string]string) error {
 		}
 		for _, k := range at {
 			row = append(row, values[k])
+		}
+		if w.checked {
+			row = append(row, m.versions[id])
 		}
 		w.rows = append(w.rows, row)
 	}
@@ -207,12 +258,14 @@ func (m *merge) originOf(id string) string {
 // write is rows that are inserted, or written over the rows with the mol_id in the first column.
 type write struct {
 	ctx     context.Context
-	tx      *sql.Tx
+	tx      querier
 	table   string
 	types   map[csvmerge.Type]string
 	columns []column
 	rows    [][]any
 	update  bool
+	// checked: the last value of a row is the version that it must have, else errChanged
+	checked bool
 }
 
 // create makes the table in the database, with its rows.

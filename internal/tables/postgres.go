@@ -1,7 +1,6 @@
 package tables
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -125,41 +124,62 @@ func commentPostgres(d *database, c column) []string {
 	return []string{fmt.Sprintf("COMMENT ON COLUMN %s.%s IS '%s'", d.table, c.name, comment)}
 }
 
-// writePostgres writes all rows by one statement, which takes an array for each column.
+// versionColumn is PostgreSQL's number of the transaction that wrote a row (PostgreSQL, "System
+// Columns"). No other column can have its name.
+const versionColumn = "xmin"
+
+// writePostgres writes all rows by one statement, which takes an array for each column. A single
+// row has values instead: the server keeps a plan for them, and makes one for each array.
 func writePostgres(w *write) error {
-	var names, arrays, sets []string
+	var names, places, sets []string
 	args := make([]any, len(w.columns))
+	form, many := "unnest(%s)", "[]"
+	if len(w.rows) == 1 {
+		form, many = "(VALUES (%s))", ""
+	}
 	for k, c := range w.columns {
 		value := "v." + c.name
 		if c.cast != "" {
 			value = "CAST(" + value + " AS " + c.cast + ")"
 		}
 		names, sets = append(names, c.name), append(sets, c.name+" = "+value)
-		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", k+1, w.types[c.typ]))
-		switch c.typ {
-		case csvmerge.Integer:
+		places = append(places, fmt.Sprintf("$%d::%s%s", k+1, w.types[c.typ], many))
+		switch {
+		case len(w.rows) == 1:
+			args[k] = w.rows[0][k]
+		case c.typ == csvmerge.Integer:
 			args[k] = array[int64](w.rows, k)
-		case csvmerge.Number:
+		case c.typ == csvmerge.Number:
 			args[k] = array[float64](w.rows, k)
 		default:
 			args[k] = array[string](w.rows, k)
 		}
 	}
-	from, list := strings.Join(arrays, ", "), strings.Join(names, ", ")
-	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", w.table, list, from)
+	list := strings.Join(names, ", ")
+	from := fmt.Sprintf(form+" AS v(%s)", strings.Join(places, ", "), list)
+	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM %s", w.table, list, from)
 	if w.update {
-		query = fmt.Sprintf("UPDATE %s AS t SET %s FROM unnest(%s) AS v(%s) WHERE t.%s", w.table,
-			strings.Join(sets[1:], ", "), from, list, sets[0])
+		where := "t." + sets[0]
+		if w.checked {
+			sets = sets[:len(sets)-1]
+			where += " AND CAST(t.xmin AS text) = v.xmin"
+		}
+		query = fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", w.table,
+			strings.Join(sets[1:], ", "), from, where)
 	}
 	result, err := w.tx.ExecContext(w.ctx, query, args...)
 	if err != nil || !w.update {
 		return err
 	}
-	if n, err := result.RowsAffected(); err != nil || n < int64(len(w.rows)) {
-		return cmp.Or(err, fmt.Errorf("%s: %d of %d rows were written; a trigger keeps the others "+
-			"from being changed; %s", w.table, n, len(w.rows), refused))
+	n, err := result.RowsAffected()
+	switch short := n < int64(len(w.rows)); {
+	case short && w.checked && err == nil:
+		return errChanged
+	case short && err == nil:
+		return fmt.Errorf("%s: %d of %d rows were written; a trigger keeps the others from being "+
+			"changed; %s", w.table, n, len(w.rows), refused)
 	}
-	return nil
+	return err
 }
 
 // array is a column of rows; a pointer that is nil is NULL.

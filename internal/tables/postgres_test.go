@@ -108,6 +108,27 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+// TestClaimedEdit has another program edit one of two claimed rows. Both are merged alone, each
+// into the row as it is now.
+func TestClaimedEdit(t *testing.T) {
+	place := made(t, "postgres", head+"a,,C,0,x,1.50,,\nb,,CC,0,y,2,,\n")
+	table := opened(t, place, true)
+	claims(t, table, 2, []string{"a", "b"}, "a b of 2")
+	edit(t, place, "a", "note", "mine")
+	for n, want := range []string{"a,Rerun,C,0,mine,1.50,1,\nb,,CC,0,y,2,,\n",
+		"a,Rerun,C,0,mine,1.50,1,\nb,Rerun,CC,0,y,2,1,\n"} {
+		id := []string{"a", "b"}[n]
+		changed, err := table.Merge([]csvmerge.Change{{ID: id,
+			Cells: map[string]string{"status": "Rerun", "reruns": "1"}}})
+		if got := stored(t, place); err != nil || !changed[id] || got != head+want ||
+			content(t, table.Rows()) != got {
+			t.Errorf("%s: %v, %v; stored\n%s\nin memory\n%s", id, changed, err, got,
+				content(t, table.Rows()))
+		}
+	}
+	claims(t, opened(t, place, true), 2, []string{"a", "b"}, "a b of 2") // free again
+}
+
 // TestClaimGone deletes a row that a batch has read. It is no row of another batch, and forgotten.
 func TestClaimGone(t *testing.T) {
 	place, ids := numbered(t, 3)
