@@ -227,7 +227,7 @@ func flush(st *store.Store, outs []Outcome) error {
 	}
 	seen, err := st.Settle(zips)
 	for i := range outs {
-		if now, ok := seen[outs[i].Row.ID]; ok && outs[i].Zip != nil {
+		if now, ok := seen[outs[i].Row.ID]; ok && outs[i].Zip != nil && outs[i].Seen.Files != nil {
 			outs[i].Seen = now
 		}
 		outs[i].Zip = nil

@@ -247,9 +247,10 @@ func (t *visit) setCells(cells map[string]string, last *store.Row) {
 }
 
 // seen looks at the files of the molecule's results, for the index. The next batch visits a
-// molecule without them.
+// molecule without them, as one with user's files of its own.
 func (t *visit) seen() store.Seen {
-	if t.untried {
+	own := func(g *target) bool { return g.task != nil && g.task.Own }
+	if t.untried || slices.ContainsFunc(t.targets, own) {
 		return store.Seen{}
 	}
 	return t.log.Seen(t.current())

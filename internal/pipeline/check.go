@@ -278,23 +278,31 @@ func (s *Stage) clash(name string) error {
 	return nil
 }
 
-// setSource reads a file that stands beside pipeline.hcl.
+// setSource reads a file that stands beside pipeline.hcl. If it is another one for each molecule,
+// it is read for the molecule.
 func (p *Pipeline) setSource(v cty.Value) error {
 	if !v.IsKnown() {
-		return errors.New("source must be the name of a file beside pipeline.hcl and must not " +
-			"depend on the molecule")
+		return nil
 	}
 	path := p.rooted(v.AsString())
 	if p.sources[path] == nil {
-		data, err := readBounded(path, maxFileSize)
+		data, err := readSource(path, v.AsString())
 		if err != nil {
-			return fmt.Errorf("%s can't be read (names start in the folder of pipeline.hcl): %w",
-				v.AsString(), err)
+			return err
 		}
-		p.sources[path] = withoutCR(data)
+		p.sources[path] = data
 	}
 	p.files[path] = hashOf(p.sources[path])
 	return nil
+}
+
+func readSource(path, name string) ([]byte, error) {
+	data, err := readBounded(path, maxFileSize)
+	if err != nil {
+		return nil, fmt.Errorf("%s can't be read (names start in the folder of pipeline.hcl): %w",
+			name, err)
+	}
+	return withoutCR(data), nil
 }
 
 // shellWord is a word that only a shell understands: a redirection, an operator, a variable, a

@@ -112,7 +112,8 @@ func ofFiles(files int, refused func(string) bool, f function.Function) function
 // dependent is the error of a user's file whose name is known for a molecule only.
 func dependent(name string) error {
 	return fmt.Errorf("%s: the name depends on the molecule, so that a change of the file would "+
-		"go unseen; name the file itself", name)
+		"go unseen; name the file itself, or have a stage copy it, file \"NAME\" { source = "+
+		"... }, and read the output", name)
 }
 
 // isOwn reports whether a text is the name of a user's file. Outputs have absolute names, which are

@@ -194,6 +194,7 @@ type Task struct {
 	Timeout               time.Duration
 	Programs              []string
 	HashedArgv, HashedEnv []string // without what ignore_changes leaves out
+	Own                   bool     // Files has a file of the user's that is this molecule's alone
 
 	folder string // of the inputs, in the scratch folder
 }

@@ -93,8 +93,14 @@ func (ev *evaluation) setEnv(t *Task, s *Stage) {
 
 func (ev *evaluation) file(t *Task, f *file) TaskFile {
 	if f.source != nil {
-		path := ev.p.rooted(take(ev, f.source, textOf))
-		return TaskFile{f.name, ev.p.sources[path], ev.p.files[path], false}
+		name := take(ev, f.source, textOf)
+		path := ev.p.rooted(name)
+		data, ok := ev.p.sources[path]
+		if !ok && ev.err == nil {
+			t.Own = true
+			data, ev.err = readSource(path, name)
+		}
+		return TaskFile{f.name, data, hashOf(data), false}
 	}
 	text := ev.linked(t, take(ev, f.content, textOf))
 	return TaskFile{f.name, []byte(unmarked(text)), hashOf([]byte(hashed(text))), true}
