@@ -88,7 +88,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PID", strconv.Itoa(os.Getpid()))
 			// Without these xTB and MOPAC go wrong on processors that are newer than their
 			// OpenBLAS.
-			for _, name := range []string{"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "GOCOVERDIR"} {
+			for _, name := range []string{"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "GOCOVERDIR",
+				"GORACE"} {
 				if value, ok := os.LookupEnv(name); ok {
 					env.Setenv(name, value)
 				}
