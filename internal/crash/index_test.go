@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"grimperium/internal/packed"
 	"grimperium/internal/store"
 )
 
@@ -122,6 +123,9 @@ func (x *indexed) settle(s *state, c *cutter, artefacts string) error {
 		m, err := st.Molecule(id)
 		if err != nil {
 			return err
+		}
+		if !m.IsZip() && e.Files[0] == packed.ZipSuffix {
+			continue // the entry is of the zip that the folder was made of, and the folder counts
 		}
 		for _, target := range m.Targets() {
 			if why := m.Verify(target, m.Record(target)); why != "" {
