@@ -131,7 +131,8 @@ func TestDroppedColumn(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	change := []csvmerge.Change{{ID: "a", Cells: map[string]string{"status": "OK", "word": "w"}}}
 	as(t, server.URL("x"), "CREATE TYPE mood AS ENUM ('OK')")
-	as(t, server.URL("x"), `CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+	t.Cleanup(func() { as(t, server.URL("x"), "DROP TYPE mood CASCADE") })
+	as(t, server.URL("x"), `CREATE OR REPLACE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
 		'BEGIN RETURN NULL; END'`)
 	for statement, want := range map[string]string{
 		"CREATE TRIGGER keep BEFORE UPDATE ON TABLE_ FOR EACH ROW EXECUTE FUNCTION keep()": "" +
@@ -153,6 +154,7 @@ func TestRefusals(t *testing.T) {
 
 	place := made(t, "postgres", "mol_id,status,smiles\na,,C\n")
 	as(t, place, "CREATE ROLE reader LOGIN")
+	t.Cleanup(func() { as(t, place, "DROP OWNED BY reader; DROP ROLE reader") })
 	as(t, place, "GRANT SELECT ON TABLE_, grimperium_tables, grimperium_batches TO reader")
 	reader := strings.Replace(place, "chemist", "reader", 1)
 	if got := stored(t, reader); got != "mol_id,status,smiles\na,,C\n" {

@@ -459,7 +459,7 @@ func TestOpenRefuses(t *testing.T) {
 		regexp.MustCompile("thermo_[0-9]+").FindString(newer))
 	torn := made(t, "postgres", head+"a,,C,1.0,,,,\n")
 	as(t, torn, "UPDATE TABLE_ SET csv_text = E'a,,C\nb,,C\n'")
-	as(t, torn, "CREATE TABLE by_hand (mol_id text, smiles text)")
+	as(t, torn, "CREATE TABLE IF NOT EXISTS by_hand (mol_id text, smiles text)")
 	if err != nil {
 		t.Fatal(err)
 	}
