@@ -246,8 +246,8 @@ func (t *visit) setCells(cells map[string]string, last *store.Row) {
 	}
 }
 
-// seen looks at the files of the molecule's results, for the index. The next batch visits a
-// molecule without them, as one with user's files of its own.
+// seen looks at the files of the molecule's results, for the index. Without them the next batch
+// visits the molecule. So it does if the molecule has user's files of its own, which may change.
 func (t *visit) seen() store.Seen {
 	own := func(g *target) bool { return g.task != nil && g.task.Own }
 	if t.untried || slices.ContainsFunc(t.targets, own) {
