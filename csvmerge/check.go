@@ -55,13 +55,18 @@ func (f Finding) String() string {
 
 // CheckRows calls check for rows, on all cores at once, and returns its findings in their order.
 func CheckRows(rows []int, check func(i int) []Finding) []Finding {
-	found := make([][]Finding, len(rows))
-	cores := runtime.GOMAXPROCS(0)
+	return onAllCores(len(rows), func(n int) []Finding { return check(rows[n]) })
+}
+
+// onAllCores does the checks 0 to n-1, each on the next core that is free.
+func onAllCores(n int, check func(k int) []Finding) []Finding {
+	found := make([][]Finding, n)
+	var next atomic.Int64
 	var group sync.WaitGroup
-	for core := range cores {
+	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
-			for n := core; n < len(rows); n += cores {
-				found[n] = check(rows[n])
+			for k := int(next.Add(1)) - 1; k < n; k = int(next.Add(1)) - 1 {
+				found[k] = check(k)
 			}
 		})
 	}
@@ -74,38 +79,40 @@ func CheckRows(rows []int, check func(i int) []Finding) []Finding {
 // It is also fatal if another row has the same folder on a disk that ignores letter case and forms
 // of accents, as on macOS.
 func (t *Table) Check() (found []Finding) {
-	parts := make([][]Finding, 2+len(t.rows)/block)
-	var next atomic.Int64
-	var short atomic.Bool // a row above the last one lacks cells
-	var group sync.WaitGroup
-	for core := range runtime.GOMAXPROCS(0) {
-		group.Go(func() {
-			if core == 0 {
-				parts[0] = t.checkIDs()
-			}
-			for n := int(next.Add(1)); n < len(parts); n = int(next.Add(1)) {
-				end := min(n*block, len(t.rows))
-				parts[n] = t.checkCells((n-1)*block, end, &short)
-			}
-		})
-	}
-	group.Wait()
-	found = slices.Concat(parts...)
-	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
-	if len(t.rows) > 1 && !short.Load() {
-		r := t.rows[len(t.rows)-1]
-		cells, end, _ := scan(r.text, nil)
-		if len(cells) < len(t.columns) && !bytes.Contains(r.text[end:], newline) {
-			found = append(found, Finding{Line: r.line, ID: r.id, Problem: fmt.Sprintf(
-				"the last row has only %d of %d cells", len(cells), len(t.columns)),
-				Want: "the whole row; the table was probably cut off when it was written or " +
-					"copied"})
+	blocks := (len(t.rows) + block - 1) / block
+	found = onAllCores(1+blocks, func(k int) []Finding {
+		if k == 0 { // takes longest
+			return t.checkIDs()
 		}
-	}
-	return found
+		return t.checkCells(t.rows[(k-1)*block : min(k*block, len(t.rows))])
+	})
+	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+	return append(found, t.cutOff()...)
 }
 
 const block = 4096 // rows that a core checks at a time
+
+// cutOff is a finding if the last row has no end, and lacks cells that all others have.
+func (t *Table) cutOff() []Finding {
+	last := len(t.rows) - 1
+	if last < 1 {
+		return nil
+	}
+	r := t.rows[last]
+	cells, end, _ := scan(r.text, nil)
+	var above [][]byte
+	isShort := func(r row) bool {
+		above, _, _ = scan(r.text, above)
+		return len(above) < len(t.columns)
+	}
+	if len(cells) >= len(t.columns) || bytes.Contains(r.text[end:], newline) ||
+		slices.ContainsFunc(t.rows[:last], isShort) {
+		return nil
+	}
+	return []Finding{{Line: r.line, ID: r.id,
+		Problem: fmt.Sprintf("the last row has only %d of %d cells", len(cells), len(t.columns)),
+		Want:    "the whole row; the table was probably cut off when it was written or copied"}}
+}
 
 // checkIDs checks the mol_ids on their own and against each other.
 func (t *Table) checkIDs() (found []Finding) {
@@ -119,12 +126,12 @@ func (t *Table) checkIDs() (found []Finding) {
 	return found
 }
 
-// checkCells checks the other cells of the rows from begin up to end.
-func (t *Table) checkCells(begin, end int, short *atomic.Bool) (found []Finding) {
+// checkCells checks the other cells of rows.
+func (t *Table) checkCells(rows []row) (found []Finding) {
 	width := len(t.columns)
 	above := make([]Finding, width) // of each column: many rows have the same cell
 	var reuse [][]byte
-	for i, r := range t.rows[begin:end] {
+	for i, r := range rows {
 		cells, _, _ := scan(r.text, reuse)
 		reuse = cells
 		add := func(f Finding) {
@@ -150,9 +157,6 @@ func (t *Table) checkCells(begin, end int, short *atomic.Bool) (found []Finding)
 			add(Finding{
 				Problem: fmt.Sprintf("the row has %d cells, the header %d", len(cells), width),
 				Want:    "as many cells as the header; a cell with a comma in it stands in quotes"})
-		}
-		if len(cells) < width && begin+i < len(t.rows)-1 {
-			short.Store(true)
 		}
 		t.checkBreaks(r.line, cells, add)
 	}
