@@ -334,7 +334,7 @@ func (p *Pipeline) decodeFile(s *Stage, b *hcl.Block) {
 	f, why, before := &file{name: b.Labels[0]}, scratchName(b.Labels[0]), len(p.mistakes)
 	in := func(r roots) scope { return scope{s, r, "", &s.expressions} }
 	p.readBody(b.Body, in(ofTask).attr("content", &f.content, cty.String, nil),
-		in(ofStage).attr("source", &f.source, cty.String, p.setSource))
+		in(ofMolecule).attr("source", &f.source, cty.String, p.setSource))
 	switch {
 	case why != "":
 		p.wrong(b.LabelRanges[0], "Path outside of the scratch folder", "%s", why)

@@ -96,11 +96,13 @@ func (ev *evaluation) file(t *Task, f *file) TaskFile {
 		name := take(ev, f.source, textOf)
 		path := ev.p.rooted(name)
 		data, ok := ev.p.sources[path]
+		sum := ev.p.files[path]
 		if !ok && ev.err == nil {
 			t.Own = true
 			data, ev.err = readSource(path, name)
+			sum = hashOf(data)
 		}
-		return TaskFile{f.name, data, hashOf(data), false}
+		return TaskFile{f.name, data, sum, false}
 	}
 	text := ev.linked(t, take(ev, f.content, textOf))
 	return TaskFile{f.name, []byte(unmarked(text)), hashOf([]byte(hashed(text))), true}
