@@ -77,16 +77,17 @@ func timed(dir string, places []string, rounds, rows int) (flush float64, merges
 			"crest_time": "12.5", "batch_id": fmt.Sprint(k), "delta_1": fmt.Sprint(k, ".25")}}
 		return measure.Seconds(func() { measure.Must(table.Merge([]csvmerge.Change{change})) })
 	}
-	for k := range rounds * len(all) * 20 {
+	flushed := func() {
+		measure.Must(file.Write(block))
+		measure.Check(file.Sync())
+	}
+	for k := range rounds * 20 * len(all) {
 		n := k / 20 % len(all)
-		if n < len(opened) {
+		if n == len(opened) {
+			all[n] = append(all[n], measure.Seconds(flushed))
+		} else {
 			all[n] = append(all[n], merge(opened[n], k))
-			continue
 		}
-		all[n] = append(all[n], measure.Seconds(func() {
-			measure.Must(file.Write(block))
-			measure.Check(file.Sync())
-		}))
 	}
 	for n := range all {
 		slices.Sort(all[n])

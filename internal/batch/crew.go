@@ -227,7 +227,8 @@ func flush(st *store.Store, outs []Outcome) error {
 	}
 	seen, err := st.Settle(zips)
 	for i := range outs {
-		if now, ok := seen[outs[i].Row.ID]; ok && outs[i].Zip != nil && outs[i].Seen.Files != nil {
+		visited := outs[i].Seen.Files == nil // by the next batch, whatever the zip is like
+		if now, ok := seen[outs[i].Row.ID]; ok && outs[i].Zip != nil && !visited {
 			outs[i].Seen = now
 		}
 		outs[i].Zip = nil

@@ -64,8 +64,7 @@ func (d *database) known(changes []csvmerge.Change) (*merge, error) {
 		return nil, nil
 	}
 	texts, _ := d.rows.Valid(changes)
-	if len(texts) < len(changes) ||
-		string(d.rows.Widened(texts).Header()) != string(d.header) {
+	if len(texts) < len(changes) || string(d.rows.Widened(texts).Header()) != string(d.header) {
 		return nil, nil
 	}
 	write := func(ctx context.Context, q querier) error {

@@ -172,14 +172,14 @@ func writePostgres(w *write) error {
 		return err
 	}
 	n, err := result.RowsAffected()
-	switch short := n < int64(len(w.rows)); {
-	case short && w.checked && err == nil:
+	switch {
+	case err != nil || n >= int64(len(w.rows)):
+		return err
+	case w.checked:
 		return errChanged
-	case short && err == nil:
-		return fmt.Errorf("%s: %d of %d rows were written; a trigger keeps the others from being "+
-			"changed; %s", w.table, n, len(w.rows), refused)
 	}
-	return err
+	return fmt.Errorf("%s: %d of %d rows were written; a trigger keeps the others from being "+
+		"changed; %s", w.table, n, len(w.rows), refused)
 }
 
 // array is a column of rows; a pointer that is nil is NULL.
