@@ -6,10 +6,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"fmt"
-	"os"
-	"os/exec"
-	"slices"
 	"strings"
 
 	"grimperium/internal/cli"
@@ -149,22 +145,7 @@ func Why(ctx context.Context,
 // It prints the tables in their short form, and works in temporary folders for some minutes. As
 // root it installs Debian's make, ninja-build, snakemake and python3-pandas to compare with. It
 // leaves out what it can't install. docs/evidence/performance.md has the long runs.
-func Bench(ctx context.Context) error {
-	peers := []string{"make", "ninja-build", "snakemake", "python3-pandas"}
-	if err := cli.Tools(ctx, peers...); err != nil {
-		fmt.Fprintln(os.Stderr, "Not compared with all peers:", err)
-	}
-	for _, args := range [][]string{
-		{"run", "./bench/graph", "-n=300"},
-		{"run", "./bench/overhead", "-rounds=1"},
-		{"run", "./bench/table", "-parts=merge", "-rounds=2"},
-	} {
-		if err := runGo(ctx, args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func Bench(ctx context.Context) error { return cli.Bench(ctx) }
 
 // Check [pipeline] checks pipeline.hcl without running anything.
 //
@@ -226,28 +207,7 @@ func Prune(ctx context.Context,
 func Test(ctx context.Context,
 	race *bool, // with the race detector, which needs a C compiler
 ) error {
-	err := cli.Tools(ctx, "strace", "zstd", "slurmctld", "slurmd", "slurm-client", "postgresql",
-		"tmux", "fish", "zsh", "man-db", "g++", "python3-pandas")
-	if err != nil {
-		return err
-	}
-	if err := cli.Tools(ctx, "chromium"); err != nil { // Ubuntu has no such package
-		fmt.Fprintln(os.Stderr, "The pages are not opened in a browser:", err)
-	}
-	list, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
-	if err != nil {
-		return fmt.Errorf("go list: %w; run this in a checkout of Grimperium", err)
-	}
-	args := []string{"test", "-timeout=25m"}
-	if value(race) {
-		args = append(args, "-race")
-		if os.Getenv("GORACE") == "" { // each program would sleep for a second before it ends
-			os.Setenv("GORACE", "atexit_sleep_ms=0")
-		}
-	}
-	// Go prints the packages in their order. The first of the list takes minutes, so it comes last.
-	packages := strings.Fields(string(list))
-	return runGo(ctx, slices.Concat(args, packages[1:], packages[:1])...)
+	return cli.Test(ctx, value(race))
 }
 
 // Validate [table] lists the rows that can't be used.
@@ -440,7 +400,7 @@ func Reproduce(ctx context.Context,
 //
 // It reads the files of this folder and prints what breaks a rule, with what to write instead.
 // Exit code: 1 when something does.
-func Lint(ctx context.Context) error { return runGo(ctx, "run", "./internal/lint") }
+func Lint(ctx context.Context) error { return cli.Lint(ctx) }
 
 // Release [project] builds the program grimperium for Linux and macOS.
 //
@@ -486,25 +446,7 @@ func Torture(ctx context.Context,
 	kills *int, // at random instants (1000), besides the faults at every operation
 	states *int, // after a power cut, from which the next batch is run (7000)
 ) error {
-	if err := cli.Tools(ctx, "strace", "zstd"); err != nil {
-		return err
-	}
-	args := []string{"test", "./internal/crash", "-count=1", "-timeout=6h", "-v", "-full",
-		"-kills=1000", "-states=7000"} // the last of a flag counts
-	if kills != nil {
-		args = append(args, fmt.Sprint("-kills=", *kills))
-	}
-	if states != nil {
-		args = append(args, fmt.Sprint("-states=", *states))
-	}
-	return runGo(ctx, args...)
-}
-
-// runGo runs the go command with its output on the terminal.
-func runGo(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
+	return cli.Torture(ctx, kills, states)
 }
 
 // project are the flags that name a project; nil is one that is not given, or that is none.

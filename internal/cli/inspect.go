@@ -156,7 +156,7 @@ func Setup(ctx context.Context, o Options) error {
 			conda += " " + program.Conda
 		}
 		if err == nil {
-			err = Tools(ctx, debian...)
+			err = tools(ctx, debian...)
 		}
 		if err != nil {
 			return fmt.Errorf("%w. Install what is missing with conda, then try again:\n  %s", err,
@@ -174,8 +174,8 @@ func Setup(ctx context.Context, o Options) error {
 	})
 }
 
-// Tools installs the Debian packages that are missing. The error names them where it can't.
-func Tools(ctx context.Context, packages ...string) error {
+// tools installs the Debian packages that are missing. The error names them where it can't.
+func tools(ctx context.Context, packages ...string) error {
 	missing := slices.DeleteFunc(packages, func(name string) bool {
 		_, err := exec.LookPath(name)
 		return err == nil || exec.CommandContext(ctx, "dpkg", "-s", name).Run() == nil
