@@ -1,15 +1,9 @@
-# This file says what is computed for each molecule of the table. The stages stand in the order of the chemistry.
-# `mage batch -dryRun` shows what an edit would run again, and why. docs/conformers.md says more about each stage.
+# What is computed for each molecule of the table, in the order of the chemistry. docs/conformers.md says more.
+# `mage batch -dryRun` shows what an edit would run again, and why.
 pipeline { table = "data/thermo_pm7.csv" }
-variable "search" { # etkdg: RDKit and xTB, seconds a molecule. crest: CREST too, minutes. The conformers of both count.
-  default = "etkdg"
-  require = one_of(var.search, ["etkdg", "crest"])
-}
-variable "open_stereo" { # if the SMILES leaves stereo open: take the lowest isomer, RDKit's first, or refuse the row
-  default = "lowest"
-  require = one_of(var.open_stereo, ["lowest", "first", "refuse"])
-}
-variable "conformers" { # so many go to PM7, the most stable by GFN2-xTB first
+variable "search" { one_of = ["etkdg", "crest"] }                 # RDKit and xTB, seconds a molecule, or CREST too
+variable "open_stereo" { one_of = ["lowest", "first", "refuse"] } # the isomer, if the SMILES leaves stereo open
+variable "conformers" {                                           # so many go to PM7, the most stable by GFN2-xTB first
   default = 3
   require = var.conformers >= 1 && var.conformers == floor(var.conformers)
 }
@@ -43,29 +37,24 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   pm7   = "PM7 PRECISE THREADS=1 ${mopac_state(mol.charge, mol.multiplicity)}"
   bonds = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50" # the longest, in sums of covalent radii
   sorting = ["--molecule", stage.rdkit.molecule, "--bonds", local.bonds, "--window", "${var.window}kcal/mol",
-    "--first", var.conformers,                                 # so many take part in each level, however high they lie
-  "--same", "0.125Å 0.05kcal/mol 1%"]                          # RMSD, energy, rotational constants, as in CREST
-  of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol" # the lowest 2 of each isomer
+  "--first", var.conformers, "--same", "0.125Å 0.05kcal/mol 1%"] # RMSD, energy, rotational constants, as in CREST
+  of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol"   # the lowest 2 of each isomer
   last_levels = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
   many        = json(stage.rdkit.properties).pool > (stage.rdkit.nheavy > 10 ? 20 : 100) # then GFN-FF goes first
-  # One for the first attempt, one for the second, one for all others. Internal coordinates (INT) halve the cycles of a
-  # large molecule, and EF INT OLDGEO goes on where that stops short. An angle of 180° spoils them.
-  # A symmetric start may end on a saddle point. So each coordinate is moved, each rotor and all together are turned,
-  # and the bonds are shortened or stretched.
-  internal = stage.rdkit.nheavy > 10 && !stage.rdkit.linear
-  optimiser = [local.internal ? "EF INT" : "EF", "EF DENOUT",
-  stage.rdkit.nheavy > 10 ? "LBFGS ITRY=1000" : "EF RECALC=1 ITRY=1000"]
-  shift    = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
-  gradient = 0.5 # kcal/mol/Å, at most, if MOPAC stops before its own limit
-  # What follows the optimisation in the same input file. The last job takes the energy: MOPAC before 23.2 adds 12
+  # The jobs of an input file, at the first attempt, the second, and all others. Internal coordinates (INT) halve the
+  # cycles of a large molecule; an angle of 180° spoils them. The last job takes the energy: MOPAC before 23.2 adds 12
   # kcal/mol for each C≡C where a job starts. If its SCF ends in another electronic state, the second attempt keeps the
   # state of the optimisation (OLDENS). If the other state is the lower one, the third attempt optimises it.
-  energy = "1SCF OLDGEO AUX(PRECISION=9,XP,XS,XW)"
-  further = [local.internal ? ["EF INT OLDGEO", local.energy] : [local.energy],
-    ["LBFGS OLDGEO OLDENS DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"],
-  ["EF OLDGEO GNORM=0.01 DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"]]
-  input = [for jobs in local.further : join("\n", concat(["${local.pm7} %s\n%s\n\n%s\n"],
-  [for job in jobs : "${local.pm7} ${job}\nat the final geometry\n"]))]
+  internal = stage.rdkit.nheavy > 10 && !stage.rdkit.linear
+  energy   = "1SCF OLDGEO AUX(PRECISION=9,XP,XS,XW)"
+  jobs = [local.internal ? ["EF INT", "EF INT OLDGEO", local.energy] : ["EF", local.energy],
+    ["EF DENOUT", "LBFGS OLDGEO OLDENS DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"],
+    [stage.rdkit.nheavy > 10 ? "LBFGS ITRY=1000" : "EF RECALC=1 ITRY=1000",
+  "EF OLDGEO GNORM=0.01 DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"]]
+  input = [for jobs in local.jobs : join("\n", [for i, job in jobs : i == 0 ?
+  "${local.pm7} %s${job}\n%s\n\n%s\n" : "${local.pm7} ${job}\nat the final geometry\n"])]
+  # A symmetric start may end on a saddle point. So coordinates are moved, each rotor and all turned, bonds stretched.
+  shift      = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
   isomers    = isomers(ensemble(stage.search.ensemble)) # the lowest conformer of each
   isomer     = lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)
   searched   = of_isomer(ensemble(stage.search.ensemble), local.isomer)
@@ -84,16 +73,14 @@ stage "rdkit" {
   validate = concat(["python3", "embed.py", "--check"], local.row)
   command = concat(["python3", "embed.py"], local.row, ["--seed=${61453 + attempt}", "--open-stereo=${var.open_stereo}",
     "--isomers=16", "--all-embeddings=1200", # at most; of one isomer 4 + 16 n² for n torsions, and at most:
-    "--embeddings=${coalesce(heavy_atoms(mol.smiles), 11) > 10 ? 300 : 400}",
-    "--window=18kcal/mol", "--same=0.06Å",                          # by force field; RMS difference of distances
-  "--few=20 0.20Å 100kcal/mol", "--displace=0.05Å", "--time=300s"]) # fewer get more; each coordinate; CPU time
+    "--embeddings=${coalesce(heavy_atoms(mol.smiles), 11) > 10 ? 300 : 400}", "--window=18kcal/mol", "--same=0.06Å",
+  "--few=20 0.20Å 100kcal/mol", "--displace=0.05Å", "--time=300s"]) # few get more; of each coordinate; of the CPU
   timeout  = "15m"
   outputs  = { properties = "properties.json", molecule = "molecule.json", molfile = "molecule.mol", pool = "pool.xyz" }
   no_retry = [3] # embed.py: the row itself is wrong; another attempt can only fail the same way
-  values = {     # rigid: nothing turns; soft: torsions that a symmetric geometry may leave on a saddle point
-    nheavy = json(output.properties).nheavy, rigid = json(output.properties).rigid, soft = json(output.properties).nsoft
-    linear = json(output.properties).linear # an angle of 180°
-  }
+  values = {     # rigid: nothing turns; soft: torsions that may stay on a saddle point; linear: an angle of 180°
+    nheavy = json(output.properties).nheavy, rigid = json(output.properties).rigid
+  soft = json(output.properties).nsoft, linear = json(output.properties).linear }
   warnings = json(output.properties).warnings
 }
 
@@ -114,17 +101,10 @@ stage "search" {
 
 # 3. Of several stereoisomers the lowest by PM7 counts. The lowest conformer of each is optimised.
 stage "isomers" {
+  extends  = "pm7" # how it runs, and what is read and required
   enabled  = length(local.isomers) > 1
   for_each = local.isomers
   at_least = 1
-  timeout  = "10m"
-  file "pm7.mop" { content = format(step(local.input, attempt), step(local.optimiser, attempt),
-    "${mol.mol_id}/${each.key + 1}", mopac_cartesian(perturbed(stage.rdkit.molecule, each.value,
-  step(local.shift, attempt), 9000 + each.key + 100 * attempt))) }
-  command = ["mopac", "pm7.mop"]
-  outputs = { out = "pm7.out", aux = "pm7.aux" }
-  values  = mopac(output.out, output.aux, local.gradient)
-  require = same_molecule(stage.rdkit.molecule, each.value, mopac_geometry(output.aux), local.bonds)
 }
 
 # 4. CREST, if asked for, starts from the lowest conformer of the first search. From a wrong rotamer of an acid or an
@@ -145,12 +125,10 @@ stage "crest" {
   require    = any_same_molecule(stage.rdkit.molecule, local.searched[0], ensemble(output.ensemble), local.bonds)
 }
 stage "conformers" {
+  extends = "search"
   enabled = var.search == "crest" && !stage.rdkit.rigid
   command = concat(["merge_conformers", stage.search.ensemble, stage.crest.ensemble, "--isomer", local.isomer],
   local.state, local.sorting, ["--levels", local.last_levels])
-  programs = ["xtb"]
-  timeout  = "1h"
-  outputs  = { ensemble = "conformers.xyz" }
 }
 
 # 5. PM7 optimises the most stable conformers by GFN2-xTB, and others with a lower single point. Stage minimum then
@@ -159,9 +137,8 @@ stage "single_points" {
   enabled  = length(local.conformers) > var.conformers
   optional = true
   timeout  = "10m"
-  file "pm7.mop" { content = join("", [for i, geometry in local.conformers : join("\n", [
-    "PM7 PRECISE THREADS=1 1SCF ${mopac_state(mol.charge, mol.multiplicity)}", "single point ${i + 1}", "",
-  mopac_cartesian(geometry), "", ""])]) }
+  file "pm7.mop" { content = join("", [for i, geometry in local.conformers :
+  "${local.pm7} 1SCF\nsingle point ${i + 1}\n\n${mopac_cartesian(geometry)}\n\n"]) }
   command = ["mopac", "pm7.mop"]
   outputs = { out = "pm7.out" }
   values  = { energies = single_points(output.out) } # kcal/mol
@@ -171,33 +148,25 @@ stage "pm7" {
   for_each = local.optimised
   at_least = 1 # if one conformer fails, the others count, and the row says which one is missing
   timeout  = "10m"
-  file "pm7.mop" { content = format(step(local.input, attempt), step(local.optimiser, attempt),
-    "${mol.mol_id}/${each.key + 1}", mopac_cartesian(perturbed(stage.rdkit.molecule, each.value,
-  step(local.shift, attempt), 9000 + each.key + 100 * attempt))) }
+  file "pm7.mop" { content = format(step(local.input, attempt), "", "${mol.mol_id}/${each.key + 1}", mopac_cartesian(
+  perturbed(stage.rdkit.molecule, each.value, step(local.shift, attempt), 9000 + each.key + 100 * attempt))) }
   command  = ["mopac", "pm7.mop"]
   outputs  = { out = "pm7.out", aux = "pm7.aux", arc = "pm7.arc" }
   compress = ["pm7.aux"] # zstdcat shows it
   keep     = ["pm7.mop"]
-  values   = mopac(output.out, output.aux, local.gradient) # hof (kcal/mol at 298.15 K), homo, lumo (eV), ...
+  values   = mopac(output.out, output.aux, 0.5) # hof (kcal/mol at 298.15 K), homo (eV), ...; gradient ≤ 0.5 kcal/mol/Å
   require  = same_molecule(stage.rdkit.molecule, each.value, mopac_geometry(output.aux), local.bonds)
 }
 stage "minimum" {
+  extends = "pm7"
   enabled = stage.rdkit.soft > 0
-  timeout = "10m"
-  file "pm7.mop" { content = format(step(local.input, attempt), "GNORM=0.01 ${step(local.optimiser, attempt)}",
-    "${mol.mol_id} lowest", mopac_cartesian(perturbed(stage.rdkit.molecule, local.lowest,
-  step(local.shift, attempt), 50 + 100 * attempt))) }
-  command  = ["mopac", "pm7.mop"]
-  outputs  = { out = "pm7.out", aux = "pm7.aux", arc = "pm7.arc" }
-  compress = ["pm7.aux"]
-  keep     = ["pm7.mop"]
-  values   = mopac(output.out, output.aux, local.gradient)
-  require  = same_molecule(stage.rdkit.molecule, local.lowest, mopac_geometry(output.aux), local.bonds)
+  file "pm7.mop" { content = format(step(local.input, attempt), "GNORM=0.01 ", "${mol.mol_id} lowest", mopac_cartesian(
+  perturbed(stage.rdkit.molecule, local.lowest, step(local.shift, attempt), 50 + 100 * attempt))) }
+  require = same_molecule(stage.rdkit.molecule, local.lowest, mopac_geometry(output.aux), local.bonds)
 }
 stage "final" {
-  title = "Final calculations"
-  # In the order of GFN2-xTB, null if a conformer was not optimised. Those within 0.02 kcal/mol count as one.
-  values = summarise(placed(local.results[*].hof, local.places), 0.02)
+  title  = "Final calculations"
+  values = summarise(placed(local.results[*].hof, local.places), 0.02) # in GFN2-xTB's order; kcal/mol that are the same
 }
 
 # The columns of the table, blank if a value is null. delta_1 to delta_3 are |H298_cbs - hof| in kcal/mol of the

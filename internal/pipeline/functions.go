@@ -57,7 +57,6 @@ var standard = map[string]function.Function{
 	"status": statusFunc, "seconds": secondsFunc,
 	"jsondecode": jsonFunc("text", func(text string) ([]byte, error) { return []byte(text), nil }),
 	ignoreName:   adapt(ignored, "value"),
-	"one_of":     adapt(oneOf, "value", "allowed"),
 }
 
 func (p *Pipeline) addFunctions(more []Function) {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -92,13 +91,6 @@ func round(x float64, decimals int) (float64, error) {
 		return 0, errors.New("the decimals must be a whole number from 0 to 15")
 	}
 	return strconv.ParseFloat(strconv.FormatFloat(x, 'f', decimals, 64), 64)
-}
-
-func oneOf(value string, allowed []string) (bool, error) {
-	if !slices.Contains(allowed, value) {
-		return false, fmt.Errorf("%q is not one of %s", value, strings.Join(allowed, ", "))
-	}
-	return true, nil
 }
 
 var sumFunc = function.New(&function.Spec{

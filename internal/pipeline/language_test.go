@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRequire(t *testing.T) {
@@ -310,6 +311,78 @@ func TestComparison(t *testing.T) {
 		}
 		if got, err := m.Read(p.Stage("a"), 0, nil); err != nil || string(got) != `{"v":`+want+`}` {
 			t.Errorf("%s: got %s, %v, want %s", expr, got, err, want)
+		}
+	}
+}
+
+// What a stage extends says how it runs; whether and how often it says itself.
+func TestExtends(t *testing.T) {
+	p := mustLoad(t, `
+stage "last" {
+  extends = "base"
+  file "x" { content = "last at ${attempt}" }
+  values = { n = 2 }
+}
+stage "base" {
+  title    = "Base"
+  enabled  = mol.charge == 0
+  for_each = ["one"]
+  at_least = 1
+  timeout  = "3m"
+  file "x" { content = each.value }
+  file "y" { content = "shared" }
+  command  = ["cat", "x", "y"]
+  outputs  = { log = "stdout" }
+  values   = { n = 1 }
+  precondition {
+    condition     = mol.multiplicity == 1
+    error_message = "no singlet"
+  }
+}
+`, testOptions())
+	m, err := p.Molecule(map[string]any{"charge": int64(1), "multiplicity": int64(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := p.Stage("last")
+	if s.Titled || s.ForEach || s.AtLeast != 0 || s.Conditional() || s.Outputs["log"] != "stdout" {
+		t.Errorf("got %+v", s)
+	}
+	task, err := m.Task(s, 0, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, f := range task.Files {
+		files[f.Name] = string(f.Content)
+	}
+	if len(files) != 2 || files["x"] != "last at 4" || files["y"] != "shared" ||
+		strings.Join(task.Argv, " ") != "cat x y" || task.Timeout != 3*time.Minute {
+		t.Errorf("got %v, %+v", files, task)
+	}
+	if values, err := m.Read(s, 0, nil); err != nil || string(values) != `{"n":2}` {
+		t.Errorf("got %s, %v", values, err)
+	}
+	if err := m.Precheck(s, 0, 0); err == nil || err.Error() != "no singlet" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOneOf(t *testing.T) {
+	const src = `variable "search" { one_of = ["etkdg", "crest"] }
+stage "a" { command = ["echo", var.search] }
+`
+	for set, want := range map[string]string{"": "etkdg", "search=crest": "crest",
+		"search=xyz": `refuses: "xyz" is not one of etkdg, crest.`, "search=[]": "another type"} {
+		o := testOptions()
+		o.Set = set
+		p, err := loadText(t.TempDir()+"/pipeline.hcl", []byte(src), o)
+		if err != nil {
+			if text := err.Error(); !strings.Contains(text, want) {
+				t.Errorf("%s: got %s", set, text)
+			}
+		} else if got := p.Variables[0].Text(); got != want {
+			t.Errorf("%s: got %s", set, got)
 		}
 	}
 }

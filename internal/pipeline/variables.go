@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -20,6 +21,7 @@ type Variable struct {
 	Source            string // where the value comes from
 
 	value  cty.Value
+	oneOf  []string // the texts that it may have; nil: any
 	want   cty.Type // dynamic where none is declared
 	bad    bool     // what it was given last is no value for it
 	checks []*expression
@@ -56,7 +58,12 @@ func (p *Pipeline) decodeVariable(b *hcl.Block) {
 			v.bad = !p.setDefault(v, a.Expr)
 			return nil
 		}},
+		constant("one_of", &v.oneOf, "one_of is a list of texts. The first is the default.",
+			func(texts []string) bool { return len(texts) > 0 }),
 		p.conditions(in, "validation", &v.checks), in.requirement(&v.checks))
+	if v.oneOf != nil && v.Source == "" {
+		v.value, v.Source = cty.StringVal(v.oneOf[0]), "default"
+	}
 	v.bad = v.bad || len(p.mistakes) > before // its default may be misspelt
 }
 
@@ -188,10 +195,15 @@ func (p *Pipeline) set(v *Variable, value cty.Value, source string) {
 	v.value, v.Source = c, source
 }
 
-// checkVariables evaluates the validation blocks.
+// checkVariables says what the file's own conditions refuse.
 func (p *Pipeline) checkVariables() {
 	m := p.unknownMolecule()
 	for _, v := range p.Variables {
+		text, ok := as[string](v.value)
+		if ok && v.oneOf != nil && !slices.Contains(v.oneOf, text) {
+			p.invalid(v, v.rng,
+				fmt.Errorf("%q is not one of %s", text, strings.Join(v.oneOf, ", ")))
+		}
 		for _, c := range v.checks {
 			ok := p.references(c) && v.value.IsWhollyKnown()
 			if c.message != nil && !p.references(c.message) || !ok {
@@ -201,17 +213,22 @@ func (p *Pipeline) checkVariables() {
 			if at, ok := errors.AsType[*EvalError](err); ok {
 				err = at.Err // the message has the place
 			}
-			switch {
-			case err == nil:
-			case v.Source != "default":
-				p.wrongOption("Invalid value for a variable", "%s sets the variable %q to a "+
-					"value that %s line %d refuses: %s", v.Source, v.Name, p.Path, c.at.Start.Line,
-					sentence(err.Error()))
-			default:
-				p.wrong(c.at, "Invalid value for a variable", "The variable %q (from %s): %s",
-					v.Name, v.Source, sentence(err.Error()))
-			}
+			p.invalid(v, c.at, err)
 		}
+	}
+}
+
+// invalid notes what is wrong with a variable's value, by what stands at a place.
+func (p *Pipeline) invalid(v *Variable, at hcl.Range, err error) {
+	switch {
+	case err == nil:
+	case v.Source != "default":
+		p.wrongOption("Invalid value for a variable", "%s sets the variable %q to a value that "+
+			"%s line %d refuses: %s", v.Source, v.Name, p.Path, at.Start.Line,
+			sentence(err.Error()))
+	default:
+		p.wrong(at, "Invalid value for a variable", "The variable %q (from %s): %s", v.Name,
+			v.Source, sentence(err.Error()))
 	}
 }
 
