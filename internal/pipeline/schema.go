@@ -257,14 +257,15 @@ var notExtended = []string{"extends", "title", "enabled", "optional", "for_each"
 // same name stays its own.
 func (p *Pipeline) extend(b *hcl.Block) {
 	body := b.Body.(*hclsyntax.Body)
-	extends, stages := body.Attributes["extends"], map[string]*hclsyntax.Body{}
+	extends := body.Attributes["extends"]
+	if extends == nil {
+		return
+	}
+	stages := map[string]*hclsyntax.Body{}
 	for _, o := range p.texts[p.Path].Body.(*hclsyntax.Body).Blocks {
 		if o.Type == b.Type && len(o.Labels) == 1 && o.Labels[0] != b.Labels[0] {
 			stages[o.Labels[0]] = o.Body
 		}
-	}
-	if extends == nil {
-		return
 	}
 	v, _ := literal(extends.Expr)
 	name, ok := as[string](v)
