@@ -150,6 +150,9 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) {
 	extra := map[string]cty.Value{"attempt": cty.UnknownVal(cty.Number).RefineNotNull(),
 		"salvaged": cty.UnknownVal(cty.List(cty.String)).RefineNotNull(),
 		"output":   cty.ObjectVal(out)}
+	if s.misspelt {
+		extra["each"] = cty.DynamicVal
+	}
 	p.reads = nil
 	for _, e := range s.expressions {
 		scope := extra

@@ -139,7 +139,7 @@ stage "typed" {
 variable "misspelt" { defualt = 3 } # ERROR: Unknown attribute: Nothing is called "defualt" here. Did you mean "default"?
 
 stage "misspelt" {
-  command  = ["true", var.misspelt + 1]
+  command  = ["true", var.misspelt + 1, each.value]
   foreach  = [1, 2] # ERROR: Unknown attribute: Nothing is called "foreach" here. Did you mean "for_each"?
   at_least = 1
   file "x" {
