@@ -108,7 +108,7 @@ func (m *Molecule) tried(e *expression, extra map[string]cty.Value) (diags hcl.D
 		ctx, d := m.context(e, extra)
 		for i := 0; i < len(call.Args) && !d.HasErrors(); i++ {
 			_, found := call.Args[i].Value(ctx)
-			diags = append(diags, slices.DeleteFunc(found, dependsOnValue)...)
+			diags = append(diags, slices.DeleteFunc(found, m.p.dependsOnValue)...)
 		}
 	})
 	return diags
@@ -116,21 +116,23 @@ func (m *Molecule) tried(e *expression, extra map[string]cty.Value) (diags hcl.D
 
 // dependsOnValue reports whether an error comes from the value of what an expression names, and not
 // from the type. A constant object may have an attribute if a variable has another value.
-func dependsOnValue(d *hcl.Diagnostic) bool {
+func (p *Pipeline) dependsOnValue(d *hcl.Diagnostic) bool {
 	of := d.Expression
 	switch d.Summary {
 	case "Not enough function arguments", "Too many function arguments":
 		return false
-	case "Unsupported attribute":
+	case "Unsupported attribute", "Invalid index":
 		switch x := of.(type) {
 		case *hclsyntax.ScopeTraversalExpr:
 			v, diags := x.Traversal[:min(2, len(x.Traversal))].TraverseAbs(d.EvalContext)
-			return diags.HasErrors() || v.IsWhollyKnown()
+			return diags.HasErrors() || v.IsWhollyKnown() && p.varies(of)
 		case *hclsyntax.RelativeTraversalExpr:
 			of = x.Source
+		case *hclsyntax.IndexExpr:
+			of = x.Collection
 		}
-	case "Invalid function argument", "Error in function call":
-		// of is the argument, or the call
+	case "Invalid function argument", "Error in function call", "Invalid operand":
+		// of is the argument, the call, the operand
 	default:
 		return true
 	}
@@ -138,7 +140,16 @@ func dependsOnValue(d *hcl.Diagnostic) bool {
 		return true
 	}
 	v, diags := of.Value(d.EvalContext)
-	return !diags.HasErrors() && v.IsWhollyKnown()
+	return !diags.HasErrors() && v.IsWhollyKnown() && p.varies(of)
+}
+
+// varies reports whether a known value may be another one: it names more than constants.
+func (p *Pipeline) varies(of hcl.Expression) bool {
+	return slices.ContainsFunc(of.Variables(), func(t hcl.Traversal) bool {
+		name, _ := attrAt(t, 1)
+		l := p.locals[name]
+		return t.RootName() != "local" || l == nil || p.varies(l)
+	})
 }
 
 // checkStage checks the expressions of a stage in their order.
