@@ -161,10 +161,9 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) {
 	extra := map[string]cty.Value{"attempt": cty.UnknownVal(cty.Number).RefineNotNull(),
 		"salvaged": cty.UnknownVal(cty.List(cty.String)).RefineNotNull(),
 		"output":   cty.ObjectVal(out)}
-	if s.misspelt {
-		extra["each"] = cty.DynamicVal
+	if p.reads = nil; s.vague {
+		extra["output"] = cty.DynamicVal
 	}
-	p.reads = nil
 	for _, e := range s.expressions {
 		scope := extra
 		switch e {
@@ -233,6 +232,9 @@ func (p *Pipeline) setOutputs(s *Stage, v cty.Value) error {
 		case !ok:
 			p.wrong(rng, "Unsuitable outputs", "The output %q must be a file name.", name)
 		case !p.free(s, s.outputs, name):
+		case strings.ContainsAny(file, "*?["):
+			p.wrong(rng, "Unsuitable outputs", "%q is a pattern. An output is one file: name it, "+
+				"or list the pattern in keep.", file)
 		case bad != "":
 			p.wrong(rng, "Path outside of the scratch folder", "%s", bad)
 		default:
@@ -421,6 +423,9 @@ func (p *Pipeline) checkWord(s *Stage, word string) error {
 
 // acceptValidate checks the words that the stage's worker is asked about a row.
 func (s *Stage) acceptValidate(v cty.Value) error {
+	if s.Program == "" {
+		return nil // the command has a mistake
+	}
 	if !v.IsKnown() || v.LengthInt() < 1 || !v.Index(cty.Zero).RawEquals(cty.StringVal(s.Program)) {
 		return fmt.Errorf("validate is a command that the stage's worker answers for a row: a "+
 			"list of words that starts with %q", s.Program)

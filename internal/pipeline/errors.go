@@ -85,9 +85,10 @@ func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 	return diags
 }
 
-// repeats reports whether HCL says of a part of a name what is known of the whole name.
+// repeats reports whether HCL says of a part of a name what is known of the whole name, or of a
+// function.
 func repeats(d *hcl.Diagnostic, all hcl.Diagnostics) bool {
-	if d.Summary != "Unknown attribute" {
+	if d.Summary != "Unknown attribute" && d.Summary != "Call to unknown function" {
 		return false
 	}
 	return slices.ContainsFunc(all, func(o *hcl.Diagnostic) bool {

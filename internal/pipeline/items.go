@@ -3,12 +3,14 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -23,9 +25,9 @@ type item struct {
 
 // readBody reads a body that has these items and no others, in the order of the items.
 func (p *Pipeline) readBody(body hcl.Body, items ...item) hcl.Attributes {
-	schema, known := &hcl.BodySchema{}, []string(nil)
+	schema := &hcl.BodySchema{}
+	p.respell(body.(*hclsyntax.Body), items)
 	for _, it := range items {
-		known = append(known, it.name)
 		if it.block == nil {
 			schema.Attributes = append(schema.Attributes, hcl.AttributeSchema{Name: it.name})
 			continue
@@ -37,12 +39,6 @@ func (p *Pipeline) readBody(body hcl.Body, items ...item) hcl.Attributes {
 		schema.Blocks = append(schema.Blocks, block)
 	}
 	content, diags := body.Content(schema)
-	for _, d := range diags { // if a name is known, HCL says that a block is an attribute, or so
-		name := string(p.src[d.Subject.Start.Byte:d.Subject.End.Byte])
-		if strings.HasPrefix(d.Summary, "Unsupported ") && !slices.Contains(known, name) {
-			d.Detail = fmt.Sprintf("Nothing is called %q here.%s", name, didYouMean(name, known))
-		}
-	}
 	p.add(diags)
 	for _, it := range items {
 		if a := content.Attributes[it.name]; a != nil {
@@ -53,6 +49,42 @@ func (p *Pipeline) readBody(body hcl.Body, items ...item) hcl.Attributes {
 		}
 	}
 	return content.Attributes
+}
+
+// respell refuses unknown names, and goes on with those that were meant: what is misspelt is there.
+func (p *Pipeline) respell(body *hclsyntax.Body, items []item) {
+	var known []string
+	blocks := map[string]bool{}
+	for _, it := range items {
+		known = append(known, it.name)
+		blocks[it.name] = it.block != nil
+	}
+	meant := func(name, noun string, rng hcl.Range, block bool) string {
+		if slices.Contains(known, name) {
+			return name
+		}
+		p.wrong(rng, "Unknown "+noun, "Nothing is called %q here.%s", name,
+			didYouMean(name, known))
+		best := Nearest(name, known, 2)
+		if blocks[best] != block {
+			return ""
+		}
+		return best
+	}
+	for _, a := range slices.Collect(maps.Values(body.Attributes)) {
+		name := meant(a.Name, "attribute", a.NameRange, false)
+		if name == a.Name {
+			continue
+		}
+		delete(body.Attributes, a.Name)
+		if a.Name = name; name != "" && body.Attributes[name] == nil {
+			body.Attributes[name] = a
+		}
+	}
+	body.Blocks = slices.DeleteFunc(body.Blocks, func(b *hclsyntax.Block) bool {
+		b.Type = meant(b.Type, "block", b.TypeRange, true)
+		return b.Type == ""
+	})
 }
 
 // anyNames reads a body whose attributes have names of the user's own, in the order of the file.

@@ -361,7 +361,7 @@ func (s *Stage) resultType() cty.Type {
 func (s *Stage) unknown() cty.Value {
 	t := s.resultType()
 	switch {
-	case t == cty.DynamicPseudoType || s.ForEach && t.HasDynamicTypes():
+	case t == cty.DynamicPseudoType || s.vague || s.ForEach && t.HasDynamicTypes():
 		return cty.DynamicVal
 	case s.ForEach:
 		return cty.UnknownVal(cty.List(t)).RefineNotNull()

@@ -152,7 +152,6 @@ type Stage struct {
 	valueType                                             cty.Type // dynamic: not known yet
 	off                                                   bool     // for every molecule
 	vague                                                 bool     // outputs has a mistake
-	misspelt                                              bool     // for_each
 	asked                                                 []string // attributes that the file names
 	none                                                  map[string]cty.Value
 	watched                                               []Input // user's files in its command

@@ -212,7 +212,6 @@ func (p *Pipeline) reference(e *expression, t hcl.Traversal) {
 	case !ok:
 		p.wrong(rng, "Unknown name", "Nothing is called %q.%s Note: a text stands in quotes.", root,
 			didYouMean(root, append(names(rootNames), loopNames(e)...)))
-	case bit == eachRoot && e.stage != nil && e.stage.misspelt:
 	case bit == eachRoot && e.stage != nil && !e.stage.ForEach:
 		p.wrong(rng, "Name out of place",
 			`"each" is an element of for_each, and stage %q has none.`, e.stage.Name)

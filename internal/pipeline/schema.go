@@ -218,11 +218,9 @@ func (p *Pipeline) decodeStage(b *hcl.Block) {
 	p.extend(b)
 	a := p.readBody(b.Body, slices.Concat(p.declarations(s), s.settings())...)
 	s.Titled, s.ForEach = a["title"] != nil, a["for_each"] != nil
-	for name := range b.Body.(*hclsyntax.Body).Attributes {
-		s.misspelt = s.misspelt || !s.ForEach && Nearest(name, []string{"for_each"}, 2) != ""
-	}
 	switch least := a["at_least"]; {
-	case least == nil || s.misspelt:
+	case least == nil:
+	case !s.ForEach && before < len(p.mistakes): // for_each may be misspelt
 	case !s.ForEach:
 		p.wrong(least.Expr.Range(), "Unsuitable at_least", "Stage %q has no for_each, so it has "+
 			"one target, which must succeed.", s.Name)
@@ -315,7 +313,7 @@ func (s *Stage) settings() []item {
 			"what each means, as { \"1\" = \"...\", SEGV = \"...\" }.", s.setExitCodes),
 		constant("salvage", &s.Salvage, "salvage is a list of plain names of files in the "+
 			"stage's own folder.", each(func(name string) bool {
-			return scratchName(name) == "" && !strings.Contains(name, "/")
+			return scratchName(name) == "" && !strings.ContainsAny(name, "/*?[")
 		})),
 		patterns("keep", &s.Keep), patterns("compress", &s.Compress),
 	}

@@ -100,7 +100,7 @@ pipeline { store = zip } # ERROR: Not a constant: A text stands in quotes
 
 stage "m" {
   command  = ["true"]
-  compres  = ["x"] # ERROR: Unknown attribute: Nothing is called "compres" here. Did you mean "compress"?
+  compres  = ["stdout"] # ERROR: Unknown attribute: Nothing is called "compres" here. Did you mean "compress"?
   optional = Yes   # ERROR: Not a constant: Did you mean true?
   values = {
     a = if(true, 1, 2)                      # ERROR: Unknown function: There is no function "if".
@@ -139,7 +139,7 @@ stage "typed" {
 variable "misspelt" { defualt = 3 } # ERROR: Unknown attribute: Nothing is called "defualt" here. Did you mean "default"?
 
 stage "misspelt" {
-  command  = ["true", var.misspelt + 1, each.value]
+  command  = ["true", var.misspelt + 1]
   foreach  = [1, 2] # ERROR: Unknown attribute: Nothing is called "foreach" here. Did you mean "for_each"?
   at_least = 1
   file "x" {

@@ -11,7 +11,7 @@ molecule {
   size = [mol.nheavy, mol.smiles] # ERROR: Unsuitable size: size has a text in it; it is made of numbers.
 }
 
-stge "a" { # ERROR: Unknown block: Did you mean "stage"?
+stge "z" { # ERROR: Unknown block: Did you mean "stage"?
   command = ["true"]
 }
 
