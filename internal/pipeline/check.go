@@ -58,7 +58,7 @@ func (m *Molecule) check(e *expression, extra map[string]cty.Value) (v cty.Value
 	if !p.add(diags) {
 		return cty.DynamicVal, false
 	}
-	if typed := p.typed; typed != nil && !p.add(typed.tried(e, extra)) {
+	if typed := p.typed; typed != nil && !p.add(typed.unreached(e, extra)) {
 		return v, false
 	}
 	v, err := asDoubles(v)
@@ -97,21 +97,56 @@ func converted(e *expression, v cty.Value) (cty.Value, error) {
 	return c, nil
 }
 
-// tried finds what can only fail in the arguments of try and can: a name that there is not, an
-// argument too few. What depends on a value may fail.
-func (m *Molecule) tried(e *expression, extra map[string]cty.Value) (diags hcl.Diagnostics) {
-	visit(e.Expression, func(n hclsyntax.Node) {
-		call, ok := n.(*hclsyntax.FunctionCallExpr)
-		if !ok || call.Name != "try" && call.Name != "can" {
-			return
+// unreached finds mistakes where an evaluation of unknown values does not look: in the arguments of
+// try and can, and in the bodies of for expressions over lists whose elements are not known.
+type unreached struct {
+	*Pipeline
+	scopes []*hcl.EvalContext // of the for expressions around a node, after the molecule's
+	found  hcl.Diagnostics
+}
+
+func (m *Molecule) unreached(e *expression, extra map[string]cty.Value) hcl.Diagnostics {
+	node, ok := e.Expression.(hclsyntax.Node)
+	ctx, diags := m.context(e, extra)
+	if !ok || diags.HasErrors() {
+		return nil
+	}
+	u := &unreached{Pipeline: m.p, scopes: []*hcl.EvalContext{ctx}}
+	_ = hclsyntax.Walk(node, u)
+	return u.found
+}
+
+// Enter evaluates what stands in a node. What depends on a value may fail in try.
+func (u *unreached) Enter(n hclsyntax.Node) hcl.Diagnostics {
+	scope := u.scopes[len(u.scopes)-1]
+	switch x := n.(type) {
+	case *hclsyntax.FunctionCallExpr:
+		for i := 0; i < len(x.Args) && (x.Name == "try" || x.Name == "can"); i++ {
+			_, diags := x.Args[i].Value(scope)
+			u.found = append(u.found, slices.DeleteFunc(diags, u.dependsOnValue)...)
 		}
-		ctx, d := m.context(e, extra)
-		for i := 0; i < len(call.Args) && !d.HasErrors(); i++ {
-			_, found := call.Args[i].Value(ctx)
-			diags = append(diags, slices.DeleteFunc(found, m.p.dependsOnValue)...)
+	case *hclsyntax.ForExpr:
+		inner := scope.NewChild()
+		u.scopes = append(u.scopes, inner)
+		list, diags := x.CollExpr.Value(scope)
+		inner.Variables = map[string]cty.Value{x.KeyVar: cty.DynamicVal,
+			x.ValVar: cty.UnknownVal(elementType(list.Type()))}
+		for _, body := range []hclsyntax.Expression{x.KeyExpr, x.ValExpr, x.CondExpr} {
+			if body != nil && !diags.HasErrors() && !list.IsWhollyKnown() {
+				_, diags := body.Value(inner)
+				u.found = append(u.found, diags...)
+			}
 		}
-	})
-	return diags
+	}
+	return nil
+}
+
+// Exit ends the scope of a for expression.
+func (u *unreached) Exit(n hclsyntax.Node) hcl.Diagnostics {
+	if _, ok := n.(*hclsyntax.ForExpr); ok {
+		u.scopes = u.scopes[:len(u.scopes)-1]
+	}
+	return nil
 }
 
 // dependsOnValue reports whether an error comes from the value of what an expression names, and not
@@ -124,8 +159,12 @@ func (p *Pipeline) dependsOnValue(d *hcl.Diagnostic) bool {
 	case "Unsupported attribute", "Invalid index":
 		switch x := of.(type) {
 		case *hclsyntax.ScopeTraversalExpr:
-			v, diags := x.Traversal[:min(2, len(x.Traversal))].TraverseAbs(d.EvalContext)
-			return diags.HasErrors() || v.IsWhollyKnown() && p.varies(of)
+			for n := len(x.Traversal) - 1; n > 0; n-- { // what is there has not the next part
+				v, diags := x.Traversal[:n].TraverseAbs(d.EvalContext)
+				if !diags.HasErrors() {
+					return v.IsWhollyKnown() && p.varies(of)
+				}
+			}
 		case *hclsyntax.RelativeTraversalExpr:
 			of = x.Source
 		case *hclsyntax.IndexExpr:
