@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -54,6 +56,9 @@ func (e *ensemble) part(ctx context.Context, l level, members []*member) (part, 
 	}
 	began, dir := time.Now(), filepath.Join(e.Dir, fmt.Sprintf("xtb.%s.%d", l, members[0].number))
 	p, err := e.together(ctx, l, dir, frames)
+	if isSystem(err) {
+		return p, err
+	}
 	if err != nil {
 		p = part{Failures: make([]string, len(members)), Frames: make([]Frame, len(members))}
 		if err != errSingle {
@@ -61,7 +66,11 @@ func (e *ensemble) part(ctx context.Context, l level, members []*member) (part, 
 		}
 		for i, f := range frames {
 			one := fmt.Sprintf("%s.%d", dir, members[i].number)
-			if p.Frames[i], p.Version, err = e.alone(ctx, l, one, f); err != nil {
+			p.Frames[i], p.Version, err = e.alone(ctx, l, one, f)
+			if isSystem(err) {
+				return p, err
+			}
+			if err != nil {
 				p.Failures[i] = "failed: " + err.Error()
 			}
 		}
@@ -77,6 +86,12 @@ func (e *ensemble) part(ctx context.Context, l level, members []*member) (part, 
 		return p, err
 	}
 	return p, e.Keep(key, data)
+}
+
+// isSystem reports whether an error is the machine's, as of a full disk, and no geometry's.
+func isSystem(err error) bool {
+	_, ok := errors.AsType[syscall.Errno](err)
+	return ok && !errors.Is(err, fs.ErrNotExist)
 }
 
 // words are what tells xTB the method of a level.

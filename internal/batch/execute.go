@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"grimperium/internal/durable"
@@ -74,8 +75,8 @@ func (v *Visitor) execute(ctx context.Context, g *target) (runner.Result, error)
 		return res, nil
 	}
 	f := explainEnd(g.stage, res, g.dir)
-	noProgram := res.ExitCode == 126 || res.ExitCode == 127 // a shell could not start one
-	if noProgram && g.stage.ExitCodes[res.ExitCode] == "" && program.isScript {
+	if slices.Contains(noProgram, res.ExitCode) && g.stage.ExitCodes[res.ExitCode] == "" &&
+		program.isScript {
 		return res, fmt.Errorf("%s could not start the program behind it: %s (%s); install that "+
 			"again", program.Name, f.Message, res)
 	}
@@ -123,7 +124,25 @@ func explainEnd(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
 	return f
 }
 
-// builtin runs a command that is part of the batch, with the programs that it starts.
+// Exit codes of a shell: it could not start a program, or that was ended by HUP, INT, TERM.
+var noProgram, endedBehind = []int{126, 127}, []int{129, 130, 143}
+
+// itsOwn are the signals by which a program ends of itself. All others came from outside, and the
+// program may do better at another time.
+var itsOwn = map[string]bool{"SEGV": true, "ABRT": true, "FPE": true, "BUS": true, "ILL": true}
+
+// builtin is a command that is part of the batch, while it runs for a target.
+type builtin struct {
+	*Visitor
+	*target
+	cancel context.CancelCauseFunc
+	mu     sync.Mutex // of the rest: the built-in may run several programs at once
+	used   runner.Result
+	fault  error // the first after which it could make less of the molecule, nil for none
+}
+
+// builtin runs a command that is part of the batch, with the programs that it starts. If one of
+// them can't be started, or is ended from outside, the built-in is ended.
 func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, err error) {
 	log, err := os.Create(filepath.Join(g.dir, stdoutName))
 	if err != nil {
@@ -131,57 +150,73 @@ func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, e
 	}
 	defer log.Close()
 	ctx, stop := g.command("").Watch(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	began := runner.ThreadCPU()
-	var mu sync.Mutex // the built-in may run several programs at once
-	var machine error // a failure that is not the molecule's
-	run := func(ctx context.Context, sub, logName string, argv ...string) error {
-		path := v.Programs.found[argv[0]].Path
-		if path == "" {
-			return fmt.Errorf("the stage %s must name %q in programs = [...], because its command "+
-				"starts it", g.stage.Name, argv[0])
-		}
-		c := g.command(path, argv[1:]...)
-		c.Dir, c.Stdout, c.Timeout = sub, filepath.Join(sub, logName), 0 // ctx has the target's
-		c.Stderr = c.Stdout
-		res, err := runner.Run(ctx, c)
-		mu.Lock()
-		defer mu.Unlock()
-		used.User, used.System = used.User+res.User, used.System+res.System
-		used.MaxRSS = max(used.MaxRSS, res.MaxRSS)
-		switch {
-		case err != nil:
-			machine = startFailure(argv[0], err)
-			return machine
-		case res.Stop == runner.Interrupted:
-			return context.Cause(ctx)
-		case !res.OK():
-			return fmt.Errorf("%s %s", argv[0], res)
-		}
-		return nil
-	}
-	keep := func(key string, part []byte) error {
-		err := g.parts.Keep(key, part)
-		mu.Lock()
-		defer mu.Unlock()
-		machine = cmp.Or(machine, err)
-		return err
-	}
-	work := Work{Dir: g.dir, Args: g.task.Argv[1:], Run: run, Log: log, Each: v.each, Keep: keep,
-		Kept: g.parts.Kept}
+	b := &builtin{Visitor: v, target: g, cancel: cancel}
+	work := Work{Dir: g.dir, Args: g.task.Argv[1:], Run: b.run, Log: log, Each: v.each,
+		Kept: g.parts.Kept, Keep: func(key string, part []byte) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.failed(g.parts.Keep(key, part))
+		}}
 	err = v.Builtins[g.stage.Program].Run(ctx, work)
 	ended := stop()
-	used.User += runner.ThreadCPU() - began // what it computes itself
+	b.used.User += runner.ThreadCPU() - began // what it computes itself
+	errno, isSystem := errors.AsType[syscall.Errno](err)
 	switch {
+	case b.fault != nil && ended.Stop == runner.NotStopped:
+		return b.used, b.fault
 	case err == nil:
-		return used, nil
-	case machine != nil && ended.Stop != runner.Interrupted:
-		return used, machine
+		return b.used, nil
+	case isSystem && errno != syscall.ENOENT && ended.Stop == runner.NotStopped:
+		return b.used, err
 	case ended.Stop == runner.TooLarge || ended.Stop == runner.TimedOut:
 		err = fmt.Errorf("%s %s", g.stage.Program, ended)
 	}
-	return used, &TargetError{timedOut: ended.Stop == runner.TimedOut, Message: err.Error()}
+	return b.used, &TargetError{timedOut: ended.Stop == runner.TimedOut, Message: err.Error()}
+}
+
+// failed ends the built-in if there is an error.
+func (b *builtin) failed(err error) error {
+	if b.fault = cmp.Or(b.fault, err); err != nil {
+		b.cancel(err)
+	}
+	return err
+}
+
+// run runs a program for the built-in, in a folder below the target's.
+func (b *builtin) run(ctx context.Context, dir, log string, argv ...string) error {
+	program := b.Programs.found[argv[0]]
+	if program.Path == "" {
+		return fmt.Errorf("the stage %s must name %q in programs = [...], because its command "+
+			"starts it", b.stage.Name, argv[0])
+	}
+	c := b.command(program.Path, argv[1:]...)
+	c.Dir, c.Stdout, c.Timeout = dir, filepath.Join(dir, log), 0 // ctx has the target's
+	c.Stderr = c.Stdout
+	res, err := runner.Run(ctx, c)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used.User, b.used.System = b.used.User+res.User, b.used.System+res.System
+	b.used.MaxRSS = max(b.used.MaxRSS, res.MaxRSS)
+	switch {
+	case err != nil:
+		return b.failed(startFailure(argv[0], err))
+	case res.Stop == runner.Interrupted:
+		return context.Cause(ctx)
+	case program.isScript && slices.Contains(noProgram, res.ExitCode):
+		return b.failed(fmt.Errorf("%s could not start the program behind it (%s); install that "+
+			"again", argv[0], res))
+	case res.Stop != runner.NotStopped || res.Signal != "" && !itsOwn[res.Signal] ||
+		program.isScript && slices.Contains(endedBehind, res.ExitCode):
+		return b.failed(&TargetError{Message: argv[0] + " " + res.String()})
+	case !res.OK():
+		return fmt.Errorf("%s %s", argv[0], res)
+	}
+	return nil
 }
 
 // each calls do for 0 to n-1, on the target's own core and on cores that are idle at a call.
