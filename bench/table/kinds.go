@@ -145,7 +145,7 @@ func quick(dir string, server *pgtest.Server, n, molecules int) (wall, spent flo
 		measure.Check(tables.Create(place, measure.Must(csvmerge.Read(path))))
 	}
 	p := measure.Must(pipeline.Load(filepath.Join(dir, "pipeline.hcl"),
-		pipeline.Options{Table: place, Reserved: batch.Columns, Environ: os.Environ()}))
+		pipeline.Options{Table: place, Written: batch.Written, Environ: os.Environ()}))
 	p.Jobs = 2
 	st := measure.Must(store.Open(p.Artefacts))
 	w := &watch{Table: measure.Must(tables.Open(place, true))}

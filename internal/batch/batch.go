@@ -33,9 +33,13 @@ import (
 	"grimperium/internal/store"
 )
 
-// Columns of the table that the scheduler itself writes; a merge block can't.
-var Columns = []string{"mol_id", "smiles", "status", "reruns", "error_message",
-	"timestamp_started", "timestamp_completed", "batch_id"}
+// Inputs are the columns that say what a molecule is. A merge block can't write them.
+var Inputs = []string{"mol_id", "smiles", "charge", "multiplicity", "H298_cbs", "timestamp_added"}
+
+// Written are the columns that the batch itself writes. No other can, and no stage can read them:
+// each result would ask for another.
+var Written = []string{"status", "reruns", "error_message", "timestamp_started",
+	"timestamp_completed", "batch_id"}
 
 // Config says what a batch works on.
 type Config struct {

@@ -211,7 +211,7 @@ func (t *visit) gone() map[string]string {
 	cells := maps.Clone(last.Cells)
 	maps.Copy(cells, last.Gone)
 	maps.DeleteFunc(cells, func(name, text string) bool {
-		return text == "" || slices.Contains(Columns, name) ||
+		return text == "" || slices.Contains(slices.Concat(Inputs, Written), name) ||
 			slices.Contains(t.Pipeline.Merged, name)
 	})
 	return cells

@@ -221,7 +221,8 @@ func load(o Options) (*pipeline.Pipeline, error) {
 
 // loadOptions are what every pipeline is read with.
 func loadOptions() pipeline.Options {
-	po := pipeline.Options{Reserved: batch.Columns, Columns: columns, Export: stages.Export{}}
+	po := pipeline.Options{Inputs: batch.Inputs, Written: batch.Written, Columns: columns,
+		Export: stages.Export{}}
 	for _, f := range stages.Functions() {
 		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Fn: f.Fn,
 			Version: f.Version, Params: f.Params, Files: f.Files})

@@ -93,7 +93,7 @@ func batchMain(ctx context.Context, dir, how string) error {
 	return err
 }
 
-var options = pipeline.Options{Reserved: batch.Columns,
+var options = pipeline.Options{Written: batch.Written,
 	Columns: func(string) ([]pipeline.Column, error) {
 		return []pipeline.Column{{Name: "mol_id"}, {Name: "smiles"}}, nil
 	}}

@@ -97,8 +97,8 @@ func converted(e *expression, v cty.Value) (cty.Value, error) {
 	return c, nil
 }
 
-// unreached finds mistakes where an evaluation of unknown values does not look: in the arguments of
-// try and can, and in the bodies of for expressions over lists whose elements are not known.
+// unreached finds mistakes where an evaluation of unknown values does not look. These are the
+// arguments of try and can, and what stands behind for, over lists whose elements are not known.
 type unreached struct {
 	*Pipeline
 	scopes []*hcl.EvalContext // of the for expressions around a node, after the molecule's

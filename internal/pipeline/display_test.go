@@ -17,7 +17,7 @@ func TestDisplay(t *testing.T) {
 		"display {\n  z = format(\"%8.2f kcal/mol\", stage.a.x)\n  y = mol.H298_cbs\n}": {"  -57.86 kcal/mol", "-56.12"},
 		"display {\n  a = 1\n}\ndisplay {\n  b = \"two\\nlines\"\n  c = \"\"\n}": {"1",
 			"two lines"},
-		"display {\n  a = format(\"%.2f\", mol.nheavy)\n  b = null\n  c = stage.a.x / 0\n  d = " +
+		"display {\n  a = format(\"%.2f\", mol.nheavy)\n  b = null\n  c = 1 / (stage.a.x - stage.a.x)\n  d = " +
 			"true\n}": {"true"},
 	} {
 		p, err := load(display)

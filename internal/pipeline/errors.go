@@ -184,7 +184,9 @@ func soften(diags hcl.Diagnostics) hcl.Diagnostics {
 			}
 		case operandName:
 			d.Summary = "Missing value"
-		case elementName, textName, remainderName:
+		case divisorName:
+			d.Summary = "Division by zero"
+		case listName, textName:
 		default:
 			d.Detail = name + ": " + stopped(text)
 		}

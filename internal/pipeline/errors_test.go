@@ -13,14 +13,15 @@ import (
 )
 
 // testColumns are the columns of the table that every test's pipeline is checked against.
-var testColumns = []Column{{"mol_id", false}, {"smiles", false}, {"charge", true},
+var testColumns = []Column{{"mol_id", false}, {"smiles", false}, {"status", false},
+	{"charge", true},
 	{"multiplicity", true}, {"nheavy", true}, {"H298_cbs", true}}
 
 func testOptions() Options {
 	return Options{
 		Functions: testFunctions, Builtins: []string{"conformers"},
-		Reserved: []string{"mol_id", "status", "smiles"},
-		Columns:  func(string) ([]Column, error) { return testColumns, nil },
+		Inputs: []string{"mol_id", "smiles", "charge", "H298_cbs"}, Written: []string{"status"},
+		Columns: func(string) ([]Column, error) { return testColumns, nil },
 	}
 }
 

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -76,8 +77,8 @@ func (p *Pipeline) addFunctions(more []Function) {
 		}
 		p.versions[f.Name] = f.Version
 	}
-	table[elementName] = p.through(func(v cty.Value) (cty.Value, error) { return v, nil })
-	table[textName], table[remainderName] = p.through(asDouble), p.through(notZero)
+	table[listName] = p.counting(nil) // a check ends by its watch
+	table[textName], table[divisorName] = p.through(partOfText), p.through(notZero)
 	table[equalName], table[operandName] = equalFunc, p.through(notNull)
 	// A template calls no templates: that could go round in a circle.
 	table[templateName] = ofFiles(1, nil, p.templateFunc(maps.Clone(table)))
@@ -123,6 +124,44 @@ func (p *Pipeline) isOwn(text string) bool {
 	}
 	info, err := os.Stat(p.rooted(text))
 	return err == nil && info.Mode().IsRegular()
+}
+
+// maxElements is how many elements a list may have, and the for expressions of one expression.
+const maxElements = 1_000_000
+
+var errElements = fmt.Errorf("there would be more than %d elements", maxElements)
+
+// tooMany is errElements for a list that is too long, nil for every other value.
+func tooMany(v cty.Value) error {
+	if isList(v.Type()) && v.IsKnown() && !v.IsNull() && v.LengthInt() > maxElements {
+		return errElements
+	}
+	return nil
+}
+
+// counting is a function that hands a list on to a for expression, and adds up the elements.
+func (p *Pipeline) counting(elements *int) function.Function {
+	return function.New(&function.Spec{Params: []function.Parameter{anyParam},
+		Type: func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			p.watch.pass()
+			v := args[0]
+			if elements == nil || !v.IsKnown() || v.IsNull() || v.Type().IsPrimitiveType() {
+				return v, nil
+			}
+			if *elements += v.LengthInt(); *elements > maxElements {
+				return v, errElements
+			}
+			return v, nil
+		}})
+}
+
+// partOfText is a number as its double is written, or a text that is not too long.
+func partOfText(v cty.Value) (cty.Value, error) {
+	if v.Type() == cty.String && v.IsKnown() && !v.IsNull() && len(v.AsString()) > maxFileSize {
+		return v, errors.New("the text would be too long")
+	}
+	return asDouble(v)
 }
 
 // wideVerb is of a text for format that would make a very long one.
@@ -187,14 +226,18 @@ func prepared(f function.Function, spec *function.Spec,
 		if err != nil {
 			return cty.NilType, err
 		}
-		return f.ReturnTypeForValues(args)
+		t, err := f.ReturnTypeForValues(args)
+		if err == nil && t.IsTupleType() && t.Length() > maxElements {
+			err = errElements
+		}
+		return t, err
 	}
 	spec.Impl = func(args []cty.Value, _ cty.Type) (v cty.Value, err error) {
 		if args, err = prepare(args); err != nil {
 			return v, err
 		}
 		if v, err = f.Call(args); err == nil {
-			err = tooLarge(v)
+			err = cmp.Or(tooLarge(v), tooMany(v))
 		}
 		return v, err
 	}
@@ -274,6 +317,7 @@ type call struct {
 // each file, however often they name the file. Most of these functions read a file.
 func (m *Molecule) remember() {
 	m.answers, m.functions = map[call]cty.Value{}, maps.Clone(m.p.functions)
+	m.functions[listName] = m.p.counting(&m.elements)
 	reads := []string{fileName, jsonName, "jsondecode"}
 	for name := range m.p.versions {
 		reads = append(reads, name)

@@ -103,7 +103,7 @@ func TestWatch(t *testing.T) {
 	doubling.WriteString("}\n" + stageWith("local.l60"))
 	for name, c := range map[string]struct{ src, want string }{
 		"for":    {stageWith(nested), "Expression too expensive: "},
-		"locals": {doubling.String(), "Expression too expensive: "},
+		"locals": {doubling.String(), "Error in function call: The text would be too long."},
 		"replace": {stageWith("replace(join(" + long + ", range(1000)), \"\", join(" + long +
 			", range(1000)))"),
 			"Error in function call: replace: the text would be too long"},
@@ -149,5 +149,36 @@ func TestDecomposedFolder(t *testing.T) {
 	_, err = Load(path, testOptions())
 	if got := found(t, err); got[0].summary != "Unsuitable folder" {
 		t.Error(got)
+	}
+}
+
+// What a molecule's values make large ends as an error of the molecule, soon and in little memory.
+func TestLargeEvaluation(t *testing.T) {
+	double := func(form string) string {
+		var locals strings.Builder
+		for i := range 36 {
+			fmt.Fprintf(&locals, "  l%d = "+form+"\n", i, i+1, i+1)
+		}
+		return locals.String()
+	}
+	for name, c := range map[string]struct{ locals, last, word, want string }{
+		"loops": {"  l0 = [for a in range(1000 + mol.charge): [for b in range(1000): [for c in " +
+			"range(1000): a]]]\n", "", "length(local.l0)",
+			"there would be more than 1000000 elements"},
+		"texts": {double(`"${local.l%d}${local.l%d}"`), "  l36 = mol.smiles\n", "local.l0",
+			"The text would be too long"},
+		"lists": {double("concat(local.l%d, local.l%d)"), "  l36 = split(\"\", mol.smiles)\n",
+			"length(local.l0)", "there would be more than 1000000 elements"},
+	} {
+		p := mustLoad(t, "locals {\n"+c.locals+c.last+"}\nstage \"a\" {\n  command = [\"echo\", "+
+			c.word+"]\n}\n", testOptions())
+		m, err := p.Molecule(map[string]any{"charge": int64(0), "smiles": "CCO"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Task(p.Stage("a"), 0, 0); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %.200v", name, err)
+		}
 	}
 }

@@ -53,11 +53,12 @@ func loadText(path string, src []byte, o Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{Path: path, Dir: filepath.Dir(abs), builtins: o.Builtins, reserved: o.Reserved,
-		Given: map[string]int{}, Programs: map[string]*Program{}, locals: map[string]*expression{},
-		variables: map[string]*Variable{}, stages: map[string]*Stage{}, versions: map[string]int{},
-		columns: map[string]column{}, files: map[string]string{}, sources: map[string][]byte{},
-		texts: map[string]*hcl.File{}, exports: cty.EmptyObject, watch: &watch{}}
+	p := &Pipeline{Path: path, Dir: filepath.Dir(abs), builtins: o.Builtins, inputs: o.Inputs,
+		written: o.Written, Given: map[string]int{}, Programs: map[string]*Program{},
+		locals: map[string]*expression{}, variables: map[string]*Variable{},
+		stages: map[string]*Stage{}, versions: map[string]int{}, columns: map[string]column{},
+		files: map[string]string{}, sources: map[string][]byte{}, texts: map[string]*hcl.File{},
+		exports: cty.EmptyObject, watch: &watch{}}
 	p.addFunctions(o.Functions)
 	for path, data := range o.sources {
 		p.files[path], p.sources[path] = hashOf(data), data
@@ -282,7 +283,19 @@ func (p *Pipeline) checkMerge(m *Molecule) {
 	for _, s := range p.Stages {
 		readers = append(readers, s.expressions...)
 	}
+	for _, e := range readers {
+		if i := slices.IndexFunc(e.columns, p.isWritten); i >= 0 {
+			p.wrong(e.Range(), "Column of the batch", "The batch writes mol.%s itself with each "+
+				"result: it would ask for another.", e.columns[i])
+		}
+	}
 	for _, cell := range p.merge {
+		for name := range p.columns {
+			if strings.EqualFold(name, cell.name) && name != cell.name {
+				p.wrong(cell.at, "Column in other letters", "The table has the column %q. Write "+
+					"that, or a name that differs by more than the letter case.", name)
+			}
+		}
 		reads := func(e *expression) bool { return slices.Contains(e.columns, cell.name) }
 		if i := slices.IndexFunc(readers, reads); i >= 0 {
 			p.wrong(cell.at, "Column is read and merged", "Line %d reads mol.%s, and the merge "+
@@ -295,6 +308,8 @@ func (p *Pipeline) checkMerge(m *Molecule) {
 		p.checkText(m, e, "The display shows texts and numbers")
 	}
 }
+
+func (p *Pipeline) isWritten(column string) bool { return slices.Contains(p.written, column) }
 
 func (p *Pipeline) checkText(m *Molecule, e *expression, form string) {
 	v, _ := m.check(e, nil)

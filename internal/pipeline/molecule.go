@@ -45,6 +45,7 @@ type Molecule struct {
 	inputs      []Input // every file of every finished target, longest path first
 	functions   map[string]function.Function
 	answers     map[call]cty.Value
+	elements    int // of for expressions in the expression that is evaluated
 }
 
 // Molecule begins the evaluation for a row: cells by column, nil, string, int64 or float64. Columns
@@ -178,6 +179,7 @@ func (m *Molecule) evaluate(e *expression, extra map[string]cty.Value) (cty.Valu
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
+	m.elements = 0
 	v, diags := e.Value(ctx)
 	if err := tooLarge(v); err != nil && !diags.HasErrors() {
 		diags = append(diags, wrongf(e.Range(), "Number out of range", "%s", sentence(err.Error())))

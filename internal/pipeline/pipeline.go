@@ -31,7 +31,8 @@ type Column struct {
 type Options struct {
 	Functions []Function // beyond the standard ones
 	Builtins  []string   // names of commands that run inside the batch
-	Reserved  []string   // columns that a merge block must not write
+	Inputs    []string   // columns of the molecule, which a merge block must not write
+	Written   []string   // columns of the batch, which no expression of a result may name either
 	Export    any        // a struct (see gocty) that the export block fills; nil: there is none
 	// Columns returns the table's columns. It is called with the path of the table.
 	Columns func(table string) ([]Column, error)
@@ -91,7 +92,7 @@ type Pipeline struct {
 	functions               map[string]function.Function
 	versions                map[string]int // of the functions handed in
 	builtins                []string
-	reserved                []string
+	inputs, written         []string
 	files                   map[string]string    // what file() and source read, path to SHA-256
 	sources                 map[string][]byte    // their content
 	reads                   []string             // files that a stage under check reads

@@ -75,7 +75,7 @@ func (p *Pipeline) attributes(of hcl.Expression, want cty.Type) {
 		p.attributes(x.TrueResult, want)
 		p.attributes(x.FalseResult, want)
 	case *hclsyntax.FunctionCallExpr: // those that give an argument, or lists and objects of them
-		if slices.Contains([]string{elementName, "coalesce", "concat", "merge", "try"}, x.Name) {
+		if slices.Contains([]string{"coalesce", "concat", "merge", "try"}, x.Name) {
 			for _, arg := range x.Args {
 				p.attributes(arg, want)
 			}
@@ -118,9 +118,9 @@ func (p *Pipeline) references(e *expression) bool {
 		case *hclsyntax.FunctionCallExpr:
 			find(p, x.NameRange, "function", x.Name, p.functions)
 			p.ignoring(e, x)
-			if x.Name == equalName && emptyCell(x.Args) {
-				p.wrong(x.NameRange, "Cell compared with an empty text",
-					"An empty cell is null, which equals no text. Compare it with null.")
+			if x.Name == equalName {
+				p.compared(x.Args[0], x.Args[1], x.NameRange)
+				p.compared(x.Args[1], x.Args[0], x.NameRange)
 			}
 		case *hclsyntax.LiteralValueExpr:
 			p.unquoted(x)
@@ -135,8 +135,9 @@ func (p *Pipeline) references(e *expression) bool {
 		case *hclsyntax.ForExpr:
 			visit(x, func(n hclsyntax.Node) {
 				v, ok := n.(*hclsyntax.ScopeTraversalExpr)
-				if ok && v.Traversal.RootName() == x.ValVar {
-					p.element(x.CollExpr, v.Traversal[1:], v.Range())
+				if list, counted := x.CollExpr.(*hclsyntax.FunctionCallExpr); ok && counted &&
+					v.Traversal.RootName() == x.ValVar {
+					p.element(list.Args[0], v.Traversal[1:], v.Range())
 				}
 			})
 		}
@@ -145,7 +146,7 @@ func (p *Pipeline) references(e *expression) bool {
 }
 
 // passing are the functions that hand a text on as it is, so that it stays marked.
-var passing = []string{ignoreName, textName, elementName, templateName, "concat", "join", "flatten",
+var passing = []string{ignoreName, textName, listName, templateName, "concat", "join", "flatten",
 	"coalesce", "merge", "try", "format", "formatlist"}
 
 // ignoring refuses ignore_changes where it could decide a result.
@@ -188,17 +189,39 @@ func (p *Pipeline) unquoted(text *hclsyntax.LiteralValueExpr) {
 	}
 }
 
-// emptyCell reports whether a cell of the table is compared with an empty text.
-func emptyCell(sides []hclsyntax.Expression) bool {
-	cell := func(e hclsyntax.Expression) bool {
-		t, ok := e.(*hclsyntax.ScopeTraversalExpr)
-		return ok && t.Traversal.RootName() == "mol"
+// compared refuses a text that never equals what it is compared with.
+func (p *Pipeline) compared(text, with hclsyntax.Expression, rng hcl.Range) {
+	v, _ := text.Value(nil)
+	word, ok := as[string](v)
+	if !ok || v.Type() != cty.String {
+		return
 	}
-	return slices.ContainsFunc(sides, cell) &&
-		slices.ContainsFunc(sides, func(e hclsyntax.Expression) bool {
-			v, diags := e.Value(nil)
-			return !diags.HasErrors() && v.RawEquals(cty.StringVal(""))
-		})
+	of, words := "A target's status is", []string{StatusOK, StatusFailed, StatusNone, StatusLeftOut}
+	switch x := with.(type) {
+	case *hclsyntax.ScopeTraversalExpr:
+		if x.Traversal.RootName() == "mol" && word == "" {
+			p.wrong(rng, "Cell compared with an empty text",
+				"An empty cell is null, which equals no text. Compare it with null.")
+		}
+		last, _ := attrAt(x.Traversal, len(x.Traversal)-1)
+		if x.Traversal.RootName() != "stage" || last != "status" {
+			return
+		}
+	case *hclsyntax.FunctionCallExpr:
+		if x.Name != "status" || len(x.Args) == 0 {
+			return
+		}
+		of, words = "status() gives", []string{"FAILED", "NOT_ATTEMPTED", "OK"}
+		if v, diags := x.Args[len(x.Args)-1].Value(nil); !diags.HasErrors() {
+			words[2], _ = as[string](v)
+		}
+	default:
+		return
+	}
+	if last := len(words) - 1; !slices.Contains(words, word) {
+		p.wrong(rng, "Never equal", "%s %s or %s.", of, strings.Join(words[:last], ", "),
+			words[last])
+	}
 }
 
 // reference checks a name and what follows it.

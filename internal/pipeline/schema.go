@@ -159,11 +159,12 @@ func (p *Pipeline) decodeExport(b *hcl.Block) {
 func (p *Pipeline) decodeMerge(b *hcl.Block) {
 	in := scope{what: "the merge block", roots: ofMerge, into: &p.merge}
 	p.anyNames(b.Body, func(a *hcl.Attribute) {
+		same := func(name string) bool { return strings.EqualFold(name, a.Name) }
 		switch {
-		case slices.Contains(p.reserved, a.Name):
+		case slices.ContainsFunc(p.inputs, same) || slices.ContainsFunc(p.written, same):
 			p.wrong(a.NameRange, "Reserved column",
 				"The column %q belongs to the molecule or to the batch itself.", a.Name)
-		case slices.Contains(p.Merged, a.Name):
+		case slices.ContainsFunc(p.Merged, same):
 			p.wrong(a.NameRange, "Duplicate column", "The column %q is merged already.", a.Name)
 		default:
 			p.Merged = append(p.Merged, a.Name)

@@ -228,16 +228,16 @@ func aType(t cty.Type) string {
 
 // Functions that instrument puts into expressions: no identifiers, so that nobody can call them.
 const (
-	elementName   = "[for]"
-	textName      = "${}"
-	equalName     = "=="
-	operandName   = "&&"
-	remainderName = "%"
+	listName    = "[for]"
+	textName    = "${}"
+	equalName   = "=="
+	operandName = "&&"
+	divisorName = "/"
 )
 
-// instrument makes every template write numbers as doubles, and every for expression look whether
-// the check has come to its bounds. A comparison of two types, an operand of && or || without a
-// value, and a division by 0 for its remainder become errors.
+// instrument makes every template write numbers as doubles, and counts the elements that for
+// expressions go through. A comparison of two types, an operand of && or || without a
+// value, and a division by 0 become errors.
 func (p *Pipeline) instrument(n hclsyntax.Node) {
 	call := func(name string, args ...hclsyntax.Expression) hclsyntax.Expression {
 		if args[0] == nil {
@@ -250,7 +250,7 @@ func (p *Pipeline) instrument(n hclsyntax.Node) {
 	visit(n, func(n hclsyntax.Node) {
 		switch x := n.(type) {
 		case *hclsyntax.ForExpr:
-			x.ValExpr, x.CondExpr = call(elementName, x.ValExpr), call(elementName, x.CondExpr)
+			x.CollExpr = call(listName, x.CollExpr)
 		case *hclsyntax.TemplateExpr:
 			for i, part := range x.Parts {
 				if _, literal := part.(*hclsyntax.LiteralValueExpr); !literal {
@@ -264,8 +264,8 @@ func (p *Pipeline) instrument(n hclsyntax.Node) {
 				x.LHS, x.RHS = call(equalName, x.LHS, x.RHS), yes
 			case hclsyntax.OpLogicalAnd, hclsyntax.OpLogicalOr:
 				x.LHS, x.RHS = call(operandName, x.LHS), call(operandName, x.RHS)
-			case hclsyntax.OpModulo:
-				x.RHS = call(remainderName, x.RHS)
+			case hclsyntax.OpModulo, hclsyntax.OpDivide:
+				x.RHS = call(divisorName, x.RHS)
 			}
 		}
 	})
@@ -312,7 +312,7 @@ func notNull(v cty.Value) (cty.Value, error) {
 
 func notZero(v cty.Value) (cty.Value, error) {
 	if v.Type() == cty.Number && v.IsKnown() && !v.IsNull() && v.RawEquals(cty.Zero) {
-		return v, errors.New("a division by 0 has no remainder")
+		return v, errors.New("a division by 0 has no result")
 	}
 	return v, nil
 }

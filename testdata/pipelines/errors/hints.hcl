@@ -54,10 +54,10 @@ export {
 }
 
 merge {
-  H298_cbs = stage.g.x # ERROR: Column is read and merged: Line 60 reads mol.H298_cbs
+  nheavy = stage.g.x # ERROR: Column is read and merged: Line 60 reads mol.nheavy
 }
 
-stage "g" { values = { x = mol.H298_cbs } }
+stage "g" { values = { x = mol.nheavy } }
 
 # What try and can hide is found, if it can only fail. What depends on a value is not.
 locals {
