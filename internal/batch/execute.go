@@ -18,7 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	"grimperium/internal/durable"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/runner"
 )
@@ -352,13 +351,11 @@ func take(idle chan *runner.Worker) (w *runner.Worker, stderr int64) {
 
 // keepWords writes a lost worker's standard error, from begin on, into its last target's folder.
 func keepWords(w *runner.Worker, begin int64, dir string) error {
-	f, err := durable.Open(w.Stderr)
+	data, err := part(w.Stderr, begin, 2*wordsBytes)
 	if err != nil {
 		return nil // the worker itself has removed it
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.NewSectionReader(f, begin, 2*wordsBytes))
-	return cmp.Or(err, writeFile(dir, stderrName, data))
+	return writeFile(dir, stderrName, data)
 }
 
 // lost is why a worker was lost. One that ended by itself may say so in its own words.

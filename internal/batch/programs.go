@@ -189,12 +189,7 @@ func (p *programs) ask(ctx context.Context, prog *pipeline.Program, path string)
 
 // isScript reports whether an executable is a script.
 func isScript(path string) bool {
-	head := make([]byte, 2)
-	f, err := os.Open(path)
-	if err == nil {
-		defer f.Close()
-		_, err = f.Read(head)
-	}
+	head, err := part(path, 0, 2)
 	return err == nil && string(head) == "#!"
 }
 
@@ -233,12 +228,7 @@ const maxAnswer = 1 << 20 // bytes of a program's answer about its version
 func identify(ctx context.Context, prog *pipeline.Program, path string) (
 	text string, watched []string, err error) {
 	if prog.Version == nil {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", nil, err
-		}
-		defer f.Close()
-		sum, err := store.Hash(f)
+		sum, err := hash(path)
 		return "sha256 " + sum, nil, err
 	}
 	dir, err := tempDir("grimperium-version-")
@@ -253,12 +243,7 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 	if err != nil {
 		return "", nil, err
 	}
-	f, err := os.Open(out)
-	if err != nil {
-		return "", nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxAnswer)) // it was ended later than at its limit
+	data, err := part(out, 0, maxAnswer) // it was ended later than at its limit
 	if err != nil {
 		return "", nil, err
 	}
@@ -285,6 +270,16 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
+}
+
+// hash is the SHA-256 of a file.
+func hash(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return store.Hash(f)
 }
 
 // tempDir makes a folder for temporary files. It is an error if that has no room for any.
@@ -356,11 +351,8 @@ func (p *programs) asItWas(in pipeline.Input) error {
 	const kind = "a file that a command names"
 	sum, same := p.index.Program(kind, in.Path)
 	if !same {
-		file, err := os.Open(in.Path)
-		if err == nil {
-			sum, err = store.Hash(file)
-			file.Close()
-		}
+		var err error
+		sum, err = hash(in.Path)
 		if err = cmp.Or(err, p.index.SetProgram(kind, in.Path, sum, nil)); err != nil {
 			return fmt.Errorf("a file of the command can't be read any more: %w; put it back, "+
 				"then run again", err)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"grimperium/internal/durable"
 	"grimperium/internal/journal"
 	"grimperium/internal/pipeline"
 )
@@ -107,16 +108,11 @@ func lines(name string) (out []string) {
 	if err != nil || !info.Mode().IsRegular() {
 		return nil
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	tail := max(wordsBytes, info.Size()-wordsBytes)
-	data, _ := io.ReadAll(io.MultiReader(io.NewSectionReader(f, 0, wordsBytes),
-		strings.NewReader("\n\n"), io.NewSectionReader(f, tail, wordsBytes)))
-	text := strings.ReplaceAll(strings.ToValidUTF8(string(data), "?"), "\r", "\n")
-	for l := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+	head, _ := part(name, 0, wordsBytes)
+	tail, _ := part(name, max(wordsBytes, info.Size()-wordsBytes), wordsBytes)
+	text := strings.ToValidUTF8(string(head)+"\n\n"+string(tail), "?")
+	text = strings.TrimSpace(strings.ReplaceAll(text, "\r", "\n"))
+	for l := range strings.SplitSeq(text, "\n") {
 		l = clip(strings.Join(strings.Fields(l), " "), wordsLine)
 		if noise.MatchString(l) {
 			l = ""
@@ -124,6 +120,16 @@ func lines(name string) (out []string) {
 		out = append(out, l)
 	}
 	return out
+}
+
+// part reads at most n bytes of a regular file from a place on.
+func part(path string, from, n int64) ([]byte, error) {
+	f, err := durable.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.NewSectionReader(f, from, n))
 }
 
 // TakenBack says which variables have another value now because what gave them a value in the last
