@@ -25,12 +25,11 @@ import (
 // script for its version, and asks again before a row says OK. The programs that a script starts
 // may be replaced without a change of the script. A shim counts as a script.
 type programs struct {
-	index    *store.Index
-	key      string           // changes with what identifies them
-	mu       sync.Mutex       // of the rest, while the programs are found, and of trials
-	found    map[string]Found // by name; built-ins, too, which have no path
-	warnings []string
-	trials   []trial
+	index  *store.Index
+	key    string           // changes with what identifies them
+	mu     sync.Mutex       // of the rest, while the programs are found, and of trials
+	found  map[string]Found // by name; built-ins, too, which have no path
+	trials []trial
 }
 
 // Found is a program of a pipeline on this machine. Path and Identity, its version, are empty if
@@ -40,6 +39,7 @@ type Found struct {
 	Path, Identity    string
 	Missing           error // why the program can't be used, and where to get it
 	isScript          bool
+	unmatched         bool // Identity is not what the version_pattern expects
 }
 
 // trial is a target that was computed by a script since the scripts were asked last.
@@ -70,8 +70,11 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 		}
 	}
 	all.Wait()
-	for _, text := range slices.Sorted(slices.Values(p.warnings)) {
-		c.warnings().Print(text)
+	for _, f := range p.sorted() {
+		if f.unmatched {
+			c.warnings().Printf("the version of %s is not what its version_pattern %q expects. "+
+				"All of %q counts.", f.Name, f.Pattern, f.Identity)
+		}
 	}
 	// What is up to date without the missing ones was not compared with them.
 	p.key = fmt.Sprint(p.identities(), len(p.missing()) > 0)
@@ -89,14 +92,17 @@ func (p *programs) identities() map[string]string {
 	return out
 }
 
-// missing are the programs that can't be used, by name.
-func (p *programs) missing() (out []Found) {
+// sorted are the programs in the order of their names.
+func (p *programs) sorted() (out []Found) {
 	for _, name := range slices.Sorted(maps.Keys(p.found)) {
-		if f := p.found[name]; f.Missing != nil {
-			out = append(out, f)
-		}
+		out = append(out, p.found[name])
 	}
 	return out
+}
+
+// missing are the programs that can't be used.
+func (p *programs) missing() []Found {
+	return slices.DeleteFunc(p.sorted(), func(f Found) bool { return f.Missing == nil })
 }
 
 // find looks for a program on this machine.
@@ -128,13 +134,8 @@ func (p *programs) choose(ctx context.Context, prog *pipeline.Program) Found {
 			}
 		}
 		id, matched := versionOf(prog, text)
-		if !matched {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.warnings = append(p.warnings, fmt.Sprintf("the version of %s is not what its "+
-				"version_pattern %q expects. All of %q counts.", prog.Name, prog.Pattern, id))
-		}
-		return Found{Program: prog, Path: path, Identity: id, isScript: script}
+		return Found{Program: prog, Path: path, Identity: id, isScript: script,
+			unmatched: !matched}
 	}
 	tried = slices.Compact(tried) // "python3" may be /usr/bin/python3
 	text := fmt.Sprintf("the program %q can't be used: %s", prog.Name, strings.Join(tried, "; "))
@@ -154,22 +155,21 @@ type notInstalling struct{ error }
 // one. If the answer differed each time, every batch would compute everything again.
 func (p *programs) askTwice(ctx context.Context, prog *pipeline.Program, path, earlier string) (
 	text string, err error) {
-	for again := false; ; again = true {
+	var was, is string
+	for range 2 {
 		text, err = p.ask(ctx, prog, path)
-		was, _ := versionOf(prog, earlier)
-		is, _ := versionOf(prog, text)
-		switch {
-		case err != nil || is == was || prog.Version == nil:
+		was, _ = versionOf(prog, earlier)
+		is, _ = versionOf(prog, text)
+		if err != nil || is == was || prog.Version == nil {
 			return text, err
-		case again:
-			err = fmt.Errorf("%s answers differently each time it is asked for its version: %q, "+
-				"then %q; let version_pattern in the block program %q match the version alone",
-				path, was, is, prog.Name)
-			return "", cmp.Or(p.index.SetProgram(cacheName(prog), path, "", nil),
-				error(notInstalling{err}))
 		}
 		earlier = text
 	}
+	err = fmt.Errorf("%s answers differently each time it is asked for its version: %q, then %q; "+
+		"let version_pattern in the block program %q match the version alone", path, was, is,
+		prog.Name)
+	return "", cmp.Or(p.index.SetProgram(cacheName(prog), path, "", nil),
+		error(notInstalling{err}))
 }
 
 // ask asks an executable for its version. The index gets the answer, "" if it can't be used.
@@ -250,7 +250,8 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 	lines, last := []string{}, ""
 	for l := range strings.Lines(strings.ToValidUTF8(string(data), "?")) {
 		l = strings.Trim(l, " \t\r\n*|-=")
-		if filepath.IsAbs(l) && isFile(l) {
+		info, err := os.Stat(l)
+		if filepath.IsAbs(l) && err == nil && info.Mode().IsRegular() {
 			watched = append(watched, l)
 		} else if l != "" {
 			lines, last = append(lines, l), ": "+l
@@ -265,11 +266,6 @@ func identify(ctx context.Context, prog *pipeline.Program, path string) (
 		err = errors.New("prints nothing when asked for its version")
 	}
 	return strings.Join(lines[:min(len(lines), 1000)], "\n"), watched, err
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
 }
 
 // hash is the SHA-256 of a file.
@@ -411,12 +407,7 @@ func Programs(ctx context.Context, p *pipeline.Pipeline) ([]Found, error) {
 	index := st.Index()
 	index.ReadOnly = true
 	programs, err := findPrograms(ctx, Config{Pipeline: p, Index: index, Warn: io.Discard})
-	if err != nil {
-		return nil, err
-	}
-	return slices.SortedFunc(maps.Values(programs.found), func(a, b Found) int {
-		return strings.Compare(a.Name, b.Name)
-	}), nil
+	return programs.sorted(), err
 }
 
 // Missing returns the programs of a pipeline that can't be used on this machine.
