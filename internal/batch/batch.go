@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"math"
 	"os"
 	"os/user"
@@ -84,14 +83,14 @@ type Batch struct {
 // New prepares a batch. Nothing is written or run, but the programs are asked for their versions.
 func New(ctx context.Context, c Config) (*Batch, error) {
 	var names []string
-	unknown := maps.Clone(c.Timeouts)
 	for _, s := range c.Pipeline.Stages {
 		names = append(names, s.Name)
-		delete(unknown, s.Name)
 	}
-	for name := range unknown {
-		return nil, fmt.Errorf("-timeout: there is no stage %q; the stages are %s", name,
-			strings.Join(names, ", "))
+	for name := range c.Timeouts {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("-timeout: there is no stage %q; the stages are %s", name,
+				strings.Join(names, ", "))
+		}
 	}
 	if c.Limit < 0 {
 		return nil, fmt.Errorf("-limit=%d: at least 0, which is no limit", c.Limit)
@@ -113,9 +112,6 @@ func New(ctx context.Context, c Config) (*Batch, error) {
 	v.Admit = func() bool { return admitted.Add(1) <= int64(c.Limit) }
 	return b, nil
 }
-
-// jobs is how many cores the batch may use, and how many molecules are under way at most.
-func (c *Config) jobs() int { return max(1, c.Pipeline.Jobs) }
 
 // warnings writes warnings for the user.
 func (c *Config) warnings() *log.Logger { return log.New(c.Warn, "Warning: ", 0) }
@@ -245,9 +241,10 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 		return b.Store.AddTable(b.Pipeline.Table) // prune must know who refers to the results
 	}
 	for _, s := range b.Pipeline.Stages {
-		if s.Cores > b.jobs() && !s.Off() && b.Remote == nil {
+		if s.Cores > b.Pipeline.Jobs && !s.Off() && b.Remote == nil {
 			b.warn.Printf("the stage %s takes %d cores, and the batch may use %d. Start it with "+
-				"-jobs=%[2]d, or with fewer cores for the stage.", s.Name, s.Cores, b.jobs())
+				"-jobs=%[2]d, or with fewer cores for the stage.", s.Name, s.Cores,
+				b.Pipeline.Jobs)
 		}
 	}
 	for _, text := range TakenBack(b.Pipeline, b.journal.Path) {
@@ -299,8 +296,8 @@ func (b *Batch) begin() error {
 // start is the batch's first line in the journal.
 func (b *Batch) start() journal.Event {
 	e := journal.Event{Event: journal.BatchStart, PID: os.Getpid(), Table: b.Pipeline.Table,
-		Total: b.sum.Scheduled, Jobs: b.jobs(), Settings: b.settings(), Given: map[string]string{},
-		Programs: b.visitor.Programs.identities()}
+		Total: b.sum.Scheduled, Jobs: b.Pipeline.Jobs, Settings: b.settings(),
+		Given: map[string]string{}, Programs: b.visitor.Programs.identities()}
 	for _, v := range b.Pipeline.Variables {
 		if v.Source != "default" {
 			e.Given[v.Name] = v.Source

@@ -69,7 +69,7 @@ func (v *Visitor) crew(ctx context.Context, d dispatcher) {
 // newVisitor finds the programs. The caller sets what its batch or task is.
 func newVisitor(ctx context.Context, c Config) (*Visitor, error) {
 	found, err := findPrograms(ctx, c)
-	jobs := int64(c.jobs())
+	jobs := int64(c.Pipeline.Jobs)
 	return &Visitor{Pipeline: c.Pipeline, Store: c.Store, Builtins: c.Builtins, Programs: found,
 		Timeouts: c.Timeouts, Jobs: jobs, Form: store.Form(c.Pipeline.Store),
 		cores: semaphore.NewWeighted(jobs), warn: c.warnings()}, err

@@ -391,7 +391,7 @@ func environment(set []string, cores int) []string {
 		return strings.HasPrefix(kv, "TMPDIR=") || locale && strings.HasPrefix(kv, "LC_ALL=")
 	})
 	for _, library := range []string{"OMP", "MKL", "OPENBLAS"} {
-		out = append(out, fmt.Sprintf("%s_NUM_THREADS=%d", library, max(cores, 1)))
+		out = append(out, fmt.Sprintf("%s_NUM_THREADS=%d", library, cores))
 	}
 	return append(out, set...) // the last of a name counts
 }

@@ -295,7 +295,7 @@ func (b *Batch) confirm(ctx context.Context) error {
 	if scale > 1 {
 		about = "about "
 	}
-	took := time.Duration(f.seconds * scale / float64(b.jobs()) * float64(time.Second))
+	took := time.Duration(f.seconds * scale / float64(b.Pipeline.Jobs) * float64(time.Second))
 	long := ""
 	if took > 0 { // of results that are lost nothing is known
 		long = fmt.Sprintf(", which took about %s", rounded(took))
@@ -351,7 +351,7 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 	say(len(f.blanked), "Blank then, because pipeline.hcl no longer merges them: %s",
 		names(f.blanked))
 	say(int(f.expected), "Estimated time: about %s, from earlier runs",
-		journal.Wall(f.expected, f.molecules, b.jobs()))
+		journal.Wall(f.expected, f.molecules, b.Pipeline.Jobs))
 	say(len(f.unknown), "Nothing is known yet of how long these take: %s", names(f.unknown))
 	if verbose {
 		_, err = io.WriteString(w, f.list.String())

@@ -63,7 +63,7 @@ func (t *visit) record(g *target) *store.Record {
 // try makes one attempt at a target, with its lines in the journal.
 func (t *visit) try(ctx context.Context, g *target) (err error) {
 	if g.action == run && g.stage.Program != "" {
-		n := min(max(int64(g.stage.Cores), 1), t.Jobs) // a stage that takes more has them all
+		n := min(int64(g.stage.Cores), t.Jobs) // a stage that takes more has them all
 		if t.cores.Acquire(ctx, n) != nil {
 			return Interrupted
 		}

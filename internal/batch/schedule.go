@@ -78,7 +78,7 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 		}
 	}
 	p.now = append(failed, others...)
-	p.order(len(failed), b.Pipeline.SmallestFirst, b.jobs())
+	p.order(len(failed), b.Pipeline.SmallestFirst, b.Pipeline.Jobs)
 	return p, nil
 }
 
