@@ -64,29 +64,31 @@ func (g *target) undecided() bool {
 // walk judges the targets of a molecule in the order in which they run, and calls act for each. act
 // sets rec and failure to what became of the target. No target after a failure is reached.
 func (t *visit) walk(act func(*target) error) error {
-	waits := map[string]bool{} // by stage: its results are not known
 	for _, s := range t.Pipeline.Stages {
 		all := []*target{{stage: s, n: 1, name: s.Name, action: off, reason: "turned off"}}
 		if t.Failure != nil {
 			all[0].reason = "not reached, because an earlier stage failed"
 		} else if on, err := t.m.Enabled(s); err != nil || on {
-			if all, err = t.targetsOf(s, err, waits, act); err != nil {
+			if all, err = t.targetsOf(s, err, act); err != nil {
 				return err
 			}
 		}
 		t.targets = append(t.targets, all...)
-		waits[s.Name] = slices.ContainsFunc(all, (*target).undecided)
+		t.decided[s.Name] = !slices.ContainsFunc(all, (*target).undecided)
 	}
 	return nil
 }
 
+// open reports whether the results of a stage are not known yet.
+func (t *visit) open(stage string) bool { return !t.decided[stage] }
+
 // targetsOf deals with the targets of a stage up to the first failure. It deals with all of them if
 // the stage has at_least or is optional. If too few succeed then, those that failed before are
 // tried again. If broke is set, or for_each has an error, the stage counts as one target.
-func (t *visit) targetsOf(s *pipeline.Stage, broke error, waits map[string]bool,
-	act func(*target) error) ([]*target, error) {
-	if up := slices.IndexFunc(s.DependsOn, func(d string) bool { return waits[d] }); up >= 0 {
-		return t.waiting(s, s.DependsOn[up]), nil
+func (t *visit) targetsOf(s *pipeline.Stage, broke error, act func(*target) error) (
+	[]*target, error) {
+	if n := slices.IndexFunc(s.DependsOn, t.open); n >= 0 {
+		return t.waiting(s, s.DependsOn[n]), nil
 	}
 	n := 1
 	if broke == nil {
@@ -285,7 +287,7 @@ func (t *visit) use(g *target, other string) store.Use {
 	case s == nil:
 		return store.Gone
 	case s != g.stage:
-		if !t.reached(s.DependsOn) {
+		if slices.ContainsFunc(s.DependsOn, t.open) {
 			return store.Free
 		}
 		on, err := t.m.Enabled(s)
@@ -303,15 +305,6 @@ func (t *visit) use(g *target, other string) store.Use {
 		}
 	}
 	return store.Free
-}
-
-// reached reports whether the results of stages are known.
-func (t *visit) reached(stages []string) bool {
-	known := map[string]bool{}
-	for _, g := range t.targets {
-		known[g.stage.Name] = !g.undecided()
-	}
-	return !slices.ContainsFunc(stages, func(name string) bool { return !known[name] })
 }
 
 // judgeFailed decides on a target that failed and would do the same again.

@@ -117,11 +117,12 @@ type visit struct {
 	Outcome
 	m       *pipeline.Molecule
 	log     *store.Molecule
-	targets []*target // judged so far, in the order in which they run
-	writes  bool      // results may be dropped
-	insist  bool      // too few targets of the stage succeeded: at_least leaves none out
-	leftOut []string  // what the result is without
-	untried bool      // the next batch tries a target that was left out
+	targets []*target       // judged so far, in the order in which they run
+	decided map[string]bool // stages whose results are known by now
+	writes  bool            // results may be dropped
+	insist  bool            // too few targets of the stage succeeded: at_least leaves none out
+	leftOut []string        // what the result is without
+	untried bool            // the next batch tries a target that was left out
 }
 
 // Visit brings a molecule up to date. The error is about the batch as a whole.
@@ -153,7 +154,8 @@ func (v *Visitor) shown(text string) string {
 
 // begin reads the molecule's log and its row.
 func (v *Visitor) begin(row Row) (t *visit, err error) {
-	t = &visit{Visitor: v, Outcome: Outcome{Row: row, Status: row.Status, Began: time.Now()}}
+	t = &visit{Visitor: v, decided: map[string]bool{},
+		Outcome: Outcome{Row: row, Status: row.Status, Began: time.Now()}}
 	t.log, err = v.Store.Molecule(row.ID)
 	if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
 		v.warn.Print(v.shown(err.Error()))
