@@ -59,66 +59,79 @@ func fingerprint(lines []string) string {
 }
 
 // difference says what changed between two descriptions, a text for each change. inputs are the new
-// description's. A word of a command is shown with the option before it.
-func difference(old, new []string, inputs []pipeline.Input) (out []string) {
-	was, is := byLabel(old), byLabel(new)
-	moved := wordChange(commandWords(was), commandWords(is))
-	if moved != "" {
-		out = append(out, moved)
+// description's, which name an input by its stage and output.
+func difference(old, new []string, inputs []pipeline.Input) []string {
+	was, oldWords := parse(old)
+	is, newWords := parse(new)
+	out := wordChanges(oldWords, newWords)
+	names := map[string]string{}
+	for _, in := range inputs {
+		names["input "+in.Local] = "input " + in.Name
 	}
 	for _, line := range slices.Concat(new, old) {
 		label, _, _ := strings.Cut(line, " = ")
+		name := cmp.Or(names[label], label)
 		o, before := was[label]
 		v, now := is[label]
-		if o == v || moved != "" && strings.HasPrefix(label, wordLabel) {
-			continue
-		}
-		name := labelName(label, was, is, inputs)
-		if before && now {
-			o, v = excerpt(o, v)
-		}
-		text := fmt.Sprintf("%s: %s → %s", name, o, v)
 		switch {
+		case o == v:
 		case !before:
-			text = fmt.Sprintf("%s is new: %s", name, v)
+			out = append(out, fmt.Sprintf("%s is new: %s", name, v))
 		case !now:
-			text = fmt.Sprintf("%s is gone: %s", name, o)
+			out = append(out, fmt.Sprintf("%s is gone: %s", name, o))
 		case strings.HasPrefix(label, "file ") || strings.HasPrefix(label, "input "):
-			text = name + " changed"
-		case strings.HasPrefix(name, "-"):
-			text = fmt.Sprintf("%s %s → %s", name, bare(o), bare(v))
+			out = append(out, name+" changed")
+		default:
+			o, v = excerpt(o, v)
+			out = append(out, fmt.Sprintf("%s: %s → %s", name, o, v))
 		}
-		if !slices.Contains(out, text) {
-			out = append(out, text)
-		}
+		delete(was, label) // in both descriptions, it is told once
+		delete(is, label)
 	}
-	return out
+	return slices.Compact(out)
 }
 
 const wordLabel = "word "
 
-// commandWords are the words of a command, without the program.
-func commandWords(values map[string]string) (words []string) {
-	for n := 1; values[fmt.Sprint(wordLabel, n)] != ""; n++ {
-		words = append(words, bare(values[fmt.Sprint(wordLabel, n)]))
+// parse returns the quoted values of a description by label, apart from the words of the command.
+func parse(description []string) (values map[string]string, words []string) {
+	values = map[string]string{}
+	for _, line := range description {
+		label, v, _ := strings.Cut(line, " = ")
+		if strings.HasPrefix(label, wordLabel) {
+			words = append(words, v)
+		} else {
+			values[label] = v
+		}
 	}
-	return words
+	return values, words
 }
 
-// wordChange says which words were added or taken out, "" if the commands have as many words.
-func wordChange(old, new []string) string {
-	if len(old) == len(new) || len(old) == 0 || len(new) == 0 {
-		return ""
+// wordChanges says which words of a command changed, each with the option before it. If the command
+// has more or fewer words now, it says which ones were added or taken out.
+func wordChanges(old, new []string) (out []string) {
+	if len(old) != len(new) {
+		old, new = changedWords(old, new, 0)
+		gone, added := bare(old...), bare(new...)
+		switch {
+		case gone == "":
+			return []string{"new in the command: " + added}
+		case added == "":
+			return []string{"gone from the command: " + gone}
+		}
+		return []string{fmt.Sprintf("the command: %s → %s", gone, added)}
 	}
-	old, new = changedWords(old, new, 0)
-	gone, added := strings.Join(old, " "), strings.Join(new, " ")
-	switch {
-	case gone == "":
-		return "new in the command: " + added
-	case added == "":
-		return "gone from the command: " + gone
+	for n := range new {
+		o, v := excerpt(old[n], new[n])
+		switch {
+		case o == v:
+		case n > 0 && old[n-1] == new[n-1] && strings.HasPrefix(bare(new[n-1]), "-"):
+			out = append(out, fmt.Sprintf("%s %s → %s", bare(new[n-1]), bare(o), bare(v)))
+		default:
+			out = append(out, fmt.Sprintf("%s%d: %s → %s", wordLabel, n+1, o, v))
+		}
 	}
-	return fmt.Sprintf("the command: %s → %s", gone, added)
+	return out
 }
 
 // changedWords leaves out the words with which both texts begin and end. If only one of them has
@@ -159,37 +172,13 @@ func ellipsis(whole string, words []string) string {
 	return begin + text + end
 }
 
-func byLabel(lines []string) map[string]string {
-	m := map[string]string{}
-	for _, l := range lines {
-		label, v, _ := strings.Cut(l, " = ")
-		m[label] = v
-	}
-	return m
-}
-
-// labelName is a label as a person reads it. An input is named by its stage and output. A word of
-// the command is named by the option before it, if that is the same in both commands.
-func labelName(label string, was, is map[string]string, inputs []pipeline.Input) string {
-	var n int
-	for _, in := range inputs {
-		if label == "input "+in.Local {
-			return "input " + in.Name
+// bare are quoted words without their quotes where they are plain.
+func bare(quoted ...string) string {
+	words := slices.Clone(quoted)
+	for n, q := range words {
+		if word := strings.Trim(q, `"`); word != "" && !strings.ContainsAny(word, " \\\"") {
+			words[n] = word
 		}
 	}
-	if _, err := fmt.Sscanf(label, wordLabel+"%d", &n); err == nil {
-		before := fmt.Sprint(wordLabel, n-1)
-		if option := bare(is[before]); strings.HasPrefix(option, "-") && is[before] == was[before] {
-			return option
-		}
-	}
-	return label
-}
-
-// bare is a quoted value without its quotes where it is one plain word.
-func bare(quoted string) string {
-	if word := strings.Trim(quoted, `"`); word != "" && !strings.ContainsAny(word, " \\\"") {
-		return word
-	}
-	return quoted
+	return strings.Join(words, " ")
 }
