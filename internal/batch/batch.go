@@ -296,9 +296,10 @@ func (b *Batch) begin() error {
 // start is the batch's first line in the journal.
 func (b *Batch) start() journal.Event {
 	e := journal.Event{Event: journal.BatchStart, PID: os.Getpid(), Table: b.Pipeline.Table,
-		Total: b.sum.Scheduled, Jobs: b.Pipeline.Jobs, Settings: b.settings(),
+		Total: b.sum.Scheduled, Jobs: b.Pipeline.Jobs, Settings: map[string]string{},
 		Given: map[string]string{}, Programs: b.visitor.Programs.identities()}
 	for _, v := range b.Pipeline.Variables {
+		e.Settings[v.Name] = v.Text()
 		if v.Source != "default" {
 			e.Given[v.Name] = v.Source
 		}
@@ -321,15 +322,6 @@ func (b *Batch) start() journal.Event {
 		}
 	}
 	return e
-}
-
-// settings are the values of the pipeline's variables.
-func (b *Batch) settings() map[string]string {
-	out := map[string]string{}
-	for _, v := range b.Pipeline.Variables {
-		out[v.Name] = v.Text()
-	}
-	return out
 }
 
 const diedMessage = "the batch itself died while this ran (out of memory, or a power cut?)"

@@ -363,15 +363,15 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err erro
 
 // printSettings names the variables that have other values than in the last batch.
 func (b *Batch) printSettings(w io.Writer) {
-	last, now := journal.LastStart(b.journal.Path).Settings, b.settings()
+	last := journal.LastStart(b.journal.Path).Settings
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if was, ok := last[name]; ok && was != now[name] {
-			was, is := cmp.Or(was, `""`), cmp.Or(now[name], `""`)
-			parts = append(parts, fmt.Sprintf("%s %s → %s", name, was, is))
+	for _, v := range b.Pipeline.Variables {
+		if was, ok := last[v.Name]; ok && was != v.Text() {
+			parts = append(parts, fmt.Sprintf("%s %s → %s", v.Name, cmp.Or(was, `""`),
+				cmp.Or(v.Text(), `""`)))
 		}
 	}
-	if len(parts) > 0 {
+	if slices.Sort(parts); len(parts) > 0 {
 		fmt.Fprintf(w, "Settings that changed since the last batch: %s\n",
 			strings.Join(parts, ", "))
 	}
