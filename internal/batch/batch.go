@@ -75,8 +75,9 @@ type Batch struct {
 	visitor *Visitor
 	died    map[string]string // the target in which the last batch died, by mol_id
 	sum     *Summary
-	plan    *plan
-	stop    atomic.Bool // no new target starts
+	now     []string             // molecules to be visited, in this order
+	sizes   map[string][]float64 // of these
+	stop    atomic.Bool          // no new target starts
 	warn    *log.Logger
 }
 
@@ -223,7 +224,7 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 	if err := b.countDeaths(ctx); err != nil {
 		return err
 	}
-	if b.plan, err = b.schedule(ctx); err != nil {
+	if err := b.schedule(ctx); err != nil {
 		return err
 	}
 	if err := b.needMissing(ctx); err != nil {
@@ -311,7 +312,7 @@ func (b *Batch) start() journal.Event {
 		e.User = who.Username
 	}
 	for _, id := range b.planned() {
-		e.Work += journal.Weight(b.plan.sizes[id])
+		e.Work += journal.Weight(b.sizes[id])
 	}
 	isTitled := func(s *pipeline.Stage) bool { return s.Titled }
 	all := !slices.ContainsFunc(b.Pipeline.Stages, isTitled)
@@ -378,7 +379,7 @@ func (b *Batch) countDeaths(ctx context.Context) error {
 // deadRow is what a row is to say after a batch died in a target of its molecule.
 func (b *Batch) deadRow(i int, batch string) store.Row {
 	id := b.Table.ID(i)
-	dead := b.row(i, nil).Dead(b.died[id], "", b.Pipeline.MaxReruns)
+	dead := b.row(i).Dead(b.died[id], "", b.Pipeline.MaxReruns)
 	row := store.Row{Status: dead.Status.String(), Reruns: dead.Reruns, Batch: batch,
 		Error: fmt.Sprintf("%s/%s: %s", id, b.died[id], diedMessage), Time: time.Now()}
 	row.Cells = map[string]string{"status": row.Status, "reruns": fmt.Sprint(row.Reruns),

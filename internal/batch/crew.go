@@ -88,18 +88,18 @@ type Job struct {
 	Log      func(...journal.Event) error
 }
 
-// Job is what there is to do, after a plan was made.
+// Job is what there is to do, after DryRun.
 func (b *Batch) Job() Job { return b.job(b.planned()) }
 
-// planned are the molecules to be visited, in this order.
-func (b *Batch) planned() []string { return b.plan.now[:min(len(b.plan.now), b.Limit)] }
+// planned are the molecules to be visited, no more than the limit.
+func (b *Batch) planned() []string { return b.now[:min(len(b.now), b.Limit)] }
 
 func (b *Batch) job(ids []string) Job {
 	j := Job{Batch: b.id, Programs: b.visitor.Programs.identities(), Stopping: b.stop.Load,
 		Log: b.journal.Write}
 	for _, id := range ids {
 		if i, ok := b.Table.Lookup(id); ok {
-			j.Rows = append(j.Rows, b.row(i, b.plan.sizes[id]))
+			j.Rows = append(j.Rows, b.row(i))
 		}
 	}
 	return j

@@ -25,8 +25,8 @@ import (
 // foresee predicts a visit of a row's molecule. The prediction is certain up to the first target of
 // each stage that is not up to date; later targets may run. If nothing has to run, it also gives
 // the columns whose cells are written again. It changes nothing.
-func (b *Batch) foresee(i int, size []float64) (t *visit, rewritten []string, err error) {
-	if t, err = b.visitor.begin(b.row(i, size)); err != nil {
+func (b *Batch) foresee(i int) (t *visit, rewritten []string, err error) {
+	if t, err = b.visitor.begin(b.row(i)); err != nil {
 		return t, nil, err
 	}
 	err = t.walk(func(g *target) error {
@@ -118,7 +118,7 @@ func (t *visit) text() string {
 // Results evaluates a row's molecule with the results that it has. current is false where they are
 // not those of the row and of the present pipeline: a batch would compute something.
 func (b *Batch) Results(row int) (m *pipeline.Molecule, current bool, err error) {
-	t, _, err := b.foresee(row, nil)
+	t, _, err := b.foresee(row)
 	return t.m, err == nil && len(t.steps()) == 0, err
 }
 
@@ -129,7 +129,7 @@ func (b *Batch) Returns(id string) bool {
 	if !ok || b.upToDate(i) {
 		return false
 	}
-	t, _, err := b.foresee(i, nil)
+	t, _, err := b.foresee(i)
 	return err != nil || slices.ContainsFunc(t.targets, func(g *target) bool {
 		return g.action == restore || g.action == wait
 	})
@@ -165,7 +165,7 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 			break
 		}
 		i, _ := b.Table.Lookup(id)
-		t, rewritten, err := b.foresee(i, b.plan.sizes[id])
+		t, rewritten, err := b.foresee(i)
 		if _, ok := errors.AsType[*store.FolderError](err); ok {
 			continue // the visit will say so
 		}
@@ -243,7 +243,7 @@ func (b *Batch) needMissing(ctx context.Context) error {
 	case b.Clear:
 		return fmt.Errorf("%w\nThe results stay until all programs are there", missing[0].Missing)
 	}
-	_, err := b.forecast(ctx, b.plan.now)
+	_, err := b.forecast(ctx, b.now)
 	if err == nil {
 		b.warnUnneeded()
 	}
@@ -272,7 +272,7 @@ func (b *Batch) confirm(ctx context.Context) error {
 		}
 	}
 	// to be looked at again
-	done := slices.DeleteFunc(slices.Clone(b.plan.now), func(id string) bool {
+	done := slices.DeleteFunc(slices.Clone(b.now), func(id string) bool {
 		i, _ := b.Table.Lookup(id)
 		return !finished(i)
 	})
@@ -306,11 +306,11 @@ func (b *Batch) confirm(ctx context.Context) error {
 }
 
 // DryRun prints what Run would do: totals, then groups of molecules; with verbose every molecule.
-func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) (err error) {
-	if b.plan, err = b.schedule(ctx); err != nil {
+func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) error {
+	if err := b.schedule(ctx); err != nil {
 		return err
 	}
-	f, err := b.forecast(ctx, b.plan.now)
+	f, err := b.forecast(ctx, b.now)
 	if err != nil {
 		return err
 	}
@@ -396,7 +396,7 @@ func (b *Batch) Why(w io.Writer, id, only string) error {
 	if b.byHand(i) {
 		fmt.Fprintf(w, "%s is left out: a person wrote Skip into its row\n", id)
 	}
-	t, rewritten, err := b.foresee(i, nil)
+	t, rewritten, err := b.foresee(i)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package batch
 import (
 	"fmt"
 	"testing"
+
+	"grimperium/internal/pipeline"
 )
 
 func TestOrder(t *testing.T) {
@@ -19,10 +21,12 @@ func TestOrder(t *testing.T) {
 		{nil, []string{"d", "a"}, false, 2, "[d a]"}, // all are under way at once
 		{nil, nil, false, 4, "[]"},
 	} {
-		p := &plan{now: append(test.failed, test.others...), sizes: sizes}
-		p.order(len(test.failed), test.smallestFirst, test.jobs)
-		if fmt.Sprint(p.now) != test.want {
-			t.Errorf("%+v: %v", test, p.now)
+		p := &pipeline.Pipeline{SmallestFirst: test.smallestFirst, Jobs: test.jobs}
+		b := &Batch{Config: Config{Pipeline: p}, now: append(test.failed, test.others...),
+			sizes: sizes}
+		b.order(len(test.failed))
+		if fmt.Sprint(b.now) != test.want {
+			t.Errorf("%+v: %v", test, b.now)
 		}
 	}
 }

@@ -91,7 +91,7 @@ func (b *Batch) all(ctx context.Context) error {
 	})()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	o := &owner{Batch: b, failing: failing{cancel: cancel}, queue: b.plan.now}
+	o := &owner{Batch: b, failing: failing{cancel: cancel}, queue: b.now}
 	if o.Remote != nil {
 		o.remote(ctx)
 	} else {
@@ -130,7 +130,7 @@ func (o *owner) next(ctx context.Context) (row Row, s supply) {
 		o.claimed = o.claimed[1:]
 		i, ok := o.Table.Lookup(id) // a person may have edited the row
 		if ok && !o.byHand(i) {
-			return o.row(i, o.plan.sizes[id]), ready
+			return o.row(i), ready
 		}
 		if ok {
 			o.sum.leaveOut()

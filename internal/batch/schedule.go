@@ -15,14 +15,8 @@ import (
 	"grimperium/internal/store"
 )
 
-// plan is what a batch has to do.
-type plan struct {
-	now   []string // molecules to be visited, in this order
-	sizes map[string][]float64
-}
-
-// schedule finds the molecules that have something to do. It changes nothing.
-func (b *Batch) schedule(ctx context.Context) (*plan, error) {
+// schedule finds the molecules that have something to do. It changes no file.
+func (b *Batch) schedule(ctx context.Context) error {
 	only, bad := map[string]bool{}, map[string]bool{}
 	for _, id := range b.Only {
 		only[id] = true
@@ -46,14 +40,12 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 	found = append(found, csvmerge.CheckRows(rows, func(i int) (problems []csvmerge.Finding) {
 		switch id := b.Table.ID(i); {
 		case bad[id] || len(only) > 0 && !only[id] || ctx.Err() != nil:
-		case !b.Clear && b.upToDate(i):
-			if b.byHand(i) { // since it was computed
-				byHand.Add(1)
-			} else if b.Table.Status(i) == csvmerge.Skip {
-				skipped.Add(1)
-			}
 		case b.byHand(i):
 			byHand.Add(1)
+		case !b.Clear && b.upToDate(i):
+			if b.Table.Status(i) == csvmerge.Skip {
+				skipped.Add(1)
+			}
 		default:
 			var m *pipeline.Molecule
 			problems, m = Precheck(b.Pipeline, b.Table, i)
@@ -63,23 +55,23 @@ func (b *Batch) schedule(ctx context.Context) (*plan, error) {
 	})...)
 	b.sum.Skipped, b.sum.ByHand = int(skipped.Load()), int(byHand.Load())
 	if err := b.refuse(found); err != nil {
-		return nil, err
+		return err
 	}
 	b.warnRetry(rows)
-	p := &plan{sizes: map[string][]float64{}}
+	b.sizes = map[string][]float64{}
 	var failed, others []string
 	for i := range rows {
 		switch id := b.Table.ID(i); {
 		case !todo[i]:
 		case b.Table.Status(i) == csvmerge.Rerun:
-			failed, p.sizes[id] = append(failed, id), sizes[i]
+			failed, b.sizes[id] = append(failed, id), sizes[i]
 		default:
-			others, p.sizes[id] = append(others, id), sizes[i]
+			others, b.sizes[id] = append(others, id), sizes[i]
 		}
 	}
-	p.now = append(failed, others...)
-	p.order(len(failed), b.Pipeline.SmallestFirst, b.Pipeline.Jobs)
-	return p, nil
+	b.now = append(failed, others...)
+	b.order(len(failed))
+	return nil
 }
 
 // refuse prints what is wrong with rows that can't be used, and leaves them out. They end a batch
@@ -114,19 +106,19 @@ const atEnd = 8
 
 // order sorts the molecules by size if that is asked for, those that failed among themselves. With
 // several jobs the largest of the last are taken first, so that none keeps the batch waiting.
-func (p *plan) order(failed int, smallestFirst bool, jobs int) {
-	others := p.now[failed:]
+func (b *Batch) order(failed int) {
+	others, jobs := b.now[failed:], b.Pipeline.Jobs
 	bySize := func(ids []string, sign int) { // those of unknown size last
 		slices.SortStableFunc(ids, func(x, y string) int {
-			s, t := p.sizes[x], p.sizes[y]
+			s, t := b.sizes[x], b.sizes[y]
 			return cmp.Or(cmp.Compare(min(len(t), 1), min(len(s), 1)), sign*slices.Compare(s, t))
 		})
 	}
-	if smallestFirst {
-		bySize(p.now[:failed], 1)
+	if b.Pipeline.SmallestFirst {
+		bySize(b.now[:failed], 1)
 		bySize(others, 1)
 	}
-	if last := min(atEnd*jobs, len(others)); jobs > 1 && len(p.now) > jobs {
+	if last := min(atEnd*jobs, len(others)); jobs > 1 && len(b.now) > jobs {
 		bySize(others[len(others)-last:], -1)
 	}
 }
@@ -219,17 +211,13 @@ func cells(t *csvmerge.Table, i int, columns []string) map[string]any {
 }
 
 // row is the molecule of a row of the table, for a visit.
-func (b *Batch) row(i int, size []float64) Row {
-	r := Row{ID: b.Table.ID(i), Cells: cells(b.Table, i, b.Pipeline.Columns), Size: size,
-		Status: b.Table.Status(i), Reruns: b.reruns(i), Retry: b.retried(i), Key: b.key(i)}
-	r.Died = b.died[r.ID]
-	r.Known, _ = b.Index.Entry(r.ID)
-	return r
-}
-
-func (b *Batch) reruns(i int) int {
-	n, _ := b.Table.Value(i, "reruns").(int64)
-	return int(n)
+func (b *Batch) row(i int) Row {
+	id := b.Table.ID(i)
+	reruns, _ := b.Table.Value(i, "reruns").(int64)
+	known, _ := b.Index.Entry(id)
+	return Row{ID: id, Cells: cells(b.Table, i, b.Pipeline.Columns), Size: b.sizes[id],
+		Status: b.Table.Status(i), Reruns: int(reruns), Retry: b.retried(i), Key: b.key(i),
+		Died: b.died[id], Known: known}
 }
 
 // key stands for everything that decides whether a molecule is up to date, its row's results aside.
