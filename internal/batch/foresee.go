@@ -138,7 +138,7 @@ func (b *Batch) Returns(id string) bool {
 // forecast is what a batch would do.
 type forecast struct {
 	molecules  int
-	without    int                 // of these, without a program
+	computed   int                 // of these, by a program
 	targets    map[string]int      // by stage
 	open       map[string]bool     // stages whose number of targets an earlier result decides
 	groups     map[string][]string // molecules that have the same to do, by its text
@@ -179,21 +179,23 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		for _, name := range b.blanked(t.gone(), i) {
 			f.blanked[name] = true
 		}
-		steps, again, program := t.steps(), f.again, 0
+		steps, again, computed := t.steps(), f.again, 0
 		if len(steps) > 0 {
-			f.molecules++
 			text := t.text()
 			f.groups[text] = append(f.groups[text], id)
 			fmt.Fprintln(&f.list, id)
-			f.without++
 		}
 		for _, g := range steps {
 			fmt.Fprintf(&f.list, "  %-10s %s\n", g.name, verbs[g.action]+g.reason)
-			f.count(g)
+			if g.action == wait && g.last == nil && (g.stage.ForEach || g.stage.Conditional()) {
+				f.open[g.stage.Name] = true
+			} else {
+				f.targets[g.stage.Name]++
+			}
 			if g.action == read || g.action == restore {
 				continue
 			}
-			program = 1
+			computed = 1
 			for _, name := range g.stage.Programs {
 				if err := b.visitor.Programs.found[name].Missing; err != nil {
 					return f, fmt.Errorf("%w\n%s/%s needs it", err, id, g.name)
@@ -201,7 +203,8 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 			}
 			f.time(t, g, past)
 		}
-		f.without -= program
+		f.molecules += min(len(steps), 1)
+		f.computed += computed
 		f.recomputed += min(f.again-again, 1)
 		for _, g := range t.targets {
 			if t.finished(g) {
@@ -210,15 +213,6 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		}
 	}
 	return f, nil
-}
-
-// count counts a target, or notes that an earlier result decides how many there are.
-func (f *forecast) count(g *target) {
-	if g.action == wait && g.last == nil && (g.stage.ForEach || g.stage.Conditional()) {
-		f.open[g.stage.Name] = true
-	} else {
-		f.targets[g.stage.Name]++
-	}
 }
 
 // time adds what a target is expected to take, and what the result took that it computes again.
@@ -264,18 +258,16 @@ const (
 
 // confirm asks before more of the finished results are computed again than max_recompute allows.
 func (b *Batch) confirm(ctx context.Context) error {
-	finished := func(i int) bool { return b.Table.Status(i) == csvmerge.OK }
-	all := 0.0
+	all, done := 0.0, []string{} // finished molecules, and those to be looked at again
 	for i := range b.Table.Len() {
-		if finished(i) {
-			all++
+		if b.Table.Status(i) != csvmerge.OK {
+			continue
+		}
+		all++
+		if _, scheduled := b.sizes[b.Table.ID(i)]; scheduled {
+			done = append(done, b.Table.ID(i))
 		}
 	}
-	// to be looked at again
-	done := slices.DeleteFunc(slices.Clone(b.now), func(id string) bool {
-		i, _ := b.Table.Lookup(id)
-		return !finished(i)
-	})
 	most := min(len(done), b.Limit)
 	if b.Confirm == nil || most < fewMolecules || float64(most) <= b.Pipeline.MaxRecompute*all {
 		return nil
@@ -334,11 +326,11 @@ func (b *Batch) DryRun(ctx context.Context, w io.Writer, verbose bool) error {
 	}
 	say(1-f.molecules-f.rewritten, "Everything is up to date: nothing would run.")
 	var what []string
-	if n := f.molecules - f.without; n > 0 {
-		what = append(what, Count(n, "molecule")+" would be computed")
+	if f.computed > 0 {
+		what = append(what, Count(f.computed, "molecule")+" would be computed")
 	}
-	if f.without > 0 {
-		what = append(what, Count(f.without, "molecule")+" would be updated without a program")
+	if n := f.molecules - f.computed; n > 0 {
+		what = append(what, Count(n, "molecule")+" would be updated without a program")
 	}
 	say(f.molecules, "%s; targets: %s", strings.Join(what, ", "), strings.Join(targets, ", "))
 	say(len(open), "  and as many of these as the results ask for: %s", strings.Join(open, ", "))
