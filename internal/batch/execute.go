@@ -295,7 +295,7 @@ func (r *reply) UnmarshalJSON(data []byte) error {
 // target fails, and the next one gets a new worker.
 func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	idle := v.workers.of(g.stage.Name+"\x00"+strings.Join(g.task.Env, "\x00"), v.Jobs)
-	w, begin := take(idle)
+	w := take(idle)
 	if w == nil {
 		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", g.stage.Name,
 			v.workers.started.Add(1)))
@@ -314,8 +314,13 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	switch {
 	case res.Stop == runner.Interrupted:
 		return runner.Result{}, nil
-	case err != nil:
-		return runner.Result{}, cmp.Or(keepWords(w, begin, g.dir), g.lost(res, err))
+	case err != nil: // its standard error is its last target's, unless the worker has removed it
+		_ = os.Rename(w.Stderr, filepath.Join(g.dir, stderrName))
+		if res.ExitCode != 0 && res.Stop == runner.NotStopped { // its own words say more
+			return runner.Result{}, explainEnd(g.stage, res, g.dir)
+		}
+		return runner.Result{}, &TargetError{Message: err.Error(),
+			timedOut: res.Stop == runner.TimedOut}
 	}
 	idle <- w
 	used := runner.Result{ExitCode: r.Exit, User: time.Duration(r.CPU * float64(time.Second))}
@@ -330,40 +335,21 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	return used, cmp.Or(err, error(f))
 }
 
-// take takes an idle worker, nil if there is none. Its standard error has stderr bytes so far. A
-// worker that has ended meanwhile, or has written what nobody asked for, is left out.
-func take(idle chan *runner.Worker) (w *runner.Worker, stderr int64) {
+// take takes an idle worker, nil if there is none. Its standard error is empty. A worker that has
+// ended meanwhile, or has written what nobody asked for, is left out.
+func take(idle chan *runner.Worker) *runner.Worker {
 	for {
 		select {
-		case w = <-idle:
-		default:
-			return nil, 0
-		}
-		if w.Quiet() {
-			if info, err := os.Stat(w.Stderr); err == nil {
-				stderr = info.Size()
+		case w := <-idle:
+			if w.Quiet() {
+				_ = os.Truncate(w.Stderr, 0) // or the worker has removed it
+				return w
 			}
-			return w, stderr
+			w.Close()
+		default:
+			return nil
 		}
-		w.Close()
 	}
-}
-
-// keepWords writes a lost worker's standard error, from begin on, into its last target's folder.
-func keepWords(w *runner.Worker, begin int64, dir string) error {
-	data, err := part(w.Stderr, begin, 2*wordsBytes)
-	if err != nil {
-		return nil // the worker itself has removed it
-	}
-	return writeFile(dir, stderrName, data)
-}
-
-// lost is why a worker was lost. One that ended by itself may say so in its own words.
-func (g *target) lost(res runner.Result, err error) error {
-	if res.ExitCode != 0 && res.Stop == runner.NotStopped {
-		return explainEnd(g.stage, res, g.dir)
-	}
-	return &TargetError{Message: err.Error(), timedOut: res.Stop == runner.TimedOut}
 }
 
 // startWorker starts a worker in a folder of its own that has the stage's source files.

@@ -27,14 +27,12 @@ const Read = "read"
 
 // perform brings a target up to date.
 func (t *visit) perform(ctx context.Context, g *target) error {
-	switch g.action {
-	case fresh, none:
+	switch {
+	case g.action == fresh || g.action == none:
 		return nil
-	case skip, leave:
+	case g.action == skip || g.action == leave:
 		g.failure = &TargetError{Message: g.last.Error, Prospect: NotTried, Reruns: t.reruns()}
 		return nil
-	}
-	switch {
 	case ctx.Err() != nil:
 		return Interrupted
 	case t.Stopping() || !t.Ran && !t.Row.Again && !t.Admit():

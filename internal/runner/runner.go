@@ -133,14 +133,14 @@ func start(ctx context.Context, c Command, attach func(*exec.Cmd) error) (*progr
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	stdout, err := create(c.Stdout)
+	stdout, err := create(c.Stdout, 0)
 	if err != nil {
 		return nil, startError(c, err)
 	}
 	defer stdout.Close()
 	stderr := stdout
 	if c.Stderr != c.Stdout {
-		if stderr, err = create(c.Stderr); err != nil {
+		if stderr, err = create(c.Stderr, os.O_APPEND); err != nil { // see Worker.Stderr
 			return nil, startError(c, err)
 		}
 		defer stderr.Close()
@@ -164,8 +164,8 @@ func start(ctx context.Context, c Command, attach func(*exec.Cmd) error) (*progr
 	return p, nil
 }
 
-func create(path string) (*os.File, error) {
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW
+func create(path string, flags int) (*os.File, error) {
+	flags |= os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW
 	return os.OpenFile(cmp.Or(path, os.DevNull), flags, 0o666)
 }
 
@@ -288,7 +288,7 @@ func (c Command) tooLarge() (over string) {
 // from its standard input and writes replies to its standard output, each a line of JSON, one reply
 // to a request. One goroutine at a time may use a worker.
 type Worker struct {
-	Stderr string // the file of its standard error
+	Stderr string // the file of its standard error, which may be emptied meanwhile
 
 	name   string
 	in     io.WriteCloser
