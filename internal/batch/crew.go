@@ -135,8 +135,6 @@ type Task struct {
 // VersionError says that the programs of a node are not those of the batch.
 type VersionError struct{ error }
 
-const linger = time.Second / 2
-
 // taskOwner is the one goroutine of a task that takes outcomes.
 type taskOwner struct {
 	*Visitor
@@ -157,7 +155,7 @@ func DoTask(ctx context.Context, c Config, t Task) error {
 		return err
 	}
 	defer v.workers.close()
-	v.Batch, v.Log, v.Stopping, v.Linger = t.Batch, t.Log, t.Stopping, linger
+	v.Batch, v.Log, v.Stopping, v.Linger = t.Batch, t.Log, t.Stopping, time.Second/2
 	v.Form = cmp.Or(v.Form, store.Zip) // a cluster counts files
 	v.Ahead = 1 + v.Jobs/4             // a core is not to wait for the disk
 	v.Admit = func() bool { return true }

@@ -281,13 +281,12 @@ func (t *visit) explain(
 		}
 		return &TargetError{Message: err.Error(), how: ending.how}
 	}
-	isChanged := func(in pipeline.Input) bool { // the program has the path of the very artefact
-		return packed.Stored(in.Path) == in.Path && !store.SameContent(in.Path, in.SHA256)
-	}
-	if i := slices.IndexFunc(g.task.Inputs, isChanged); i >= 0 {
-		path := ShownPath(g.task.Inputs[i].Path)
-		return &TargetError{Message: "its input file " + path + " was changed while it ran; let " +
-			"the command work on a copy (the next batch computes that file again)"}
+	for _, in := range g.task.Inputs { // the program has the path of the very artefact
+		if packed.Stored(in.Path) == in.Path && !store.SameContent(in.Path, in.SHA256) {
+			return &TargetError{Message: "its input file " + ShownPath(in.Path) + " was changed " +
+				"while it ran; let the command work on a copy (the next batch computes that file " +
+				"again)"}
+		}
 	}
 	if err == nil {
 		return nil
@@ -322,12 +321,9 @@ func (t *visit) fail(g *target, rec *store.Record, message string) error {
 
 // dropOthers drops the results of instances that for_each no longer has, or that were left out.
 func (t *visit) dropOthers(s *pipeline.Stage, all []*target) (err error) {
-	valid := map[string]bool{}
-	for _, g := range all {
-		valid[g.name] = g.action != none
-	}
 	for _, name := range t.log.TargetsOf(s.Name) {
-		if !valid[name] {
+		isValid := func(g *target) bool { return g.name == name && g.action != none }
+		if !slices.ContainsFunc(all, isValid) {
 			t.Ran, err = true, cmp.Or(err, t.log.Drop(name))
 		}
 	}

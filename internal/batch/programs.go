@@ -125,7 +125,8 @@ func (p *programs) choose(ctx context.Context, prog *pipeline.Program) Found {
 			continue
 		}
 		text, known := p.index.Program(cacheName(prog), path)
-		script := isScript(path) || prog.Version != nil && isShim(path)
+		head, _ := part(path, 0, 2)
+		script := string(head) == "#!" || prog.Version != nil && isShim(path)
 		if !known || text == "" || script {
 			if text, err = p.askTwice(ctx, prog, path, text); err != nil {
 				tried = append(tried, err.Error())
@@ -185,12 +186,6 @@ func (p *programs) ask(ctx context.Context, prog *pipeline.Program, path string)
 		return "", ctx.Err()
 	}
 	return text, cmp.Or(err, p.index.SetProgram(cacheName(prog), path, text, watched))
-}
-
-// isScript reports whether an executable is a script.
-func isScript(path string) bool {
-	head, err := part(path, 0, 2)
-	return err == nil && string(head) == "#!"
 }
 
 // isShim reports whether a path is a link to a program of another name, as mise and rustup make

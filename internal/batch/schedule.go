@@ -144,11 +144,7 @@ func (b *Batch) origin(key [16]byte) string {
 
 // computedElsewhere reports whether another artefacts folder has the results of this pipeline.
 func (b *Batch) computedElsewhere(i int) bool {
-	origin := b.Source.Origin(b.Table.ID(i))
-	if origin == "" {
-		return false
-	}
-	ours := b.origin(b.key(i))
+	origin, ours := b.Source.Origin(b.Table.ID(i)), b.origin(b.key(i))
 	key, _, _ := strings.Cut(ours, " ")
 	return strings.HasPrefix(origin, key+" ") && origin != ours
 }
