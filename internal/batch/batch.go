@@ -78,6 +78,8 @@ type Batch struct {
 	now     []string             // molecules to be visited, in this order
 	sizes   map[string][]float64 // of these
 	stop    atomic.Bool          // no new target starts
+	away    bool                 // the server of the table does not answer
+	retryAt time.Time            // when it is asked again
 	warn    *log.Logger
 }
 

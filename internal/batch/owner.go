@@ -58,8 +58,6 @@ type owner struct {
 	waiting []Outcome // for the table
 
 	// What is known of the table beside its rows.
-	retryAt time.Time     // of a table that can't be read or written now
-	away    bool          // the batch has said that the server does not answer
 	written time.Time     // when the table was last written
 	group   int           // how many rows were written then
 	writing time.Duration // asking scripts, writing these rows, and claiming rows since
@@ -189,7 +187,7 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 	asked := time.Since(begin)
 	changed, err := o.merge(ctx, o.changes(group), limit)
 	o.writing = time.Since(begin)
-	if o.cantNow(err) && limit == 0 {
+	if o.passes(err) && limit == 0 {
 		o.waiting = group
 		return nil
 	}
@@ -342,39 +340,35 @@ func (o *owner) restoreRows(ctx context.Context) error {
 // tries for limit. If a server does not answer, it tries until ctx ends, unless limit is 0.
 func (b *Batch) merge(ctx context.Context, changes []csvmerge.Change, limit time.Duration) (
 	changed map[string]bool, err error) {
-	begin, told := time.Now(), false
-	for {
+	for begin := time.Now(); ; time.Sleep(tick) {
 		changed, err = b.Source.Merge(changes)
 		if lost, ok := errors.AsType[*csvmerge.LostError](err); ok {
 			b.warn.Print(lost)
-			return changed, nil
+			err = nil
 		}
-		busy, ok := errors.AsType[*csvmerge.BusyError](err)
-		away := ok && busy.Away && limit > 0 && ctx.Err() == nil
-		if !ok || !away && time.Since(begin) >= limit {
+		passes := b.passes(err)
+		waits := time.Since(begin) < limit || b.away && limit > 0 && ctx.Err() == nil
+		if !passes || !waits {
 			return changed, err
 		}
-		if away && !told {
-			b.warn.Print(busy, "; the batch waits until the database is back, or for Ctrl-C")
-		}
-		told = told || away
-		time.Sleep(tick)
 	}
 }
 
-// cantNow takes in an error of the table, and says whether it passes. The batch goes on meanwhile.
-func (o *owner) cantNow(err error) bool {
+// passes takes in an error of the table, nil too, and says whether it passes. The batch goes on
+// meanwhile.
+func (b *Batch) passes(err error) bool {
 	busy, ok := errors.AsType[*csvmerge.BusyError](err)
-	if ok && busy.Away {
-		o.retryAt = time.Now().Add(awayPause)
-		if !o.away {
-			o.warn.Print(busy, ". What is computed is kept in artefacts, and the rows wait; the "+
-				"batch goes on when the database is back")
-		}
-		o.away = true
-	} else if o.away && err == nil {
-		o.away = false
-		o.warn.Print(o.shownTable(), ": the database is back")
+	was := b.away
+	b.away = ok && busy.Away
+	switch {
+	case b.away && !was:
+		b.warn.Print(busy, ". What is computed is kept in artefacts, and the rows wait until the "+
+			"database is back, or for Ctrl-C")
+	case was && !b.away && (ok || err == nil):
+		b.warn.Print(b.shownTable(), ": the database is back")
+	}
+	if b.away {
+		b.retryAt = time.Now().Add(awayPause)
 	}
 	return ok
 }
@@ -392,7 +386,7 @@ func (o *owner) claim() supply {
 		ids := o.queue[:min(len(o.queue), mostClaimed)]
 		claimed, asked, err := o.Source.Claim(max(1, len(o.waiting), o.group), ids)
 		o.writing += time.Since(begin)
-		if o.cantNow(err) {
+		if o.passes(err) {
 			return delayed
 		}
 		o.fail(err)
