@@ -1,11 +1,6 @@
 package journal
 
-import (
-	"bytes"
-	"io"
-
-	"grimperium/internal/durable"
-)
+import "bytes"
 
 // Skim is Each for the first look at a long batch: it gives what a State needs, and decodes little
 // else. Targets of a molecule that has its final row are passed over. The rows come first, in any
@@ -98,17 +93,11 @@ func (s *skim) again(path string, to int64) error {
 	for _, since := range s.open {
 		at = min(at, since)
 	}
-	f, err := durable.Open(path)
-	if err != nil || at == to {
-		return nil // an absent file has no events
-	}
-	defer f.Close()
-	see := events(s.see)
-	return lines(io.NewSectionReader(f, at, to-at), func(line []byte) {
-		if s.matters(line, at) {
+	see, r := events(s.see), &Reader{path, at}
+	return r.lines(func(line []byte) {
+		if r.offset < to && s.matters(line, r.offset) {
 			see(line)
 		}
-		at += int64(len(line))
 	})
 }
 
