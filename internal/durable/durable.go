@@ -222,22 +222,26 @@ func Rename(from, to string) error {
 // copyOver is Rename by a copy beside the new name, which is flushed before it gets that name.
 func copyOver(from, to string) error {
 	temp := filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+".copy")
-	var paths []string
 	err := inOrder(
 		func() error { return removeAll(temp) },
 		func() error { return os.CopyFS(temp, os.DirFS(from)) },
-		func() error {
-			return filepath.WalkDir(temp, func(path string, _ fs.DirEntry, err error) error {
-				paths = append(paths, path)
-				return err
-			})
-		},
-		func() error { return Sync(paths...) },
+		func() error { return Sync(Below(temp)...) },
 		func() error { return os.Rename(temp, to) })
 	if err != nil {
 		return errors.Join(err, removeAll(temp))
 	}
 	return removeAll(from)
+}
+
+// Below are the paths of a folder, and of the files and folders in it, for Sync.
+func Below(dir string) (paths []string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && (d.IsDir() || d.Type().IsRegular()) {
+			paths = append(paths, path)
+		}
+		return nil
+	})
+	return paths
 }
 
 // Remove removes a file, or a folder with all that is in it, whatever the permissions in it. It

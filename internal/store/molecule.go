@@ -280,7 +280,7 @@ func (m *Molecule) sum(dir string, out Output) (string, error) {
 func (m *Molecule) Unflushed() []string {
 	paths := map[string]bool{}
 	for dir := range m.dirty {
-		for _, path := range below(dir) {
+		for _, path := range durable.Below(dir) {
 			paths[path] = true
 		}
 		for ; len(dir) >= len(m.s.root); dir = filepath.Dir(dir) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -120,7 +119,7 @@ func (m *Molecule) Unpack() error {
 		}
 		return err
 	}, func() error {
-		return durable.Sync(below(dir)...)
+		return durable.Sync(durable.Below(dir)...)
 	})
 	m.remove(m.path()) // what is left of a folder without its log
 	m.rename(dir, m.path())
@@ -198,7 +197,7 @@ func (s *Store) Settle(zips []Packed) (seen map[string]Seen, err error) {
 	var asides []string
 	for _, p := range zips {
 		if !s.Untouched(p.ID, Entry{Seen: p.Seen}) {
-			changed = append(changed, below(s.Path(p.ID))...)
+			changed = append(changed, durable.Below(s.Path(p.ID))...)
 			continue
 		}
 		if err := durable.Rename(p.Temp, s.zipPath(p.ID)); err != nil {
@@ -256,15 +255,4 @@ func (m *Molecule) compare(z *zipped, targets []string) error {
 		}
 	}
 	return nil
-}
-
-// below are the paths of a folder and of all that is in it.
-func below(dir string) (paths []string) {
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && (d.IsDir() || d.Type().IsRegular()) {
-			paths = append(paths, path)
-		}
-		return nil
-	})
-	return paths
 }
