@@ -125,7 +125,7 @@ func (h hashes) of(dir string, out Output) (string, error) {
 	if err != nil || h[a] != "" {
 		return h[a], err
 	}
-	sum, err := hashFile(filepath.Join(dir, out.File), out.Size)
+	sum, err := hashOf(packed.Open(filepath.Join(dir, out.File), out.Size))
 	if err == nil {
 		h[a] = sum
 	}
@@ -142,8 +142,8 @@ func stored(dir, file string) string {
 	return file + suffix
 }
 
-func hashFile(path string, limit int64) (string, error) {
-	r, err := packed.Open(path, limit)
+// hashOf is the Hash of what was opened, and closes it.
+func hashOf(r io.ReadCloser, err error) (string, error) {
 	if err != nil {
 		return "", err
 	}
@@ -163,7 +163,7 @@ func SameContent(path, sha256 string) bool {
 	if _, err := regular(filepath.Split(path)); err != nil {
 		return false
 	}
-	sum, err := hashFile(path, 0)
+	sum, err := hashOf(packed.Open(path, 0))
 	return err == nil && sum == sha256
 }
 

@@ -174,7 +174,7 @@ func (m *Molecule) aside(target string) {
 			continue
 		}
 		path := filepath.Join(dir, file)
-		sum, err := hashFile(path, 0)
+		sum, err := hashOf(packed.Open(path, 0))
 		if err == nil {
 			m.rename(path, m.path(flat(target)+"."+file+editedMark+sum[:8]))
 		}

@@ -87,12 +87,7 @@ func (z *zipped) sum(name string, size int64) (string, error) {
 	if sum := z.sums[name]; sum != "" {
 		return sum, nil
 	}
-	r, err := packed.OpenIn(z.path, name, size)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	sum, err := Hash(r)
+	sum, err := hashOf(packed.OpenIn(z.path, name, size))
 	if err == nil {
 		z.sums[name] = sum
 	}
