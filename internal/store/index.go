@@ -252,8 +252,13 @@ func (m *Molecule) files(targets []string) (files, sums []string) {
 
 // Seen looks at the log and at the outputs of the successful ones of these targets.
 func (m *Molecule) Seen(targets []string) Seen {
-	if m.zip != nil {
-		return m.zip.seen(m.outputs(targets), m.whole(targets))
+	if z := m.zip; z != nil {
+		now, err := stampOf(z.path)
+		unverified := func(out Output) bool { return z.sums[out.File] != out.SHA256 }
+		if err != nil || now != z.stamp || slices.ContainsFunc(m.outputs(targets), unverified) {
+			return Seen{}
+		}
+		return zipSeen(now, m.whole(targets))
 	}
 	files, sums := m.files(targets)
 	stamps, err := look(nil, m.path(), files)
@@ -272,19 +277,6 @@ func (m *Molecule) Seen(targets []string) Seen {
 // or got another name, still has its records.
 func (m *Molecule) whole(targets []string) bool {
 	return len(m.outputs(targets)) == len(m.outputs(m.Targets()))
-}
-
-func (z *zipped) seen(outputs []Output, whole bool) Seen {
-	now, err := stampOf(z.path)
-	if err != nil || now != z.stamp {
-		return Seen{}
-	}
-	for _, out := range outputs {
-		if z.sums[out.File] != out.SHA256 {
-			return Seen{}
-		}
-	}
-	return zipSeen(now, whole)
 }
 
 func zipSeen(a stamp, whole bool) Seen {
