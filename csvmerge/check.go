@@ -53,13 +53,9 @@ func (f Finding) String() string {
 	return strings.TrimSuffix(text+f.Problem+" ("+f.Want+")", " ()")
 }
 
-// CheckRows calls check for rows, on all cores at once, and returns its findings in their order.
-func CheckRows(rows []int, check func(i int) []Finding) []Finding {
-	return onAllCores(len(rows), func(n int) []Finding { return check(rows[n]) })
-}
-
-// onAllCores does the checks 0 to n-1, each on the next core that is free.
-func onAllCores(n int, check func(k int) []Finding) []Finding {
+// OnAllCores does the checks 0 to n-1, each on the next core that is free, and returns their
+// findings in this order.
+func OnAllCores(n int, check func(k int) []Finding) []Finding {
 	found := make([][]Finding, n)
 	var next atomic.Int64
 	var group sync.WaitGroup
@@ -80,7 +76,7 @@ func onAllCores(n int, check func(k int) []Finding) []Finding {
 // of accents, as on macOS.
 func (t *Table) Check() (found []Finding) {
 	blocks := (len(t.rows) + block - 1) / block
-	found = onAllCores(1+blocks, func(k int) []Finding {
+	found = OnAllCores(1+blocks, func(k int) []Finding {
 		if k == 0 { // takes longest
 			return t.checkIDs()
 		}
@@ -118,10 +114,24 @@ func (t *Table) cutOff() []Finding {
 func (t *Table) checkIDs() (found []Finding) {
 	folders := make(map[string]int, len(t.rows)) // the first row of each
 	for i, r := range t.rows {
-		if f := t.checkID(i, folders); f.Problem != "" {
-			f.Line, f.ID = r.line, r.id
-			found = append(found, f)
+		// By way of capitals, so that ſ and s, σ and ς are the same.
+		folder := norm.NFC.String(strings.ToLower(strings.ToUpper(r.id)))
+		above, taken := folders[folder]
+		other, err, problem := t.rows[above], SafeID(r.id), ""
+		switch {
+		case err != nil:
+			problem = err.Error()
+		case !taken:
+			folders[folder] = i
+			continue
+		case other.id == r.id:
+			problem = fmt.Sprintf("the mol_id is on line %d already", other.line)
+		default:
+			problem = fmt.Sprintf("the mol_id differs only in letter case from %q on line %d",
+				other.id, other.line)
 		}
+		found = append(found, Finding{Line: r.line, ID: r.id, Column: "mol_id", Cell: r.id,
+			Severity: Fatal, Problem: problem, Want: "a name of its own, as mol_00001"})
 	}
 	return found
 }
@@ -217,29 +227,6 @@ func (c column) check(text string) (f Finding) {
 	case name != "":
 		f.Want = "a name in a column of its own"
 		f.Problem = fmt.Sprintf("%.40q is taken as a name; the molecule is %s", name, smiles)
-	}
-	return f
-}
-
-// checkID checks the mol_id of a row on its own and against those of the rows above.
-func (t *Table) checkID(i int, folders map[string]int) Finding {
-	id := t.rows[i].id
-	f := Finding{Column: "mol_id", Cell: id, Severity: Fatal,
-		Want: "a name of its own, as mol_00001"}
-	// By way of capitals, so that ſ and s, σ and ς are the same.
-	folder := norm.NFC.String(strings.ToLower(strings.ToUpper(id)))
-	above, taken := folders[folder]
-	other, err := t.rows[above], SafeID(id)
-	switch {
-	case err != nil:
-		f.Problem = err.Error()
-	case !taken:
-		folders[folder] = i
-	case other.id == id:
-		f.Problem = fmt.Sprintf("the mol_id is on line %d already", other.line)
-	default:
-		f.Problem = fmt.Sprintf("the mol_id differs only in letter case from %q on line %d",
-			other.id, other.line)
 	}
 	return f
 }

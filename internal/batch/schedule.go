@@ -31,13 +31,10 @@ func (b *Batch) schedule(ctx context.Context) error {
 			bad[f.ID] = true
 		}
 	}
-	rows := make([]int, b.Table.Len())
-	for i := range rows {
-		rows[i] = i
-	}
-	todo, sizes := make([]bool, len(rows)), make([][]float64, len(rows))
+	rows := b.Table.Len()
+	todo, sizes := make([]bool, rows), make([][]float64, rows)
 	var skipped, byHand atomic.Int64
-	found = append(found, csvmerge.CheckRows(rows, func(i int) (problems []csvmerge.Finding) {
+	found = append(found, csvmerge.OnAllCores(rows, func(i int) (problems []csvmerge.Finding) {
 		switch id := b.Table.ID(i); {
 		case bad[id] || len(only) > 0 && !only[id] || ctx.Err() != nil:
 		case b.byHand(i):
@@ -57,7 +54,7 @@ func (b *Batch) schedule(ctx context.Context) error {
 	if err := b.refuse(found); err != nil {
 		return err
 	}
-	b.warnRetry(rows)
+	b.warnRetry()
 	b.sizes = map[string][]float64{}
 	var failed, others []string
 	for i := range rows {
@@ -144,7 +141,11 @@ func (b *Batch) origin(key [16]byte) string {
 
 // computedElsewhere reports whether another artefacts folder has the results of this pipeline.
 func (b *Batch) computedElsewhere(i int) bool {
-	origin, ours := b.Source.Origin(b.Table.ID(i)), b.origin(b.key(i))
+	origin := b.Source.Origin(b.Table.ID(i))
+	if origin == "" {
+		return false
+	}
+	ours := b.origin(b.key(i))
 	key, _, _ := strings.Cut(ours, " ")
 	return strings.HasPrefix(origin, key+" ") && origin != ours
 }
@@ -180,11 +181,17 @@ func (b *Batch) retried(i int) bool {
 }
 
 // warnRetry warns if Config.Retry means none of the rows.
-func (b *Batch) warnRetry(rows []int) {
-	if b.Retry != "" && b.Retry != "all" && !slices.ContainsFunc(rows, b.retried) {
-		b.warn.Printf("-retry=%s: no skipped molecule failed in a stage of this name, or with "+
-			"this text in its message", b.Retry)
+func (b *Batch) warnRetry() {
+	if b.Retry == "" || b.Retry == "all" {
+		return
 	}
+	for i := range b.Table.Len() {
+		if b.retried(i) {
+			return
+		}
+	}
+	b.warn.Printf("-retry=%s: no skipped molecule failed in a stage of this name, or with this "+
+		"text in its message", b.Retry)
 }
 
 // Precheck returns what is wrong with a row, by the molecule block, and what Pipeline.Check does.
