@@ -35,7 +35,7 @@ type engine struct {
 	among  string
 	list   func(ids []string) any
 	lock   string // behind a SELECT: the rows are to be changed
-	write  func(w *write) error
+	write  func(d *database, w *write) error
 	define func(d *database, columns []column) (statements []string)
 	add    func(d *database, c column) (statements []string) // a column
 	// keeps is the query for a text as a column would have it after a merge of $1.
@@ -185,7 +185,7 @@ func (d *database) load() error {
 }
 
 func (d *database) loadIn(ctx context.Context, tx querier) error {
-	text, err := d.describeIn(ctx, tx)
+	text, err := d.describe(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -212,12 +212,7 @@ func (d *database) loadIn(ctx context.Context, tx querier) error {
 }
 
 // describe finds the header and the columns, without rows.
-func (d *database) describe() (header []byte, err error) {
-	header, err = d.describeIn(context.Background(), d.db)
-	return header, d.explained(err)
-}
-
-func (d *database) describeIn(ctx context.Context, q querier) (header []byte, err error) {
+func (d *database) describe(ctx context.Context, q querier) (header []byte, err error) {
 	if d.header, err = d.recorded(ctx, q, ""); err != nil {
 		return nil, err
 	}
@@ -408,7 +403,7 @@ func (d *database) follow(ctx context.Context, tx querier) error {
 		return err
 	}
 	was, old := *d, d.rows.Columns()
-	_, err = d.describeIn(ctx, tx)
+	_, err = d.describe(ctx, tx)
 	all := d.rows.Columns()
 	ordered := slices.Equal(all[:min(len(old), len(all))], old)
 	if err == nil && !ordered {

@@ -100,14 +100,6 @@ func (l *lease) end(d *database) {
 	_, _ = d.db.ExecContext(ctx, "DELETE FROM "+d.batches()+" WHERE id = $1", l.id)
 }
 
-// holder is whose a row is after a merge.
-func (l *lease) holder(hold bool) any {
-	if l == nil || !hold {
-		return nil
-	}
-	return l.id
-}
-
 // free is the condition that this batch may have a row: it is its own, or that of no batch that
 // lives. After a start of the server all batches have the time to renew their leases.
 func (d *database) free() string {

@@ -175,8 +175,7 @@ func (m *merge) write(texts map[int]map[string]string) error {
 		}
 	}
 	var at []int
-	w := &write{ctx: m.ctx, tx: m.tx, table: m.table, types: m.types, update: true,
-		checked: m.versions != nil}
+	w := &write{ctx: m.ctx, tx: m.tx, update: true, checked: m.versions != nil}
 	key := m.idColumn()
 	w.columns = []column{m.columns[key], {name: textColumn}}
 	if m.shared {
@@ -205,7 +204,11 @@ func (m *merge) write(texts map[int]map[string]string) error {
 		values, form := formed(record, ending(m.header), kinds)
 		row := []any{values[key], form}
 		if m.shared {
-			row = append(row, m.originOf(id), m.lease.holder(m.byID[id].Hold))
+			var holder any
+			if m.byID[id].Hold {
+				holder = m.lease.id
+			}
+			row = append(row, m.originOf(id), holder)
 		}
 		for _, k := range at {
 			row = append(row, values[k])
@@ -215,7 +218,7 @@ func (m *merge) write(texts map[int]map[string]string) error {
 		}
 		w.rows = append(w.rows, row)
 	}
-	err := m.engine.write(w)
+	err := m.engine.write(m.database, w)
 	if isCast := func(c column) bool { return c.cast != "" }; err != nil ||
 		!slices.ContainsFunc(w.columns[1:], isCast) {
 		return err
@@ -258,8 +261,6 @@ func (m *merge) originOf(id string) string {
 type write struct {
 	ctx     context.Context
 	tx      querier
-	table   string
-	types   map[csvmerge.Type]string
 	columns []column
 	rows    [][]any
 	update  bool
@@ -303,13 +304,13 @@ func (d *database) create(t *csvmerge.Table) error {
 				"excluded.columns, header = excluded.header", // of a table that was dropped
 			d.name, version, len(columns), string(t.Header()))
 	}
-	w := &write{ctx: ctx, tx: tx, table: d.table, types: d.types,
+	w := &write{ctx: ctx, tx: tx,
 		columns: append(slices.Clone(columns), column{name: textColumn})}
 	for i := range t.Len() {
 		values, form := formed(t.Record(i), end, kinds)
 		w.rows = append(w.rows, append(values, form))
 		if err == nil && (len(w.rows) == chunk || i == t.Len()-1) {
-			err = d.write(w)
+			err = d.write(d, w)
 			w.rows = w.rows[:0]
 		}
 	}

@@ -130,7 +130,7 @@ const versionColumn = "xmin"
 
 // writePostgres writes all rows by one statement, which takes an array for each column. A single
 // row has values instead: the server keeps a plan for them, and makes one for each array.
-func writePostgres(w *write) error {
+func writePostgres(d *database, w *write) error {
 	var names, places, sets []string
 	args := make([]any, len(w.columns))
 	form, many := "unnest(%s)", "[]"
@@ -143,7 +143,7 @@ func writePostgres(w *write) error {
 			value = "CAST(" + value + " AS " + c.cast + ")"
 		}
 		names, sets = append(names, c.name), append(sets, c.name+" = "+value)
-		places = append(places, fmt.Sprintf("$%d::%s%s", k+1, w.types[c.typ], many))
+		places = append(places, fmt.Sprintf("$%d::%s%s", k+1, d.types[c.typ], many))
 		switch {
 		case len(w.rows) == 1:
 			args[k] = w.rows[0][k]
@@ -157,14 +157,14 @@ func writePostgres(w *write) error {
 	}
 	list := strings.Join(names, ", ")
 	from := fmt.Sprintf(form+" AS v(%s)", strings.Join(places, ", "), list)
-	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM %s", w.table, list, from)
+	query := fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM %s", d.table, list, from)
 	if w.update {
 		where := "t." + sets[0]
 		if w.checked {
 			sets = sets[:len(sets)-1]
 			where += " AND CAST(t.xmin AS text) = v.xmin"
 		}
-		query = fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", w.table,
+		query = fmt.Sprintf("UPDATE %s AS t SET %s FROM %s WHERE %s", d.table,
 			strings.Join(sets[1:], ", "), from, where)
 	}
 	result, err := w.tx.ExecContext(w.ctx, query, args...)
@@ -179,7 +179,7 @@ func writePostgres(w *write) error {
 		return errChanged
 	}
 	return fmt.Errorf("%s: %d of %d rows were written; a trigger keeps the others from being "+
-		"changed; %s", w.table, n, len(w.rows), refused)
+		"changed; %s", d.table, n, len(w.rows), refused)
 }
 
 // array is a column of rows; a pointer that is nil is NULL.
@@ -205,15 +205,17 @@ var refusals = []string{"23", "42804", "428C9", "42809", "P0001"}
 
 func explainPostgres(d *database, err error) error {
 	e, ok := errors.AsType[*pgconn.PgError](err)
+	in := func(classes []string) bool {
+		isOf := func(class string) bool { return strings.HasPrefix(e.Code, class) }
+		return slices.ContainsFunc(classes, isOf)
+	}
 	switch {
 	case !ok && !noConnection(err):
 		return err
 	case !ok:
 		return &csvmerge.BusyError{Away: true,
 			Err: fmt.Errorf("%s: the database does not answer: %w", d.shown, cause(err))}
-	case slices.ContainsFunc(away, func(class string) bool {
-		return strings.HasPrefix(e.Code, class)
-	}):
+	case in(away):
 		return &csvmerge.BusyError{Away: true,
 			Err: fmt.Errorf("%s: the database can't do it now: %s", d.shown, e.Message)}
 	case e.Code == "42P01": // undefined_table
@@ -228,9 +230,7 @@ func explainPostgres(d *database, err error) error {
 	case e.Code == "42703": // undefined_column
 		return fmt.Errorf("%s: %s; if somebody dropped or renamed it, add it again", d.shown,
 			e.Message)
-	case slices.ContainsFunc(refusals, func(class string) bool {
-		return strings.HasPrefix(e.Code, class)
-	}):
+	case in(refusals):
 		return fmt.Errorf("%s: %s; %s", d.shown, e.Message, refused)
 	}
 	advice := ""

@@ -103,17 +103,17 @@ func defined(d *database, c column) string {
 	return text + constraints[name]
 }
 
-func writeSQLite(w *write) error {
+func writeSQLite(d *database, w *write) error {
 	var names, places, sets []string
 	for k, c := range w.columns {
 		place := fmt.Sprintf("$%d", k+1)
 		names, places = append(names, c.name), append(places, place)
 		sets = append(sets, c.name+" = "+place)
 	}
-	query := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", w.table, strings.Join(names, ", "),
+	query := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", d.table, strings.Join(names, ", "),
 		strings.Join(places, ", "))
 	if w.update {
-		query = fmt.Sprintf("UPDATE %s SET %s WHERE mol_id = $1", w.table,
+		query = fmt.Sprintf("UPDATE %s SET %s WHERE mol_id = $1", d.table,
 			strings.Join(sets[1:], ", "))
 	}
 	statement, err := w.tx.PrepareContext(w.ctx, query)

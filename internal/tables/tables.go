@@ -14,6 +14,7 @@ package tables
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -61,10 +62,10 @@ func Header(place string) ([]string, error) {
 	}
 	defer d.Close()
 	if err = d.open(false); err == nil {
-		_, err = d.describe()
+		_, err = d.describe(context.Background(), d.db)
 	}
 	if err != nil {
-		return nil, err
+		return nil, d.explained(err)
 	}
 	return d.rows.Columns(), nil
 }
