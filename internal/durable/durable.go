@@ -172,7 +172,7 @@ func WriteFile(f File) error {
 		f.Ready = func(*os.File) error { return nil }
 	}
 	w := bufio.NewWriterSize(to, 1<<16)
-	return inOrder(
+	return InOrder(
 		func() error { return fault("write", f.Path) },
 		func() error { return f.Write(w) },
 		w.Flush,
@@ -190,8 +190,8 @@ func keepOwner(f *os.File, old fs.FileInfo) {
 	}
 }
 
-// inOrder takes steps up to the first error.
-func inOrder(steps ...func() error) error {
+// InOrder takes steps up to the first error.
+func InOrder(steps ...func() error) error {
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
@@ -209,7 +209,7 @@ func TempName(name, base string) bool {
 // Rename moves a file or a folder to a name that is free, or a file onto another file. It makes the
 // folders above. It copies onto another file system, and where an overlay refuses to move a folder.
 func Rename(from, to string) error {
-	err := inOrder(
+	err := InOrder(
 		func() error { return fault("rename", to) },
 		func() error { return os.MkdirAll(filepath.Dir(to), 0o777) },
 		func() error { return os.Rename(from, to) })
@@ -222,7 +222,7 @@ func Rename(from, to string) error {
 // copyOver is Rename by a copy beside the new name, which is flushed before it gets that name.
 func copyOver(from, to string) error {
 	temp := filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+".copy")
-	err := inOrder(
+	err := InOrder(
 		func() error { return removeAll(temp) },
 		func() error { return os.CopyFS(temp, os.DirFS(from)) },
 		func() error { return Sync(Below(temp)...) },
@@ -310,7 +310,7 @@ func Sync(paths ...string) error {
 				return err
 			}
 			defer f.Close()
-			err = inOrder(func() error { return fault("sync", path) }, f.Sync)
+			err = InOrder(func() error { return fault("sync", path) }, f.Sync)
 			if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 				return nil
 			}

@@ -87,11 +87,7 @@ func find(place string) (*database, error) {
 
 // isSQLite looks at the first bytes of a file (SQLite, "Database File Format").
 func isSQLite(path string) bool {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
-		return false
-	}
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return false
 	}
@@ -145,26 +141,19 @@ func Create(place string, t *csvmerge.Table) error {
 // createFile makes an SQLite file under a temporary name, which a killed one leaves to the next.
 func createFile(path string, t *csvmerge.Table) error {
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	err := durable.Remove(temp)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o777)
-	}
-	if err != nil {
-		return err
-	}
 	d := sqliteFile(temp)
 	d.shown = path
-	err = errors.Join(d.openNew(), d.create(t), d.Close())
-	if err == nil {
-		err = durable.Sync(temp)
-	}
-	if err == nil {
-		err = durable.Rename(temp, path)
-	}
+	err := durable.InOrder(
+		func() error { return durable.Remove(temp) },
+		func() error { return os.MkdirAll(filepath.Dir(path), 0o777) },
+		func() error { return errors.Join(d.openNew(), d.create(t), d.Close()) },
+		func() error { return durable.Sync(temp) },
+		func() error { return durable.Rename(temp, path) },
+		func() error { return durable.Sync(filepath.Dir(path)) })
 	if err != nil {
-		return errors.Join(err, durable.Remove(temp))
+		err = errors.Join(err, durable.Remove(temp))
 	}
-	return durable.Sync(filepath.Dir(path))
+	return err
 }
 
 // Own columns of a database table, beside those of the table of molecules.
