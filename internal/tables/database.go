@@ -428,17 +428,27 @@ func (d *database) Claim(n int, ids []string) (ours []string, asked int, err err
 		return d.claim(n, ids)
 	}
 	ids = ids[:min(n, len(ids))]
+	_, err = d.gone(ids, func(r dbRow) { d.refresh(r) })
+	return ids, len(ids), err
+}
+
+// gone calls each for the rows, and forgets and returns those that the table has no more.
+func (d *database) gone(ids []string, each func(dbRow)) (gone []string, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	there := map[string]bool{}
-	err = d.explained(d.fetch(context.Background(), d.db, func(r dbRow) {
-		d.refresh(r)
+	err = d.fetch(context.Background(), d.db, func(r dbRow) {
+		each(r)
 		there[r.id] = true
-	}, "WHERE "+d.among, d.list(ids)))
+	}, "WHERE "+d.among, d.list(ids))
 	for _, id := range ids {
 		if err == nil && !there[id] {
 			d.rows.Forget(id)
+			gone = append(gone, id)
 		}
 	}
-	return ids, len(ids), err
+	return gone, d.explained(err)
 }
 
 // open connects for reading, or with write for a batch.

@@ -119,15 +119,14 @@ const window = 64 // rows at least that are looked at for a claim
 // or has computed since this batch read the table.
 func (d *database) claim(n int, ids []string) (ours []string, asked int, err error) {
 	ids = ids[:min(len(ids), max(window, 4*n))]
-	var taken []string
+	taken, last := map[string]bool{}, ""
 	err = d.transaction(func(ctx context.Context, tx *sql.Tx) error {
-		taken = nil
 		var candidates []string
 		id := d.columns[d.idColumn()]
 		err := d.fetch(ctx, tx, func(r dbRow) {
 			computed := r.origin != d.origins[r.id]
 			ok := d.refresh(r)
-			taken = append(taken, r.id)
+			taken[r.id], last = true, r.id
 			if ok && !computed {
 				candidates = append(candidates, r.id)
 			}
@@ -160,32 +159,9 @@ func (d *database) claim(n int, ids []string) (ours []string, asked int, err err
 		return nil, 0, err
 	}
 	if asked = len(ids); len(taken) == n { // those behind the last one were not looked at
-		asked = slices.Index(ids, taken[n-1]) + 1
+		asked = slices.Index(ids, last) + 1
 	}
-	gone, err := d.gone(ids[:asked], taken)
-	return append(ours, gone...), asked, d.explained(err)
-}
-
-// gone are those of the rows that the table has no more; no other batch has them. The taken ones
-// are there.
-func (d *database) gone(ids, taken []string) (gone []string, err error) {
-	there := map[string]bool{}
-	for _, id := range taken {
-		there[id] = true
-	}
-	isThere := func(id string) bool { return there[id] }
-	left := slices.DeleteFunc(slices.Clone(ids), isThere)
-	if len(left) == 0 {
-		return nil, nil
-	}
-	err = d.fetch(context.Background(), d.db, func(r dbRow) { there[r.id] = true },
-		"WHERE "+d.among, d.list(left))
-	if err != nil {
-		return nil, err
-	}
-	gone = slices.DeleteFunc(left, isThere)
-	for _, id := range gone {
-		d.rows.Forget(id)
-	}
-	return gone, nil
+	left := slices.DeleteFunc(slices.Clone(ids[:asked]), func(id string) bool { return taken[id] })
+	gone, err := d.gone(left, func(dbRow) {}) // no other batch has them
+	return append(ours, gone...), asked, err
 }
