@@ -221,26 +221,22 @@ func (r *Reader) lines(see func(line []byte)) error {
 }
 
 // lines gives the complete lines of a file. A line that is too long comes in pieces.
-func lines(from io.Reader, see func(line []byte)) (err error) {
-	in := bufio.NewReaderSize(from, buffer)
-	var begin []byte // of a long line
-	for err == nil {
-		var line []byte
-		line, err = in.ReadSlice('\n')
-		whole, full := err == nil, err == bufio.ErrBufferFull
-		if full {
-			err = nil
+func lines(from io.Reader, see func(line []byte)) error {
+	in := bufio.NewScanner(from)
+	in.Buffer(make([]byte, buffer), 2*maxLine)
+	in.Split(func(data []byte, _ bool) (n int, line []byte, err error) {
+		if n = bytes.IndexByte(data, '\n') + 1; n == 0 && len(data) > maxLine {
+			n = maxLine
 		}
-		if full || len(begin) > 0 {
-			begin = append(begin, line...)
-			line = begin
+		if n > 0 { // else more is needed
+			line = data[:n]
 		}
-		if whole || full && len(begin) > maxLine {
-			see(line)
-			begin = nil
-		}
+		return n, line, nil
+	})
+	for in.Scan() {
+		see(in.Bytes())
 	}
-	if err != io.EOF {
+	if err := in.Err(); err != nil {
 		return fmt.Errorf("the journal cannot be read: %w", err)
 	}
 	return nil
