@@ -70,8 +70,7 @@ type Result struct {
 	User, System time.Duration
 	MaxRSS       int64
 
-	timeout time.Duration // for String, both
-	excess  string
+	limit string // which one was passed, for String
 }
 
 // Stop says for what this package ended a program.
@@ -91,11 +90,11 @@ func (r Result) OK() bool { return r.ExitCode == 0 && r.Stop == NotStopped }
 func (r Result) String() string {
 	switch {
 	case r.Stop == TimedOut:
-		return fmt.Sprintf("did not finish within %v", r.timeout)
+		return "did not finish within " + r.limit
 	case r.Stop == Interrupted:
 		return "was interrupted"
 	case r.Stop == TooLarge:
-		return "wrote more than " + r.excess + " to its folder, and was ended"
+		return "wrote more than " + r.limit + " to its folder, and was ended"
 	case r.Signal == "KILL":
 		return "was killed by signal KILL, probably because memory ran out: run fewer jobs at " +
 			"once, or on a machine with more"
@@ -203,28 +202,22 @@ func (p *program) wait() (r Result) {
 // this process is stopped does not count: a scheduler that suspends a job stops programs and batch.
 // stop must be called: it ends the context, and Result.Stop says why that had ended before.
 func (c Command) Watch(ctx context.Context) (watched context.Context, stop func() Result) {
-	late, large := errors.New("the time is over"), errors.New("the folder holds too much")
+	over := errors.New("a limit is passed") // that of an outer Watch is another error
 	ctx, cancel := context.WithCancelCause(ctx)
-	excess := "" // is set before the end of ctx
+	var r Result // is set before the end of ctx
 	if c.Timeout > 0 || c.MaxBytes > 0 || c.MaxFiles > 0 {
 		go func() {
-			if excess = c.passed(ctx); excess != "" {
-				cancel(large)
-			} else {
-				cancel(late) // or ctx has ended
-			}
+			r = c.passed(ctx)
+			cancel(over) // or ctx has ended
 		}()
 	}
 	return ctx, func() Result {
 		defer cancel(nil)
-		cause := context.Cause(ctx) // that of an outer Watch is another error
-		switch cause {
+		switch context.Cause(ctx) {
 		case nil:
 			return Result{}
-		case late:
-			return Result{Stop: TimedOut, timeout: c.Timeout}
-		case large:
-			return Result{Stop: TooLarge, excess: excess}
+		case over:
+			return r
 		}
 		return Result{Stop: Interrupted}
 	}
@@ -235,9 +228,8 @@ const (
 	stopped = time.Second // if a tick is later by more than this, the process was stopped
 )
 
-// passed waits until a limit is passed. It returns which one of the folder, "" for the time. It
-// also returns when ctx has ended.
-func (c Command) passed(ctx context.Context) (excess string) {
+// passed waits until a limit is passed. It also returns when ctx has ended.
+func (c Command) passed(ctx context.Context) Result {
 	end := time.Now().Add(c.Timeout)
 	for ctx.Err() == nil && (c.Timeout == 0 || time.Now().Before(end)) {
 		pause := tick
@@ -249,11 +241,11 @@ func (c Command) passed(ctx context.Context) (excess string) {
 		if gap := time.Since(due); gap > stopped {
 			end = end.Add(gap)
 		}
-		if excess = c.tooLarge(); excess != "" {
-			break
+		if limit := c.tooLarge(); limit != "" {
+			return Result{Stop: TooLarge, limit: limit}
 		}
 	}
-	return excess
+	return Result{Stop: TimedOut, limit: c.Timeout.String()}
 }
 
 // tooLarge adds up apparent sizes until a limit is passed, and says which, with the attribute of a

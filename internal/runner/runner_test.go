@@ -110,7 +110,7 @@ func TestRunEndings(t *testing.T) {
 			if r.String() != tt.text || r.OK() != (tt.text == "ended well") {
 				t.Errorf("String %q, OK %v; want %q", r, r.OK(), tt.text)
 			}
-			r.User, r.System, r.MaxRSS, r.timeout, r.excess = 0, 0, 0, 0, ""
+			r.User, r.System, r.MaxRSS, r.limit = 0, 0, 0, ""
 			if r != tt.want {
 				t.Errorf("got %+v\nwant %+v", r, tt.want)
 			}
