@@ -57,15 +57,13 @@ func (s *Store) Molecule(id string) (*Molecule, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.empty(id), nil
 	}
-	_, damaged := errors.AsType[*DamagedError](err)
 	if err == nil {
 		if err = m.read(data); err != nil {
-			damaged = true
 			err = &DamagedError{fmt.Errorf("%s: can't be read, so the molecule is computed again: "+
 				"%w", s.Path(id, logName), err)}
 		}
 	}
-	if damaged {
+	if _, damaged := errors.AsType[*DamagedError](err); damaged {
 		was := m.wasZip
 		m = s.empty(id)
 		m.replace, m.wasZip = true, was
@@ -270,7 +268,8 @@ func (m *Molecule) verify(dir string, r *Record) string {
 
 // sum is the SHA-256 of an output in a folder, which may be one of the molecule's zip.
 func (m *Molecule) sum(dir string, out Output) (string, error) {
-	if name, ok := m.inside(filepath.Join(dir, out.File)); ok {
+	name, isHere := strings.CutPrefix(filepath.Join(dir, out.File), m.path()+"/")
+	if isHere && m.zip != nil {
 		return m.zip.sum(name, out.Size)
 	}
 	return m.hashes.of(dir, out)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -49,12 +48,17 @@ func (s *Store) IsZip(id string) bool {
 
 // openZip reads the log of a molecule that is kept as one file. With fs.ErrNotExist there is none.
 func (s *Store) openZip(id string) (*zipped, []byte, error) {
-	z := &zipped{path: s.zipPath(id), sums: map[string]string{}}
-	var err error
-	if z.stamp, err = stampOf(z.path); err != nil {
+	a, err := stampOf(s.zipPath(id))
+	if err != nil {
 		return nil, nil, err
 	}
-	data, err := z.read(logName, mostLog)
+	z := &zipped{s.zipPath(id), a, map[string]string{}}
+	var data []byte
+	r, err := packed.OpenIn(z.path, logName, mostLog)
+	if err == nil {
+		defer r.Close()
+		data, err = io.ReadAll(r)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, gone := stampOf(z.path); gone != nil {
 			return nil, nil, gone
@@ -73,15 +77,6 @@ func (s *Store) openZip(id string) (*zipped, []byte, error) {
 	return nil, nil, &DamagedError{fmt.Errorf("%w; the molecule is computed again", err)}
 }
 
-func (z *zipped) read(name string, limit int64) ([]byte, error) {
-	r, err := packed.OpenIn(z.path, name, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(r)
-}
-
 // sum is the SHA-256 of a content, which is read once.
 func (z *zipped) sum(name string, size int64) (string, error) {
 	if sum := z.sums[name]; sum != "" {
@@ -92,12 +87,6 @@ func (z *zipped) sum(name string, size int64) (string, error) {
 		z.sums[name] = sum
 	}
 	return sum, err
-}
-
-// inside is the name in the zip of a path in the molecule's folder.
-func (m *Molecule) inside(path string) (name string, ok bool) {
-	name, ok = strings.CutPrefix(path, m.path()+"/")
-	return name, ok && m.zip != nil
 }
 
 // Unpack makes a folder of a molecule that is kept as one file. All that changes a molecule does.
