@@ -62,11 +62,31 @@ type unusedList struct {
 	touched               bool            // a batch made others
 }
 
-// look finds what no batch made in a molecule's folder or zip.
+// look finds what no batch made in a molecule's folder or zip: neither the store's own nor what is
+// of stages in the log.
 func (l *unusedList) look(mol string) {
-	if mol != l.mol {
-		l.foreign, l.touched = l.s.foreign(mol)
-		l.mol = mol
+	if mol == l.mol {
+		return
+	}
+	l.mol, l.foreign, l.touched = mol, map[string]bool{}, false
+	own := map[string]bool{logName: true, historyName: true, partsName: true}
+	m, _ := l.s.Molecule(mol)
+	if m != nil {
+		for target := range m.last {
+			own[StageOf(target)] = true
+		}
+	}
+	entries, _ := os.ReadDir(l.s.Path(mol))
+	if m != nil && m.zip != nil {
+		entries, _ = packed.ReadZip(l.s.Path(mol))
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if own[name] || strings.HasSuffix(name, failedMark) || strings.Contains(name, editedMark) {
+			l.touched = true
+		} else {
+			l.foreign[name] = true
+		}
 	}
 }
 
@@ -142,32 +162,6 @@ func (l *unusedList) unneeded(mol, name string, isFolder bool) string {
 		return "the stage is not in the pipeline"
 	}
 	return ""
-}
-
-// foreign are the names in a molecule's folder or zip that no batch made: neither the store's own
-// nor those of stages in the log. touched reports whether a batch made anything there.
-func (s *Store) foreign(mol string) (names map[string]bool, touched bool) {
-	own := map[string]bool{logName: true, historyName: true, partsName: true}
-	m, _ := s.Molecule(mol)
-	if m != nil {
-		for target := range m.last {
-			own[StageOf(target)] = true
-		}
-	}
-	names = map[string]bool{}
-	entries, _ := os.ReadDir(s.Path(mol))
-	if m != nil && m.zip != nil {
-		entries, _ = packed.ReadZip(s.Path(mol))
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if own[name] || strings.HasSuffix(name, failedMark) || strings.Contains(name, editedMark) {
-			touched = true
-		} else {
-			names[name] = true
-		}
-	}
-	return names, touched
 }
 
 // walkZip is walk for the files in a molecule's zip. One that can't be read has none.
