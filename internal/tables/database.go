@@ -120,8 +120,13 @@ func (d *database) Close() error {
 	if d.db == nil {
 		return nil
 	}
-	d.lease.end(d)
-	d.lease = nil
+	if d.lease != nil { // all claims end with it
+		d.lease.stop()
+		ctx, cancel := context.WithTimeout(context.Background(), connectTime)
+		defer cancel()
+		// else it runs out
+		_, _ = d.db.ExecContext(ctx, "DELETE FROM "+d.batches()+" WHERE id = $1", d.lease.id)
+	}
 	if d.info != nil { // else another program has the file open, or the disk failed
 		_, _ = d.db.Exec("PRAGMA journal_mode = DELETE")
 	}

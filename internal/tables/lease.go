@@ -88,18 +88,6 @@ func (d *database) beat(ctx context.Context, l *lease) {
 	}
 }
 
-// end gives the lease up, and with it all claims.
-func (l *lease) end(d *database) {
-	if l == nil {
-		return
-	}
-	l.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), connectTime)
-	defer cancel()
-	// else it runs out
-	_, _ = d.db.ExecContext(ctx, "DELETE FROM "+d.batches()+" WHERE id = $1", l.id)
-}
-
 // free is the condition that this batch may have a row: it is its own, or that of no batch that
 // lives. After a start of the server all batches have the time to renew their leases.
 func (d *database) free() string {
