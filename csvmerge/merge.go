@@ -88,7 +88,7 @@ func (t *Table) merged(texts map[int]map[string]string) (next *Table, changed ma
 		if texts[i] != nil && !bytes.Equal(text, r.text) {
 			changed[r.id] = true
 		}
-		next.set(i, text)
+		next.SetRecord(i, text)
 		lines += bytes.Count(text, newline) - bytes.Count(r.text, newline)
 	}
 	return next, changed

@@ -57,7 +57,10 @@ func (t *Table) EditedRecord(i int, texts map[string]string) []byte {
 func (t *Table) Forget(id string) { delete(t.rowOf, id) }
 
 // SetRecord changes a row in memory. The record has the same mol_id.
-func (t *Table) SetRecord(i int, record []byte) { t.set(i, record) }
+func (t *Table) SetRecord(i int, record []byte) {
+	t.rows[i].text = record
+	t.rows[i].status = parseStatus(t.Texts(i, "status")[0])
+}
 
 // Value returns what a database has of a cell. It is an int64 or a float64 of a Type of numbers,
 // else a text without spaces around it. It is nil if the cell is blank or not of the type.

@@ -225,12 +225,6 @@ func (t *Table) Texts(i int, columns ...string) []string {
 	return out
 }
 
-// set gives a row another text.
-func (t *Table) set(i int, text []byte) {
-	t.rows[i].text = text
-	t.rows[i].status = parseStatus(t.Texts(i, "status")[0])
-}
-
 // Cell returns a cell of the first column of a name.
 func (t *Table) Cell(i int, column string) Cell {
 	return knownColumn(column).typ.Read(t.Texts(i, column)[0])
