@@ -82,10 +82,7 @@ func Batch(ctx context.Context,
 // It reads and writes what batch does, and has its exit codes.
 func Rerun(ctx context.Context,
 	molecules string, // mol_00001, or several with commas between them
-	table *string, // as for batch
-	artefacts *string, // as for batch
-	pipeline *string, // as for batch
-	set *string, // as for batch
+	table, artefacts, pipeline, set *string, // as for batch
 ) error {
 	return cli.Rerun(ctx, molecules, project(table, artefacts, pipeline, set))
 }
@@ -112,8 +109,7 @@ func Stop(
 // program is missing.
 func Setup(ctx context.Context,
 	check *bool, // only show which versions are there, and which versions were tested
-	pipeline *string, // another pipeline.hcl
-	set *string, // as for batch
+	pipeline, set *string, // as for batch
 ) error {
 	o := project(nil, nil, pipeline, set)
 	if value(check) {
@@ -132,10 +128,7 @@ func Setup(ctx context.Context,
 // It reads pipeline.hcl, the table and artefacts/, and writes nothing.
 func Why(ctx context.Context,
 	mol string, // the molecule, or one of its targets
-	table *string, // as for batch
-	artefacts *string, // as for batch
-	pipeline *string, // as for batch
-	set *string, // as for batch
+	table, artefacts, pipeline, set *string, // as for batch
 ) error {
 	return cli.Why(ctx, mol, project(table, artefacts, pipeline, set))
 }
@@ -152,9 +145,7 @@ func Bench(ctx context.Context) error { return cli.Bench(ctx) }
 // It shows all mistakes; then the exit code is 2. Without a mistake it prints what each stage needs
 // and gives. It reads pipeline.hcl, the files that it names, and the table, and writes nothing.
 func Check(
-	table *string, // as for batch
-	pipeline *string, // as for batch
-	set *string, // as for batch
+	table, pipeline, set *string, // as for batch
 ) error {
 	return cli.Check(project(table, nil, pipeline, set))
 }
@@ -163,7 +154,7 @@ func Check(
 //
 // It reads and writes pipeline.hcl, and changes white space alone.
 func Fmt(
-	pipeline *string, // another pipeline.hcl
+	pipeline *string, // as for batch
 	check *bool, // only say whether it would change something: exit code 1
 ) error {
 	return cli.Fmt(value(pipeline), value(check))
@@ -174,8 +165,7 @@ func Fmt(
 // The diagram can be pasted into a page in Markdown. It reads pipeline.hcl and writes to standard
 // output.
 func Graph(
-	pipeline *string, // another pipeline.hcl
-	set *string, // as for batch
+	pipeline, set *string, // as for batch
 ) error {
 	return cli.Graph(project(nil, nil, pipeline, set))
 }
@@ -189,9 +179,7 @@ func Graph(
 func Prune(ctx context.Context,
 	remove *bool, // delete them
 	yes *bool, // delete the results of more than half of the molecules without asking
-	table *string, // as for batch
-	artefacts *string, // as for batch
-	pipeline *string, // as for batch
+	table, artefacts, pipeline *string, // as for batch
 ) error {
 	o := project(table, artefacts, pipeline, nil)
 	o.Yes = value(yes)
@@ -220,9 +208,7 @@ func Test(ctx context.Context,
 func Validate(ctx context.Context,
 	permissive *bool, // end well although some rows can't be used
 	format *string, // text (the default) or json
-	table *string, // as for batch
-	pipeline *string, // as for batch
-	set *string, // as for batch
+	table, pipeline, set *string, // as for batch
 ) error {
 	o := project(table, nil, pipeline, set)
 	o.Permissive = value(permissive)
@@ -236,9 +222,7 @@ func Validate(ctx context.Context,
 func Info(
 	count *bool, // only the number of molecules
 	sizes *bool, // only the disk use of the artefacts, by stage; it looks at every file
-	table *string, // as for batch
-	artefacts *string, // as for batch
-	pipeline *string, // as for batch
+	table, artefacts, pipeline *string, // as for batch
 ) error {
 	return cli.Info(value(count), value(sizes), project(table, artefacts, pipeline, nil))
 }
@@ -258,9 +242,7 @@ func Export(ctx context.Context,
 	format *string, // json (the default), jsonl, csv, parquet, sqlite, sdf or xyz
 	conformers *bool, // with the energies and the geometry of every conformer; not for csv
 	out *string, // the file, which is replaced
-	table *string, // as for batch
-	artefacts *string, // as for batch
-	pipeline *string, // as for batch
+	table, artefacts, pipeline *string, // as for batch
 ) error {
 	return cli.Export(ctx, value(format), value(out), value(conformers),
 		project(table, artefacts, pipeline, nil))
@@ -279,9 +261,7 @@ func Export(ctx context.Context,
 func History(ctx context.Context,
 	at *string, // a day, or a time such as 2026-11-01T15:04, of this machine's zone
 	out *string, // with -at: the file, which is replaced, instead of standard output
-	table *string, // as for batch
-	artefacts *string, // as for batch
-	pipeline *string, // as for batch
+	table, artefacts, pipeline *string, // as for batch
 ) error {
 	return cli.History(ctx, value(at), value(out), project(table, artefacts, pipeline, nil))
 }
@@ -305,8 +285,7 @@ func Import(ctx context.Context,
 	smiles *string, // the column with SMILES
 	charge *string, // the column with charges, or smiles: those of the SMILES
 	reference *string, // the column with reference enthalpies, kcal/mol
-	pipeline *string, // as for batch
-	set *string, // as for batch
+	pipeline, set *string, // as for batch
 ) error {
 	from := cli.From{ID: value(id), SMILES: value(smiles), Charge: value(charge),
 		Reference: value(reference)}
@@ -340,10 +319,7 @@ func Report(ctx context.Context,
 	out *string, // the file, which is replaced, instead of report.html
 	format *string, // html (the default) or json
 	against *string, // another table, such as an earlier copy, to compare with
-	table *string, // as for batch
-	artefacts *string, // as for batch
-	pipeline *string, // as for batch
-	set *string, // as for batch
+	table, artefacts, pipeline, set *string, // as for batch
 ) error {
 	return cli.Report(ctx, value(format), value(out), value(against),
 		project(table, artefacts, pipeline, set))
@@ -356,10 +332,7 @@ func Report(ctx context.Context,
 // writes nothing.
 func Serve(ctx context.Context,
 	addr *string, // address and port, instead of 127.0.0.1:8457
-	table *string, // as for batch
-	artefacts *string, // as for batch
-	pipeline *string, // as for batch
-	set *string, // as for batch
+	table, artefacts, pipeline, set *string, // as for batch
 ) error {
 	return cli.Serve(ctx, value(addr), project(table, artefacts, pipeline, set))
 }
@@ -370,13 +343,8 @@ func Serve(ctx context.Context,
 // batch. It reads pipeline.hcl, the table's header, the environment and the journal, and writes
 // nothing.
 func Settings(
-	table *string, // as for batch
-	artefacts *string, // as for batch
-	pipeline *string, // as for batch
-	set *string, // as for batch
-	varFile *string, // as for batch
-	maxReruns *int, // as for batch
-	jobs *int, // as for batch
+	table, artefacts, pipeline, set, varFile *string, // as for batch
+	maxReruns, jobs *int, // as for batch
 ) error {
 	o := project(table, artefacts, pipeline, set)
 	o.VarFile, o.MaxReruns, o.Jobs = value(varFile), maxReruns, jobs
@@ -390,8 +358,7 @@ func Settings(
 // number differs by more than its tolerance.
 func Reproduce(ctx context.Context,
 	update *bool, // write the new numbers to testdata/reproduce/expected.json
-	pipeline *string, // as for batch
-	set *string, // as for batch
+	pipeline, set *string, // as for batch
 ) error {
 	return cli.Reproduce(ctx, value(update), project(nil, nil, pipeline, set))
 }

@@ -136,44 +136,35 @@ func commandsOf(source string) (c commands, err error) {
 		t.group, t.synopsis, _ = strings.Cut(strings.TrimSuffix(head, "."), "] ")
 		t.doc = strings.TrimSpace(doc)
 		for _, field := range f.Type.Params.List {
-			t.add(field, remarks[files.Position(field.End()).Line])
+			t.add(field, remarks[files.Position(field.End()).Line], c)
 		}
 		c.all = append(c.all, t)
 	}
 	slices.SortFunc(c.all, func(a, b target) int { return strings.Compare(a.name, b.name) })
-	return c, c.refer()
+	return c, nil
 }
 
-// add takes in a parameter of the function; a context is none of the command.
-func (t *target) add(field *ast.Field, doc string) {
+// add takes in parameters of the function; a context is none of the command. "as for batch" stands
+// for what the flag of batch says, which is an earlier command.
+func (t *target) add(field *ast.Field, doc string, earlier commands) {
 	into, typ := &t.words, field.Type
 	if pointer, ok := typ.(*ast.StarExpr); ok {
 		into, typ = &t.flags, pointer.X
 	}
-	if ident, ok := typ.(*ast.Ident); ok {
-		for _, name := range field.Names {
-			*into = append(*into, parameter{name.Name, doc, ident.Name})
-		}
+	ident, ok := typ.(*ast.Ident)
+	if !ok {
+		return
 	}
-}
-
-// refer replaces "as for batch" by what the flag of batch says.
-func (c commands) refer() error {
-	for _, t := range c.all {
-		for n, p := range t.flags {
-			rest, found := strings.CutPrefix(p.doc, "as for batch")
-			if !found {
-				continue
-			}
-			batch, _ := c.find("batch")
-			same, ok := batch.flag(p.name)
-			if !ok {
-				return fmt.Errorf("%s: batch has no flag -%s", t.name, p.name)
-			}
-			t.flags[n].doc = same.doc + rest
+	batch, _ := earlier.find("batch")
+	rest, same := strings.CutPrefix(doc, "as for batch")
+	for _, name := range field.Names {
+		p := parameter{name.Name, doc, ident.Name}
+		if same {
+			flag, _ := batch.flag(p.name)
+			p.doc = flag.doc + rest
 		}
+		*into = append(*into, p)
 	}
-	return nil
 }
 
 const helpWidth = 79 // columns
