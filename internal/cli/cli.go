@@ -186,7 +186,8 @@ type Options struct {
 	On                                       string // a cluster's scheduler, "" for this machine
 	Detach, Cancel                           bool
 
-	noLogs bool // nothing is written to the logs in the user's home
+	noLogs   bool // nothing is written to the logs in the user's home
+	newTable bool // the table does not exist yet
 }
 
 // load reads the pipeline and prints its mistakes.
@@ -201,11 +202,10 @@ func load(o Options) (*pipeline.Pipeline, error) {
 	po.Set, po.VarFile, po.Environ = o.Set, o.VarFile, os.Environ()
 	po.Jobs, po.Reruns = o.Jobs, o.MaxReruns
 	if o.Table != "" {
-		wd, err := os.Getwd()
-		if err != nil {
-			return nil, err
-		}
-		po.Table = pipeline.TablePath(wd, o.Table)
+		po.Table = place(o.Table)
+	}
+	if o.newTable {
+		po.Columns = func(string) ([]pipeline.Column, error) { return columnsOf(nil), nil }
 	}
 	p, err := pipeline.Load(cmp.Or(o.Pipeline, "pipeline.hcl"), po)
 	if mistakes, ok := errors.AsType[*pipeline.Errors](err); ok {
@@ -217,6 +217,21 @@ func load(o Options) (*pipeline.Pipeline, error) {
 		p.Artefacts = o.Artefacts
 	}
 	return p, err
+}
+
+// place is where the table is that a user names, as the path from the root or a URL.
+func place(table string) string {
+	wd, _ := os.Getwd() // without one the name stays as it is
+	return pipeline.TablePath(wd, table)
+}
+
+// readTable reads the table of any kind that a user names.
+func readTable(name string) (*csvmerge.Table, error) {
+	t, err := tables.Open(place(name), false)
+	if err != nil {
+		return nil, err
+	}
+	return t.Rows(), t.Close()
 }
 
 // loadOptions are what every pipeline is read with.
@@ -242,18 +257,20 @@ func header(table string) ([]string, error) {
 	return names, err
 }
 
-// columns are what expressions may name: the columns of the table and those of the format.
-func columns(table string) (out []pipeline.Column, err error) {
+// columns are what expressions may name about a table.
+func columns(table string) ([]pipeline.Column, error) {
 	names, err := header(table)
-	if err != nil {
-		return nil, err
-	}
+	return columnsOf(names), err
+}
+
+// columnsOf are these columns and those of the format.
+func columnsOf(names []string) (out []pipeline.Column) {
 	for _, name := range append(names, csvmerge.Known()...) {
 		typ := csvmerge.Types(name)
 		number := typ == csvmerge.Integer || typ == csvmerge.Number
 		out = append(out, pipeline.Column{Name: name, Number: number})
 	}
-	return out, nil
+	return out
 }
 
 // project is an opened pipeline with its table and artefacts: a batch without its flags.

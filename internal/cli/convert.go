@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"grimperium/csvmerge"
 	"grimperium/internal/batch"
 	"grimperium/internal/pipeline"
 	"grimperium/internal/tables"
@@ -15,12 +14,7 @@ import (
 // database and a CSV file again has the same bytes. The table is not changed.
 func Convert(ctx context.Context, from, to string) error {
 	return run(ctx, func(context.Context) error {
-		wd, err := os.Getwd()
-		if err != nil {
-			return err
-		}
-		place := pipeline.TablePath(wd, from)
-		t, err := readTable(place)
+		t, err := readTable(from)
 		if err != nil {
 			return err
 		}
@@ -28,7 +22,7 @@ func Convert(ctx context.Context, from, to string) error {
 			return err
 		}
 		artefacts, options := "artefacts", loadOptions()
-		options.Environ, options.Table = os.Environ(), place
+		options.Environ, options.Table = os.Environ(), place(from)
 		if p, err := pipeline.Load("pipeline.hcl", options); err == nil {
 			artefacts = batch.ShownPath(p.Artefacts)
 		}
@@ -37,22 +31,4 @@ func Convert(ctx context.Context, from, to string) error {
 			batch.Count(t.Len(), "row"), artefacts)
 		return nil
 	})
-}
-
-// tableAt reads the table of any kind that a user names.
-func tableAt(name string) (*csvmerge.Table, error) {
-	wd, err := os.Getwd()
-	if err != nil {
-		return nil, err
-	}
-	return readTable(pipeline.TablePath(wd, name))
-}
-
-// readTable reads a table of any kind.
-func readTable(place string) (*csvmerge.Table, error) {
-	t, err := tables.Open(place, false)
-	if err != nil {
-		return nil, err
-	}
-	return t.Rows(), t.Close()
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -47,7 +46,8 @@ func Import(ctx context.Context, file, out string, from From, o Options) error {
 		if err != nil {
 			return err
 		}
-		p, err := withoutTable(o)
+		o.Table, o.newTable = out, true
+		p, err := load(o)
 		if err != nil {
 			return err
 		}
@@ -85,24 +85,9 @@ func (im *importing) create(out string) error {
 	return tables.Create(out, t)
 }
 
-// withoutTable loads the pipeline for a table that does not exist yet.
-func withoutTable(o Options) (*pipeline.Pipeline, error) {
-	dir, err := os.MkdirTemp("", "grimperium-import-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	o.Table = filepath.Join(dir, "table.csv")
-	header := strings.Join(csvmerge.Known(), ",") + "\n"
-	if err := os.WriteFile(o.Table, []byte(header), 0o600); err != nil {
-		return nil, err
-	}
-	return load(o)
-}
-
 // checkImported lists what is wrong with the new table and what is odd, as validate does.
 func checkImported(ctx context.Context, p *pipeline.Pipeline, out string) error {
-	t, err := tableAt(out)
+	t, err := readTable(out)
 	if err != nil {
 		return err
 	}

@@ -336,7 +336,7 @@ func compared(column string) bool { return column == referenceColumn || column =
 
 // addOther adds the results of another table.
 func addOther(molecules []web.Molecule, path string) error {
-	t, err := tableAt(path)
+	t, err := readTable(path)
 	if err != nil {
 		return fmt.Errorf("-against: %w", err)
 	}
