@@ -272,9 +272,9 @@ func selection(text string, t *csvmerge.Table) (ids []string, err error) {
 		}
 		before := len(ids)
 		for i := range t.Len() {
-			failed := t.Status(i) >= csvmerge.Rerun && t.Cell(i, "error_message").Value != nil
 			// A pattern without its closing bracket matches nothing.
-			if ok, _ := path.Match(name, t.ID(i)); ok || failed && name == "failed" {
+			ok, _ := path.Match(name, t.ID(i))
+			if ok || name == "failed" && failure(t, i) != "" {
 				ids = append(ids, t.ID(i))
 			}
 		}
@@ -286,6 +286,15 @@ func selection(text string, t *csvmerge.Table) (ids []string, err error) {
 		return nil, errors.New("names no molecule")
 	}
 	return ids, nil
+}
+
+// failure is why a molecule failed, "" if it did not.
+func failure(t *csvmerge.Table, i int) string {
+	if s := t.Status(i); s != csvmerge.Rerun && s != csvmerge.Skip {
+		return ""
+	}
+	text, _ := t.Value(i, "error_message").(string)
+	return text
 }
 
 // list returns the cells of a text of CSV, but for blank ones.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"grimperium/csvmerge"
 	"grimperium/internal/journal"
 )
 
@@ -47,5 +48,28 @@ Nothing to compute, unless the pipeline has changed (mage batch -dryRun shows).
 	_, err = printSeconds(&out, nil, filepath.Join(t.TempDir(), "none"))
 	if err != nil || out.Len() > 0 {
 		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
+// A row that another program works on has not failed, whatever its message says.
+func TestStatuses(t *testing.T) {
+	const rows = "mol_id,status,error_message,smiles\na,Running,old,C\nb,Rerun,m/x: new,C\n" +
+		"c,Skip,,C\n"
+	table, err := csvmerge.Parse("/t.csv", []byte(rows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	left := printStatuses(&out, table)
+	want := `/t.csv: 3 molecules
+  Rerun           1   33.3 %
+  Running         1   33.3 %
+  Skip            1   33.3 %
+1 molecule left out by your Skip
+Failures by stage and reason:
+        1  x: new
+`
+	if len(left) != 2 || out.String() != want {
+		t.Errorf("%d are left: %s\nwant:\n%s", len(left), out.String(), want)
 	}
 }

@@ -370,13 +370,12 @@ func (g *gatherer) failures() (out []web.Failure) {
 	var messages []string
 	skipped := map[string]bool{} // stages
 	for i := range g.Table.Len() {
-		status := g.Table.Status(i)
-		text := g.Table.Cell(i, "error_message").Text
-		if text == "" || status != csvmerge.Rerun && status != csvmerge.Skip {
+		text := failure(g.Table, i)
+		if text == "" {
 			continue
 		}
 		messages = append(messages, text)
-		if stage, _ := batch.Reason(text); status == csvmerge.Skip {
+		if stage, _ := batch.Reason(text); g.Table.Status(i) == csvmerge.Skip {
 			skipped[stage] = true
 		}
 	}

@@ -175,11 +175,10 @@ func printStatuses(w io.Writer, t *csvmerge.Table) (left []int) {
 		if s != csvmerge.OK && s != csvmerge.Skip && s != csvmerge.Unknown {
 			left = append(left, i)
 		}
-		text := t.Cell(i, "error_message").Text
-		if s == csvmerge.Skip && text == "" {
-			byHand++
-		} else if s >= csvmerge.Rerun {
+		if text := failure(t, i); text != "" {
 			messages = append(messages, text)
+		} else if s == csvmerge.Skip {
+			byHand++
 		}
 	}
 	fmt.Fprintf(w, "%s: %s\n", batch.ShownPath(t.Path()), batch.Count(t.Len(), "molecule"))

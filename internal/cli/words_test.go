@@ -34,7 +34,8 @@ func TestWords(t *testing.T) {
 
 func TestSelection(t *testing.T) {
 	const rows = "mol_id,status,error_message,smiles\nmol_01,OK,a warning,C\nmol_02,Rerun,bad " +
-		"luck,C\nmol_11,Skip,,C\n\"2,4-dimethylpentane\",,old,C\nx[1],,,C\n@home,,,C\n"
+		"luck,C\nmol_11,Skip,,C\n\"2,4-dimethylpentane\",,old,C\nx[1],,,C\n@home,,,C\n" +
+		"by_hand,Running,old,C\n"
 	read := func(rows string) *csvmerge.Table {
 		path := filepath.Join(t.TempDir(), "t.csv")
 		if err := os.WriteFile(path, []byte(rows), 0o644); err != nil {
