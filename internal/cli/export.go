@@ -32,8 +32,7 @@ import (
 func Export(ctx context.Context, format, out string, conformers bool, o Options) error {
 	format = cmp.Or(format, "json")
 	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
-		binary := format == "parquet" || format == "sqlite"
-		if out == "" && binary && term.IsTerminal(int(os.Stdout.Fd())) {
+		if out == "" && binary(format) && term.IsTerminal(int(os.Stdout.Fd())) {
 			return fmt.Errorf("-format=%s is no text for a terminal; name a file with -out=",
 				format)
 		}
@@ -42,6 +41,9 @@ func Export(ctx context.Context, format, out string, conformers bool, o Options)
 		})
 	})
 }
+
+// binary says whether a format is no text.
+func binary(format string) bool { return format == "parquet" || format == "sqlite" }
 
 // writeTo writes to a file, or to standard output for "". It refuses what the project needs.
 func (pr *project) writeTo(out string, write func(io.Writer) error) error {
@@ -139,9 +141,9 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 				"parquet or sqlite")
 		}
 	case "parquet":
-		err = formats.WriteParquet(w, doubles(x))
+		err = formats.WriteParquet(w, x)
 	case "sqlite":
-		err = formats.WriteSQLite(ctx, w, doubles(x))
+		err = formats.WriteSQLite(ctx, w, x)
 	case "sdf", "xyz":
 		err = e.write(ctx, w, x, records[format])
 	default:
@@ -153,8 +155,8 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 	return err
 }
 
-// newExport is a table to be exported, with conformers if e is not nil. The values of a row are
-// nil, a string, an int64, or a json.Number with the digits of the table.
+// newExport is a table to be exported, with conformers if e is not nil. A format of text gets
+// numbers as a json.Number with the digits of the table, and times as the table has them.
 func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles, format string) formats.Export {
 	x := formats.Export{Rows: t.Len(), Key: slices.Index(t.Columns(), "mol_id")}
 	var taken []string // the names that the conformers have beside those of the row
@@ -177,8 +179,14 @@ func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles, format stri
 	x.Columns = kinds(t, taken...)
 	x.Row = func(i int) (values []any, conformers [][]any, err error) {
 		for k, c := range t.Row(i) {
-			if x.Columns[k].Kind == formats.Number && c.Value != nil {
+			switch kind := x.Columns[k].Kind; {
+			case c.Value == nil:
+			case kind == formats.Number && binary(format):
+				c.Value = csvmerge.Number.Value(c.Text)
+			case kind == formats.Number:
 				c.Value = json.Number(strings.TrimSpace(c.Text))
+			case kind == formats.Time && binary(format):
+				c.Value, _ = time.Parse(time.RFC3339, c.Value.(string)) // kinds has parsed it
 			}
 			values = append(values, c.Value)
 		}
@@ -248,26 +256,6 @@ func kinds(t *csvmerge.Table, taken ...string) (columns []formats.Column) {
 	return columns
 }
 
-// doubles has the numbers of an export as float64 and the times as time.Time.
-func doubles(x formats.Export) formats.Export {
-	row := x.Row
-	x.Row = func(i int) ([]any, [][]any, error) {
-		values, conformers, err := row(i)
-		for k, v := range values {
-			switch v := v.(type) {
-			case json.Number:
-				values[k], _ = v.Float64() // Read has parsed it
-			case string:
-				if x.Columns[k].Kind == formats.Time {
-					values[k], _ = time.Parse(time.RFC3339, v) // kinds has parsed it
-				}
-			}
-		}
-		return values, conformers, err
-	}
-	return x
-}
-
 // writeJSON writes an object a row, on a line of its own, with its keys in the order of the table.
 func writeJSON(w io.Writer, x formats.Export, start, comma, end string) error {
 	object := func(columns []formats.Column, values []any) (pairs []string) {
@@ -302,12 +290,11 @@ func writeJSON(w io.Writer, x formats.Export, start, comma, end string) error {
 // writeCSV writes the table tidied: LF, quotes only where they are needed, no markers such as nan,
 // statuses by their present names.
 func writeCSV(w io.Writer, x formats.Export) error {
-	out := csv.NewWriter(w) // keeps its first error
 	var names []string
 	for _, c := range x.Columns {
 		names = append(names, c.Name)
 	}
-	_ = out.Write(names)
+	records := [][]string{names}
 	for i := range x.Rows {
 		values, _, err := x.Row(i)
 		if err != nil {
@@ -319,10 +306,9 @@ func writeCSV(w io.Writer, x formats.Export) error {
 				cells[k] = fmt.Sprint(v)
 			}
 		}
-		_ = out.Write(cells)
+		records = append(records, cells)
 	}
-	out.Flush()
-	return out.Error()
+	return csv.NewWriter(w).WriteAll(records)
 }
 
 // encode returns a value as JSON.
