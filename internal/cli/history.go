@@ -164,7 +164,7 @@ func otherTable(path string, others []string, own string) string {
 // the molecules whose rows a batch had written by then, sorted by mol_id. Its cells are those that
 // the pipeline read and those that it wrote.
 func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
-	rows, used := map[string]map[string]string{}, map[string]bool{}
+	rows := map[string]map[string]string{}
 	err = h.each(func(e journal.Event) {
 		if e.Event != journal.Row || e.Time.After(at) {
 			return
@@ -187,17 +187,11 @@ func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 			batch.ShownPath(h.Pipeline.Table), at.Format(time.DateTime),
 			h.first.Local().Format(time.DateTime), h.elsewhere(false))
 	}
-	bare := 0
+	used := map[string]string{"status": "", "smiles": ""} // a cell of each column
 	for _, row := range rows {
-		for name := range row {
-			used[name] = true
-		}
+		maps.Copy(used, row)
 	}
-	used["status"], used["smiles"] = true, true
-	ours := csvmerge.Known()
-	columns := slices.DeleteFunc(slices.Clone(ours), func(name string) bool { return !used[name] })
-	maps.DeleteFunc(used, func(name string, _ bool) bool { return slices.Contains(ours, name) })
-	columns = append(columns, slices.Sorted(maps.Keys(used))...)
+	columns, bare := inOrder(used, csvmerge.Known()), 0
 	records := [][]string{columns}
 	for _, id := range slices.Sorted(maps.Keys(rows)) {
 		var record []string
@@ -218,51 +212,40 @@ func (h *past) table(at time.Time) (write func(io.Writer) error, err error) {
 	return func(w io.Writer) error { return csv.NewWriter(w).WriteAll(records) }, nil
 }
 
-// visit is the part of a molecule in a batch.
-type visit struct {
-	batch   string
-	targets []journal.Event
-	rows    []journal.Event
-}
-
 // print prints what happened to a molecule, and how its row was edited since the last batch.
 func (h *past) print(w io.Writer, id string) error {
-	var visits []*visit
+	var batches []string
+	events := map[string][]journal.Event{} // by batch
 	err := h.each(func(e journal.Event) {
 		if e.Mol != id || e.Event != journal.TargetEnd && e.Event != journal.Row {
 			return
 		}
-		n := slices.IndexFunc(visits, func(v *visit) bool { return v.batch == e.Batch })
-		if n < 0 {
-			n, visits = len(visits), append(visits, &visit{batch: e.Batch})
+		if events[e.Batch] == nil {
+			batches = append(batches, e.Batch)
 		}
-		if e.Event == journal.Row {
-			visits[n].rows = append(visits[n].rows, e)
-		} else {
-			visits[n].targets = append(visits[n].targets, e)
-		}
+		events[e.Batch] = append(events[e.Batch], e)
 	})
 	if err != nil {
 		return err
 	}
 	i, there := h.Table.Lookup(id)
 	switch {
-	case len(visits) == 0 && !there:
+	case len(batches) == 0 && !there:
 		return unknown(id, h.Table)
-	case len(visits) == 0:
+	case len(batches) == 0:
 		fmt.Fprintf(w, "%s: no batch has written its row yet, by the journal.%s\n", id,
 			h.elsewhere(false))
 		return nil
 	}
 	fmt.Fprintln(w, id)
 	cells, before := map[string]string{}, journal.Event{}
-	for _, v := range visits {
-		start := h.starts[v.batch]
-		v.print(w, start)
+	for _, name := range batches {
+		start := h.starts[name]
+		printBatch(w, start, events[name])
 		printChanges(w, "", before.Programs, start.Programs)
 		printChanges(w, "var.", before.Settings, start.Settings)
 		now := maps.Clone(cells)
-		for _, e := range v.rows {
+		for _, e := range events[name] { // that of a target has no cells
 			maps.Copy(now, e.Inputs)
 			maps.Copy(now, e.Values)
 		}
@@ -297,27 +280,23 @@ func (h *past) printNow(w io.Writer, row int, there bool, cells map[string]strin
 	printChanges(w, "", cells, now)
 }
 
-// print prints when a batch had the molecule, who ran the batch and where, and what ran.
-func (v *visit) print(w io.Writer, start journal.Event) {
-	last := slices.Concat(v.targets, v.rows)
-	e := last[len(last)-1]
-	outcome := "not finished"
-	if len(v.rows) > 0 {
-		outcome = fmt.Sprintf("%s in %.1f s", e.Outcome, e.Seconds)
-	}
-	fmt.Fprintf(w, "\n%s  %s  batch %s by %s on %s\n", e.Time.Local().Format(time.DateTime),
-		outcome, v.batch, cmp.Or(start.User, "?"), cmp.Or(start.Host, e.Host, "?"))
+// printBatch prints when a batch had the molecule, who ran the batch and where, and what ran.
+func printBatch(w io.Writer, start journal.Event, events []journal.Event) {
+	e, outcome := events[len(events)-1], "not finished"
 	var ran []string
-	for _, t := range v.targets {
-		name := t.Stage
-		if t.Instance > 0 {
-			name = fmt.Sprintf("%s/%d", name, t.Instance)
+	for _, event := range events {
+		if event.Event == journal.Row {
+			e, outcome = event, fmt.Sprintf("%s in %.1f s", event.Outcome, event.Seconds)
+			continue
 		}
-		if t.Outcome != journal.OK {
-			name += " " + t.Outcome
+		name := event.Target()
+		if event.Outcome != journal.OK {
+			name += " " + event.Outcome
 		}
 		ran = append(ran, name)
 	}
+	fmt.Fprintf(w, "\n%s  %s  batch %s by %s on %s\n", e.Time.Local().Format(time.DateTime),
+		outcome, e.Batch, cmp.Or(start.User, "?"), cmp.Or(start.Host, e.Host, "?"))
 	if len(ran) > 0 {
 		fmt.Fprintf(w, "  ran  %s\n", strings.Join(ran, ", "))
 	}

@@ -135,10 +135,10 @@ func Info(count, sizes bool, o Options) error {
 	}))
 }
 
-// inOrder returns the keys that are stages in the pipeline's order, then the others.
-func inOrder[V any](m map[string]V, stages []string) []string {
+// inOrder returns the keys: those of a list in its order, then the others by name.
+func inOrder[V any](m map[string]V, list []string) []string {
 	return slices.SortedFunc(maps.Keys(m), func(a, b string) int { // -1 is the largest uint
-		i, j := uint(slices.Index(stages, a)), uint(slices.Index(stages, b))
+		i, j := uint(slices.Index(list, a)), uint(slices.Index(list, b))
 		return cmp.Or(cmp.Compare(i, j), cmp.Compare(a, b))
 	})
 }
