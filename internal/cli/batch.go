@@ -27,22 +27,25 @@ import (
 	"grimperium/internal/store"
 )
 
-// Batch runs the pipeline over the table. If molecules stand behind the command, it ends the
-// process itself: mage would take them for commands.
+// Batch runs the pipeline over the table.
 func Batch(ctx context.Context, o Options) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200) // half as many collections: the programs need the cores
 	}
-	molecules := slices.Clone(operands)
-	if len(molecules) > 0 {
+	if len(operands) > 0 {
+		only := strings.Join(operands, ",")
 		if o.Only != nil {
-			molecules = append(molecules, *o.Only)
+			only += "," + *o.Only
 		}
-		only := strings.Join(molecules, ",")
 		o.Only = &only
 	}
-	err := run(ctx, func(ctx context.Context) error { return runBatch(ctx, o) })
-	if err == nil && len(molecules) > 0 {
+	return last(run(ctx, func(ctx context.Context) error { return runBatch(ctx, o) }))
+}
+
+// last is the end of a command behind which molecules may stand. If they do, it ends the process
+// after a success: mage would take them for its next commands.
+func last(err error) error {
+	if err == nil && len(operands) > 0 {
 		os.Exit(0)
 	}
 	return err

@@ -23,13 +23,10 @@ import (
 
 // History prints what happened to the molecules that stand behind the command, batch by batch. With
 // a time at it writes the table as it was then to standard output, or as a whole to the file out.
-// If molecules are named, it ends the process itself, as Batch does.
 func History(ctx context.Context, at, out string, o Options) error {
-	err := run(ctx, func(ctx context.Context) error { return history(ctx, operands, at, out, o) })
-	if err == nil && len(operands) > 0 {
-		os.Exit(0)
-	}
-	return err
+	return last(run(ctx, func(ctx context.Context) error {
+		return history(ctx, operands, at, out, o)
+	}))
 }
 
 func history(ctx context.Context, molecules []string, at, out string, o Options) error {
@@ -66,18 +63,17 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 // parseTime reads a time, of this machine's zone if it names none. A day alone means its end, and
 // so does a second, as a row and history show it.
 func parseTime(text string) (time.Time, error) {
+	plain := strings.Replace(text, "T", " ", 1)
 	for _, zone := range []string{"", "Z07:00", " Z07:00"} {
-		for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04"} {
-			if t, err := time.ParseInLocation(layout+zone, text, time.Local); err == nil {
-				return t, nil
-			}
-			t, err := time.ParseInLocation(layout+":05"+zone, text, time.Local)
-			if err == nil && t.Nanosecond() == 0 {
-				t = t.Add(time.Second - time.Millisecond)
-			}
-			if err == nil {
-				return t, nil
-			}
+		if t, err := time.ParseInLocation("2006-01-02 15:04"+zone, plain, time.Local); err == nil {
+			return t, nil
+		}
+		t, err := time.ParseInLocation(time.DateTime+zone, plain, time.Local)
+		if err == nil && t.Nanosecond() == 0 {
+			t = t.Add(time.Second - time.Millisecond)
+		}
+		if err == nil {
+			return t, nil
 		}
 	}
 	if t, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil {
