@@ -48,45 +48,27 @@ func Report(ctx context.Context, format, out, against string, o Options) error {
 		out = "report.html"
 	}
 	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
-		return pr.report(ctx, format, out, against)
-	})
-}
-
-func (pr *project) report(ctx context.Context, format, out, against string) error {
-	if err := pr.refuse(out, against); err != nil {
-		return err
-	}
-	g, err := newGatherer(ctx, pr)
-	if err != nil {
-		return err
-	}
-	d, err := g.data(ctx, out, against)
-	if err != nil {
-		return err
-	}
-	if format == "html" {
-		if err := g.pictures(ctx, d); err != nil {
+		if err := pr.refuse(out, against); err != nil { // before the work
 			return err
 		}
-	}
-	n := web.Compute(d)
-	write := func(w io.Writer) error { return web.WritePage(w, d, n) }
-	if format == "json" {
-		write = func(w io.Writer) error {
+		d, err := pr.gather(ctx, out, against, format == "html")
+		if err != nil {
+			return err
+		}
+		n := web.Compute(d)
+		err = pr.writeTo(out, func(w io.Writer) error {
+			if format == "html" {
+				return web.WritePage(w, d, n)
+			}
 			enc := json.NewEncoder(w)
 			enc.SetIndent("", "  ")
 			return enc.Encode(n)
+		})
+		if err == nil && out != "" {
+			fmt.Fprintf(stderr, "%s\nWritten: %s\n", n.Sentence, out)
 		}
-	}
-	if out == "" {
-		return write(os.Stdout)
-	}
-	if err := replaceFile(out, write); err != nil {
 		return err
-	}
-	fmt.Fprintln(stderr, n.Sentence)
-	fmt.Fprintln(stderr, "Written:", out)
-	return nil
+	})
 }
 
 // printDeviation prints how far the results are from the reference, if a row has both.
@@ -103,9 +85,7 @@ func (pr *project) printDeviation(w io.Writer) {
 // gatherer collects the plain data of a report.
 type gatherer struct {
 	*project
-	classes map[string]*web.Class
-
-	mu         sync.Mutex
+	classes    map[string]*web.Class
 	forcefield bool              // GFN-FF ran
 	programs   counts            // versions, by how many results
 	variables  counts            // values, by how many rows
@@ -129,12 +109,15 @@ func (c counts) values(name string) []string {
 	return values
 }
 
-func newGatherer(ctx context.Context, pr *project) (*gatherer, error) {
-	return &gatherer{project: pr, classes: map[string]*web.Class{}, programs: counts{},
-		variables: counts{}, sources: map[string]string{}}, pr.evaluate(ctx)
-}
-
-func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, error) {
+// gather returns what a report is made of, whose file is out. With pictures it has drawings and
+// geometries, too.
+func (pr *project) gather(ctx context.Context, out, against string, pictures bool) (
+	*web.Data, error) {
+	if err := pr.evaluate(ctx); err != nil {
+		return nil, err
+	}
+	g := &gatherer{project: pr, classes: map[string]*web.Class{}, programs: counts{},
+		variables: counts{}, sources: map[string]string{}}
 	d := &web.Data{Title: batch.ShownPath(g.Table.Path()), Made: time.Now(),
 		Method: resultMethod, Search: searchMethod, Against: against,
 		Reference: referenceColumn, Result: resultColumn,
@@ -163,7 +146,10 @@ func (g *gatherer) data(ctx context.Context, out, against string) (*web.Data, er
 		return nil, err
 	}
 	g.methods(d)
-	return d, nil
+	if pictures {
+		err = g.addPictures(ctx, d)
+	}
+	return d, err
 }
 
 // deviationOf has the reference and the result of a row.
@@ -246,6 +232,7 @@ func span(n int, starts []int) (place int, name string) {
 // addAllResults adds what the artefacts know of the molecules. A molecule without results, or with
 // a log that can't be read, stays as it is: the report is of the table.
 func (g *gatherer) addAllResults(ctx context.Context, molecules []web.Molecule) error {
+	var counting sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range molecules {
@@ -257,6 +244,8 @@ func (g *gatherer) addAllResults(ctx context.Context, molecules []web.Molecule) 
 				return err
 			}
 			if log, err := g.Store.Molecule(molecules[i].ID); err == nil {
+				counting.Lock()
+				defer counting.Unlock()
 				g.addResults(&molecules[i], log)
 			}
 			return nil
@@ -283,7 +272,7 @@ func hofs(values json.RawMessage) (out []float64) {
 	return out
 }
 
-// addResults adds the results of a molecule.
+// addResults adds the results of a molecule, and notes what computed them.
 func (g *gatherer) addResults(m *web.Molecule, log *store.Molecule) {
 	for _, target := range log.Targets() {
 		rec, s := log.Record(target), g.Pipeline.Stage(store.StageOf(target))
@@ -291,21 +280,14 @@ func (g *gatherer) addResults(m *web.Molecule, log *store.Molecule) {
 			continue
 		}
 		m.Targets = append(m.Targets, web.Target{Stage: s.Name, Seconds: rec.Seconds, CPU: rec.CPU})
-		g.count(rec)
+		for name, version := range rec.Programs {
+			g.programs.add(name, version, 1)
+		}
+		g.forcefield = g.forcefield || stages.UsesForceField(rec.Command)
 		if list := hofs(rec.Values); list != nil && m.Status == csvmerge.OK.String() {
 			m.Conformers = list
 		}
 	}
-}
-
-// count notes what computed a result.
-func (g *gatherer) count(rec *store.Record) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for name, version := range rec.Programs {
-		g.programs.add(name, version, 1)
-	}
-	g.forcefield = g.forcefield || stages.UsesForceField(rec.Command)
 }
 
 // tableColumns are the columns of the table for the page. In the columns that are compared, what is
@@ -351,18 +333,12 @@ func addOther(molecules []web.Molecule, path string) error {
 // folderURL is the way from a file to the artefacts as a relative URL, "" if there is none.
 func folderURL(out, root string) string {
 	dir, err := filepath.Abs(filepath.Dir(out))
-	if err != nil {
+	rel, relErr := filepath.Rel(dir, root)
+	if cmp.Or(err, relErr) != nil {
 		return ""
 	}
-	rel, err := filepath.Rel(dir, root)
-	if err != nil {
-		return ""
-	}
-	var words []string
-	for word := range strings.SplitSeq(filepath.ToSlash(rel), "/") {
-		words = append(words, url.PathEscape(word))
-	}
-	return "./" + strings.Join(words, "/") + "/"
+	way := url.URL{Path: "./" + filepath.ToSlash(rel) + "/"}
+	return way.EscapedPath()
 }
 
 // failures are the reasons for which molecules have no result, with commands to try.

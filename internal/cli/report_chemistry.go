@@ -105,8 +105,8 @@ func (g *gatherer) keywords(d *web.Data) string {
 	return ""
 }
 
-// pictures adds drawings and geometries to the molecules that the report shows one by one.
-func (g *gatherer) pictures(ctx context.Context, d *web.Data) error {
+// addPictures adds drawings and geometries to the molecules that the report shows one by one.
+func (g *gatherer) addPictures(ctx context.Context, d *web.Data) error {
 	rows := web.Worst(d.Molecules)
 	smiles := make([]string, len(rows))
 	for k, i := range rows {
@@ -116,7 +116,7 @@ func (g *gatherer) pictures(ctx context.Context, d *web.Data) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	drawings, err := g.draw(ctx, smiles)
+	drawings, err := askRDKit(ctx, g.Pipeline, stages.DrawScript, smiles)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -132,8 +132,8 @@ func (g *gatherer) pictures(ctx context.Context, d *web.Data) error {
 }
 
 // geometries are the conformers of a row; none if they can't be read.
-func (g *gatherer) geometries(row int) (out []web.Geometry) {
-	conformers, _, err := g.conformers(row)
+func (pr *project) geometries(row int) (out []web.Geometry) {
+	conformers, _, err := pr.conformers(row)
 	if err != nil {
 		return nil
 	}
@@ -152,11 +152,6 @@ func (g *gatherer) geometries(row int) (out []web.Geometry) {
 		out = append(out, geometry)
 	}
 	return out
-}
-
-// draw has one RDKit draw all molecules.
-func (g *gatherer) draw(ctx context.Context, smiles []string) (drawings []*string, err error) {
-	return askRDKit(ctx, g.Pipeline, stages.DrawScript, smiles)
 }
 
 // askRDKit has a Python program of stages answer each of some texts, with the first python3 of the

@@ -42,7 +42,15 @@ func (pr *project) serve(ctx context.Context, addr string, o Options) error {
 		return fmt.Errorf("%w; give another address by -addr=127.0.0.1:PORT", err)
 	}
 	live := &web.Live{Journal: pr.Store.Path(store.JournalName), Artefacts: pr.Store.Root(),
-		Report: func(ctx context.Context) (*web.Data, error) { return currentReport(ctx, o) },
+		Report: func(ctx context.Context) (d *web.Data, err error) {
+			err = with(o, false, func(pr *project) (err error) {
+				if d, err = pr.gather(ctx, "", "", true); err == nil {
+					d.Folders = "/artefacts/"
+				}
+				return err
+			})
+			return d, err
+		},
 		Detail: func(ctx context.Context, id string) (d *web.Detail, err error) {
 			err = with(o, false, func(pr *project) (err error) {
 				d, err = pr.detail(ctx, id)
@@ -65,22 +73,6 @@ func (pr *project) serve(ctx context.Context, addr string, o Options) error {
 		return nil
 	}
 	return err
-}
-
-// currentReport gathers the report of the table as it is now.
-func currentReport(ctx context.Context, o Options) (d *web.Data, err error) {
-	err = with(o, false, func(pr *project) error {
-		g, err := newGatherer(ctx, pr)
-		if err != nil {
-			return err
-		}
-		if d, err = g.data(ctx, "", ""); err != nil {
-			return err
-		}
-		d.Folders = "/artefacts/"
-		return g.pictures(ctx, d)
-	})
-	return d, err
 }
 
 // detail is a molecule of the table as it is now.
@@ -118,10 +110,9 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	}
 	d.Targets = append(d.Targets, pr.running(id)...)
 	var why strings.Builder
-	g, err := newGatherer(ctx, pr)
-	if err == nil {
-		err = g.batch.Why(&why, id, "")
-		d.Geometries = g.geometries(row)
+	if err = pr.evaluate(ctx); err == nil {
+		err = pr.batch.Why(&why, id, "")
+		d.Geometries = pr.geometries(row)
 	}
 	if err != nil { // as a missing program: the results are there all the same
 		fmt.Fprintln(&why, err)
