@@ -10,10 +10,12 @@ import (
 	"debug/buildinfo"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,13 +47,14 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 		for _, platform := range platforms {
 			name := command.Release + "-" + version + "-" + strings.ReplaceAll(platform, "/", "-")
 			path := filepath.Join(out, name)
-			program, modules, err := build(ctx, out, platform, version)
+			program, err := build(ctx, platform)
 			if err != nil {
 				return fmt.Errorf("building %s: %w", path, err)
 			}
-			all := append([]releaseFile{{command.Release, program}}, files...)
-			archive, err := packArchive(name, all)
-			err = cmp.Or(err, os.WriteFile(path+".tar.gz", archive, 0o666),
+			files[command.Release] = program
+			archive, err := packArchive(name, files)
+			modules, bomErr := bom(program, version)
+			err = cmp.Or(err, bomErr, os.WriteFile(path+".tar.gz", archive, 0o666),
 				os.WriteFile(path+".cdx.json", modules, 0o666))
 			if err != nil {
 				return err
@@ -69,83 +72,60 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 // Platforms are those for which the program is built.
 var Platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"}
 
-// releaseFile is a file of an archive.
-type releaseFile struct {
-	name string
-	data []byte
-}
-
-// companions are the files that every archive has besides the program: what a project needs, the
-// man page, and what shells complete commands by.
-func companions(source, version string) (files []releaseFile, err error) {
-	for _, name := range []string{"LICENSE", "pipeline.hcl", "stages/embed.py"} {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, releaseFile{name, data})
-	}
+// companions are the files that every archive has besides the program, by their names there. They
+// are what a project needs, the man page, and what shells complete commands by.
+func companions(source, version string) (map[string][]byte, error) {
 	c, err := commandsOf(source)
 	if err != nil {
 		return nil, err
 	}
-	man := []byte(c.man(command.Release, version))
-	files = append(files, releaseFile{command.Release + ".1", man})
+	files := map[string][]byte{command.Release + ".1": []byte(c.man(command.Release, version))}
 	for _, shell := range shells {
-		name := map[string]string{"zsh": "_" + command.Release}[shell] // where zsh looks for it
-		files = append(files, releaseFile{"completions/" + cmp.Or(name, command.Release+"."+shell),
-			[]byte(c.completion(shell, command.Release))})
+		name := command.Release + "." + shell
+		if shell == "zsh" {
+			name = "_" + command.Release // where zsh looks for it
+		}
+		files["completions/"+name] = []byte(c.completion(shell, command.Release))
+	}
+	for _, name := range []string{"LICENSE", "pipeline.hcl", "stages/embed.py"} {
+		if files[name], err = os.ReadFile(name); err != nil {
+			return nil, err
+		}
 	}
 	return files, nil
 }
 
-// packArchive packs files into a folder of this name. The first is the program. No time and no user
-// of this machine gets into it.
-func packArchive(folder string, files []releaseFile) ([]byte, error) {
+// packArchive packs files into a folder of this name. No time and no user of this machine gets into
+// it.
+func packArchive(folder string, files map[string][]byte) ([]byte, error) {
 	var b bytes.Buffer
 	zipped := gzip.NewWriter(&b)
 	w := tar.NewWriter(zipped)
-	mode := int64(0o755)
-	for _, f := range files {
-		header := &tar.Header{Name: folder + "/" + f.name, Mode: mode, Size: int64(len(f.data)),
-			ModTime: time.Unix(0, 0)}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		header := &tar.Header{Name: folder + "/" + name, Mode: 0o644,
+			Size: int64(len(files[name])), ModTime: time.Unix(0, 0)}
+		if name == command.Release {
+			header.Mode = 0o755
+		}
 		if err := w.WriteHeader(header); err != nil {
 			return nil, err
 		}
-		if _, err := w.Write(f.data); err != nil {
+		if _, err := w.Write(files[name]); err != nil {
 			return nil, err
 		}
-		mode = 0o644
 	}
-	if err := cmp.Or(w.Close(), zipped.Close()); err != nil {
+	err := cmp.Or(w.Close(), zipped.Close())
+	return b.Bytes(), err
+}
+
+// build compiles the program for a platform.
+func build(ctx context.Context, platform string) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "grimperium-release-")
+	if err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
-}
-
-// build compiles the program for a platform, and lists its modules.
-func build(ctx context.Context, out, platform, version string) (
-	program, modules []byte, err error) {
-	dir, err := os.MkdirTemp(out, ".build-")
-	if err != nil {
-		return nil, nil, err
-	}
 	defer os.RemoveAll(dir)
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, nil, err
-	}
 	path := filepath.Join(dir, command.Release) // the name stands in its help
-	if err = compile(ctx, path, platform); err == nil {
-		program, err = os.ReadFile(path)
-	}
-	if err == nil {
-		modules, err = bom(path, version, fmt.Sprintf("%x", sha256.Sum256(program)))
-	}
-	return program, modules, err
-}
-
-// compile builds the program.
-func compile(ctx context.Context, path, platform string) error {
 	goos, goarch, _ := strings.Cut(platform, "/")
 	cmd := exec.CommandContext(ctx, "go", "tool", "mage", "-f", "-compile", path, "-goos", goos,
 		"-goarch", goarch, "-ldflags=-s -w")
@@ -153,13 +133,16 @@ func compile(ctx context.Context, path, platform string) error {
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -buildvcs=false",
 		"GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
+	if err := cmd.Run(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }
 
 // bom lists the modules in a program, as CycloneDX 1.6 defines it, from what Go writes into every
 // program. It has no time stamp, so that two builds give the same list.
-func bom(program, version, sum string) ([]byte, error) {
-	info, err := buildinfo.ReadFile(program)
+func bom(program []byte, version string) ([]byte, error) {
+	info, err := buildinfo.Read(bytes.NewReader(program))
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +157,7 @@ func bom(program, version, sum string) ([]byte, error) {
 			components = append(components, component(module.Path, module.Version))
 		}
 	}
+	sum := fmt.Sprintf("%x", sha256.Sum256(program))
 	list, err := json.MarshalIndent(map[string]any{
 		"$schema":   "http://cyclonedx.org/schema/bom-1.6.schema.json",
 		"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
