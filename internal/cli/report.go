@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"net/url"
 	"os"
@@ -88,7 +87,7 @@ type gatherer struct {
 	classes    map[string]*web.Class
 	forcefield bool              // GFN-FF ran
 	programs   counts            // versions, by how many results
-	variables  counts            // values, by how many rows
+	variables  counts            // values, by how many rows; a name is var.NAME
 	sources    map[string]string // of the values that are not the default, by variable and value
 }
 
@@ -100,13 +99,6 @@ func (c counts) add(name, value string, n int) {
 		c[name] = map[string]int{}
 	}
 	c[name][value] += n
-}
-
-// values are those of a name, the most frequent first.
-func (c counts) values(name string) []string {
-	values := slices.Sorted(maps.Keys(c[name]))
-	slices.SortStableFunc(values, func(a, b string) int { return c[name][b] - c[name][a] })
-	return values
 }
 
 // gather returns what a report is made of, whose file is out. With pictures it has drawings and
@@ -416,9 +408,9 @@ func (g *gatherer) batches() (last web.Batch, err error) {
 		}
 	}
 	for id, n := range rows {
-		for name, value := range starts[id].Settings {
+		for variable, value := range starts[id].Settings {
+			name, source := "var."+variable, starts[id].Given[variable]
 			g.variables.add(name, value, n)
-			source := starts[id].Given[name]
 			if other, ok := g.sources[name+"="+value]; ok {
 				source = min(source, other) // the default, if one batch had it from there
 			}

@@ -27,16 +27,7 @@ func (g *gatherer) methods(d *web.Data) {
 	ran := stages.Ran{Programs: map[string]string{}, Variables: map[string]string{},
 		Keywords: g.keywords(d), ForceField: g.forcefield}
 	for _, name := range slices.Sorted(maps.Keys(g.programs)) {
-		versions := g.programs.values(name)
-		ran.Programs[name] = versions[0]
-		for _, v := range versions {
-			note := ""
-			if len(versions) > 1 {
-				note = batch.Count(g.programs[name][v], "result")
-			}
-			d.Settings = append(d.Settings,
-				web.Setting{Name: name, Value: v, Note: note, Program: true})
-		}
+		ran.Programs[name] = g.addSetting(d, name, true)
 	}
 	for _, s := range batchSettings(g.Pipeline) {
 		if _, given := g.Pipeline.Given[s[0]]; given {
@@ -45,7 +36,12 @@ func (g *gatherer) methods(d *web.Data) {
 		}
 	}
 	for _, v := range g.Pipeline.Variables {
-		ran.Variables[v.Name] = g.variable(d, v)
+		name := "var." + v.Name
+		if g.variables[name] == nil { // no batch of the journal computed a row
+			g.variables.add(name, v.Text(), 0)
+			g.sources[name+"="+v.Text()] = strings.TrimPrefix(v.Source, "default")
+		}
+		ran.Variables[v.Name] = g.addSetting(d, name, false)
 	}
 	sentences, works := ran.Methods()
 	d.Methods = sentences
@@ -54,24 +50,23 @@ func (g *gatherer) methods(d *web.Data) {
 	}
 }
 
-// variable adds the values of a variable with which the rows were computed, unless all are the
-// default. It returns the most frequent one. The value of now stands for rows that no batch of the
-// journal computed.
-func (g *gatherer) variable(d *web.Data, v *pipeline.Variable) string {
-	values := g.variables.values(v.Name)
-	if len(values) == 0 {
-		values = []string{v.Text()}
-		g.sources[v.Name+"="+v.Text()] = strings.TrimPrefix(v.Source, "default")
+// addSetting adds the values of a program or a variable with which the rows were computed. It
+// leaves out a variable of which all rows have the default. It returns the most frequent value.
+func (g *gatherer) addSetting(d *web.Data, name string, program bool) string {
+	all, counted := g.variables, "molecule"
+	if program {
+		all, counted = g.programs, "result"
 	}
+	values := slices.Sorted(maps.Keys(all[name]))
+	slices.SortStableFunc(values, func(a, b string) int { return all[name][b] - all[name][a] })
 	for _, value := range values {
-		note := g.sources[v.Name+"="+value]
+		note := g.sources[name+"="+value]
 		if len(values) > 1 {
-			note = strings.TrimPrefix(note+", ", ", ") +
-				batch.Count(g.variables[v.Name][value], "molecule")
+			note = strings.TrimPrefix(note+", ", ", ") + batch.Count(all[name][value], counted)
 		}
-		if note != "" {
+		if program || note != "" {
 			d.Settings = append(d.Settings,
-				web.Setting{Name: "var." + v.Name, Value: value, Note: note})
+				web.Setting{Name: name, Value: value, Note: note, Program: program})
 		}
 	}
 	return values[0]
