@@ -111,11 +111,7 @@ func Setup(ctx context.Context,
 	check *bool, // only show which versions are there, and which versions were tested
 	pipeline, set *string, // as for batch
 ) error {
-	o := project(nil, nil, pipeline, set)
-	if value(check) {
-		return cli.CheckSetup(ctx, version, tested, o)
-	}
-	return cli.Setup(ctx, o)
+	return cli.Setup(ctx, value(check), version, tested, project(nil, nil, pipeline, set))
 }
 
 // Why [run] shows what would run for a molecule, and why.

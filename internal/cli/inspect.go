@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"slices"
 	"strings"
 
 	"github.com/magefile/mage/mg"
@@ -132,70 +130,4 @@ func size(n int64) string {
 		n /= 1000
 	}
 	return fmt.Sprintf("%d GB", n)
-}
-
-// Setup installs the programs that the pipeline runs and that are missing. It installs Debian
-// packages where apt-get and root are at hand; elsewhere the error says what to install.
-func Setup(ctx context.Context, o Options) error {
-	return run(ctx, func(ctx context.Context) error {
-		p, err := load(o)
-		if err != nil {
-			return err
-		}
-		missing, err := batch.Missing(ctx, p)
-		if err != nil {
-			return err
-		}
-		var debian []string
-		conda := "conda install -c conda-forge"
-		for _, program := range missing {
-			if program.Debian == "" {
-				err = fmt.Errorf("no package of Debian has %s", program.Name)
-			}
-			debian = append(debian, program.Debian)
-			conda += " " + program.Conda
-		}
-		if err == nil {
-			err = tools(ctx, debian...)
-		}
-		if err != nil {
-			return fmt.Errorf("%w. Install what is missing with conda, then try again:\n  %s", err,
-				conda)
-		}
-		missing, err = batch.Missing(ctx, p)
-		switch {
-		case err != nil:
-			return err
-		case len(missing) > 0:
-			return errors.New("installed, but still not usable: " + missing[0].Name)
-		}
-		fmt.Fprintln(stderr, "Every program that the pipeline runs is there.")
-		return nil
-	})
-}
-
-// tools installs the Debian packages that are missing. The error names them where it can't.
-func tools(ctx context.Context, packages ...string) error {
-	missing := slices.DeleteFunc(packages, func(name string) bool {
-		_, err := exec.LookPath(name)
-		return err == nil || exec.CommandContext(ctx, "dpkg", "-s", name).Run() == nil
-	})
-	if len(missing) == 0 {
-		return nil
-	}
-	names := strings.Join(missing, " ")
-	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
-		return fmt.Errorf("missing: %s. This needs apt-get and root, which are not at hand", names)
-	}
-	fmt.Fprintln(stderr, "Installing Debian packages:", names)
-	flags := []string{"install", "-y", "-q", "--no-install-recommends"}
-	for _, args := range [][]string{{"update", "-q"}, append(flags, missing...)} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("apt-get %s: %w", args[0], err)
-		}
-	}
-	return nil
 }

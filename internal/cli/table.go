@@ -71,11 +71,11 @@ func Settings(o Options) error {
 		row("program."+name, strings.Join(program.Candidates, ", "), line(program.Line))
 	}
 	_ = w.Flush() // to memory
-	_, err = fmt.Fprint(stdout, b.String())
+	fmt.Fprint(stdout, b.String())
 	for _, text := range batch.TakenBack(p, filepath.Join(p.Artefacts, store.JournalName)) {
 		fmt.Fprintf(stdout, "Warning: %s.\n", text)
 	}
-	return ended(err)
+	return ended(nil)
 }
 
 // batchSettings are the attributes of the pipeline block for a batch, each with its value.
