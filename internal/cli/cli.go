@@ -45,13 +45,10 @@ var stdout, stderr = &progress.Screen{Out: os.Stdout}, &progress.Screen{Out: os.
 const exitPipe = 128 + int(syscall.SIGPIPE)
 
 // ended gives an error its exit code, unless it has one, and lines that fit into the terminal. That
-// standard output could not be written is an error, too. If nobody reads it any more, as with
-// mage why | head, the process ends without a word.
+// standard output could not be written is an error, which goes before others. If nobody reads it
+// any more, as with mage why | head, the process ends without a word.
 func ended(err error) error {
-	if err == nil {
-		err = stdout.Failed()
-	}
-	if err == nil {
+	if err = cmp.Or(stdout.Failed(), err); err == nil {
 		return nil
 	}
 	e, ok := errors.AsType[*fs.PathError](err)

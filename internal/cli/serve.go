@@ -32,47 +32,43 @@ const serveAddress = "127.0.0.1:8457"
 // loopback one a token is required; it is printed.
 func Serve(ctx context.Context, addr string, o Options) error {
 	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
-		return pr.serve(ctx, addr, o)
+		listener, err := net.Listen("tcp", cmp.Or(addr, serveAddress))
+		if err != nil {
+			return fmt.Errorf("%w; give another address by -addr=127.0.0.1:PORT", err)
+		}
+		live := &web.Live{Journal: pr.Store.Path(store.JournalName), Artefacts: pr.Store.Root(),
+			Report: func(ctx context.Context) (d *web.Data, err error) {
+				err = with(o, false, func(pr *project) (err error) {
+					if d, err = pr.gather(ctx, "", "", true); err == nil {
+						d.Folders = "/artefacts/"
+					}
+					return err
+				})
+				return d, err
+			},
+			Detail: func(ctx context.Context, id string) (d *web.Detail, err error) {
+				err = with(o, false, func(pr *project) (err error) {
+					d, err = pr.detail(ctx, id)
+					return err
+				})
+				return d, err
+			}}
+		at := listener.Addr().(*net.TCPAddr)
+		address := "http://" + at.String() + "/"
+		if name, err := os.Hostname(); err == nil && at.IP.IsUnspecified() { // 0.0.0.0 is no host
+			address = fmt.Sprintf("http://%s:%d/", name, at.Port)
+		}
+		if !at.IP.IsLoopback() {
+			live.Token = rand.Text()
+			address += "?token=" + live.Token
+		}
+		fmt.Fprintln(os.Stderr, "Open", address, "(Ctrl-C ends it)")
+		err = live.Serve(ctx, listener)
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
 	})
-}
-
-func (pr *project) serve(ctx context.Context, addr string, o Options) error {
-	listener, err := net.Listen("tcp", cmp.Or(addr, serveAddress))
-	if err != nil {
-		return fmt.Errorf("%w; give another address by -addr=127.0.0.1:PORT", err)
-	}
-	live := &web.Live{Journal: pr.Store.Path(store.JournalName), Artefacts: pr.Store.Root(),
-		Report: func(ctx context.Context) (d *web.Data, err error) {
-			err = with(o, false, func(pr *project) (err error) {
-				if d, err = pr.gather(ctx, "", "", true); err == nil {
-					d.Folders = "/artefacts/"
-				}
-				return err
-			})
-			return d, err
-		},
-		Detail: func(ctx context.Context, id string) (d *web.Detail, err error) {
-			err = with(o, false, func(pr *project) (err error) {
-				d, err = pr.detail(ctx, id)
-				return err
-			})
-			return d, err
-		}}
-	at := listener.Addr().(*net.TCPAddr)
-	address := "http://" + at.String() + "/"
-	if name, err := os.Hostname(); err == nil && at.IP.IsUnspecified() { // 0.0.0.0 is no host
-		address = fmt.Sprintf("http://%s:%d/", name, at.Port)
-	}
-	if !at.IP.IsLoopback() {
-		live.Token = rand.Text()
-		address += "?token=" + live.Token
-	}
-	fmt.Fprintln(os.Stderr, "Open", address, "(Ctrl-C ends it)")
-	err = live.Serve(ctx, listener)
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // detail is a molecule of the table as it is now.

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -113,8 +111,7 @@ func Info(count, sizes bool, o Options) error {
 		}
 		switch {
 		case count:
-			_, err := fmt.Println(pr.Table.Len())
-			return err
+			return printData(fmt.Sprintln(pr.Table.Len()))
 		case sizes:
 			return printSizes(stdout, names, pr.Store)
 		}
@@ -254,7 +251,6 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 	}
 	path, rows := batch.ShownPath(pr.Table.Path()), pr.Table.Len()
 	last, unusable, warnings, fatal := 0, 0, 0, false
-	out := bufio.NewWriter(os.Stdout)
 	for _, f := range found {
 		label := ""
 		if f.Severity == csvmerge.Warning {
@@ -265,19 +261,19 @@ func (pr *project) validate(ctx context.Context, format string, permissive bool)
 		}
 		fatal = fatal || f.Severity == csvmerge.Fatal
 		if format != "json" {
-			_, _ = out.WriteString(stdout.Fit(fmt.Sprintf("%s%s:%s\n", label, path, f)))
+			fmt.Fprintf(stdout, "%s%s:%s\n", label, path, f)
 		}
 	}
 	if format == "json" {
-		enc := json.NewEncoder(out)
+		enc := json.NewEncoder(os.Stdout)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", " ")
 		found = append([]csvmerge.Finding{}, found...) // not null
-		err = enc.Encode(map[string]any{"table": pr.Table.Path(), "rows": rows, "fatal": fatal,
+		err := enc.Encode(map[string]any{"table": pr.Table.Path(), "rows": rows, "fatal": fatal,
 			"unusable": unusable, "warnings": warnings, "findings": found})
-	}
-	if err := errors.Join(err, out.Flush()); err != nil {
-		return err
+		if err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(stderr, "%s: %d can't be used, %s.\n", batch.Count(rows, "row"), unusable,
 		batch.Count(warnings, "warning"))
