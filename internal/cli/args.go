@@ -22,14 +22,12 @@ var operands []string
 // mistake ends the process with a suggestion; help and the version end it, too. mage itself answers
 // mage -l and mage -h batch.
 func Arguments(source, version string) {
+	program = commandsOf(source)
 	args := os.Args[1:]
-	var err error
-	if program, err = commandsOf(source); err == nil {
-		var text string
-		if text, err = program.answer(args, version); text != "" {
-			if err = printData(text); err == nil {
-				os.Exit(0)
-			}
+	text, err := program.answer(args, version)
+	if text != "" {
+		if err = printData(text); err == nil {
+			os.Exit(0)
 		}
 	}
 	if err == nil {

@@ -16,11 +16,7 @@ func shipped(t *testing.T) commands {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := commandsOf(string(source))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return commandsOf(string(source))
 }
 
 func TestArguments(t *testing.T) {

@@ -113,13 +113,10 @@ func (p parameter) form() string {
 
 // commandsOf reads the commands of a magefile: its exported functions. A flag is a parameter that
 // is a pointer. The comment of a command begins with its name and its group in brackets.
-func commandsOf(source string) (c commands, err error) {
+func commandsOf(source string) (c commands) {
 	files := token.NewFileSet()
-	file, err := parser.ParseFile(files, "magefile.go", source,
+	file, _ := parser.ParseFile(files, "magefile.go", source, // which the compiler has read, too
 		parser.SkipObjectResolution|parser.ParseComments)
-	if err != nil {
-		return c, err
-	}
 	c.about, _, _ = strings.Cut(file.Doc.Text(), ".")
 	remarks := map[int]string{} // the last comment of each line
 	for _, group := range file.Comments {
@@ -141,7 +138,7 @@ func commandsOf(source string) (c commands, err error) {
 		c.all = append(c.all, t)
 	}
 	slices.SortFunc(c.all, func(a, b target) int { return strings.Compare(a.name, b.name) })
-	return c, nil
+	return c
 }
 
 // add takes in parameters of the function; a context is none of the command. "as for batch" stands

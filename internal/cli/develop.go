@@ -39,7 +39,7 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 		if err := os.MkdirAll(out, 0o777); err != nil {
 			return err
 		}
-		files, err := companions(source, version)
+		files, err := companions(commandsOf(source), version)
 		if err != nil {
 			return err
 		}
@@ -74,12 +74,8 @@ var Platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/a
 
 // companions are the files that every archive has besides the program, by their names there. They
 // are what a project needs, the man page, and what shells complete commands by.
-func companions(source, version string) (map[string][]byte, error) {
-	c, err := commandsOf(source)
-	if err != nil {
-		return nil, err
-	}
-	files := map[string][]byte{command.Release + ".1": []byte(c.man(command.Release, version))}
+func companions(c commands, version string) (files map[string][]byte, err error) {
+	files = map[string][]byte{command.Release + ".1": []byte(c.man(command.Release, version))}
 	for _, shell := range shells {
 		name := command.Release + "." + shell
 		if shell == "zsh" {
