@@ -41,9 +41,6 @@ const exitFailed, exitMistake, exitLocked, exitInterrupted = 1, 2, 11, 130
 // a batch has the same screen as its warnings: else it would draw over them.
 var stdout, stderr = &progress.Screen{Out: os.Stdout}, &progress.Screen{Out: os.Stderr}
 
-// exitPipe is the exit code of a program that SIGPIPE ends.
-const exitPipe = 128 + int(syscall.SIGPIPE)
-
 // ended gives an error its exit code, unless it has one, and lines that fit into the terminal. That
 // standard output could not be written is an error, which goes before others. If nobody reads it
 // any more, as with mage why | head, the process ends without a word.
@@ -53,14 +50,11 @@ func ended(err error) error {
 	}
 	e, ok := errors.AsType[*fs.PathError](err)
 	if ok && e.Path == os.Stdout.Name() && e.Err == syscall.EPIPE {
-		os.Exit(exitPipe)
+		os.Exit(128 + int(syscall.SIGPIPE)) // as a program that SIGPIPE ends
 	}
 	err = withExitCode(err)
 	const before = "Error: " // as mage prints it
 	text := strings.TrimPrefix(stderr.Fit(before+err.Error()), before)
-	if text == err.Error() {
-		return err
-	}
 	return mg.Fatal(mg.ExitStatus(err), text)
 }
 

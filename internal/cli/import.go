@@ -310,7 +310,7 @@ func (im *importing) decimalCommas() {
 
 // ids are the mol_ids: those of the column, made unique and fit for a folder's name, or new ones.
 func (im *importing) ids() (ids []string, same bool) {
-	taken, changed, same := map[string]bool{}, []string{}, true
+	taken, changed := map[string]bool{}, []string{}
 	for i, r := range im.Records {
 		text := cell(r, im.id)
 		id := folderName(text)
@@ -324,9 +324,10 @@ func (im *importing) ids() (ids []string, same bool) {
 		taken[strings.ToLower(id)] = true
 		ids = append(ids, id)
 		if id != text {
-			changed, same = append(changed, fmt.Sprintf("%q → %s", text, id)), false
+			changed = append(changed, fmt.Sprintf("%q → %s", text, id))
 		}
 	}
+	same = im.id >= 0 && len(changed) == 0
 	switch {
 	case im.id < 0:
 		im.note("mol_id made: %s to %s", ids[0], ids[len(ids)-1])
@@ -337,7 +338,7 @@ func (im *importing) ids() (ids []string, same bool) {
 			"a folder of its own: %s", im.Names[im.id], len(changed),
 			strings.Join(changed[:min(3, len(changed))], ", "))
 	}
-	return ids, same && im.id >= 0
+	return ids, same
 }
 
 // folderName is a text as the name of a folder, "" if nothing of it can be that.

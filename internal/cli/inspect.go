@@ -117,8 +117,7 @@ func stop(w io.Writer, o Options) error {
 
 // requestStop leaves a file for the batch, or for the tasks on a cluster.
 func requestStop(st *store.Store) error {
-	return durable.WriteFile(durable.File{Path: st.Path(store.StopName),
-		Write: func(io.Writer) error { return nil }})
+	return durable.WriteFile(durable.File{Path: st.Path(store.StopName), Write: durable.Bytes(nil)})
 }
 
 // size is a number of bytes for a person.
