@@ -373,11 +373,7 @@ func Lint(ctx context.Context) error { return cli.Lint(ctx) }
 func Release(ctx context.Context,
 	platform *string, // this one alone, as linux/amd64
 ) error {
-	platforms := cli.Platforms
-	if platform != nil {
-		platforms = []string{*platform}
-	}
-	return cli.Release(ctx, "dist", version, source, platforms...)
+	return cli.Release(ctx, "dist", version, source, value(platform))
 }
 
 // Man [project] prints the man page.

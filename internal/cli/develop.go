@@ -22,14 +22,16 @@ import (
 	"grimperium/internal/command"
 )
 
-// Release builds the magefile as a program for each platform, such as "linux/amd64". A program for
-// Linux is static; one for macOS uses the libraries of the system. The folder out gets an archive
-// for each platform, for each program the list of its modules, and SHA256SUMS. The same checkout
-// and the same Go give the same bytes. source is the text of the magefile.
-func Release(ctx context.Context, out, version, source string, platforms ...string) error {
+// Release builds the magefile as a program for a platform, such as "linux/amd64"; "" is all. A
+// program for Linux is static; one for macOS uses the libraries of the system. The folder out gets
+// an archive for each platform, for each program the list of its modules, and SHA256SUMS. The same
+// checkout and the same Go give the same bytes. source is the text of the magefile.
+func Release(ctx context.Context, out, version, source, platform string) error {
 	return run(ctx, func(ctx context.Context) error {
-		for _, platform := range platforms {
-			if err := oneOf("-platform", platform, Platforms...); err != nil {
+		chosen := platforms
+		if platform != "" {
+			chosen = []string{platform}
+			if err := oneOf("-platform", platform, platforms...); err != nil {
 				return err
 			}
 		}
@@ -44,7 +46,7 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 			return err
 		}
 		sums := ""
-		for _, platform := range platforms {
+		for _, platform := range chosen {
 			name := command.Release + "-" + version + "-" + strings.ReplaceAll(platform, "/", "-")
 			path := filepath.Join(out, name)
 			program, err := build(ctx, platform)
@@ -69,8 +71,8 @@ func Release(ctx context.Context, out, version, source string, platforms ...stri
 	})
 }
 
-// Platforms are those for which the program is built.
-var Platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"}
+// platforms are those for which the program is built.
+var platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"}
 
 // companions are the files that every archive has besides the program, by their names there. They
 // are what a project needs, the man page, and what shells complete commands by.
