@@ -18,54 +18,51 @@ import (
 // Prune lists what nothing refers to in the artefacts folder, and removes it if told to.
 func Prune(ctx context.Context, remove bool, o Options) error {
 	return open(ctx, o, remove, func(ctx context.Context, pr *project) error {
-		return pr.prune(ctx, remove, o.Yes)
-	})
-}
-
-func (pr *project) prune(ctx context.Context, remove, yes bool) error {
-	tables, err := pr.tables()
-	if err != nil {
-		return err
-	}
-	molecule := func(id string) bool {
-		return slices.ContainsFunc(tables, func(t *csvmerge.Table) bool { return has(t, id) })
-	}
-	stage := func(name string) bool { return pr.Pipeline.Stage(name) != nil }
-	returns, err := pr.returns(ctx, tables)
-	if err != nil {
-		return err
-	}
-	unused, err := pr.Store.Unused(molecule, stage, returns)
-	if err == nil && remove && !yes {
-		err = pr.confirmRemoval(ctx, unused, molecule)
-	}
-	if err == nil && remove {
-		err = pr.Store.Sweep()
-	}
-	if err != nil {
-		return err
-	}
-	total, ours := int64(0), unused[:0]
-	for _, u := range unused {
-		rel, _ := filepath.Rel(pr.Store.Root(), u.Path)
-		fmt.Fprintf(stdout, "%8s  %s: %s\n", size(u.Bytes), rel, u.Why)
-		if !u.Foreign {
-			total, ours = total+u.Bytes, append(ours, u)
-		}
-	}
-	keep := func(id, name string) bool { return stage(name) || returns(id) }
-	switch {
-	case len(ours) == 0:
-		fmt.Fprintln(stdout, "Nothing is unused.")
-	case remove:
-		if err := pr.Store.Remove(ours, keep); err != nil {
+		tables, err := pr.tables()
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "Removed %s.\n", size(total))
-	default:
-		fmt.Fprintf(stdout, "%s in all; %s prune -remove removes it.\n", size(total), command.Name)
-	}
-	return nil
+		molecule := func(id string) bool {
+			return slices.ContainsFunc(tables, func(t *csvmerge.Table) bool { return has(t, id) })
+		}
+		stage := func(name string) bool { return pr.Pipeline.Stage(name) != nil }
+		returns, err := pr.returns(ctx, tables)
+		if err != nil {
+			return err
+		}
+		unused, err := pr.Store.Unused(molecule, stage, returns)
+		if err == nil && remove && !o.Yes {
+			err = pr.confirmRemoval(ctx, unused, molecule)
+		}
+		if err == nil && remove {
+			err = pr.Store.Sweep()
+		}
+		if err != nil {
+			return err
+		}
+		total, ours := int64(0), unused[:0]
+		for _, u := range unused {
+			rel, _ := filepath.Rel(pr.Store.Root(), u.Path)
+			fmt.Fprintf(stdout, "%8s  %s: %s\n", size(u.Bytes), rel, u.Why)
+			if !u.Foreign {
+				total, ours = total+u.Bytes, append(ours, u)
+			}
+		}
+		keep := func(id, name string) bool { return stage(name) || returns(id) }
+		switch {
+		case len(ours) == 0:
+			fmt.Fprintln(stdout, "Nothing is unused.")
+		case remove:
+			if err := pr.Store.Remove(ours, keep); err != nil {
+				return err
+			}
+			fmt.Fprintf(stdout, "Removed %s.\n", size(total))
+		default:
+			fmt.Fprintf(stdout, "%s in all; %s prune -remove removes it.\n", size(total),
+				command.Name)
+		}
+		return nil
+	})
 }
 
 // tables are those whose results the folder has. One that may lack rows is an error.
