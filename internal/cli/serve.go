@@ -81,7 +81,7 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 		Targets: []web.TargetDetail{}}
 	for k, name := range pr.Table.Columns() {
 		d.Cells[name] = pr.Table.Row(row)[k].Text
-		setUnit(d.Units, name, stages.Unit)
+		d.Units[name] = stages.Unit(name)
 	}
 	log, err := pr.Store.Molecule(id)
 	if err != nil {
@@ -99,11 +99,12 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 		for _, target := range log.TargetsOf(stage) {
 			detail := pr.targetDetail(id, log.Record(target))
 			for name := range detail.Values {
-				setUnit(d.Units, name, stages.ValueUnit)
+				d.Units[name] = cmp.Or(stages.ValueUnit(name), d.Units[name])
 			}
 			d.Targets = append(d.Targets, detail)
 		}
 	}
+	maps.DeleteFunc(d.Units, func(_, unit string) bool { return unit == "" })
 	d.Targets = append(d.Targets, pr.running(id)...)
 	var why strings.Builder
 	if err = pr.evaluate(ctx); err == nil {
@@ -115,13 +116,6 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	}
 	d.Why = why.String()
 	return d, nil
-}
-
-// setUnit notes the unit of a name, if it has one.
-func setUnit(units map[string]string, name string, unit func(string) string) {
-	if u := unit(name); u != "" {
-		units[name] = u
-	}
 }
 
 // mostLog is how much of a log a page shows, in bytes from its end.
