@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/magefile/mage/mg"
 	"golang.org/x/text/unicode/norm"
@@ -353,10 +352,8 @@ func folderName(text string) string {
 		}
 		return r
 	}, text)
-	for len(text) > 90 { // a number may follow, and 100 bytes are the limit
-		_, size := utf8.DecodeLastRuneInString(text)
-		text = text[:len(text)-size]
-	}
+	// A number may follow, and 100 bytes are the limit.
+	text = strings.ToValidUTF8(text[:min(90, len(text))], "")
 	text = strings.TrimRight(strings.TrimLeft(text, "-. "), ". ")
 	if text != "" && csvmerge.SafeID(text) != nil {
 		text = "mol_" + text
@@ -395,14 +392,11 @@ func (im *importing) records() [][]string {
 	for i, r := range im.Records {
 		row := fromSMILES(cell(r, im.smiles))
 		row["mol_id"], row["smiles"] = ids[i], cell(r, im.smiles)
-		row["reruns"], row["timestamp_added"] = "0", now
+		row["reruns"], row["timestamp_added"], row["status"] = "0", now, "Pending"
 		for name, k := range im.known {
 			row[name] = cmp.Or(cell(r, k), row[name])
 		}
-		row["status"] = "Pending"
-		if k, there := im.known["status"]; there && cell(r, k) != "" {
-			row["status"] = csvmerge.StatusType.Read(cell(r, k)).Value.(string)
-		}
+		row["status"] = csvmerge.StatusType.Read(row["status"]).Value.(string)
 		var record []string
 		for _, name := range header[:ours] {
 			record = append(record, row[name])
