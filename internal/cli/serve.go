@@ -174,24 +174,22 @@ func (pr *project) running(id string) (targets []web.TargetDetail) {
 			}
 		}
 		if newest != nil {
-			addLog(&t, newest.Name(), end(filepath.Join(dirs[target], newest.Name())))
+			path := filepath.Join(dirs[target], newest.Name())
+			addLog(&t, newest.Name(), end(path, newest.Size()))
 		}
 		targets = append(targets, t)
 	}
 	return targets
 }
 
-// end is the end of a file, nothing if it can't be read.
-func end(path string) []byte {
+// end is the end of a file of so many bytes, nothing if it can't be read.
+func end(path string, size int64) []byte {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	if _, err := f.Seek(-mostLog, io.SeekEnd); err != nil { // a short file
-		_, _ = f.Seek(0, io.SeekStart)
-	}
-	text, _ := io.ReadAll(io.LimitReader(f, mostLog))
+	text, _ := io.ReadAll(io.NewSectionReader(f, max(0, size-mostLog), mostLog))
 	return text
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"go/doc/comment"
+	"regexp"
 	"strings"
 
 	"grimperium/internal/command"
@@ -105,16 +106,12 @@ if [[ $funcstack[1] == _%[1]s ]]; then _%[1]s "$@"; fi
 `, name, list.String(), flags.String())
 }
 
+var request = regexp.MustCompile(`(?m)^[.']`) // for man, at the start of a line
+
 // roff writes a text so that man shows each character as it is.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(strings.TrimSpace(text))
-	lines := strings.Split(text, "\n")
-	for n, line := range lines {
-		if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {
-			lines[n] = `\&` + line
-		}
-	}
-	return strings.Join(lines, "\n")
+	return request.ReplaceAllString(text, `\&$0`)
 }
 
 // paragraphs are those of a comment, with its examples as they stand.
