@@ -179,17 +179,14 @@ func (z *Zip) Unpack(dir string) error {
 		return err
 	}
 	for _, f := range z.File {
-		name := filepath.Join(dir, filepath.FromSlash(f.Name))
-		if strings.HasSuffix(f.Name, "/") {
-			if err := os.MkdirAll(name, 0o777); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		folder, file := path.Split(f.Name)
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o777); err != nil {
 			return err
 		}
-		err := create(name, func(to io.Writer) error {
+		if file == "" {
+			continue
+		}
+		err := create(filepath.Join(dir, f.Name), func(to io.Writer) error {
 			from, err := f.Open()
 			if err != nil {
 				return err
