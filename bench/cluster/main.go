@@ -7,17 +7,13 @@
 package main
 
 import (
-	"bytes"
-	"container/heap"
-	_ "embed"
-	"encoding/csv"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"time"
 
 	"grimperium/bench/internal/measure"
@@ -29,9 +25,7 @@ import (
 )
 
 // times are heavy atoms and seconds of the 57 molecules of testdata/molecules.csv, one core.
-//
-//go:embed times.csv
-var times string
+const times = "bench/cluster/times.csv"
 
 const (
 	poll  = 30.0 // seconds between two looks of the watcher
@@ -51,8 +45,8 @@ type simulation struct {
 
 	granted, busy, lost    float64 // core seconds
 	tasks, died, submitted int
-	most                   int           // outcomes of a look
-	deciding               time.Duration // real time that the plan took
+	most                   int     // outcomes of a look
+	deciding               float64 // real seconds that the plan took
 }
 
 func main() {
@@ -81,27 +75,24 @@ func main() {
 	fmt.Printf("%.2f h; %d tasks in %d submissions, %d died\n", hours, s.tasks, s.submitted, s.died)
 	fmt.Printf("idle core time %.2f %%, computed again %.3f %%\n",
 		100*(s.granted-s.busy-s.lost)/s.granted, 100*s.lost/s.busy)
-	fmt.Printf("%d looks, one squeue each; outcomes a look: mean %d, most %d; the plan took %v, "+
-		"%.1f s an hour\n", looks, *molecules/looks, s.most,
-		s.deciding.Round(time.Millisecond), s.deciding.Seconds()/hours)
+	fmt.Printf("%d looks, one squeue each; outcomes a look: mean %d, most %d; the plan took "+
+		"%.2f s, %.1f s an hour\n", looks, *molecules/looks, s.most, s.deciding, s.deciding/hours)
 	owner(*molecules, *molecules/looks, hours)
 }
 
 // fill makes molecules as the measured ones, up to a fifth longer or shorter, with another mean.
 func (s *simulation) fill(molecules int, mean float64) {
-	records := measure.Must(csv.NewReader(bytes.NewBufferString(times)).ReadAll())
 	var heavy, seconds []float64
 	work, weight := 0.0, 0.0
-	for _, r := range records {
-		h, t := measure.Must(strconv.ParseFloat(r[0], 64)), measure.Must(strconv.ParseFloat(r[1],
-			64))
-		heavy, seconds = append(heavy, h), append(seconds, t)
-		work, weight = work+t, weight+journal.Weight([]float64{h})
+	for n, r := range measure.ReadCSV(times) {
+		heavy = append(heavy, measure.Number(r["heavy"]))
+		seconds = append(seconds, measure.Number(r["seconds"]))
+		work, weight = work+seconds[n], weight+journal.Weight(heavy[n:])
 	}
-	scale := mean * float64(len(records)) / work
+	scale := mean * float64(len(seconds)) / work
 	for n := range molecules {
 		i := s.random.IntN(len(heavy))
-		id := fmt.Sprintf("mol_%07d", n)
+		id := measure.ID(n)
 		s.seconds[id] = scale * seconds[i] * (0.8 + 0.4*s.random.Float64())
 		size := []float64{heavy[i]}
 		expected := scale * work / weight * journal.Weight(size)
@@ -116,18 +107,20 @@ func (s *simulation) run() (looks int) {
 		outs := s.ticks[looks]
 		delete(s.ticks, looks)
 		s.most = max(s.most, len(outs))
-		begin := time.Now()
-		for _, out := range outs {
-			s.plan.Take(out)
-		}
-		s.plan.Observe(func(c *cluster.Chunk) cluster.Sight {
-			if over, ended := s.over[c.Number]; ended && over <= s.now {
-				return cluster.Sight{State: cluster.Over, Cause: "simulated"}
+		var chunks []*cluster.Chunk
+		var err error
+		s.deciding += measure.Time(func() {
+			for _, out := range outs {
+				s.plan.Take(out)
 			}
-			return cluster.Sight{State: cluster.Running, Fresh: true}
-		})
-		chunks, err := s.plan.Deal()
-		s.deciding += time.Since(begin)
+			s.plan.Observe(func(c *cluster.Chunk) cluster.Sight {
+				if over, ended := s.over[c.Number]; ended && over <= s.now {
+					return cluster.Sight{State: cluster.Over, Cause: "simulated"}
+				}
+				return cluster.Sight{State: cluster.Running, Fresh: true}
+			})
+			chunks, err = s.plan.Deal()
+		}).Wall
 		measure.Check(err)
 		if len(chunks) > 0 {
 			s.submitted++
@@ -139,44 +132,33 @@ func (s *simulation) run() (looks int) {
 	return looks
 }
 
-// cores are the times when the cores of a task are free.
-type cores []float64
-
-func (c cores) Len() int           { return len(c) }
-func (c cores) Less(i, j int) bool { return c[i] < c[j] }
-func (c cores) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
-func (c *cores) Push(any)          {}
-func (c *cores) Pop() any          { return nil }
-
 // task simulates a task from its start to its end.
 func (s *simulation) task(c *cluster.Chunk) {
 	begin := s.now + start
 	dies := s.random.ExpFloat64() / s.rate * 3600
 	end := min(dies, c.Limit().Seconds())
-	free := make(cores, c.Cores)
-	queue, last := c.Pieces, 0.0
-	for len(queue) > 0 {
-		i := 0
-		idle := time.Duration(free[0] * float64(time.Second))
-		for ; i < len(queue) && !c.Fits(queue[i], idle); i++ {
-		}
-		if i == len(queue) || free[0] >= end {
+	free := make([]float64, c.Cores) // when each core is
+	queue, last := slices.Clone(c.Pieces), 0.0
+	for {
+		now := slices.Min(free)
+		core := slices.Index(free, now)
+		idle := time.Duration(now * float64(time.Second))
+		i := slices.IndexFunc(queue, func(p cluster.Piece) bool { return c.Fits(p, idle) })
+		if i < 0 || now >= end {
 			break
 		}
-		piece := queue[i]
-		queue = append(queue[:i:i], queue[i+1:]...)
-		takes := s.seconds[piece.Row.ID]
-		if finished := free[0] + takes; finished <= end {
-			s.busy += takes
+		row := queue[i].Row
+		queue = slices.Delete(queue, i, i+1)
+		free[core] += s.seconds[row.ID]
+		if finished := free[core]; finished <= end {
+			s.busy += s.seconds[row.ID]
 			look := int((begin+finished)/poll) + 1
-			s.ticks[look] = append(s.ticks[look], batch.Outcome{Row: piece.Row})
+			s.ticks[look] = append(s.ticks[look], batch.Outcome{Row: row})
 			last = max(last, finished)
 		} else {
-			s.lost += end - free[0]
+			s.lost += end - now
 			last = end
 		}
-		free[0] += takes
-		heap.Fix(&free, 0)
 	}
 	s.tasks++
 	s.over[c.Number] = begin + last
@@ -191,35 +173,27 @@ func (s *simulation) task(c *cluster.Chunk) {
 func owner(molecules, outcomes int, hours float64) {
 	dir := measure.Must(os.MkdirTemp("", "grimperium-bench-"))
 	defer os.RemoveAll(dir)
-	var text bytes.Buffer
-	text.WriteString("mol_id,smiles,charge,multiplicity,status,reruns,H298_cbs,most_stable_hof," +
-		"delta_1,error_message\n")
-	for n := range molecules {
-		fmt.Fprintf(&text, "mol_%07d,CC(C)CC(=O)O,0,1,Pending,0,-123.45,,,\n", n)
-	}
 	path := filepath.Join(dir, "table.csv")
-	measure.Check(os.WriteFile(path, text.Bytes(), 0o666))
+	measure.Write(path, measure.Pending(molecules))
 	table := measure.Must(csvmerge.Read(path))
 	var changes []csvmerge.Change
 	var lines [][]byte
 	for n := range outcomes {
-		id := fmt.Sprintf("mol_%07d", n*(molecules/outcomes))
+		id := measure.ID(n * (molecules / outcomes))
 		cells := map[string]string{"status": "OK", "most_stable_hof": "-121.43", "delta_1": "2.02"}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: cells})
 		out := batch.Outcome{Row: batch.Row{ID: id, Size: []float64{7, 2}}, Status: csvmerge.OK,
 			Cells: cells, Targets: make([]journal.Event, 7)}
 		lines = append(lines, measure.Must(json.Marshal(out)))
 	}
-	begin := time.Now()
-	for _, line := range lines {
-		measure.Check(json.Unmarshal(line, new(batch.Outcome)))
-	}
-	read := time.Since(begin)
-	begin = time.Now()
-	_ = measure.Must(table.Merge(changes))
-	wrote := time.Since(begin)
+	read := measure.Time(func() {
+		for _, line := range lines {
+			measure.Check(json.Unmarshal(line, new(batch.Outcome)))
+		}
+	}).Wall
+	wrote := measure.Time(func() { measure.Must(table.Merge(changes)) }).Wall
 	looks := float64(molecules) / float64(outcomes)
-	fmt.Printf("the owner: %d outcomes of %d bytes read in %v, merged into %d rows by one write "+
-		"in %v; %.0f s an hour\n", outcomes, len(lines[0]), read.Round(time.Millisecond), molecules,
-		wrote.Round(time.Millisecond), looks*(read+wrote).Seconds()/hours)
+	fmt.Printf("the owner: %d outcomes of %d bytes read in %.3f s, merged into %d rows by one "+
+		"write in %.3f s; %.0f s an hour\n", outcomes, len(lines[0]), read, molecules, wrote,
+		looks*(read+wrote)/hours)
 }

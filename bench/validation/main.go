@@ -8,14 +8,10 @@ package main
 
 import (
 	_ "embed"
-	"encoding/csv"
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -31,86 +27,56 @@ const tolerance = 0.1 // kcal/mol
 // result is a molecule after the run. Heats of formation are in kcal/mol at 298.15 K, NaN if
 // missing.
 type result struct {
-	ID, Name, SMILES, Charge, Multiplicity, Conformers string
-	Status, Message, Why                               string
-	HOF, Published, Seed, CBS, Delta                   float64
-	tries                                              int
+	Row                              map[string]string // of the table, by column
+	Name, Message, Why               string
+	HOF, Published, Seed, CBS, Delta float64
 }
 
 // set is a table of molecules and what became of them.
 type set struct {
+	measure.Project
 	Results []*result
 	Elapsed time.Duration
-	folder  string // of the artefacts
 }
 
 func main() {
-	dir, program, remove := measure.Compile()
+	top, remove := measure.Compile()
 	defer remove()
-	table := func(path string) *set { return compute(program, dir, path) }
-	known := table("testdata/molecules.csv")
-	for i, p := range read("testdata/pm7_published.csv") {
+	known := compute(top, "molecules.csv")
+	for i, p := range measure.ReadCSV("testdata/pm7_published.csv") {
 		r := known.Results[i]
 		r.Name = strings.ReplaceAll(p["name"], `\u2013`, "-")
-		r.Published = number(p["pm7_hof_published_kcal_mol"])
-		r.Seed = number(p["pm7_hof_from_smiles_kcal_mol"])
+		r.Published = measure.Number(p["pm7_hof_published_kcal_mol"])
+		r.Seed = measure.Number(p["pm7_hof_from_smiles_kcal_mol"])
 	}
-	more, random := table("testdata/molecules_200.csv"), table("testdata/random_small.csv")
+	more, random := compute(top, "molecules_200.csv"), compute(top, "random_small.csv")
 	displaced, falls := minima(known, more)
 	out := measure.Must(os.Create("docs/evidence/validation.md"))
 	t := template.New("").Funcs(template.FuncMap{"cell": measure.Cell})
 	measure.Check(measure.Must(t.Parse(page)).Execute(out, map[string]any{
 		"Known": known, "More": more, "Random": random, "Falls": falls, "Displaced": displaced,
-		"Machine": measure.Machine(dir), "Tolerance": tolerance, "Displacement": displacement,
+		"Machine": measure.Machine(top.Dir), "Tolerance": tolerance, "Displacement": displacement,
 		"Fall": fall}))
 	measure.Check(out.Close())
 }
 
-// compute runs a batch of a table in a folder of its own.
-func compute(program, dir, table string) *set {
+// compute runs a batch of a table of testdata.
+func compute(top measure.Project, table string) *set {
 	why := map[string]string{}
-	for _, r := range read("bench/validation/reasons.csv") {
+	for _, r := range measure.ReadCSV("bench/validation/reasons.csv") {
 		why[r["smiles"]] = r["reason"]
 	}
-	work := filepath.Join(dir, filepath.Base(table))
-	measure.Write(work, string(measure.Must(os.ReadFile(table))))
-	s, start := &set{folder: strings.TrimSuffix(work, ".csv")}, time.Now()
-	jobs := "-jobs=" + strconv.Itoa(runtime.NumCPU())
-	cmd := exec.Command(program, "batch", jobs, "-table="+work, "-artefacts="+s.folder)
-	cmd.Stderr = os.Stderr
-	_ = cmd.Run() // what failed stands in the table
-	s.Elapsed = time.Since(start).Round(time.Second)
-	for _, r := range read(work) {
-		tries, _ := strconv.Atoi(r["reruns"])
+	s := &set{Project: top.New(table, measure.Shipped(), measure.Read("testdata/"+table))}
+	cost := s.Batch(fmt.Sprint("-jobs=", runtime.NumCPU()))
+	s.Elapsed = time.Duration(math.Round(cost.Wall)) * time.Second
+	for _, r := range measure.ReadCSV(s.Table()) {
 		message, _, _ := strings.Cut(strings.TrimPrefix(r["error_message"], r["mol_id"]+"/"), " (/")
-		s.Results = append(s.Results, &result{ID: r["mol_id"], Name: r["published_as"],
-			SMILES: r["smiles"], Charge: r["charge"], Multiplicity: r["multiplicity"],
-			Conformers: r["crest_conformers_generated"], Status: r["status"], Message: message,
-			Why: why[r["smiles"]], HOF: number(r["most_stable_hof"]),
-			Published: number(r["pm7_hof_published_kcal_mol"]), Seed: math.NaN(),
-			CBS: number(r["H298_cbs"]), Delta: number(r["delta_1"]), tries: tries + 1})
+		s.Results = append(s.Results, &result{Row: r, Name: r["published_as"], Message: message,
+			Why: why[r["smiles"]], HOF: measure.Number(r["most_stable_hof"]),
+			Published: measure.Number(r["pm7_hof_published_kcal_mol"]), Seed: math.NaN(),
+			CBS: measure.Number(r["H298_cbs"]), Delta: measure.Number(r["delta_1"])})
 	}
 	return s
-}
-
-// read returns a table's rows by column name.
-func read(path string) (rows []map[string]string) {
-	records := measure.Must(csv.NewReader(measure.Must(os.Open(path))).ReadAll())
-	for _, r := range records[1:] {
-		row := map[string]string{}
-		for i, name := range records[0] {
-			row[name] = r[i]
-		}
-		rows = append(rows, row)
-	}
-	return rows
-}
-
-func number(text string) float64 {
-	if x, err := strconv.ParseFloat(text, 64); err == nil {
-		return x
-	}
-	return math.NaN()
 }
 
 // Off is the difference from the published value, or else from the seed's, NaN if there is none.
@@ -124,13 +90,14 @@ func (r *result) Off() float64 {
 // Verdict is a word, and the reason for a difference.
 func (r *result) Verdict() string {
 	d := r.Off()
+	tries := measure.Number(r.Row["reruns"]) + 1
 	switch {
-	case r.Status != "OK":
+	case r.Row["status"] != "OK":
 		return "FAILED " + r.Message
 	case math.IsNaN(d):
 		return "nothing to compare"
-	case math.Abs(d) <= tolerance && r.tries > 1:
-		return fmt.Sprintf("agrees (attempt %d)", r.tries)
+	case math.Abs(d) <= tolerance && tries > 1:
+		return fmt.Sprintf("agrees (attempt %g)", tries)
 	case math.Abs(d) <= tolerance:
 		return "agrees"
 	case r.Why == "":
@@ -164,7 +131,7 @@ func (s *set) Worst() (worst float64) {
 
 // Cost says which share of the CPU time of the programs each stage took.
 func (s *set) Cost() string {
-	seconds, total := measure.Programs(s.folder), 0.0
+	seconds, total := s.Seconds(), 0.0
 	for _, x := range seconds {
 		total += x
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -12,7 +11,6 @@ import (
 	"strings"
 
 	"grimperium/bench/internal/measure"
-	"grimperium/internal/store"
 	"grimperium/stages"
 )
 
@@ -27,19 +25,19 @@ const (
 // names what falls. tried is the number of molecules.
 func minima(sets ...*set) (tried int, falls []string) {
 	for _, s := range sets {
-		st := measure.Must(store.Open(s.folder))
+		final := s.final()
 		for _, r := range s.Results {
-			geometry, ok := lowest(st, r)
-			if !ok || len(geometry.Symbols) < 2 {
+			geometry := final[r.Row["mol_id"]]
+			if r.Row["status"] != "OK" || len(geometry.Symbols) < 2 {
 				continue
 			}
 			tried++
 			for seed := range uint64(3) {
-				again, err := optimised(displaced(geometry, seed), r)
+				again, err := optimised(displaced(geometry, seed), r.Row)
 				steps := math.Round((r.HOF - again) / tripleBond)
 				if err == nil && math.Abs(r.HOF-again-tripleBond*steps) > fall && again < r.HOF {
-					falls = append(falls, fmt.Sprintf("`%s` falls from %.3f to %.3f", r.SMILES,
-						r.HOF, again))
+					falls = append(falls, fmt.Sprintf("`%s` falls from %.3f to %.3f",
+						r.Row["smiles"], r.HOF, again))
 					break
 				}
 			}
@@ -48,24 +46,19 @@ func minima(sets ...*set) (tried int, falls []string) {
 	return tried, falls
 }
 
-// lowest is the final geometry of a molecule's lowest conformer.
-func lowest(st *store.Store, r *result) (geometry stages.Frame, ok bool) {
-	if r.Status != "OK" {
-		return geometry, false
-	}
-	m := measure.Must(st.Molecule(r.ID))
-	least, aux := math.Inf(1), ""
-	for _, target := range m.Targets() {
-		rec := m.Record(target)
-		var values struct{ HOF *float64 }
-		_ = json.Unmarshal(rec.Values, &values)
-		of := strings.HasPrefix(target, "pm7/") || target == "minimum"
-		if of && values.HOF != nil && *values.HOF < least {
-			least, aux = *values.HOF, filepath.Join(st.TargetDir(r.ID, target),
-				rec.Outputs["aux"].File)
+// final are the geometries of the lowest conformers, by mol_id.
+func (s *set) final() map[string]stages.Frame {
+	least, geometries := map[string]float64{}, map[string]stages.Frame{}
+	for id, record := range s.Records() {
+		hof := measure.HOF(record)
+		of := strings.HasPrefix(record.Target, "pm7/") || record.Target == "minimum"
+		if before, ok := least[id]; of && !math.IsNaN(hof) && (!ok || hof < before) {
+			least[id] = hof
+			geometries[id] = measure.Must(stages.MOPACGeometry(s.Path(filepath.Join("artefacts", id,
+				record.Target, record.Outputs["aux"].File))))
 		}
 	}
-	return measure.Must(stages.MOPACGeometry(aux)), true
+	return geometries
 }
 
 func displaced(f stages.Frame, seed uint64) stages.Frame {
@@ -78,14 +71,15 @@ func displaced(f stages.Frame, seed uint64) stages.Frame {
 }
 
 // optimised is the heat of formation, kcal/mol, that MOPAC ends at from a geometry.
-func optimised(f stages.Frame, r *result) (float64, error) {
+func optimised(f stages.Frame, row map[string]string) (float64, error) {
 	dir := measure.Must(os.MkdirTemp("", "grimperium-minimum-"))
 	defer os.RemoveAll(dir)
-	charge := measure.Must(strconv.Atoi(r.Charge))
-	state := measure.Must(stages.MOPACState(charge, measure.Must(strconv.Atoi(r.Multiplicity))))
+	charge := measure.Must(strconv.Atoi(row["charge"]))
+	multiplicity := measure.Must(strconv.Atoi(row["multiplicity"]))
+	state := measure.Must(stages.MOPACState(charge, multiplicity))
 	lines := measure.Must(stages.MOPACCartesian(f))
 	const keywords = "PM7 PRECISE EF THREADS=1 AUX(PRECISION=9,XP,XS,XW)"
-	text := keywords + " " + state + "\n" + r.ID + "\n\n" + lines + "\n"
+	text := keywords + " " + state + "\n" + row["mol_id"] + "\n\n" + lines + "\n"
 	measure.Write(filepath.Join(dir, "again.mop"), text)
 	cmd := exec.Command("mopac", "again.mop")
 	cmd.Dir = dir

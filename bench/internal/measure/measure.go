@@ -1,12 +1,12 @@
-// Package measure has what the benchmarks share: programs that are run and timed, temporary
-// projects and summaries of measurements. A failure ends the process with its message.
+// Package measure has what the benchmarks share: projects whose batches are timed, the files that
+// they read and write, and tables of figures. A failure ends the process with its message.
 package measure
 
 import (
 	"bytes"
 	"cmp"
+	"encoding/csv"
 	"fmt"
-	"hash/crc32"
 	"log"
 	"math"
 	"os"
@@ -14,11 +14,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"grimperium/internal/store"
 )
 
 // Check ends the process if there is an error.
@@ -34,19 +33,9 @@ func Must[T any](v T, err error) T {
 	return v
 }
 
-// Compile makes a temporary folder and compiles the command line into it. remove removes the
-// folder.
-func Compile() (dir, program string, remove func()) {
-	log.SetFlags(0)
-	dir = Must(os.MkdirTemp("", "grimperium-bench-"))
-	program = filepath.Join(dir, "grimperium")
-	Check(os.Setenv("GRIMPERIUM_HOME", dir))
-	Run("", "go", "tool", "mage", "-compile", program)
-	return dir, program, func() { Check(os.RemoveAll(dir)) }
-}
-
 // Cost is of a program or a part of one.
 type Cost struct {
+	Began     time.Time
 	Wall, CPU float64 // seconds
 	Peak      int     // memory, MB; 0 if it was not looked at
 }
@@ -60,20 +49,28 @@ func (c *Cost) Least(d Cost) {
 // String is three cells of a table.
 func (c Cost) String() string { return fmt.Sprintf("%.2f | %.2f | %d", c.Wall, c.CPU, c.Peak) }
 
+// Time is the wall time of a function.
+func Time(do func()) Cost {
+	begin := time.Now()
+	do()
+	return Cost{Began: begin, Wall: time.Since(begin).Seconds()}
+}
+
 // Run runs a command in a folder to a good end. What earlier runs wrote is flushed first.
-func Run(dir string, argv ...string) Cost { return run(dir, false, argv...) }
+func Run(dir string, argv ...string) Cost { return run(dir, 0, false, argv) }
 
 // Peak is Run with a look at the memory every millisecond. What the system says of an ended process
 // has the memory of its parent in it, from the moment before its exec.
-func Peak(dir string, argv ...string) Cost { return run(dir, true, argv...) }
+func Peak(dir string, argv ...string) Cost { return run(dir, 0, true, argv) }
 
-func run(dir string, peak bool, argv ...string) (c Cost) {
+// run accepts exit codes up to worst.
+func run(dir string, worst int, peak bool, argv []string) (c Cost) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = dir
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	syscall.Sync()
-	start := time.Now()
+	c.Began = time.Now()
 	Check(cmd.Start())
 	for peak {
 		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
@@ -86,17 +83,16 @@ func run(dir string, peak bool, argv ...string) (c Cost) {
 		}
 	}
 	err := cmd.Wait()
-	c.Wall, c.CPU = time.Since(start).Seconds(), CPU(cmd)
-	if err != nil {
+	c.Wall = time.Since(c.Began).Seconds()
+	c.CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	if code := cmd.ProcessState.ExitCode(); code < 0 || code > worst {
 		log.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out.Bytes()[max(0, out.Len()-2000):])
 	}
 	return c
 }
 
-// CPU is the CPU time of an ended command, seconds.
-func CPU(cmd *exec.Cmd) float64 {
-	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
-}
+// Read is the text of a file.
+func Read(path string) string { return string(Must(os.ReadFile(path))) }
 
 // Write writes a file, and makes its folder.
 func Write(path, text string) {
@@ -106,9 +102,9 @@ func Write(path, text string) {
 
 // Replace is the least that a safe write can be: a new file, flushed, renamed, and its folder
 // flushed.
-func Replace(path string, data []byte) {
+func Replace(path, text string) {
 	f := Must(os.Create(path + ".new"))
-	Must(f.Write(data))
+	Must(f.WriteString(text))
 	Check(f.Sync())
 	Check(f.Close())
 	Check(os.Rename(path+".new", path))
@@ -117,42 +113,25 @@ func Replace(path string, data []byte) {
 	Check(d.Close())
 }
 
-// Pending writes a table of molecules to be computed.
-func Pending(path string, rows int, smiles func(n int) string) {
-	var b strings.Builder
-	b.WriteString("mol_id,status,reruns,smiles,multiplicity,charge,H298_cbs\n")
-	for n := range rows {
-		fmt.Fprintf(&b, "%s,Pending,0,%s,1,0,-17.5\n", ID(n), smiles(n))
-	}
-	Write(path, b.String())
-}
-
-// ID is the mol_id of a row of Pending.
-func ID(n int) string { return fmt.Sprintf("mol_%06d", n) }
-
-// CopyMolecule copies the finished results of a molecule under the name of another, which stands in
-// the first line of the log alone (docs/format.md).
-func CopyMolecule(artefacts, from, to string) {
-	Check(os.CopyFS(filepath.Join(artefacts, to), os.DirFS(filepath.Join(artefacts, from))))
-	path := filepath.Join(artefacts, to, "manifest.jsonl")
-	first, rest, _ := strings.Cut(string(Must(os.ReadFile(path))), "\n")
-	first, _, _ = strings.Cut(first, `,"sum":"`)
-	first = strings.Replace(first, from, to, 1)
-	sum := crc32.ChecksumIEEE([]byte(first))
-	Write(path, fmt.Sprintf("%s,\"sum\":\"%08x\"}\n%s", first, sum, rest))
-}
-
-// Programs are the CPU seconds of the programs that made what is in an artefacts folder, by stage.
-func Programs(artefacts string) map[string]float64 {
-	st, seconds := Must(store.Open(artefacts)), map[string]float64{}
-	for _, log := range Must(filepath.Glob(filepath.Join(artefacts, "*/manifest.jsonl"))) {
-		m := Must(st.Molecule(filepath.Base(filepath.Dir(log))))
-		for _, target := range m.Targets() {
-			stage, _, _ := strings.Cut(target, "/")
-			seconds[stage] += m.Record(target).CPU
+// ReadCSV returns the rows of a file by column name.
+func ReadCSV(path string) (rows []map[string]string) {
+	records := Must(csv.NewReader(strings.NewReader(Read(path))).ReadAll())
+	for _, r := range records[1:] {
+		row := map[string]string{}
+		for i, name := range records[0] {
+			row[name] = r[i]
 		}
+		rows = append(rows, row)
 	}
-	return seconds
+	return rows
+}
+
+// Number is the number in a cell, NaN if it has none.
+func Number(cell string) float64 {
+	if x, err := strconv.ParseFloat(cell, 64); err == nil {
+		return x
+	}
+	return math.NaN()
 }
 
 // Machine describes what figures are of. dir is a folder of the file system.
@@ -165,11 +144,10 @@ func Machine(dir string) string {
 		runtime.Version())
 }
 
-// Seconds is the wall time of a function.
-func Seconds(do func()) float64 {
-	start := time.Now()
-	do()
-	return time.Since(start).Seconds()
+// Head begins a table.
+func Head(columns ...string) {
+	fmt.Printf("\n| %s |\n%s|\n", strings.Join(columns, " | "),
+		strings.Repeat("|---", len(columns)))
 }
 
 // Cell is a number for a reader, blank for NaN.
@@ -180,8 +158,18 @@ func Cell(x float64, format string) string {
 	return fmt.Sprintf(format, x)
 }
 
+// Median sorts measurements, and returns the one in the middle.
+func Median(x []float64) float64 {
+	slices.Sort(x)
+	return x[len(x)/2]
+}
+
 // Spread is the median of measurements, with the least and the most of them.
 func Spread(format string, x []float64) string {
-	slices.Sort(x)
-	return fmt.Sprintf(format+" ("+format+" to "+format+")", x[len(x)/2], x[0], x[len(x)-1])
+	return fmt.Sprintf(format+" ("+format+" to "+format+")", Median(x), x[0], x[len(x)-1])
+}
+
+// CPU is the CPU time of an ended command, seconds.
+func CPU(cmd *exec.Cmd) float64 {
+	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 }
