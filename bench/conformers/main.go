@@ -1,21 +1,16 @@
-// Conformers measures the conformer search, and prints the tables of docs/evidence/conformers.md.
-// It compares with recorded runs of CREST, or measures the search of the molecules of a file of
-// SMILES and names.
+// Conformers measures the conformer search of the shipped pipeline, and prints the tables of
+// docs/evidence/conformers.md. It compares with recorded runs of CREST, or measures the molecules
+// of a file of SMILES and names. What follows -- goes to mage batch.
 //
-//	go run ./bench/conformers [-only=serine,glycerol] [-all] [-smi=testdata/druglike.smi]
+//	go run ./bench/conformers [-smi=testdata/druglike.smi] [-- -only=serine,glycerol]
 //
 // It needs xtb, mopac and a Python with RDKit, and runs everything one after the other, on one
 // thread.
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
-	"context"
-	"encoding/csv"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"math"
 	"os"
@@ -25,45 +20,26 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"grimperium/bench/internal/measure"
+	"grimperium/internal/store"
 	"grimperium/stages"
 )
 
-const recorded = "stages/testdata/crest"
+const recorded = "stages/testdata/crest/"
 
-// The criteria, as the shipped pipeline.hcl has them.
-const reach = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50"
+// script is what the batch starts in place of xTB. Each run adds three lines to a file: its folder,
+// the CPU times of the script itself, and those of xTB.
+const script = `#!/bin/bash
+%s "$@"
+code=$?
+{ pwd; times; } >> %s
+exit $code
+`
 
-var (
-	embedWords = []string{"--seed", "61453", "--open-stereo", "lowest", "--isomers", "16",
-		"--all-embeddings", "1200", "--window", "18kcal/mol", "--same",
-		"0.06Å", "--few", "20 0.20Å 100kcal/mol", "--displace", "0.05Å", "--time", "300s"}
-	searchWords = []string{"--bonds", reach, "--window", "6kcal/mol", "--first", "3",
-		"--same", "0.125Å 0.05kcal/mol 1%", "--levels"}
-)
-
-const (
-	ofIsomers = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol; "
-	tight     = "gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
-	fewLevels = "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol; " + ofIsomers +
-		"gfn2:normal <3kcal/mol; " + tight
-	manyLevels = "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +14kcal/mol; gfn2:point, " +
-		"window +2kcal/mol; gfn2:crude <8kcal/mol, same 0.20Å 0.5kcal/mol 3%, window " +
-		"+2kcal/mol, batches 20 <1.5kcal/mol; " + ofIsomers + "gfn2:normal <5kcal/mol, " +
-		"batches 5 <0.5kcal/mol; gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
-	// starting conformers; heavy atoms, beyond which many is enough, and fewer embeddings
-	many, manySmall, large = 20, 100, 10
-)
-
-var (
-	only   = flag.String("only", "", "names of molecules, with commas")
-	all    = flag.Bool("all", false, "also PM7 of every conformer, to see the rank of the lowest")
-	smi    = flag.String("smi", "", "measure the molecules of this file, not those of CREST's runs")
-	python = flag.String("python", "/usr/bin/python3", "a Python with RDKit")
-)
+// searchRun finds these lines for the search of a molecule.
+var searchRun = regexp.MustCompile(`/([^/\n]+)\.search/(.+)\n(.+)\n(.+)\n`)
 
 // cost is CPU seconds, user and system, of each of columns.
 type cost [8]float64
@@ -79,215 +55,127 @@ const (
 	pm7
 )
 
-const columns = "RDKit | GFN-FF | single points | loose or crude | normal | tight | sorting | PM7"
+var columns = []string{"RDKit", "GFN-FF", "single points", "loose or crude", "normal", "tight",
+	"sorting", "PM7"}
 
-func (c cost) search() float64 {
-	return c[rdkit] + c[gfnff] + c[point] + c[first] + c[normal] + c[last] + c[sorting]
-}
-
-// result is one molecule's line of the table. crestLow are CREST's conformers within 3 kcal/mol,
+// result is one molecule's line of the tables. crestLow are CREST's conformers within 3 kcal/mol,
 // recall those of them that our search finds.
 type result struct {
-	name, smiles                 string
-	charge, multiplicity         int
-	crestCPU, crestHOF           float64
-	crestCount, crestLow, recall int
-	count, starts                int // conformers found, starting conformers
-	hofs                         []float64
-	cost                         cost
+	row              map[string]string // of the table, H298_cbs as CREST's conformers have it
+	crestLow, recall int
+	count, starts    int                // conformers found, starting conformers
+	hofs             map[string]float64 // by target
+	cost             cost
 }
 
 func main() {
+	file := flag.String("smi", recorded+"reference.csv", "measure the molecules of this file")
 	flag.Parse()
-	log.SetFlags(0)
-	os.Setenv("OMP_NUM_THREADS", "1")
-	os.Setenv("OPENBLAS_NUM_THREADS", "1")
-	root := measure.Must(os.MkdirTemp("", "conformers"))
-	defer os.RemoveAll(root)
-	var done []*result
-	for _, r := range readReference() {
-		if *only == "" || slices.Contains(strings.Split(*only, ","), r.name) {
-			log.SetPrefix(r.name + ": ")
-			r.measure(filepath.Join(root, r.name))
-			log.Print("done")
-			done = append(done, r)
+	top, remove := measure.Compile()
+	defer remove()
+	imports := []string{top.Program, "import", *file, "-out=" + top.Path("table.csv")}
+	edits := []string{measure.Worker, ""}
+	hasCREST := strings.HasPrefix(*file, recorded)
+	if hasCREST { // whose PM7 values are of GFN2's geometries as they are
+		imports = append(imports, "-id=name", "-reference=most_stable_hof")
+		edits = append(edits, "0.15Å 20° 80°", "1e-6Å 1e-6° 1e-6°")
+	}
+	measure.Run("", imports...)
+	p := top.New("shipped", measure.Shipped(edits...), measure.Read(top.Path("table.csv")))
+	runs, xtb := p.Path("xtb.runs"), p.Path("bin/xtb")
+	measure.Write(xtb, fmt.Sprintf(script, measure.Must(exec.LookPath("xtb")), runs))
+	measure.Check(os.Chmod(xtb, 0o755))
+	measure.Check(os.Setenv("PATH", filepath.Dir(xtb)+":"+os.Getenv("PATH")))
+	p.Batch(append([]string{"-jobs=1"}, flag.Args()...)...)
+
+	var results []*result
+	byID := map[string]*result{}
+	for _, row := range measure.ReadCSV(p.Table()) {
+		r := &result{row: row, hofs: map[string]float64{}}
+		results, byID[row["mol_id"]] = append(results, r), r
+		if row["error_message"] != "" {
+			log.Print(row["error_message"])
 		}
 	}
-	if *smi == "" {
-		report(done)
+	for id, record := range p.Records() {
+		byID[id].add(record)
 	}
-	costs(done)
-}
-
-func readReference() (out []*result) {
-	if *smi != "" {
-		for line := range strings.Lines(string(measure.Must(os.ReadFile(*smi)))) {
-			words := strings.Fields(line)
-			out = append(out, &result{name: words[1], smiles: words[0], multiplicity: 1})
-		}
-		return out
+	for _, run := range searchRun.FindAllStringSubmatch(measure.Read(runs), -1) {
+		byID[run[1]].addRun(run[2], cpu(run[3]), cpu(run[4]))
 	}
-	rows := measure.Must(csv.NewReader(measure.Must(os.Open(recorded +
-		"/reference.csv"))).ReadAll())
-	for _, row := range rows[1:] {
-		r := &result{name: strings.ReplaceAll(row[0], ",", "_"), smiles: row[1]}
-		r.charge, r.multiplicity = measure.Must(strconv.Atoi(row[2])),
-			measure.Must(strconv.Atoi(row[3]))
-		r.crestCount, _ = strconv.Atoi(row[5])
-		r.crestCPU, _ = strconv.ParseFloat(row[7], 64)
-		r.crestHOF = measure.Must(strconv.ParseFloat(row[11], 64))
-		out = append(out, r)
-	}
-	return out
-}
-
-// run starts a program in dir with its output in a file, and returns its CPU seconds.
-func run(ctx context.Context, dir, out string, argv ...string) (float64, error) {
-	f := measure.Must(os.Create(filepath.Join(dir, out)))
-	defer f.Close()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, f, f
-	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
-	}
-	return measure.CPU(cmd), nil
-}
-
-// own is this process's CPU time so far, seconds.
-func own() float64 {
-	var u syscall.Rusage
-	measure.Check(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return (time.Duration(u.Utime.Nano()) + time.Duration(u.Stime.Nano())).Seconds()
-}
-
-func (r *result) measure(dir string) {
-	ctx := context.Background()
-	measure.Check(os.MkdirAll(dir, 0o755))
-	embed := measure.Must(filepath.Abs("stages/embed.py"))
-	embeddings := "300"
-	if *stages.HeavyAtoms(r.smiles) <= large {
-		embeddings = "400"
-	}
-	words := slices.Concat([]string{*python, "-I", embed, "--smiles", r.smiles,
-		"--charge", strconv.Itoa(r.charge), "--multiplicity", strconv.Itoa(r.multiplicity),
-		"--embeddings", embeddings}, embedWords)
-	r.cost[rdkit] = measure.Must(run(ctx, dir, "embed.out", words...))
-	r.search(ctx, dir)
-	conformers := measure.Must(stages.ReadXYZ(filepath.Join(dir, "conformers.xyz")))
-	r.count = len(conformers)
-	if *smi != "" { // PM7 of large molecules has more to it: a batch measures that
-		return
-	}
-	if !*all {
-		conformers = conformers[:min(3, len(conformers))]
-	}
-	for i, f := range conformers {
-		hof, cpu := r.pm7(ctx, filepath.Join(dir, "pm7."+strconv.Itoa(i+1)), f)
-		r.hofs = append(r.hofs, hof)
-		r.cost[pm7] += cpu
-	}
-	r.compare(dir)
-}
-
-// search runs the built-in command and notes where its time goes.
-func (r *result) search(ctx context.Context, dir string) {
-	account := measure.Must(os.Create(filepath.Join(dir, "conformers.out")))
-	defer account.Close()
-	before := own()
-	starts := filepath.Join(dir, "pool.xyz")
-	pool := measure.Must(stages.ReadXYZ(starts))
-	r.starts = len(pool)
-	levels := fewLevels
-	heavy := slices.DeleteFunc(slices.Clone(pool[0].Symbols),
-		func(s string) bool { return s == "H" })
-	if r.starts > manySmall || r.starts > many && len(heavy) > large {
-		levels = manyLevels
-	}
-	w := stages.Work{
-		Dir: dir,
-		Log: account,
-		Args: slices.Concat([]string{starts, "--molecule", filepath.Join(dir, "molecule.json"),
-			"--chrg", strconv.Itoa(r.charge), "--uhf", strconv.Itoa(r.multiplicity - 1)},
-			searchWords, []string{levels}),
-		Run: func(ctx context.Context, dir, log string, argv ...string) error {
-			cpu, err := run(ctx, dir, log, argv...)
-			switch {
-			case strings.Contains(dir, "gfnff"):
-				r.cost[gfnff] += cpu
-			case strings.Contains(dir, "point"):
-				r.cost[point] += cpu
-			case strings.Contains(dir, "normal"):
-				r.cost[normal] += cpu
-			case strings.Contains(dir, "tight"):
-				r.cost[last] += cpu
-			default:
-				r.cost[first] += cpu
-			}
-			return err
-		},
-		Each: func(n int, do func(int)) {
-			for i := range n {
-				do(i)
-			}
-		},
-		Keep: func(string, []byte) error { return nil },
-		Kept: func(string) []byte { return nil },
-	}
-	for _, b := range stages.Builtins() {
-		if b.Name == "conformers" {
-			measure.Check(b.Run(ctx, w))
+	results = slices.DeleteFunc(results, func(r *result) bool { return len(r.hofs) == 0 })
+	for _, r := range results {
+		dir := p.Path("artefacts/" + r.row["mol_id"])
+		found := measure.Must(stages.ReadXYZ(dir + "/search/conformers.xyz"))
+		r.count = len(found)
+		r.starts = len(measure.Must(stages.ReadXYZ(dir + "/rdkit/pool.xyz")))
+		if hasCREST {
+			r.compare(found, dir+"/rdkit/molecule.json")
 		}
 	}
-	r.cost[sorting] = own() - before
+	if hasCREST {
+		report(results)
+	}
+	costs(results)
 }
 
-// pm7 returns MOPAC's heat of formation, kcal/mol, and its CPU seconds.
-func (r *result) pm7(ctx context.Context, dir string, f stages.Frame) (hof, cpu float64) {
-	text := fmt.Sprintf("PM7 PRECISE AUX THREADS=1 %s\n%s\n\n%s\n",
-		measure.Must(stages.MOPACState(r.charge, r.multiplicity)), r.name,
-		measure.Must(stages.MOPACCartesian(f)))
-	measure.Check(os.RemoveAll(dir))
-	measure.Write(filepath.Join(dir, "pm7.mop"), text)
-	cpu = measure.Must(run(ctx, dir, "mopac.out", "mopac", "pm7.mop"))
-	found, err := stages.ReadMOPAC(filepath.Join(dir, "pm7.out"), filepath.Join(dir, "pm7.aux"),
-		0.5)
-	if err == nil {
-		return found.HOF, cpu
+// add notes what a target took, and its heat of formation, kcal/mol.
+func (r *result) add(record *store.Record) {
+	stage := map[string]int{"rdkit": rdkit, "search": sorting}
+	at, ok := stage[store.StageOf(record.Target)]
+	if !ok {
+		at = pm7
 	}
-	// The reference took the number of a soft stop as it is. So does this, and says so.
-	log.Print(err)
-	m := finalHOF.FindSubmatch(measure.Must(os.ReadFile(filepath.Join(dir, "pm7.out"))))
-	if m == nil {
-		measure.Check(err)
+	r.cost[at] += record.CPU
+	if hof := measure.HOF(record); !math.IsNaN(hof) {
+		r.hofs[record.Target] = hof
 	}
-	return measure.Must(strconv.ParseFloat(string(m[1]), 64)), cpu
 }
 
-var finalHOF = regexp.MustCompile(`FINAL HEAT OF FORMATION =\s+(\S+) KCAL/MOL`)
+// addRun moves the CPU time of a run of xTB to its level. What the script took is nobody's.
+func (r *result) addRun(dir string, script, run float64) {
+	level := first
+	for name, at := range map[string]int{"gfnff": gfnff, "point": point, "normal": normal,
+		"tight": last} {
+		if strings.Contains(dir, name) {
+			level = at
+		}
+	}
+	r.cost[level] += run
+	r.cost[sorting] -= run + script
+}
+
+// cpu is the sum of two times of the shell, as "0m0.020s 0m0.004s", seconds.
+func cpu(line string) (sum float64) {
+	for _, word := range strings.Fields(line) {
+		sum += measure.Must(time.ParseDuration(word)).Seconds()
+	}
+	return sum
+}
+
+// search is the CPU time of RDKit, xTB and sorting, seconds.
+func (c cost) search() (sum float64) {
+	for _, x := range c[:pm7] {
+		sum += x
+	}
+	return sum
+}
 
 // compare counts which of CREST's low conformers the search has found.
-func (r *result) compare(dir string) {
-	data, err := os.ReadFile(filepath.Join(recorded, r.name+".xyz"))
-	if err != nil {
-		packed := measure.Must(os.ReadFile(filepath.Join(recorded, r.name+".xyz.gz")))
-		data = measure.Must(io.ReadAll(measure.Must(gzip.NewReader(bytes.NewReader(packed)))))
-	}
+func (r *result) compare(found []stages.Frame, moleculePath string) {
+	name := strings.ReplaceAll(r.row["mol_id"], ",", "_")
+	files := measure.Must(filepath.Glob(recorded + name + ".xyz*"))
+	data := measure.Must(exec.Command("zcat", "-f", files[0]).Output())
 	theirs := measure.Must(stages.ParseXYZ(data))
-	molecule := measure.Must(stages.ReadMolecule(filepath.Join(dir, "molecule.json")))
-	reach := measure.Must(stages.ParseReach(reach))
-	if changes := measure.Must(molecule.BondChanges(theirs[0], theirs[0], reach)); changes != "" {
-		log.Fatalf("the recorded run has its atoms in another order: %s", changes)
-	}
-	found := measure.Must(stages.ReadXYZ(filepath.Join(dir, "conformers.xyz")))
+	molecule := measure.Must(stages.ReadMolecule(moleculePath))
 	matcher := stages.NewMatcher(molecule.Symbols, molecule.Bonds)
 	lowest := math.Inf(1)
 	for _, t := range theirs {
-		if t.Energy != nil {
-			lowest = min(lowest, *t.Energy)
-		}
+		lowest = min(lowest, *t.Energy)
 	}
 	for i, t := range theirs {
-		if t.Energy != nil && (*t.Energy-lowest)*627.5095 > 3 {
+		above := (*t.Energy - lowest) * 627.5095 // kcal/mol
+		if above > 3 {
 			continue
 		}
 		r.crestLow++
@@ -295,54 +183,53 @@ func (r *result) compare(dir string) {
 		if slices.ContainsFunc(found, same) {
 			r.recall++
 		} else {
-			log.Printf("CREST's conformer %d (%.2f kcal/mol) was not found", i+1,
-				(*t.Energy-lowest)*627.5095)
+			log.Printf("%s: no conformer like CREST's %d (%.2f kcal/mol)", name, i+1, above)
 		}
 	}
 }
 
 func report(done []*result) {
-	fmt.Println("| molecule | conformers | CREST | within 3 kcal/mol, found | PM7 1 | 2 | 3 | " +
-		"lowest − CREST's | CPU s | CREST CPU s | ratio |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
+	measure.Head("molecule", "conformers", "CREST", "within 3 kcal/mol, found", "PM7 1", "2", "3",
+		"lowest − CREST's", "CPU s", "CREST CPU s", "ratio")
 	ratios := []float64{}
 	low, have := 0, 0
 	for _, r := range done {
-		three := append(slices.Clone(r.hofs[:min(3, len(r.hofs))]), math.NaN(), math.NaN())
-		ratio := r.crestCPU / r.cost.search()
-		if r.crestCPU > 0 { // CREST does nothing for two atoms
+		var cells [3]string
+		lowest := math.Inf(1)
+		for i := range cells {
+			if hof, ok := r.hofs["pm7/"+strconv.Itoa(i+1)]; ok {
+				cells[i], lowest = fmt.Sprintf("%.3f", hof), min(lowest, hof)
+			}
+		}
+		crest := measure.Number(r.row["crest_cpu_s"])
+		ratio := crest / r.cost.search()
+		if crest > 0 { // CREST does nothing for two atoms
 			ratios = append(ratios, ratio)
 		}
 		low, have = low+r.crestLow, have+r.recall
-		fmt.Printf("| %s | %d | %d | %d of %d | %.3f | %s | %s | %+.3f | %.2f | %.1f | %.1f |\n",
-			r.name, r.count, r.crestCount, r.recall, r.crestLow, three[0],
-			measure.Cell(three[1], "%.3f"), measure.Cell(three[2], "%.3f"),
-			slices.Min(r.hofs[:min(3, len(r.hofs))])-r.crestHOF, r.cost.search(), r.crestCPU, ratio)
-		if *all {
-			at := slices.Index(r.hofs, slices.Min(r.hofs))
-			log.Printf("%s: lowest PM7 %.3f is conformer %d of %d", r.name, r.hofs[at], at+1,
-				len(r.hofs))
-		}
+		fmt.Printf("| %s | %d | %s | %d of %d | %s | %+.3f | %.2f | %.1f | %.1f |\n",
+			r.row["mol_id"], r.count, r.row["crest_conformers"], r.recall, r.crestLow,
+			strings.Join(cells[:], " | "), lowest-measure.Number(r.row["H298_cbs"]),
+			r.cost.search(), crest, ratio)
 	}
 	if len(ratios) > 0 {
-		slices.Sort(ratios)
 		fmt.Printf("\nMedian ratio %.1f, least %.1f, where CREST took any time. Recall %d of %d.\n",
-			ratios[len(ratios)/2], ratios[0], have, low)
+			measure.Median(ratios), ratios[0], have, low)
 	}
 }
 
-// costs prints where the time goes, and the lowest PM7 value of the first three conformers.
+// costs prints where the time goes, and the lowest PM7 value.
 func costs(done []*result) {
-	fmt.Printf("\n| molecule | to start from | conformers | %s | lowest PM7 "+
-		"|\n|---|---|---%s|---|\n", columns, strings.Repeat("|---", len(cost{})))
+	measure.Head(slices.Concat([]string{"molecule", "to start from", "conformers"}, columns,
+		[]string{"lowest PM7"})...)
 	var sum cost
 	for _, r := range done {
-		lowest := math.NaN()
-		if len(r.hofs) > 0 {
-			lowest = slices.Min(r.hofs)
+		lowest := math.Inf(1)
+		for _, hof := range r.hofs {
+			lowest = min(lowest, hof)
 		}
-		fmt.Printf("| %s | %d | %d | %s | %s |\n", r.name, r.starts, r.count, r.cost,
-			measure.Cell(lowest, "%.3f"))
+		fmt.Printf("| %s | %d | %d | %s | %.3f |\n", r.row["mol_id"], r.starts, r.count, r.cost,
+			lowest)
 		for i, x := range r.cost {
 			sum[i] += x
 		}

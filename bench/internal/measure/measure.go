@@ -168,8 +168,3 @@ func Median(x []float64) float64 {
 func Spread(format string, x []float64) string {
 	return fmt.Sprintf(format+" ("+format+" to "+format+")", Median(x), x[0], x[len(x)-1])
 }
-
-// CPU is the CPU time of an ended command, seconds.
-func CPU(cmd *exec.Cmd) float64 {
-	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
-}
