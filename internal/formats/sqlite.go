@@ -108,11 +108,10 @@ func create(ctx context.Context, tx *sql.Tx, name string, columns []Column) (*sq
 func sqliteValues(values []any) []any {
 	out := make([]any, len(values))
 	for k, v := range values {
-		if out[k] = v; v != nil {
-			if t, ok := v.(time.Time); ok {
-				out[k] = t.UTC().Format(time.RFC3339Nano)
-			}
+		if t, ok := v.(time.Time); ok {
+			v = t.UTC().Format(time.RFC3339Nano)
 		}
+		out[k] = v
 	}
 	return out
 }
