@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"time"
 
@@ -80,7 +81,7 @@ func merged(top measure.Project, all []*kind, rounds, rows int) (flushes []float
 	for round := range rounds {
 		for _, kind := range all {
 			for k := range 20 {
-				kind.merges = append(kind.merges, merge(kind.table, 20*round+k, rows))
+				kind.merges = append(kind.merges, merge(kind.table, 20*round+k, rows).Wall)
 			}
 		}
 		for range 20 {
@@ -94,14 +95,18 @@ func merged(top measure.Project, all []*kind, rounds, rows int) (flushes []float
 	return flushes
 }
 
-// merge is the time in which a row is merged, in seconds.
-func merge(table batch.Table, k, rows int) float64 {
+// merge merges the k-th row that is to change.
+func merge(table batch.Table, k, rows int) measure.Cost {
 	id := measure.ID(k * 7919 % rows)
 	_, _, err := table.Claim(1, []string{id})
 	measure.Check(err)
 	change := csvmerge.Change{ID: id, Cells: map[string]string{"status": "OK",
 		"crest_time": "12.5", "batch_id": fmt.Sprint(k), "delta_1": fmt.Sprint(k, ".25")}}
-	return measure.Time(func() { measure.Must(table.Merge([]csvmerge.Change{change})) }).Wall
+	return measure.Time(func() {
+		if changed := measure.Must(table.Merge([]csvmerge.Change{change})); len(changed) == 0 {
+			log.Fatal("nothing was written")
+		}
+	})
 }
 
 // watch is a table that counts the time in it.

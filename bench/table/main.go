@@ -105,24 +105,15 @@ func merges(top measure.Project, rounds int) {
 		measure.Write(path, text)
 		measure.Write(copied, text)
 		var held, cold, limit, peer measure.Cost
-		for n := range rounds {
+		for n := range rounds * max(3, 30_000/rows) {
 			var t *csvmerge.Table
-			merge := func(k int) {
-				c := csvmerge.Change{ID: measure.ID(k * 7919 % rows), Cells: map[string]string{
-					"status": "OK", "crest_time": "12.5", "delta_1": fmt.Sprintf("%d.25", n)}}
-				if len(measure.Must(t.Merge([]csvmerge.Change{c}))) == 0 {
-					log.Fatal("nothing was written")
-				}
-			}
-			for k := range max(3, 30_000/rows) {
-				cold.Least(measure.Time(func() {
-					t = measure.Must(csvmerge.Read(path))
-					merge(2 * k)
-				}))
-				limit.Least(measure.Time(func() { measure.Replace(top.Path("limit.csv"), text) }))
-				held.Least(measure.Time(func() { merge(2*k + 1) }))
-				peer.Least(pandas(copied, measure.ID(2*k)))
-			}
+			cold.Least(measure.Time(func() {
+				t = measure.Must(csvmerge.Read(path))
+				merge(t, 2*n, rows)
+			}))
+			limit.Least(measure.Time(func() { measure.Replace(top.Path("limit.csv"), text) }))
+			held.Least(merge(t, 2*n+1, rows))
+			peer.Least(pandas(copied, measure.ID(2*n%rows)))
 		}
 		fmt.Printf("| %d | %.1f | %.2f | %.2f | %.0f | %.2f | %.0f | %.0f | %.2f |\n", rows,
 			float64(len(text))/1e6, held.Wall*1e3, cold.Wall*1e3, peer.Wall*1e3, limit.Wall*1e3,
