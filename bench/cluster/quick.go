@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
+	"regexp"
+	"time"
 
 	"grimperium/bench/internal/measure"
 	"grimperium/internal/cluster/slurmtest"
-	"grimperium/internal/journal"
 )
 
 // quickPipeline has molecules that take a tenth of a second, on both nodes of slurmtest.
@@ -30,8 +30,11 @@ cluster "slurm" {
 }
 `
 
-// pause is how long a node has no molecule, at least, between two tasks, seconds.
-const pause = 0.5
+const log = "slurm/slurmctld.log"
+
+// taskLine finds in it when a task starts and when it has ended.
+var taskLine = regexp.MustCompile(
+	`\[(.+)\] .*(?:Started|Allocate|complete:) JobId=(\S+) (?:in|NodeList|done)`)
 
 // quick measures a batch of n molecules on a real Slurm: how long the tasks work, and how long the
 // batch takes beside that. So many as taught are computed here first, for the expected times.
@@ -50,31 +53,23 @@ func quick(n, taught int, store, wall string) {
 	}
 	cost := measure.Run(p.Dir, p.Program, "batch", "-on=slurm")
 
-	targets := map[string][]journal.Event{} // by node
-	measure.Check(journal.Each(p.Journal(), func(e journal.Event) {
-		if e.Event == journal.TargetEnd && e.Time.After(cost.Began) {
-			targets[e.Host] = append(targets[e.Host], e)
+	began := map[string]float64{} // by task; all in seconds of the batch
+	first, last, work := math.Inf(1), 0.0, 0.0
+	for _, m := range taskLine.FindAllStringSubmatch(measure.Read(top.Path(log)), -1) {
+		at := measure.Must(time.ParseInLocation("2006-01-02T15:04:05.000", m[1], time.Local))
+		seconds, task := at.Sub(cost.Began).Seconds(), m[2]
+		if start, ended := began[task]; ended {
+			work, last = work+seconds-start, seconds
+		} else {
+			began[task], first = seconds, min(first, seconds)
 		}
-	}))
-	first, last, work := math.Inf(1), 0.0, 0.0 // seconds of the batch
-	for _, events := range targets {
-		slices.SortFunc(events, func(a, b journal.Event) int { return a.Time.Compare(b.Time) })
-		since := math.Inf(-1)
-		for _, e := range events {
-			end := e.Time.Sub(cost.Began).Seconds()
-			if begin := end - e.Seconds; begin > since+pause {
-				first, since = min(first, begin), begin
-			}
-			work, since = work+end-since, end
-		}
-		last = max(last, since)
 	}
-	ideal := work / float64(len(targets))
-	fmt.Printf("%d molecules on %d nodes of two cores: %.1f s; the tasks worked %.1f s on each "+
-		"node, the sleeps alone take %.1f s\n", n, len(targets), cost.Wall, ideal,
-		float64(n)*0.1/float64(2*len(targets)))
-	fmt.Printf("overhead %.1f %% of the tasks' time: %.1f s before the first molecule, %.1f s "+
-		"after the last, %.1f s between tasks\n", 100*(cost.Wall/ideal-1), first, cost.Wall-last,
+	ideal := work / 2
+	fmt.Printf("%d molecules in %d tasks on two nodes of two cores: %.1f s; the tasks took %.1f s "+
+		"on each node, the sleeps alone take %.1f s\n", n, len(began), cost.Wall, ideal,
+		float64(n)*0.1/4)
+	fmt.Printf("overhead %.1f %% of the tasks' time: %.1f s before the first task, %.1f s after "+
+		"the last, %.1f s between tasks\n", 100*(cost.Wall/ideal-1), first, cost.Wall-last,
 		last-first-ideal)
 	fmt.Printf("CPU time of the batch on the login node: %.1f s\n", cost.CPU)
 }

@@ -70,7 +70,8 @@ func compute(top measure.Project, table string) *set {
 	cost := s.Batch(fmt.Sprint("-jobs=", runtime.NumCPU()))
 	s.Elapsed = time.Duration(math.Round(cost.Wall)) * time.Second
 	for _, r := range measure.ReadCSV(s.Table()) {
-		message, _, _ := strings.Cut(strings.TrimPrefix(r["error_message"], r["mol_id"]+"/"), " (/")
+		message, _, _ := strings.Cut(r["error_message"], " (artefacts/")
+		message = strings.TrimPrefix(message, r["mol_id"]+"/")
 		s.Results = append(s.Results, &result{Row: r, Name: r["published_as"], Message: message,
 			Why: why[r["smiles"]], HOF: measure.Number(r["most_stable_hof"]),
 			Published: measure.Number(r["pm7_hof_published_kcal_mol"]), Seed: math.NaN(),

@@ -75,10 +75,9 @@ func (p Project) Batch(args ...string) Cost {
 }
 
 // Started is when the last batch had looked at its molecules and at its programs.
-func (p Project) Started() time.Time { return journal.LastStart(p.Journal()).Time }
-
-// Journal is the path of the journal.
-func (p Project) Journal() string { return p.Path("artefacts/" + store.JournalName) }
+func (p Project) Started() time.Time {
+	return journal.LastStart(p.Path("artefacts/" + store.JournalName)).Time
+}
 
 // Records are the latest results, by mol_id and target.
 func (p Project) Records() iter.Seq2[string, *store.Record] {
