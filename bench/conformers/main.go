@@ -224,12 +224,8 @@ func costs(done []*result) {
 		[]string{"lowest PM7"})...)
 	var sum cost
 	for _, r := range done {
-		lowest := math.Inf(1)
-		for _, hof := range r.hofs {
-			lowest = min(lowest, hof)
-		}
 		fmt.Printf("| %s | %d | %d | %s | %.3f |\n", r.row["mol_id"], r.starts, r.count, r.cost,
-			lowest)
+			measure.Number(r.row["most_stable_hof"]))
 		for i, x := range r.cost {
 			sum[i] += x
 		}

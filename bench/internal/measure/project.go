@@ -106,8 +106,8 @@ func (p Project) Seconds() map[string]float64 {
 // HOF is the heat of formation of a result, kcal/mol at 298.15 K, NaN if it has none.
 func HOF(r *store.Record) float64 {
 	values := struct{ HOF *float64 }{}
-	if _ = json.Unmarshal(r.Values, &values); values.HOF == nil {
-		return math.NaN()
+	if err := json.Unmarshal(r.Values, &values); err != nil || values.HOF == nil {
+		return math.NaN() // stage final has a list of this name
 	}
 	return *values.HOF
 }
