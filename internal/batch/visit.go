@@ -131,7 +131,11 @@ func (v *Visitor) Visit(ctx context.Context, row Row) (Outcome, error) {
 	if _, ok := errors.AsType[*store.FolderError](err); ok { // nothing of it is touched
 		text := oneLine(v.shown(err.Error()))
 		t.Failure = &TargetError{Message: row.ID + ": " + text, Reruns: row.Reruns}
-		t.setCells(map[string]string{}, nil)
+		blank := map[string]string{} // the results may be those of what the row said before
+		for _, name := range v.Pipeline.Merged {
+			blank[name] = ""
+		}
+		t.setCells(blank, nil)
 		return t.Outcome, nil
 	}
 	if err == nil {
@@ -173,14 +177,18 @@ func (v *Visitor) begin(row Row) (t *visit, err error) {
 // end writes what became of the molecule into its log, and the cells of its row into the outcome.
 func (t *visit) end() error {
 	merged, err := t.m.Merge(t.Failure != nil)
+	if err == nil {
+		err = unsuitable(merged)
+	}
 	if err != nil {
 		t.Failure = &TargetError{Reruns: t.reruns() + 1,
 			Message: fmt.Sprintf("%s/merge: %s", t.Row.ID, oneLine(err.Error()))}
 		merged, err = t.m.Merge(true) // without what can't be computed
-	}
-	if t.Failure != nil && t.Failure.Prospect == NotTried { // nothing is new
-		t.Status, t.Seen = csvmerge.Skip, t.seen()
-		return nil
+		for name, text := range merged {
+			if unsuitable(map[string]string{name: text}) != nil {
+				merged[name] = ""
+			}
+		}
 	}
 	last := t.log.Row()
 	t.setCells(merged, last)
@@ -201,6 +209,19 @@ func (t *visit) end() error {
 		t.Unflushed = []string{t.Zip.Temp}
 	}
 	return err
+}
+
+// unsuitable says which text has not the type that its column has in the format.
+func unsuitable(merged map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(merged)) {
+		form := map[csvmerge.Type]string{csvmerge.Integer: "whole numbers",
+			csvmerge.Number: "numbers"}[csvmerge.Types(name)]
+		text := merged[name]
+		if form != "" && text != "" && csvmerge.Types(name).Value(text) == nil {
+			return fmt.Errorf("%s = %.60q, but the cells of that column are %s", name, text, form)
+		}
+	}
+	return nil
 }
 
 // gone are the columns that the pipeline no longer merges, with what the row was given there. They
@@ -227,7 +248,8 @@ func (t *visit) setCells(cells map[string]string, last *store.Row) {
 	reruns := 0
 	if f := t.Failure; f != nil {
 		t.Status = csvmerge.Rerun
-		if f.Prospect == TryNever || f.Prospect == TryLater && f.Reruns >= t.Pipeline.MaxReruns {
+		usedUp := f.Prospect == TryLater && f.Reruns >= t.Pipeline.MaxReruns
+		if f.Prospect == TryNever || f.Prospect == NotTried || usedUp {
 			t.Status = csvmerge.Skip
 		}
 		cells["error_message"], reruns = f.Message, f.Reruns

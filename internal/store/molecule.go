@@ -282,8 +282,8 @@ func (m *Molecule) Unflushed() []string {
 		for _, path := range durable.Below(dir) {
 			paths[path] = true
 		}
-		for ; len(dir) >= len(m.s.root); dir = filepath.Dir(dir) {
-			paths[dir] = true
+		for paths[dir] = true; len(dir) > len(m.s.root); paths[dir] = true {
+			dir = filepath.Dir(dir)
 		}
 	}
 	return slices.Sorted(maps.Keys(paths))

@@ -245,6 +245,11 @@ func (m *Molecule) Clear() error {
 		m.clearFailed(target)
 		durable.RemoveEmpty(filepath.Dir(m.place(target)))
 	}
+	for _, r := range slices.Clone(m.log) {
+		if r.Outcome == OK && len(r.Outputs) == 0 { // no file of it is missing now
+			m.record(&Record{Target: r.Target, Fingerprint: r.Fingerprint, Outcome: dropped})
+		}
+	}
 	m.remove(m.path(historyName))
 	m.remove(m.path(partsName))
 	return m.Flush()
