@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -38,10 +39,10 @@ func (b *Batch) foresee(i int) (t *visit, rewritten []string, err error) {
 		}
 		return nil
 	})
-	if err != nil || t.Failure != nil || len(t.steps()) > 0 {
+	if err != nil || len(t.steps()) > 0 {
 		return t, nil, err
 	}
-	merged, err := t.m.Merge(false)
+	merged, err := t.m.Merge(t.Failure != nil)
 	if err != nil {
 		return t, nil, nil // the visit will say so
 	}
@@ -187,7 +188,7 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 		}
 		for _, g := range steps {
 			fmt.Fprintf(&f.list, "  %-10s %s\n", g.name, verbs[g.action]+g.reason)
-			if g.action == wait && g.last == nil && (g.stage.ForEach || g.stage.Conditional()) {
+			if g.action == wait && g.last == nil && g.n == 0 {
 				f.open[g.stage.Name] = true
 			} else {
 				f.targets[g.stage.Name]++
@@ -212,7 +213,31 @@ func (b *Batch) forecast(ctx context.Context, ids []string) (*forecast, error) {
 			}
 		}
 	}
+	if len(f.groups) > mostGroups { // their texts have something of each molecule
+		f.groups = withoutValues(f.groups)
+	}
 	return f, nil
+}
+
+const mostGroups = 20 // that are told apart by the values that changed
+
+// valued is the part of a reason that has values. A stage and its reason, or several, stand before.
+var valued = regexp.MustCompile(`^([^:]*: [^:]*): .*`)
+
+// withoutValues groups molecules by what changed, whatever it is now.
+func withoutValues(groups map[string][]string) map[string][]string {
+	out := map[string][]string{}
+	for text, ids := range groups {
+		var parts []string
+		for part := range strings.SplitSeq(text, "; ") {
+			if part = valued.ReplaceAllString(part, "$1"); !slices.Contains(parts, part) {
+				parts = append(parts, part)
+			}
+		}
+		text = strings.Join(parts, "; ")
+		out[text] = append(out[text], ids...)
+	}
+	return out
 }
 
 // time adds what a target is expected to take, and what the result took that it computes again.

@@ -137,13 +137,25 @@ func (t *visit) targetsOf(s *pipeline.Stage, broke error, act func(*target) erro
 
 // waiting are the targets of a stage that comes after another that has to run.
 func (t *visit) waiting(s *pipeline.Stage, after string) (all []*target) {
-	for _, name := range t.log.TargetsOf(s.Name) {
-		all = append(all, &target{stage: s, name: name, action: wait, last: t.log.Record(name),
-			reason: "not decided yet: runs only if the result of " + after + " changes"})
+	names, n := t.log.TargetsOf(s.Name), 0 // n: how many there will be, 0: that is not known yet
+	if !slices.ContainsFunc(s.Decides, t.open) {
+		if now, err := t.m.Instances(s); err == nil {
+			names, n = nil, now
+		}
 	}
-	if len(all) == 0 {
-		all = append(all, &target{stage: s, name: s.Name, action: wait,
-			reason: "never computed; runs after " + after})
+	for i := range n {
+		names = append(names, s.Instance(i))
+	}
+	if len(names) == 0 {
+		names = []string{s.Name}
+	}
+	for _, name := range names {
+		g := &target{stage: s, n: n, name: name, action: wait, last: t.log.Record(name),
+			reason: "not decided yet: runs only if the result of " + after + " changes"}
+		if g.last == nil {
+			g.reason = "never computed; runs after " + after
+		}
+		all = append(all, g)
 	}
 	return all
 }

@@ -234,7 +234,9 @@ func (p *Pipeline) order() {
 	var all []string
 	for _, s := range p.Stages {
 		for _, e := range s.expressions {
-			s.DependsOn = append(s.DependsOn, e.stages...)
+			if s.DependsOn = append(s.DependsOn, e.stages...); e == s.each || e == s.enabled {
+				s.Decides = append(s.Decides, e.stages...)
+			}
 		}
 		s.DependsOn = slices.DeleteFunc(sorted(s.DependsOn), func(name string) bool {
 			return p.stages[name] == nil || name == s.Name

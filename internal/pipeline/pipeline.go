@@ -128,6 +128,7 @@ type Stage struct {
 	ForEach     bool
 	Outputs     map[string]string // name to file name in the stage's folder
 	DependsOn   []string          // stages that its expressions name, sorted
+	Decides     []string          // those that enabled and for_each name
 	Program     string            // first word of its command: a program or a builtin
 	Programs    []string          // what it runs, the further ones included; no builtins
 	Builtin     bool
