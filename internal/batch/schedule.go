@@ -33,10 +33,12 @@ func (b *Batch) schedule(ctx context.Context) error {
 	}
 	rows := b.Table.Len()
 	todo, sizes := make([]bool, rows), make([][]float64, rows)
-	var skipped, byHand atomic.Int64
+	var skipped, byHand, unasked atomic.Int64
 	found = append(found, csvmerge.OnAllCores(rows, func(i int) (problems []csvmerge.Finding) {
 		switch id := b.Table.ID(i); {
-		case bad[id] || len(only) > 0 && !only[id] || ctx.Err() != nil:
+		case bad[id] || ctx.Err() != nil:
+		case len(only) > 0 && !only[id]:
+			unasked.Add(1)
 		case b.byHand(i):
 			byHand.Add(1)
 		case !b.Clear && b.upToDate(i):
@@ -51,6 +53,7 @@ func (b *Batch) schedule(ctx context.Context) error {
 		return problems
 	})...)
 	b.sum.Skipped, b.sum.ByHand = int(skipped.Load()), int(byHand.Load())
+	b.sum.Unasked = int(unasked.Load())
 	if err := b.refuse(found); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type Summary struct {
 	Finished    int                // molecules in which something ran
 	Skipped     int                // after too many failures
 	ByHand      int                // rows in which a person wrote Skip
+	Unasked     int                // rows that Config.Only leaves out
 	Invalid     int                // rows that are left out
 	Findings    []csvmerge.Finding // of these rows
 	Elsewhere   int                // molecules that other batches compute
@@ -134,10 +135,10 @@ func (s *Summary) Print(w io.Writer, stages []*pipeline.Stage) {
 		fmt.Fprintf(w, "Blanked, because pipeline.hcl no longer merges them: %s\n",
 			strings.Join(slices.Sorted(maps.Keys(s.Blanked)), ", "))
 	}
-	if len(s.Targets) > 0 || len(s.Failures) > 0 || s.Stopped != "" {
+	if s.Finished > 0 || len(s.Targets) > 0 || len(s.Failures) > 0 || s.Stopped != "" {
 		s.print(w, stages)
 	} else {
-		l, what := list{Count(s.Total, "molecule")}, "Everything is up to date"
+		l, what := list{Count(s.Total-s.Unasked, "molecule")}, "Everything is up to date"
 		l.add(s.Skipped, "skipped after too many failures")
 		if s.Rewritten > 0 {
 			what = "Every result is up to date; no program ran"
@@ -165,6 +166,7 @@ func (l *list) add(n int, what string) {
 func (l *list) end(s *Summary) string {
 	l.add(s.ByHand, "left out by your Skip")
 	l.add(s.Invalid, "left out as unusable")
+	l.add(s.Unasked, "not asked for")
 	l.add(s.Elsewhere, "left to other batches")
 	l.add(s.Rewritten, "written into the table again")
 	return strings.Join(*l, ", ")
@@ -196,7 +198,7 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	if len(all) == 0 {
 		all = list{"none finished"}
 	}
-	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid, "unchanged")
+	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid-s.Unasked, "unchanged")
 	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), rounded(s.Elapsed),
 		all.end(s))
 	width := nameWidth(stages)
