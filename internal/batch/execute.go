@@ -315,7 +315,10 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 	case res.Stop == runner.Interrupted:
 		return runner.Result{}, nil
 	case err != nil: // its standard error is its last target's, unless the worker has removed it
-		_ = os.Rename(w.Stderr, filepath.Join(g.dir, stderrName))
+		words, _ := part(w.Stderr, 0, 2*wordsBytes)
+		if err := writeFile(g.dir, stderrName, words); err != nil {
+			return runner.Result{}, err
+		}
 		if res.ExitCode != 0 && res.Stop == runner.NotStopped { // its own words say more
 			return runner.Result{}, explainEnd(g.stage, res, g.dir)
 		}
