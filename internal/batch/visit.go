@@ -190,6 +190,7 @@ func (t *visit) end() error {
 			}
 		}
 	}
+	t.Warnings = append(t.Warnings, t.m.Blank...)
 	last := t.log.Row()
 	t.setCells(merged, last)
 	t.Gone = t.gone()

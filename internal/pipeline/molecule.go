@@ -45,7 +45,8 @@ type Molecule struct {
 	inputs      []Input // every file of every finished target, longest path first
 	functions   map[string]function.Function
 	answers     map[call]cty.Value
-	elements    int // of for expressions in the expression that is evaluated
+	Blank       []string // why the last Merge left cells blank, of which a stage was left out
+	elements    int      // of for expressions in the expression that is evaluated
 }
 
 // Molecule begins the evaluation for a row: cells by column, nil, string, int64 or float64. Columns
@@ -290,6 +291,7 @@ func (m *Molecule) partial(e *expression) bool {
 // failed, a cell that uses results of a stage that failed or was not reached is blank, too.
 func (m *Molecule) Merge(failed bool) (map[string]string, error) {
 	out := make(map[string]string, len(m.p.merge))
+	m.Blank = nil
 	for _, e := range m.p.merge {
 		if out[e.name] = ""; failed && m.partial(e) {
 			continue
@@ -300,7 +302,11 @@ func (m *Molecule) Merge(failed bool) (map[string]string, error) {
 				err = m.p.at(e, err)
 			}
 		}
-		if err != nil && !failed && !m.without(e) {
+		switch {
+		case err == nil || failed:
+		case m.without(e):
+			m.Blank = append(m.Blank, fmt.Sprintf("the column %s is blank: %v", e.name, err))
+		default:
 			return nil, err
 		}
 	}
