@@ -49,7 +49,7 @@ func Batch(ctx context.Context,
 	set *string, // values of variables: 'search=crest, conformers=5'
 	varFile *string, // a file of such values, one a line
 	only *string, // these molecules: mol_00001,mol_00007, mol_0*, @FILE with one a line, or failed
-	maxReruns *int, // how often a failed molecule is tried, instead of pipeline.hcl's
+	maxReruns *int, // how often a molecule may fail before it is skipped, instead of pipeline.hcl's
 	jobs *int, // how many processor cores the batch may use, instead of pipeline.hcl's
 	dryRun *bool, // say what would run and why; write nothing
 	v *bool, // with -dryRun: list every molecule

@@ -187,7 +187,8 @@ func load(o Options) (*pipeline.Pipeline, error) {
 		return nil, fmt.Errorf("-jobs=%d: a batch uses at least one core", *o.Jobs)
 	}
 	if o.MaxReruns != nil && *o.MaxReruns < 0 {
-		return nil, fmt.Errorf("-maxReruns=%d: at least 0, which is no retry", *o.MaxReruns)
+		return nil, fmt.Errorf("-maxReruns=%d: at least 0; with 0 or 1 the first failure is the "+
+			"last", *o.MaxReruns)
 	}
 	po := loadOptions()
 	po.Set, po.VarFile, po.Environ = o.Set, o.VarFile, os.Environ()

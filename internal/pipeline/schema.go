@@ -81,7 +81,8 @@ func (p *Pipeline) decodePipeline(b *hcl.Block) {
 			from, err := filepath.Rel(p.rooted(name), p.Dir)
 			return err == nil && strings.HasPrefix(from, "..")
 		}),
-		whole("max_reruns", &p.MaxReruns, "how often a failed molecule is tried again", 0, 1000),
+		whole("max_reruns", &p.MaxReruns, "how often a molecule may fail before it is skipped", 0,
+			1000),
 		whole("jobs", &p.Jobs, "how many processor cores a batch may use", 1, 4096),
 		constant("env", &p.Env, `env is an object of names and texts, like { LANG = "C" }.`,
 			func(env map[string]string) bool {
