@@ -66,7 +66,9 @@ func (v *Visitor) execute(ctx context.Context, g *target) (runner.Result, error)
 		return v.serve(ctx, g)
 	}
 	program := v.Programs.found[g.stage.Program]
-	res, err := runner.Run(ctx, g.command(program.Path, g.task.Argv[1:]...))
+	c := g.command(program.Path, g.task.Argv[1:]...)
+	c.Env = v.withPath(g.stage, c.Env)
+	res, err := runner.Run(ctx, c)
 	if err != nil {
 		return runner.Result{}, startFailure(program.Name, err)
 	}
@@ -195,7 +197,7 @@ func (b *builtin) run(ctx context.Context, dir, log string, argv ...string) erro
 	}
 	c := b.command(program.Path, argv[1:]...)
 	c.Dir, c.Stdout, c.Timeout = dir, filepath.Join(dir, log), 0 // ctx has the target's
-	c.Stderr = c.Stdout
+	c.Stderr, c.Env = c.Stdout, b.withPath(b.stage, c.Env)
 	res, err := runner.Run(ctx, c)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -300,7 +302,7 @@ func (v *Visitor) serve(ctx context.Context, g *target) (runner.Result, error) {
 		dir, err := v.Store.Scratch(fmt.Sprintf("worker.%s.%d", g.stage.Name,
 			v.workers.started.Add(1)))
 		if err == nil {
-			w, err = startWorker(ctx, v.Programs.found[g.stage.Program].Path, dir, g)
+			w, err = v.startWorker(ctx, dir, g)
 		}
 		if ctx.Err() != nil {
 			return runner.Result{}, nil
@@ -356,7 +358,7 @@ func take(idle chan *runner.Worker) *runner.Worker {
 }
 
 // startWorker starts a worker in a folder of its own that has the stage's source files.
-func startWorker(ctx context.Context, path, dir string, g *target) (*runner.Worker, error) {
+func (v *Visitor) startWorker(ctx context.Context, dir string, g *target) (*runner.Worker, error) {
 	for _, f := range g.task.Files {
 		if !f.Keep {
 			if err := writeFile(dir, f.Name, f.Content); err != nil {
@@ -364,8 +366,34 @@ func startWorker(ctx context.Context, path, dir string, g *target) (*runner.Work
 			}
 		}
 	}
-	return runner.StartWorker(ctx, runner.Command{Path: path, Args: g.stage.Worker[1:], Dir: dir,
-		Env: environment(g.task.Env, g.stage.Cores), Stderr: filepath.Join(dir, stderrName)})
+	return runner.StartWorker(ctx, runner.Command{Path: v.Programs.found[g.stage.Program].Path,
+		Args: g.stage.Worker[1:], Dir: dir, Stderr: filepath.Join(dir, stderrName),
+		Env: v.withPath(g.stage, environment(g.task.Env, g.stage.Cores))})
+}
+
+// withPath is an environment in which the further programs of a stage are found that were asked for
+// their versions. The folder of one stands first on the PATH where another would be found.
+func (v *Visitor) withPath(s *pipeline.Stage, env []string) []string {
+	path := ""
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = value
+		}
+	}
+	was := path
+	for _, name := range slices.Backward(s.Programs) {
+		found := v.Programs.found[name].Path
+		if name == s.Program || filepath.Base(found) != name {
+			continue
+		}
+		if runner.OnPath(path, name) != found {
+			path = strings.TrimSuffix(filepath.Dir(found)+":"+path, ":")
+		}
+	}
+	if path == was {
+		return env
+	}
+	return append(env, "PATH="+path)
 }
 
 // environment is the environment of a program: the batch's own with some changes, so that the

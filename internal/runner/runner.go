@@ -439,6 +439,17 @@ func startError(c Command, err error) error {
 // ErrNotThere is of a program that is not installed.
 var ErrNotThere = errors.New("is not there")
 
+// OnPath is the executable that a program with this PATH would start by a name, "" for none.
+func OnPath(path, name string) string {
+	for _, dir := range filepath.SplitList(path) {
+		file := filepath.Join(dir, name)
+		if _, err := exec.LookPath(file); err == nil {
+			return file
+		}
+	}
+	return ""
+}
+
 // Find returns the absolute path of a program: of an absolute path, or of a name on PATH. The error
 // says why there is none that may be run.
 func Find(name string) (string, error) {
