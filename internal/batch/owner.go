@@ -253,7 +253,9 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 			o.sum.Rewritten++
 		}
 		if i, ok := o.Table.Lookup(row.ID); ok && o.isSettled(i, out) {
-			err = cmp.Or(err, o.Index.Note(row.ID, row.Key, o.rowHash(i), out.Seen))
+			e := store.Entry{Key: row.Key, Row: o.rowHash(i), Molecule: o.molecule(i),
+				Seen: out.Seen}
+			err = cmp.Or(err, o.Index.Note(row.ID, e))
 		}
 	}
 	if err == nil && len(events) > 0 {

@@ -235,6 +235,24 @@ func (b *Batch) key(i int) [16]byte {
 	return store.Key(parts...)
 }
 
+// molecule stands for what a row says of its molecule, and of the reference.
+func (c *Config) molecule(i int) uint64 {
+	columns := [...]string{"smiles", "charge", "multiplicity", "H298_cbs"}
+	parts := c.Table.Texts(i, columns[:]...)
+	for k, column := range columns {
+		parts[k] = fmt.Sprint(csvmerge.Types(column).Read(parts[k]).Value)
+	}
+	sum := store.Key(parts...)
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+// OfAnother reports whether a person has edited a row since it was computed. Its numbers are of
+// another molecule then, or are compared with another reference.
+func (c *Config) OfAnother(i int) bool {
+	e, _ := c.Index.Entry(c.Table.ID(i))
+	return e.Molecule != 0 && e.Molecule != c.molecule(i)
+}
+
 // rowHash stands for what the table says of a molecule's results.
 func (b *Batch) rowHash(i int) uint64 {
 	parts := append(b.Table.Texts(i, "error_message"), b.Table.Status(i).String())

@@ -127,6 +127,8 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 		e = &ensembles{project: pr}
 	}
 	x := newExport(ctx, pr.Table, e, format)
+	edited := pr.edited()
+	pr.without(edited, &x)
 	w := bufio.NewWriter(to) // keeps its first error for Flush
 	var err error
 	switch format {
@@ -152,7 +154,45 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 	if err = cmp.Or(err, w.Flush()); err == nil && e != nil {
 		e.report(stderr)
 	}
+	if err == nil {
+		pr.tellEdited(edited)
+	}
 	return err
+}
+
+// edited are the rows that a person has edited since: their numbers are of another molecule.
+func (pr *project) edited() (rows []int) {
+	for i := range pr.Table.Len() {
+		if pr.OfAnother(i) {
+			rows = append(rows, i)
+		}
+	}
+	return rows
+}
+
+// tellEdited says whose numbers were left out.
+func (pr *project) tellEdited(rows []int) {
+	if len(rows) > 0 {
+		fmt.Fprintf(stderr, "Left out: the numbers of %s, because the row was edited since they "+
+			"were computed (%s); %s batch computes them\n", batch.Count(len(rows), "molecule"),
+			pr.Table.ID(rows[0]), command.Name)
+	}
+}
+
+// without leaves the numbers out of rows.
+func (pr *project) without(rows []int, x *formats.Export) {
+	row := x.Row
+	x.Row = func(i int) ([]any, [][]any, error) {
+		values, conformers, err := row(i)
+		if _, edited := slices.BinarySearch(rows, i); err == nil && edited {
+			for k, name := range pr.Table.Columns() {
+				if slices.Contains(pr.Pipeline.Merged, name) {
+					values[k] = nil
+				}
+			}
+		}
+		return values, conformers, err
+	}
 }
 
 // newExport is a table to be exported, with conformers if e is not nil. A format of text gets

@@ -9,6 +9,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/store"
 )
 
 func exported(t *testing.T, format, text string) string {
@@ -22,8 +23,8 @@ func exported(t *testing.T, format, text string) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := (&project{Config: batch.Config{Table: table}}).export(t.Context(), &out, format,
-		false); err != nil {
+	pr := &project{Config: batch.Config{Table: table, Index: new(store.Store).NoIndex()}}
+	if err := pr.export(t.Context(), &out, format, false); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

@@ -66,6 +66,9 @@ func Report(ctx context.Context, format, out, against string, o Options) error {
 		if err == nil && out != "" {
 			fmt.Fprintf(stderr, "%s\nWritten: %s\n", n.Sentence, out)
 		}
+		if err == nil {
+			pr.tellEdited(pr.edited())
+		}
 		return err
 	})
 }
@@ -149,7 +152,7 @@ func (pr *project) deviationOf(i int) web.Molecule {
 	t := pr.Table
 	m := web.Molecule{ID: t.ID(i), Status: t.Status(i).String(), Other: math.NaN(),
 		Reference: number(t.Value(i, referenceColumn)), Result: math.NaN()}
-	if t.Status(i) == csvmerge.OK {
+	if t.Status(i) == csvmerge.OK && !pr.OfAnother(i) {
 		m.Result = number(t.Value(i, resultColumn))
 	}
 	return m

@@ -10,6 +10,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/store"
 )
 
 func TestHOFs(t *testing.T) {
@@ -43,7 +44,7 @@ func TestTableColumns(t *testing.T) {
 	if got := fmt.Sprint(tableColumns(table)); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	pr := &project{Config: batch.Config{Table: table}}
+	pr := &project{Config: batch.Config{Table: table, Index: new(store.Store).NoIndex()}}
 	if a, c := pr.deviationOf(0), pr.deviationOf(2); a.Result != 8 || !math.IsNaN(c.Reference) ||
 		!math.IsNaN(c.Result) {
 		t.Errorf("%v, %v", a, c)

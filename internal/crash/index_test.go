@@ -133,7 +133,8 @@ func (x *indexed) settle(s *state, c *cutter, artefacts string) error {
 			}
 		}
 		x.settled++
-		if err := in.Note(id, e.Key, e.Row, m.Seen(m.Targets())); err != nil {
+		e.Seen = m.Seen(m.Targets())
+		if err := in.Note(id, e); err != nil {
 			return err
 		}
 	}

@@ -41,8 +41,8 @@ type Index struct {
 
 // Entry is what the index knows of a molecule.
 type Entry struct {
-	Key [16]byte
-	Row uint64 // a hash
+	Key           [16]byte
+	Row, Molecule uint64 // hashes of what the row says: of its results, and of what molecule it is
 	Seen
 }
 
@@ -171,19 +171,19 @@ func (x *Index) Entry(mol string) (Entry, bool) {
 	return e, ok
 }
 
-// Note remembers that a molecule was found up to date with this key and row. It passes over files
-// that have changed since, or are too young for their next write to be seen.
-func (x *Index) Note(mol string, key [16]byte, row uint64, seen Seen) error {
+// Note remembers that a molecule was found up to date. It passes over files that have changed
+// since, or are too young for their next write to be seen.
+func (x *Index) Note(mol string, e Entry) error {
 	from, dir := x.s.at(mol)
-	stamps, err := look(from, dir, seen.Files)
+	stamps, err := look(from, dir, e.Files)
 	young := func(a stamp) bool { // FAT has whole seconds, of which each second one
 		return a.Mtime%1e9 == 0 && time.Since(time.Unix(0, a.Mtime)) < 2*time.Second
 	}
-	if err != nil || digest(stamps) != seen.Digest || slices.ContainsFunc(stamps, young) {
+	if err != nil || digest(stamps) != e.Digest || slices.ContainsFunc(stamps, young) {
 		return nil
 	}
 	x.mu.Lock()
-	x.content.Molecules[mol], x.changed = Entry{key, row, seen}, true
+	x.content.Molecules[mol], x.changed = e, true
 	x.mu.Unlock()
 	if time.Now().Before(x.next) {
 		return nil

@@ -30,7 +30,7 @@ func note(t testing.TB, s *Store, x *Index) {
 		t.Fatal("the result is not there")
 	}
 	seen := m.Seen([]string{"a"})
-	check(t, x.Note("mol_1", key, row, seen))
+	check(t, x.Note("mol_1", Entry{Key: key, Row: row, Seen: seen}))
 	check(t, x.Close())
 }
 
@@ -51,8 +51,8 @@ func TestIndex(t *testing.T) {
 	x := s.Index()
 	other := Key("others")
 	e, _ := x.Entry("mol_1")
-	check(t, x.Note("mol_1", other, 7, e.Seen))
-	check(t, x.Note("mol_2", other, 7, e.Seen))
+	check(t, x.Note("mol_1", Entry{Key: other, Row: 7, Seen: e.Seen}))
+	check(t, x.Note("mol_2", Entry{Key: other, Row: 7, Seen: e.Seen}))
 	check(t, x.Close())
 	x = s.Index()
 	if e, ok := x.Entry("mol_1"); !ok || e.Key != other || e.Row != 7 || !s.Untouched("mol_1", e) {
@@ -136,14 +136,14 @@ func TestNote(t *testing.T) {
 	if m.Verify("a", m.Record("a")) != "" || len(m.Seen([]string{"a"}).Files) != 2 {
 		t.Error("another time stamp alone is a change")
 	}
-	check(t, x.Note("mol_1", key, row, m.Seen([]string{"a"})))
+	check(t, x.Note("mol_1", Entry{Key: key, Row: row, Seen: m.Seen([]string{"a"})}))
 	if _, ok := x.Entry("mol_1"); ok {
 		t.Error("a young file with whole seconds is believed")
 	}
 	check(t, os.WriteFile(path, []byte("hellO"), 0o666))
-	check(t, x.Note("mol_1", key, row, seen))
-	check(t, x.Note("mol_1", key, row, m.Seen([]string{"a"})))
-	check(t, x.Note("mol_1", key, row, Seen{}))
+	check(t, x.Note("mol_1", Entry{Key: key, Row: row, Seen: seen}))
+	check(t, x.Note("mol_1", Entry{Key: key, Row: row, Seen: m.Seen([]string{"a"})}))
+	check(t, x.Note("mol_1", Entry{Key: key, Row: row, Seen: Seen{}}))
 	if _, ok := x.Entry("mol_1"); ok {
 		t.Error("an edit was taken for verified")
 	}
@@ -184,7 +184,7 @@ func TestIndexDamaged(t *testing.T) {
 			if n%10 > 0 {
 				continue
 			}
-			check(t, x.Note("mol_1", key, row, seen))
+			check(t, x.Note("mol_1", Entry{Key: key, Row: row, Seen: seen}))
 			check(t, x.Close())
 			if !known(s) {
 				t.Fatalf("byte %d: not healed:\n%s", n, data)
@@ -198,12 +198,12 @@ func TestIndexWritten(t *testing.T) {
 	s := indexed(t)
 	x := s.Index()
 	e, _ := x.Entry("mol_1")
-	check(t, x.Note("mol_1", key, row+1, e.Seen))
+	check(t, x.Note("mol_1", Entry{Key: key, Row: row + 1, Seen: e.Seen}))
 	if !known(s) {
 		t.Error("written at once")
 	}
 	x.next = time.Now()
-	check(t, x.Note("mol_1", key, row+1, e.Seen))
+	check(t, x.Note("mol_1", Entry{Key: key, Row: row + 1, Seen: e.Seen}))
 	if now, _ := s.Index().Entry("mol_1"); now.Row != row+1 {
 		t.Errorf("not written: %+v", now)
 	}

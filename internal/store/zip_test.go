@@ -125,7 +125,7 @@ func TestIndexOfZip(t *testing.T) {
 		t.Fatalf("the index is to look at %v", seen.Files)
 	}
 	x := s.Index()
-	check(t, x.Note("m", Key("k"), 7, seen))
+	check(t, x.Note("m", Entry{Key: Key("k"), Row: 7, Seen: seen}))
 	e, ok := x.Entry("m")
 	if !ok || !s.Untouched("m", e) {
 		t.Error("a zip that was just written is not believed")
@@ -177,7 +177,7 @@ func TestIndexOfRenamed(t *testing.T) {
 			m.Verify("new", m.Record("new"))
 			seen = m.Seen([]string{"new"})
 		}
-		check(t, x.Note("m", Key("k"), 7, seen))
+		check(t, x.Note("m", Entry{Key: Key("k"), Row: 7, Seen: seen}))
 		e, _ := x.Entry("m")
 		m = molecule(t, s, "m")
 		m.Vouch(e)
