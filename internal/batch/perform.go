@@ -221,7 +221,8 @@ func (t *visit) prepare(g *target, salvaged []string) (err error) {
 // commit reads what a program left in its folder, and makes it the target's result or keeps it as a
 // failed attempt. ending says why the program failed, nil where it did not.
 func (t *visit) commit(g *target, rec *store.Record, ending *TargetError) error {
-	outputs := store.Collect(g.dir, g.stage.Outputs) // Put refuses what was changed since
+	// Put refuses what was changed since.
+	outputs := store.Collect(g.dir, g.stage.Outputs, g.stage.Limits.Bytes)
 	if durable.Passing(outputs.Err) {
 		return outputs.Err
 	}

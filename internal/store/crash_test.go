@@ -123,7 +123,7 @@ func (h *history) compute(target, word string) error {
 	}
 	r := &Record{Target: target, Fingerprint: printOf(word), Outcome: OK,
 		Values: fmt.Appendf(nil, `{"word":%q}`, word)}
-	return h.m.Put(r, dir, Collect(dir, outputs), []string{"log"}, []string{"y"})
+	return h.m.Put(r, dir, Collect(dir, outputs, 1<<30), []string{"log"}, []string{"y"})
 }
 
 // step does one thing of a history.

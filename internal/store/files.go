@@ -45,12 +45,16 @@ type Collected struct {
 }
 
 // Collect hashes a target's declared files, given by name, in its scratch folder. A link out of the
-// folder, or a named pipe on which a reader would wait, is an error before a missing file.
-func Collect(scratch string, outputs map[string]string) *Collected {
+// folder, or a named pipe on which a reader would wait, is an error before a missing file. So is a
+// file of more than most bytes, holes included.
+func Collect(scratch string, outputs map[string]string, most int64) *Collected {
 	c := &Collected{nil, map[string]Output{}, hashes{}}
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		out := Output{File: outputs[name]}
 		a, err := regular(scratch, out.File)
+		if err == nil && a.Size > most {
+			err = fmt.Errorf("%s has %d bytes, more than max_bytes (%d)", out.File, a.Size, most)
+		}
 		if err == nil {
 			out.Size = a.Size
 			out.SHA256, err = c.hashes.of(scratch, out)

@@ -25,7 +25,7 @@ func TestTidy(t *testing.T) {
 	} {
 		check(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
 	}
-	c := Collect(dir, map[string]string{"a": "a.out", "b": "sub/b.out"})
+	c := Collect(dir, map[string]string{"a": "a.out", "b": "sub/b.out"}, 1<<30)
 	check(t, m.Put(&Record{Target: "a", Fingerprint: print1, Outcome: OK}, dir, c,
 		[]string{"*.log", "sub/k"}, []string{"a.*"}))
 	got := list(t, s.TargetDir("m", "a")) + "; " + list(t, s.TargetDir("m", "a/sub"))
@@ -108,9 +108,9 @@ func TestCollect(t *testing.T) {
 		"pipe":    {func(p string) error { return unix.Mkfifo(p, 0o666) }, "a named pipe"},
 	} {
 		check(t, c.leave(filepath.Join(dir, name)))
-		err := Collect(dir, map[string]string{"a": "never", "o": name}).Err
+		err := Collect(dir, map[string]string{"a": "never", "o": name}, 1<<30).Err
 		if name == "missing" || name == "file" {
-			err = Collect(dir, map[string]string{"o": name}).Err
+			err = Collect(dir, map[string]string{"o": name}, 1<<30).Err
 		}
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)

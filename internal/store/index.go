@@ -155,6 +155,9 @@ func (x *Index) Close() (err error) {
 	if err != nil || !changed {
 		return err
 	}
+	if info, err := os.Lstat(x.s.Path(IndexName)); err == nil && info.IsDir() {
+		return nil // it is only a cache
+	}
 	copy(file.Bytes(), indexHeader(file.Bytes()[first:]))
 	temp := x.s.fresh("index") // not flushed: a power cut costs a slow start
 	err = cmp.Or(os.MkdirAll(x.s.own, 0o777), os.WriteFile(temp, file.Bytes(), 0o666))

@@ -256,7 +256,7 @@ func TestReader(t *testing.T) {
 		check(t, os.WriteFile(filepath.Join(dir, "out"), []byte(fmt.Sprint(n)), 0o666))
 		r := &Record{Target: "a", Fingerprint: fmt.Sprintf("%064d", n), Outcome: OK, Attempt: n,
 			Description: []string{strings.Repeat("long ", 50)}}
-		check(t, m.Put(r, dir, Collect(dir, map[string]string{"x": "out"}), nil, nil))
+		check(t, m.Put(r, dir, Collect(dir, map[string]string{"x": "out"}, 1<<30), nil, nil))
 	}
 	close(stop)
 	wg.Wait()

@@ -45,7 +45,7 @@ func TestPutRefuses(t *testing.T) {
 			dir, err := s.Scratch("mol_1/a")
 			check(t, err)
 			check(t, leave(filepath.Join(dir, "out")))
-			c := Collect(dir, map[string]string{"text": "out"})
+			c := Collect(dir, map[string]string{"text": "out"}, 1<<30)
 			err = m.Put(&Record{Target: "a", Fingerprint: printN("2"), Outcome: OK}, dir, c, nil,
 				nil)
 			var refused *OutputError

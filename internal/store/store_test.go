@@ -47,7 +47,7 @@ func try(m *Molecule, target, print, content string) error {
 	}
 	r := &Record{Target: target, Fingerprint: print, Outcome: OK,
 		Description: []string{"command = a > b"}}
-	return m.Put(r, dir, Collect(dir, map[string]string{"text": "out"}), nil, nil)
+	return m.Put(r, dir, Collect(dir, map[string]string{"text": "out"}, 1<<30), nil, nil)
 }
 
 func build(t testing.TB, m *Molecule, target, print, content string) {
