@@ -151,9 +151,10 @@ func (d *database) transaction(work func(ctx context.Context, tx *sql.Tx) error)
 // inTime does some work that writes. On a server it may not take long.
 func (d *database) inTime(work func(ctx context.Context) error) error {
 	if d.info != nil {
-		if now, err := os.Stat(d.place); err != nil || !os.SameFile(now, d.info) {
-			return fmt.Errorf("%s: the file was removed or replaced while the batch ran; nothing "+
-				"more was written, run again", d.shown)
+		now, err := os.Stat(d.place)
+		if err != nil || !os.SameFile(now, d.info) || !isSQLite(d.place) {
+			return fmt.Errorf("%s: the file was removed, emptied or replaced while the batch ran; "+
+				"nothing more was written, run again", d.shown)
 		}
 	}
 	ctx := context.Background()
