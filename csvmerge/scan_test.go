@@ -108,8 +108,6 @@ func TestParseErrors(t *testing.T) {
 			`separated by commas, and is "mol_id;smiles;status"`},
 		{"tabs", "mol_id\tsmiles\tstatus\n",
 			`separated by commas, and is "mol_id\tsmiles\tstatus"`},
-		{"CR alone", "mol_id,smiles,status\ra,C,\r",
-			`separated by commas, and is "mol_id,smiles,status\ra,C,"`},
 		{"own column twice", "mol_id,smiles,status, charge,x,charge\n",
 			`t.csv:1:1: column "charge" is there twice, as number 4 and as number 6`},
 		{"mol_id twice", "\ufeffmol_id,smiles,status,mol_id\n",
@@ -128,6 +126,7 @@ func TestParseErrors(t *testing.T) {
 			"t.csv:2:3: a quote is opened here and never closed before a comma"},
 		{"latin-1", head + "a,C,\nb\xe9,C,\n", `t.csv:3:1: "b\xe9,C," is not UTF-8 text`},
 		{"NUL", head + "a,\x00,\n", `t.csv:2:1: "a,\x00," is not UTF-8 text`},
+		{"CR alone", "mol_id,status,smiles,x\rm1,,C,\rm2,,CC,\r", "t.csv:1:1: lines end with CR alone"},
 		{"UTF-16", "\xff\xfem\x00", `t.csv:1:1: "\xff\xfem\x00" is not UTF-8 text`},
 	}
 	for _, test := range tests {

@@ -124,6 +124,9 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 		case !utf8.Valid(record) || bytes.IndexByte(record, 0) >= 0:
 			return nil, fmt.Errorf("%s:%d:1: %.40q is not UTF-8 text; save the table as CSV "+
 				"UTF-8, or restore it from a backup", path, line, record)
+		case t.columns == nil && bytes.IndexByte(bytes.TrimRight(record, "\r\n"), '\r') >= 0:
+			return nil, fmt.Errorf("%s:%d:1: lines end with CR alone, as on an old Mac; save the "+
+				"table with the line ends LF or CRLF", path, line)
 		case t.columns == nil:
 			start, above = at, &t.header
 			if err := t.readHeader(cells); err != nil {
