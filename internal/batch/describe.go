@@ -123,8 +123,12 @@ func wordChanges(old, new []string) (out []string) {
 	}
 	for n := range new {
 		o, v := excerpt(old[n], new[n])
+		option, was, ok := strings.Cut(bare(o), "=")
+		same, is, _ := strings.Cut(bare(v), "=")
 		switch {
 		case o == v:
+		case ok && option == same && strings.HasPrefix(option, "-"):
+			out = append(out, fmt.Sprintf("%s %s → %s", option, was, is))
 		case n > 0 && old[n-1] == new[n-1] && strings.HasPrefix(bare(new[n-1]), "-"):
 			out = append(out, fmt.Sprintf("%s %s → %s", bare(new[n-1]), bare(o), bare(v)))
 		default:

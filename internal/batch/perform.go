@@ -374,7 +374,11 @@ func (t *visit) keepFailed(g *target, rec *store.Record, f *TargetError) error {
 			likely = append(likely, file)
 		}
 	}
-	words := slices.Clone(g.task.Env) // as a shell reads them: a person may copy the line
+	var words []string // as a shell reads them: a person may copy the line
+	for _, set := range g.task.Env {
+		name, value, _ := strings.Cut(set, "=")
+		words = append(words, name+"="+Quoted(value))
+	}
 	for _, w := range g.task.Argv {
 		words = append(words, Quoted(w))
 	}

@@ -38,9 +38,11 @@ func (p *Pipeline) decode(body *hclsyntax.Body) {
 // claim refuses a name that no block can have, or that another has.
 func (p *Pipeline) claim(lines map[string]int, b *hcl.Block) bool {
 	key := strings.Join(append([]string{b.Type}, b.Labels...), " ")
-	if len(b.Labels) > 0 && !hclsyntax.ValidIdentifier(b.Labels[0]) && b.Type != "column" {
-		return p.wrong(b.LabelRanges[0], "Invalid name", "%q can't be the name of a %s: a name "+
-			"has letters, digits, _ and -, and begins with a letter.", b.Labels[0], b.Type)
+	if len(b.Labels) > 0 && b.Type != "column" &&
+		(!hclsyntax.ValidIdentifier(b.Labels[0]) || len(b.Labels[0]) > 100) {
+		return p.wrong(b.LabelRanges[0], "Invalid name", "%.40q can't be the name of a %s: a name "+
+			"has up to 100 letters, digits, _ and -, and begins with a letter.", b.Labels[0],
+			b.Type)
 	}
 	folder := key
 	if b.Type == "stage" {
@@ -48,8 +50,12 @@ func (p *Pipeline) claim(lines map[string]int, b *hcl.Block) bool {
 	}
 	several := slices.Contains([]string{"locals", "merge", "display"}, b.Type)
 	if old := lines[folder]; old > 0 && !several {
-		return p.wrong(b.DefRange, "Duplicate block", "The block %s stands already at line %d, "+
-			"in whatever letter case. Give one of the two another name.", key, old)
+		way := "in whatever letter case. Give one of the two another name"
+		if len(b.Labels) == 0 {
+			way = "and there can be one only. Make one of the two"
+		}
+		return p.wrong(b.DefRange, "Duplicate block", "The block %s stands already at line %d, %s.",
+			key, old, way)
 	}
 	lines[folder] = b.DefRange.Start.Line
 	return true

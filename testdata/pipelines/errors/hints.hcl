@@ -16,7 +16,7 @@ stage "a" {
 }
 
 stage "b" {
-  command = ["true", "*.xyz"] # ERROR: Unsuitable command: Word 2 of the command is *.xyz, but no shell fills in the *
+  command = ["true", "*.xyz"] # ERROR: Unsuitable command: Word 2 of the command is *.xyz, but no shell puts names in the place of a pattern
 }
 
 stage "c" {
