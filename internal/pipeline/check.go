@@ -441,7 +441,8 @@ func (p *Pipeline) checkWord(s *Stage, word string) error {
 		option, word = name+"=", value // of --script=stages/x.py
 	}
 	if globWord.MatchString(word) {
-		return fmt.Errorf("is %s, but no shell puts names in the place of a pattern: name the files themselves", word)
+		return fmt.Errorf("is %s, but no shell puts names in the place of a pattern: name the "+
+			"files themselves", word)
 	}
 	info, err := os.Stat(p.rooted(word))
 	if err != nil || !info.Mode().IsRegular() || slices.Contains(s.FileNames(), word) ||
