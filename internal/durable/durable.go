@@ -172,7 +172,7 @@ func WriteFile(f File) error {
 		f.Ready = func(*os.File) error { return nil }
 	}
 	w := bufio.NewWriterSize(to, 1<<16)
-	return InOrder(
+	err = InOrder(
 		func() error { return fault("write", f.Path) },
 		func() error { return f.Write(w) },
 		w.Flush,
@@ -180,6 +180,11 @@ func WriteFile(f File) error {
 		func() error { return fault("rename", f.Path) },
 		to.CloseAtomicallyReplace, // after an fsync
 		func() error { return Sync(dir) })
+	if errors.Is(err, unix.EXDEV) && temp != dir { // it is mounted from elsewhere
+		f.Temp = ""
+		return WriteFile(f)
+	}
+	return err
 }
 
 // keepOwner gives a file the group of another, and as root the owner, too. Else only the user whose
@@ -224,13 +229,22 @@ func copyOver(from, to string) error {
 	temp := filepath.Join(filepath.Dir(to), "."+filepath.Base(to)+".copy")
 	err := InOrder(
 		func() error { return removeAll(temp) },
-		func() error { return os.CopyFS(temp, os.DirFS(from)) },
+		func() error { return copyAll(temp, from) },
 		func() error { return Sync(Below(temp)...) },
 		func() error { return os.Rename(temp, to) })
 	if err != nil {
 		return errors.Join(err, removeAll(temp))
 	}
 	return removeAll(from)
+}
+
+// copyAll copies a file, or a folder with all that is in it.
+func copyAll(to, from string) error {
+	if info, err := os.Stat(from); err != nil || info.IsDir() {
+		return cmp.Or(err, os.CopyFS(to, os.DirFS(from)))
+	}
+	data, err := os.ReadFile(from)
+	return cmp.Or(err, os.WriteFile(to, data, 0o666))
 }
 
 // Below are the paths of a folder, and of the files and folders in it, for Sync.
