@@ -215,6 +215,9 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) {
 			p.reads = nil // from here on, what is read does not decide what runs
 		}
 		v, _ := m.check(e, scope)
+		if e == s.command || e == s.env {
+			p.watchScripts(s, m, e, extra)
+		}
 		if e == s.each {
 			extra["each"] = cty.ObjectVal(map[string]cty.Value{
 				"key":   cty.UnknownVal(cty.Number).RefineNotNull(),
@@ -454,11 +457,43 @@ func (p *Pipeline) checkWord(s *Stage, word string) error {
 			"the program runs: file %[2]q { source = %[1]q }, and %[3]q in the command", word,
 			filepath.Base(word), option+filepath.Base(word))
 	}
-	if data, err := readBounded(word, maxFileSize); err == nil {
-		p.files[word] = hashOf(data)
-		s.watched = append(s.watched, Input{Name: word, Path: word, SHA256: p.files[word]})
-	}
+	p.watchFile(s, word)
 	return nil
+}
+
+// watchFile has a stage depend on a user's file that its command names.
+func (p *Pipeline) watchFile(s *Stage, path string) {
+	known := func(in Input) bool { return in.Path == path }
+	data, err := readBounded(path, maxFileSize)
+	if err != nil || slices.ContainsFunc(s.watched, known) {
+		return
+	}
+	p.files[path] = hashOf(data)
+	s.watched = append(s.watched, Input{Name: path, Path: path, SHA256: p.files[path]})
+}
+
+// scriptPath is the absolute path of a script, wherever it stands in a word.
+var scriptPath = regexp.MustCompile(`/[^\s"'=:,;|&<>()]+\.(py|sh|pl|jl|[Rr]|awk|tcl)\b`)
+
+// watchScripts watches the scripts that a command or an environment names at any attempt.
+func (p *Pipeline) watchScripts(s *Stage, m *Molecule, e *expression, extra map[string]cty.Value) {
+	for attempt := range max(1, min(p.MaxReruns, maxWatched)) {
+		scope := maps.Clone(extra)
+		scope["attempt"], scope["salvaged"] = cty.NumberIntVal(int64(attempt)),
+			cty.ListValEmpty(cty.String)
+		v, diags := m.evaluate(e, scope)
+		if diags.HasErrors() {
+			return // has been noted
+		}
+		_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
+			if text, ok := as[string](v); ok {
+				for _, path := range scriptPath.FindAllString(text, -1) {
+					p.watchFile(s, path)
+				}
+			}
+			return true, nil
+		})
+	}
 }
 
 // acceptValidate checks the words that the stage's worker is asked about a row.

@@ -386,3 +386,24 @@ stage "a" { command = ["echo", var.search] }
 		}
 	}
 }
+
+// A script is watched wherever a command names it by its absolute path.
+func TestWatchedScripts(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "x.sh")
+	if err := os.WriteFile(script, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, attributes := range []string{
+		`command = ["sh", "PATH"]`, `command = ["sh", step(["PATH"], attempt)]`,
+		`command = ["sh", step(["a.sh", "PATH"], attempt)]`, `command = ["env", "A=PATH", "true"]`,
+		`command = ["sh", "-c", "PATH foo && true"]`, `command = ["true", "-fPATH"]`,
+		"command = [\"true\"]\n  env = { A = \"PATH\" }",
+	} {
+		src := "stage \"a\" {\n  " + strings.ReplaceAll(attributes, "PATH", script) + "\n}\n"
+		p := mustLoad(t, src, testOptions())
+		if got := p.Files(); len(got) != 1 || got[0] != script ||
+			len(p.Stage("a").watched) != 1 {
+			t.Errorf("%s: got %v", attributes, got)
+		}
+	}
+}

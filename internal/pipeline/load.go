@@ -26,6 +26,7 @@ const (
 	maxPipelineSize = 256 << 10 // bytes of pipeline.hcl, of a file of values and of a template
 	maxDepth        = 100       // brackets that are open at one place: the parser recurses
 	maxMistakes     = 50        // mistakes that are shown
+	maxWatched      = 10        // attempts whose scripts are watched
 	maxTargets      = 2000      // of a stage that at_least may ask for
 )
 
