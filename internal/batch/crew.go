@@ -255,10 +255,14 @@ func (o *owner) remote(ctx context.Context) {
 	ids, ours := o.planned(), []string{}
 	for len(ids) > 0 {
 		claimed, asked, err := o.Source.Claim(mostClaimed, ids[:min(len(ids), mostClaimed)])
-		o.fail(err)
-		if err != nil {
+		if o.passes(err) && ctx.Err() == nil { // as a batch without a scheduler waits
+			time.Sleep(awayPause)
+			continue
+		}
+		if o.fail(err); err != nil {
 			return
 		}
+		o.sum.Elsewhere += asked - len(claimed)
 		ours, ids = append(ours, claimed...), ids[asked:]
 	}
 	o.queue = nil
