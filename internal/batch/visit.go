@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"maps"
 	"slices"
@@ -128,7 +129,11 @@ type visit struct {
 // Visit brings a molecule up to date. The error is about the batch as a whole.
 func (v *Visitor) Visit(ctx context.Context, row Row) (Outcome, error) {
 	t, err := v.begin(row)
-	if _, ok := errors.AsType[*store.FolderError](err); ok { // nothing of it is touched
+	if err == nil {
+		t.writes = true
+		err = t.walk(func(g *target) error { return t.perform(ctx, g) })
+	}
+	if t.unusable(err) {
 		text := oneLine(v.shown(err.Error()))
 		t.Failure = &TargetError{Message: row.ID + ": " + text, Reruns: row.Reruns}
 		blank := map[string]string{} // the results may be those of what the row said before
@@ -138,10 +143,6 @@ func (v *Visitor) Visit(ctx context.Context, row Row) (Outcome, error) {
 		t.setCells(blank, nil)
 		return t.Outcome, nil
 	}
-	if err == nil {
-		t.writes = true
-		err = t.walk(func(g *target) error { return t.perform(ctx, g) })
-	}
 	switch {
 	case err == nil:
 		err = t.end()
@@ -149,6 +150,14 @@ func (v *Visitor) Visit(ctx context.Context, row Row) (Outcome, error) {
 		err = t.log.Flush()
 	}
 	return t.Outcome, err
+}
+
+// unusable reports whether an error is of the molecule's folder, as of one that is another user's.
+func (t *visit) unusable(err error) bool {
+	_, folder := errors.AsType[*store.FolderError](err)
+	at, ok := errors.AsType[*fs.PathError](err)
+	return folder || ok && errors.Is(err, fs.ErrPermission) &&
+		strings.HasPrefix(at.Path, t.Store.Path(t.Row.ID)+"/")
 }
 
 // shown is a text with the paths of artefacts as a user reads them.
