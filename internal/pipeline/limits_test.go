@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,8 +103,9 @@ func TestWatch(t *testing.T) {
 	}
 	doubling.WriteString("}\n" + stageWith("local.l60"))
 	for name, c := range map[string]struct{ src, want string }{
-		"for":    {stageWith(nested), "Expression too expensive: "},
-		"locals": {doubling.String(), "Error in function call: The text would be too long."},
+		"for": {stageWith(nested), "Expression too expensive: "},
+		"locals": {doubling.String(), "Error in function call: The text would be too long|" +
+			"Expression too expensive: "}, // what is met first
 		"replace": {stageWith("replace(join(" + long + ", range(1000)), \"\", join(" + long +
 			", range(1000)))"),
 			"Error in function call: replace: the text would be too long"},
@@ -118,8 +120,12 @@ func TestWatch(t *testing.T) {
 			}
 		}
 		_, err := Load(filepath.Join(dir, "pipeline.hcl"), testOptions())
-		if got := found(t, err); !strings.HasPrefix(got[0].summary+": "+got[0].detail, c.want) {
-			t.Errorf("%s: got %v, want %s", name, got[0], c.want)
+		ends := func(want string) bool {
+			got := found(t, err)[0]
+			return strings.HasPrefix(got.summary+": "+got.detail, want)
+		}
+		if !slices.ContainsFunc(strings.Split(c.want, "|"), ends) {
+			t.Errorf("%s: got %v, want %s", name, found(t, err), c.want)
 		}
 	}
 }
