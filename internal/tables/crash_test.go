@@ -229,7 +229,7 @@ func TestOthersAtSQLite(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := merge(3); err == nil || !strings.Contains(err.Error(),
-		"removed or replaced while the batch ran") {
+		"removed, emptied or replaced while the batch ran") {
 		t.Error(err)
 	}
 }

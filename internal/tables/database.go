@@ -151,8 +151,9 @@ func (d *database) transaction(work func(ctx context.Context, tx *sql.Tx) error)
 // inTime does some work that writes. On a server it may not take long.
 func (d *database) inTime(work func(ctx context.Context) error) error {
 	if d.info != nil {
+		// Nobody may open the file here: the end of that would end SQLite's locks on it, too.
 		now, err := os.Stat(d.place)
-		if err != nil || !os.SameFile(now, d.info) || !isSQLite(d.place) {
+		if err != nil || !os.SameFile(now, d.info) || now.Size() == 0 {
 			return fmt.Errorf("%s: the file was removed, emptied or replaced while the batch ran; "+
 				"nothing more was written, run again", d.shown)
 		}
