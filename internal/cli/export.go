@@ -330,11 +330,12 @@ func writeJSON(w io.Writer, x formats.Export, start, comma, end string) error {
 // writeCSV writes the table tidied: LF, quotes only where they are needed, no markers such as nan,
 // statuses by their present names.
 func writeCSV(w io.Writer, x formats.Export) error {
+	out := csv.NewWriter(w) // keeps its first error
 	var names []string
 	for _, c := range x.Columns {
 		names = append(names, c.Name)
 	}
-	records := [][]string{names}
+	_ = out.Write(names)
 	for i := range x.Rows {
 		values, _, err := x.Row(i)
 		if err != nil {
@@ -346,9 +347,10 @@ func writeCSV(w io.Writer, x formats.Export) error {
 				cells[k] = fmt.Sprint(v)
 			}
 		}
-		records = append(records, cells)
+		_ = out.Write(cells)
 	}
-	return csv.NewWriter(w).WriteAll(records)
+	out.Flush()
+	return out.Error()
 }
 
 // encode returns a value as JSON.
