@@ -76,8 +76,7 @@ func (v *Visitor) execute(ctx context.Context, g *target) (runner.Result, error)
 		return res, nil
 	}
 	f := explainEnd(g.stage, res, g.dir)
-	if slices.Contains(noProgram, res.ExitCode) && g.stage.ExitCodes[res.ExitCode] == "" &&
-		program.isScript {
+	if program.startedNothing(res) && g.stage.ExitCodes[res.ExitCode] == "" {
 		return res, fmt.Errorf("%s could not start the program behind it: %s (%s); install that "+
 			"again", program.Name, f.Message, res)
 	}
@@ -125,8 +124,15 @@ func explainEnd(s *pipeline.Stage, res runner.Result, dir string) *TargetError {
 	return f
 }
 
-// Exit codes of a shell: it could not start a program, or that was ended by HUP, INT, TERM.
-var noProgram, endedBehind = []int{126, 127}, []int{129, 130, 143}
+// startedNothing reports whether a script says, by its exit code, that it could not start another
+// program.
+func (f Found) startedNothing(res runner.Result) bool {
+	return f.isScript && (res.ExitCode == 126 || res.ExitCode == 127)
+}
+
+// endedBehind are exit codes of a shell whose program was ended by HUP, INT, TERM. The runner knows
+// that of KILL.
+var endedBehind = []int{129, 130, 143}
 
 // itsOwn are the signals by which a program ends of itself. All others came from outside, and the
 // program may do better at another time.
@@ -180,7 +186,7 @@ func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, e
 	return b.used, &TargetError{timedOut: ended.Stop == runner.TimedOut, Message: err.Error()}
 }
 
-// failed ends the built-in if there is an error.
+// failed ends the built-in if there is an error. The caller has locked it.
 func (b *builtin) failed(err error) error {
 	if b.fault = cmp.Or(b.fault, err); err != nil {
 		b.cancel(err)
@@ -208,7 +214,7 @@ func (b *builtin) run(ctx context.Context, dir, log string, argv ...string) erro
 		return b.failed(startFailure(argv[0], err))
 	case res.Stop == runner.Interrupted:
 		return context.Cause(ctx)
-	case program.isScript && slices.Contains(noProgram, res.ExitCode):
+	case program.startedNothing(res):
 		return b.failed(fmt.Errorf("%s could not start the program behind it (%s); install that "+
 			"again", argv[0], res))
 	case res.Stop != runner.NotStopped || res.Signal != "" && !itsOwn[res.Signal] ||

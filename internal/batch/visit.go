@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -186,15 +187,15 @@ func (v *Visitor) begin(row Row) (t *visit, err error) {
 // end writes what became of the molecule into its log, and the cells of its row into the outcome.
 func (t *visit) end() error {
 	merged, err := t.m.Merge(t.Failure != nil)
-	if err == nil {
-		err = unsuitable(merged)
+	for _, name := range t.Pipeline.Merged {
+		err = cmp.Or(err, unsuitable(name, merged[name]))
 	}
 	if err != nil {
 		t.Failure = &TargetError{Reruns: t.reruns() + 1,
 			Message: fmt.Sprintf("%s/merge: %s", t.Row.ID, oneLine(err.Error()))}
 		merged, err = t.m.Merge(true) // without what can't be computed
 		for name, text := range merged {
-			if unsuitable(map[string]string{name: text}) != nil {
+			if unsuitable(name, text) != nil {
 				merged[name] = ""
 			}
 		}
@@ -221,17 +222,16 @@ func (t *visit) end() error {
 	return err
 }
 
-// unsuitable says which text has not the type that its column has in the format.
-func unsuitable(merged map[string]string) error {
-	for _, name := range slices.Sorted(maps.Keys(merged)) {
-		form := map[csvmerge.Type]string{csvmerge.Integer: "whole numbers",
-			csvmerge.Number: "numbers"}[csvmerge.Types(name)]
-		text := merged[name]
-		if form != "" && text != "" && csvmerge.Types(name).Value(text) == nil {
-			return fmt.Errorf("%s = %.60q, but the cells of that column are %s", name, text, form)
-		}
+// unsuitable is an error if a text has not the type that its column has in the format.
+func unsuitable(column, text string) error {
+	form, typ := "numbers", csvmerge.Types(column)
+	switch {
+	case text == "" || typ != csvmerge.Integer && typ != csvmerge.Number || typ.Value(text) != nil:
+		return nil
+	case typ == csvmerge.Integer:
+		form = "whole numbers"
 	}
-	return nil
+	return fmt.Errorf("%s = %.60q, but the cells of that column are %s", column, text, form)
 }
 
 // gone are the columns that the pipeline no longer merges, with what the row was given there. They
@@ -244,7 +244,7 @@ func (t *visit) gone() map[string]string {
 	cells := maps.Clone(last.Cells)
 	maps.Copy(cells, last.Gone)
 	maps.DeleteFunc(cells, func(name, text string) bool {
-		return text == "" || slices.Contains(slices.Concat(Inputs, Written), name) ||
+		return text == "" || slices.Contains(Inputs, name) || slices.Contains(Written, name) ||
 			slices.Contains(t.Pipeline.Merged, name)
 	})
 	return cells
