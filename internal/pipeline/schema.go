@@ -258,49 +258,6 @@ func (p *Pipeline) decodeStage(b *hcl.Block) {
 	}
 }
 
-// notExtended are the attributes that say whether and how often a stage runs, not how.
-var notExtended = []string{"extends", "title", "enabled", "optional", "for_each", "at_least"}
-
-// extend gives a stage the attributes and blocks of the stage that it extends. What it has of the
-// same name stays its own.
-func (p *Pipeline) extend(b *hcl.Block) {
-	body := b.Body.(*hclsyntax.Body)
-	extends := body.Attributes["extends"]
-	if extends == nil {
-		return
-	}
-	stages := map[string]*hclsyntax.Body{}
-	for _, o := range p.texts[p.Path].Body.(*hclsyntax.Body).Blocks {
-		if o.Type == b.Type && len(o.Labels) == 1 && o.Labels[0] != b.Labels[0] {
-			stages[o.Labels[0]] = o.Body
-		}
-	}
-	v, _ := literal(extends.Expr)
-	name, ok := as[string](v)
-	rng := extends.Expr.Range()
-	if !ok || !find(p, rng, "other stage", name, stages) {
-		return
-	}
-	if stages[name].Attributes["extends"] != nil {
-		p.wrong(rng, "Unsuitable extends", "Stage %q extends a stage itself. Extend that one.",
-			name)
-		return
-	}
-	for attr, a := range stages[name].Attributes {
-		if body.Attributes[attr] == nil && !slices.Contains(notExtended, attr) {
-			body.Attributes[attr] = a
-		}
-	}
-	for _, other := range stages[name].Blocks {
-		same := func(own *hclsyntax.Block) bool {
-			return own.Type == "file" && slices.Equal(own.Labels, other.Labels)
-		}
-		if !slices.ContainsFunc(body.Blocks, same) {
-			body.Blocks = append(body.Blocks, other)
-		}
-	}
-}
-
 // settings are the attributes of a stage that are the same for every molecule.
 func (s *Stage) settings() []item {
 	s.ExitCodes, s.Signals = map[int]string{}, map[string]string{}

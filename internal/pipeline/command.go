@@ -1,0 +1,153 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// shellWord is a word that only a shell understands: a redirection, an operator, a variable, a
+// command in it, the home folder.
+var shellWord = regexp.MustCompile("^([0-9&]?>>?(&[0-9]|\\s*[\\w./-]*)|<\\s*[\\w./-]*|" +
+	"[|&;]{1,2}(\\s*[\\w./-]+.*)?|\\S*;|~\\w*(/\\S*)?|\\$[A-Za-z_{(]\\S*|" +
+	"\\S*(=\\$[A-Za-z_{]|\\$\\{|\\$\\()\\S*|\\S*`\\S+`)$")
+
+// scripted are programs whose words may be scripts.
+var scripted = []string{"sh", "bash", "dash", "ksh", "zsh", "awk", "gawk", "mawk", "perl", "sed"}
+
+// globWord is a word that a shell would replace by the names of files.
+var globWord = regexp.MustCompile(`^[\w./-]*/\*$|^[\w./-]*([*?]|\[\w+\]|\{[\w,]+\})[\w*?-]*\.\w+$`)
+
+// setProgram finds the program of a command. It must be known before any molecule is. A word that
+// only a shell, or the folder of pipeline.hcl, would give a meaning is an error.
+func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
+	if !command.IsKnown() || command.LengthInt() == 0 {
+		return errors.New("the command has no first word that is known before a molecule is: the " +
+			"program. Names of as many files as a molecule has, as stage.NAME[*].out, can't be " +
+			"words: write them into a file block, and name that")
+	}
+	for i, w := range command.AsValueSlice() {
+		var err error
+		switch word, ok := as[string](w); {
+		case w.IsKnown() && w.IsNull() && !s.off:
+			err = errors.New("has no value: it names a stage that is turned off, or an empty " +
+				"variable")
+		case ok && i > 0:
+			err = p.checkWord(s, word)
+		case i == 0:
+			if err := checkProgram(word); err != nil {
+				return err
+			}
+			s.Program = word
+		}
+		if err != nil {
+			return fmt.Errorf("word %d of the command %w", i+1, err)
+		}
+	}
+	s.Builtin = slices.Contains(p.builtins, s.Program)
+	if !s.Builtin && !slices.Contains(s.Programs, s.Program) {
+		s.Programs = append([]string{s.Program}, s.Programs...)
+	}
+	return nil
+}
+
+// checkProgram says what is wrong with the first word of a command.
+func checkProgram(word string) error {
+	const first = "the first word of the command, the program, "
+	relative := !filepath.IsAbs(word)
+	switch {
+	case word == "":
+		return errors.New(first + "must be a text that doesn't depend on the molecule")
+	case strings.Contains(word, ignoreOpen):
+		return errors.New(first + "is never left out of the fingerprint")
+	case relative && strings.ContainsAny(word, "= \t;|<>&$"):
+		return fmt.Errorf("the first word of the command is %q, but a program is needed: each "+
+			"word is an element of its own, and variables stand in env = { NAME = \"...\" }", word)
+	case relative && strings.Contains(word, "/"):
+		return fmt.Errorf(first+"is a relative path, %[1]s: give its absolute path. For a script: "+
+			"file %[2]q { source = %[1]q }, and an interpreter and %[2]q in the command", word,
+			filepath.Base(word))
+	}
+	return nil
+}
+
+// pathWord is a word that is meant as a file: a path, or the name of a script.
+var pathWord = regexp.MustCompile(`^\S*/\S+$|^\S+\.(py|sh|pl|jl|[Rr]|awk|tcl)$`)
+
+// checkWord says what is wrong with a word that a shell would read, or that names a user's file. An
+// absolute path is watched; a relative one would be looked for in the scratch folder.
+func (p *Pipeline) checkWord(s *Stage, word string) error {
+	if shellWord.MatchString(word) && !slices.Contains(scripted, filepath.Base(s.Program)) {
+		return fmt.Errorf("is %s, but no shell reads the command. What the program prints is the "+
+			"file stdout: outputs = { log = \"stdout\" }. With a shell: [\"sh\", \"-c\", \"...\"]",
+			word)
+	}
+	option := ""
+	if name, value, ok := strings.Cut(word, "="); ok && strings.HasPrefix(name, "-") {
+		option, word = name+"=", value // of --script=stages/x.py
+	}
+	if globWord.MatchString(word) {
+		return fmt.Errorf("is %s, but no shell puts names in the place of a pattern: name the "+
+			"files themselves", word)
+	}
+	info, err := os.Stat(p.rooted(word))
+	if err != nil || !info.Mode().IsRegular() || slices.Contains(s.FileNames(), word) ||
+		!pathWord.MatchString(word) {
+		return nil
+	}
+	if !filepath.IsAbs(word) {
+		return fmt.Errorf("is %[1]s, a file beside pipeline.hcl, which is not in the folder where "+
+			"the program runs: file %[2]q { source = %[1]q }, and %[3]q in the command", word,
+			filepath.Base(word), option+filepath.Base(word))
+	}
+	p.watchFile(s, word)
+	return nil
+}
+
+// watchFile has a stage depend on a user's file that its command names.
+func (p *Pipeline) watchFile(s *Stage, path string) {
+	known := func(in Input) bool { return in.Path == path }
+	data, err := readBounded(path, maxFileSize)
+	if err != nil || slices.ContainsFunc(s.watched, known) {
+		return
+	}
+	p.files[path] = hashOf(data)
+	s.watched = append(s.watched, Input{Name: path, Path: path, SHA256: p.files[path]})
+}
+
+// scriptPath is the absolute path of a script, wherever it stands in a word.
+var scriptPath = regexp.MustCompile(`/[^\s"'=:,;|&<>()]+\.(py|sh|pl|jl|[Rr]|awk|tcl)\b`)
+
+// watchScripts watches the scripts that a command or an environment names at any attempt.
+func (p *Pipeline) watchScripts(s *Stage, m *Molecule, e *expression, extra map[string]cty.Value) {
+	names := func(t hcl.Traversal) bool { return t.RootName() == "attempt" }
+	attempts := 1
+	if slices.ContainsFunc(e.Variables(), names) {
+		attempts = max(1, min(p.MaxReruns, maxWatched))
+	}
+	for attempt := range attempts {
+		scope := maps.Clone(extra)
+		scope["attempt"], scope["salvaged"] = cty.NumberIntVal(int64(attempt)),
+			cty.ListValEmpty(cty.String)
+		v, diags := m.evaluate(e, scope)
+		if diags.HasErrors() {
+			return // has been noted
+		}
+		_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
+			if text, ok := as[string](v); ok {
+				for _, path := range scriptPath.FindAllString(text, -1) {
+					p.watchFile(s, path)
+				}
+			}
+			return true, nil
+		})
+	}
+}
