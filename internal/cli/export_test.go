@@ -36,12 +36,16 @@ func TestExportRows(t *testing.T) {
 		"\"\"hi\"\"\nthere\",007\r\n\r\nb,CC,,,nan,-1e-3,,?,2\r\n"
 	for format, want := range map[string]string{
 		"json": `[
-{"mol_id":"a","smiles":"C,<N>","status":"OK","charge":1,"H298_cbs":1.50,"delta_1":0.0,"tpsa":20.23,"cas":"64-17-5","note":1,"note_2":"say \"hi\"\nthere","zip":"007"},
-{"mol_id":"b","smiles":"CC","status":null,"charge":null,"H298_cbs":null,"delta_1":-1e-3,"tpsa":null,"cas":null,"note":2,"note_2":null,"zip":null}
+{"mol_id":"a","smiles":"C,<N>","status":"OK","charge":1,"H298_cbs":1.50,` +
+			`"delta_1":0.0,"tpsa":20.23,"cas":"64-17-5","note":1,"note_2":"say \"hi\"\nthere","zip":"007"},
+{"mol_id":"b","smiles":"CC","status":null,"charge":null,"H298_cbs":null,"delta_1":-1e-3,` +
+			`"tpsa":null,"cas":null,"note":2,"note_2":null,"zip":null}
 ]
 `,
-		"jsonl": `{"mol_id":"a","smiles":"C,<N>","status":"OK","charge":1,"H298_cbs":1.50,"delta_1":0.0,"tpsa":20.23,"cas":"64-17-5","note":1,"note_2":"say \"hi\"\nthere","zip":"007"}
-{"mol_id":"b","smiles":"CC","status":null,"charge":null,"H298_cbs":null,"delta_1":-1e-3,"tpsa":null,"cas":null,"note":2,"note_2":null,"zip":null}
+		"jsonl": `{"mol_id":"a","smiles":"C,<N>","status":"OK","charge":1,"H298_cbs":1.50,` +
+			`"delta_1":0.0,"tpsa":20.23,"cas":"64-17-5","note":1,"note_2":"say \"hi\"\nthere","zip":"007"}
+{"mol_id":"b","smiles":"CC","status":null,"charge":null,"H298_cbs":null,"delta_1":-1e-3,` +
+			`"tpsa":null,"cas":null,"note":2,"note_2":null,"zip":null}
 `,
 		"csv": "mol_id,smiles,status,charge,H298_cbs,delta_1,tpsa,cas,note,note_2,zip\n" +
 			"a,\"C,<N>\",OK,1,1.50,0.0,20.23,64-17-5,1,\"say " +

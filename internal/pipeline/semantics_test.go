@@ -121,7 +121,8 @@ stage "pre" {
 }
 stage "each" {
   for_each = first(var.conformers, ensemble(coalesce(stage.pre.g, stage.emb.g)))
-  command  = ["mopac", each.key, attempt, local.twice, local.fixed, mol.H298_cbs * 0.1, true, 1e21, "in=${stage.emb.g},${stage.emb.gg}"]
+  command  = ["mopac", each.key, attempt, local.twice, local.fixed, ` +
+	`mol.H298_cbs * 0.1, true, 1e21, "in=${stage.emb.g},${stage.emb.gg}"]
   env      = { B = stage.emb.g, C = null, D = mol.charge }
   outputs  = { out = "o" }
   file "in.mop" { content = "see ${stage.emb.g} $${stage.emb.g} %%{x} ${each.value.comment} ${mol.H298_cbs * 0.3}" }
@@ -332,14 +333,17 @@ stage "a" { command = ["true"] }
 		{nil, "", `word=5`,
 			"word 5 -set, count 1 default, on false default, list [1] default, typed {} default"},
 		{nil, "", "count=[1]",
-			`Unsuitable value for a variable: -set sets the variable "count" to a value of another type: a number is needed here, not a list.`},
+			`Unsuitable value for a variable: -set sets the variable "count" to a value ` +
+				`of another type: a number is needed here, not a list.`},
 		{nil, "", "count=1, count=2", `Variable set twice: -set gives "count" two values.`},
 		{nil, "", "count=abs(1)", `Unreadable -set: -set gives "count" no plain ` +
 			`value. A text stands in quotes: -set='count="..."'.`},
 		{nil, "", "list=1",
-			`Unsuitable value for a variable: -set sets the variable "list" to a value of another type: a list is needed here, not a number.`},
+			`Unsuitable value for a variable: -set sets the variable "list" to a value ` +
+				`of another type: a list is needed here, not a number.`},
 		{[]string{"GRIMPERIUM_VAR_count=x"}, "", "",
-			`Unsuitable value for a variable: GRIMPERIUM_VAR_count sets the variable "count" to a value of another type: a number is needed here, not "x".`},
+			`Unsuitable value for a variable: GRIMPERIUM_VAR_count sets the variable "count" ` +
+				`to a value of another type: a number is needed here, not "x".`},
 	} {
 		o := testOptions()
 		o.Environ, o.VarFile, o.Set = c.env, c.file, c.set
