@@ -11,14 +11,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Builtin is a command of pipeline.hcl that runs inside Grimperium and may start declared programs.
 type Builtin struct {
 	Name, Description string
 	Version           string // part of the fingerprint: with another, the result may be another
-	Run               func(ctx context.Context, w Work) error
+	// Check says what is wrong with the words after its name, whatever the molecule is.
+	Check func(words []string) error
+	Run   func(ctx context.Context, w Work) error
 }
 
 // Work is one call of a Builtin.
@@ -49,18 +50,20 @@ func (w Work) path(name string) string {
 func Builtins() []Builtin {
 	return []Builtin{{
 		Name: "conformers",
-		Description: "conformers GEOMETRIES " + searchForm + ": optimises starting geometries " +
+		Description: string(conformersForm) + searchForm + ": optimises starting geometries " +
 			"with GFN2-xTB, level by level, and writes the different ones to conformers.xyz, the " +
 			"most stable first",
 		Version: "7",
+		Check:   conformersForm.check,
 		Run:     runConformers,
 	}, {
 		Name: "merge_conformers",
-		Description: "merge_conformers ENSEMBLE OTHER " + searchForm +
+		Description: string(mergeForm) + searchForm +
 			" --isomer SMILES: optimises the conformers of two searches level by level to the " +
 			"same criteria of GFN2-xTB, and writes the different ones to conformers.xyz, the " +
 			"most stable first",
 		Version: "5",
+		Check:   mergeForm.check,
 		Run:     runMerge,
 	}}
 }
@@ -77,7 +80,7 @@ type ensemble struct {
 // runConformers optimises starting geometries. A lone geometry needs no level that only sorts,
 // which is a level without a limit.
 func runConformers(ctx context.Context, w Work) error {
-	e, members, err := readEnsemble(w, 1, "conformers GEOMETRIES")
+	e, members, err := readEnsemble(w, conformersForm)
 	if err != nil {
 		return err
 	}
@@ -228,15 +231,11 @@ func (e *ensemble) above(x, other *member) float64 {
 	return kcalPerHartree * (*x.Energy - *other.Energy)
 }
 
-// readEnsemble reads the words of a command behind its files, and the members in the first file.
-func readEnsemble(w Work, files int, form string) (*ensemble, []*member, error) {
-	noFile := func(word string) bool { return strings.HasPrefix(word, "-") }
-	if len(w.Args) < files || slices.ContainsFunc(w.Args[:files], noFile) {
-		return nil, nil, fmt.Errorf("want %s %s", form, searchForm)
-	}
-	words, err := parseSearch(w.Args[files:])
+// readEnsemble reads the words of a command, and the members in its first file.
+func readEnsemble(w Work, form form) (*ensemble, []*member, error) {
+	words, err := form.parse(w.Args)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", form, err)
+		return nil, nil, err
 	}
 	frames, err := ReadXYZ(w.path(w.Args[0]))
 	if err != nil {

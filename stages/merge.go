@@ -12,7 +12,7 @@ import (
 // the same. Conformers of the second that are another molecule are left out; the account names
 // them.
 func runMerge(ctx context.Context, w Work) error {
-	e, members, err := readEnsemble(w, 2, "merge_conformers ENSEMBLE OTHER")
+	e, members, err := readEnsemble(w, mergeForm)
 	if err != nil {
 		return err
 	}

@@ -151,6 +151,34 @@ type searchWords struct {
 const searchForm = `--molecule MOLECULE --bonds REACH --chrg Q --uhf N [--alpb SOLVENT] ` +
 	`--window KCAL --first N --same CRITERIA --levels "LEVEL; LEVEL; ..."`
 
+// form is how a conformer command begins: its name and what its files are.
+type form string
+
+const (
+	conformersForm form = "conformers GEOMETRIES "
+	mergeForm      form = "merge_conformers ENSEMBLE OTHER "
+)
+
+// parse reads the words after the name.
+func (f form) parse(words []string) (searchWords, error) {
+	form := strings.Fields(string(f))
+	files := len(form) - 1
+	noFile := func(word string) bool { return strings.HasPrefix(word, "-") }
+	if len(words) < files || slices.ContainsFunc(words[:files], noFile) {
+		return searchWords{}, fmt.Errorf("want %s%s", f, searchForm)
+	}
+	s, err := parseSearch(words[files:])
+	if err != nil {
+		err = fmt.Errorf("%s: %w", form[0], err)
+	}
+	return s, err
+}
+
+func (f form) check(words []string) error {
+	_, err := f.parse(words)
+	return err
+}
+
 // parseSearch reads the words behind the files: each --name and its value. Of these --alpb and
 // --isomer may be missing.
 func parseSearch(words []string) (s searchWords, err error) {

@@ -30,7 +30,8 @@ const (
 
 // Builtin is a command that runs inside the batch.
 type Builtin struct {
-	Version string // part of the fingerprint
+	Version string                     // part of the fingerprint
+	Check   func(words []string) error // what is wrong with the words, whatever the molecule is
 	Run     func(ctx context.Context, w Work) error
 }
 
@@ -151,6 +152,10 @@ type builtin struct {
 // builtin runs a command that is part of the batch, with the programs that it starts. If one of
 // them can't be started, or is ended from outside, the built-in is ended.
 func (v *Visitor) builtin(ctx context.Context, g *target) (used runner.Result, err error) {
+	if err := v.Builtins[g.stage.Program].Check(g.task.Argv[1:]); err != nil {
+		return used, fmt.Errorf("%s:%d: the command of the stage %s: %w",
+			ShownPath(v.Pipeline.Path), g.stage.Line, g.stage.Name, err)
+	}
 	log, err := os.Create(filepath.Join(g.dir, stdoutName))
 	if err != nil {
 		return used, err

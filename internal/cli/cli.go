@@ -303,7 +303,7 @@ func newProject(p *pipeline.Pipeline, st *store.Store) *project {
 		Builtins: map[string]batch.Builtin{}}}
 	for _, b := range stages.Builtins() {
 		run := func(ctx context.Context, w batch.Work) error { return b.Run(ctx, stages.Work(w)) }
-		pr.Builtins[b.Name] = batch.Builtin{Version: b.Version, Run: run}
+		pr.Builtins[b.Name] = batch.Builtin{Version: b.Version, Check: b.Check, Run: run}
 	}
 	return pr
 }
