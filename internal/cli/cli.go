@@ -200,15 +200,21 @@ func load(o Options) (*pipeline.Pipeline, error) {
 		po.Columns = func(string) ([]pipeline.Column, error) { return columnsOf(nil), nil }
 	}
 	p, err := pipeline.Load(cmp.Or(o.Pipeline, "pipeline.hcl"), po)
-	if mistakes, ok := errors.AsType[*pipeline.Errors](err); ok {
-		width, _, noTerminal := term.GetSize(int(os.Stderr.Fd()))
-		colour := noTerminal == nil && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""
-		return nil, cmp.Or(mistakes.Print(os.Stderr, uint(width), colour), err)
-	}
 	if err == nil && o.Artefacts != "" {
 		p.Artefacts = o.Artefacts
 	}
-	return p, err
+	return p, explained(err)
+}
+
+// explained prints the mistakes of a pipeline.hcl that an error has.
+func explained(err error) error {
+	mistakes, ok := errors.AsType[*pipeline.Errors](err)
+	if !ok {
+		return err
+	}
+	width, _, noTerminal := term.GetSize(int(os.Stderr.Fd()))
+	colour := noTerminal == nil && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""
+	return cmp.Or(mistakes.Print(os.Stderr, uint(width), colour), err)
 }
 
 // place is where the table is that a user names, as the path from the root or a URL.

@@ -51,10 +51,13 @@ func Check(o Options) error {
 func Fmt(path string, check bool) error {
 	path = cmp.Or(path, "pipeline.hcl")
 	src, err := os.ReadFile(path)
-	out := pipeline.Format(src)
+	if err != nil {
+		return ended(err)
+	}
+	out, err := pipeline.Format(path, src)
 	switch {
 	case err != nil || bytes.Equal(src, out):
-		return ended(err)
+		return ended(explained(err))
 	case check:
 		return mg.Fatalf(exitFailed, "%s: %s fmt would change its layout", path, command.Name)
 	}

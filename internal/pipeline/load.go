@@ -107,8 +107,15 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// Format formats the text of a pipeline in the usual way. It changes white space alone.
-func Format(src []byte) []byte { return hclwrite.Format(src) }
+// Format formats the text of a pipeline in the usual way. It changes white space alone. *Errors has
+// every mistake of the syntax.
+func Format(path string, src []byte) ([]byte, error) {
+	p := &Pipeline{Path: path, texts: map[string]*hcl.File{}}
+	if p.parse(path, plainText(src)) == nil {
+		return nil, &Errors{path, p.texts, p.mistakes}
+	}
+	return hclwrite.Format(src), nil
+}
 
 func (p *Pipeline) load(o Options) {
 	file := p.parse(p.Path, p.src)
