@@ -235,7 +235,7 @@ func Info(
 // It reads pipeline.hcl, the table and, for conformers, artefacts/. It writes to standard output or
 // to a file.
 func Export(ctx context.Context,
-	format *string, // json (the default), jsonl, csv, parquet, sqlite, sdf or xyz
+	format *string, // json, jsonl, csv, parquet, sqlite, sdf or xyz; else as out ends, or json
 	conformers *bool, // with the energies and the geometry of every conformer; not for csv
 	out *string, // the file, which is replaced
 	table, artefacts, pipeline *string, // as for batch

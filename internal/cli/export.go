@@ -23,14 +23,32 @@ import (
 	"grimperium/internal/command"
 	"grimperium/internal/durable"
 	"grimperium/internal/formats"
+	"grimperium/internal/store"
 	"grimperium/stages"
 )
 
-// Export writes the table in another format. json, jsonl, csv, parquet and sqlite have one entry a
-// row and, if asked for, its conformers. sdf and xyz have one record a PM7 conformer. The output
-// goes to standard output, or as a whole to the file out.
+// endings are the formats that files with them have. This program does not write all of them.
+var endings = map[string]string{".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".sdf": "sdf",
+	".xyz": "xyz", ".parquet": "parquet", ".db": "sqlite", ".sqlite": "sqlite",
+	".sqlite3": "sqlite", ".xlsx": "xlsx", ".xls": "xls", ".ods": "ods"}
+
+// formatOf is the format that the name of a file tells, "" for none.
+func formatOf(path string) string { return endings[strings.ToLower(filepath.Ext(path))] }
+
+// refuseEnding is an error about a file whose name tells another format than what is written.
+func refuseEnding(path string, written ...string) error {
+	if f := formatOf(path); f != "" && !store.IsURL(path) && !slices.Contains(written, f) {
+		return fmt.Errorf("%s: this command writes %s and not %s; give another name", path,
+			strings.Join(written, " or "), f)
+	}
+	return nil
+}
+
+// Export writes the table in another format: format, or what out ends with, or json. json, jsonl,
+// csv, parquet and sqlite have one entry a row and, if asked for, its conformers. sdf and xyz have
+// one record a PM7 conformer. The output goes to standard output, or as a whole to the file out.
 func Export(ctx context.Context, format, out string, conformers bool, o Options) error {
-	format = cmp.Or(format, "json")
+	format = cmp.Or(format, formatOf(out), "json")
 	return open(ctx, o, false, func(ctx context.Context, pr *project) error {
 		if out == "" && binary(format) && term.IsTerminal(int(os.Stdout.Fd())) {
 			return fmt.Errorf("-format=%s is no text for a terminal; name a file with -out=",
@@ -59,6 +77,9 @@ func (pr *project) writeTo(out string, write func(io.Writer) error) error {
 // refuse is an error if out is a table, pipeline.hcl or a file that it names, or an artefact. Other
 // tables that share the artefacts count, too.
 func (pr *project) refuse(out string, tables ...string) error {
+	if strings.HasPrefix(out, "sqlite:") || store.IsURL(out) {
+		return fmt.Errorf("-out=%s: is the place of a table; name a file", out)
+	}
 	what := map[string]string{pr.Pipeline.Path: "the pipeline"}
 	others, err := pr.Store.OthersThan(pr.Pipeline.Table)
 	if err != nil {

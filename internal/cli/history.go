@@ -37,6 +37,9 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 	case at != "" && len(molecules) > 0, at == "" && out != "":
 		return errors.New("-at and -out write the whole table; a molecule is named without them")
 	}
+	if err := refuseEnding(out, "csv"); err != nil {
+		return err
+	}
 	return with(o, false, func(pr *project) error {
 		h := &past{project: pr, context: ctx, starts: map[string]journal.Event{},
 			others: map[string]bool{}}

@@ -38,6 +38,9 @@ func Import(ctx context.Context, file, out string, from From, o Options) error {
 		if out == "" {
 			return errors.New("-out=mine.csv must name the table that is to be made")
 		}
+		if err := refuseEnding(out, "csv", "sqlite"); err != nil {
+			return err
+		}
 		if _, err := os.Lstat(out); err == nil {
 			return fmt.Errorf("-out=%s: is there already; give another name, or remove it", out)
 		}

@@ -357,7 +357,7 @@ func doubts(t *csvmerge.Table, i int, answer batch.Answer, seen map[[3]any]int) 
 func Convert(ctx context.Context, from, to string) error {
 	return run(ctx, func(context.Context) error {
 		t, err := readTable(from)
-		if err != nil {
+		if err = cmp.Or(err, refuseEnding(to, "csv", "sqlite")); err != nil {
 			return err
 		}
 		if err := tables.Create(to, t); err != nil {
