@@ -56,6 +56,7 @@ type owner struct {
 	claimed []string  // molecules that are next
 	retries []Row     // molecules that failed, for their next attempt after all others
 	waiting []Outcome // for the table
+	edited  []string  // molecules that another program changed in the table after their visit began
 
 	// What is known of the table beside its rows.
 	written time.Time     // when the table was last written
@@ -100,6 +101,7 @@ func (b *Batch) all(ctx context.Context) error {
 	if o.failed == nil {
 		o.fail(o.restoreRows(ctx))
 	}
+	o.tellEdited()
 	return o.failed
 }
 
@@ -195,6 +197,11 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 		return err
 	}
 	o.slowTable(o.writing - asked)
+	for _, out := range group {
+		if i, ok := o.Table.Lookup(out.Row.ID); ok && o.key(i) != out.Row.Key {
+			o.edited = append(o.edited, out.Row.ID)
+		}
+	}
 	return o.settle(group, changed)
 }
 
@@ -293,14 +300,13 @@ func (o *owner) restoreRows(ctx context.Context) error {
 		return err
 	}
 	var changes []csvmerge.Change
-	var edited []string
 	for i := range o.Table.Len() {
 		id := o.Table.ID(i)
 		was, mine := o.sum.outcomes[id]
 		e, known := o.Index.Entry(id)
 		switch {
 		case mine && was.key != o.key(i):
-			edited = append(edited, id)
+			o.edited = append(o.edited, id)
 			continue
 		case !known && !mine:
 			continue
@@ -326,16 +332,21 @@ func (o *owner) restoreRows(ctx context.Context) error {
 		}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: cells, Valid: valid})
 	}
-	if len(edited) > 0 {
-		o.warn.Printf("an edit while the batch ran changed the molecule of %s (%s); the next "+
-			"batch computes it again", Count(len(edited), "row"), some(edited))
-	}
 	changed, err := o.merge(ctx, changes, busyLimit)
 	if len(changed) > 0 {
 		o.warn.Printf("another program saved the table while the batch ran; the results of %s "+
 			"were written again", Count(len(changed), "molecule"))
 	}
 	return err
+}
+
+// tellEdited warns of rows that were edited while the batch ran.
+func (o *owner) tellEdited() {
+	slices.Sort(o.edited)
+	if edited := slices.Compact(o.edited); len(edited) > 0 {
+		o.warn.Printf("what the pipeline reads of %s was edited while the batch ran (%s); the "+
+			"next batch takes that up", Count(len(edited), "row"), some(edited))
+	}
 }
 
 // merge merges changes, and warns of rows that are gone. If somebody else writes the table, it
