@@ -280,11 +280,12 @@ func Import(ctx context.Context,
 	id *string, // the column with names of the molecules
 	smiles *string, // the column with SMILES
 	charge *string, // the column with charges, or smiles: those of the SMILES
+	multiplicity *string, // the column with multiplicities
 	reference *string, // the column with reference enthalpies, kcal/mol
 	pipeline, set *string, // as for batch
 ) error {
 	from := cli.From{ID: value(id), SMILES: value(smiles), Charge: value(charge),
-		Reference: value(reference)}
+		Multiplicity: value(multiplicity), Reference: value(reference)}
 	return cli.Import(ctx, file, value(out), from, project(nil, nil, pipeline, set))
 }
 

@@ -29,7 +29,7 @@ import (
 
 // From names the columns of a file that is imported; "" for what is to be found. Charge may be
 // "smiles". Reference has the reference enthalpies, in kcal/mol.
-type From struct{ ID, SMILES, Charge, Reference string }
+type From struct{ ID, SMILES, Charge, Multiplicity, Reference string }
 
 // Import makes a table of any kind out of a file of another program, and checks it as Validate
 // does. No row of the file is left out, and what was chosen is printed.
@@ -185,6 +185,7 @@ func (im *importing) choose(from From) (err error) {
 		return err
 	}
 	if im.known, err = im.knownColumns(from); err == nil {
+		im.plainNumbers()
 		im.decimalCommas()
 	}
 	return err
@@ -197,10 +198,16 @@ func (im *importing) knownColumns(from From) (known map[string]int, err error) {
 	for _, name := range csvmerge.Known()[1:] { // all but mol_id
 		known[name] = im.find(name)
 	}
+	if known["multiplicity"] < 0 {
+		known["multiplicity"] = im.find("mult", "spin_multiplicity", "spin multiplicity")
+	}
 	if strings.EqualFold(from.Charge, "smiles") {
 		known["charge"] = -1
 	} else if from.Charge != "" {
 		known["charge"], err = im.columnOf("charge", from.Charge)
+	}
+	if from.Multiplicity != "" && err == nil {
+		known["multiplicity"], err = im.columnOf("multiplicity", from.Multiplicity)
 	}
 	if from.Reference != "" && err == nil {
 		known["H298_cbs"], err = im.columnOf("reference", from.Reference)
@@ -274,18 +281,60 @@ var (
 	thousands   = regexp.MustCompile(`^[+-]?\d{1,3}(?:,\d{3})+$`)
 )
 
-// decimalCommas writes numbers with a comma with a point, in columns that have no other cells.
-// Where commas separate cells, only H298_cbs is such a column.
+// numbers are the columns of numbers that a batch reads.
+var numbers = []string{"charge", "multiplicity", "H298_cbs"}
+
+// noNumber are the words of other programs for a missing number (pandas.read_csv, na_values), and
+// what people write.
+var noNumber = []string{"na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "<na>", "-", "–",
+	"?", "."}
+
+// plainNumbers blanks words for a missing number in the columns numbers, and writes minus signs of
+// word processors as a hyphen.
+func (im *importing) plainNumbers() {
+	for _, name := range numbers {
+		k, there := im.known[name]
+		if !there {
+			continue
+		}
+		var blanked []string
+		for _, r := range im.Records {
+			text := cell(r, k)
+			switch {
+			case text == "":
+			case slices.Contains(noNumber, strings.ToLower(text)):
+				blanked, r.Cells[k] = append(blanked, text), ""
+			default:
+				r.Cells[k] = strings.Replace(text, "\u2212", "-", 1)
+			}
+		}
+		if n := len(blanked); n > 0 {
+			im.note("column %s: %s without a number, as %q, %s left blank", im.Names[k],
+				batch.Count(n, "cell"), blanked[0], map[bool]string{true: "is", false: "are"}[n == 1])
+		}
+	}
+}
+
+// decimalCommas writes numbers with a comma with a point, in columns that have no other cells. In
+// the columns numbers other cells stay as they are, and validate lists them. Where commas separate
+// cells, only H298_cbs is looked at.
 func (im *importing) decimalCommas() {
 	reference, known := im.known["H298_cbs"]
 	for k, name := range im.Names {
 		if k == im.smiles || k == im.id || im.Commas && !(known && k == reference) {
 			continue
 		}
+		isNumbers := slices.ContainsFunc(numbers, func(n string) bool {
+			at, there := im.known[n]
+			return there && at == k
+		})
 		example, ambiguous := "", true
 		for _, r := range im.Records {
 			text := cell(r, k)
 			if text != "" && !commaNumber.MatchString(text) {
+				if isNumbers {
+					continue
+				}
 				example = ""
 				break
 			}
@@ -301,8 +350,8 @@ func (im *importing) decimalCommas() {
 			continue
 		}
 		for _, r := range im.Records {
-			if k < len(r.Cells) {
-				r.Cells[k] = strings.Replace(r.Cells[k], ",", ".", 1)
+			if text := cell(r, k); commaNumber.MatchString(text) {
+				r.Cells[k] = strings.Replace(text, ",", ".", 1)
 			}
 		}
 		im.note("column %s has decimal commas: %s is written as %s", name, example,
@@ -411,7 +460,8 @@ func (im *importing) records() [][]string {
 	}
 	for _, o := range []struct{ name, without, hint string }{
 		{"charge", "the SMILES", "; -charge=smiles takes those of the SMILES"},
-		{"multiplicity", "the SMILES: 1, or 2 for an odd number of electrons",
+		{"multiplicity", "the SMILES: 1, or 2 for an odd number of electrons. Name a column of " +
+			"multiplicities by -multiplicity",
 			"; where that is blank, 1, or 2 for an odd number of electrons"},
 		{"H298_cbs", "no column: blank. Name the column with reference enthalpies by -reference",
 			", in kcal/mol"}} {
