@@ -195,6 +195,9 @@ func (b *Batch) Run(ctx context.Context) (*Summary, error) {
 		b.sum.Stopped = "Interrupted"
 	}
 	b.sum.Elapsed = time.Since(b.started)
+	if b.sum.Stopped == "" && len(b.planned()) < len(b.now) {
+		b.sum.Later = max(0, len(b.now)-len(b.sum.outcomes)-b.sum.Elsewhere)
+	}
 	b.sum.finish(b.Table)
 	err = cmp.Or(err, b.Index.Close(), b.sweep(), durable.Remove(b.Store.Path(store.StopName)))
 	if b.sum.Batch == "" {

@@ -30,6 +30,7 @@ type Summary struct {
 	Skipped     int                // after too many failures
 	ByHand      int                // rows in which a person wrote Skip
 	Unasked     int                // rows that Config.Only leaves out
+	Later       int                // rows beyond Config.Limit
 	Invalid     int                // rows that are left out
 	Findings    []csvmerge.Finding // of these rows
 	Elsewhere   int                // molecules that other batches compute
@@ -167,6 +168,7 @@ func (l *list) end(s *Summary) string {
 	l.add(s.ByHand, "left out by your Skip")
 	l.add(s.Invalid, "left out as unusable")
 	l.add(s.Unasked, "not asked for")
+	l.add(s.Later, "beyond the limit")
 	l.add(s.Elsewhere, "left to other batches")
 	l.add(s.Rewritten, "written into the table again")
 	return strings.Join(*l, ", ")
@@ -198,7 +200,7 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	if len(all) == 0 {
 		all = list{"none finished"}
 	}
-	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid-s.Unasked, "unchanged")
+	all.add(s.Total-s.Scheduled-s.ByHand-s.Invalid-s.Unasked-s.Later, "unchanged")
 	fmt.Fprintf(w, "%s in %s: %s\n", Count(s.Scheduled, "molecule"), rounded(s.Elapsed),
 		all.end(s))
 	width := nameWidth(stages)

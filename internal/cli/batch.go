@@ -140,6 +140,8 @@ func (pr *project) printNext(w io.Writer, sum *batch.Summary, o Options) {
 	}
 	switch again := sum.Counts[csvmerge.Rerun.String()]; {
 	case sum.Interrupted || sum.Stopped != "": // the summary says how to go on
+	case sum.Later > 0:
+		next("batch"+o.flags(), "goes on with "+batch.Count(sum.Later, "other molecule"))
 	case again > 0:
 		next("batch"+o.flags(), "tries "+batch.Count(again, "failed molecule")+" again")
 	default:
