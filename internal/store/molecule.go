@@ -254,7 +254,11 @@ func (m *Molecule) verify(dir string, r *Record) string {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return fmt.Sprintf("output %s (%s) is missing", name, out.File)
-		case durable.Passing(err): // what is there may be right
+		case errors.Is(err, fs.ErrPermission): // what is there may be right
+			err = &FolderError{fmt.Errorf("%w; make it readable, or remove it to have it computed "+
+				"again", err)}
+			fallthrough
+		case durable.Passing(err):
 			m.err = cmp.Or(m.err, err)
 			fallthrough
 		case err != nil:
