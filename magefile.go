@@ -253,6 +253,7 @@ func Export(ctx context.Context,
 //	mage history -at=2026-11-01 -out=then.csv
 //
 // It leaves out rows that no batch had written by then, and columns that the pipeline does not use.
+// A row that was deleted since is there: when that was, no batch has seen.
 // It reads pipeline.hcl, the table and the journal in artefacts/, and writes nothing without -out.
 func History(ctx context.Context,
 	at *string, // a day, or a time such as 2026-11-01T15:04, of this machine's zone

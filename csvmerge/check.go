@@ -46,7 +46,11 @@ func (s Severity) MarshalText() ([]byte, error) {
 
 // String is the finding for a person: "7: mol_00006: charge "x": not an integer (…)".
 func (f Finding) String() string {
-	text := strings.Replace(fmt.Sprintf("%d: %s: ", f.Line, f.ID), ": : ", ": ", 1)
+	id := f.ID
+	if strings.ContainsFunc(id, unicode.IsControl) { // of a terminal, or the end of a line
+		id = fmt.Sprintf("%.40q", id)
+	}
+	text := strings.Replace(fmt.Sprintf("%d: %s: ", f.Line, id), ": : ", ": ", 1)
 	if f.Column != "" {
 		text += fmt.Sprintf("%s %.40q: ", f.Column, f.Cell)
 	}

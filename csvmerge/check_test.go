@@ -129,7 +129,7 @@ func TestCheckLineBreaks(t *testing.T) {
 			`(a cell on one line; a stray quote swallows the rows up to the next quote)`,
 		`42: f: note "5 in\ng,C,Pending,6 in": the cell begins on line 42 and ends on line 43 ` +
 			swallowed,
-		"44: h,CC,OK,x\nk: " +
+		"44: \"h,CC,OK,x\\nk\": " +
 			`mol_id "h,CC,OK,x\nk": the cell begins on line 44 and ends on line 45 ` + swallowed,
 		`46: l: smiles "C,,x\nm,C": the cell begins on line 46 and ends on line 47 ` + swallowed,
 	}

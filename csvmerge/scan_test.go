@@ -125,7 +125,7 @@ func TestParseErrors(t *testing.T) {
 		{"CR behind a quote", head + "a,\"C\"\rx,\n",
 			"t.csv:2:3: a quote is opened here and never closed before a comma"},
 		{"latin-1", head + "a,C,\nb\xe9,C,\n", `t.csv:3:1: "b\xe9,C," is not UTF-8 text`},
-		{"NUL", head + "a,\x00,\n", `t.csv:2:1: "a,\x00," is not UTF-8 text`},
+		{"NUL", head + "a,\x00,\n", `t.csv:2:1: "a,\x00," has a NUL byte, which no text has`},
 		{"CR alone", "mol_id,status,smiles,x\rm1,,C,\rm2,,CC,\r",
 			"t.csv:1:1: lines end with CR alone"},
 		{"UTF-16", "\xff\xfem\x00", `t.csv:1:1: "\xff\xfem\x00" is not UTF-8 text`},

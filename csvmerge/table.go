@@ -121,9 +121,12 @@ func parse(path string, buf []byte, most int) (*Table, error) {
 				`comma or the end of a line; a cell with a quote in it is written "1 ""2"" 3"`,
 				path, line, column)
 		case isBlank(record):
-		case !utf8.Valid(record) || bytes.IndexByte(record, 0) >= 0:
+		case !utf8.Valid(record):
 			return nil, fmt.Errorf("%s:%d:1: %.40q is not UTF-8 text; save the table as CSV "+
 				"UTF-8, or restore it from a backup", path, line, record)
+		case bytes.IndexByte(record, 0) >= 0:
+			return nil, fmt.Errorf("%s:%d:1: %.40q has a NUL byte, which no text has; restore the "+
+				"table from a backup", path, line, record)
 		case t.columns == nil && bytes.IndexByte(bytes.TrimRight(record, "\r\n"), '\r') >= 0:
 			return nil, fmt.Errorf("%s:%d:1: lines end with CR alone, as on an old Mac; save the "+
 				"table with the line ends LF or CRLF", path, line)

@@ -35,8 +35,8 @@ func Release(ctx context.Context, out, version, source, platform string) error {
 				return err
 			}
 		}
-		if _, err := os.Stat("magefile.go"); err != nil {
-			return fmt.Errorf("%w; release builds a checkout of Grimperium: run it there", err)
+		if err := checkout(); err != nil {
+			return err
 		}
 		if err := os.MkdirAll(out, 0o777); err != nil {
 			return err
@@ -169,6 +169,9 @@ func bom(program []byte, version string) ([]byte, error) {
 
 // Bench measures what a batch costs, in the short form.
 func Bench(ctx context.Context) error {
+	if err := checkout(); err != nil {
+		return err
+	}
 	err := tools(ctx, "make", "ninja-build", "snakemake", "python3-pandas")
 	if err != nil {
 		fmt.Fprintln(stderr, "Not compared with all peers:", err)
@@ -186,10 +189,18 @@ func Bench(ctx context.Context) error {
 }
 
 // Lint reads the project's own code and documents.
-func Lint(ctx context.Context) error { return goCommand(ctx, "run", "./internal/lint") }
+func Lint(ctx context.Context) error {
+	if err := checkout(); err != nil {
+		return err
+	}
+	return goCommand(ctx, "run", "./internal/lint")
+}
 
 // Test runs all tests, and installs what they need.
 func Test(ctx context.Context, race bool) error {
+	if err := checkout(); err != nil {
+		return err
+	}
 	err := tools(ctx, "strace", "zstd", "slurmctld", "slurmd", "slurm-client", "postgresql", "tmux",
 		"fish", "zsh", "man-db", "g++", "python3-pandas")
 	if err != nil {
@@ -200,7 +211,7 @@ func Test(ctx context.Context, race bool) error {
 	}
 	list, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
 	if err != nil {
-		return fmt.Errorf("go list: %w; run this in a checkout of Grimperium", err)
+		return fmt.Errorf("go list: %w", err)
 	}
 	args := []string{"test", "-timeout=25m"}
 	if race {
@@ -216,6 +227,9 @@ func Test(ctx context.Context, race bool) error {
 
 // Torture runs the long form of the crash tests, with other flags if they are given.
 func Torture(ctx context.Context, kills, states *int) error {
+	if err := checkout(); err != nil {
+		return err
+	}
 	if err := tools(ctx, "strace", "zstd"); err != nil {
 		return err
 	}
@@ -228,6 +242,15 @@ func Torture(ctx context.Context, kills, states *int) error {
 		args = append(args, fmt.Sprint("-states=", *states))
 	}
 	return goCommand(ctx, args...)
+}
+
+// checkout is an error outside of a checkout, whose code the commands for developers run.
+func checkout() error {
+	_, err := os.Stat("magefile.go")
+	if err != nil {
+		err = fmt.Errorf("%w; this is for a checkout of Grimperium: run it there", err)
+	}
+	return err
 }
 
 // goCommand runs the go command with its output on the terminal.

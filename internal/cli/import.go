@@ -381,7 +381,11 @@ func (im *importing) ids() (ids []string, same bool) {
 	same = im.id >= 0 && len(changed) == 0
 	switch {
 	case im.id < 0:
-		im.note("mol_id made: %s to %s", ids[0], ids[len(ids)-1])
+		made := "mol_id made: " + ids[0]
+		if last := len(ids) - 1; last > 0 {
+			made += " to " + ids[last]
+		}
+		im.note("%s", made)
 	case same:
 		im.note("mol_id from the column %s", im.Names[im.id])
 	default:

@@ -17,6 +17,9 @@ import (
 
 // Prune lists what nothing refers to in the artefacts folder, and removes it if told to.
 func Prune(ctx context.Context, remove bool, o Options) error {
+	if _, err := os.Stat(o.Artefacts); o.Artefacts != "" && err != nil {
+		return ended(fmt.Errorf("-artefacts=%s: there is no such folder", o.Artefacts))
+	}
 	return open(ctx, o, remove, func(ctx context.Context, pr *project) error {
 		tables, err := pr.tables()
 		if err != nil {

@@ -180,7 +180,7 @@ func readDelimited(text string) (*Table, error) {
 	before := strings.Count(text[:len(text)-len(table)], "\n")
 	t := &Table{Commas: separator == ","}
 	if separator != "," {
-		t.Notes = append(t.Notes, fmt.Sprintf("separator %q", separator))
+		t.Notes = append(t.Notes, "separator "+strings.Replace(fmt.Sprintf("%q", separator), `"\t"`, "tab", 1))
 	}
 	r := csv.NewReader(strings.NewReader(table))
 	r.Comma, r.FieldsPerRecord, r.ReuseRecord = rune(separator[0]), -1, true
@@ -207,7 +207,7 @@ func readDelimited(text string) (*Table, error) {
 		}
 	}
 	if blank > 0 {
-		t.Notes = append(t.Notes, fmt.Sprintf("%d blank rows left out", blank))
+		t.Notes = append(t.Notes, fmt.Sprintf("blank rows left out: %d", blank))
 	}
 	return t, nil
 }

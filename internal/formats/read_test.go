@@ -42,11 +42,11 @@ func TestParse(t *testing.T) {
 1 ["id" "smiles" "H"]
 2 ["1" "CCO" "-56,4"]
 4 ["x" "C"]
-separator ";"; 1 blank rows left out`},
+separator ";"; blank rows left out: 1`},
 		{".tsv", "id\tsmiles\n\"a,\tb\"\tC\n", `[]
 1 ["id" "smiles"]
 2 ["a,\tb" "C"]
-separator "\t"`},
+separator tab`},
 		{".csv", "\"a;b;c\",smiles\r1,C\r", `[]
 1 ["a;b;c" "smiles"]
 2 ["1" "C"]

@@ -187,15 +187,18 @@ func (p *Pipeline) decodeProgram(b *hcl.Block) {
 	p.Programs[name] = prog
 	var version []string
 	words := func(words []string) bool { return len(words) > 0 && !slices.Contains(words, "") }
+	isRelative := func(word string) bool {
+		return strings.Contains(word, "/") && !filepath.IsAbs(word)
+	}
 	attrs := p.readBody(b.Body,
-		constant("path", nil, `path is a list of names or paths, like ["python3"].`,
+		constant("path", nil, `path is a list of names or absolute paths, like ["python3"].`,
 			func(v cty.Value) bool {
 				if word, one := as[string](v); one {
 					prog.Candidates = []string{word}
 				} else {
 					prog.Candidates, _ = as[[]string](v)
 				}
-				return words(prog.Candidates)
+				return words(prog.Candidates) && !slices.ContainsFunc(prog.Candidates, isRelative)
 			}),
 		constant("version", &version, fmt.Sprintf("version is a command that starts with the "+
 			"program itself, like [%q, \"--version\"].", name),

@@ -136,11 +136,12 @@ func histogram(sorted []float64) *Chart {
 			from := -reach + float64(i)*width
 			switch i {
 			case 0:
-				return fmt.Sprintf("below %.1f kcal/mol: %.0f molecules", from+width, counts[i])
+				return fmt.Sprintf("below %.1f kcal/mol: %s", from+width, molecules(int(counts[i])))
 			case n - 1:
-				return fmt.Sprintf("above %.1f kcal/mol: %.0f molecules", from, counts[i])
+				return fmt.Sprintf("above %.1f kcal/mol: %s", from, molecules(int(counts[i])))
 			}
-			return fmt.Sprintf("%.1f to %.1f kcal/mol: %.0f molecules", from, from+width, counts[i])
+			return fmt.Sprintf("%.1f to %.1f kcal/mol: %s", from, from+width,
+				molecules(int(counts[i])))
 		}}.chart()
 	c.Label = fmt.Sprintf("Histogram of %d signed deviations", len(sorted))
 	return c
@@ -152,7 +153,7 @@ func countChart(counts []Count, xLabel string) *Chart {
 		return nil
 	}
 	b := bars{height: 190, xLabel: xLabel, yLabel: "molecules", title: func(i int) string {
-		return fmt.Sprintf("%s: %s molecules", counts[i].Name, grouped(counts[i].Count))
+		return counts[i].Name + ": " + molecules(counts[i].Count)
 	}}
 	for _, c := range counts {
 		b.values, b.names = append(b.values, float64(c.Count)), append(b.names, c.Name)

@@ -109,8 +109,7 @@ func (n *Numbers) sentence() string {
 	if n.Results == 1 {
 		have = "has"
 	}
-	text := fmt.Sprintf("%s of %s molecules %s a result", grouped(n.Results), grouped(n.Molecules),
-		have)
+	text := fmt.Sprintf("%s of %s %s a result", grouped(n.Results), molecules(n.Molecules), have)
 	switch {
 	case n.Deviation.N == 0:
 		return text + "; none has a reference beside it."
@@ -250,4 +249,12 @@ func grouped(n int) string {
 		text = text[:at] + "," + text[at:]
 	}
 	return text
+}
+
+// molecules is a count of molecules, as "1 molecule".
+func molecules(n int) string {
+	if n == 1 {
+		return "1 molecule"
+	}
+	return grouped(n) + " molecules"
 }

@@ -170,9 +170,9 @@ const otherColumn = "result of the other table"
 func functions(d *Data) template.FuncMap {
 	return template.FuncMap{
 		"names":   func(names ...string) []string { return names },
-		"grouped": grouped,
-		"signed":  func(v float64) string { return minus(fmt.Sprintf("%+.2f", cents(v))) },
-		"two":     func(v float64) string { return minus(fmt.Sprintf("%.2f", cents(v))) },
+		"grouped": grouped, "molecules": molecules,
+		"signed": func(v float64) string { return minus(fmt.Sprintf("%+.2f", cents(v))) },
+		"two":    func(v float64) string { return minus(fmt.Sprintf("%.2f", cents(v))) },
 		"percent": func(part, whole int) string {
 			return fmt.Sprintf("%.1f %%", 100*ratio(part, whole))
 		},

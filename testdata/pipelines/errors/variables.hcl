@@ -44,3 +44,7 @@ program "mopac" {
 stage "s" {
   command = ["true", var.first, var.typed, var.named]
 }
+
+program "relative" {
+  path = ["relative", "bin/relative"] # ERROR: Invalid path: path is a list of names or absolute paths
+}
