@@ -2,6 +2,7 @@ package progress
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -110,6 +111,18 @@ func TestFrame(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", g, w)
 			}
 		})
+	}
+}
+
+// On a terminal a long name leaves room for the status.
+func TestLongName(t *testing.T) {
+	e := journal.Event{Mol: strings.Repeat("m", 75), Outcome: "OK"}
+	d := &display{size: func() (int, int, error) { return 80, 24, nil }}
+	if got := fit(d.finished(e), 80); !strings.HasSuffix(got, "mmm…  OK") {
+		t.Errorf("on a terminal: %q", got)
+	}
+	if got := fit((&display{}).finished(e), math.MaxInt); !strings.HasSuffix(got, e.Mol+"  OK") {
+		t.Errorf("in a file: %q", got)
 	}
 }
 

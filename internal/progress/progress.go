@@ -223,6 +223,8 @@ func (d *display) frame(width, rows int, now time.Time) (lines []string) {
 	return lines[max(len(lines)-rows, 0):]
 }
 
+const mostName = 45 // columns of a finished molecule's name on a terminal
+
 const pause = 300 * time.Millisecond // between two targets of a molecule, at most
 
 // busy are the molecules in which something runs, sorted: a target does, or one has just ended and
@@ -350,7 +352,11 @@ func clock(t, now time.Time) string {
 // summary of the batch has the place, too.
 func (d *display) finished(row journal.Event) (parts []string) {
 	digits := len(fmt.Sprint(d.Total))
-	head := fmt.Sprintf("[%*d/%d] %-*s", digits, d.Done, d.Total, d.names, clean(row.Mol))
+	name := clean(row.Mol)
+	if d.size != nil { // in a file there is room
+		name = cut(name, mostName)
+	}
+	head := fmt.Sprintf("[%*d/%d] %-*s", digits, d.Done, d.Total, d.names, name)
 	status, ok := clean(row.Outcome), strings.EqualFold(row.Outcome, journal.OK)
 	if d.colour {
 		status = map[bool]string{true: "\x1b[32m", false: "\x1b[31m"}[ok] + status + "\x1b[0m"
