@@ -309,8 +309,8 @@ func (im *importing) plainNumbers() {
 			}
 		}
 		if n := len(blanked); n > 0 {
-			im.note("column %s: %s without a number, as %q, %s left blank", im.Names[k],
-				batch.Count(n, "cell"), blanked[0], map[bool]string{true: "is", false: "are"}[n == 1])
+			im.note("column %s: %s without a number left blank, as %q", im.Names[k],
+				batch.Count(n, "cell"), blanked[0])
 		}
 	}
 }
