@@ -183,17 +183,19 @@ func (o *owner) write(ctx context.Context, limit time.Duration) error {
 	o.waiting, o.written, o.group = nil, time.Now(), len(group)
 	err := cmp.Or(flush(o.Store, group), o.Claims.lost())
 	begin := time.Now()
-	if err = cmp.Or(err, o.visitor.Programs.confirm()); err != nil {
-		return err
-	}
+	err = cmp.Or(err, o.visitor.Programs.confirm())
 	asked := time.Since(begin)
-	changed, err := o.merge(ctx, o.changes(group), limit)
-	o.writing = time.Since(begin)
+	var changed map[string]bool
+	if err == nil {
+		changed, err = o.merge(ctx, o.changes(group), limit)
+		o.writing = time.Since(begin)
+	}
 	if o.passes(err) && limit == 0 {
 		o.waiting = group
 		return nil
 	}
 	if err != nil {
+		o.sum.Unwritten += len(group)
 		return err
 	}
 	o.slowTable(o.writing - asked)

@@ -31,6 +31,7 @@ type Summary struct {
 	ByHand      int                // rows in which a person wrote Skip
 	Unasked     int                // rows that Config.Only leaves out
 	Later       int                // rows beyond Config.Limit
+	Unwritten   int                // rows whose results the table could not take
 	Invalid     int                // rows that are left out
 	Findings    []csvmerge.Finding // of these rows
 	Elsewhere   int                // molecules that other batches compute
@@ -230,6 +231,10 @@ func (s *Summary) print(w io.Writer, stages []*pipeline.Stage) {
 	}
 	for _, line := range s.warnings() {
 		fmt.Fprintf(w, "  warning: %s\n", line)
+	}
+	if s.Unwritten > 0 {
+		fmt.Fprintf(w, "The results of %s are not in the table yet; the next batch writes them.\n",
+			Count(s.Unwritten, "molecule"))
 	}
 	if s.Stopped != "" {
 		fmt.Fprintf(w, "%s; the next batch goes on from here.\n", s.Stopped)
