@@ -1,5 +1,4 @@
 # What is computed for each molecule of the table, in the order of the chemistry. docs/conformers.md says more.
-# `mage batch -dryRun` shows what an edit would run again, and why.
 pipeline { table = "data/thermo_pm7.csv" }
 variable "search" { one_of = ["etkdg", "crest"] }                 # RDKit and xTB, seconds a molecule, or CREST too
 variable "open_stereo" { one_of = ["lowest", "first", "refuse"] } # the isomer, if the SMILES leaves stereo open
@@ -38,13 +37,12 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   bonds = "bond 1.30, across 1.15, across-C 1.10, shared-H 1.50" # the longest, in sums of covalent radii
   sorting = ["--molecule", stage.rdkit.molecule, "--bonds", local.bonds, "--window", "${var.window}kcal/mol",
   "--first", var.conformers, "--same", "0.125Å 0.05kcal/mol 1%"] # RMSD, energy, rotational constants, as in CREST
-  of_isomers  = "gfn2:normal <5kcal/mol, isomers 2 <3kcal/mol"   # the lowest 2 of each isomer
+  of_isomers  = "gfn2:normal <8kcal/mol, isomers 2 <6kcal/mol"   # the lowest 2 of each isomer
   last_levels = "gfn2:normal <3kcal/mol; gfn2:tight <3kcal/mol, twins 0.6Å 0.2kcal/mol 5%"
   many        = json(stage.rdkit.properties).pool > (stage.rdkit.nheavy > 10 ? 20 : 100) # then GFN-FF goes first
-  # The jobs of an input file, at the first attempt, the second, and all others. Internal coordinates (INT) halve the
-  # cycles of a large molecule; an angle of 180° spoils them. The last job takes the energy: MOPAC before 23.2 adds 12
-  # kcal/mol for each C≡C where a job starts. If its SCF ends in another electronic state, the second attempt keeps the
-  # state of the optimisation (OLDENS). If the other state is the lower one, the third attempt optimises it.
+  # The jobs of an input file at the first attempt, the second, all others. INT halves the cycles of a large molecule;
+  # an angle of 180° spoils it. The last job takes the energy, as MOPAC before 23.2 adds 12 kcal/mol for each C≡C where
+  # a job starts. If its SCF ends in another state, the second attempt keeps the first (OLDENS), the third the lower.
   internal = stage.rdkit.nheavy > 10 && !stage.rdkit.linear
   energy   = "1SCF OLDGEO AUX(PRECISION=9,XP,XS,XW)"
   jobs = [local.internal ? ["EF INT", "EF INT OLDGEO", local.energy] : ["EF", local.energy],
@@ -61,7 +59,10 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   conformers = of_isomer(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), local.isomer)
   places     = promising(length(local.conformers), coalesce(stage.single_points.energies, []), var.conformers)
   optimised  = [for place in local.places : local.conformers[place]]
-  lowest     = mopac_geometry(stage.pm7[lowest(stage.pm7[*].hof)].aux)
+  best       = stage.pm7[lowest(stage.pm7[*].hof)]
+  starts     = stage.rdkit.nheavy > 6 ? [] : first(2, of_isomer(geometries(stage.rdkit.pool), local.isomer))
+  lower      = coalesce(stage.single_points.hof, local.best.hof) < local.best.hof - 0.1
+  lowest     = local.lower ? stage.single_points.geometry : mopac_geometry(local.best.aux)
   results    = refined(stage.pm7[*], stage.minimum)
 }
 
@@ -76,11 +77,10 @@ stage "rdkit" {
     "--embeddings=${coalesce(heavy_atoms(mol.smiles), 11) > 10 ? 300 : 400}", "--window=18kcal/mol", "--same=0.06Å",
   "--few=20 0.20Å 100kcal/mol", "--displace=0.05Å", "--time=300s"]) # few get more; of each coordinate; of the CPU
   timeout  = "15m"
-  outputs  = { properties = "properties.json", molecule = "molecule.json", molfile = "molecule.mol", pool = "pool.xyz" }
   no_retry = [3] # embed.py: the row itself is wrong; another attempt can only fail the same way
-  values = {     # rigid: nothing turns; soft: torsions that may stay on a saddle point; linear: an angle of 180°
-    nheavy = json(output.properties).nheavy, rigid = json(output.properties).rigid
-  soft = json(output.properties).nsoft, linear = json(output.properties).linear }
+  outputs  = { properties = "properties.json", molecule = "molecule.json", molfile = "molecule.mol", pool = "pool.xyz" }
+  values = { nheavy = json(output.properties).nheavy, rigid = json(output.properties).rigid,
+  soft = json(output.properties).nsoft, linear = json(output.properties).linear } # turns nothing; saddle points; 180°
   warnings = json(output.properties).warnings
 }
 
@@ -89,9 +89,8 @@ stage "search" {
   title = "Conformer search"
   command = concat(["conformers", stage.rdkit.pool], local.state, local.sorting, ["--levels", local.many ? join("; ", [
     "gfnff:normal, same 0.20Å 0.5kcal/mol 3%, window +14kcal/mol", "gfn2:point, window +2kcal/mol",
-    # The next batch follows while one conformer of a batch ends so little above the first ones.
     "gfn2:crude <8kcal/mol, same 0.20Å 0.5kcal/mol 3%, window +2kcal/mol, batches 20 <1.5kcal/mol", local.of_isomers,
-    "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol",
+    "gfn2:normal <5kcal/mol, batches 5 <0.5kcal/mol", # another if one of a batch ends so little above the first ones
     "gfn2:tight <1kcal/mol, twins 0.6Å 0.2kcal/mol 5%"]) : join("; ", [
   "gfn2:loose, same 0.20Å 0.5kcal/mol 3%, window +1kcal/mol", local.of_isomers, local.last_levels])])
   programs = ["xtb"]
@@ -131,17 +130,19 @@ stage "conformers" {
   local.state, local.sorting, ["--levels", local.last_levels])
 }
 
-# 5. PM7 optimises the most stable conformers by GFN2-xTB, and others with a lower single point. Stage minimum then
-# optimises the lowest again, to a fifth of the gradient of PRECISE: isopropyl is flat. The lower result counts.
+# 5. PM7 optimises the most stable conformers by GFN2-xTB, and others with a lower single point. It has minima that
+# GFN2-xTB lacks (P–P): small molecules start from RDKit, too. Stage minimum optimises the lowest again (isopropyl).
 stage "single_points" {
-  enabled  = length(local.conformers) > var.conformers
+  enabled  = length(local.conformers) > var.conformers || length(local.starts) > 0
   optional = true
   timeout  = "10m"
-  file "pm7.mop" { content = join("", [for i, geometry in local.conformers :
-  "${local.pm7} 1SCF\nsingle point ${i + 1}\n\n${mopac_cartesian(geometry)}\n\n"]) }
+  file "pm7.mop" { content = join("", concat([for i, geometry in local.conformers :
+    "${local.pm7} 1SCF\nsingle point ${i + 1}\n\n${mopac_cartesian(geometry)}\n\n"], [for i, geometry in local.starts :
+  "${local.pm7} EF\nstart ${i + 1}\n\n${mopac_cartesian(geometry)}\n\n"])) }
   command = ["mopac", "pm7.mop"]
   outputs = { out = "pm7.out" }
-  values  = { energies = single_points(output.out) } # kcal/mol
+  values = merge({ energies = single_points(output.out) }, # kcal/mol; and the lowest of the starts: hof, geometry
+  reached(output.out, stage.rdkit.molecule, local.starts, local.bonds))
 }
 stage "pm7" {
   title    = "MOPAC PM7 calculation"
@@ -159,7 +160,7 @@ stage "pm7" {
 }
 stage "minimum" {
   extends = "pm7"
-  enabled = stage.rdkit.soft > 0
+  enabled = stage.rdkit.soft > 0 || local.lower
   file "pm7.mop" { content = format(step(local.input, attempt), "GNORM=0.01 ", "${mol.mol_id} lowest", mopac_cartesian(
   perturbed(stage.rdkit.molecule, local.lowest, step(local.shift, attempt), 50 + 100 * attempt))) }
   require = same_molecule(stage.rdkit.molecule, local.lowest, mopac_geometry(output.aux), local.bonds)
@@ -194,7 +195,6 @@ export { # each conformer with its geometry, for mage export
   molfile  = stage.rdkit.molfile
   isomer   = local.isomer
   inchikey = try(json(stage.rdkit.properties).inchikeys[local.isomer], null)
-  conformers = [for i, r in local.results : { geometry = r.aux, hof = r.hof, method = r.method, homo = r.homo,
-    lumo = r.lumo, dipole = r.dipole, gradient = r.gradient_norm, rank = local.places[i] + 1,
-  energy = local.optimised[i].energy }]
+  conformers = [for i, r in local.results : merge(r, { geometry = r.aux, gradient = r.gradient_norm,
+  rank = local.places[i] + 1, energy = local.optimised[i].energy })] # and hof, homo, lumo, dipole of r
 }

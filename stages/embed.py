@@ -45,6 +45,7 @@ LONG_CHAIN = 7       # bonds about which a chain turns: embeddings hardly ever h
 MOST_ONCE = 1 / 3    # of the embeddings may give a conformer that no other gives, if there are
 LEAST_TRIES = 50     # embeddings: fewer tell nothing
 SECOND = 7919        # added to the seed when the first one gives no geometry at all
+NEAR, FAR = 1.8, 20  # Å, between atoms of two branches at one centre
 MOST_BENT = 125      # degrees, in MMFF94s, at a carbon of two neighbours that is not linear
 LEAST_ANGLE = {3: 80, 4: 80, 5: 80, 6: 80, 7: 62}  # degrees between two ligands of an atom with so many
 OPEN_STEREO = {
@@ -452,12 +453,21 @@ def flexible_ring_bonds(mol):
 
 
 def rotors(mol):
-    """Single bonds that turn into something else, between two groups that turns() allows, and linear_axes()."""
+    """Single bonds that turn into something else, between two groups that turns() allows, linear_axes(), and bonds that
+    is_ylide() knows."""
     return len(linear_axes(mol)) + sum(
-        b.GetBondType() == Chem.BondType.SINGLE and not b.IsInRing() and not is_linear(b.GetBeginAtom())
+        (b.GetBondType() == Chem.BondType.SINGLE or is_ylide(b))
+        and not b.IsInRing() and not is_linear(b.GetBeginAtom())
         and not is_linear(b.GetEndAtom()) and turns(b.GetBeginAtom(), b.GetEndAtom())
         and turns(b.GetEndAtom(), b.GetBeginAtom())
         for b in mol.GetBonds())
+
+
+def is_ylide(bond):
+    """Whether a bond is drawn double and turns like a single one: of N to an atom from Si on, as in CS(C)=N, CN=S=NC.
+    RDKit sees no stereo there."""
+    ends = sorted((bond.GetBeginAtom().GetAtomicNum(), bond.GetEndAtom().GetAtomicNum()))
+    return bond.GetBondType() == Chem.BondType.DOUBLE and ends[0] == 7 and ends[1] > 13
 
 
 def turns(atom, other):
@@ -545,6 +555,26 @@ def extended(mol, xyz, torsions):
     return out
 
 
+def turned_ylides(mol, xyz):
+    """The molecule with its first bonds that is_ylide() knows turned by 60° each: MMFF94s has one minimum there, and
+    GFN2-xTB up to three."""
+    base, turned = with_coords(mol, xyz), []
+    for bond in mol.GetBonds():
+        n, other = sorted((bond.GetBeginAtom(), bond.GetEndAtom()), key=lambda a: a.GetAtomicNum())
+        if is_ylide(bond) and not bond.IsInRing() and turns(n, other) and turns(other, n):
+            ends = [next(a.GetIdx() for a in one.GetNeighbors() if a.GetIdx() != two.GetIdx())
+                    for one, two in ((n, other), (other, n))]
+            turned.append((ends[0], n.GetIdx(), other.GetIdx(), ends[1]))
+    out = Chem.Mol(base)
+    out.RemoveAllConformers()
+    for angles in itertools.product(range(0, 360, 60), repeat=min(2, len(turned))) if turned else ():
+        one = Chem.Conformer(base.GetConformer())
+        for torsion, angle in zip(turned, angles):
+            rdMolTransforms.SetDihedralDeg(one, *torsion, angle)
+        out.AddConformer(one, assignId=True)
+    return out
+
+
 def turn_acids(mol):
     """Turns a third of the acids and esters about C-O: RDKit's distance bounds allow X-O-C=O only as cis.
 
@@ -603,9 +633,20 @@ def relax(mol):
         return "MMFF94s", [e for _, e in done]
     # UFF puts ligands of PF5 into one place.
     if mol.GetNumAtoms() > 1 and not crowded(mol) and rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
+        before = Chem.Mol(mol)
         done = rdForceFieldHelpers.UFFOptimizeMoleculeConfs(mol, 1, 1000)
-        return "UFF", [e for _, e in done]
+        if all(0.75 < after / length < 1.33 for length, after in zip(bond_lengths(before), bond_lengths(mol))):
+            return "UFF", [e for _, e in done]
+        for conf, embedded_ in zip(mol.GetConformers(), before.GetConformers()):  # UFF pulls C1C[Br+]1 apart
+            for i, place in enumerate(embedded_.GetPositions()):
+                conf.SetAtomPosition(i, place.tolist())
     return "none", [0.0] * mol.GetNumConformers()
+
+
+def bond_lengths(mol):
+    """The lengths of all bonds in all conformers, Å."""
+    return [rdMolTransforms.GetBondLength(conf, b.GetBeginAtomIdx(), b.GetEndAtomIdx())
+            for conf in mol.GetConformers() for b in mol.GetBonds()]
 
 
 def relax_bonded(mol, coords):
@@ -651,12 +692,26 @@ def parameters(mol):
             for i in ligands:
                 bounds[min(i, centre), max(i, centre)] = length[i] + 0.05
                 bounds[max(i, centre), min(i, centre)] = length[i] - 0.05
+            across(mol, centre, bounds)
             for i, j in itertools.combinations(ligands, 2):
                 bounds[i, j] = length[i] + length[j]
                 bounds[j, i] = math.sqrt(length[i] ** 2 + length[j] ** 2 - 2 * length[i] * length[j] * cosine)
         params.SetBoundsMat(bounds)
         params.useRandomCoords, params.useBasicKnowledge = True, False
     return params
+
+
+def across(mol, centre, bounds):
+    """Lets the branches behind the ligands of a crowded atom lie anywhere: RDKit's bounds for them are of the short
+    bonds of an atom that it does not know."""
+    parts = Chem.RWMol(mol)
+    ligands = [n.GetIdx() for n in mol.GetAtomWithIdx(centre).GetNeighbors()]
+    for i in ligands:
+        parts.RemoveBond(centre, i)
+    branch = {i: number for number, part in enumerate(Chem.GetMolFrags(parts)) for i in part}
+    for i, j in itertools.combinations(range(mol.GetNumAtoms()), 2):
+        if branch[i] != branch[j] and not {i, j} <= {centre, *ligands}:
+            bounds[i, j], bounds[j, i] = FAR, NEAR
 
 
 def embedded(mol, n, params):
@@ -679,6 +734,8 @@ class Embedder:
         for atom in self.mol.GetAtoms():
             if atom.HasProp("_hypervalent"):
                 atom.SetAtomicNum(0)  # which RDKit allows any valence
+            if atom.GetAtomicNum() == 7 and atom.GetDegree() == 3 and atom.IsInRingSize(3):
+                atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)  # RDKit can't embed it; stereo.kept() sorts them
         self.params.maxIterations = TRIES  # RDKit's own number keeps it busy for minutes with a cage that can't be
         self.part(1, seed)
         if self.way == 0:
@@ -733,6 +790,10 @@ def embed(mol, stereo, count, seed, limit):
         field, found = relax(part)
         coords += [c.GetPositions() for c in part.GetConformers()]
         energies += found
+    if coords:
+        part = turned_ylides(mol, coords[int(np.argmin(energies))])
+        coords += [c.GetPositions() for c in part.GetConformers()]
+        energies += [min(energies)] * part.GetNumConformers()
     good = [i for i, x in enumerate(coords) if np.isfinite(x).all() and np.isfinite(energies[i])]
     good.sort(key=lambda i: energies[i])
     return [coords[i] for i in good], [energies[i] for i in good], field, raw

@@ -71,6 +71,12 @@ func TestEmbedHard(t *testing.T) {
 		{"FP(F)(F)(F)F", nil, 1, ""},
 		{"FBr(F)(F)(F)F", nil, 1, ""},
 		{"OC1CCC(O)CC1", []string{"--open-stereo", "first"}, 1, ""},
+		{"C[N@@]1C[C@H]1C", nil, 1, "C[C@@H]1C[N@]1C"},
+		{"C[N@@]1OC1", nil, 1, "C[N@]1CO1"},
+		{"C[Sb](C)(C)(C)C", nil, 1, ""},
+		{"C[W](C)(C)(C)(C)C", nil, 1, ""},
+		{"O=C=[Cr](=C=O)(=C=O)(=C=O)(=C=O)=C=O", nil, 1, ""},
+		{"CP=NC", nil, 2, ""},
 	} {
 		dir := embedded(t, test.smiles, test.words...)
 		pool, err := ReadXYZ(filepath.Join(dir, "pool.xyz"))
@@ -91,6 +97,28 @@ func TestEmbedHard(t *testing.T) {
 		if len(isomers) != test.isomers || test.first != "" && pool[0].Isomer != test.first {
 			t.Errorf("%s: %v, want %d, the first %q", test.smiles, isomers, test.isomers,
 				test.first)
+		}
+	}
+}
+
+// UFF takes a halogen with two bonds for linear, and pulls the ring apart.
+func TestEmbedHalonium(t *testing.T) {
+	for smiles, halogen := range map[string]int{"C1C[Br+]1": 2, "C1C[Cl+]1": 2, "C1C[F+]1": 2} {
+		f := goldenFrame(t, filepath.Join(embedded(t, smiles, "--charge", "1"), "pool.xyz"), 0)
+		for _, b := range []Bond{{0, 1}, {0, halogen}, {1, halogen}} {
+			if length := f.relative(b[0], b[1]); length < 0.75 || length > 1.3 {
+				t.Errorf("%s: a bond of %.2f times the sum of the radii", smiles, length)
+			}
+		}
+	}
+}
+
+// MMFF94s has one minimum about these bonds, GFN2-xTB two or three.
+func TestEmbedYlides(t *testing.T) {
+	for smiles, want := range map[string]int{"CS(C)=N": 3, "CN=S=NC": 8, "CN=S=O": 2} {
+		pool, err := ReadXYZ(filepath.Join(embedded(t, smiles), "pool.xyz"))
+		if err != nil || len(pool) < want {
+			t.Errorf("%s: %d starting conformers, %v; want %d", smiles, len(pool), err, want)
 		}
 	}
 }

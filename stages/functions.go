@@ -35,6 +35,10 @@ var geometryFunctions = []Function{{
 	Description: "The text of an xyz file of one geometry: a program can start from it.",
 	Example:     "xyz_text(local.conformers[0])",
 }, {
+	Name: "geometries", Params: []string{"path"}, Files: 1, Fn: ReadXYZ, Version: 1,
+	Description: "All geometries of an xyz file, as xyz gives them, in its order.",
+	Example:     "geometries(stage.rdkit.pool)[0]",
+}, {
 	Name: "ensemble", Params: []string{"path"}, Files: 1, Fn: Ensemble, Version: 2,
 	Description: "All geometries of an xyz file of conformers, as xyz gives them, the lowest " +
 		"energy first.",
@@ -72,6 +76,13 @@ var programFunctions = []Function{{
 	Description: "The heats of formation (kcal/mol) of many jobs titled \"single point 1\" and " +
 		"on; null for a failure.",
 	Example: "single_points(output.out)",
+}, {
+	Name:   "reached",
+	Params: []string{"out", "molecule", "starts", "bonds"}, Files: 2,
+	Fn: Reached, Version: 1,
+	Description: "The lowest minimum of optimisations titled \"start 1\" and on: hof (kcal/mol) and " +
+		"geometry, null if none is the molecule.",
+	Example: "reached(output.out, stage.rdkit.molecule, local.starts, local.bonds)",
 }, {
 	Name: "promising", Params: []string{"conformers", "singles in kcal/mol", "first"},
 	Fn: Promising, Version: 1,

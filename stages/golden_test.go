@@ -130,6 +130,7 @@ func goldenInputs(t *testing.T) map[string][][]any {
 	h := hofs(-1, -3, -2, -2.99)
 	h[2] = nil
 	a, b := "a.aux", "b.aux"
+	starts := slices.Repeat([]Frame{goldenFrame(t, mol+"diphosphane.xyz", 0)}, 3)
 	pair := []Frame{{Isomer: "C/C=C/C"}, {Isomer: "C/C=C\\C"}, {Isomer: "C/C=C/C"}}
 	var runs [][]any
 	for _, name := range []string{"water", "water_precise_aux", "water_1scf", "water_force",
@@ -160,7 +161,11 @@ func goldenInputs(t *testing.T) map[string][][]any {
 		"mopac": runs,
 		"mopac_geometry": {{mopac + "water_precise_aux.aux"}, {mopac + "butyne_two_jobs.aux"},
 			{mopac + "itry.aux"}},
-		"single_points":   {{mopac + "single_points.out"}, {mopac + "itry.aux"}},
+		"single_points": {{mopac + "single_points.out"}, {mopac + "itry.aux"}},
+		"geometries":    {{conformers}, {mol + "diphosphane.xyz"}},
+		"reached": {{mopac + "starts.out", mol + "diphosphane.json", starts, bonds},
+			{mopac + "starts.out", mol + "diphosphane.json", starts[:0], bonds},
+			{mopac + "starts.out", ethanol, starts, bonds}},
 		"promising":       {{4, h, 3}, {2, []*float64(nil), 3}},
 		"placed":          {{h[:2], []int{3, 1}}, {h[:1], []int{-1}}, {h[:1], []int{}}},
 		"mopac_state":     {{-1, 2}, {0, 1}, {0, 10}},

@@ -130,41 +130,6 @@ func ReadMOPAC(outPath, auxPath string, gradient float64) (MOPAC, error) {
 	return run, nil
 }
 
-// singlePoint is the title of a job of SinglePoints, which MOPAC prints above its result.
-var singlePoint = regexp.MustCompile(`(?m)^ single point ([0-9]{1,4})\s*$`)
-
-// SinglePoints are the heats of formation, kcal/mol, of an .out file with many jobs, in their
-// order. Their titles are "single point 1" and so on. It is nil for a job without a result. All
-// conformers of a molecule may be too high by 12 for each C≡C, see ReadMOPAC.
-func SinglePoints(outPath string) ([]*float64, error) {
-	data, err := readFile(outPath)
-	if err != nil {
-		return nil, err
-	}
-	out := string(data)
-	var hofs []*float64
-	titles := singlePoint.FindAllStringSubmatchIndex(out, -1)
-	for i, at := range titles {
-		number, _ := strconv.Atoi(out[at[2]:at[3]])
-		job := out[at[1]:]
-		if i+1 < len(titles) {
-			job = out[at[1]:titles[i+1][0]]
-		}
-		m := mopacHOF.FindStringSubmatch(job)
-		if number == 0 || m == nil || !strings.Contains(job, "SCF FIELD WAS ACHIEVED") {
-			continue
-		}
-		if hof, err := parseFloat(m[2]); err == nil {
-			hofs = append(hofs, make([]*float64, max(0, number-len(hofs)))...)
-			hofs[number-1] = &hof
-		}
-	}
-	if hofs == nil {
-		return nil, fmt.Errorf("%s: MOPAC gave no result of any single point", outPath)
-	}
-	return hofs, nil
-}
-
 // jobHead stands once in each job of an .out file, laterJob in one that has the keyword OLDGEO.
 // A job that moves no atom has oneSCF.
 const jobHead, laterJob, oneSCF = "*  CALCULATION DONE:", "*  OLDGEO ", "1SCF WAS SPECIFIED"
