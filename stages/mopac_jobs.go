@@ -16,8 +16,8 @@ var (
 	anyTitle    = regexp.MustCompile(`(?m)^ (?:single point|start) [0-9]{1,4}\s*$`)
 )
 
-// titledJobs are the results of jobs with a title, by their number from 1: the heat of formation,
-// kcal/mol, and what MOPAC prints behind the title.
+// titledJobs are the results of jobs with a title, by their number from 1. A result is the heat of
+// formation, kcal/mol, and what MOPAC prints behind the title.
 func titledJobs(out string, title *regexp.Regexp) iter.Seq2[int, titledJob] {
 	return func(yield func(int, titledJob) bool) {
 		for _, at := range title.FindAllStringSubmatchIndex(out, -1) {
@@ -83,7 +83,7 @@ func SinglePoints(outPath string) ([]*float64, error) {
 	return hofs, nil
 }
 
-// Start is the lowest minimum that PM7 reaches from starting geometries. It has nil if there is none.
+// Start is the lowest minimum that PM7 reaches from starting geometries, of nil if there is none.
 type Start struct {
 	HOF      *float64 `cty:"hof"`      // kcal/mol at 298.15 K
 	Geometry *Frame   `cty:"geometry"` // where MOPAC left it
@@ -92,8 +92,8 @@ type Start struct {
 // Reached reads an .out file with many jobs, titled "start 1" and so on, which optimise starts of
 // one molecule. It passes over jobs that failed, or whose molecule is another one (SameMolecule).
 //
-// PM7 has minima that GFN2-xTB lacks: diphosphane is 6.4 kcal/mol lower with the P–P bond of 2.04 Å
-// that PM7 gives it; GFN2-xTB has 2.22 Å.
+// PM7 has minima that GFN2-xTB lacks. Diphosphane is 6.4 kcal/mol lower with a P–P bond of 2.04 Å;
+// GFN2-xTB has 2.22 Å.
 func Reached(outPath, moleculePath string, starts []Frame, bonds string) (lowest Start, err error) {
 	data, err := readFile(outPath)
 	if err != nil {

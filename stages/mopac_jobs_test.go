@@ -21,8 +21,8 @@ func TestReached(t *testing.T) {
 			t.Errorf("%v, %v; want none", got, err)
 		}
 	}
-	if got, err := Reached("testdata/mopac/single_points.out", molecule, starts, bonds); err != nil ||
-		got.HOF != nil || got.Geometry != nil {
+	got, err = Reached("testdata/mopac/single_points.out", molecule, starts, bonds)
+	if err != nil || got.HOF != nil || got.Geometry != nil {
 		t.Errorf("%v, %v of a file without starts; want none", got, err)
 	}
 	for _, test := range []struct{ out, molecule, bonds, want string }{
