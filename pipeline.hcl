@@ -51,9 +51,8 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   "EF OLDGEO GNORM=0.01 DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"]]
   input = [for jobs in local.jobs : join("\n", [for i, job in jobs : i == 0 ?
   "${local.pm7} %s${job}\n%s\n\n%s\n" : "${local.pm7} ${job}\nat the final geometry\n"])]
-  # A symmetric start may end on a saddle point. So coordinates are moved, each rotor and all turned, bonds stretched.
-  shift      = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"]
-  isomers    = isomers(ensemble(stage.search.ensemble)) # the lowest conformer of each
+  shift      = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"] # symmetric ones may be saddle points
+  isomers    = isomers(ensemble(stage.search.ensemble))                           # the lowest conformer of each
   isomer     = lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)
   searched   = of_isomer(ensemble(stage.search.ensemble), local.isomer)
   conformers = of_isomer(ensemble(coalesce(stage.conformers.ensemble, stage.search.ensemble)), local.isomer)
@@ -63,7 +62,8 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   starts     = stage.rdkit.nheavy > 6 ? [] : first(2, of_isomer(geometries(stage.rdkit.pool), local.isomer))
   lower      = coalesce(stage.single_points.hof, local.best.hof) < local.best.hof - 0.1
   lowest     = local.lower ? stage.single_points.geometry : mopac_geometry(local.best.aux)
-  results    = refined(stage.pm7[*], stage.minimum)
+  results    = local.lower ? concat(stage.pm7[*], [stage.minimum]) : refined(stage.pm7[*], stage.minimum)
+  ranks      = concat(local.places, local.lower ? [length(local.conformers)] : []) # a start comes after all conformers
 }
 
 # 1. RDKit: starting geometries of each stereoisomer. They are ETKDG embeddings, relaxed by MMFF94s, each once.
@@ -167,7 +167,7 @@ stage "minimum" {
 }
 stage "final" {
   title  = "Final calculations"
-  values = summarise(placed(local.results[*].hof, local.places), 0.02) # in GFN2-xTB's order; kcal/mol that are the same
+  values = summarise(placed(local.results[*].hof, local.ranks), 0.02) # in GFN2-xTB's order; kcal/mol that are the same
 }
 
 # The columns of the table, blank if a value is null. delta_1 to delta_3 are |H298_cbs - hof| in kcal/mol of the
@@ -196,5 +196,5 @@ export { # each conformer with its geometry, for mage export
   isomer   = local.isomer
   inchikey = try(json(stage.rdkit.properties).inchikeys[local.isomer], null)
   conformers = [for i, r in local.results : merge(r, { geometry = r.aux, gradient = r.gradient_norm,
-  rank = local.places[i] + 1, energy = local.optimised[i].energy })] # and hof, homo, lumo, dipole of r
+  rank = local.ranks[i] + 1, energy = try(local.optimised[i].energy, null) })] # and hof, homo, lumo, dipole of r
 }
