@@ -635,18 +635,21 @@ def relax(mol):
     if mol.GetNumAtoms() > 1 and not crowded(mol) and rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
         before = Chem.Mol(mol)
         done = rdForceFieldHelpers.UFFOptimizeMoleculeConfs(mol, 1, 1000)
-        if all(0.75 < after / length < 1.33 for length, after in zip(bond_lengths(before), bond_lengths(mol))):
-            return "UFF", [e for _, e in done]
-        for conf, embedded_ in zip(mol.GetConformers(), before.GetConformers()):  # UFF pulls C1C[Br+]1 apart
-            for i, place in enumerate(embedded_.GetPositions()):
+        # UFF takes a halogen with two bonds for linear, and pulls C1C[Br+]1 apart.
+        whole = [(0.75 < after / length).all() and (after / length < 1.33).all()
+                 for length, after in zip(bond_lengths(before), bond_lengths(mol))]
+        if any(whole):
+            return "UFF", [e if ok else math.inf for ok, (_, e) in zip(whole, done)]
+        for conf, first in zip(mol.GetConformers(), before.GetConformers()):
+            for i, place in enumerate(first.GetPositions()):
                 conf.SetAtomPosition(i, place.tolist())
     return "none", [0.0] * mol.GetNumConformers()
 
 
 def bond_lengths(mol):
-    """The lengths of all bonds in all conformers, Å."""
-    return [rdMolTransforms.GetBondLength(conf, b.GetBeginAtomIdx(), b.GetEndAtomIdx())
-            for conf in mol.GetConformers() for b in mol.GetBonds()]
+    """The lengths of all bonds, Å, an array for each conformer."""
+    return [np.array([rdMolTransforms.GetBondLength(conf, b.GetBeginAtomIdx(), b.GetEndAtomIdx())
+                      for b in mol.GetBonds()]) for conf in mol.GetConformers()]
 
 
 def relax_bonded(mol, coords):
