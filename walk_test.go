@@ -46,7 +46,7 @@ var walk = []step{
 	{name: "check", types: "mage check", want: `pipeline.hcl is in order`,
 		edit: [3]string{"pipeline.hcl", `timeout  = "15m`, `timeout  = "20m"`},
 		says: "The quote is there again, and the file is in order."},
-	{name: "keyword", types: "mage why mol_00014", want: `(?s)pm7/1 +stale.*→.*PM6`,
+	{name: "keyword", types: "mage why mol_00014", want: `(?s)single_points +stale.*→.*PM6`,
 		edit: [3]string{"pipeline.hcl", `pm7   = "PM7 PRECISE`, `pm7   = "PM6 PRECISE`},
 		says: "Now PM6 stands in the place of PM7. What would that change?"},
 	{name: "dry-run", types: "mage batch -dryRun", want: `pm7 16`,
