@@ -158,7 +158,7 @@ func useRelease(t *testing.T, dir string) {
 		{"completion tcsh", 2, `the shell must be bash, fish or zsh, not "tcsh"`},
 		{"bacth", 2,
 			`grimperium has no command "bacth"; did you mean grimperium batch? (grimperium help `},
-		{"release", 2, "magefile.go: no such file or directory; release builds a checkout"},
+		{"release", 2, "magefile.go: no such file or directory; this is for a checkout"},
 		{"setup -check", 0, "grimperium " + version + " for "},
 		{"batch -dryRun", 0, "grimperium batch -dryRun -v lists the molecules"},
 		{"batch -jobs 2 mol_00007", 0, "1 OK"},
