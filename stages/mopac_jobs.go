@@ -4,42 +4,61 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"regexp"
 	"strconv"
 	"strings"
 )
 
-// The titles of jobs, which MOPAC prints above their results.
-var (
-	singlePoint = regexp.MustCompile(`(?m)^ single point ([0-9]{1,4})\s*$`)
-	startTitle  = regexp.MustCompile(`(?m)^ start ([0-9]{1,4})\s*$`)
-	anyTitle    = regexp.MustCompile(`(?m)^ (?:single point|start) [0-9]{1,4}\s*$`)
-)
+// The titles of jobs, which MOPAC prints above their results, with a number behind them.
+const singlePoint, startTitle = " single point ", " start "
 
 // titledJobs are the results of jobs with a title, by their number from 1. A result is the heat of
 // formation, kcal/mol, and what MOPAC prints behind the title.
-func titledJobs(out string, title *regexp.Regexp) iter.Seq2[int, titledJob] {
+func titledJobs(out, title string) iter.Seq2[int, titledJob] {
 	return func(yield func(int, titledJob) bool) {
-		for _, at := range title.FindAllStringSubmatchIndex(out, -1) {
-			number, _ := strconv.Atoi(out[at[2]:at[3]])
-			text := out[at[1]:]
-			if next := anyTitle.FindStringIndex(text); next != nil {
-				text = text[:next[0]]
+		number, from, at := 0, 0, 0
+		out += "\n" + singlePoint + "0" // a title at the end
+		for line := range strings.Lines(out) {
+			if next, n := jobTitle(line); next != "" {
+				if number > 0 {
+					job, ok := jobResult(out[from:at])
+					if ok && !yield(number, job) {
+						return
+					}
+				}
+				if number = 0; next == title {
+					number, from = n, at+len(line)
+				}
 			}
-			m := mopacHOF.FindStringSubmatch(text)
-			if number == 0 || m == nil || !strings.Contains(text, "SCF FIELD WAS ACHIEVED") {
-				continue
-			}
-			hof, err := parseFloat(m[2])
-			if err == nil && !yield(number, titledJob{hof, text}) {
-				return
-			}
+			at += len(line)
 		}
 	}
 }
 
+// jobTitle is the title that a line is, and its number; "" for another line.
+func jobTitle(line string) (title string, number int) {
+	for _, title := range []string{singlePoint, startTitle} {
+		if text, ok := strings.CutPrefix(line, title); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(text))
+			if err == nil && n >= 0 && n < 10_000 {
+				return title, n
+			}
+		}
+	}
+	return "", 0
+}
+
+func jobResult(text string) (titledJob, bool) {
+	found := matchesWith(text, "HEAT OF FORMATION", mopacHOF)
+	if len(found) == 0 || !strings.Contains(text, "SCF FIELD WAS ACHIEVED") {
+		return titledJob{}, false
+	}
+	hof, err := parseFloat(found[0][2])
+	return titledJob{hof, text}, err == nil
+}
+
+// titledJob is the result of a job.
 type titledJob struct {
-	hof  float64
+	hof  float64 // kcal/mol
 	text string
 }
 
@@ -107,7 +126,14 @@ func Reached(outPath, moleculePath string, starts []Frame, bonds string) (lowest
 	if err != nil {
 		return lowest, err
 	}
-	for number, job := range titledJobs(string(data), startTitle) {
+	if lowest, err = m.reached(string(data), starts, reach); err != nil {
+		err = fmt.Errorf("%s: %w", moleculePath, err)
+	}
+	return lowest, err
+}
+
+func (m Molecule) reached(out string, starts []Frame, reach Reach) (lowest Start, err error) {
+	for number, job := range titledJobs(out, startTitle) {
 		if number > len(starts) || lowest.HOF != nil && job.hof >= *lowest.HOF {
 			continue
 		}
@@ -118,7 +144,7 @@ func Reached(outPath, moleculePath string, starts []Frame, bonds string) (lowest
 		}
 		changes, err := m.BondChanges(start, reached, reach)
 		if err != nil {
-			return lowest, fmt.Errorf("%s: %w", moleculePath, err)
+			return lowest, err
 		}
 		if changes == "" && m.turnedOver(start, reached, true) == "" {
 			lowest = Start{&job.hof, &reached}

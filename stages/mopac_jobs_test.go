@@ -35,3 +35,28 @@ func TestReached(t *testing.T) {
 		wantError(t, err, test.want)
 	}
 }
+
+func FuzzTitledJobs(f *testing.F) {
+	for _, name := range []string{"starts", "single_points"} {
+		f.Add(string(read(f, "testdata/mopac/"+name+".out")))
+	}
+	reach, err := ParseReach(bonds)
+	if err != nil {
+		f.Fatal(err)
+	}
+	m, err := ReadMolecule("testdata/mol/diphosphane.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	frames, err := ReadXYZ("testdata/mol/diphosphane.xyz")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, out string) {
+		got, err := m.reached(out, slices.Repeat(frames, 2), reach)
+		if err != nil || (got.HOF == nil) != (got.Geometry == nil) ||
+			got.HOF != nil && (math.IsNaN(*got.HOF) || got.Geometry.check() != nil) {
+			t.Fatalf("%v, %v", got, err)
+		}
+	})
+}
