@@ -78,8 +78,8 @@ func TestFunctionsDoc(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s is not what the functions say; go test -run TestFunctionsDoc -update "+
-			"./internal/pipeline writes it again", path)
+		t.Errorf("%s is not what the functions say; go test ./internal/pipeline -run "+
+			"TestFunctionsDoc -update writes it again", path)
 	}
 }
 
