@@ -80,8 +80,8 @@ var programFunctions = []Function{{
 	Name:   "reached",
 	Params: []string{"out", "molecule", "starts", "bonds"}, Files: 2,
 	Fn: Reached, Version: 1,
-	Description: "The lowest minimum of optimisations titled \"start 1\" and on: hof " +
-		"(kcal/mol) and geometry, null if none is the molecule.",
+	Description: "The lowest of optimisations titled \"start 1\" and on: hof (kcal/mol), " +
+		"geometry; null if none.",
 	Example: "reached(output.out, stage.rdkit.molecule, local.starts, local.bonds)",
 }, {
 	Name: "promising", Params: []string{"conformers", "singles in kcal/mol", "first"},

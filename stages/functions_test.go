@@ -12,10 +12,8 @@ func kindFits(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.String, reflect.Bool, reflect.Int, reflect.Float64:
 		return true
-	case reflect.Slice:
+	case reflect.Slice, reflect.Pointer:
 		return kindFits(t.Elem())
-	case reflect.Pointer:
-		return t.Elem().Kind() != reflect.Struct && kindFits(t.Elem())
 	case reflect.Struct:
 		for i := range t.NumField() {
 			if t.Field(i).Tag.Get("cty") == "" || !kindFits(t.Field(i).Type) {
