@@ -180,8 +180,9 @@ func (o *taskOwner) next(context.Context) (Row, supply) {
 	return row, ready
 }
 
+// tick delivers what is finished, at most a minute later, however slow the disk was.
 func (o *taskOwner) tick(context.Context) {
-	if time.Since(o.written) > max(time.Second, share*o.took) {
+	if time.Since(o.written) > max(time.Second, min(share*o.took, o.took+time.Minute)) {
 		o.deliver()
 	}
 }
