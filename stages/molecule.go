@@ -328,11 +328,7 @@ func SameMolecule(path string, before, after Frame, bonds string) (bool, error) 
 // AnySameMolecule is true if one of several geometries at least is the molecule, as SameMolecule
 // has it. The error is of the first.
 func AnySameMolecule(path string, before Frame, after []Frame, bonds string) (bool, error) {
-	reach, err := ParseReach(bonds)
-	if err != nil {
-		return false, err
-	}
-	m, err := ReadMolecule(path)
+	m, reach, err := readReach(path, bonds)
 	if err != nil {
 		return false, err
 	}
@@ -355,4 +351,12 @@ func AnySameMolecule(path string, before Frame, after []Frame, bonds string) (bo
 			len(after), first)
 	}
 	return false, fmt.Errorf("the molecule became another: %s", first)
+}
+
+// readReach reads what a molecule is, and how far its bonds reach.
+func readReach(path, bonds string) (m Molecule, reach Reach, err error) {
+	if reach, err = ParseReach(bonds); err == nil {
+		m, err = ReadMolecule(path)
+	}
+	return m, reach, err
 }

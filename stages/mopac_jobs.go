@@ -118,11 +118,7 @@ func Reached(outPath, moleculePath string, starts []Frame, bonds string) (lowest
 	if err != nil {
 		return lowest, err
 	}
-	reach, err := ParseReach(bonds)
-	if err != nil {
-		return lowest, err
-	}
-	m, err := ReadMolecule(moleculePath)
+	m, reach, err := readReach(moleculePath, bonds)
 	if err != nil {
 		return lowest, err
 	}
