@@ -453,14 +453,16 @@ def flexible_ring_bonds(mol):
 
 
 def rotors(mol):
-    """Single bonds that turn into something else, between two groups that turns() allows, linear_axes(), and bonds that
-    is_ylide() knows."""
-    return len(linear_axes(mol)) + sum(
-        (b.GetBondType() == Chem.BondType.SINGLE or is_ylide(b))
-        and not b.IsInRing() and not is_linear(b.GetBeginAtom())
-        and not is_linear(b.GetEndAtom()) and turns(b.GetBeginAtom(), b.GetEndAtom())
-        and turns(b.GetEndAtom(), b.GetBeginAtom())
-        for b in mol.GetBonds())
+    """How many bonds turn: those that is_rotor() knows, and linear_axes()."""
+    return len(linear_axes(mol)) + sum(is_rotor(b) for b in mol.GetBonds())
+
+
+def is_rotor(bond):
+    """Whether a bond turns into something else: a single one, or one that is_ylide() knows, between two groups that
+    turns() allows."""
+    one, other = bond.GetBeginAtom(), bond.GetEndAtom()
+    return ((bond.GetBondType() == Chem.BondType.SINGLE or is_ylide(bond)) and not bond.IsInRing()
+            and not is_linear(one) and not is_linear(other) and turns(one, other) and turns(other, one))
 
 
 def is_ylide(bond):
@@ -560,8 +562,8 @@ def turned_ylides(mol, xyz):
     GFN2-xTB up to three."""
     base, turned = with_coords(mol, xyz), []
     for bond in mol.GetBonds():
-        n, other = sorted((bond.GetBeginAtom(), bond.GetEndAtom()), key=lambda a: a.GetAtomicNum())
-        if is_ylide(bond) and not bond.IsInRing() and turns(n, other) and turns(other, n):
+        if is_ylide(bond) and is_rotor(bond):
+            n, other = sorted((bond.GetBeginAtom(), bond.GetEndAtom()), key=lambda a: a.GetAtomicNum())
             ends = [next(a.GetIdx() for a in one.GetNeighbors() if a.GetIdx() != two.GetIdx())
                     for one, two in ((n, other), (other, n))]
             turned.append((ends[0], n.GetIdx(), other.GetIdx(), ends[1]))
@@ -640,9 +642,9 @@ def relax(mol):
                  for length, after in zip(bond_lengths(before), bond_lengths(mol))]
         if any(whole):
             return "UFF", [e if ok else math.inf for ok, (_, e) in zip(whole, done)]
-        for conf, first in zip(mol.GetConformers(), before.GetConformers()):
-            for i, place in enumerate(first.GetPositions()):
-                conf.SetAtomPosition(i, place.tolist())
+        mol.RemoveAllConformers()
+        for conf in before.GetConformers():
+            mol.AddConformer(conf)
     return "none", [0.0] * mol.GetNumConformers()
 
 
@@ -793,13 +795,13 @@ def embed(mol, stereo, count, seed, limit):
         field, found = relax(part)
         coords += [c.GetPositions() for c in part.GetConformers()]
         energies += found
-    if coords:
-        part = turned_ylides(mol, coords[int(np.argmin(energies))])
-        coords += [c.GetPositions() for c in part.GetConformers()]
-        energies += [min(energies)] * part.GetNumConformers()
     good = [i for i, x in enumerate(coords) if np.isfinite(x).all() and np.isfinite(energies[i])]
     good.sort(key=lambda i: energies[i])
-    return [coords[i] for i in good], [energies[i] for i in good], field, raw
+    coords, energies = [coords[i] for i in good], [energies[i] for i in good]
+    if coords:
+        turned = [c.GetPositions() for c in turned_ylides(mol, coords[0]).GetConformers()]
+        coords[1:1], energies[1:1] = turned, energies[:1] * len(turned)
+    return coords, energies, field, raw
 
 
 def with_coords(mol, xyz):
