@@ -51,7 +51,7 @@ locals { # what several stages share: the row as arguments of the programs, keyw
   "EF OLDGEO GNORM=0.01 DENOUT", "1SCF OLDGEO", "${local.energy} OLDENS"]]
   input = [for jobs in local.jobs : join("\n", [for i, job in jobs : i == 0 ?
   "${local.pm7} %s${job}\n%s\n\n%s\n" : "${local.pm7} ${job}\nat the final geometry\n"])]
-  shift      = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"] # symmetric ones may be saddle points
+  shift      = ["0.15Å 20° 80° 100%", "0.15Å 20° 80° 100%", "0.15Å 20° 80° 102%"] # so starts move: atoms, rotors, bonds
   isomers    = isomers(ensemble(stage.search.ensemble))                           # the lowest conformer of each
   isomer     = lowest_isomer(ensemble(stage.search.ensemble), stage.isomers[*].hof)
   searched   = of_isomer(ensemble(stage.search.ensemble), local.isomer)
@@ -80,7 +80,7 @@ stage "rdkit" {
   no_retry = [3] # embed.py: the row itself is wrong; another attempt can only fail the same way
   outputs  = { properties = "properties.json", molecule = "molecule.json", molfile = "molecule.mol", pool = "pool.xyz" }
   values = { nheavy = json(output.properties).nheavy, rigid = json(output.properties).rigid,
-  soft = json(output.properties).nsoft, linear = json(output.properties).linear } # turns nothing; saddle points; 180°
+  soft = json(output.properties).nsoft, linear = json(output.properties).linear } # rigid: nothing turns; linear: 180°
   warnings = json(output.properties).warnings
 }
 
@@ -160,7 +160,7 @@ stage "pm7" {
 }
 stage "minimum" {
   extends = "pm7"
-  enabled = stage.rdkit.soft > 0 || local.lower
+  enabled = stage.rdkit.soft > 0 || local.lower # soft: torsions that may stay on a saddle point
   file "pm7.mop" { content = format(step(local.input, attempt), "GNORM=0.01 ", "${mol.mol_id} lowest", mopac_cartesian(
   perturbed(stage.rdkit.molecule, local.lowest, step(local.shift, attempt), 50 + 100 * attempt))) }
   require = same_molecule(stage.rdkit.molecule, local.lowest, mopac_geometry(output.aux), local.bonds)
