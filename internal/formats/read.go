@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -180,7 +181,11 @@ func readDelimited(text string) (*Table, error) {
 	before := strings.Count(text[:len(text)-len(table)], "\n")
 	t := &Table{Commas: separator == ","}
 	if separator != "," {
-		t.Notes = append(t.Notes, "separator "+strings.Replace(fmt.Sprintf("%q", separator), `"\t"`, "tab", 1))
+		shown := "tab"
+		if separator != "\t" {
+			shown = strconv.Quote(separator)
+		}
+		t.Notes = append(t.Notes, "separator "+shown)
 	}
 	r := csv.NewReader(strings.NewReader(table))
 	r.Comma, r.FieldsPerRecord, r.ReuseRecord = rune(separator[0]), -1, true
