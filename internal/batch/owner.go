@@ -262,7 +262,7 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 			o.sum.Rewritten++
 		}
 		if i, ok := o.Table.Lookup(row.ID); ok && o.isSettled(i, out) {
-			e := store.Entry{Key: row.Key, Row: o.rowHash(i), Molecule: o.molecule(i),
+			e := store.Entry{Key: row.Key, Row: o.rowHash(i), Molecule: o.says(i),
 				Seen: out.Seen}
 			err = cmp.Or(err, o.Index.Note(row.ID, e))
 		}

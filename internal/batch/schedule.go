@@ -223,7 +223,7 @@ func (b *Batch) row(i int) Row {
 	known, _ := b.Index.Entry(id)
 	return Row{ID: id, Cells: cells(b.Table, i, b.Pipeline.Columns), Size: b.sizes[id],
 		Status: b.Table.Status(i), Reruns: int(reruns), Retry: b.retried(i), Key: b.key(i),
-		Died: b.died[id], Known: known}
+		Says: b.says(i), Died: b.died[id], Known: known}
 }
 
 // key stands for everything that decides whether a molecule is up to date, its row's results aside.
@@ -235,8 +235,8 @@ func (b *Batch) key(i int) [16]byte {
 	return store.Key(parts...)
 }
 
-// molecule stands for what a row says of its molecule, and of the reference.
-func (c *Config) molecule(i int) uint64 {
+// says stands for what a row says of its molecule, and of the reference.
+func (c *Config) says(i int) uint64 {
 	columns := [...]string{"smiles", "charge", "multiplicity", "H298_cbs"}
 	parts := c.Table.Texts(i, columns[:]...)
 	for k, column := range columns {
@@ -247,10 +247,18 @@ func (c *Config) molecule(i int) uint64 {
 }
 
 // OfAnother reports whether a person has edited a row since it was computed. Its numbers are of
-// another molecule then, or are compared with another reference.
+// another molecule then, or are compared with another reference. The index knows it, or else the
+// molecule's log.
 func (c *Config) OfAnother(i int) bool {
 	e, _ := c.Index.Entry(c.Table.ID(i))
-	return e.Molecule != 0 && e.Molecule != c.molecule(i)
+	was := e.Molecule
+	if was == 0 && slices.ContainsFunc(c.Table.Texts(i, c.Pipeline.Merged...),
+		func(text string) bool { return text != "" }) {
+		if log, err := c.Store.Molecule(c.Table.ID(i)); err == nil && log.Row() != nil {
+			was = log.Row().Molecule
+		}
+	}
+	return was != 0 && was != c.says(i)
 }
 
 // rowHash stands for what the table says of a molecule's results.

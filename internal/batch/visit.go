@@ -33,6 +33,7 @@ type Row struct {
 	Again  bool        // it was tried already in this batch
 	Size   []float64   // in the pipeline's numbers, nil where that is not known
 	Key    [16]byte    // of all that decides whether it is up to date, the row's results aside
+	Says   uint64      // hash of the molecule and the reference, as the row has them
 	Known  store.Entry // what the index knows of the molecule
 }
 
@@ -204,10 +205,11 @@ func (t *visit) end() error {
 	last := t.log.Row()
 	t.setCells(merged, last)
 	t.Gone = t.gone()
-	if t.Ran || last == nil || !maps.Equal(last.Cells, t.Cells) || !maps.Equal(last.Gone, t.Gone) {
+	if t.Ran || last == nil || last.Molecule != t.Row.Says || !maps.Equal(last.Cells, t.Cells) ||
+		!maps.Equal(last.Gone, t.Gone) {
 		err = t.log.PutRow(store.Row{Status: t.Status.String(), Reruns: t.Row.Reruns,
-			Cells: t.Cells, Gone: t.Gone, Error: t.Cells["error_message"], Batch: t.Batch,
-			Time: time.Now()})
+			Molecule: t.Row.Says, Cells: t.Cells, Gone: t.Gone, Error: t.Cells["error_message"],
+			Batch: t.Batch, Time: time.Now()})
 		if t.Failure == nil {
 			t.Shown = t.m.Display()
 		}

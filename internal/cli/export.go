@@ -147,9 +147,8 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 		}
 		e = &ensembles{project: pr}
 	}
+	tell := pr.leaveOut()
 	x := newExport(ctx, pr.Table, e, format)
-	edited := pr.edited()
-	pr.without(edited, &x)
 	w := bufio.NewWriter(to) // keeps its first error for Flush
 	var err error
 	switch format {
@@ -176,44 +175,42 @@ func (pr *project) export(ctx context.Context, to io.Writer, format string, conf
 		e.report(stderr)
 	}
 	if err == nil {
-		pr.tellEdited(edited)
+		tell()
 	}
 	return err
 }
 
-// edited are the rows that a person has edited since: their numbers are of another molecule.
-func (pr *project) edited() (rows []int) {
+// leaveOut blanks what was computed for rows that a person has edited since, in memory: the numbers
+// are of another molecule. tell says so.
+func (pr *project) leaveOut() (tell func()) {
+	var ids []string
 	for i := range pr.Table.Len() {
-		if pr.OfAnother(i) {
-			rows = append(rows, i)
+		if pr.blank(i) {
+			ids = append(ids, pr.Table.ID(i))
 		}
 	}
-	return rows
-}
-
-// tellEdited says whose numbers were left out.
-func (pr *project) tellEdited(rows []int) {
-	if len(rows) > 0 {
-		fmt.Fprintf(stderr, "Left out: the numbers of %s, because the row was edited since they "+
-			"were computed (%s); %s batch computes them\n", batch.Count(len(rows), "molecule"),
-			pr.Table.ID(rows[0]), command.Name)
+	return func() {
+		if len(ids) > 0 {
+			fmt.Fprintf(stderr, "Left out: the numbers of %s, because the row was edited since "+
+				"they were computed (%s); %s batch computes them\n",
+				batch.Count(len(ids), "molecule"), ids[0], command.Name)
+		}
 	}
 }
 
-// without leaves the numbers out of rows.
-func (pr *project) without(rows []int, x *formats.Export) {
-	row := x.Row
-	x.Row = func(i int) ([]any, [][]any, error) {
-		values, conformers, err := row(i)
-		if _, edited := slices.BinarySearch(rows, i); err == nil && edited {
-			for k, name := range pr.Table.Columns() {
-				if slices.Contains(pr.Pipeline.Merged, name) {
-					values[k] = nil
-				}
-			}
-		}
-		return values, conformers, err
+// blank blanks the merged cells of a row in memory if a person has edited it since.
+func (pr *project) blank(row int) bool {
+	if !pr.OfAnother(row) {
+		return false
 	}
+	texts := map[string]string{}
+	for _, name := range pr.Pipeline.Merged {
+		if slices.Contains(pr.Table.Columns(), name) {
+			texts[name] = ""
+		}
+	}
+	pr.Table.SetRecord(row, pr.Table.EditedRecord(row, texts))
+	return true
 }
 
 // newExport is a table to be exported, with conformers if e is not nil. A format of text gets

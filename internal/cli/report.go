@@ -50,6 +50,7 @@ func Report(ctx context.Context, format, out, against string, o Options) error {
 		if err := pr.refuse(out, against); err != nil { // before the work
 			return err
 		}
+		tell := pr.leaveOut()
 		d, err := pr.gather(ctx, out, against, format == "html")
 		if err != nil {
 			return err
@@ -67,7 +68,7 @@ func Report(ctx context.Context, format, out, against string, o Options) error {
 			fmt.Fprintf(stderr, "%s\nWritten: %s\n", n.Sentence, out)
 		}
 		if err == nil {
-			pr.tellEdited(pr.edited())
+			tell()
 		}
 		return err
 	})
@@ -75,6 +76,7 @@ func Report(ctx context.Context, format, out, against string, o Options) error {
 
 // printDeviation prints how far the results are from the reference, if a row has both.
 func (pr *project) printDeviation(w io.Writer) {
+	pr.leaveOut()
 	molecules := make([]web.Molecule, pr.Table.Len())
 	for i := range molecules {
 		molecules[i] = pr.deviationOf(i)
@@ -152,7 +154,7 @@ func (pr *project) deviationOf(i int) web.Molecule {
 	t := pr.Table
 	m := web.Molecule{ID: t.ID(i), Status: t.Status(i).String(), Other: math.NaN(),
 		Reference: number(t.Value(i, referenceColumn)), Result: math.NaN()}
-	if t.Status(i) == csvmerge.OK && !pr.OfAnother(i) {
+	if t.Status(i) == csvmerge.OK {
 		m.Result = number(t.Value(i, resultColumn))
 	}
 	return m

@@ -39,6 +39,7 @@ func Serve(ctx context.Context, addr string, o Options) error {
 		live := &web.Live{Journal: pr.Store.Path(store.JournalName), Artefacts: pr.Store.Root(),
 			Report: func(ctx context.Context) (d *web.Data, err error) {
 				err = with(o, false, func(pr *project) (err error) {
+					pr.leaveOut()
 					if d, err = pr.gather(ctx, "", "", true); err == nil {
 						d.Folders = "/artefacts/"
 					}
@@ -77,6 +78,7 @@ func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	if !ok || csvmerge.SafeID(id) != nil {
 		return nil, fs.ErrNotExist
 	}
+	pr.blank(row)
 	d := &web.Detail{ID: id, Cells: map[string]string{}, Units: map[string]string{},
 		Targets: []web.TargetDetail{}}
 	for k, name := range pr.Table.Columns() {

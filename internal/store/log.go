@@ -83,6 +83,8 @@ type Row struct {
 	Gone   map[string]string `json:"gone,omitempty"`  // columns to be blank, with what they had
 	Batch  string            `json:"batch,omitempty"`
 	Time   time.Time         `json:"time,omitzero"`
+	// Molecule stands for what the row said of the molecule and of the reference; 0: not known.
+	Molecule uint64 `json:"molecule,omitempty,string"`
 }
 
 // contentID is the name of the folder of a result in the history.
