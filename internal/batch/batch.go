@@ -386,7 +386,8 @@ func (b *Batch) deadRow(i int, batch string) store.Row {
 	id := b.Table.ID(i)
 	dead := b.row(i).Dead(b.died[id], "", b.Pipeline.MaxReruns)
 	row := store.Row{Status: dead.Status.String(), Reruns: dead.Reruns, Batch: batch,
-		Molecule: b.says(i), Error: fmt.Sprintf("%s/%s: %s", id, b.died[id], diedMessage), Time: time.Now()}
+		Molecule: b.says(i), Time: time.Now(),
+		Error: fmt.Sprintf("%s/%s: %s", id, b.died[id], diedMessage)}
 	row.Cells = map[string]string{"status": row.Status, "reruns": fmt.Sprint(row.Reruns),
 		"error_message": row.Error, "batch_id": row.Batch}
 	return row

@@ -58,6 +58,12 @@ func fingerprint(lines []string) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, "\n"))))
 }
 
+// sameLines reports whether two descriptions differ at most in the order of files and programs.
+func sameLines(a, b []string) bool {
+	return len(a) == len(b) && slices.Equal(slices.Sorted(slices.Values(a)),
+		slices.Sorted(slices.Values(b)))
+}
+
 // difference says what changed between two descriptions, a text for each change. inputs are the new
 // description's, which name an input by its stage and output.
 func difference(old, new []string, inputs []pipeline.Input) []string {

@@ -68,6 +68,8 @@ func (t *visit) walk(act func(*target) error) error {
 		all := []*target{{stage: s, n: 1, name: s.Name, action: off, reason: "turned off"}}
 		if t.Failure != nil {
 			all[0].reason = "not reached, because an earlier stage failed"
+		} else if n := slices.IndexFunc(s.Decides, t.open); n >= 0 {
+			all = t.waiting(s, s.Decides[n])
 		} else if on, err := t.m.Enabled(s); err != nil || on {
 			if all, err = t.targetsOf(s, err, act); err != nil {
 				return err
@@ -258,11 +260,14 @@ func (t *visit) judge(g *target, broke error) {
 	if broke == nil {
 		g.description, g.reading = t.describe(g.stage, g.task, g.last), t.m.Reading(g.stage, g.i)
 	} else {
-		g.action, g.reason, g.task = broken, broke.Error(), &pipeline.Task{}
+		g.action, g.reason, g.task = broken, broke.Error(), cmp.Or(g.task, &pipeline.Task{})
 		g.description = []string{"error = " + g.reason}
 	}
-	g.fingerprint = fingerprint(g.description)
 	last, failed := g.last, false
+	if last != nil && sameLines(last.Description, g.description) {
+		g.description = last.Description
+	}
+	g.fingerprint = fingerprint(g.description)
 	switch {
 	case last != nil && last.Fingerprint == g.fingerprint && last.Outcome != store.OK:
 		failed = true
@@ -329,6 +334,13 @@ func (t *visit) judgeFailed(g *target) {
 		}
 		return
 	}
+	for n, was := range last.Attempts {
+		if t.does(g, n+1) != was {
+			g.attempt = n + 1
+			g.reason = fmt.Sprintf("failed last time, and attempt %d does something else now", n+2)
+			return
+		}
+	}
 	g.attempt = min(last.Attempt+1, t.reruns())
 	if t.Row.Status == csvmerge.OK && !t.Row.Retry { // the molecule went on without it
 		g.attempt = last.Attempt + 1
@@ -349,6 +361,15 @@ func (t *visit) judgeFailed(g *target) {
 		g.reason = fmt.Sprintf("failed %d times and would do the same again: %s", t.reruns(),
 			last.Error)
 	}
+}
+
+// does stands for what a target does at an attempt.
+func (t *visit) does(g *target, attempt int) string {
+	task, err := t.m.Task(g.stage, g.i, attempt)
+	if err != nil {
+		return err.Error()
+	}
+	return fingerprint(t.describe(g.stage, task, g.last))
 }
 
 // timeout is the time of an attempt that does not follow a time-out; 0 is no limit.

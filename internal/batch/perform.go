@@ -111,8 +111,14 @@ func (t *visit) readAgain(g *target) error {
 	}
 	dir := t.Store.TargetDir(t.Row.ID, g.name)
 	rec.Outcome, rec.Error, rec.Reading = store.OK, "", g.reading
-	if err := t.read(g, dir, &rec); err != nil {
-		err = t.fail(g, &rec, err.Error()+" ("+ShownPath(dir)+")")
+	err := t.m.Precheck(g.stage, g.i, rec.Attempt)
+	if err == nil {
+		if err = t.read(g, dir, &rec); err != nil && g.stage.Program != "" {
+			err = fmt.Errorf("%w (%s)", err, ShownPath(dir))
+		}
+	}
+	if err != nil {
+		err = t.fail(g, &rec, err.Error())
 		if g.failure.again() {
 			g.failure.Prospect = TryLater
 		}
@@ -145,7 +151,11 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	if g.attempt > 0 || len(salvaged) > 0 {
 		g.task, err = t.m.Task(g.stage, g.i, g.attempt, salvaged...)
 	}
-	err = cmp.Or(err, t.m.Precheck(g.stage, g.i, g.attempt))
+	if err == nil {
+		if err = t.m.Precheck(g.stage, g.i, g.attempt); err != nil && g.repeats {
+			rec.Outputs = g.last.Outputs // of before the condition was there
+		}
+	}
 	if err == nil && g.stage.Program == "" {
 		if err = t.read(g, "", rec); err == nil {
 			g.rec, rec.Finished = rec, time.Now()
@@ -314,6 +324,10 @@ func (t *visit) fail(g *target, rec *store.Record, message string) error {
 		f.Message += "; not tried again, because it can only fail the same way"
 	case t.another(g, rec):
 		f.Prospect = TryOther
+	}
+	rec.Attempts = nil
+	for attempt := 1; attempt <= rec.Attempt; attempt++ {
+		rec.Attempts = append(rec.Attempts, t.does(g, attempt))
 	}
 	rec.Error, rec.Reruns, rec.Values, rec.Warnings = f.Message, f.Reruns, nil, nil
 	t.Ran, g.rec, g.failure = true, rec, f

@@ -50,7 +50,6 @@ func (m *Molecule) check(e *expression, extra map[string]cty.Value) (v cty.Value
 	if !p.references(e) {
 		return cty.DynamicVal, false
 	}
-	p.watch.underway.Store(e)
 	v, diags := m.evaluate(e, extra)
 	if !p.add(diags) {
 		return cty.DynamicVal, false
@@ -108,6 +107,7 @@ func (m *Molecule) unreached(e *expression, extra map[string]cty.Value) hcl.Diag
 	if !ok || diags.HasErrors() {
 		return nil
 	}
+	m.p.watch.underway.Store(e)
 	u := &unreached{Pipeline: m.p, scopes: []*hcl.EvalContext{ctx}}
 	_ = hclsyntax.Walk(node, u)
 	return u.found
@@ -197,7 +197,7 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) {
 	extra := map[string]cty.Value{"attempt": cty.UnknownVal(cty.Number).RefineNotNull(),
 		"salvaged": cty.UnknownVal(cty.List(cty.String)).RefineNotNull(),
 		"output":   cty.ObjectVal(out)}
-	if p.reads = nil; s.vague {
+	if s.vague {
 		extra["output"] = cty.DynamicVal
 	}
 	for _, e := range s.expressions {
@@ -208,11 +208,9 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) {
 		case s.timeout:
 			scope = maps.Clone(extra) // a wrong unit should not wait for the first molecule
 			scope["attempt"], scope["salvaged"] = cty.Zero, cty.ListValEmpty(cty.String)
-		case s.values:
-			p.reads = nil // from here on, what is read does not decide what runs
 		}
 		v, _ := m.check(e, scope)
-		if e == s.command || e == s.env {
+		if e == s.command || e == s.env || e == s.each {
 			p.watchScripts(s, m, e, extra)
 		}
 		if e == s.each {
@@ -226,7 +224,6 @@ func (p *Pipeline) checkStage(s *Stage, m *Molecule) {
 			p.Programs[name] = &Program{Name: name, Candidates: []string{name}, Line: s.Line}
 		}
 	}
-	s.reads = sorted(p.reads)
 	p.checkCompress(s)
 }
 

@@ -48,6 +48,7 @@ type expression struct {
 	stages, columns []string    // that it names itself or by its local values
 	results         []string    // those of the stages of which it uses more than status and seconds
 	gathered        bool        // these four
+	reads           []string    // user's files that it reads, without those of its local values
 }
 
 // link notes what every expression names, itself or by local values.

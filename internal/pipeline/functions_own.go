@@ -60,7 +60,9 @@ func (p *Pipeline) read(name string) ([]byte, error) {
 	path := p.rooted(name)
 	own := !filepath.IsAbs(name) || p.watch != nil
 	if own && p.watch != nil {
-		p.reads = append(p.reads, path)
+		if e := p.watch.underway.Load(); e != nil {
+			e.reads = append(e.reads, path)
+		}
 	}
 	if data, ok := p.sources[path]; ok {
 		return data, nil // as it was when the pipeline was checked: a batch sees one version of it

@@ -56,20 +56,27 @@ func (p *Pipeline) key() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// recipe is what decides how the values of a stage are read, as far as the file says it. It has
-// expressions with their local values, versions of functions, and files that the expressions read.
+// recipe is what decides how the values of a stage are read and checked, as far as the file says
+// it. It has expressions with their local values, versions of functions, and files that these read.
 type recipe struct {
-	text string
-	uses map[string]hcl.Traversal // the molecule's values that they name, by their text
+	text  string
+	timed bool                     // it names the wall time of targets
+	uses  map[string]hcl.Traversal // the molecule's values that they name, by their text
 }
 
 func (p *Pipeline) newRecipe(s *Stage) *recipe {
 	r := &recipe{uses: map[string]hcl.Traversal{}}
 	var b strings.Builder
-	versions := map[string]int{}
-	runs := func(e *expression) bool { return e.roots&outputRoot == 0 }
+	versions, reads := map[string]int{}, []string(nil)
+	runs := func(e *expression) bool {
+		before := func(c *expression) bool { return c == e || c.message == e }
+		return e.roots&outputRoot == 0 && !slices.ContainsFunc(s.pre, before)
+	}
 	for _, e := range p.withLocals(slices.DeleteFunc(slices.Clone(s.expressions), runs)...) {
-		fmt.Fprintf(&b, "expression %q\n", p.tokens(e.Range()))
+		text := p.tokens(e.Range())
+		fmt.Fprintf(&b, "expression %q\n", text)
+		r.timed = r.timed || slices.Contains(strings.Split(text, "\x00"), "seconds")
+		reads = append(reads, e.reads...)
 		visit(e.Expression, func(n hclsyntax.Node) {
 			if f, ok := n.(*hclsyntax.FunctionCallExpr); ok && p.versions[f.Name] != 0 {
 				versions[f.Name] = p.versions[f.Name]
@@ -84,7 +91,7 @@ func (p *Pipeline) newRecipe(s *Stage) *recipe {
 	for _, name := range names(versions) {
 		fmt.Fprintf(&b, "function %s %d\n", name, versions[name])
 	}
-	for _, path := range s.reads {
+	for _, path := range sorted(reads) {
 		fmt.Fprintf(&b, "file %s\n", p.files[path])
 	}
 	r.text = b.String()
@@ -99,7 +106,7 @@ func (m *Molecule) Reading(s *Stage, i int) string {
 	ctx, _ := m.context(&expression{}, m.evaluation(s, i, 0).extra)
 	for _, name := range names(s.recipe.uses) {
 		v, diags := s.recipe.uses[name].TraverseAbs(ctx)
-		data, err := toJSON(m.portable(v))
+		data, err := toJSON(m.portable(v, s.recipe.timed))
 		if diags.HasErrors() || err != nil {
 			data = []byte("none")
 		}
@@ -108,9 +115,9 @@ func (m *Molecule) Reading(s *Stage, i int) string {
 	return hashOf([]byte(b.String()))
 }
 
-// portable is a value with the content of files instead of their places. The wall time of targets
-// is left out: a value depends on it only if it names it.
-func (m *Molecule) portable(v cty.Value) cty.Value {
+// portable is a value with the content of files instead of their places, and with the wall time of
+// targets if that counts.
+func (m *Molecule) portable(v cty.Value, timed bool) cty.Value {
 	out, err := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
 		if v.IsNull() || !v.IsKnown() {
 			return v, nil
@@ -119,7 +126,7 @@ func (m *Molecule) portable(v cty.Value) cty.Value {
 		case t == cty.String && strings.Contains(v.AsString(), "/"):
 			return cty.StringVal(m.replaceInputs(v.AsString(),
 				func(in Input) string { return in.SHA256 })), nil
-		case isTarget(t):
+		case isTarget(t) && !timed:
 			attrs := v.AsValueMap()
 			attrs["seconds"] = cty.NullVal(t.AttributeType("seconds"))
 			return cty.ObjectVal(attrs), nil

@@ -181,6 +181,9 @@ func (m *Molecule) evaluate(e *expression, extra map[string]cty.Value) (cty.Valu
 		return cty.DynamicVal, diags
 	}
 	m.elements = 0
+	if m.p.watch != nil {
+		m.p.watch.underway.Store(e)
+	}
 	v, diags := e.Value(ctx)
 	if err := tooLarge(v); err != nil && !diags.HasErrors() {
 		diags = append(diags, wrongf(e.Range(), "Number out of range", "%s", sentence(err.Error())))

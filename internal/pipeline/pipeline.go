@@ -95,7 +95,6 @@ type Pipeline struct {
 	inputs, written         []string
 	files                   map[string]string    // what file() and source read, path to SHA-256
 	sources                 map[string][]byte    // their content
-	reads                   []string             // files that a stage under check reads
 	texts                   map[string]*hcl.File // by the name that diagnostics have for them
 	mistakes                hcl.Diagnostics      // that loading has found
 	src                     []byte               // with LF and without a byte order mark
@@ -158,7 +157,6 @@ type Stage struct {
 	none                                                  map[string]cty.Value
 	watched                                               []Input // user's files in its command
 	recipe                                                *recipe
-	reads                                                 []string  // user's files that values read
 	rng, compressed                                       hcl.Range // block, and compress
 }
 

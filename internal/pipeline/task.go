@@ -38,7 +38,7 @@ func (m *Molecule) evaluation(s *Stage, i, attempt int) *evaluation {
 }
 
 // Task evaluates what a target does at an attempt, 0 for the first; salvaged are the files that the
-// last attempt left for it.
+// last attempt left for it. With an error Own alone is known of the task.
 func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, error) {
 	t := &Task{Programs: s.Programs, Watched: s.watched, folder: s.inputFolder()}
 	ev := m.evaluation(s, i, attempt)
@@ -59,7 +59,7 @@ func (m *Molecule) Task(s *Stage, i, attempt int, salvaged ...string) (*Task, er
 		t.Argv, t.HashedArgv = append(t.Argv, unmarked(w)), append(t.HashedArgv, hashed(w))
 	}
 	if ev.err != nil {
-		return nil, ev.err
+		return &Task{Own: t.Own}, ev.err
 	}
 	return t, nil
 }

@@ -51,8 +51,9 @@ type Record struct {
 	Command     []string          `json:"command,omitempty"`
 	Programs    map[string]string `json:"programs,omitempty"` // name to identity
 	Attempt     int               `json:"attempt,omitempty"`
-	Reruns      int               `json:"reruns,omitempty"`  // of the molecule, this one counted
-	Timeout     float64           `json:"timeout,omitempty"` // seconds
+	Attempts    []string          `json:"attempts,omitempty"` // what those after the first did
+	Reruns      int               `json:"reruns,omitempty"`   // of the molecule, this one counted
+	Timeout     float64           `json:"timeout,omitempty"`  // seconds
 	Started     time.Time         `json:"started,omitzero"`
 	Finished    time.Time         `json:"finished,omitzero"`
 	Seconds     float64           `json:"seconds"`           // wall time
