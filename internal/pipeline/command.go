@@ -123,8 +123,15 @@ func (p *Pipeline) watchFile(s *Stage, path string) {
 	s.watched = append(s.watched, Input{Name: path, Path: path, SHA256: p.files[path]})
 }
 
-// scriptPath is the absolute path of a script, wherever it stands in a word.
-var scriptPath = regexp.MustCompile(`/[^\s"'=:,;|&<>()]+\.(py|sh|pl|jl|[Rr]|awk|tcl)\b`)
+// absPath is an absolute path, wherever it stands in a word.
+var absPath = regexp.MustCompile(`/[^\s"'=:,;|&<>()]+`)
+
+// isScript reports whether a path is that of a file that can be run, by its mode or its name.
+func isScript(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() &&
+		(info.Mode()&0o111 != 0 || pathWord.MatchString(filepath.Base(path)))
+}
 
 // watchScripts watches the scripts that a command or an environment names at any attempt.
 func (p *Pipeline) watchScripts(s *Stage, m *Molecule, e *expression, extra map[string]cty.Value) {
@@ -143,8 +150,10 @@ func (p *Pipeline) watchScripts(s *Stage, m *Molecule, e *expression, extra map[
 		}
 		_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
 			if text, ok := as[string](v); ok {
-				for _, path := range scriptPath.FindAllString(text, -1) {
-					p.watchFile(s, path)
+				for _, path := range absPath.FindAllString(text, -1) {
+					if isScript(path) && !slices.Contains(s.Programs, path) { // its version counts
+						p.watchFile(s, path)
+					}
 				}
 			}
 			return true, nil

@@ -387,10 +387,15 @@ stage "a" { command = ["echo", var.search] }
 	}
 }
 
-// A script is watched wherever a command names it by its absolute path.
+// A script is watched wherever a command names it by its absolute path. So is a file that can be
+// run, whatever its name. The program itself has a version.
 func TestWatchedScripts(t *testing.T) {
-	script := filepath.Join(t.TempDir(), "x.sh")
+	dir := t.TempDir()
+	script, tool := filepath.Join(dir, "x.sh"), filepath.Join(dir, "tool")
 	if err := os.WriteFile(script, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(tool, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, attributes := range []string{
@@ -398,12 +403,19 @@ func TestWatchedScripts(t *testing.T) {
 		`command = ["sh", step(["a.sh", "PATH"], attempt)]`, `command = ["env", "A=PATH", "true"]`,
 		`command = ["sh", "-c", "PATH foo && true"]`, `command = ["true", "-fPATH"]`,
 		"command = [\"true\"]\n  env = { A = \"PATH\" }",
+		"for_each = [\"PATH\"]\n  command = [\"sh\", each.value]",
 	} {
-		src := "stage \"a\" {\n  " + strings.ReplaceAll(attributes, "PATH", script) + "\n}\n"
-		p := mustLoad(t, src, testOptions())
-		if got := p.Files(); len(got) != 1 || got[0] != script ||
-			len(p.Stage("a").watched) != 1 {
-			t.Errorf("%s: got %v", attributes, got)
+		for _, path := range []string{script, tool} {
+			src := "stage \"a\" {\n  " + strings.ReplaceAll(attributes, "PATH", path) + "\n}\n"
+			p := mustLoad(t, src, testOptions())
+			if got := p.Files(); len(got) != 1 || got[0] != path ||
+				len(p.Stage("a").watched) != 1 {
+				t.Errorf("%s: got %v", attributes, got)
+			}
 		}
+	}
+	p := mustLoad(t, `stage "a" { command = ["`+tool+`"] }`, testOptions())
+	if got := p.Files(); len(got) != 0 {
+		t.Errorf("the program is watched as a file: %v", got)
 	}
 }
