@@ -290,17 +290,6 @@ func removeAll(path string) error {
 	return os.RemoveAll(path)
 }
 
-// IsUnchangeable reports whether nobody may change, replace or remove a file: chattr +i or +a has
-// marked it. Its mode alone hinders no replacement.
-func IsUnchangeable(path string) bool {
-	// O_NONBLOCK: a named pipe has no reader, for whom this would wait
-	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
-	if err == nil {
-		_ = f.Close() // nothing was written
-	}
-	return errors.Is(err, unix.EPERM)
-}
-
 // many is how many files are flushed quicker by one flush of the whole file system.
 const many = 700
 
