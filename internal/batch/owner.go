@@ -295,8 +295,9 @@ func (b *Batch) inputs(id string, cells map[string]any) map[string]string {
 }
 
 // restoreRows writes results again that another program has undone in the meantime. These are rows
-// whose status is the one that was written last, or the one before: a copy of the table brought
-// that back. Of rows of earlier batches that is Pending. Another status is a person's edit.
+// whose status is the one that was written last, or the one before, with the batch_id of before: a
+// copy of the table brought that back. Of rows of earlier batches the status before is Pending.
+// Another status is a person's edit.
 func (o *owner) restoreRows(ctx context.Context) error {
 	if _, err := o.merge(ctx, nil, busyLimit); err != nil || o.Table.Edited() == 0 {
 		return err
@@ -320,7 +321,8 @@ func (o *owner) restoreRows(ctx context.Context) error {
 			continue
 		}
 		m, err := o.Store.Molecule(id)
-		if err != nil || m.Row() == nil {
+		// The index may know less than the log says: what came later is of other cells.
+		if err != nil || m.Row() == nil || !mine && !o.Store.Untouched(id, e) {
 			continue
 		}
 		cells := m.Row().Cells
@@ -329,8 +331,9 @@ func (o *owner) restoreRows(ctx context.Context) error {
 			delete(cells, "reruns") // a person may give the molecule more attempts
 		}
 		valid := func(i int) bool {
-			now := o.Table.Status(i)
-			return was.key == o.key(i) && (now == was.before || now.String() == m.Row().Status)
+			now, batch := o.Table.Status(i), o.Table.Texts(i, "batch_id")[0]
+			return was.key == o.key(i) && (now.String() == m.Row().Status ||
+				now == was.before && batch != m.Row().Cells["batch_id"])
 		}
 		changes = append(changes, csvmerge.Change{ID: id, Cells: cells, Valid: valid})
 	}
