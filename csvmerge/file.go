@@ -124,8 +124,6 @@ func (t *Table) Write(w io.Writer) error {
 // replace puts the next table in the place of the file, and of t.
 func (t *Table) replace(next *Table) error {
 	ready := func(temp *os.File) error {
-		// The kernel's clock is coarse: an edit soon after our write would have its time.
-		durable.Touch(temp.Name())
 		old, err := os.Stat(t.path)
 		if err != nil || !sameFile(old, t.info) {
 			return busyError(t.path)

@@ -226,6 +226,32 @@ func TestSweepUnchangeable(t *testing.T) {
 	}
 }
 
+// TestSavedMeanwhile has an editor save the table while it is flushed, which may take seconds. The
+// edit stays, and the next merge is made with it.
+func TestSavedMeanwhile(t *testing.T) {
+	path := place(t, head+"a,C,\nb,C,\n")
+	table := mustRead(t, path)
+	const edit = head + "a,C,\nb,CC,\n"
+	durable.Fault = func(op, path string) error {
+		if op == "flush" {
+			edited(t, path, edit)
+		}
+		return nil
+	}
+	defer func() { durable.Fault = nil }()
+	written, err := merge(table, done)
+	if _, is := errors.AsType[*BusyError](err); written || !is {
+		t.Errorf("written %v, error %v", written, err)
+	}
+	if got := content(t, path); got != edit {
+		t.Errorf("the table is %q", got)
+	}
+	durable.Fault = nil
+	if written, err := merge(table, done); !written || err != nil {
+		t.Errorf("again: written %v, error %v", written, err)
+	}
+}
+
 // TestFaults lets each operation on the disk fail once, and also from then on. The table is the old
 // one or the new one, and nothing is left beside it. The next merge works.
 func TestFaults(t *testing.T) {

@@ -131,7 +131,7 @@ type File struct {
 	Path  string
 	Temp  string                    // the folder of the temporary file; "" is that of Path
 	Write func(io.Writer) error     // writes the content
-	Ready func(temp *os.File) error // nil, or called before the rename, which an error stops
+	Ready func(temp *os.File) error // nil, or called just before the rename, which an error stops
 }
 
 // Bytes writes a content that is there already; for File.Write.
@@ -176,9 +176,11 @@ func WriteFile(f File) error {
 		func() error { return fault("write", f.Path) },
 		func() error { return f.Write(w) },
 		w.Flush,
-		func() error { return f.Ready(to.File) },
+		func() error { Touch(to.Name()); return fault("flush", f.Path) },
+		to.Sync,
+		func() error { return f.Ready(to.File) }, // so late, because a flush may take seconds
 		func() error { return fault("rename", f.Path) },
-		to.CloseAtomicallyReplace, // after an fsync
+		func() error { return os.Rename(to.Name(), f.Path) },
 		func() error { return Sync(dir) })
 	if errors.Is(err, unix.EXDEV) && temp != dir { // it is mounted from elsewhere
 		f.Temp = ""

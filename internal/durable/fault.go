@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// Fault is asked before each operation, by its name ("append", "write", "rename", "remove", "sync")
-// and path; an error takes the place of the operation. Tests set it. It is nil in a process whose
-// environment has no GRIMPERIUM_FAULT.
+// Fault is asked before each operation, by its name and path; an error takes the place of the
+// operation. The names are "append", "write", "flush", "rename", "remove" and "sync". Tests set it.
+// It is nil in a process whose environment has no GRIMPERIUM_FAULT.
 var Fault func(op, path string) error
 
 // Torn is an error of Fault for an append: half of the bytes are written, then Then is called.
