@@ -40,6 +40,9 @@ func (t *visit) perform(ctx context.Context, g *target) error {
 	case g.action == broken:
 		return t.fail(g, t.record(g), g.reason)
 	}
+	if err := t.log.Writable(); err != nil {
+		return err
+	}
 	t.Ran = true
 	if err := t.log.Unpack(); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -157,9 +158,14 @@ func (v *Visitor) Visit(ctx context.Context, row Row) (Outcome, error) {
 // unusable reports whether an error is of the molecule's folder, as of one that is another user's.
 func (t *visit) unusable(err error) bool {
 	_, folder := errors.AsType[*store.FolderError](err)
-	at, ok := errors.AsType[*fs.PathError](err)
-	return folder || ok && errors.Is(err, fs.ErrPermission) &&
-		strings.HasPrefix(at.Path, t.Store.Path(t.Row.ID)+"/")
+	at := ""
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		at = e.Path
+	} else if e, ok := errors.AsType[*os.LinkError](err); ok {
+		at = e.New
+	}
+	return folder || errors.Is(err, fs.ErrPermission) &&
+		strings.HasPrefix(at+"/", t.Store.Path(t.Row.ID)+"/")
 }
 
 // shown is a text with the paths of artefacts as a user reads them.

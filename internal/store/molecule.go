@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"grimperium/internal/durable"
 	"grimperium/internal/packed"
 )
@@ -69,6 +71,18 @@ func (s *Store) Molecule(id string) (*Molecule, error) {
 		m.replace, m.wasZip = true, was
 	}
 	return m, err
+}
+
+// Writable is a *FolderError if this process may not write into the molecule's folder: what it
+// computes could not be kept.
+func (m *Molecule) Writable() error {
+	for _, dir := range []string{m.path(), m.path(historyName)} {
+		if errors.Is(unix.Access(dir, unix.W_OK|unix.X_OK), fs.ErrPermission) {
+			return &FolderError{fmt.Errorf("%s: permission denied; make the folder writable, or "+
+				"move it away to have the molecule computed again", dir)}
+		}
+	}
+	return nil
 }
 
 // ofFolder is a *FolderError with an explanation of an error, or the error itself if it passes.

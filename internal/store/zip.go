@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -103,9 +105,9 @@ func (m *Molecule) Unpack() error {
 		}
 		return err
 	}, func() error {
-		return durable.Sync(durable.Below(dir)...)
+		return cmp.Or(moveNew(m.path(), dir), durable.Sync(durable.Below(dir)...))
 	})
-	m.remove(m.path()) // what is left of a folder without its log
+	m.remove(m.path())
 	m.rename(dir, m.path())
 	m.do(func() error { return durable.Sync(m.s.root) }, func() error {
 		a, err := stampOf(m.path(logName))
@@ -115,6 +117,20 @@ func (m *Molecule) Unpack() error {
 	m.remove(z.path)
 	clear(m.dirty)
 	return m.err
+}
+
+// moveNew moves the files of a folder, if there is one, that another does not have: a user's own.
+func moveNew(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		place := filepath.Join(to, strings.TrimPrefix(path, from))
+		if _, missing := os.Lstat(place); err == nil && d.Type().IsRegular() && missing != nil {
+			err = durable.Rename(path, place)
+		}
+		return err
+	})
 }
 
 // Packed is the zip of a finished molecule that Settle gives its name. It is plain data.
