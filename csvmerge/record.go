@@ -17,8 +17,10 @@ func Parse(path string, text []byte) (*Table, error) { return parse(path, text, 
 // Rows returns t.
 func (t *Table) Rows() *Table { return t }
 
-// Claim takes the first n rows for a batch: a file has no other batch. See batch.Table.
+// Claim takes the first n rows for a batch, as the file has them now: a file has no other batch.
+// What is wrong with the file, Merge says. See batch.Table.
 func (t *Table) Claim(n int, ids []string) (claimed []string, asked int, err error) {
+	_ = t.refresh()
 	n = min(n, len(ids))
 	return ids[:n], n, nil
 }

@@ -57,6 +57,7 @@ type owner struct {
 	retries []Row     // molecules that failed, for their next attempt after all others
 	waiting []Outcome // for the table
 	edited  []string  // molecules that another program changed in the table after their visit began
+	gone    []string  // molecules that had no row any more when their turn came
 
 	// What is known of the table beside its rows.
 	written time.Time     // when the table was last written
@@ -134,6 +135,8 @@ func (o *owner) next(ctx context.Context) (row Row, s supply) {
 		}
 		if ok {
 			o.sum.leaveOut()
+		} else {
+			o.gone = append(o.gone, id)
 		}
 	}
 	if s == delayed || len(o.retries) == 0 {
@@ -294,10 +297,9 @@ func (b *Batch) inputs(id string, cells map[string]any) map[string]string {
 	return out
 }
 
-// restoreRows writes results again that another program has undone in the meantime. These are rows
-// whose status is the one that was written last, or the one before, with the batch_id of before: a
-// copy of the table brought that back. Of rows of earlier batches the status before is Pending.
-// Another status is a person's edit.
+// restoreRows writes results again that another program has undone in the meantime. Their rows have
+// the status that was written last, or that of before with an earlier batch_id: a copy of the table
+// brought it back. Of earlier batches the status of before is Pending. Others are a person's edits.
 func (o *owner) restoreRows(ctx context.Context) error {
 	if _, err := o.merge(ctx, nil, busyLimit); err != nil || o.Table.Edited() == 0 {
 		return err
@@ -345,12 +347,16 @@ func (o *owner) restoreRows(ctx context.Context) error {
 	return err
 }
 
-// tellEdited warns of rows that were edited while the batch ran.
+// tellEdited warns of rows that were edited or removed while the batch ran.
 func (o *owner) tellEdited() {
 	slices.Sort(o.edited)
 	if edited := slices.Compact(o.edited); len(edited) > 0 {
 		o.warn.Printf("what the pipeline reads of %s was edited while the batch ran (%s); the "+
 			"next batch takes that up", Count(len(edited), "row"), some(edited))
+	}
+	if len(o.gone) > 0 {
+		o.warn.Printf("the table lost the rows of %s while the batch ran (%s); they were not "+
+			"computed", Count(len(o.gone), "molecule"), some(o.gone))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 )
 
@@ -23,7 +24,8 @@ func exported(t *testing.T, format, text string) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	pr := &project{Config: batch.Config{Table: table, Index: new(store.Store).NoIndex()}}
+	pr := &project{Config: batch.Config{Table: table, Index: new(store.Store).NoIndex(),
+		Pipeline: &pipeline.Pipeline{}}}
 	if err := pr.export(t.Context(), &out, format, false); err != nil {
 		t.Fatal(err)
 	}
