@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/hashicorp/hcl/v2/ext/tryfunc"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
@@ -65,6 +66,7 @@ func (p *Pipeline) addFunctions(more []Function) {
 	for name, f := range standard {
 		table[name] = p.bounded(name, f)
 	}
+	p.fileParams = map[string]int{fileName: 1, jsonName: 1, templateName: 1}
 	table[fileName] = ofFiles(1, nil, adapt(func(path string) (string, error) {
 		data, err := p.read(path)
 		return string(data), err
@@ -75,7 +77,7 @@ func (p *Pipeline) addFunctions(more []Function) {
 		if f.Files > 0 {
 			table[f.Name] = ofFiles(f.Files, p.isOwn, table[f.Name])
 		}
-		p.versions[f.Name] = f.Version
+		p.versions[f.Name], p.fileParams[f.Name] = f.Version, f.Files
 	}
 	table[listName] = p.counting(nil) // a check ends by its watch
 	table[textName], table[divisorName] = p.through(partOfText), p.through(notZero)
@@ -114,6 +116,30 @@ func dependent(name string) error {
 	return fmt.Errorf("%s: the name depends on the molecule, so that a change of the file would "+
 		"go unseen; name the file itself, or have a stage copy it, file \"NAME\" { source = "+
 		"... }, and read the output", name)
+}
+
+// perMolecule refuses the name of a file that is made of a molecule's cells or of each, unless a
+// stage may have made the file. In try and can the name would never show as wrong.
+func (p *Pipeline) perMolecule(e *expression, f *hclsyntax.FunctionCallExpr) {
+	for _, arg := range f.Args[:min(p.fileParams[f.Name], len(f.Args))] {
+		name := &expression{Expression: arg}
+		p.gather(name)
+		hint, made := "", len(name.stages) > 0
+		for _, t := range arg.Variables() {
+			switch root := rootNames[t.RootName()]; {
+			case root == outputRoot:
+				made = true
+			case root == eachRoot && e.stage != nil && e.stage.each != nil:
+				hint = `. Or the text is the element: for_each = [for f in ` +
+					`["a.txt", "b.txt"] : file(f)]`
+				made = made || len(e.stage.each.stages) > 0
+			}
+		}
+		if !made && len(name.columns)+len(hint) > 0 {
+			p.wrong(arg.Range(), "File that nobody watches", "%s: %v%s.", f.Name,
+				dependent(string(arg.Range().SliceBytes(p.src))), hint)
+		}
+	}
 }
 
 // isOwn reports whether a text is the name of a user's file. Outputs have absolute names, which are

@@ -91,6 +91,7 @@ type Pipeline struct {
 	anyColumn               bool         // the table could not be read: no column is unknown
 	functions               map[string]function.Function
 	versions                map[string]int // of the functions handed in
+	fileParams              map[string]int // how many first parameters of a function are files
 	builtins                []string
 	inputs, written         []string
 	files                   map[string]string    // what file() and source read, path to SHA-256

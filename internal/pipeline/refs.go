@@ -118,6 +118,7 @@ func (p *Pipeline) references(e *expression) bool {
 		case *hclsyntax.FunctionCallExpr:
 			find(p, x.NameRange, "function", x.Name, p.functions)
 			p.ignoring(e, x)
+			p.perMolecule(e, x)
 			if x.Name == equalName {
 				p.compared(x.Args[0], x.Args[1], x.NameRange)
 				p.compared(x.Args[1], x.Args[0], x.NameRange)
