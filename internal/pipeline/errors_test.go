@@ -15,7 +15,8 @@ import (
 // testColumns are the columns of the table that every test's pipeline is checked against.
 var testColumns = []Column{{"mol_id", false}, {"smiles", false}, {"status", false},
 	{"charge", true},
-	{"multiplicity", true}, {"nheavy", true}, {"H298_cbs", true}}
+	{"multiplicity", true}, {"nheavy", true}, {"H298_cbs", true}, {"nrotbonds", true},
+	{"delta_1", true}, {"delta_2", true}, {"delta_3", true}, {"mopac_time", true}}
 
 func testOptions() Options {
 	return Options{

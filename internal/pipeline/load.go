@@ -312,7 +312,11 @@ func (p *Pipeline) checkMerge(m *Molecule) {
 				"block writes it: each result would ask for another. Rename the cell.",
 				readers[i].at.Start.Line, cell.name)
 		}
-		p.checkText(m, cell, "A cell of the table holds a text or a number")
+		v := p.checkText(m, cell, "A cell of the table holds a text or a number")
+		if p.columnType(cell.name) == cty.Number && neverNumber(cell, v) {
+			p.wrong(cell.Range(), "Unsuitable cell", "The cells of the column %q are numbers, not "+
+				"%s.", cell.name, shownValue(v))
+		}
 	}
 	for _, e := range p.display {
 		p.checkText(m, e, "The display shows texts and numbers")
@@ -321,9 +325,20 @@ func (p *Pipeline) checkMerge(m *Molecule) {
 
 func (p *Pipeline) isWritten(column string) bool { return slices.Contains(p.written, column) }
 
-func (p *Pipeline) checkText(m *Molecule, e *expression, form string) {
+func (p *Pipeline) checkText(m *Molecule, e *expression, form string) cty.Value {
 	v, _ := m.check(e, nil)
 	if t := v.Type(); t != cty.DynamicPseudoType && !t.IsPrimitiveType() {
 		p.wrong(e.Range(), "Unsuitable cell", "%s, not %s.", form, aType(t))
 	}
+	return v
+}
+
+// neverNumber reports whether a cell is a text for every molecule: a constant, or a status.
+func neverNumber(e *expression, v cty.Value) bool {
+	call, ok := e.Expression.(*hclsyntax.FunctionCallExpr)
+	if ok && call.Name == "status" || v.Type() == cty.Bool {
+		return true
+	}
+	_, number := as[float64](v)
+	return v.Type() == cty.String && v.IsKnown() && !v.IsNull() && !number
 }

@@ -90,3 +90,12 @@ stage "warns_early" {
   command  = ["true"]
   warnings = ["attempt ${attempt}"] # ERROR: Name out of place: "attempt" can't be used in values and postconditions
 }
+
+merge {
+  H298_x     = "n/a"
+  nrotbonds  = "n/a"                        # ERROR: Unsuitable cell: The cells of the column "nrotbonds" are numbers, not "n/a".
+  delta_1    = status(stage.warns)          # ERROR: Unsuitable cell: The cells of the column "delta_1" are numbers, not a text.
+  delta_2    = mol.charge > 0               # ERROR: Unsuitable cell: The cells of the column "delta_2" are numbers, not true or false.
+  delta_3    = "1.5"
+  mopac_time = mol.smiles
+}
