@@ -235,13 +235,13 @@ func readTable(name string) (*csvmerge.Table, error) {
 // loadOptions are what every pipeline is read with.
 func loadOptions() pipeline.Options {
 	po := pipeline.Options{Inputs: batch.Inputs, Written: batch.Written, Columns: columns,
-		Export: stages.Export{}}
+		Export: stages.Export{}, Builtins: map[string]func([]string) error{}}
 	for _, f := range stages.Functions() {
 		po.Functions = append(po.Functions, pipeline.Function{Name: f.Name, Fn: f.Fn,
 			Version: f.Version, Params: f.Params, Files: f.Files})
 	}
 	for _, b := range stages.Builtins() {
-		po.Builtins = append(po.Builtins, b.Name)
+		po.Builtins[b.Name] = b.Check
 	}
 	return po
 }

@@ -52,11 +52,35 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 			return fmt.Errorf("word %d of the command %w", i+1, err)
 		}
 	}
-	s.Builtin = slices.Contains(p.builtins, s.Program)
-	if !s.Builtin && !slices.Contains(s.Programs, s.Program) {
+	check, builtin := p.builtins[s.Program]
+	if s.Builtin = builtin; builtin {
+		return wrongWords(check, command.AsValueSlice())
+	}
+	if !slices.Contains(s.Programs, s.Program) {
 		s.Programs = append([]string{s.Program}, s.Programs...)
 	}
 	return nil
+}
+
+// wrongWords says what is wrong with the known words of a built-in command: an error that is the
+// same, whatever the unknown words are.
+func wrongWords(check func([]string) error, command []cty.Value) error {
+	with := func(unknown string) error {
+		var words []string
+		for _, w := range command[1:] {
+			word, ok := as[string](w)
+			if !ok {
+				word = unknown
+			}
+			words = append(words, unmarked(word))
+		}
+		return check(words)
+	}
+	err, other := with("1"), with("2")
+	if err == nil || other == nil || err.Error() != other.Error() {
+		return nil
+	}
+	return err
 }
 
 // checkProgram says what is wrong with the first word of a command.

@@ -20,7 +20,7 @@ var testColumns = []Column{{"mol_id", false}, {"smiles", false}, {"status", fals
 
 func testOptions() Options {
 	return Options{
-		Functions: testFunctions, Builtins: []string{"conformers"},
+		Functions: testFunctions, Builtins: testBuiltins,
 		Inputs: []string{"mol_id", "smiles", "charge", "H298_cbs"}, Written: []string{"status"},
 		Columns: func(string) ([]Column, error) { return testColumns, nil },
 	}

@@ -54,14 +54,14 @@ func standardDocs(t *testing.T) (out []doc) {
 // TestFunctionsDoc keeps docs/functions.md the list of the functions that a pipeline may call.
 // -update writes it.
 func TestFunctionsDoc(t *testing.T) {
-	o := Options{Export: stages.Export{}}
+	o := Options{Export: stages.Export{}, Builtins: map[string]func([]string) error{}}
 	var more []doc
 	for _, f := range stages.Functions() {
 		o.Functions = append(o.Functions, Function{Name: f.Name, Fn: f.Fn, Version: f.Version})
 		more = append(more, doc{f.Name, f.Description, f.Example, f.Params})
 	}
 	for _, b := range stages.Builtins() {
-		o.Builtins = append(o.Builtins, b.Name)
+		o.Builtins[b.Name] = b.Check
 	}
 	if _, err := Load("../../pipeline.hcl", o); err != nil { // which calls most of them
 		t.Error(err)

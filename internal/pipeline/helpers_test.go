@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -43,6 +44,14 @@ func firstFrame(path string) (frame, error) {
 	}
 	return f[0], nil
 }
+
+// testBuiltins stand for the commands that run inside the batch.
+var testBuiltins = map[string]func([]string) error{"conformers": func(words []string) error {
+	if i := slices.Index(words, "--gfn"); i >= 0 && words[i+1] != "2" {
+		return fmt.Errorf("--gfn %q: want 2", words[i+1])
+	}
+	return nil
+}}
 
 // testFunctions stand for the chemistry that a real pipeline brings: the same names and forms, no
 // chemistry.

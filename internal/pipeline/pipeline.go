@@ -30,10 +30,11 @@ type Column struct {
 // Options say what a pipeline is read with.
 type Options struct {
 	Functions []Function // beyond the standard ones
-	Builtins  []string   // names of commands that run inside the batch
 	Inputs    []string   // columns of the molecule, which a merge block must not write
 	Written   []string   // columns of the batch, which no expression of a result may name either
 	Export    any        // a struct (see gocty) that the export block fills; nil: there is none
+	// Builtins are the commands that run inside the batch, and say what is wrong with their words.
+	Builtins map[string]func(words []string) error
 	// Columns returns the table's columns. It is called with the path of the table.
 	Columns func(table string) ([]Column, error)
 	Table   string // instead of the pipeline's own table, "" for that
@@ -92,7 +93,7 @@ type Pipeline struct {
 	functions               map[string]function.Function
 	versions                map[string]int // of the functions handed in
 	fileParams              map[string]int // how many first parameters of a function are files
-	builtins                []string
+	builtins                map[string]func(words []string) error
 	inputs, written         []string
 	files                   map[string]string    // what file() and source read, path to SHA-256
 	sources                 map[string][]byte    // their content

@@ -70,3 +70,12 @@ stage "script" {
 stage "good" {
   command = ["true", "*", "C#C", "CC>>CO", "C$C", "-", "--", "a|b", ".*", "[0-9]*", "x=*", "a;b", "50%", "a~b", "C(=O)[O-]", "5*3", "(?i)a+", "$1"]
 }
+
+# What a built-in command says of its words. A word that depends on the molecule may be right.
+stage "builtin" {
+  command = ["conformers", mol.smiles, "--gfn", 3] # ERROR: Unsuitable command: --gfn "3": want 2.
+}
+
+stage "may_be_right" {
+  command = ["conformers", "x", "--gfn", mol.charge]
+}
