@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -30,9 +31,7 @@ var globWord = regexp.MustCompile(`^[\w./-]*/\*$|^[\w./-]*([*?]|\[\w+\]|\{[\w,]+
 // only a shell, or the folder of pipeline.hcl, would give a meaning is an error.
 func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 	if !command.IsKnown() || command.LengthInt() == 0 {
-		return errors.New("the command has no first word that is known before a molecule is: the " +
-			"program. Names of as many files as a molecule has, as stage.NAME[*].out, can't be " +
-			"words: write them into a file block, and name that")
+		return p.setFirst(s)
 	}
 	for i, w := range command.AsValueSlice() {
 		var err error
@@ -43,23 +42,97 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 		case ok && i > 0:
 			err = p.checkWord(s, word)
 		case i == 0:
-			if err := checkProgram(word); err != nil {
+			if err := p.addProgram(s, word); err != nil {
 				return err
 			}
-			s.Program = word
 		}
 		if err != nil {
 			return fmt.Errorf("word %d of the command %w", i+1, err)
 		}
 	}
-	check, builtin := p.builtins[s.Program]
-	if s.Builtin = builtin; builtin {
-		return wrongWords(check, command.AsValueSlice())
-	}
-	if !slices.Contains(s.Programs, s.Program) {
-		s.Programs = append([]string{s.Program}, s.Programs...)
+	if s.Builtin {
+		return wrongWords(p.builtins[s.Program], command.AsValueSlice())
 	}
 	return nil
+}
+
+func (p *Pipeline) addProgram(s *Stage, word string) error {
+	if err := checkProgram(word); err != nil {
+		return err
+	}
+	s.Program = word
+	if _, s.Builtin = p.builtins[word]; !s.Builtin && !slices.Contains(s.Programs, word) {
+		s.Programs = append([]string{word}, s.Programs...)
+	}
+	return nil
+}
+
+// setFirst finds the program of a command whose number of words is not known before a molecule is.
+// It checks the words that are written out.
+func (p *Pipeline) setFirst(s *Stage) (err error) {
+	program, _ := as[string](p.firstWord(s.command, s.command.Expression))
+	if err := p.addProgram(s, program); err != nil {
+		return err
+	}
+	visit(s.command.Expression, func(n hclsyntax.Node) {
+		list, ok := n.(*hclsyntax.TupleConsExpr)
+		for i := 0; ok && i < len(list.Exprs) && err == nil; i++ {
+			v := p.part(s.command, list.Exprs[i])
+			if word, ok := as[string](v); ok && word != program {
+				err = p.checkWord(s, word)
+				p.watchTexts(s, v)
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("a word of the command %w", err)
+	}
+	return nil
+}
+
+// firstWord is the first word of a list, by its value or its syntax. It is unknown if the list may
+// begin with another.
+func (p *Pipeline) firstWord(e *expression, of hcl.Expression) cty.Value {
+	v := p.part(e, of)
+	for isList(v.Type()) && v.IsKnown() && !v.IsNull() && v.LengthInt() > 0 {
+		v = v.AsValueSlice()[0]
+	}
+	if v.IsKnown() {
+		return v
+	}
+	var lists []hclsyntax.Expression // that all must begin with the word
+	switch x := of.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		lists = []hclsyntax.Expression{x.Expression}
+	case *hclsyntax.ConditionalExpr:
+		lists = []hclsyntax.Expression{x.TrueResult, x.FalseResult}
+	case *hclsyntax.TupleConsExpr:
+		lists = x.Exprs[:min(1, len(x.Exprs))]
+	case *hclsyntax.FunctionCallExpr:
+		args := x.Args[:min(1, len(x.Args))]
+		if slices.Contains([]string{"concat", "flatten", "compact"}, x.Name) {
+			lists = args
+		} else if x.Name == "step" && len(args) > 0 {
+			if list, ok := args[0].(*hclsyntax.TupleConsExpr); ok {
+				lists = list.Exprs
+			}
+		}
+	}
+	for i, list := range lists {
+		if w := p.firstWord(e, list); i == 0 {
+			v = w
+		} else if !w.RawEquals(v) {
+			return cty.DynamicVal
+		}
+	}
+	return v
+}
+
+// part is a part of an expression of a stage, as far as it is known before any molecule.
+func (p *Pipeline) part(e *expression, of hcl.Expression) cty.Value {
+	v, _ := p.typed.evaluate(&expression{Expression: of, locals: e.locals}, map[string]cty.Value{
+		"attempt": cty.DynamicVal, "salvaged": cty.DynamicVal, "each": cty.DynamicVal})
+	return v
 }
 
 // wrongWords says what is wrong with the known words of a built-in command: an error that is the
@@ -89,7 +162,8 @@ func checkProgram(word string) error {
 	relative := !filepath.IsAbs(word)
 	switch {
 	case word == "":
-		return errors.New(first + "must be a text that doesn't depend on the molecule")
+		return errors.New(first + "must be a text that doesn't depend on the molecule, as in " +
+			`["xtb", ...] or concat(["xtb"], ...)`)
 	case strings.Contains(word, ignoreOpen):
 		return errors.New(first + "is never left out of the fingerprint")
 	case relative && strings.ContainsAny(word, "= \t;|<>&$"):
@@ -172,15 +246,20 @@ func (p *Pipeline) watchScripts(s *Stage, m *Molecule, e *expression, extra map[
 		if diags.HasErrors() {
 			return // has been noted
 		}
-		_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
-			if text, ok := as[string](v); ok {
-				for _, path := range absPath.FindAllString(text, -1) {
-					if isScript(path) && !slices.Contains(s.Programs, path) { // its version counts
-						p.watchFile(s, path)
-					}
+		p.watchTexts(s, v)
+	}
+}
+
+// watchTexts watches the scripts that the texts of a value name.
+func (p *Pipeline) watchTexts(s *Stage, v cty.Value) {
+	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
+		if text, ok := as[string](v); ok {
+			for _, path := range absPath.FindAllString(text, -1) {
+				if isScript(path) && !slices.Contains(s.Programs, path) { // its version counts
+					p.watchFile(s, path)
 				}
 			}
-			return true, nil
-		})
-	}
+		}
+		return true, nil
+	})
 }

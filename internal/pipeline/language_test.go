@@ -401,6 +401,7 @@ func TestWatchedScripts(t *testing.T) {
 	for _, attributes := range []string{
 		`command = ["sh", "PATH"]`, `command = ["sh", step(["PATH"], attempt)]`,
 		`command = ["sh", step(["a.sh", "PATH"], attempt)]`, `command = ["env", "A=PATH", "true"]`,
+		`command = concat(["sh", "PATH"], mol.charge > 0 ? ["-v"] : [])`,
 		`command = ["sh", "-c", "PATH foo && true"]`, `command = ["true", "-fPATH"]`,
 		"command = [\"true\"]\n  env = { A = \"PATH\" }",
 		"for_each = [\"PATH\"]\n  command = [\"sh\", each.value]",

@@ -27,7 +27,7 @@ stage "b" {
 }
 
 stage "c" {
-  command = mol.charge > 0 ? ["xtb"] : ["mopac"] # ERROR: Unsuitable command: The first word of the command, the program, must be a text that doesn't depend on the molecule.
+  command = mol.charge > 0 ? ["xtb"] : ["mopac"] # ERROR: Unsuitable command: The first word of the command, the program, must be a text that doesn't depend on the molecule, as in
   timeout = 10                                   # ERROR: Unsuitable timeout: A timeout is a text like "90s", "10m" or "2h30m", not a number.
   outputs = {
     up       = "../x" # ERROR: Path outside of the scratch folder: "../x" leaves the stage's own folder. Name a file inside of it.
