@@ -21,6 +21,9 @@ var shellWord = regexp.MustCompile("^([0-9&]?>>?(&[0-9]|\\s*[\\w./-]*)|<\\s*[\\w
 	"[|&;]{1,2}(\\s*[\\w./-]+.*)?|\\S*;|~\\w*(/\\S*)?|\\$[A-Za-z_{(]\\S*|" +
 	"\\S*(=\\$[A-Za-z_{]|\\$\\{|\\$\\()\\S*|\\S*`\\S+`)$")
 
+// optionValue is a word that only a shell understands, unless it is the value of an option.
+var optionValue = regexp.MustCompile(`^([|;]|<[\w./-]+|\S+;)$`)
+
 // scripted are programs whose words may be scripts.
 var scripted = []string{"sh", "bash", "dash", "ksh", "zsh", "awk", "gawk", "mawk", "perl", "sed"}
 
@@ -33,14 +36,16 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 	if !command.IsKnown() || command.LengthInt() == 0 {
 		return p.setFirst(s)
 	}
-	for i, w := range command.AsValueSlice() {
+	words := command.AsValueSlice()
+	for i, w := range words {
 		var err error
 		switch word, ok := as[string](w); {
 		case w.IsKnown() && w.IsNull() && !s.off:
 			err = errors.New("has no value: it names a stage that is turned off, or an empty " +
 				"variable")
 		case ok && i > 0:
-			err = p.checkWord(s, word)
+			before, _ := as[string](words[i-1])
+			err = p.checkWord(s, before, word)
 		case i == 0:
 			if err := p.addProgram(s, word); err != nil {
 				return err
@@ -51,7 +56,7 @@ func (p *Pipeline) setProgram(s *Stage, command cty.Value) error {
 		}
 	}
 	if s.Builtin {
-		return wrongWords(p.builtins[s.Program], command.AsValueSlice())
+		return wrongWords(p.builtins[s.Program], words)
 	}
 	return nil
 }
@@ -76,12 +81,15 @@ func (p *Pipeline) setFirst(s *Stage) (err error) {
 	}
 	visit(s.command.Expression, func(n hclsyntax.Node) {
 		list, ok := n.(*hclsyntax.TupleConsExpr)
+		before := ""
 		for i := 0; ok && i < len(list.Exprs) && err == nil; i++ {
 			v := p.part(s.command, list.Exprs[i])
-			if word, ok := as[string](v); ok && word != program {
-				err = p.checkWord(s, word)
+			word, known := as[string](v)
+			if known && word != program {
+				err = p.checkWord(s, before, word)
 				p.watchTexts(s, v)
 			}
+			before = word
 		}
 	})
 	if err != nil {
@@ -181,18 +189,25 @@ func checkProgram(word string) error {
 var pathWord = regexp.MustCompile(`^\S*/\S+$|^\S+\.(py|sh|pl|jl|[Rr]|awk|tcl)$`)
 
 // checkWord says what is wrong with a word that a shell would read, or that names a user's file. An
-// absolute path is watched; a relative one would be looked for in the scratch folder.
-func (p *Pipeline) checkWord(s *Stage, word string) error {
-	if shellWord.MatchString(word) && !slices.Contains(scripted, filepath.Base(s.Program)) {
+// absolute path is watched; a relative one would be looked for in the scratch folder. The word
+// before it may be an option, as -d before ";", and what find runs ends with {} and ";".
+func (p *Pipeline) checkWord(s *Stage, before, word string) error {
+	option := ""
+	name, value, ok := strings.Cut(word, "=")
+	if ok && strings.HasPrefix(name, "-") {
+		option = name + "=" // of --script=stages/x.py
+	}
+	free := option != "" || before == "{}" || len(before) > 1 && before[0] == '-'
+	if shellWord.MatchString(word) && !(free && optionValue.MatchString(word)) &&
+		!slices.Contains(scripted, filepath.Base(s.Program)) {
 		return fmt.Errorf("is %s, but no shell reads the command. What the program prints is the "+
 			"file stdout: outputs = { log = \"stdout\" }. With a shell: [\"sh\", \"-c\", \"...\"]",
 			word)
 	}
-	option := ""
-	if name, value, ok := strings.Cut(word, "="); ok && strings.HasPrefix(name, "-") {
-		option, word = name+"=", value // of --script=stages/x.py
+	if option != "" {
+		word = value
 	}
-	if globWord.MatchString(word) {
+	if !free && globWord.MatchString(word) {
 		return fmt.Errorf("is %s, but no shell puts names in the place of a pattern: name the "+
 			"files themselves", word)
 	}

@@ -124,7 +124,7 @@ func (p *Pipeline) references(e *expression) bool {
 				p.compared(x.Args[1], x.Args[0], x.NameRange)
 			}
 		case *hclsyntax.LiteralValueExpr:
-			p.unquoted(x)
+			p.unquoted(e, x)
 		case *hclsyntax.SplatExpr:
 			if each, ok := x.Each.(*hclsyntax.RelativeTraversalExpr); ok {
 				p.element(x.Source, each.Traversal, x.Range())
@@ -134,13 +134,7 @@ func (p *Pipeline) references(e *expression) bool {
 				p.element(index.Collection, x.Traversal, x.Range())
 			}
 		case *hclsyntax.ForExpr:
-			visit(x, func(n hclsyntax.Node) {
-				v, ok := n.(*hclsyntax.ScopeTraversalExpr)
-				if list, counted := x.CollExpr.(*hclsyntax.FunctionCallExpr); ok && counted &&
-					v.Traversal.RootName() == x.ValVar {
-					p.element(list.Args[0], v.Traversal[1:], v.Range())
-				}
-			})
+			p.elements(x)
 		}
 	})
 	return len(p.mistakes) == before
@@ -166,20 +160,24 @@ func (p *Pipeline) ignoring(e *expression, f *hclsyntax.FunctionCallExpr) {
 	}
 }
 
-// bareName is a name in a text where ${...} is missing or has lost a part.
+// bareName is a name in a text where ${...} is missing or has lost a part. Its last form is a name
+// in braces, which may be a script's own in the content of a file.
 var bareName = func() *regexp.Regexp {
 	const name = `(mol|var|local|stage|each)\.([a-zA-Z][\w-]*)`
 	return regexp.MustCompile(`^` + name + `$|\$\(?` + name + `|(?:^|[^$%])\{` + name + `\}`)
 }()
 
 // unquoted refuses a text in which a name stands as for a value, without ${...} around it.
-func (p *Pipeline) unquoted(text *hclsyntax.LiteralValueExpr) {
+func (p *Pipeline) unquoted(e *expression, text *hclsyntax.LiteralValueExpr) {
 	if text.Val.Type() != cty.String {
 		return
 	}
 	for _, m := range bareName.FindAllStringSubmatch(text.Val.AsString(), -1) {
 		root, name := m[1]+m[3]+m[5], m[2]+m[4]+m[6]
 		_, column := p.columns[name]
+		if m[5] != "" && e.name == "content" {
+			continue
+		}
 		if p.variables[name] != nil && root == "var" || p.locals[name] != nil && root == "local" ||
 			p.stages[name] != nil && root == "stage" || column && root == "mol" ||
 			root == "each" && (name == "key" || name == "value") {
@@ -342,6 +340,21 @@ func (p *Pipeline) element(list hclsyntax.Expression, of hcl.Traversal, rng hcl.
 	name, _ := attrAt(src.Traversal, 1)
 	if s := p.stages[name]; s != nil && s.ForEach {
 		p.attribute(s, of, rng)
+	}
+}
+
+// elements checks what a for expression uses of the elements of stage.NAME.
+func (p *Pipeline) elements(x *hclsyntax.ForExpr) {
+	list, counted := x.CollExpr.(*hclsyntax.FunctionCallExpr)
+	for _, of := range []hclsyntax.Expression{x.KeyExpr, x.ValExpr, x.CondExpr} {
+		if of == nil || !counted {
+			continue
+		}
+		for _, t := range of.Variables() { // without those of a for expression in this one
+			if t.RootName() == x.ValVar {
+				p.element(list.Args[0], t[1:], t.SourceRange())
+			}
+		}
 	}
 }
 

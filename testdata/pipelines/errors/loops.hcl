@@ -11,3 +11,19 @@ stage "a" {
     j = [for c in ensemble(output.out) : strlen(c.comment, 1)]               # ERROR: Too many function arguments: Function "strlen" expects only 1 argument(s).
   }
 }
+
+# A name of an inner for is not that of the outer one.
+stage "b" {
+  for_each = [1]
+  values   = { v = 1 }
+}
+
+stage "c" {
+  for_each = [1]
+  values   = { w = 1 }
+}
+
+merge {
+  x = sum(flatten([for r in stage.b : [for r in stage.c : r.w]]))
+  y = sum(flatten([for r in stage.b : [for q in stage.c : r.w + q.w]])) # ERROR: Unknown output or value: Stage "b" has no output or value "w".
+}

@@ -30,11 +30,21 @@ stage "p" {
   env     = mol.smiles # ERROR: Unsuitable env: env must be an object of names and values.
 }
 
+stage "python" {
+  command = ["python3", "x.py"]
+  file "x.py" {
+    content = <<-EOT
+      print(f"{mol.charge}")
+    EOT
+  }
+  file "y" { content = "charge $mol.charge" } # ERROR: Name in a text: Write ${mol.charge} in a text
+}
+
 # Results that an expression can't wait for, or that come from itself.
 locals { own = stage.q.n }
 stage "q" { values = { n = local.own } } # ERROR: Stage refers to itself: local.own uses the results of stage "q"
 merge {
-  nheavy = coalesce(mol.nheavy, 1) # ERROR: Column is read and merged: Line 37 reads mol.nheavy
+  nheavy = coalesce(mol.nheavy, 1) # ERROR: Column is read and merged: Line 47 reads mol.nheavy
 }
 
 # What would be left out of the fingerprint although it decides.
@@ -46,7 +56,7 @@ stage "r" {
 # One name twice in an object.
 stage "s" {
   command    = ["true"]
-  outputs    = { a = "x", a = "y" }     # ERROR: Duplicate name: "a" stands already at line 49 of this object.
+  outputs    = { a = "x", a = "y" }     # ERROR: Duplicate name: "a" stands already at line 59 of this object.
   exit_codes = { "1" = "x", "1" = "y" } # ERROR: Duplicate name: "1" stands already
 }
 

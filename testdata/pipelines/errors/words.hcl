@@ -67,6 +67,26 @@ stage "script" {
   command = ["python3", "--script=../valid/stages/embed.py"] # ERROR: Unsuitable command: Word 2 of the command is ../valid/stages/embed.py, a file beside pipeline.hcl
 }
 
+stage "s18" {
+  command = ["true", "--out", ">", "x"] # ERROR: Unsuitable command: Word 3 of the command is >, but no shell
+}
+
+stage "s19" {
+  command = ["true", "--out", "| tee"] # ERROR: Unsuitable command: Word 3 of the command is | tee, but no shell
+}
+
+stage "s20" {
+  command = ["true", "-", "*.xyz", "x;"] # ERROR: Unsuitable command: Word 3 of the command is *.xyz, but no shell
+}
+
+stage "s21" {
+  command = ["true", "x;"] # ERROR: Unsuitable command: Word 2 of the command is x;, but no shell
+}
+
+stage "values" {
+  command = ["true", "-name", "*.log", "-d", ";", "-t", "|", "--include=*.out", "--energy", "<5", "--sep=;", "{}", ";"]
+}
+
 stage "good" {
   command = ["true", "*", "C#C", "CC>>CO", "C$C", "-", "--", "a|b", ".*", "[0-9]*", "x=*", "a;b", "50%", "a~b", "C(=O)[O-]", "5*3", "(?i)a+", "$1"]
 }
