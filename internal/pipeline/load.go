@@ -198,9 +198,9 @@ func (p *Pipeline) check() {
 			_, ok := m.check(s.outputs, nil)
 			s.vague = !ok
 		}
-		s.off = p.turnedOff(s)
 	}
 	p.order()
+	p.turnOff()
 	off := p.unknownMolecule() // of what is off together, one thing may use another
 	p.typed = off
 	for _, s := range p.Stages {
@@ -274,16 +274,23 @@ func (p *Pipeline) usedColumns() (checked, all []string) {
 	return sorted(checked), sorted(all)
 }
 
-// turnedOff says whether a stage is off for every molecule, as by var.search == "crest" &&
-// stage.rdkit.nrotors > 0 with another search.
-func (p *Pipeline) turnedOff(s *Stage) bool {
-	if s.enabled == nil || !p.references(s.enabled) {
-		return false
-	}
+// turnOff finds the stages that are off for every molecule, as by var.search == "crest" &&
+// stage.rdkit.nrotors > 0 with another search. What a stage names stands before it.
+func (p *Pipeline) turnOff() {
 	m := p.unknownMolecule()
-	m.stageObject = cty.DynamicVal
-	v, diags := m.evaluate(s.enabled, nil)
-	return !diags.HasErrors() && v.Type() == cty.Bool && v.IsKnown() && !v.IsNull() && v.False()
+	for _, s := range p.Stages {
+		m.setStage(s.Name, cty.DynamicVal)
+	}
+	for _, s := range p.Stages {
+		if s.enabled == nil || !p.references(s.enabled) {
+			continue
+		}
+		v, diags := m.evaluate(s.enabled, nil)
+		if on, ok := as[bool](v); !diags.HasErrors() && v.Type() == cty.Bool && ok && !on {
+			s.off = true
+			m.setStage(s.Name, s.absent())
+		}
+	}
 }
 
 // checkMerge checks the types of cells and of what is displayed. It also finds columns that the

@@ -38,6 +38,53 @@ func TestOff(t *testing.T) {
 	}
 }
 
+// A stage is off, too, if it is enabled by the result of a stage that is off.
+func TestOffByAnother(t *testing.T) {
+	for enabled, want := range map[string]bool{
+		`stage.crest.status == "ok"`:                     true,
+		`coalesce(stage.crest.n, 0) > 2`:                 true,
+		`local.energy != null`:                           true,
+		`stage.crest.status == "ok" || mol.charge > 2`:   false,
+		`stage.search.status == "ok"`:                    false,
+		`coalesce(stage.crest.n, stage.search.n, 0) > 2`: false,
+	} {
+		p, err := load(t, `variable "search" { one_of = ["etkdg", "crest"] }
+locals { energy = stage.crest.n }
+stage "post" {
+  enabled = `+enabled+`
+  command = ["cat", coalesce(stage.crest.out, "x"), stage.search.out]
+}
+stage "crest" {
+  enabled = var.search == "crest"
+  command = ["true"]
+  outputs = { out = "o" }
+  values  = jsondecode(file(output.out))
+}
+stage "search" {
+  command = ["true"]
+  outputs = { out = "o" }
+  values  = { n = 1 }
+}
+`, testOptions())
+		if err != nil {
+			t.Fatalf("%s: %v", enabled, found(t, err))
+		}
+		if got := p.Stage("post").Off(); got != want {
+			t.Errorf("%s: off is %t, want %t", enabled, got, want)
+		}
+	}
+	mustLoad(t, `stage "a" {
+  enabled = false
+  command = ["true"]
+  outputs = { out = "o" }
+}
+stage "b" {
+  enabled = stage.a.status == "ok"
+  command = ["cat", stage.a.out, "${stage.a.out}.log"]
+}
+`, testOptions())
+}
+
 // The names of some values are known with the result. They are null if the stage is off, or if the
 // molecule goes on without it.
 func TestWithoutValues(t *testing.T) {
