@@ -140,9 +140,10 @@ func (p *Pipeline) references(e *expression) bool {
 	return len(p.mistakes) == before
 }
 
-// passing are the functions that hand a text on as it is, so that it stays marked.
+// passing are the functions that hand a text on as it is, so that it stays marked. To format, the
+// marks would be a part of the width.
 var passing = []string{ignoreName, textName, listName, templateName, "concat", "join", "flatten",
-	"coalesce", "merge", "try", "format", "formatlist"}
+	"coalesce", "merge", "try"}
 
 // ignoring refuses ignore_changes where it could decide a result.
 func (p *Pipeline) ignoring(e *expression, f *hclsyntax.FunctionCallExpr) {
@@ -154,7 +155,8 @@ func (p *Pipeline) ignoring(e *expression, f *hclsyntax.FunctionCallExpr) {
 		visit(f.Args[i], func(n hclsyntax.Node) {
 			if x, ok := n.(*hclsyntax.FunctionCallExpr); ok && x.Name == ignoreName {
 				p.wrong(x.NameRange, "Function out of place", ignoreName+" gives a word, or a "+
-					"part of a text. It can't be compared, or handed to a function that reads it.")
+					"part of a text. It can't be compared, or handed to a function that reads it. "+
+					"Write it around the function, as in ignore_changes(format(...)).")
 			}
 		})
 	}

@@ -50,13 +50,15 @@ merge {
 # What would be left out of the fingerprint although it decides.
 stage "r" {
   command = ["true", upper(ignore_changes("a")), "a" == ignore_changes("a") ? 1 : 2] # ERROR: Function out of place: It can't be compared # ERROR: Function out of place: It can't be compared
+  file "x" { content = format("%5s|", ignore_changes(4)) } # ERROR: Function out of place: Write it around the function, as in ignore_changes(format(...)).
+  file "y" { content = ignore_changes(format("%5s|", 4)) }
   env     = merge({ A = ignore_changes(1) }, { B = "x${join(",", [ignore_changes(1)])}" })
 }
 
 # One name twice in an object.
 stage "s" {
   command    = ["true"]
-  outputs    = { a = "x", a = "y" }     # ERROR: Duplicate name: "a" stands already at line 59 of this object.
+  outputs    = { a = "x", a = "y" }     # ERROR: Duplicate name: "a" stands already at line 61 of this object.
   exit_codes = { "1" = "x", "1" = "y" } # ERROR: Duplicate name: "1" stands already
 }
 
