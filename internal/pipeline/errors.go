@@ -85,14 +85,11 @@ func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 	return diags
 }
 
-// repeats reports whether HCL says of a part of a name what is known of the whole name, or of a
-// function.
+// repeats reports whether HCL says of a part of a name, or of a function, what is known already.
+// Only HCL's own mistakes have the expression.
 func repeats(d *hcl.Diagnostic, all hcl.Diagnostics) bool {
-	if d.Summary != "Unknown attribute" && d.Summary != "Call to unknown function" {
-		return false
-	}
-	return slices.ContainsFunc(all, func(o *hcl.Diagnostic) bool {
-		return o.Summary != d.Summary && strings.HasPrefix(o.Summary, "Unknown ") &&
+	return d.Expression != nil && slices.ContainsFunc(all, func(o *hcl.Diagnostic) bool {
+		return o.Expression == nil && o.Subject != nil &&
 			o.Subject.Filename == d.Subject.Filename &&
 			o.Subject.Start.Byte <= d.Subject.Start.Byte && d.Subject.End.Byte <= o.Subject.End.Byte
 	})

@@ -51,6 +51,14 @@ func (p *Pipeline) readBody(body hcl.Body, items ...item) hcl.Attributes {
 	return content.Attributes
 }
 
+// foreign are attributes of Terraform, Nextflow and Snakemake, and what stands for them here.
+var foreign = map[string]string{
+	"when":       "Did you mean \"enabled\"?",
+	"count":      "Write for_each = range(3) for three targets.",
+	"depends_on": "A reference such as stage.NAME.output is the dependency.",
+	"retries":    "The pipeline block has max_reruns.",
+}
+
 // respell refuses unknown names, and goes on with those that were meant: what is misspelt is there.
 func (p *Pipeline) respell(body *hclsyntax.Body, items []item) {
 	var known []string
@@ -63,8 +71,11 @@ func (p *Pipeline) respell(body *hclsyntax.Body, items []item) {
 		if slices.Contains(known, name) {
 			return name
 		}
-		p.wrong(rng, "Unknown "+noun, "Nothing is called %q here.%s", name,
-			didYouMean(name, known))
+		hint := didYouMean(name, known)
+		if here := foreign[name]; here != "" {
+			hint = " " + here
+		}
+		p.wrong(rng, "Unknown "+noun, "Nothing is called %q here.%s", name, hint)
 		best := Nearest(name, known, 2)
 		if blocks[best] != block {
 			return ""

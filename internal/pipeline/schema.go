@@ -128,7 +128,7 @@ func (p *Pipeline) decodeColumn(b *hcl.Block) {
 }
 
 func (p *Pipeline) decodeLocals(b *hcl.Block) {
-	in := scope{what: "a local value", roots: ofMerge}
+	in := scope{what: "a local value: write it in the stage's own attribute", roots: ofMerge}
 	p.anyNames(b.Body, func(a *hcl.Attribute) {
 		if old := p.locals[a.Name]; old != nil {
 			p.wrong(a.NameRange, "Duplicate local value", "local.%s is set already at line %d.",

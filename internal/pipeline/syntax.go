@@ -174,6 +174,8 @@ func onePerLine(src []byte, diags hcl.Diagnostics, tokens hclsyntax.Tokens) (out
 			d.Detail = "A text of several lines begins with <<-EOT, without a blank or a quote " +
 				"before EOT, and ends with EOT."
 			return append(out, d)
+		case d.Summary == "Invalid escape sequence":
+			d.Detail += ` In a quoted text a backslash is written twice, as in "\\d+".`
 		case strings.HasPrefix(d.Summary, "Missing"):
 			for _, t := range tokens {
 				word := strings.ToLower(string(t.Bytes))

@@ -35,6 +35,7 @@ func TestSyntax(t *testing.T) {
 		{"title = 'x'", mistake{2, character, "Single quotes"}},
 		{"title = “x”", mistake{2, character, "Curly quotes"}},
 		{"title\u00a0= \"x\"", mistake{2, character, "U+00A0"}},
+		{`values = { v = regex("\d+", "1") }`, mistake{2, "Invalid escape sequence", `"\\d+"`}},
 		{"cores = 5 – 3", mistake{2, character, "U+2013 '–'"}},
 	} {
 		t.Run(c.src, func(t *testing.T) {

@@ -28,3 +28,16 @@ stage "c" {
   outputs = { out = "*.xyz" }                         # ERROR: Unsuitable outputs: "*.xyz" is a pattern. An output is one file: name it
   salvage = ["*.log"]                                 # ERROR: Invalid salvage: salvage is a list of plain names of files
 }
+
+# A name that a local value can't have is one mistake, wherever the value is used.
+locals {
+  other = stgae.a.n    # ERROR: Unknown name: Nothing is called "stgae". Did you mean "stage"?
+  again = attempt > 0  # ERROR: Name out of place: "attempt" can't be used in a local value: write it in the stage's own attribute.
+  file  = output.log   # ERROR: Name out of place: "output" can't be used in a local value: write it in the stage's own attribute.
+  part  = each.value   # ERROR: Name out of place: "each" can't be used in a local value: write it in the stage's own attribute.
+}
+
+stage "o" {
+  command = ["true", local.other, local.again, local.part]
+  values  = { a = local.file, b = local.other }
+}
