@@ -323,6 +323,12 @@ func (p *Pipeline) target(s *Stage, t hcl.Traversal, rng hcl.Range) {
 		p.wrong(rng, "Missing index", "Stage %q runs once for each element of its for_each: "+
 			"write stage.%[1]s[0] for the first, stage.%[1]s[*] for all.", s.Name)
 	case s.ForEach:
+		place, _ := as[int](index.Key)
+		list, ok := s.each.Expression.(*hclsyntax.TupleConsExpr)
+		if ok && place >= len(list.Exprs) {
+			p.wrong(rng, "Index too large", "The for_each of stage %q has %d elements, and the "+
+				"first is stage.%[1]s[0].", s.Name, len(list.Exprs))
+		}
 		p.attribute(s, t[1:], rng)
 	case indexed && index.Key.Type() == cty.Number:
 		p.wrong(rng, "One of one", "Stage %q has no for_each and runs once: write "+

@@ -42,6 +42,8 @@ merge {
   a = stage.pm7.hof        # ERROR: Missing index: write stage.pm7[0] for the first, stage.pm7[*] for all
   b = stage.rdkit[0].pool  # ERROR: One of one: Stage "rdkit" has no for_each and runs once: write stage.rdkit.NAME.
   c = min(stage.pm7[*].hoff...) # ERROR: Unknown output or value: Stage "pm7" has no output or value "hoff". Did you mean "hof"?
+  k = stage.pm7[2].hof     # ERROR: Index too large: The for_each of stage "pm7" has 2 elements, and the first is stage.pm7[0].
+  l = try(stage.pm7[5].hof, stage.pm7[1].hof, stage.pm7["0"].hof) # ERROR: Index too large: The for_each of stage "pm7" has 2 elements
   d = stage.pm7[0].hofs    # ERROR: Unknown output or value: Did you mean "hof"?
   e = mol                  # ERROR: Incomplete name: "mol" alone names nothing; write mol.NAME.
   f = smiles               # ERROR: Unknown name: a text stands in quotes
