@@ -238,10 +238,11 @@ func (o *owner) changes(group []Outcome) (changes []csvmerge.Change) {
 	return changes
 }
 
-// settle tells the journal of rows that were written, and of molecules in which something ran. It
-// tells the index of molecules that are up to date now.
+// settle tells the journal of rows that were written, and of molecules in which something ran. One
+// line counts the other molecules. It tells the index of molecules that are up to date now.
 func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 	var events []journal.Event
+	unchanged := journal.Event{Event: journal.Unchanged, Counts: map[string]int{}}
 	for _, out := range group {
 		row := out.Row
 		e := journal.Event{Event: journal.Row, Mol: row.ID, Outcome: out.Status.String(),
@@ -258,17 +259,24 @@ func (o *owner) settle(group []Outcome, changed map[string]bool) (err error) {
 				e.Seconds += target.Seconds
 			}
 		}
-		if out.Ran || changed[row.ID] {
+		switch {
+		case out.Ran || changed[row.ID]:
 			events = append(events, e)
-		}
-		if !out.Ran && changed[row.ID] {
-			o.sum.Rewritten++
+			if !out.Ran {
+				o.sum.Rewritten++
+			}
+		case !e.Retry:
+			unchanged.Counts[e.Outcome]++
+			unchanged.Work += journal.Weight(row.Size)
 		}
 		if i, ok := o.Table.Lookup(row.ID); ok && o.isSettled(i, out) {
 			e := store.Entry{Key: row.Key, Row: o.rowHash(i), Molecule: o.says(i),
 				Seen: out.Seen}
 			err = cmp.Or(err, o.Index.Note(row.ID, e))
 		}
+	}
+	if len(unchanged.Counts) > 0 {
+		events = append(events, unchanged)
 	}
 	if err == nil && len(events) > 0 {
 		err = o.journal.Write(events...)

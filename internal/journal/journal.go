@@ -32,6 +32,7 @@ const (
 	TargetStart = "target_start"
 	TargetEnd   = "target_end"
 	Row         = "row"         // a molecule's row of the table is written
+	Unchanged   = "unchanged"   // molecules for which nothing ran and no row was written
 	Note        = "note"        // a fact for a reader of the history, in Error
 	Stopping    = "stopping"    // mage stop: no new target starts
 	Interrupted = "interrupted" // the first signal: what is under way counts no rerun
@@ -60,7 +61,7 @@ type Event struct {
 	PID      int               `json:"pid,omitempty"`
 	Table    string            `json:"table,omitempty"`
 	Total    int               `json:"total,omitempty"`    // scheduled molecules
-	Work     float64           `json:"work,omitempty"`     // the sum of their weights, see Weight
+	Work     float64           `json:"work,omitempty"`     // sum of Weights; of unchanged, too
 	Jobs     int               `json:"jobs,omitempty"`     // cores that the batch may use
 	Stages   []Stage           `json:"stages,omitempty"`   // in the order in which they run
 	Settings map[string]string `json:"settings,omitempty"` // the values of the variables
@@ -86,7 +87,7 @@ type Event struct {
 	Values map[string]string `json:"values,omitempty"` // the merged cells, "" where blanked
 	Inputs map[string]string `json:"inputs,omitempty"` // the cells that the pipeline reads
 
-	Counts map[string]int `json:"counts,omitempty"` // of batch_end: rows, by status
+	Counts map[string]int `json:"counts,omitempty"` // of batch_end and unchanged: rows, by status
 	Tasks  *Tasks         `json:"tasks,omitempty"`  // of cluster
 }
 

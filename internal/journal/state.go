@@ -19,7 +19,8 @@ type State struct {
 	Jobs           int       // targets that run at a time, at most
 
 	Total, Done, Failed int                  // molecules: scheduled, finished, finished without OK
-	Work, WorkDone      float64              // the weights of the scheduled and the finished ones
+	Unchanged           int                  // of the finished ones: nothing ran
+	Work, WorkDone      float64              // weights of scheduled and finished, without unchanged
 	UnderWay            map[string]*Molecule // by mol_id
 	Retries             map[string]bool      // molecules with another attempt in this batch
 }
@@ -75,6 +76,14 @@ func (s *State) Add(e Event) {
 			s.Failed++
 		}
 		s.WorkDone += Weight(e.Size)
+	case Unchanged:
+		for status, n := range e.Counts {
+			s.Done, s.Unchanged = s.Done+n, s.Unchanged+n
+			if !strings.EqualFold(status, OK) {
+				s.Failed += n
+			}
+		}
+		s.Work -= e.Work // they say nothing of the pace
 	case Cluster:
 		s.Tasks = cmp.Or(e.Tasks, s.Tasks)
 	case BatchEnd:
@@ -83,13 +92,13 @@ func (s *State) Add(e Event) {
 	}
 }
 
-// Rest is about how long the batch still takes at the pace so far; 0 until a molecule is finished.
-// A molecule under way counts as half done.
+// Rest is about how long the batch still takes at the pace so far; 0 until a molecule is finished
+// in which something ran. A molecule under way counts as half done.
 func (s *State) Rest(now time.Time) time.Duration {
 	if s.Tasks != nil { // by the granted cores
 		return seconds(s.Tasks.Left * 3600 / float64(s.Tasks.Cores))
 	}
-	if s.Done == 0 {
+	if s.Done == s.Unchanged {
 		return 0
 	}
 	done := s.WorkDone

@@ -95,6 +95,11 @@ func TestState(t *testing.T) {
 		!s.Ended.Equal(after(12)) {
 		t.Errorf("at the end: %+v", s)
 	}
+	s.Add(begun(7, 9, 1))
+	s.Add(Event{Event: Unchanged, Counts: map[string]int{"OK": 5, "Skip": 1}, Work: 8})
+	if s.Done != 6 || s.Failed != 1 || s.Unchanged != 6 || s.Work != 1 {
+		t.Errorf("with unchanged molecules: %+v", s)
+	}
 	s.Add(begun(1, 1, 1))
 	s.Add(started(1, "late", "one"))
 	if s.Add(Event{Event: Row, Mol: "late", Outcome: "Rerun", Retry: true}); len(s.UnderWay) != 1 ||
@@ -104,6 +109,7 @@ func TestState(t *testing.T) {
 }
 
 func TestRest(t *testing.T) {
+	unchanged := Event{Time: noon, Event: Unchanged, Counts: map[string]int{"OK": 100}, Work: 400}
 	for _, test := range []struct {
 		name   string
 		events []Event
@@ -130,6 +136,8 @@ func TestRest(t *testing.T) {
 			ended(21, "x", "a", Failed, 1),
 			Event{Event: Row, Mol: "x", Outcome: "Rerun", Retry: true}), 21, 1.05},
 		{"the end", join(begun(20, 20, 1), molecules(20)), 30, 0},
+		{"unchanged ones", join(begun(140, 560, 1), unchanged, molecules(20, 2)), 20, 20},
+		{"none but unchanged", join(begun(140, 560, 1), unchanged, started(1, "x", "a", 2)), 1, 0},
 	} {
 		s := State{}
 		for _, event := range test.events {

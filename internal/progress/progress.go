@@ -321,8 +321,8 @@ func (d *display) batchLine(width int, now time.Time) string {
 		}
 		parts = append(parts, text)
 	}
-	if hours := now.Sub(d.Started).Hours(); d.Done > 0 && hours > 0 {
-		rate := float64(d.Done) / hours
+	if hours, n := now.Sub(d.Started).Hours(), d.Done-d.Unchanged; n > 0 && hours > 0 {
+		rate := float64(n) / hours
 		parts = append(parts, fmt.Sprintf("%.*f/h", max(0, 1-int(math.Log10(rate))), rate))
 	}
 	rest := strings.Join(append([]string{percent}, parts[1:]...), "  ")
