@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -40,24 +42,44 @@ type table struct {
 	Geometry map[int][]Geometry `json:"geometry"`
 }
 
-// pack compresses the columns. left are the names of the columns that have no room.
+// keys are the columns that the script needs, by role.
+func (d *Data) keys() map[string]string {
+	return map[string]string{"id": "mol_id", "smiles": "smiles", "status": "status",
+		"error": "error_message", "reference": d.Reference, "result": d.Result}
+}
+
+// pack compresses the columns. Those that the script needs have room first. left are the names of
+// the columns that have no room.
 func pack(d *Data) (columns []packedColumn, left []string, err error) {
-	size, columns := 0, []packedColumn{} // [] in JSON, also of a table without rows
-	for _, c := range d.Columns {
-		if empty(c.Cells) {
-			continue
-		}
+	needed := slices.Collect(maps.Values(d.keys()))
+	size, kept := 0, map[int]packedColumn{} // by place in the table
+	add := func(i int, c Column) error {
 		p, err := packColumn(c)
 		if err != nil {
-			return nil, nil, fmt.Errorf("column %q: %w", c.Name, err)
+			return fmt.Errorf("column %q: %w", c.Name, err)
 		}
 		bytes := len(p.Data)*4/3 + len(strings.Join(p.Words, ""))
 		if size+bytes > mostBytes {
 			left = append(left, c.Name)
-			continue
+			return nil
 		}
 		size += bytes
-		columns = append(columns, p)
+		kept[i] = p
+		return nil
+	}
+	for _, first := range []bool{true, false} {
+		for i, c := range d.Columns {
+			if slices.Contains(needed, c.Name) != first || empty(c.Cells) {
+				continue
+			}
+			if err := add(i, c); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	columns = []packedColumn{} // [] in JSON, also of a table without rows
+	for _, i := range slices.Sorted(maps.Keys(kept)) {
+		columns = append(columns, kept[i])
 	}
 	return columns, left, nil
 }

@@ -135,9 +135,7 @@ func (p *page) addTable() error {
 	}
 	t := table{Rows: len(p.Data.Molecules), Method: p.Data.Method, Columns: columns,
 		Folders: p.Data.Folders, Zips: zips(p.Data.Molecules), Geometry: map[int][]Geometry{},
-		Keys: map[string]string{
-			"id": "mol_id", "smiles": "smiles", "status": "status", "error": "error_message",
-			"reference": p.Data.Reference, "result": p.Data.Result}}
+		Keys: p.Data.keys()}
 	for i := range p.Data.Molecules {
 		if g := p.Data.Molecules[i].Geometries; len(g) > 0 {
 			t.Geometry[i] = g
