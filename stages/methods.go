@@ -30,6 +30,8 @@ type Ran struct {
 	Keywords  string            // of a MOPAC input file, "" if there is none
 	// ForceField says that GFN-FF optimised starting conformers.
 	ForceField bool
+	// SinglePoints says that PM7 ranked conformers and starts, to optimise others than the first.
+	SinglePoints bool
 }
 
 // UsesForceField says whether a command of the conformer search has GFN-FF among its levels.
@@ -106,7 +108,11 @@ func (r Ran) Methods() (sentences []string, works []Citation) {
 	if id, ok := r.Programs["mopac"]; ok {
 		text := "Heats of formation (gas, 298.15 K) are those of PM7 with MOPAC " + version(id)
 		if n := r.Variables["conformers"]; n != "" {
-			text += ", from at most " + n + " conformers a molecule, of which the lowest counts"
+			text += ", from at most " + n + " conformers a molecule, the most stable by GFN2-xTB"
+			if r.SinglePoints {
+				text += ", and from further geometries that PM7 ranks lower"
+			}
+			text += "; the lowest counts"
 		}
 		if r.Keywords != "" {
 			text += "; keywords of one molecule: " + r.Keywords

@@ -17,7 +17,8 @@ func TestMethods(t *testing.T) {
 	text := strings.Join(sentences, " ")
 	for _, want := range []string{"by RDKit 2022.09.3 [1, 2, 3, 4].",
 		"GFN-FF optimised them first [5].", "with xtb 6.5.1, within 6 kcal/mol of the most stable",
-		"ALPB model of water [6, 7, 8].", "MOPAC 22.0.6, from at most 3 conformers",
+		"ALPB model of water [6, 7, 8].", "MOPAC 22.0.6, from at most 3 conformers a molecule, " +
+			"the most stable by GFN2-xTB; the lowest counts",
 		"PM7 EF [9, 10]."} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %q", want, text)
@@ -25,6 +26,12 @@ func TestMethods(t *testing.T) {
 	}
 	if strings.Contains(text, "CREST") || len(works) != 10 || works[8] != citePM7 {
 		t.Errorf("%q, %v", text, works)
+	}
+	ran.SinglePoints = true
+	sentences, _ = ran.Methods()
+	if text := strings.Join(sentences, " "); !strings.Contains(text,
+		"GFN2-xTB, and from further geometries that PM7 ranks lower; the lowest counts; keywords") {
+		t.Errorf("with single points: %q", text)
 	}
 	if sentences, works := (Ran{}).Methods(); sentences != nil || works != nil {
 		t.Error("of nothing:", sentences, works)

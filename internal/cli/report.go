@@ -91,6 +91,7 @@ type gatherer struct {
 	*project
 	classes    map[string]*web.Class
 	forcefield bool              // GFN-FF ran
+	singles    bool              // single points by PM7 ranked the conformers
 	programs   counts            // versions, by how many results
 	variables  counts            // values, by how many rows; a name is var.NAME
 	sources    map[string]string // of the values that are not the default, by variable and value
@@ -254,19 +255,22 @@ func (g *gatherer) addAllResults(ctx context.Context, molecules []web.Molecule) 
 // hofs are the results of the conformers in the order of the search, if a target's values list them
 // by the name hof. The block export has them, too, but to evaluate it takes 5 ms a molecule.
 func hofs(values json.RawMessage) (out []float64) {
-	var list struct {
-		HOF []*float64 `json:"hof"`
-	}
-	if json.Unmarshal(values, &list) != nil { // one number is a geometry's
-		return nil
-	}
-	for _, v := range list.HOF {
+	for _, v := range numbersIn(values, "hof") {
 		out = append(out, math.NaN())
 		if v != nil {
 			out[len(out)-1] = *v
 		}
 	}
 	return out
+}
+
+// numbersIn is the list of numbers that has a name among a target's values, nil if there is none.
+func numbersIn(values json.RawMessage, name string) (list []*float64) {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(values, &all) != nil || json.Unmarshal(all[name], &list) != nil {
+		return nil // one number is a geometry's
+	}
+	return list
 }
 
 // addResults adds the results of a molecule, and notes what computed them.
@@ -281,6 +285,7 @@ func (g *gatherer) addResults(m *web.Molecule, log *store.Molecule) {
 			g.programs.add(name, version, 1)
 		}
 		g.forcefield = g.forcefield || stages.UsesForceField(rec.Command)
+		g.singles = g.singles || numbersIn(rec.Values, "energies") != nil
 		if list := hofs(rec.Values); list != nil && m.Status == csvmerge.OK.String() {
 			m.Conformers = list
 		}

@@ -25,7 +25,7 @@ import (
 // methods adds versions, settings, the text for a paper and the works to be cited.
 func (g *gatherer) methods(d *web.Data) {
 	ran := stages.Ran{Programs: map[string]string{}, Variables: map[string]string{},
-		Keywords: g.keywords(d), ForceField: g.forcefield}
+		Keywords: g.keywords(d), ForceField: g.forcefield, SinglePoints: g.singles}
 	for _, name := range slices.Sorted(maps.Keys(g.programs)) {
 		ran.Programs[name] = g.addSetting(d, name, true)
 	}
