@@ -130,7 +130,7 @@ func (pr *project) gather(ctx context.Context, out, against string, pictures boo
 		return nil, err
 	}
 	if against != "" {
-		if err := addOther(d.Molecules, against); err != nil {
+		if err := g.addOther(d); err != nil {
 			return nil, err
 		}
 	}
@@ -318,15 +318,23 @@ func tableColumns(t *csvmerge.Table) []web.Column {
 // compared says whether the report compares a column with another.
 func compared(column string) bool { return column == referenceColumn || column == resultColumn }
 
-// addOther adds the results of another table.
-func addOther(molecules []web.Molecule, path string) error {
-	t, err := readTable(path)
+// addOther adds the results of another table. It counts the rows that are of another molecule.
+func (g *gatherer) addOther(d *web.Data) error {
+	t, err := readTable(d.Against)
 	if err != nil {
 		return fmt.Errorf("-against: %w", err)
 	}
-	for i := range molecules {
-		if row, ok := t.Lookup(molecules[i].ID); ok && t.Status(row) == csvmerge.OK {
-			molecules[i].Other = number(t.Value(row, resultColumn))
+	for i := range d.Molecules {
+		row, ok := t.Lookup(d.Molecules[i].ID)
+		differs := func(column string) bool {
+			return t.Value(row, column) != g.Table.Value(i, column)
+		}
+		switch {
+		case !ok || t.Status(row) != csvmerge.OK:
+		case slices.ContainsFunc([]string{"smiles", "charge", "multiplicity"}, differs):
+			d.OtherMolecules++
+		default:
+			d.Molecules[i].Other = number(t.Value(row, resultColumn))
 		}
 	}
 	return nil

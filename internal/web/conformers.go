@@ -94,8 +94,11 @@ type Comparison struct {
 	Other   Deviation `json:"other"` // the same, of the other table
 	OnlyOwn int       `json:"only_own"`
 	// OnlyOther is how many molecules of this table have a result in the other one only.
-	OnlyOther int       `json:"only_other"`
-	Rows      []Changed `json:"rows"` // the largest changes first
+	OnlyOther int `json:"only_other"`
+	// OtherMolecules is how many rows of the other table have the mol_id of another molecule. They
+	// count nowhere else.
+	OtherMolecules int       `json:"other_molecules"`
+	Rows           []Changed `json:"rows"` // the largest changes first
 }
 
 // Changed is a molecule whose result differs.
@@ -110,7 +113,7 @@ type Changed struct {
 
 // compare compares with the other table.
 func compare(d *Data) *Comparison {
-	c := &Comparison{Table: d.Against}
+	c := &Comparison{Table: d.Against, OtherMolecules: d.OtherMolecules}
 	var own, other []float64
 	for i := range d.Molecules {
 		m := &d.Molecules[i]

@@ -36,9 +36,11 @@ type Data struct {
 	Methods   []string  // sentences for a paper; [1] is the first of Works
 	Works     []Work    // to be cited
 	Against   string    // the other table, "" for none
-	Undrawn   string    // why the browser draws the outliers, "" if they have drawings
-	Folders   string    // the folder of artefacts as a relative URL with a slash at its end
-	Tolerance float64   // results of two runs that differ by less are the same
+	// OtherMolecules is how many rows of the other table have the mol_id of another molecule.
+	OtherMolecules int
+	Undrawn        string  // why the browser draws the outliers, "" if they have drawings
+	Folders        string  // the folder of artefacts as a relative URL with a slash at its end
+	Tolerance      float64 // results of two runs that differ by less are the same
 }
 
 // Molecule is a row of the table with its results.

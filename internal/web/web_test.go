@@ -168,6 +168,15 @@ func TestCompare(t *testing.T) {
 		!near(c.Other.MAE.Value, 3.005) {
 		t.Errorf("%+v", c)
 	}
+	none := made(3)
+	none.Against, none.OtherMolecules = "other.csv", 2
+	page := text(t, none)
+	for want, has := range map[string]bool{"No molecule has a result in both tables.": true,
+		"2 have another SMILES, charge or multiplicity": true, "This table less the other": false} {
+		if strings.Contains(page, want) != has {
+			t.Errorf("%q is on the page: %v", want, !has)
+		}
+	}
 }
 
 func TestCost(t *testing.T) {
