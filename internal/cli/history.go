@@ -41,8 +41,7 @@ func history(ctx context.Context, molecules []string, at, out string, o Options)
 		return err
 	}
 	return with(o, false, func(pr *project) error {
-		h := &past{project: pr, context: ctx, starts: map[string]journal.Event{},
-			others: map[string]bool{}}
+		h := pr.past(ctx)
 		if at == "" {
 			for _, id := range molecules {
 				if err := h.print(stdout, id); err != nil {
@@ -95,6 +94,11 @@ type past struct {
 	others  map[string]bool          // tables whose rows were passed over
 }
 
+func (pr *project) past(ctx context.Context) *past {
+	return &past{project: pr, context: ctx, starts: map[string]journal.Event{},
+		others: map[string]bool{}}
+}
+
 // each gives the events of the table's batches from the beginning. Batches of other tables that
 // share the artefacts are passed over.
 func (h *past) each(see func(journal.Event)) error {
@@ -102,14 +106,16 @@ func (h *past) each(see func(journal.Event)) error {
 	if err != nil {
 		return err
 	}
+	tables := map[string]string{} // other ones, by batch
 	err = journal.Each(h.Store.Path(store.JournalName), func(e journal.Event) {
 		if h.first.IsZero() {
 			h.first = e.Time
 		}
 		if e.Event == journal.BatchStart {
 			h.starts[e.Batch] = e
+			tables[e.Batch] = otherTable(e.Table, others, h.Pipeline.Table)
 		}
-		other := otherTable(h.starts[e.Batch].Table, others, h.Pipeline.Table)
+		other := tables[e.Batch]
 		switch {
 		case other == "" && h.context.Err() == nil:
 			see(e)
@@ -157,6 +163,12 @@ func otherTable(path string, others []string, own string) string {
 		}
 	}
 	return other
+}
+
+// isOwnTable says whether a table of the journal is this one. An error is told by the next command.
+func (pr *project) isOwnTable(path string) bool {
+	others, err := pr.Store.OthersThan(pr.Pipeline.Table)
+	return err != nil || otherTable(path, others, pr.Pipeline.Table) == ""
 }
 
 // table returns a function that writes the table as it was at a time, by the journal alone. It has

@@ -140,7 +140,7 @@ func (pr *project) gather(ctx context.Context, out, against string, pictures boo
 	}
 	d.Failures = g.failures()
 	var err error
-	if d.Batch, err = g.batches(); err != nil {
+	if d.Batch, err = g.batches(ctx); err != nil {
 		return nil, err
 	}
 	g.methods(d)
@@ -390,21 +390,18 @@ func (g *gatherer) failures() (out []web.Failure) {
 
 // batches reads the journal. It returns the last batch of the table that ran a target, and notes
 // with which values of the variables the rows were computed.
-func (g *gatherer) batches() (last web.Batch, err error) {
+func (g *gatherer) batches(ctx context.Context) (last web.Batch, err error) {
 	cores := map[string]int{}
 	for _, s := range g.Pipeline.Stages {
 		cores[s.Name] = s.Cores
 	}
-	var b *web.Batch
-	starts := map[string]journal.Event{}
-	err = journal.Each(g.Store.Path(store.JournalName), func(e journal.Event) {
+	var b web.Batch
+	h := g.past(ctx)
+	err = h.each(func(e journal.Event) {
 		if e.Event == journal.BatchStart {
-			starts[e.Batch], b = e, nil
-			if e.Table == g.Pipeline.Table {
-				b = &web.Batch{ID: e.Batch, Host: e.Host, Jobs: e.Jobs, Started: e.Time}
-			}
+			b = web.Batch{ID: e.Batch, Host: e.Host, Jobs: e.Jobs, Started: e.Time}
 		}
-		if b == nil || e.Batch != b.ID {
+		if e.Batch != b.ID || b.ID == "" {
 			return
 		}
 		at := e.Time.Sub(b.Started).Seconds()
@@ -416,7 +413,7 @@ func (g *gatherer) batches() (last web.Batch, err error) {
 			b.Spans = append(b.Spans, web.Span{From: at - e.Seconds, To: at, Cores: cores[e.Stage]})
 		}
 		if len(b.Spans) > 0 {
-			last = *b
+			last = b
 		}
 	})
 	rows := map[string]int{} // by batch
@@ -426,8 +423,8 @@ func (g *gatherer) batches() (last web.Batch, err error) {
 		}
 	}
 	for id, n := range rows {
-		for variable, value := range starts[id].Settings {
-			name, source := "var."+variable, starts[id].Given[variable]
+		for variable, value := range h.starts[id].Settings {
+			name, source := "var."+variable, h.starts[id].Given[variable]
 			g.variables.add(name, value, n)
 			if other, ok := g.sources[name+"="+value]; ok {
 				source = min(source, other) // the default, if one batch had it from there

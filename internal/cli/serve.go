@@ -37,6 +37,7 @@ func Serve(ctx context.Context, addr string, o Options) error {
 			return fmt.Errorf("%w; give another address by -addr=127.0.0.1:PORT", err)
 		}
 		live := &web.Live{Journal: pr.Store.Path(store.JournalName), Artefacts: pr.Store.Root(),
+			OwnTable: pr.isOwnTable,
 			Report: func(ctx context.Context) (d *web.Data, err error) {
 				err = with(o, false, func(pr *project) (err error) {
 					pr.leaveOut()

@@ -182,12 +182,16 @@ const (
 
 // Reader follows a journal. It keeps no file open, and its memory does not grow with the file.
 type Reader struct {
-	path   string
-	offset int64 // of the next line
+	// OwnTable says whether batches of a table count, whose events alone are given. nil: all do.
+	OwnTable func(table string) bool
+
+	path    string
+	offset  int64           // of the next line
+	foreign map[string]bool // ids of batches that do not count
 }
 
 // Open returns a reader of the whole journal. The file need not exist yet.
-func Open(path string) *Reader { return &Reader{path: path} }
+func Open(path string) *Reader { return &Reader{path: path, foreign: map[string]bool{}} }
 
 // OpenTail returns a reader of the last bytes and of what is still to be written.
 func OpenTail(path string, size int64) *Reader {
@@ -200,7 +204,19 @@ func OpenTail(path string, size int64) *Reader {
 
 // Each gives the events of the complete lines that came since the last call. An absent file has no
 // events. A file that became shorter is another one, and is read from its beginning.
-func (r *Reader) Each(see func(Event)) error { return r.lines(events(see)) }
+func (r *Reader) Each(see func(Event)) error { return r.lines(events(r.only(see))) }
+
+// only passes on the events of batches that count.
+func (r *Reader) only(see func(Event)) func(Event) {
+	return func(e Event) {
+		if e.Event == BatchStart && r.OwnTable != nil && !r.OwnTable(e.Table) {
+			r.foreign[e.Batch] = true
+		}
+		if !r.foreign[e.Batch] {
+			see(e)
+		}
+	}
+}
 
 // lines gives the lines for Each. r.offset is where the line begins.
 func (r *Reader) lines(see func(line []byte)) error {

@@ -262,7 +262,7 @@ func TestFind(t *testing.T) {
 		}
 		got := ""
 		if e.Event != "" {
-			got = next(t, &Reader{path, at})
+			got = next(t, &Reader{path: path, offset: at})
 		}
 		if got != tt.want {
 			t.Errorf("%s: got %.80q, want %.80q", tt.name, got, tt.want)

@@ -7,7 +7,8 @@ import "bytes"
 // order. The newest ones are whole: so many that are OK, and so many others. The rest lacks values
 // and inputs. All other events follow in their order.
 func (r *Reader) Skim(newest int, see func(Event)) error {
-	s := &skim{newest: newest, see: see, open: map[string]int64{}, others: -1}
+	s := &skim{newest: newest, see: r.only(see), open: map[string]int64{}, others: -1}
+	s.starts = r.only(s.start)
 	err := r.lines(func(line []byte) { s.add(line, r.offset) })
 	if err != nil {
 		return err
@@ -24,6 +25,7 @@ func (r *Reader) Skim(newest int, see func(Event)) error {
 type skim struct {
 	newest int
 	see    func(Event)
+	starts func(Event) // start, of batches that count
 	batch  string
 	open   map[string]int64 // offset of the first line of a molecule that is not finished
 	others int64            // offset of the first line about no molecule, -1 for none
@@ -45,15 +47,20 @@ func (s *skim) add(line []byte, at int64) {
 		s.row(line, at)
 	case BatchStart:
 		if e := decode(line); e.Event == BatchStart {
-			s.batch, s.others, s.rows = e.Batch, -1, [2][]newRow{}
-			clear(s.open)
-			s.see(e)
+			s.starts(e)
 		}
 	default:
 		if s.others < 0 {
 			s.others = at
 		}
 	}
+}
+
+// start forgets all that came before a batch.
+func (s *skim) start(e Event) {
+	s.batch, s.others, s.rows = e.Batch, -1, [2][]newRow{}
+	clear(s.open)
+	s.see(e)
 }
 
 func (s *skim) unfinished(line []byte, at int64) {
@@ -93,7 +100,7 @@ func (s *skim) again(path string, to int64) error {
 	for _, since := range s.open {
 		at = min(at, since)
 	}
-	see, r := events(s.see), &Reader{path, at}
+	see, r := events(s.see), &Reader{path: path, offset: at}
 	return r.lines(func(line []byte) {
 		if r.offset < to && s.matters(line, r.offset) {
 			see(line)

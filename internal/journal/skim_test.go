@@ -49,6 +49,8 @@ func madeEvents(seed uint64) (events []Event) {
 	if random.IntN(2) == 0 {
 		add(Event{Event: BatchEnd, Outcome: Done})
 	}
+	add(Event{Event: BatchStart, Batch: "foreign ", Table: "other.csv"})
+	add(Event{Event: Row, Batch: "foreign ", Mol: "m1", Outcome: "OK"})
 	return events
 }
 
@@ -57,7 +59,9 @@ func states(t *testing.T, path string) (each, skimmed State) {
 	t.Helper()
 	var whole [2][]Event
 	kind := map[bool]int{true: 1}
-	if err := Open(path).Each(func(e Event) {
+	first := Open(path)
+	first.OwnTable = func(table string) bool { return table != "other.csv" }
+	if err := first.Each(func(e Event) {
 		each.Add(e)
 		if e.Event == BatchStart {
 			whole = [2][]Event{}
@@ -70,6 +74,7 @@ func states(t *testing.T, path string) (each, skimmed State) {
 	}
 	var rows [2][]Event
 	r := Open(path)
+	r.OwnTable = first.OwnTable
 	if err := r.Skim(2, func(e Event) {
 		skimmed.Add(e)
 		if e.Event == BatchStart {
@@ -91,6 +96,9 @@ func states(t *testing.T, path string) (each, skimmed State) {
 				t.Fatalf("the values of %+v are decoded, and it is not one of the newest", row)
 			}
 		}
+	}
+	if each.Batch != "b2" {
+		t.Fatalf("the last batch is %q", each.Batch)
 	}
 	if rest := all(t, r); len(rest) > 0 {
 		t.Fatalf("Each after Skim gives %+v", rest)

@@ -96,11 +96,12 @@ func (f fields) since(old fields) fields {
 	return news
 }
 
-// newWatcher returns a watcher of the last batch, whether it runs or not. Nothing is known of the
-// batch before begin.
-func newWatcher(path string) *watcher {
+// newWatcher returns a watcher of the last batch of our table, whether it runs or not. Nothing is
+// known of the batch before begin.
+func newWatcher(path string, ownTable func(table string) bool) *watcher {
 	w := &watcher{reader: journal.Open(path), listeners: map[chan fields]bool{},
 		status: Status{Failures: []Ended{}, Results: []Ended{}}}
+	w.reader.OwnTable = ownTable
 	w.host, _ = os.Hostname()
 	w.begun.Add(1)
 	return w

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,7 +92,7 @@ func TestQuiet(t *testing.T) {
 	if err := w.Write(events[:2]...); err != nil {
 		t.Fatal(err)
 	}
-	watcher := newWatcher(w.Path)
+	watcher := newWatcher(w.Path, nil)
 	if err := watcher.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,7 @@ func TestLastBatch(t *testing.T) {
 		if err := w.Write(events...); err != nil {
 			t.Fatal(err)
 		}
-		watcher := newWatcher(path)
+		watcher := newWatcher(path, nil)
 		if err := watcher.begin(); err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +171,7 @@ func TestMiddle(t *testing.T) {
 	if err := w.Write(events...); err != nil {
 		t.Fatal(err)
 	}
-	watcher := newWatcher(path)
+	watcher := newWatcher(path, nil)
 	if err := watcher.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -189,6 +190,43 @@ func TestMiddle(t *testing.T) {
 	}
 	if s := watcher.status; s.Running || !s.Ended.Equal(s.LastEvent) || len(s.UnderWay) > 0 {
 		t.Errorf("after its death: %+v", s)
+	}
+}
+
+// TestOtherTable has another table's batch in the journal, before the first look and after it.
+func TestOtherTable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.jsonl")
+	write := func(batch, table string) {
+		t.Helper()
+		err := journal.Writer{Path: path, Batch: batch}.Write(
+			journal.Event{Event: journal.BatchStart, Table: table, Total: 3},
+			journal.Event{Event: journal.TargetEnd, Mol: "m", Stage: "pm7", Outcome: journal.OK},
+			journal.Event{Event: journal.Row, Mol: "m", Outcome: "OK"})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ownTable := func(table string) bool { return table == "t.csv" }
+	w := newWatcher(path, ownTable)
+	m := newMetrics(path, ownTable, w.now)
+	look := w.begin
+	write("b1", "t.csv")
+	for _, other := range []string{"b2", "b3"} {
+		write(other, "other.csv")
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+		if s := w.now(); s.Batch != "b1" || s.Done != 1 || len(s.Results) != 1 {
+			t.Errorf("after %s: %+v", other, s)
+		}
+		answer := httptest.NewRecorder()
+		m.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		for _, want := range []string{`rows_total{status="OK"} 1`, "queue 2"} {
+			if !strings.Contains(answer.Body.String(), "grimperium_"+want) {
+				t.Errorf("after %s: no %s in %s", other, want, answer.Body)
+			}
+		}
+		look = w.look
 	}
 }
 
@@ -265,7 +303,7 @@ func BenchmarkWatch(b *testing.B) {
 		PID: os.Getpid()}); err != nil {
 		b.Fatal(err)
 	}
-	watch := newWatcher(path)
+	watch := newWatcher(path, nil)
 	if err := watch.begin(); err != nil {
 		b.Fatal(err)
 	}

@@ -23,8 +23,8 @@ type metrics struct {
 	failed   prometheus.Gauge
 }
 
-// newMetrics returns the metrics of a journal. now is the status of the batch.
-func newMetrics(path string, now func() Status) *metrics {
+// newMetrics returns the metrics of our table's batches in a journal. now is the status.
+func newMetrics(path string, ownTable func(table string) bool, now func() Status) *metrics {
 	m := &metrics{
 		reader:   journal.Open(path),
 		registry: prometheus.NewRegistry(),
@@ -40,6 +40,7 @@ func newMetrics(path string, now func() Status) *metrics {
 			Name: "grimperium_last_failure_timestamp_seconds",
 			Help: "When a target failed last, 0 if none did."}),
 	}
+	m.reader.OwnTable = ownTable
 	gauge := func(name, help string, value func(Status) int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
 			func() float64 { return float64(value(now())) })

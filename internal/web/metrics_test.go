@@ -18,7 +18,7 @@ import (
 func TestMetrics(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	status := Status{Total: 9, Done: 2, UnderWay: make([]Active, 3)}
-	m := newMetrics(path, func() Status { return status })
+	m := newMetrics(path, nil, func() Status { return status })
 	failure := time.Date(2026, 11, 28, 12, 0, 0, 5e8, time.UTC)
 	first := slices.Clone(batchEvents)
 	first[5].Time = failure
@@ -51,7 +51,7 @@ func TestMetrics(t *testing.T) {
 
 // TestMetricNames holds the metrics to the conventions of Prometheus.
 func TestMetricNames(t *testing.T) {
-	m := newMetrics("", func() Status { return Status{} })
+	m := newMetrics("", nil, func() Status { return Status{} })
 	for _, e := range batchEvents {
 		m.add(e)
 	}

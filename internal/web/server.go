@@ -33,6 +33,8 @@ type Live struct {
 	Journal   string // path
 	Artefacts string // folder
 	Token     string // that every request must have; "" for none
+	// OwnTable says whether a table that the journal names is the one of this report. nil: all are.
+	OwnTable func(table string) bool
 	// Report gathers the report from the table and the results.
 	Report func(ctx context.Context) (*Data, error)
 	// Detail is what is known of a molecule; an error that is fs.ErrNotExist if nothing is.
@@ -76,8 +78,8 @@ const reportAge = 15 * time.Second
 
 // Serve answers requests until the context ends.
 func (l *Live) Serve(ctx context.Context, listener net.Listener) (err error) {
-	l.watch = newWatcher(l.Journal)
-	l.metrics = newMetrics(l.Journal, l.watch.now)
+	l.watch = newWatcher(l.Journal, l.OwnTable)
+	l.metrics = newMetrics(l.Journal, l.OwnTable, l.watch.now)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	server := &http.Server{Handler: l.handler(), ReadHeaderTimeout: 10 * time.Second,
