@@ -396,18 +396,23 @@ func (g *gatherer) batches(ctx context.Context) (last web.Batch, err error) {
 		cores[s.Name] = s.Cores
 	}
 	var b web.Batch
+	computed := map[string]bool{} // molecules of b
 	h := g.past(ctx)
 	err = h.each(func(e journal.Event) {
 		if e.Event == journal.BatchStart {
 			b = web.Batch{ID: e.Batch, Host: e.Host, Jobs: e.Jobs, Started: e.Time}
+			clear(computed)
 		}
 		if e.Batch != b.ID || b.ID == "" {
 			return
 		}
 		at := e.Time.Sub(b.Started).Seconds()
 		b.Seconds = max(b.Seconds, at)
+		if e.Computed() {
+			computed[e.Mol] = true
+		}
 		switch {
-		case e.Final():
+		case e.Final() && computed[e.Mol]: // else its row alone was written again
 			b.Rows++
 		case e.Event == journal.TargetEnd && e.Seconds > 0.001:
 			b.Spans = append(b.Spans, web.Span{From: at - e.Seconds, To: at, Cores: cores[e.Stage]})

@@ -115,8 +115,8 @@ func (e Event) Target() string {
 // Final says whether e is the row that ends a molecule's part in the batch.
 func (e Event) Final() bool { return e.Event == Row && !e.Retry }
 
-// computed says whether a program or a built-in ran to an end.
-func (e Event) computed() bool {
+// Computed says whether a program or a built-in ran to an end.
+func (e Event) Computed() bool {
 	return e.Event == TargetEnd && (e.Outcome == OK || e.Outcome == Failed || e.Outcome == Timeout)
 }
 

@@ -138,7 +138,7 @@ func Weight(size []float64) float64 {
 
 // Add takes in the next event.
 func (e Estimate) Add(event Event) {
-	if !event.computed() {
+	if !event.Computed() {
 		return
 	}
 	s, weight := e[event.Stage], Weight(event.Size)

@@ -114,7 +114,7 @@ type Batch struct {
 	Started  time.Time
 	Seconds  float64 // to the last event
 	Spans    []Span  // of its targets
-	Rows     int     // molecules that it finished
+	Rows     int     // molecules that it finished and of which it computed something
 }
 
 // Span is the time in which a target ran, in seconds since the batch started.
