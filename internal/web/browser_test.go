@@ -229,6 +229,34 @@ func TestBrowser(t *testing.T) {
 	b.quiet()
 }
 
+// TestBrowserFilter compares what filters find with what they mean.
+func TestBrowserFilter(t *testing.T) {
+	b := open(t)
+	d := made(50)
+	d.Columns[3].Cells[0], d.Columns[3].Cells[1] = "c1ccccc1", "C1CCCCC1"
+	d.Columns[5].Cells[2] = "-1"
+	b.show(d)
+	b.value(`for (const name of ["log-P", "T(K)", "a/b", "log P"]) {
+		byName.set(name, { ...byName.get("nheavy"), name });
+	}`)
+	for filter, test := range map[string]string{
+		"smiles=c1ccccc1": `data.keys.smiles.get(row) === "c1ccccc1"`,
+		"smiles=C1CCCCC1": `data.keys.smiles.get(row) === "C1CCCCC1"`,
+		"log-P>9":         `byName.get("nheavy").get(row) > 9`,
+		"T(K)<=9":         `byName.get("nheavy").get(row) <= 9`,
+		"a/b!=9":          `byName.get("nheavy").get(row) !== 9`,
+		`"log P"=9`:       `byName.get("nheavy").get(row) === 9`,
+		"|charge|=1":      `Math.abs(byName.get("charge").get(row)) === 1`,
+		"status!=ok":      `data.keys.status.get(row) !== "OK"`,
+	} {
+		b.is(fmt.Sprintf(`(test => grid.all.every(row => test(row) === (%s)))(parseFilter(%q))`,
+			test, filter), "true")
+	}
+	b.is(`(() => { try { parseFilter("log-Q>3") } catch (e) { return e.message } })()`,
+		"The table has no column log-Q.")
+	b.quiet()
+}
+
 // pointAt moves the pointer to a molecule of the plot. It returns the place in the window.
 func (b *browser) pointAt(row int) (x, y float64) {
 	b.t.Helper()

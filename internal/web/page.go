@@ -196,7 +196,7 @@ func functions(d *Data) template.FuncMap {
 			return 100 * min(1, v/most)
 		},
 		"add":    func(a, b float64) float64 { return a + b },
-		"status": statusClass,
+		"status": statusClass, "mostRunes": func() int { return mostRunes },
 	}
 }
 

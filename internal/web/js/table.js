@@ -130,15 +130,17 @@ class Grid {
   }
 }
 
-// parseFilter turns the text of the filter into a test of a row. It throws a sentence.
+// parseFilter turns the text of the filter into a test of a row. It throws a sentence. Quotes hold
+// together a name or a value with blanks. C=C is a word: a SMILES may have =, but not the others.
 function parseFilter(text) {
   const tests = [];
-  for (const part of text.match(/\S+"[^"]*"|"[^"]*"|\S+/g) || []) {
-    const m = /^(\|?)([\p{L}\p{N}_. ]+?)\1(<=|>=|!=|=|<|>)"?([^"]*)"?$/u.exec(part);
-    if (m && byName.has(m[2])) {
-      tests.push(comparison(byName.get(m[2]), m[3], m[4], m[1] !== ""));
-    } else if (m && /^[\p{L}_]+$/u.test(m[2]) && m[3] !== "=") {
-      throw new Error("The table has no column " + m[2] + ".");
+  for (const part of text.match(/(?:"[^"]*"|[^\s"])+|"/g) || []) {
+    const m = /^(\|?)("[^"]+"|[^<>!="]+?)\1(<=|>=|!=|=|<|>)"?([^"]*)"?$/.exec(part);
+    const name = m && m[2].replaceAll('"', "");
+    if (byName.has(name)) {
+      tests.push(comparison(byName.get(name), m[3], m[4], m[1] !== ""));
+    } else if (m && m[3] !== "=") {
+      throw new Error("The table has no column " + name + ".");
     } else {
       tests.push(word(part.replaceAll('"', "")));
     }
@@ -155,20 +157,20 @@ function word(text) {
 
 function comparison(column, sign, text, absolute) {
   const number = text === "" ? NaN : Number(text.replace("\u2212", "-"));
-  const plain = v => v === null || v === undefined ? "" : v;
+  const value = row => {
+    const v = column.get(row) ?? "";
+    return absolute && v !== "" ? Math.abs(v) : v;
+  };
   if (sign === "=" || sign === "!=") {
+    const letters = s => column === data.keys.smiles ? s : s.toLowerCase(); // c is not C there
     const same = v => column.number && !isNaN(number) ? v === number
-      : String(plain(v)).toLowerCase() === text.toLowerCase();
-    return sign === "=" ? row => same(column.get(row)) : row => !same(column.get(row));
+      : letters(String(v)) === letters(text);
+    return row => same(value(row)) === (sign === "=");
   }
   if (isNaN(number)) throw new Error("Write a number behind " + sign + ".");
   const tests = { "<": v => v < number, ">": v => v > number,
     "<=": v => v <= number, ">=": v => v >= number };
-  return row => {
-    const v = column.get(row);
-    if (v === null || v === undefined || v === "") return false;
-    return tests[sign](absolute ? Math.abs(v) : Number(v));
-  };
+  return row => value(row) !== "" && tests[sign](Number(value(row)));
 }
 
 // csv writes rows as a CSV file. A text that a spreadsheet would take for a formula stays as it is:
