@@ -77,7 +77,7 @@ func Serve(ctx context.Context, addr string, o Options) error {
 func (pr *project) detail(ctx context.Context, id string) (*web.Detail, error) {
 	row, ok := pr.Table.Lookup(id)
 	if !ok || csvmerge.SafeID(id) != nil {
-		return nil, fs.ErrNotExist
+		return nil, web.ErrNoMolecule
 	}
 	pr.blank(row)
 	d := &web.Detail{ID: id, Cells: map[string]string{}, Units: map[string]string{},

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"io/fs"
 	"math"
@@ -37,7 +36,7 @@ type Live struct {
 	OwnTable func(table string) bool
 	// Report gathers the report from the table and the results.
 	Report func(ctx context.Context) (*Data, error)
-	// Detail is what is known of a molecule; an error that is fs.ErrNotExist if nothing is.
+	// Detail is what is known of a molecule, or ErrNoMolecule.
 	Detail func(ctx context.Context, id string) (*Detail, error)
 
 	watch   *watcher
@@ -45,32 +44,6 @@ type Live struct {
 
 	mu   sync.Mutex // of last
 	last *gathered
-}
-
-// Detail is a molecule with its targets.
-type Detail struct {
-	ID      string            `json:"mol_id"`
-	Cells   map[string]string `json:"cells"`           // of the table
-	Units   map[string]string `json:"units,omitempty"` // of cells and values, by their names
-	Targets []TargetDetail    `json:"targets"`
-	Why     string            `json:"why"` // lines: which targets are up to date, and why not
-	// Geometries are those of the conformers, if the results are up to date.
-	Geometries []Geometry `json:"geometries,omitempty"`
-}
-
-// TargetDetail is the newest record of a target, or what is known of one that runs.
-type TargetDetail struct {
-	Name     string            `json:"target"`
-	Outcome  string            `json:"outcome"`
-	Error    string            `json:"error,omitempty"`
-	Started  time.Time         `json:"started,omitzero"`
-	Seconds  float64           `json:"seconds"`
-	CPU      float64           `json:"cpu_seconds"`
-	Command  string            `json:"command,omitempty"`
-	Programs map[string]string `json:"programs,omitempty"`
-	Values   map[string]any    `json:"values,omitempty"`
-	Files    map[string]string `json:"files,omitempty"` // by output, below the artefacts
-	Log      string            `json:"log,omitempty"`   // the end of what a failed attempt left, or of what runs
 }
 
 // reportAge is how old a report may be that is shown again: a batch merges rows all the time.
@@ -330,44 +303,6 @@ func (l *Live) page(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(text)
-}
-
-// molecule answers with the page of a molecule.
-func (l *Live) molecule(w http.ResponseWriter, r *http.Request) {
-	d, ok := l.find(w, r)
-	if !ok {
-		return
-	}
-	t, err := template.New("molecule.html").Funcs(template.FuncMap{"seconds": seconds}).
-		ParseFS(files, "live/molecule.html")
-	var b bytes.Buffer
-	if err == nil {
-		err = t.Execute(&b, d)
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = b.WriteTo(w)
-}
-
-// find returns the molecule of a request, or answers that there is none.
-func (l *Live) find(w http.ResponseWriter, r *http.Request) (*Detail, bool) {
-	d, err := l.Detail(r.Context(), r.PathValue("id"))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		http.Error(w, "The table has no such molecule.", http.StatusNotFound)
-	case err != nil:
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-	}
-	return d, err == nil
-}
-
-func (l *Live) detail(w http.ResponseWriter, r *http.Request) {
-	if d, ok := l.find(w, r); ok {
-		answer(w, d)
-	}
 }
 
 // answer answers with JSON.

@@ -72,15 +72,22 @@ func serve(t *testing.T, token, addr string) *served {
 	s.live = &Live{Journal: s.journal.Path, Artefacts: dir, Token: token,
 		Report: func(context.Context) (*Data, error) { return made(30), nil },
 		Detail: func(_ context.Context, id string) (*Detail, error) {
-			if id != "mol_1" {
+			switch id {
+			case "no table":
 				return nil, fs.ErrNotExist
+			case "mol_1":
+			default:
+				return nil, ErrNoMolecule
 			}
 			return &Detail{ID: id, Cells: map[string]string{"smiles": hostile[1]}, Why: hostile[2],
 				Geometries: []Geometry{{Symbols: []string{hostile[0], "C"},
 					Coords: []float64{0, 0, 0, 1, 0, 0},
 					Bonds:  [][2]int{{0, 1}}}},
 				Targets: []TargetDetail{{Name: "pm7", Outcome: "failed", Error: hostile[0],
-					Values: map[string]any{"hof": -5.5, "empty": ""}}}}, nil
+					Files: map[string]string{"out": "50%#1/a b.out"},
+					Values: map[string]any{"hof": -5.5, "empty": "", "gap": nil, "n": 1.23e7,
+						"list": []any{-1.5, nil}, "map": map[string]any{"a": "<b>"}}}},
+				Units: map[string]string{"hof": "kcal/mol", "gap": "eV"}}, nil
 		}}
 	s.start(addr)
 	return s
@@ -159,6 +166,7 @@ func TestServer(t *testing.T) {
 		"/page.css": {200, "color-scheme"},
 		"/report":   {200, "29 of 30 molecules"}, "/molecule/mol_1": {200, "&lt;script&gt;"},
 		"/molecule/none":          {404, "no such molecule"},
+		"/molecule/no%20table":    {500, "file does not exist"},
 		"/api/v1/molecules/mol_1": {200, `"outcome":"failed"`},
 		"/api/v1/molecules/none":  {404, ""}, "/api/v1/molecules?limit=2&offset=28": {200,
 			`"mol_000030"`},
@@ -195,6 +203,13 @@ func TestServer(t *testing.T) {
 			t.Errorf("%s is served as %s", path, head.Get("Content-Type"))
 		}
 	}
+	_, page, _ := s.get("/molecule/mol_1", nil)
+	for _, want := range []string{`href="/artefacts/50%25%231/a%20b.out"`, "<td>-5.5 kcal/mol<",
+		"<td>–<", "<td>12300000<", "<td>[-1.5,null]<", "<td>{&#34;a&#34;:&#34;&lt;b&gt;&#34;}<"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page of a molecule lacks %s: %s", want, page)
+		}
+	}
 	if code, _, _ := s.get("/", func(r *http.Request) { r.Host = "evil.example" }); code != 421 {
 		t.Errorf("another host: %d", code)
 	}
@@ -221,7 +236,7 @@ func TestLargeFile(t *testing.T) {
 // TestEmptyValues leaves values that are empty out of the page of a molecule.
 func TestEmptyValues(t *testing.T) {
 	_, page, _ := serve(t, "", "127.0.0.1:0").get("/molecule/mol_1", nil)
-	if !strings.Contains(page, "<td>-5.5</td>") || strings.Contains(page, "empty") {
+	if !strings.Contains(page, "<td>-5.5 kcal/mol</td>") || strings.Contains(page, "empty") {
 		t.Error(page)
 	}
 }
