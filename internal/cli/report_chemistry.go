@@ -137,7 +137,8 @@ func (pr *project) geometries(row int) (out []web.Geometry) {
 		if err != nil {
 			return nil
 		}
-		geometry := web.Geometry{Symbols: c.Frame.Symbols, Result: c.HOF, Bonds: [][2]int{}}
+		geometry := web.Geometry{Symbols: c.Frame.Symbols, Result: c.HOF, Rank: c.Rank,
+			Bonds: [][2]int{}}
 		for _, x := range c.Frame.Coords {
 			geometry.Coords = append(geometry.Coords, math.Round(x*1000)/1000)
 		}

@@ -343,8 +343,8 @@ func TestBrowserSpace(t *testing.T) {
 	d := made(5)
 	bonds := [][2]int{{0, 1}, {0, 2}}
 	d.Molecules[0].Geometries = []Geometry{
-		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 1, 0, 0, 0, 1, 0}, bonds, -1},
-		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 0, 1.3, 0, 0, 0, 1}, bonds, 0}}
+		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 1, 0, 0, 0, 1, 0}, bonds, -1, 1},
+		{[]string{"O", "H", "H"}, []float64{0, 0, 0, 0, 1.3, 0, 0, 0, 1}, bonds, 0, 7}}
 	b.show(d)
 	b.value(`HTMLCanvasElement.prototype.getContext = () => null;
 		OffscreenCanvas.prototype.getContext = () => null; openMolecule(0)`)
@@ -354,7 +354,7 @@ func TestBrowserSpace(t *testing.T) {
 	b.is(`document.querySelectorAll("dialog[open] canvas").length`, "1")
 	b.is(`document.querySelector("#molecule a").getAttribute("href")`, "./artefacts/mol_000001/")
 	b.is(`[...document.querySelectorAll("#molecule .legend")].map(l => l.textContent).join()`,
-		"conformer 1: +0.00 kcal/mol"+"conformer 2: +1.00 kcal/mol")
+		"conformer 1: +0.00 kcal/mol"+"conformer 7: +1.00 kcal/mol")
 	b.value(`window.picture = () => document.querySelector("#molecule canvas").toDataURL();
 		window.before = picture()`)
 	changed := func(step string) {

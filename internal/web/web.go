@@ -74,6 +74,7 @@ type Geometry struct {
 	Coords  []float64 `json:"coords"` // x, y, z of each atom, Å
 	Bonds   [][2]int  `json:"bonds"`  // numbers of atoms, from 0
 	Result  float64   `json:"result"` // kcal/mol
+	Rank    int       `json:"rank"`   // in the order of the search, from 1
 }
 
 // Target is a result of a stage.

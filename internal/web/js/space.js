@@ -59,7 +59,7 @@ class Space {
       });
       mark.style.background = SHADES[k % SHADES.length];
       const energy = (c.result - least).toFixed(2);
-      label.append(check, mark, "conformer " + (k + 1) + ": +" + energy + " kcal/mol");
+      label.append(check, mark, "conformer " + c.rank + ": +" + energy + " kcal/mol");
       item.append(label);
       list.append(item);
     });
