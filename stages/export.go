@@ -49,7 +49,7 @@ func SDF(molfile []byte, frame Frame, title string, tags []Tag) (string, error) 
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString(strings.Join(strings.Fields(title), " ") + "\n")
+	b.WriteString(sdfLine(strings.Join(strings.Fields(title), " ")))
 	// Without "3D" as 21st and 22nd character readers take stereo from the drawing.
 	b.WriteString("  grimperium          3D\n\n")
 	for _, line := range lines[3:] {
@@ -60,11 +60,19 @@ func SDF(molfile []byte, frame Frame, title string, tags []Tag) (string, error) 
 	}
 	for _, t := range tags {
 		if text := t.text(); text != "" {
-			fmt.Fprintf(&b, ">  <%s>\n%s\n\n", dataName.Replace(t.Name), text)
+			fmt.Fprintf(&b, ">  <%s>\n%s\n", dataName.Replace(t.Name), sdfLine(text))
 		}
 	}
 	b.WriteString("$$$$\n")
 	return b.String(), nil
+}
+
+// sdfLine is a text on a line of its own. A blank goes before $$$$, which ends a record.
+func sdfLine(text string) string {
+	if strings.HasPrefix(text, "$$$$") {
+		text = " " + text
+	}
+	return text + "\n"
 }
 
 // dataName leaves out what ends the name of a data item.

@@ -63,9 +63,10 @@ func TestSDF(t *testing.T) {
 		}
 		f.Coords[0] = -1e-7
 		frames = append(frames, f)
-		record, err := SDF(mol, f, fmt.Sprintf("mol %d\n1", n),
+		record, err := SDF(mol, f, fmt.Sprintf("$$$$ %d\n1", n),
 			[]Tag{{"HOF_kcal_mol", -57.858}, {"charge", int64(0)}, {"InChIKey", nil},
-				{"SMILES", "C\n>  <x>"}, {"conformer_rank", 1}, {"a>\n<b", "y"}})
+				{"SMILES", "C\n>  <x>"}, {"conformer_rank", 1}, {"a>\n<b", "y"},
+				{"note", "$$$$"}})
 		if err != nil {
 			t.Fatalf("%s: %v", test.mol, err)
 		}
@@ -82,11 +83,12 @@ func TestSDF(t *testing.T) {
 		t.Fatalf("%d records, %v", len(got), err)
 	}
 	for n, r := range got {
-		if r.Name != fmt.Sprintf("mol %d 1", n) || !r.Is3D ||
+		if r.Name != fmt.Sprintf(" $$$$ %d 1", n) || !r.Is3D ||
 			(tests[n].smiles != "" && r.Smiles != tests[n].smiles) {
 			t.Errorf("%s: read back as %+v", tests[n].mol, r)
 		}
-		if len(r.Tags) != 5 || r.Tags["a___b"] != "y" || r.Tags["HOF_kcal_mol"] != "-57.858" ||
+		if len(r.Tags) != 6 || r.Tags["note"] != " $$$$" || r.Tags["a___b"] != "y" ||
+			r.Tags["HOF_kcal_mol"] != "-57.858" ||
 			r.Tags["SMILES"] != "C > <x>" || r.Tags["conformer_rank"] != "1" ||
 			r.Tags["charge"] != "0" {
 			t.Errorf("%s: tags %v", tests[n].mol, r.Tags)
