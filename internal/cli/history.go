@@ -11,8 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
@@ -313,18 +316,27 @@ func printBatch(w io.Writer, start journal.Event, events []journal.Event) {
 	}
 }
 
+// printable is a text as it is, or quoted if a terminal would obey a part of it.
+func printable(text string) string {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	if strings.ContainsFunc(text, hidden) || !utf8.ValidString(text) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
 // printChanges prints what differs, but for what every batch changes, such as times.
 func printChanges(w io.Writer, prefix string, old, now map[string]string) {
 	for _, name := range union(old, now) {
-		a, b := old[name], now[name]
+		a, b := printable(old[name]), printable(now[name])
 		every := strings.HasPrefix(name, "timestamp_") || strings.HasSuffix(name, "_time") ||
 			name == "batch_id" || name == "mol_id"
 		switch {
 		case a == b || every:
 		case a == "":
-			fmt.Fprintf(w, "  %-27s %s\n", prefix+name, b)
+			fmt.Fprintf(w, "  %-27s %s\n", printable(prefix+name), b)
 		default:
-			fmt.Fprintf(w, "  %-27s %s → %s\n", prefix+name, a, cmp.Or(b, "blank"))
+			fmt.Fprintf(w, "  %-27s %s → %s\n", printable(prefix+name), a, cmp.Or(b, "blank"))
 		}
 	}
 }

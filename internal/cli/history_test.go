@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,6 +28,19 @@ func TestParseTime(t *testing.T) {
 			got.UTC().Format(time.RFC3339Nano) != want {
 			t.Errorf("%q: %v, %v, want %s", text, got, err, want)
 		}
+	}
+}
+
+// TestPrintChanges prints texts that a terminal would obey.
+func TestPrintChanges(t *testing.T) {
+	var out strings.Builder
+	printChanges(&out, "", map[string]string{"smiles": `F/C=C\F`, "gone": "é\x1b]0;x\a"},
+		map[string]string{"smiles": "C\nC", "new\x1b[2J": "\xff"})
+	want := "  gone                        \"é\\x1b]0;x\\a\" → blank\n" +
+		"  \"new\\x1b[2J\"                \"\\xff\"\n" +
+		"  smiles                      F/C=C\\F → \"C\\nC\"\n"
+	if out.String() != want {
+		t.Errorf("%s\nwant:\n%s", out.String(), want)
 	}
 }
 
