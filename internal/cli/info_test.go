@@ -20,7 +20,7 @@ func TestSeconds(t *testing.T) {
 		end("a", "one", journal.OK, 1), end("a", "two", journal.OK, 3),
 		end("c", "one", journal.Interrupted, 50), end("c", "one", journal.OK, 2),
 		end("e", "one", journal.OK, 4), end("c", "two", journal.Timeout, 10),
-		end("d", "gone", journal.OK, 5))
+		end("d", "gone", journal.OK, 5), end("e", "gone", journal.OK, 7))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,9 +33,9 @@ func TestSeconds(t *testing.T) {
 	printRest(&out, 10, 0, 4)
 	printRest(&out, 0, 0, 4)
 	want := `Time per run (s):    runs    median       p95
-  one                   3      2.00      4.00
+  one                   3      2.00      3.80
   two                   1      3.00      3.00
-  gone                  1      5.00      5.00
+  gone                  2      6.00      6.90
 To be computed: 10 molecules, about 20s with 4 jobs, at 8.00 s a molecule.
 To be computed: 1 molecule, about 8s with 4 jobs, at 8.00 s a molecule.
 To be computed: 10 molecules; how long that takes is known when some are done.

@@ -22,6 +22,7 @@ import (
 	"grimperium/internal/pipeline"
 	"grimperium/internal/store"
 	"grimperium/internal/tables"
+	"grimperium/internal/web"
 	"grimperium/stages"
 )
 
@@ -211,7 +212,8 @@ func printSeconds(w io.Writer, stages []string, path string) (journal.Estimate, 
 	for _, name := range inOrder(seconds, stages) {
 		s := seconds[name]
 		slices.Sort(s)
-		fmt.Fprintf(w, "  %-14s %8d %9.2f %9.2f\n", name, len(s), s[len(s)/2], s[len(s)*95/100])
+		fmt.Fprintf(w, "  %-14s %8d %9.2f %9.2f\n", name, len(s), web.Quantile(s, 0.5),
+			web.Quantile(s, 0.95))
 	}
 	return estimate, err
 }

@@ -124,7 +124,7 @@ func histogram(sorted []float64) *Chart {
 		return nil
 	}
 	const n = 41
-	reach := max(math.Abs(quantile(sorted, 0.01)), math.Abs(quantile(sorted, 0.99)), 1e-6) * 1.15
+	reach := max(math.Abs(Quantile(sorted, 0.01)), math.Abs(Quantile(sorted, 0.99)), 1e-6) * 1.15
 	counts := make([]float64, n)
 	for _, v := range sorted {
 		counts[min(n-1, max(0, int((v+reach)/(2*reach)*n)))]++

@@ -62,8 +62,8 @@ func conformers(molecules []Molecule, tolerance float64) (c Conformers) {
 	}
 	slices.Sort(spreads)
 	c.Number, c.Rank, c.Several = counted(number), counted(rank), len(spreads)
-	c.SpreadMedian, c.SpreadP95 = quantile(spreads, 0.5), quantile(spreads, 0.95)
-	c.SpreadMax = quantile(spreads, 1)
+	c.SpreadMedian, c.SpreadP95 = Quantile(spreads, 0.5), Quantile(spreads, 0.95)
+	c.SpreadMax = Quantile(spreads, 1)
 	if c.Differ = len(gains); c.Differ > 0 {
 		for _, v := range gains {
 			c.DifferMean += v / float64(len(gains))

@@ -94,8 +94,8 @@ func cost(d *Data) (c Cost) {
 	for at := range c.Stages {
 		s, all := &c.Stages[at], times[at]
 		slices.Sort(all)
-		s.Runs, s.Median, s.P95 = len(all), quantile(all, 0.5), quantile(all, 0.95)
-		s.Max = quantile(all, 1)
+		s.Runs, s.Median, s.P95 = len(all), Quantile(all, 0.5), Quantile(all, 0.95)
+		s.Max = Quantile(all, 1)
 		if c.WallHours > 0 {
 			s.Share = s.Seconds / 3600 / c.WallHours
 		}
@@ -134,7 +134,7 @@ func sizeCosts(d *Data, place map[string]int) (out []SizeCost) {
 			continue
 		}
 		slices.Sort(times[at])
-		row.Median, row.P95 = quantile(times[at], 0.5), quantile(times[at], 0.95)
+		row.Median, row.P95 = Quantile(times[at], 0.5), Quantile(times[at], 0.95)
 		for k := range row.Stages {
 			row.Seconds += row.Stages[k]
 			row.Stages[k] /= float64(row.Molecules)

@@ -57,7 +57,7 @@ func Summarise(signed []float64) Deviation {
 	drawn := s.bootstrap()
 	for i, e := range estimates {
 		slices.Sort(drawn[i])
-		e.Low, e.High = quantile(drawn[i], 0.025), quantile(drawn[i], 0.975)
+		e.Low, e.High = Quantile(drawn[i], 0.025), Quantile(drawn[i], 0.975)
 	}
 	return d
 }
@@ -126,8 +126,8 @@ func (s sample) bootstrap() (drawn [4][]float64) {
 	return drawn
 }
 
-// quantile interpolates between the two nearest of sorted numbers; 0 of none.
-func quantile(sorted []float64, q float64) float64 {
+// Quantile interpolates between the two nearest of sorted numbers; 0 of none.
+func Quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return 0
 	}

@@ -83,7 +83,7 @@ func TestQuantileOfCounts(t *testing.T) {
 		}
 		slices.Sort(drawn)
 		for _, q := range []float64{0, 0.5, 0.95, 1} {
-			if got, want := s.quantile(counts, q), quantile(drawn, q); !near(got, want) {
+			if got, want := s.quantile(counts, q), Quantile(drawn, q); !near(got, want) {
 				t.Fatalf("n %d, q %v: %v, want %v", n, q, got, want)
 			}
 		}
