@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -242,7 +243,7 @@ func newExport(ctx context.Context, t *csvmerge.Table, e *ensembles, format stri
 			case kind == formats.Number && binary(format):
 				c.Value = csvmerge.Number.Value(c.Text)
 			case kind == formats.Number:
-				c.Value = json.Number(strings.TrimSpace(c.Text))
+				c.Value = json.Number(jsonNumber(c.Text))
 			case kind == formats.Time && binary(format):
 				c.Value, _ = time.Parse(time.RFC3339, c.Value.(string)) // kinds has parsed it
 			}
@@ -274,9 +275,26 @@ func conformerTags(c stages.Conformer) []stages.Tag {
 	return append(c.Tags(), stages.Tag{Name: "geometry_xyz", Value: c.Frame.XYZ()})
 }
 
+// endPoint is the decimal point of a number without digits behind it.
+var endPoint = regexp.MustCompile(`\.($|[eE])`)
+
+// jsonNumber is a number with the same digits as JSON writes it: 0.5 for .5, 9 for 9., 7 for +7.
+func jsonNumber(text string) string {
+	text = strings.TrimPrefix(strings.TrimSpace(text), "+")
+	sign := ""
+	if strings.HasPrefix(text, "-") {
+		sign, text = "-", text[1:]
+	}
+	if strings.HasPrefix(text, ".") {
+		text = "0" + text
+	}
+	return sign + endPoint.ReplaceAllString(text, "$1")
+}
+
 // kinds are the columns of a table, with unique names that are not taken. A column that the format
-// does not know has numbers if all of its cells are such of JSON. No integer of them is larger than
-// a float64 can hold with all digits. Time stamps are times if all of them have a zone.
+// does not know has numbers if all of its cells are such, but for 007, which is a text. No integer
+// of them is larger than a float64 can hold with all digits. Time stamps are times if all of them
+// have a zone.
 func kinds(t *csvmerge.Table, taken ...string) (columns []formats.Column) {
 	names := slices.Clone(taken)
 	for _, name := range t.Columns() {
@@ -298,8 +316,8 @@ func kinds(t *csvmerge.Table, taken ...string) (columns []formats.Column) {
 			switch kind := columns[k].Kind; {
 			case c.Value == nil:
 			case kind == formats.Number:
-				text := strings.TrimSpace(c.Text)
-				number, ok := csvmerge.Number.Read(text).Value.(float64)
+				text := jsonNumber(c.Text)
+				number, ok := csvmerge.Number.Read(strings.TrimSpace(c.Text)).Value.(float64)
 				long := strings.Trim(text, "-0123456789") == "" && math.Abs(number) > 1<<53
 				if !ok || long || !json.Valid([]byte(text)) {
 					columns[k].Kind = formats.Text

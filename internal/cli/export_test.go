@@ -68,10 +68,12 @@ func TestExportRows(t *testing.T) {
 		`"n":"9007199254740994","m":9007199254740992`) {
 		t.Errorf("digits are lost: %s", got)
 	}
-	for _, text := range []string{"+5", ".5", "5.", " 1e400 ", "-0", "1e-400"} {
+	for text, want := range map[string]string{"+5": "5", ".5": "0.5", "5.": "5", "-.5": "-0.5",
+		"+9.e3": "9e3", " 1e400 ": `"1e400"`, "-0": "-0", "1e-400": "1e-400", "007": `"007"`,
+		"+-5": `"+-5"`, ".": `"."`, "+9007199254740994": `"+9007199254740994"`} {
 		got := exported(t, "json", "mol_id,smiles,status,delta_1,x\na,C,OK,"+text+","+text+"\n")
-		if !json.Valid([]byte(got)) {
-			t.Errorf("%q makes no JSON: %s", text, got)
+		if !json.Valid([]byte(got)) || !strings.Contains(got, `"x":`+want+"}") {
+			t.Errorf("%q makes %s", text, got)
 		}
 	}
 }
