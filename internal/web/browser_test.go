@@ -384,6 +384,7 @@ func TestBrowserLayout(t *testing.T) {
 	for i := range d.Molecules {
 		d.Molecules[i].ID = fmt.Sprintf("%.56s_%03d", long, i)
 	}
+	d.Columns = append(d.Columns, Column{Name: long[:55], Cells: d.Columns[0].Cells})
 	b.show(d)
 	b.is(
 		`document.querySelector(".words").offsetWidth <= document.getElementById("failures").offsetWidth`, "true")
@@ -391,6 +392,15 @@ func TestBrowserLayout(t *testing.T) {
 		b.do(chromedp.EmulateViewport(width, 900), chromedp.Sleep(100*time.Millisecond))
 		b.is(`document.documentElement.scrollWidth <= innerWidth`, "true")
 	}
+	b.is(`document.querySelector("nav a[href='#cost']").click(),
+		document.querySelector("nav").getBoundingClientRect().height < 50`, "true")
+	b.becomes(`(() => { const top = e => document.querySelector(e).getBoundingClientRect().top;
+		return top("#cost h2") > 30 && top("#cost h2") < 60; })()`, "true")
+	b.value(`openMolecule(0)`)
+	b.is(`(d => [...d.querySelectorAll("td")].every(
+		e => e.getBoundingClientRect().right <= d.getBoundingClientRect().right))(
+		document.querySelector("dialog"))`, "true")
+	b.value(`document.querySelector("dialog").close()`)
 	media := emulation.SetEmulatedMediaParams{Media: "print"}
 	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
 		t.Fatal(err)
