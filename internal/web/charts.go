@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"math"
+	"strconv"
 )
 
 // Bar is a bar of a chart, in the chart's pixels.
@@ -111,10 +112,15 @@ func ticks(from, to float64, n int) (out []float64) {
 
 // short is a number of an axis.
 func short(v float64) string {
-	if math.Abs(v) >= 10_000 {
-		return fmt.Sprintf("%gk", math.Round(v/100)/10)
+	unit := ""
+	switch size := math.Abs(v); {
+	case size >= 1e7:
+		v, unit = v/1e6, "M"
+	case size >= 1e4:
+		v, unit = v/1e3, "k"
 	}
-	return minus(fmt.Sprintf("%g", math.Round(v*1e6)/1e6+0)) // + 0: no negative zero
+	rounded := math.Round(v*1e6)/1e6 + 0 // + 0: no negative zero
+	return minus(strconv.FormatFloat(rounded, 'f', -1, 64)) + unit
 }
 
 // histogram draws the signed deviations. What is beyond the 1st and the 99th percentile, widened,
@@ -124,7 +130,7 @@ func histogram(sorted []float64) *Chart {
 		return nil
 	}
 	const n = 41
-	reach := max(math.Abs(Quantile(sorted, 0.01)), math.Abs(Quantile(sorted, 0.99)), 1e-6) * 1.15
+	reach := max(math.Abs(Quantile(sorted, 0.01)), math.Abs(Quantile(sorted, 0.99)), 0.1) * 1.15
 	counts := make([]float64, n)
 	for _, v := range sorted {
 		counts[min(n-1, max(0, int((v+reach)/(2*reach)*n)))]++
