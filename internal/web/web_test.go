@@ -90,6 +90,17 @@ func TestLibraries(t *testing.T) {
 	}
 }
 
+// A molecule alone has no interval.
+func TestOneMolecule(t *testing.T) {
+	good, _, _ := strings.Cut(text(t, made(1)), `<section id="outliers">`)
+	_, figures, _ := strings.Cut(good, `<dl class="figures">`)
+	for _, gone := range []string{" to ", "Small:"} {
+		if strings.Contains(figures, gone) {
+			t.Errorf("%q is on the page of one molecule", gone)
+		}
+	}
+}
+
 func TestEmpty(t *testing.T) {
 	d := &Data{Title: "data/none.csv", Method: "PM7", Reference: "H298_cbs",
 		Result: "most_stable_hof"}
