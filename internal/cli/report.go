@@ -327,7 +327,8 @@ func (g *gatherer) addOther(d *web.Data) error {
 	for i := range d.Molecules {
 		row, ok := t.Lookup(d.Molecules[i].ID)
 		differs := func(column string) bool {
-			return t.Value(row, column) != g.Table.Value(i, column)
+			has := slices.Contains(t.Columns(), column)
+			return has && t.Value(row, column) != g.Table.Value(i, column)
 		}
 		switch {
 		case !ok || t.Status(row) != csvmerge.OK:
