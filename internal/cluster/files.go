@@ -30,6 +30,7 @@ const (
 	scriptName  = "task.sh"
 	mergeName   = "merge.sh"
 	mergeLog    = "merge.log" // beside the runs
+	idPrefix    = "grimperium-"
 	formatName  = "grimperium cluster 1"
 
 	chunkSuffix   = ".json"
@@ -54,11 +55,27 @@ type Run struct {
 
 // Find returns the run that is under way in an artefacts folder, nil for none.
 func Find(artefacts string) (*Run, error) {
-	found, err := filepath.Glob(filepath.Join(artefacts, Folder, "*", runName))
-	if err != nil || len(found) == 0 {
-		return nil, err
+	dirs, err := folders(artefacts)
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, runName)); !errors.Is(err, fs.ErrNotExist) {
+			return readRun(dir)
+		}
 	}
-	return readRun(filepath.Dir(found[0]))
+	return nil, err
+}
+
+// folders are the folders of runs in artefacts/.cluster.
+func folders(artefacts string) (dirs []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(artefacts, Folder))
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), idPrefix) {
+			dirs = append(dirs, filepath.Join(artefacts, Folder, e.Name()))
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return dirs, err
 }
 
 func readRun(dir string) (*Run, error) {
@@ -96,8 +113,8 @@ func (r *Run) remove() error {
 
 // sweep removes what earlier runs have left.
 func sweep(artefacts string) {
-	entries, _ := filepath.Glob(filepath.Join(artefacts, Folder, "grimperium-*"))
-	for _, dir := range entries {
+	dirs, _ := folders(artefacts)
+	for _, dir := range dirs {
 		if _, err := os.Stat(filepath.Join(dir, runName)); errors.Is(err, fs.ErrNotExist) {
 			_ = durable.Remove(dir)
 		}

@@ -12,6 +12,30 @@ import (
 	"grimperium/internal/batch"
 )
 
+// A run is found, and a folder that one has left is removed, whatever the name of the project.
+func TestFind(t *testing.T) {
+	for _, name := range []string{"plain", "a[1]", `b\c`, "*?"} {
+		artefacts := filepath.Join(t.TempDir(), name)
+		if run, err := Find(artefacts); run != nil || err != nil {
+			t.Error(name, run, err)
+		}
+		old := filepath.Join(artefacts, Folder, "grimperium-1")
+		check(t, os.MkdirAll(old, 0o755))
+		check(t, os.WriteFile(filepath.Join(artefacts, Folder, mergeLog), nil, 0o644))
+		r := &Run{Format: formatName, ID: "grimperium-2",
+			dir: filepath.Join(artefacts, Folder, "grimperium-2")}
+		check(t, os.Mkdir(r.dir, 0o755))
+		check(t, writeJSON(r.path(runName), r))
+		if run, err := Find(artefacts); run == nil || run.ID != r.ID {
+			t.Error(name, run, err)
+		}
+		sweep(artefacts)
+		if dirs, err := folders(artefacts); err != nil || len(dirs) != 1 {
+			t.Error(name, dirs, err)
+		}
+	}
+}
+
 // A row keeps the types of its cells, and all digits of a whole number.
 func TestChunkFile(t *testing.T) {
 	dir := t.TempDir()

@@ -19,7 +19,7 @@ import (
 
 // begin makes the folder of a new run.
 func (w *Watcher) begin() error {
-	id := "grimperium-" + strings.ToLower(rand.Text()[:12])
+	id := idPrefix + strings.ToLower(rand.Text()[:12])
 	host, _ := os.Hostname()
 	w.run = &Run{Format: formatName, ID: id, Batch: w.job.Batch, Created: time.Now(), Host: host,
 		Pipeline: w.Pipeline.Snapshot(), Programs: w.job.Programs,
