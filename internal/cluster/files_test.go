@@ -10,6 +10,7 @@ import (
 
 	"grimperium/csvmerge"
 	"grimperium/internal/batch"
+	"grimperium/internal/pipeline"
 )
 
 // A run is found, and a folder that one has left is removed, whatever the name of the project.
@@ -86,6 +87,21 @@ func FuzzOutcomes(f *testing.F) {
 			t.Error("the good line was not read")
 		}
 	})
+}
+
+// A task that starts after its chunk was given up computes nothing.
+func TestClosed(t *testing.T) {
+	r := &Run{Format: formatName, dir: t.TempDir()}
+	check(t, writeJSON(r.path(runName), r))
+	check(t, writeJSON(r.path("000000.json"), &Chunk{Pieces: []Piece{{batch.Row{ID: "m1"}, 1}}}))
+	check(t, r.setClaim(0, closed))
+	check(t, Do(t.Context(), r.path("000000.json"), func(pipeline.Snapshot) (batch.Config, error) {
+		t.Error("the task goes on")
+		return batch.Config{}, errLost
+	}))
+	if who, _, err := r.claim(0); who != closed || err != nil {
+		t.Error(who, err)
+	}
 }
 
 // The clock of this host does not count: a claim is as old as the file system says.

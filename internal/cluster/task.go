@@ -180,9 +180,13 @@ const (
 )
 
 // claim takes the chunk for this process, and leaves out what others have finished. One that was
-// alive lately gets the time to see that it has lost the chunk.
+// alive lately gets the time to see that it has lost the chunk. A chunk that the batch has given up
+// is lost.
 func (t *task) claim() error {
-	_, before, err := t.run.claim(t.chunk.Number)
+	who, before, err := t.run.claim(t.chunk.Number)
+	if err == nil && who == closed {
+		err = errLost
+	}
 	if err != nil {
 		return err
 	}
