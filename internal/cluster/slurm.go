@@ -17,15 +17,18 @@ import (
 // commandTime is how long a command of Slurm may take. A busy controller takes seconds.
 const commandTime = time.Minute
 
-// slurm runs a command of Slurm and returns its output. Variables of a surrounding job are not
-// passed on: they would set options of sbatch, and tell the tasks of another job.
+// notPassed are the prefixes of variables that would set options of Slurm's commands, or tell the
+// tasks of a surrounding job.
+var notPassed = []string{"SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_"}
+
+// slurm runs a command of Slurm and returns its output.
 func slurm(ctx context.Context, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	for _, kv := range os.Environ() {
-		own := strings.HasPrefix(kv, "SLURM_") || strings.HasPrefix(kv, "SBATCH_")
-		if !own || strings.HasPrefix(kv, "SLURM_CONF=") {
+		own := func(prefix string) bool { return strings.HasPrefix(kv, prefix) }
+		if !slices.ContainsFunc(notPassed, own) || own("SLURM_CONF=") {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
