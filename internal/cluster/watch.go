@@ -49,6 +49,7 @@ type Watcher struct {
 	lastLook    time.Time
 	slurmTasks  []slurmTask // at the last look
 	answered    bool        // Slurm did, at the last look
+	now         time.Time   // then, by the clock of the file system
 }
 
 const (
@@ -264,8 +265,7 @@ func (w *Watcher) look(ctx context.Context) error {
 	if w.lastLook, w.answered = time.Now(), err == nil; err != nil {
 		w.note(err.Error() + "; the batch goes on by the files of the tasks")
 	}
-	now, err := w.run.now()
-	if err != nil {
+	if w.now, err = w.run.now(); err != nil {
 		return err
 	}
 	held := map[string]int{}
@@ -278,7 +278,7 @@ func (w *Watcher) look(ctx context.Context) error {
 		w.note(fmt.Sprintf("Slurm does not start %s: %s (squeue shows them, scontrol release "+
 			"frees held ones)", batch.Count(n, "task"), reason))
 	}
-	gone, notes := w.plan.Observe(func(c *Chunk) Sight { return w.sight(c, now) })
+	gone, notes := w.plan.Observe(func(c *Chunk) Sight { return w.sight(c, w.now) })
 	for _, c := range gone {
 		err = cmp.Or(err, w.run.setClaim(c.Number, closed)) // a process that lives on sees it
 	}
@@ -310,22 +310,27 @@ func (w *Watcher) sight(c *Chunk, now time.Time) (s Sight) {
 		s.Node, s.Cause = l.node, fmt.Sprintf("%s (job %s)", l.state, l.job)
 	case w.answered:
 		s.State, s.Cause = Unlisted, "Slurm no longer lists it"
-	}
-	if s.State != Over && s.State != Unlisted {
-		return s
+	default:
+		s.Cause = "Slurm gives no answer"
 	}
 	who, beat, err := w.run.claim(c.Number)
 	s.Fresh = err != nil || now.Sub(beat) < beats*beatEvery
 	p := w.processes[w.run.path(who)]
+	switch s.Ended = who == closed || p != nil && p.end != nil; {
+	// Slurm may start a task again that was told to end.
+	case s.Ended && (s.State == Unknown || p == nil || p.end.Error != errSignal.Error()):
+		s.State = Over
+	case s.State != Over && s.State != Unlisted:
+		return s
+	}
 	if p == nil { // none began, or the batch before has closed the chunk
-		s.Ended = who == closed
 		s.Cause += w.words(c)
 		return s
 	}
 	s.Node = cmp.Or(p.start.Node, s.Node)
 	switch {
-	case p.end != nil:
-		s.Ended, s.Refused, s.Blame = true, p.end.Refused, p.end.Failed
+	case s.Ended:
+		s.Refused, s.Blame = p.end.Refused, p.end.Failed
 		if s.Cause = p.end.Error; ok && s.Cause == errSignal.Error() {
 			s.Cause += fmt.Sprintf(": %s (job %s)", l.state, l.job)
 		}
@@ -351,10 +356,14 @@ func (w *Watcher) words(c *Chunk) string {
 	return ""
 }
 
+// alive says whether a chunk's task works or waits. Without an answer of Slurm its file tells.
 func (w *Watcher) alive(c *Chunk) bool {
+	if !w.answered {
+		return w.sight(c, w.now).Fresh
+	}
 	l, ok := w.slurmTask(c)
 	state, _, _ := stateOf(l.state)
-	return !w.answered || ok && state != Over
+	return ok && state != Over
 }
 
 // tell tells the journal how the tasks stand, if that is news.
