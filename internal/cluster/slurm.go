@@ -38,8 +38,7 @@ func slurm(ctx context.Context, name string, args ...string) (string, error) {
 	out, err := cmd.Output()
 	switch words := strings.Join(strings.Fields(stderr.String()), " "); {
 	case errors.Is(err, exec.ErrNotFound):
-		err = fmt.Errorf("%s is not there: start the batch on a host that can submit to Slurm",
-			name)
+		err = missing(name)
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%s gave no answer within %v", name, commandTime)
 	case err != nil && words != "":
@@ -54,6 +53,13 @@ func slurm(ctx context.Context, name string, args ...string) (string, error) {
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
+
+// missing is a command of Slurm that this host lacks.
+type missing string
+
+func (m missing) Error() string {
+	return string(m) + " is not there: start the batch on a host that can submit to Slurm"
+}
 
 // slurmTask is a task as squeue lists it.
 type slurmTask struct {

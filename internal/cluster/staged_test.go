@@ -1,11 +1,17 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"grimperium/internal/batch"
+	"grimperium/internal/journal"
+	"grimperium/internal/pipeline"
 )
 
 // staged puts shell scripts in the place of Slurm's commands. Those that are not given do nothing.
@@ -15,6 +21,60 @@ func staged(t *testing.T, scripts map[string]string) {
 		check(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+scripts[name]), 0o755))
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+}
+
+// watcher is a Watcher of a project in a folder, which asks Slurm without a pause.
+func watcher(dir string, mode Mode, c pipeline.Cluster) *Watcher {
+	c.Time = cmp.Or(c.Time, time.Hour)
+	return &Watcher{Poll: time.Millisecond, Mode: mode, Again: []string{"batch"},
+		Pipeline: &pipeline.Pipeline{Artefacts: dir, MaxReruns: 3, Cluster: &c}}
+}
+
+// remote has molecules computed, and returns what became of them.
+func remote(w *Watcher, ids ...string) (outs []batch.Outcome, err error) {
+	j := batch.Job{Stopping: func() bool { return false },
+		Log: func(...journal.Event) error { return nil }}
+	for _, id := range ids {
+		j.Rows = append(j.Rows, batch.Row{ID: id})
+	}
+	for some, err := range w.Remote(context.Background(), j) {
+		if outs = append(outs, some...); err != nil {
+			return outs, err
+		}
+	}
+	return outs, nil
+}
+
+// If neither sbatch nor squeue answers, the tasks may be there: the run stays. Only an array that
+// Slurm refused is shortened.
+func TestNotKnown(t *testing.T) {
+	long := pipeline.Cluster{Cores: 1, Tasks: 1, Time: 2 * time.Minute}
+	for name, c := range map[string]struct {
+		sbatch, squeue, want string
+		kept                 bool
+	}{
+		"no answer at all": {"echo timed out >&2; exit 1", "exit 1", "it is not known", true},
+		"refused":          {"echo no >&2; exit 1", "", "nothing was submitted. sbatch: no", false},
+		"accepted": {`case $* in *--array*) exit 1 ;; esac; echo 8`,
+			`name=$4; echo "${name#--name=}|7|0|PENDING|None|"`, "", true},
+	} {
+		staged(t, map[string]string{"sbatch": c.sbatch, "squeue": c.squeue})
+		w := watcher(t.TempDir(), Detach, long)
+		_, err := remote(w, "m1", "m2", "m3")
+		if c.want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Error(name, err)
+		}
+		run, err := Find(w.Pipeline.Artefacts)
+		check(t, err)
+		if (run != nil) != c.kept {
+			t.Errorf("%s: the run is there: %t", name, !c.kept)
+		}
+		if run != nil {
+			if chunks, err := run.chunks(); len(chunks) != 3 || err != nil {
+				t.Error(name, len(chunks), err)
+			}
+		}
+	}
 }
 
 // Slurm's commands get no variables that set their options.

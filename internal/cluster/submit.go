@@ -93,8 +93,10 @@ func (w *Watcher) submit(ctx context.Context, chunks []*Chunk) error {
 	}
 	name, most := w.run.submission(chunks[0].First), w.Pipeline.Cluster.Tasks
 	job, err := submit(ctx, w.call(chunks))
-	if err != nil { // only the answer may be lost
-		if all, unknown := queue(ctx, []string{name}); unknown == nil && len(all) > 0 {
+	var unknown error
+	if _, never := errors.AsType[missing](err); err != nil && !never { // or its answer was lost
+		var all []slurmTask
+		if all, unknown = queue(ctx, []string{name}); unknown == nil && len(all) > 0 {
 			job, _, _ = strings.Cut(all[0].job, "_")
 			err = nil
 		}
@@ -104,6 +106,9 @@ func (w *Watcher) submit(ctx context.Context, chunks []*Chunk) error {
 		w.Note = "Slurm has the molecules: job " + job + ". " + way
 		w.note(fmt.Sprintf("submitted %s as Slurm's job %s (%s)",
 			batch.Count(len(chunks), "task"), job, name))
+	case unknown != nil && chunks[0].Number == 0:
+		return fmt.Errorf("%w; %w: it is not known whether Slurm has the tasks. Start the same "+
+			"command again, which finds out", err, unknown)
 	case len(chunks) > most:
 		return w.submitFirst(ctx, chunks, most, err)
 	case chunks[0].Number == 0: // nothing runs
