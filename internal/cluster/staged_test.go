@@ -127,3 +127,29 @@ func TestEnded(t *testing.T) {
 }
 
 func ls(state string) []slurmTask { return []slurmTask{{"run.0", "1_0", state, "None", "n1", 0}} }
+
+// The words for sbatch.
+func TestOptions(t *testing.T) {
+	for _, c := range []struct {
+		options, excluded []string
+		want              string
+	}{
+		{nil, nil, ""},
+		{[]string{"--exclude=a[1-2]"}, nil, "--exclude=a[1-2]"},
+		{nil, []string{"n1", "n2"}, "--exclude=n1,n2"},
+		{[]string{"--exclude=a[1-2]"}, []string{"n1"}, "--exclude=a[1-2],n1"},
+	} {
+		w := watcher(t.TempDir(), Follow, pipeline.Cluster{Options: c.options})
+		w.newPlan()
+		w.plan.Excluded = c.excluded
+		got := ""
+		for _, word := range w.options("run.0", 1) { // of two the last one counts
+			if strings.HasPrefix(word, "--exclude=") {
+				got = word
+			}
+		}
+		if got != c.want {
+			t.Errorf("%v: %s", c, got)
+		}
+	}
+}

@@ -68,8 +68,13 @@ func (w *Watcher) options(name string, cores int) []string {
 	if spec.Memory != "" {
 		words = append(words, "--mem="+spec.Memory)
 	}
-	if len(w.plan.Excluded) > 0 {
-		words = append(words, "--exclude="+strings.Join(w.plan.Excluded, ","))
+	if excluded := w.plan.Excluded; len(excluded) > 0 { // of two lists the last one would count
+		for _, word := range spec.Options {
+			if list, ok := strings.CutPrefix(word, "--exclude="); ok {
+				excluded = append([]string{list}, w.plan.Excluded...)
+			}
+		}
+		words = append(words, "--exclude="+strings.Join(excluded, ","))
 	}
 	return words
 }
