@@ -153,3 +153,31 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// Slurm reads % and \ in the name of an output.
+func TestOutput(t *testing.T) {
+	for name, want := range map[string]string{"a%jb": "a%%jb/artefacts/.cluster/grimperium-",
+		`a\b`: "no output to a path with"} {
+		staged(t, map[string]string{"sbatch": `echo "$@" >&2; exit 1`})
+		dir := filepath.Join(t.TempDir(), name, "artefacts")
+		if _, err := remote(watcher(dir, Follow, pipeline.Cluster{Tasks: 1}), "m1"); err == nil ||
+			!strings.Contains(err.Error(), want) {
+			t.Error(name, err)
+		}
+		if run, err := Find(dir); run != nil || err != nil {
+			t.Error(name, run, err)
+		}
+	}
+}
+
+// What Slurm says of a task that is over is in the cause.
+func TestCause(t *testing.T) {
+	for reason, want := range map[string]string{"None": "FAILED (job 1_0)", "": "FAILED (job 1_0)",
+		"JobLaunchFailure": "FAILED, JobLaunchFailure (job 1_0)"} {
+		w := &Watcher{run: &Run{ID: "run", dir: t.TempDir()}, answered: true,
+			slurmTasks: []slurmTask{{"run.0", "1_0", "FAILED", reason, "n1", 0}}}
+		if s := w.sight(&Chunk{}, time.Now()); s.Cause != want {
+			t.Error(s.Cause)
+		}
+	}
+}

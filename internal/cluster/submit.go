@@ -24,6 +24,10 @@ func (w *Watcher) begin() error {
 	w.run = &Run{Format: formatName, ID: id, Batch: w.job.Batch, Created: time.Now(), Host: host,
 		Pipeline: w.Pipeline.Snapshot(), Programs: w.job.Programs,
 		dir: filepath.Join(w.Pipeline.Artefacts, Folder, id)}
+	if strings.Contains(w.run.dir, `\`) {
+		return fmt.Errorf("%s: Slurm writes no output to a path with \\: give the folder another "+
+			"name", w.run.dir)
+	}
 	sweep(w.Pipeline.Artefacts)
 	exe, err := os.Executable()
 	if err != nil {
@@ -83,10 +87,13 @@ func (w *Watcher) options(name string, cores int) []string {
 func (w *Watcher) call(chunks []*Chunk) []string {
 	first := chunks[0].First
 	array := fmt.Sprintf("--array=0-%d%%%d", len(chunks)-1, w.Pipeline.Cluster.Tasks)
-	log := fmt.Sprintf("--output=%s/task-%d.%%a.log", w.run.dir, first)
+	log := output(w.run.path(fmt.Sprintf("task-%d.", first))) + "%a.log"
 	return append(w.options(w.run.submission(first), chunks[0].Cores), array, log,
 		w.run.path(scriptName), fmt.Sprint(first))
 }
+
+// output is the option of sbatch for a path, in which % has a meaning.
+func output(path string) string { return "--output=" + strings.ReplaceAll(path, "%", "%%") }
 
 // submit writes chunks and submits a task for each.
 func (w *Watcher) submit(ctx context.Context, chunks []*Chunk) error {
@@ -179,7 +186,7 @@ func (w *Watcher) detach(ctx context.Context) error {
 	for _, word := range w.Again {
 		script += " " + batch.Quoted(word)
 	}
-	args := append(w.options(name, 1), "--output="+filepath.Dir(w.run.dir)+"/"+mergeLog)
+	args := append(w.options(name, 1), output(filepath.Join(filepath.Dir(w.run.dir), mergeLog)))
 	if len(after) > 0 {
 		args = append(args, "--dependency=afterany:"+strings.Join(after, ":"))
 	}

@@ -307,7 +307,11 @@ func (w *Watcher) sight(c *Chunk, now time.Time) (s Sight) {
 	switch {
 	case ok:
 		s.State, counts, s.Blame = stateOf(l.state)
-		s.Node, s.Cause = l.node, fmt.Sprintf("%s (job %s)", l.state, l.job)
+		s.Node, s.Cause = l.node, l.state
+		if l.reason != "None" && l.reason != "" {
+			s.Cause += ", " + l.reason
+		}
+		s.Cause += fmt.Sprintf(" (job %s)", l.job)
 	case w.answered:
 		s.State, s.Cause = Unlisted, "Slurm no longer lists it"
 	default:
