@@ -83,6 +83,7 @@ type Remote func(ctx context.Context, j Job) iter.Seq2[[]Outcome, error]
 type Job struct {
 	Batch    string
 	Rows     []Row
+	Limit    int               // of molecules, with those that an earlier batch has sent
 	Programs map[string]string // name to identity, of built-ins, too
 	Stopping func() bool       // whether no new molecule may be taken up
 	Log      func(...journal.Event) error
@@ -95,8 +96,8 @@ func (b *Batch) Job() Job { return b.job(b.planned()) }
 func (b *Batch) planned() []string { return b.now[:min(len(b.now), b.Limit)] }
 
 func (b *Batch) job(ids []string) Job {
-	j := Job{Batch: b.id, Programs: b.visitor.Programs.identities(), Stopping: b.stop.Load,
-		Log: b.journal.Write}
+	j := Job{Batch: b.id, Limit: b.Limit, Programs: b.visitor.Programs.identities(),
+		Stopping: b.stop.Load, Log: b.journal.Write}
 	for _, id := range ids {
 		if i, ok := b.Table.Lookup(id); ok {
 			j.Rows = append(j.Rows, b.row(i))

@@ -117,6 +117,9 @@ func (p *Plan) Add(piece Piece) { p.unassigned = append(p.unassigned, &piece) }
 // Has says whether a molecule was given to a task.
 func (p *Plan) Has(id string) bool { return p.at[id] != nil }
 
+// Molecules is how many molecules were given to tasks.
+func (p *Plan) Molecules() int { return len(p.at) }
+
 // Restore takes in a chunk that was submitted before. Chunks come in the order of their numbers.
 func (p *Plan) Restore(c *Chunk) {
 	c.left = map[string]Piece{}

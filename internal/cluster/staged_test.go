@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,11 @@ func staged(t *testing.T, scripts map[string]string) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
 
+// waiting is an squeue that lists three tasks of each job that it is asked for.
+const waiting = `for name in $(echo ${4#--name=} | tr , ' '); do
+	for n in 0 1 2; do echo "$name|7|$n|PENDING|None|"; done
+done`
+
 // watcher is a Watcher of a project in a folder, which asks Slurm without a pause.
 func watcher(dir string, mode Mode, c pipeline.Cluster) *Watcher {
 	c.Time = cmp.Or(c.Time, time.Hour)
@@ -31,8 +37,12 @@ func watcher(dir string, mode Mode, c pipeline.Cluster) *Watcher {
 }
 
 // remote has molecules computed, and returns what became of them.
-func remote(w *Watcher, ids ...string) (outs []batch.Outcome, err error) {
-	j := batch.Job{Stopping: func() bool { return false },
+func remote(w *Watcher, ids ...string) ([]batch.Outcome, error) {
+	return limited(w, math.MaxInt, ids...)
+}
+
+func limited(w *Watcher, limit int, ids ...string) (outs []batch.Outcome, err error) {
+	j := batch.Job{Limit: limit, Stopping: func() bool { return false },
 		Log: func(...journal.Event) error { return nil }}
 	for _, id := range ids {
 		j.Rows = append(j.Rows, batch.Row{ID: id})
@@ -56,7 +66,7 @@ func TestNotKnown(t *testing.T) {
 		"no answer at all": {"echo timed out >&2; exit 1", "exit 1", "it is not known", true},
 		"refused":          {"echo no >&2; exit 1", "", "nothing was submitted. sbatch: no", false},
 		"accepted": {`case $* in *--array*) exit 1 ;; esac; echo 8`,
-			`name=$4; echo "${name#--name=}|7|0|PENDING|None|"`, "", true},
+			waiting, "", true},
 	} {
 		staged(t, map[string]string{"sbatch": c.sbatch, "squeue": c.squeue})
 		w := watcher(t.TempDir(), Detach, long)
@@ -178,6 +188,36 @@ func TestCause(t *testing.T) {
 			slurmTasks: []slurmTask{{"run.0", "1_0", "FAILED", reason, "n1", 0}}}
 		if s := w.sight(&Chunk{}, time.Now()); s.Cause != want {
 			t.Error(s.Cause)
+		}
+	}
+}
+
+// A batch that goes on with a run sends no more molecules than its limit, with those of the run.
+func TestLimit(t *testing.T) {
+	staged(t, map[string]string{"sbatch": "echo 7", "squeue": waiting})
+	dir := t.TempDir()
+	for _, c := range []struct {
+		limit int
+		ids   []string // with something to do
+		want  int      // molecules of the run
+	}{{2, []string{"m1", "m2"}, 2}, {2, []string{"m2", "m3"}, 2},
+		{3, []string{"m2", "m3", "m4"}, 3}, {math.MaxInt, []string{"m2", "m4", "m5"}, 5}} {
+		if _, err := limited(watcher(dir, Detach, pipeline.Cluster{Tasks: 9}), c.limit,
+			c.ids...); err != nil {
+			t.Error(err)
+		}
+		run, err := Find(dir)
+		check(t, err)
+		chunks, err := run.chunks()
+		check(t, err)
+		molecules := map[string]bool{}
+		for _, chunk := range chunks {
+			for _, piece := range chunk.Pieces {
+				molecules[piece.Row.ID] = true
+			}
+		}
+		if len(molecules) != c.want {
+			t.Errorf("%v: %v", c, molecules)
 		}
 	}
 }

@@ -101,9 +101,11 @@ func (w *Watcher) open(j batch.Job) (outs []batch.Outcome, err error) {
 	} else {
 		err = w.begin()
 	}
+	room := j.Limit - w.plan.Molecules()
 	for _, row := range j.Rows {
-		if err == nil && !w.plan.Has(row.ID) && w.Mode != Cancel {
+		if err == nil && room > 0 && !w.plan.Has(row.ID) && w.Mode != Cancel {
 			w.plan.Add(w.piece(row))
+			room--
 		}
 	}
 	if text := w.plan.tooLong(); text != "" && err == nil {
