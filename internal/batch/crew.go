@@ -83,9 +83,10 @@ type Remote func(ctx context.Context, j Job) iter.Seq2[[]Outcome, error]
 type Job struct {
 	Batch    string
 	Rows     []Row
-	Limit    int               // of molecules, with those that an earlier batch has sent
-	Programs map[string]string // name to identity, of built-ins, too
-	Stopping func() bool       // whether no new molecule may be taken up
+	Limit    int                // of molecules, with those that an earlier batch has sent
+	Programs map[string]string  // name to identity, of built-ins, too
+	Stopping func() bool        // whether no new molecule may be taken up
+	Merged   func(Outcome) bool // whether the table says so already, or is not to say so
 	Log      func(...journal.Event) error
 }
 
@@ -97,13 +98,28 @@ func (b *Batch) planned() []string { return b.now[:min(len(b.now), b.Limit)] }
 
 func (b *Batch) job(ids []string) Job {
 	j := Job{Batch: b.id, Limit: b.Limit, Programs: b.visitor.Programs.identities(),
-		Stopping: b.stop.Load, Log: b.journal.Write}
+		Stopping: b.stop.Load, Merged: b.merged, Log: b.journal.Write}
 	for _, id := range ids {
 		if i, ok := b.Table.Lookup(id); ok {
 			j.Rows = append(j.Rows, b.row(i))
 		}
 	}
 	return j
+}
+
+// merged reports whether an outcome is not to be written: the row says it already, is gone, or has
+// a person's Skip.
+func (b *Batch) merged(out Outcome) bool {
+	i, ok := b.Table.Lookup(out.Row.ID)
+	if !ok || b.byHand(i) {
+		return true
+	}
+	for column, text := range out.Cells {
+		if !b.Source.Says(i, column, text) {
+			return false
+		}
+	}
+	return true
 }
 
 // Next is the molecule for its next attempt in the same batch; false if it is done with.
@@ -268,8 +284,17 @@ func (o *owner) remote(ctx context.Context) {
 		ours, ids = append(ours, claimed...), ids[asked:]
 	}
 	o.queue = nil
+	counted := map[string]bool{}
+	for _, id := range o.planned() {
+		counted[id] = true
+	}
 	for outs, err := range o.Remote(ctx, o.job(ours)) {
 		for _, out := range outs {
+			if id := out.Row.ID; !counted[id] { // an earlier batch asked for it
+				counted[id] = true
+				o.sum.Scheduled++
+				o.sum.Unasked -= min(len(o.Only), 1)
+			}
 			o.take(out, nil)
 		}
 		o.fail(err)

@@ -65,6 +65,12 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 	if o.Cancel && run == nil {
 		return nil, errors.New("no cluster run is under way: there is nothing to cancel")
 	}
+	if run != nil && run.Pipeline.Table != pr.Pipeline.Table {
+		table := batch.ShownPath(run.Pipeline.Table)
+		return nil, fmt.Errorf("tasks of a cluster compute the table %s, not %s. Go on with them "+
+			"by -table=%s, or end them by -table=%[1]s -cancel", table,
+			batch.ShownPath(pr.Pipeline.Table), batch.Quoted(table))
+	}
 	w := &cluster.Watcher{Pipeline: pr.Pipeline, Timeouts: pr.Timeouts, Again: os.Args[1:],
 		Estimate: journal.Past(pr.Store.Path(store.JournalName))}
 	if o.Detach {

@@ -43,7 +43,8 @@ func remote(w *Watcher, ids ...string) ([]batch.Outcome, error) {
 
 func limited(w *Watcher, limit int, ids ...string) (outs []batch.Outcome, err error) {
 	j := batch.Job{Limit: limit, Stopping: func() bool { return false },
-		Log: func(...journal.Event) error { return nil }}
+		Merged: func(batch.Outcome) bool { return false },
+		Log:    func(...journal.Event) error { return nil }}
 	for _, id := range ids {
 		j.Rows = append(j.Rows, batch.Row{ID: id})
 	}

@@ -67,7 +67,7 @@ func (w *Watcher) Remote(ctx context.Context, j batch.Job) iter.Seq2[[]batch.Out
 		for last := false; !last; {
 			begin := time.Now()
 			if last, err = w.step(ctx); err == nil {
-				outs, err = w.scan(func(string) bool { return true })
+				outs, err = w.scan(func(batch.Outcome) bool { return true })
 				err = cmp.Or(err, w.tell())
 			}
 			if !yield(outs, err) || err != nil {
@@ -165,10 +165,12 @@ func (w *Watcher) resume() (outs []batch.Outcome, err error) {
 		w.note(fmt.Sprintf("%s that tasks compute were edited since; the next batch computes these",
 			batch.Count(edited, "row")))
 	}
-	return w.scan(func(id string) bool {
-		_, ok := keys[id]
-		return ok // else its row has the outcome already
+	merged := map[string]bool{} // the last outcome of a molecule decides
+	outs, err = w.scan(func(out batch.Outcome) bool {
+		merged[out.Row.ID] = w.job.Merged(out)
+		return !merged[out.Row.ID]
 	})
+	return slices.DeleteFunc(outs, func(out batch.Outcome) bool { return merged[out.Row.ID] }), err
 }
 
 // samePrograms is an error if a program is another version than when the run began.
@@ -183,15 +185,15 @@ func (w *Watcher) samePrograms() error {
 	return nil
 }
 
-// scan gives the outcomes of wanted molecules that tasks have written since the last scan.
-func (w *Watcher) scan(wanted func(id string) bool) (outs []batch.Outcome, err error) {
+// scan gives the wanted ones of the outcomes that tasks have written since the last scan.
+func (w *Watcher) scan(wanted func(batch.Outcome) bool) (outs []batch.Outcome, err error) {
 	if err := w.run.processes(w.processes); err != nil {
 		return nil, err
 	}
 	for _, p := range w.processes {
 		if p.end == nil {
 			err = cmp.Or(err, p.read(func(out batch.Outcome) {
-				if w.plan.Take(out) && wanted(out.Row.ID) {
+				if w.plan.Take(out) && wanted(out) {
 					outs = append(outs, out)
 				}
 			}))
