@@ -72,13 +72,14 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 			batch.ShownPath(pr.Pipeline.Table), batch.Quoted(table))
 	}
 	w := &cluster.Watcher{Pipeline: pr.Pipeline, Timeouts: pr.Timeouts, Again: os.Args[1:],
-		Estimate: journal.Past(pr.Store.Path(store.JournalName))}
+		Estimate: journal.Past(pr.Store.Path(store.JournalName)),
+		Last:     os.Getenv(cluster.LastJob) != ""}
 	if o.Detach {
 		w.Mode = cluster.Detach
 	} else if o.Cancel {
 		w.Mode = cluster.Cancel
 	}
-	pr.Remote, pr.Resume, pr.Stopped = w.Remote, run != nil, os.Getenv(cluster.LastJob) != ""
+	pr.Remote, pr.Resume, pr.Stopped = w.Remote, run != nil, w.Last
 	return w, nil
 }
 

@@ -74,7 +74,7 @@ func batchMain(ctx context.Context, dir, how string) error {
 	}
 	defer claims.Release()
 	w := &Watcher{Pipeline: pl, Poll: time.Second, Again: os.Args[1:],
-		Estimate: journal.Past(st.Path(store.JournalName))}
+		Last: os.Getenv(LastJob) != "", Estimate: journal.Past(st.Path(store.JournalName))}
 	if _, err := fmt.Sscan(how, &w.Mode, &pl.Cluster.Time); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func batchMain(ctx context.Context, dir, how string) error {
 	}
 	b, err := batch.New(ctx, batch.Config{Pipeline: pl, Source: table, Table: table, Store: st,
 		Index: st.Index(), Claims: claims, Remote: w.Remote, Resume: run != nil,
-		Stopped: os.Getenv(LastJob) != "", Warn: os.Stderr})
+		Stopped: w.Last, Warn: os.Stderr})
 	if err != nil {
 		return err
 	}

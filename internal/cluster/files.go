@@ -205,6 +205,7 @@ type process struct {
 	path   string // without a suffix
 	offset int64  // of the next line
 	start  start
+	worked bool // it has an outcome
 	end    *end
 	beat   time.Time // when the file grew last, by the clock of the file system
 }
@@ -235,6 +236,7 @@ func (p *process) read(take func(batch.Outcome)) error {
 		case l.End != nil:
 			p.end = l.End
 		case l.Outcome != nil:
+			p.worked = true
 			numbers(l.Outcome.Row.Cells)
 			take(*l.Outcome)
 		}

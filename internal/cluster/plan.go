@@ -322,6 +322,29 @@ func (p *Plan) Deal() ([]*Chunk, error) {
 	return chunks, nil
 }
 
+// Recall counts the submissions of earlier processes that finished no molecule, in a row. worked
+// are the chunks with an outcome.
+func (p *Plan) Recall(worked map[int]bool) {
+	p.rounds = 0
+	reruns := map[string]int{}
+	for _, c := range p.chunks {
+		if c.Number == c.First {
+			p.rounds++
+		}
+		for _, piece := range c.Pieces {
+			row := piece.Row
+			if was, again := reruns[row.ID]; again && row.Reruns > was &&
+				row.Status != csvmerge.Skip {
+				p.rounds = min(p.rounds, 1) // the task before died in it
+			}
+			reruns[row.ID] = row.Reruns
+		}
+		if worked[c.Number] {
+			p.rounds = 0
+		}
+	}
+}
+
 // Withdraw takes back the newest chunks, which Slurm did not accept.
 func (p *Plan) Withdraw(chunks []*Chunk) {
 	for _, c := range chunks {

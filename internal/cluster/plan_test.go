@@ -214,6 +214,35 @@ func TestRounds(t *testing.T) {
 	}
 }
 
+// A process that goes on counts the same submissions as one that made all of them.
+func TestRecall(t *testing.T) {
+	for name, c := range map[string]struct {
+		reruns []int // of the molecule in each submission, which has two chunks
+		worked []int
+		want   int
+	}{
+		"nothing works":         {[]int{0, 0, 0}, nil, 3},
+		"the first one worked":  {[]int{0, 0, 0}, []int{1}, 2},
+		"the last one worked":   {[]int{0, 0, 0}, []int{4}, 0},
+		"deaths count as work":  {[]int{0, 1, 2}, nil, 1},
+		"the last task is lost": {[]int{0, 1, 1}, nil, 2},
+	} {
+		p := NewPlan(pipeline.Cluster{}, 3, 1)
+		for n, reruns := range c.reruns {
+			row := batch.Row{ID: "m", Status: csvmerge.Rerun, Reruns: reruns}
+			p.Restore(&Chunk{Number: 2 * n, First: 2 * n, Pieces: []Piece{{row, 1}}})
+			p.Restore(&Chunk{Number: 2*n + 1, First: 2 * n})
+		}
+		worked := map[int]bool{}
+		for _, n := range c.worked {
+			worked[n] = true
+		}
+		if p.Recall(worked); p.rounds != c.want {
+			t.Errorf("%s: %d", name, p.rounds)
+		}
+	}
+}
+
 func TestFits(t *testing.T) {
 	c := &Chunk{Wall: 100 * time.Minute}
 	for _, f := range []struct {

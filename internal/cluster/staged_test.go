@@ -88,6 +88,36 @@ func TestNotKnown(t *testing.T) {
 	}
 }
 
+// If all tasks fail, the last jobs of -detach come to an end, and leave out the node.
+func TestLastJobs(t *testing.T) {
+	calls := filepath.Join(t.TempDir(), "calls")
+	staged(t, map[string]string{"sbatch": `echo "$*" >> ` + calls + `; echo 7
+for word; do script=$first first=$word; done
+case $* in *--array*) ;; *) exit ;; esac
+name=$(printf %06d "$first") dir=${script%/*}
+echo "$name.p" > $dir/$name.claim
+echo '{"Start":{"Node":"n1"}}
+{"End":{"Error":"no disk","Failed":true}}' > $dir/$name.p.outcomes`})
+	dir := t.TempDir()
+	var err error
+	for n := 0; err == nil && n < 10; n++ {
+		w := watcher(dir, Detach, pipeline.Cluster{Tasks: 9})
+		w.Last = n > 0
+		_, err = remote(w, "m1")
+	}
+	if err == nil || !strings.Contains(err.Error(), "3 submissions in a row finished no molecule; "+
+		"the last task: no disk") {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(calls)
+	check(t, err)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(lines) != 6 || !strings.Contains(lines[4], "--array") ||
+		!strings.Contains(lines[4], "--exclude=n1") {
+		t.Error(string(text))
+	}
+}
+
 // Slurm's commands get no variables that set their options.
 func TestVariables(t *testing.T) {
 	staged(t, map[string]string{"squeue": `env | grep -E '^(SLURM|SBATCH|SQUEUE|SCANCEL)_'`})

@@ -33,6 +33,7 @@ type Watcher struct {
 	Timeouts map[string]time.Duration
 	Estimate journal.Estimate
 	Mode     Mode
+	Last     bool          // this is the last job of -detach: nobody has corrected anything
 	Again    []string      // the words of the command that goes on with the run
 	Poll     time.Duration // between two questions to Slurm; 0: 30 s
 
@@ -170,7 +171,23 @@ func (w *Watcher) resume() (outs []batch.Outcome, err error) {
 		merged[out.Row.ID] = w.job.Merged(out)
 		return !merged[out.Row.ID]
 	})
+	if w.Last {
+		w.recall()
+	}
 	return slices.DeleteFunc(outs, func(out batch.Outcome) bool { return merged[out.Row.ID] }), err
+}
+
+// recall counts the failures before this process.
+func (w *Watcher) recall() {
+	worked := map[int]bool{} // by number of the chunk
+	for _, p := range w.processes {
+		worked[p.chunk] = worked[p.chunk] || p.worked
+		isSeen := w.plan.open[p.chunk] != nil // by the next look
+		if !isSeen && p.end != nil && (p.end.Refused || p.end.Failed) {
+			w.plan.blame(Sight{Node: p.start.Node, Refused: p.end.Refused})
+		}
+	}
+	w.plan.Recall(worked)
 }
 
 // samePrograms is an error if a program is another version than when the run began.
