@@ -58,6 +58,9 @@ type Config struct {
 	Remote     Remote                   // visits the molecules; nil: this process does
 	Resume     bool                     // Remote has molecules of an earlier batch
 	Stopped    bool                     // mage stop from before the batch counts
+	// Identities are the versions of the programs with which Remote computes; nil: those here. A
+	// batch that only merges needs no program.
+	Identities map[string]string
 	Claims     Claims
 	Warn       io.Writer
 	// Confirm is asked before most of the finished results are computed again.

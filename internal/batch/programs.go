@@ -53,7 +53,8 @@ func newPrograms(p *pipeline.Pipeline, index *store.Index) *programs {
 	return &programs{index: index, found: found}
 }
 
-// findPrograms finds every program of the pipeline and its version. The error is the end of ctx.
+// findPrograms finds every program of the pipeline and its version, unless c has the versions. The
+// error is the end of ctx.
 func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	p := newPrograms(c.Pipeline, c.Index)
 	for name, b := range c.Builtins {
@@ -63,10 +64,15 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	var all sync.WaitGroup // those that have to be asked take up to a second each
 	for _, s := range c.Pipeline.Stages {
 		for _, name := range s.Programs {
-			if !s.Off() && !seen[name] {
-				all.Go(func() { p.find(ctx, c.Pipeline.Programs[name]) })
-				seen[name] = true
+			prog := c.Pipeline.Programs[name]
+			switch {
+			case s.Off() || seen[name]:
+			case c.Identities != nil:
+				p.found[name] = recorded(prog, c.Identities[name])
+			default:
+				all.Go(func() { p.find(ctx, prog) })
 			}
+			seen[name] = seen[name] || !s.Off()
 		}
 	}
 	all.Wait()
@@ -79,6 +85,15 @@ func findPrograms(ctx context.Context, c Config) (*programs, error) {
 	// What is up to date without the missing ones was not compared with them.
 	p.key = fmt.Sprint(p.identities(), len(p.missing()) > 0)
 	return p, ctx.Err()
+}
+
+// recorded is a program as an earlier batch had it, "" for one that it could not use.
+func recorded(prog *pipeline.Program, identity string) Found {
+	f := Found{Program: prog, Identity: identity}
+	if identity == "" {
+		f.Missing = fmt.Errorf("the program %q could not be used when the tasks began", prog.Name)
+	}
+	return f
 }
 
 // identities are the identities of the programs by name, of built-ins, too.

@@ -40,12 +40,18 @@ func init() {
 
 // onCluster has a batch give its molecules to a cluster, if the flags say so.
 func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
+	if o.On == "" && (o.Detach || o.Cancel) {
+		return nil, errors.New("-detach and -cancel are for a batch on a cluster: -on=slurm")
+	}
+	if o.On == "" {
+		return nil, nil
+	}
+	run, err := cluster.Find(pr.Store.Root())
+	if err != nil {
+		return nil, err
+	}
 	spec := pr.Pipeline.Cluster
 	switch {
-	case o.On == "" && (o.Detach || o.Cancel):
-		return nil, errors.New("-detach and -cancel are for a batch on a cluster: -on=slurm")
-	case o.On == "":
-		return nil, nil
 	case spec == nil || spec.Scheduler != o.On:
 		like := ""
 		if o.On != "slurm" {
@@ -57,12 +63,7 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 		return nil, errors.New("-failFast is for a batch on this machine alone")
 	case o.Detach && o.Cancel:
 		return nil, errors.New("-detach submits, -cancel ends what was submitted: give one of them")
-	}
-	run, err := cluster.Find(pr.Store.Root())
-	if err != nil {
-		return nil, err
-	}
-	if o.Cancel && run == nil {
+	case o.Cancel && run == nil:
 		return nil, errors.New("no cluster run is under way: there is nothing to cancel")
 	}
 	if run != nil && run.Pipeline.Table != pr.Pipeline.Table {
@@ -80,6 +81,9 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 		w.Mode = cluster.Cancel
 	}
 	pr.Remote, pr.Resume, pr.Stopped = w.Remote, run != nil, w.Last
+	if run != nil && (w.Last || o.Cancel) { // such a batch merges
+		pr.Identities = run.Programs
+	}
 	return w, nil
 }
 

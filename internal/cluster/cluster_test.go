@@ -82,9 +82,12 @@ func batchMain(ctx context.Context, dir, how string) error {
 	if err != nil {
 		return err
 	}
-	b, err := batch.New(ctx, batch.Config{Pipeline: pl, Source: table, Table: table, Store: st,
-		Index: st.Index(), Claims: claims, Remote: w.Remote, Resume: run != nil,
-		Stopped: w.Last, Warn: os.Stderr})
+	c := batch.Config{Pipeline: pl, Source: table, Table: table, Store: st, Index: st.Index(),
+		Claims: claims, Remote: w.Remote, Resume: run != nil, Stopped: w.Last, Warn: os.Stderr}
+	if run != nil && (w.Last || w.Mode == Cancel) {
+		c.Identities = run.Programs
+	}
+	b, err := batch.New(ctx, c)
 	if err != nil {
 		return err
 	}

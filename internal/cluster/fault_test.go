@@ -447,8 +447,12 @@ func TestInterruptedSubmission(t *testing.T) {
 
 // What a batch finds when it comes back is not what it has left: it says so, and -cancel helps.
 func TestComesBack(t *testing.T) {
-	p := newProject(t, 4, "sleep 3")
+	p := newProject(t, 4, "test $1 = m1 || sleep 5")
 	p.wait(p.start(Detach, wall))
+	p.until("a molecule is finished", func() bool {
+		return exec.Command("sh", "-c", "grep -q Outcome "+
+			p.path("artefacts/.cluster/*/*.outcomes")).Run() == nil
+	})
 	text, err := os.ReadFile(p.path("prog"))
 	check(t, err)
 	other := strings.Replace(string(text), "echo prog 1", "echo prog 2", 1)
@@ -462,6 +466,9 @@ func TestComesBack(t *testing.T) {
 		t.Error(out)
 	}
 	p.gone()
+	if cells := p.rows()["m1"]; cells["status"] != "OK" {
+		t.Error("what was finished is not merged: ", cells)
+	}
 	p.wait(p.start(Detach, wall))
 	run, err := Find(p.path("artefacts"))
 	check(t, err)

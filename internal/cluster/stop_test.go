@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"grimperium/internal/store"
@@ -24,9 +25,14 @@ func TestStop(t *testing.T) {
 }
 
 // mage stop without a batch that watches: the last job of -detach merges what is finished, and
-// submits nothing. The next batch goes on.
+// submits nothing, also where it finds other programs. The next batch goes on.
 func TestStopDetached(t *testing.T) {
 	p := newProject(t, 24, "sleep 0.5")
+	text, err := os.ReadFile(p.path("prog"))
+	check(t, err)
+	other := strings.Replace(string(text), "echo prog 1",
+		"test $"+LastJob+" && echo prog 2 || echo prog 1", 1)
+	check(t, os.WriteFile(p.path("prog"), []byte(other), 0o755))
 	if out, failed := p.wait(p.start(Detach, wall)); failed {
 		t.Fatal(out)
 	}
