@@ -80,7 +80,7 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 		}
 	}
 	pr.Permissive, pr.FailFast, pr.Limit, pr.Retry = o.Permissive, o.FailFast, o.Limit, o.Retry
-	w, err := pr.onCluster(o)
+	w, err := pr.onCluster(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	pr.Begin = func(journal string) { display.Go(func() { stderr.Watch(shown, journal) }) }
 	b, err := batch.New(ctx, pr.Config)
 	if err != nil {
-		return err
+		return pr.outcome(nil, w, o, err)
 	}
 	if o.DryRun {
 		err := b.DryRun(ctx, stdout, o.Verbose)
@@ -109,10 +109,7 @@ func (pr *project) run(ctx context.Context, o Options) (err error) {
 	sum, err := b.Run(ctx)
 	hide()
 	display.Wait()
-	if sum == nil {
-		return err
-	}
-	if !o.noLogs {
+	if sum != nil && !o.noLogs {
 		keepLogs(stderr, sum, pr.Pipeline.Table)
 	}
 	return pr.outcome(sum, w, o, err)
@@ -149,9 +146,17 @@ func (pr *project) printNext(w io.Writer, sum *batch.Summary, o Options) {
 	}
 }
 
-// outcome prints what a batch did, and gives its exit code. w is nil for one on this machine.
+// outcome prints what a batch did, and gives its exit code. sum is nil for one that did not begin,
+// w for one on this machine.
 func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, err error) error {
-	unfinished, did := w != nil && w.Note != "", len(sum.Targets)+len(sum.Failures) > 0
+	unfinished := w != nil && w.Note != ""
+	if sum == nil {
+		if unfinished {
+			fmt.Fprintln(stderr, w.Note)
+		}
+		return err
+	}
+	did := len(sum.Targets)+len(sum.Failures) > 0
 	if err == nil && !unfinished || did {
 		sum.Print(stderr, pr.Pipeline.Stages)
 	}
@@ -161,7 +166,7 @@ func (pr *project) outcome(sum *batch.Summary, w *cluster.Watcher, o Options, er
 	if did && !o.noLogs {
 		pr.printNext(stderr, sum, o)
 	}
-	if w != nil && w.Note != "" {
+	if unfinished {
 		fmt.Fprintln(stderr, w.Note)
 	}
 	switch {

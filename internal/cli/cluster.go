@@ -39,7 +39,7 @@ func init() {
 }
 
 // onCluster has a batch give its molecules to a cluster, if the flags say so.
-func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
+func (pr *project) onCluster(ctx context.Context, o Options) (*cluster.Watcher, error) {
 	if o.On == "" && (o.Detach || o.Cancel) {
 		return nil, errors.New("-detach and -cancel are for a batch on a cluster: -on=slurm")
 	}
@@ -49,6 +49,9 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 	run, err := cluster.Find(pr.Store.Root())
 	if err != nil {
 		return nil, err
+	}
+	if o.Cancel && run != nil && pr.Pipeline.Cluster == nil { // the block was removed since
+		pr.Pipeline.Cluster = &pipeline.Cluster{Scheduler: "slurm"}
 	}
 	spec := pr.Pipeline.Cluster
 	switch {
@@ -69,7 +72,7 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 	if run != nil && run.Pipeline.Table != pr.Pipeline.Table {
 		table := batch.ShownPath(run.Pipeline.Table)
 		return nil, fmt.Errorf("tasks of a cluster compute the table %s, not %s. Go on with them "+
-			"by -table=%s, or end them by -table=%[1]s -cancel", table,
+			"by -table=%[3]s, or end them by -table=%[3]s -cancel", table,
 			batch.ShownPath(pr.Pipeline.Table), batch.Quoted(table))
 	}
 	w := &cluster.Watcher{Pipeline: pr.Pipeline, Timeouts: pr.Timeouts, Again: os.Args[1:],
@@ -84,7 +87,10 @@ func (pr *project) onCluster(o Options) (*cluster.Watcher, error) {
 	if run != nil && (w.Last || o.Cancel) { // such a batch merges
 		pr.Identities = run.Programs
 	}
-	return w, nil
+	if o.Cancel && !o.DryRun { // before anything else can be wrong
+		err = w.End(ctx)
+	}
+	return w, err
 }
 
 // notOnCluster is an error while tasks of a cluster work on the artefacts.

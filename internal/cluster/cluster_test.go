@@ -87,6 +87,11 @@ func batchMain(ctx context.Context, dir, how string) error {
 	if run != nil && (w.Last || w.Mode == Cancel) {
 		c.Identities = run.Programs
 	}
+	if w.Mode == Cancel {
+		if err := w.End(ctx); err != nil {
+			return err
+		}
+	}
 	b, err := batch.New(ctx, c)
 	if err != nil {
 		return err

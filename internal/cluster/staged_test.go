@@ -88,6 +88,24 @@ func TestNotKnown(t *testing.T) {
 	}
 }
 
+// If squeue fails, the files say whether the tasks have ended.
+func TestEnd(t *testing.T) {
+	staged(t, map[string]string{"sbatch": "echo 7", "squeue": waiting})
+	w := watcher(t.TempDir(), Detach, pipeline.Cluster{Tasks: 9})
+	_, err := remote(w, "m1")
+	check(t, err)
+	staged(t, map[string]string{"squeue": "exit 1"})
+	check(t, w.End(context.Background())) // none began
+	check(t, w.run.setClaim(0, "000000.p"))
+	check(t, os.WriteFile(w.run.path("000000.p.outcomes"), []byte(`{"Start":{}}`+"\n"), 0o644))
+	if !w.works(w.plan.chunks[0]) {
+		t.Error("a task that works is not seen")
+	}
+	check(t, os.WriteFile(w.run.path("000000.p.outcomes"), []byte(`{"Start":{}}`+"\n"+
+		`{"End":{"Error":"it was told to end"}}`+"\n"), 0o644))
+	check(t, w.End(context.Background()))
+}
+
 // If all tasks fail, the last jobs of -detach come to an end, and leave out the node.
 func TestLastJobs(t *testing.T) {
 	calls := filepath.Join(t.TempDir(), "calls")

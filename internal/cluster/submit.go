@@ -196,6 +196,23 @@ func (w *Watcher) detach(ctx context.Context) error {
 	return err
 }
 
+// End ends the tasks of the run that is under way. What they have finished is not touched.
+func (w *Watcher) End(ctx context.Context) (err error) {
+	w.newPlan()
+	if w.run, err = Find(w.Pipeline.Artefacts); err != nil {
+		return err
+	}
+	chunks, err := w.run.chunks()
+	for _, c := range chunks {
+		w.plan.Restore(c)
+	}
+	if err = cmp.Or(err, w.cancel(ctx)); err == nil {
+		w.Note = "The tasks are ended. What they have finished is not merged yet. Correct the " +
+			"error, and give the same command again."
+	}
+	return err
+}
+
 // cancel ends all tasks, and waits until none gives a sign of life.
 func (w *Watcher) cancel(ctx context.Context) error {
 	names := append(w.submissions(), w.run.merging())
@@ -210,7 +227,10 @@ func (w *Watcher) cancel(ctx context.Context) error {
 			state, _, _ := stateOf(l.state)
 			return state != Over
 		})
-		if err == nil && !alive {
+		if err != nil {
+			alive = slices.ContainsFunc(w.plan.Open(), w.works)
+		}
+		if !alive {
 			return nil
 		}
 		if time.Since(begin) > max(4*w.poll(), 2*time.Second) {
@@ -218,6 +238,16 @@ func (w *Watcher) cancel(ctx context.Context) error {
 				cmp.Or(err, errors.New("the tasks have not ended yet")))
 		}
 	}
+}
+
+// works says whether a chunk's process gives signs of life, by its files alone.
+func (w *Watcher) works(c *Chunk) bool {
+	now, err := w.run.now()
+	who, beat, claimErr := w.run.claim(c.Number)
+	p := &process{path: w.run.path(who)}
+	_ = p.read(func(batch.Outcome) {}) // there is none where no process has the chunk
+	isSilent := p.end != nil || who == closed || now.Sub(beat) >= beats*beatEvery
+	return cmp.Or(err, claimErr) != nil || !isSilent
 }
 
 // close ends a run of which nothing is left. That of a batch which ends before stays.

@@ -24,7 +24,7 @@ type Mode int
 const (
 	Follow Mode = iota // until all is done
 	Detach             // it takes what there is, submits what is to be submitted, and ends
-	Cancel             // it ends the tasks, takes what there is, and removes the run
+	Cancel             // it takes what there is, and removes the run, whose tasks End has ended
 )
 
 // Watcher is the batch's side of a run.
@@ -221,8 +221,8 @@ func (w *Watcher) scan(wanted func(batch.Outcome) bool) (outs []batch.Outcome, e
 
 // step asks Slurm, if it is time, and does what follows. last: the batch ends here.
 func (w *Watcher) step(ctx context.Context) (last bool, err error) {
-	if w.Mode == Cancel {
-		return true, w.cancel(ctx)
+	if w.Mode == Cancel { // End came before
+		return true, nil
 	}
 	if ctx.Err() != nil {
 		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
