@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -24,8 +25,9 @@ func staged(t *testing.T, scripts map[string]string) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
 
-// waiting is an squeue that lists three tasks of each job that it is asked for.
+// waiting is an squeue that lists three tasks of each array that it is asked for.
 const waiting = `for name in $(echo ${4#--name=} | tr , ' '); do
+	case $name in *.merge) continue ;; esac
 	for n in 0 1 2; do echo "$name|7|$n|PENDING|None|"; done
 done`
 
@@ -136,6 +138,31 @@ echo '{"Start":{"Node":"n1"}}
 	}
 }
 
+// The last job of -detach is small, where the tasks may run. If Slurm takes no such job, the batch
+// says that the tasks run.
+func TestLastJob(t *testing.T) {
+	for _, c := range [][3]string{{"", "1h", ""}, {"900M", "1m", "--mem=900M"},
+		{"32G", "2h", "--mem=4G"}, {"1T", "1h", "--mem=4G"}} {
+		staged(t, map[string]string{"squeue": waiting,
+			"sbatch": `case $* in *--array*) echo 7 ;; *) echo "$*" >&2; exit 1 ;; esac`})
+		wall, err := time.ParseDuration(c[1])
+		check(t, err)
+		w := watcher(t.TempDir(), Detach, pipeline.Cluster{Tasks: 9, Memory: c[0], Time: wall,
+			Options: []string{"--partition=p", "--exclusive", "--exclusive=user"}})
+		_, err = remote(w, "m1")
+		want := fmt.Sprintf("--time=%d %s", min(int(wall.Minutes()), 60), c[2])
+		if err == nil || !strings.Contains(err.Error(), "the tasks run, but no last job merges") ||
+			!strings.Contains(err.Error(), strings.TrimSpace(want)) ||
+			!strings.Contains(err.Error(), "--partition=p --job-name") ||
+			c[2] == "" && strings.Contains(err.Error(), "--mem") {
+			t.Error(c, err)
+		}
+		if run, err := Find(w.Pipeline.Artefacts); run == nil || err != nil {
+			t.Error("the run is gone: ", err)
+		}
+	}
+}
+
 // Slurm's commands get no variables that set their options.
 func TestVariables(t *testing.T) {
 	staged(t, map[string]string{"squeue": `env | grep -E '^(SLURM|SBATCH|SQUEUE|SCANCEL)_'`})
@@ -202,7 +229,8 @@ func TestOptions(t *testing.T) {
 		w.newPlan()
 		w.plan.Excluded = c.excluded
 		got := ""
-		for _, word := range w.options("run.0", 1) { // of two the last one counts
+		// of two the last one counts
+		for _, word := range w.options(*w.Pipeline.Cluster, "run.0", 1) {
 			if strings.HasPrefix(word, "--exclude=") {
 				got = word
 			}

@@ -10,11 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"grimperium/internal/batch"
 	"grimperium/internal/durable"
+	"grimperium/internal/pipeline"
 )
 
 // begin makes the folder of a new run.
@@ -63,8 +65,7 @@ func (r *Run) script() string {
 const TaskCommand = "cluster-task"
 
 // options are the words of sbatch for a submission.
-func (w *Watcher) options(name string, cores int) []string {
-	spec := w.Pipeline.Cluster
+func (w *Watcher) options(spec pipeline.Cluster, name string, cores int) []string {
 	minutes := (spec.Time + time.Minute - 1) / time.Minute
 	words := append(slices.Clone(spec.Options), "--job-name="+name, "--open-mode=append",
 		"--nodes=1", "--ntasks=1", fmt.Sprintf("--cpus-per-task=%d", cores),
@@ -88,8 +89,28 @@ func (w *Watcher) call(chunks []*Chunk) []string {
 	first := chunks[0].First
 	array := fmt.Sprintf("--array=0-%d%%%d", len(chunks)-1, w.Pipeline.Cluster.Tasks)
 	log := output(w.run.path(fmt.Sprintf("task-%d.", first))) + "%a.log"
-	return append(w.options(w.run.submission(first), chunks[0].Cores), array, log,
-		w.run.path(scriptName), fmt.Sprint(first))
+	return append(w.options(*w.Pipeline.Cluster, w.run.submission(first), chunks[0].Cores), array,
+		log, w.run.path(scriptName), fmt.Sprint(first))
+}
+
+// forLast is what the last job of -detach asks for instead of what a task has.
+func forLast(spec pipeline.Cluster) pipeline.Cluster {
+	const most = "4G" // a table of a million rows has 0.2
+	if m := spec.Memory; m != "" && kilobytes(m) > kilobytes(most) {
+		spec.Memory = most
+	}
+	spec.Time = min(spec.Time, time.Hour)
+	spec.Options = slices.DeleteFunc(slices.Clone(spec.Options), func(word string) bool {
+		return strings.HasPrefix(word, "--exclusive")
+	})
+	return spec
+}
+
+// kilobytes reads a memory of the cluster block.
+func kilobytes(memory string) int64 {
+	last := len(memory) - 1
+	n, _ := strconv.ParseInt(memory[:last], 10, 64) // the block was checked
+	return n << (10 * strings.IndexByte("KMGT", memory[last]))
 }
 
 // output is the option of sbatch for a path, in which % has a meaning.
@@ -186,7 +207,8 @@ func (w *Watcher) detach(ctx context.Context) error {
 	for _, word := range w.Again {
 		script += " " + batch.Quoted(word)
 	}
-	args := append(w.options(name, 1), output(filepath.Join(filepath.Dir(w.run.dir), mergeLog)))
+	args := append(w.options(forLast(*w.Pipeline.Cluster), name, 1),
+		output(filepath.Join(filepath.Dir(w.run.dir), mergeLog)))
 	if len(after) > 0 {
 		args = append(args, "--dependency=afterany:"+strings.Join(after, ":"))
 	}

@@ -251,7 +251,10 @@ func (w *Watcher) step(ctx context.Context) (last bool, err error) {
 		err = w.submit(ctx, chunks)
 	}
 	if last = w.Mode == Detach && !w.plan.Undecided; last && err == nil {
-		err = w.detach(ctx)
+		if err = w.detach(ctx); err != nil {
+			err = fmt.Errorf("the tasks run, but no last job merges what they finish: %w. The "+
+				"same command merges it, or submits that job", err)
+		}
 	}
 	return last, err
 }
