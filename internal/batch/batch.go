@@ -249,13 +249,7 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 		}
 		return b.Store.AddTable(b.Pipeline.Table) // prune must know who refers to the results
 	}
-	for _, s := range b.Pipeline.Stages {
-		if s.Cores > b.Pipeline.Jobs && !s.Off() && b.Remote == nil {
-			b.warn.Printf("the stage %s takes %d cores, and the batch may use %d. Start it with "+
-				"-jobs=%[2]d, or with fewer cores for the stage.", s.Name, s.Cores,
-				b.Pipeline.Jobs)
-		}
-	}
+	b.warnCores()
 	for _, text := range TakenBack(b.Pipeline, b.journal.Path) {
 		b.warn.Print(text)
 	}
@@ -263,6 +257,23 @@ func (b *Batch) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	return b.clear()
+}
+
+// warnCores warns of stages that take more cores than the batch or a task has.
+func (b *Batch) warnCores() {
+	for _, s := range b.Pipeline.Stages {
+		switch {
+		case s.Off() || b.Identities != nil: // it only merges
+		case b.Remote != nil && s.Cores > b.Pipeline.Cluster.Cores:
+			b.warn.Printf("the stage %s takes %d cores, and a task has %d. Raise cores in the "+
+				"cluster block, or lower cores of the stage.", s.Name, s.Cores,
+				b.Pipeline.Cluster.Cores)
+		case b.Remote == nil && s.Cores > b.Pipeline.Jobs:
+			b.warn.Printf("the stage %s takes %d cores, and the batch may use %d. Start it with "+
+				"-jobs=%[2]d, or with fewer cores for the stage.", s.Name, s.Cores,
+				b.Pipeline.Jobs)
+		}
+	}
 }
 
 // clear removes the results of the molecules that are to be computed again from nothing.
