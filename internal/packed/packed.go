@@ -11,6 +11,7 @@ package packed
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -136,7 +137,7 @@ func Compress(to io.Writer, path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(copyTo(w, path, 0), w.Close())
+	return cmp.Or(copyTo(w, path, 0), w.Close()) // the second error may be the first
 }
 
 // Unpack writes a file's content to a new file. There is none if Open has an error.

@@ -2,6 +2,7 @@ package packed
 
 import (
 	"bytes"
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,5 +122,24 @@ func TestMatches(t *testing.T) {
 		if got := Matches([]string{"never", c.pattern}, c.name); got != c.want {
 			t.Errorf("Matches(%q, %q) = %t", c.pattern, c.name, got)
 		}
+	}
+}
+
+// The error of a full disk has its text once.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	path := filepath.Join(t.TempDir(), "out")
+	noise := make([]byte, 1<<20)
+	_, _ = rand.Read(noise)
+	if err := os.WriteFile(path, noise, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err = Compress(full, path)
+	if err == nil || strings.Count(err.Error(), "no space left") != 1 {
+		t.Error(err)
 	}
 }

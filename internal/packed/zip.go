@@ -3,6 +3,7 @@ package packed
 import (
 	"archive/zip"
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -206,7 +207,7 @@ func (z *Zip) Unpack(dir string) error {
 func CreateZip(path, dir string) error {
 	return create(path, func(to io.Writer) error {
 		w := bufio.NewWriter(to)
-		return errors.Join(WriteZip(w, dir), w.Flush())
+		return cmp.Or(WriteZip(w, dir), w.Flush()) // the second error may be the first
 	})
 }
 
