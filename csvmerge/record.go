@@ -68,7 +68,11 @@ func (t *Table) SetRecord(i int, record []byte) {
 // else a text without spaces around it. It is nil if the cell is blank or not of the type.
 func (typ Type) Value(cell string) any {
 	if typ == Integer || typ == Number {
-		return typ.Read(cell).Value
+		v := typ.Read(cell).Value
+		if f, ok := v.(float64); ok {
+			return f + 0 // SQLite has no -0
+		}
+		return v
 	}
 	if cell = strings.TrimSpace(cell); cell == "" {
 		return nil

@@ -196,7 +196,7 @@ func (d *database) loadIn(ctx context.Context, tx querier) error {
 	if err != nil {
 		return err
 	}
-	n, end, kinds := 0, ending(text), types(d.columns)
+	n, end, kinds, odd := 0, ending(text), types(d.columns), ""
 	d.origins, d.versions = map[string]string{}, map[string]string{}
 	err = d.fetch(ctx, tx, func(r dbRow) {
 		if text[len(text)-1] != '\n' { // the last row of a file may have none
@@ -206,8 +206,14 @@ func (d *database) loadIn(ctx context.Context, tx querier) error {
 		if r.origin != "" {
 			d.origins[r.id] = r.origin
 		}
-		n++
+		if n++; strings.TrimSpace(r.id) != r.id {
+			odd = r.id
+		}
 	}, "ORDER BY "+numberColumn)
+	if err == nil && odd != "" {
+		err = fmt.Errorf("%s: the mol_id %q has a blank at its beginning or end; UPDATE %s SET "+
+			"mol_id = trim(mol_id) takes it away", d.shown, odd, d.table)
+	}
 	if err != nil {
 		return err
 	}
@@ -366,7 +372,8 @@ func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail 
 				r.values[id:id+1]))
 		}
 		r.id = text
-		if form, ok := values[0].(string); ok {
+		form, formed := values[0].(string)
+		if formed {
 			r.form = []byte(form)
 		}
 		if d.shared {
@@ -378,9 +385,25 @@ func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail 
 				r.values[k] = nil
 			}
 		}
+		if formed {
+			d.invalid(r)
+		}
 		each(r)
 	}
 	return rows.Err()
+}
+
+// invalid gives a row back the texts that were never numbers, in columns that have been given another
+// type since: else the cells would be blank, which means something else.
+func (d *database) invalid(r dbRow) {
+	texts := csvmerge.Values(r.form, make([]csvmerge.Type, len(d.columns)))
+	for k, c := range d.columns {
+		own := csvmerge.Types(strings.Trim(c.name, `"`))
+		text, ok := texts[k].(string)
+		if r.values[k] == nil && ok && c.typ != own && own.Value(text) == nil {
+			r.values[k] = text
+		}
+	}
 }
 
 // idColumn is the place of mol_id among the columns.

@@ -165,3 +165,48 @@ func TestRefusals(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestInvalidStays has a person give columns other types. What was no number stays in its cell: a
+// blank would be a singlet.
+func TestInvalidStays(t *testing.T) {
+	const text = "mol_id,status,smiles,multiplicity,H298_cbs\na,,[CH2],triplet,\"0,0\"\nb,,CC,3,-0\n"
+	for kind, statements := range map[string][]string{
+		"postgres": {`ALTER TABLE TABLE_ ALTER multiplicity TYPE smallint, ALTER "H298_cbs" TYPE
+			numeric(8, 3)`},
+		"sqlite": {`CREATE TABLE other (row_number INTEGER PRIMARY KEY, mol_id TEXT UNIQUE, status
+			TEXT, smiles TEXT, multiplicity NUMERIC, H298_cbs NUMERIC, csv_text TEXT)`,
+			`INSERT INTO other SELECT row_number, mol_id, status, smiles, multiplicity, H298_cbs,
+				csv_text FROM TABLE_`,
+			`DROP TABLE TABLE_`, `ALTER TABLE other RENAME TO molecules`}} {
+		t.Run(kind, func(t *testing.T) {
+			place := made(t, kind, text)
+			if got := stored(t, place); got != text {
+				t.Errorf("before: %q", got)
+			}
+			for _, statement := range statements {
+				as(t, place, statement)
+			}
+			want := strings.Replace(text, "-0", "0", 1)
+			if got := strings.Replace(stored(t, place), "0.000", "0", 1); got != want && got != text {
+				t.Errorf("is %q", got)
+			}
+			as(t, place, `UPDATE TABLE_ SET csv_text = NULL WHERE mol_id = 'a'`)
+			if got := stored(t, place); !strings.Contains(got, "a,,[CH2],,\n") {
+				t.Errorf("without csv_text: %q", got)
+			}
+		})
+	}
+}
+
+// TestBlankInKey has a person insert a mol_id that a batch could not find again.
+func TestBlankInKey(t *testing.T) {
+	for _, kind := range []string{"sqlite", "postgres"} {
+		place := made(t, kind, "mol_id,status,smiles\na,,C\n")
+		as(t, place, `INSERT INTO TABLE_ (mol_id, smiles) VALUES ('d ', 'N')`)
+		_, err := Open(place, false)
+		if err == nil || !strings.Contains(err.Error(), `the mol_id "d " has a blank at its `+
+			`beginning or end; UPDATE `) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
