@@ -146,17 +146,32 @@ func (im *importing) readStructures(ctx context.Context, p *pipeline.Pipeline) e
 		return fmt.Errorf("the structures need RDKit: %w", err)
 	}
 	im.Names, im.drawn = append([]string{"smiles"}, im.Names...), true
+	spins := map[int]string{}
 	for i, answer := range answers {
 		smiles := ""
 		if answer != nil {
-			smiles = *answer
+			smiles, spins[i], _ = strings.Cut(*answer, " ")
 		} else {
 			im.note("line %d: RDKit can't read the structure; its SMILES is blank",
 				im.Records[i].Line)
 		}
 		im.Records[i].Cells = append([]string{smiles}, im.Records[i].Cells...)
 	}
+	im.addMultiplicity(spins)
 	return nil
+}
+
+// addMultiplicity adds a column for what the structures state, unless the data items have one.
+func (im *importing) addMultiplicity(spins map[int]string) {
+	maps.DeleteFunc(spins, func(_ int, spin string) bool { return spin == "" })
+	if len(spins) == 0 || im.find("multiplicity") >= 0 {
+		return
+	}
+	im.Names = slices.Insert(im.Names, 1, "multiplicity")
+	for i := range im.Records {
+		im.Records[i].Cells = slices.Insert(im.Records[i].Cells, 1, spins[i])
+	}
+	im.note("multiplicity of %s from the structures", batch.Count(len(spins), "triplet"))
 }
 
 // choose finds the columns.

@@ -393,8 +393,8 @@ func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail 
 	return rows.Err()
 }
 
-// invalid gives a row back the texts that were never numbers, in columns that have been given another
-// type since: else the cells would be blank, which means something else.
+// invalid gives a row back its texts that were never numbers, where a column has another type now.
+// Blank cells would mean something else.
 func (d *database) invalid(r dbRow) {
 	texts := csvmerge.Values(r.form, make([]csvmerge.Type, len(d.columns)))
 	for k, c := range d.columns {

@@ -187,7 +187,8 @@ func TestInvalidStays(t *testing.T) {
 				as(t, place, statement)
 			}
 			want := strings.Replace(text, "-0", "0", 1)
-			if got := strings.Replace(stored(t, place), "0.000", "0", 1); got != want && got != text {
+			got := strings.Replace(stored(t, place), "0.000", "0", 1)
+			if got != want && got != text {
 				t.Errorf("is %q", got)
 			}
 			as(t, place, `UPDATE TABLE_ SET csv_text = NULL WHERE mol_id = 'a'`)
