@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"grimperium/internal/batch"
 	"grimperium/internal/formats"
 	"grimperium/stages"
 )
@@ -60,6 +61,7 @@ func (im *importing) readHeader() error {
 		switch {
 		case molecule && !named:
 			im.note("no header: the first line is a molecule")
+			im.Names = make([]string, len(first))
 		case !named:
 			im.note("header: the first line, %s", strings.Join(first, ", "))
 			fallthrough
@@ -70,16 +72,35 @@ func (im *importing) readHeader() error {
 	if len(im.Records) == 0 {
 		return errors.New("has no molecules")
 	}
-	for _, r := range im.Records {
-		for len(im.Names) < len(r.Cells) {
-			im.Names = append(im.Names, "")
-		}
+	if err := im.checkWidth(); err != nil {
+		return err
 	}
 	for k, name := range im.Names {
 		name = cmp.Or(strings.Join(strings.Fields(name), " "), fmt.Sprintf("column_%d", k+1))
 		im.Names[k] = formats.Unique(name, im.Names[:k])
 	}
 	return nil
+}
+
+// checkWidth refuses rows with texts behind the last column: a cell was cut in two.
+func (im *importing) checkWidth() error {
+	width, rows := len(im.Names), 0
+	var first formats.Record
+	for _, r := range im.Records {
+		if len(r.Cells) <= width || strings.TrimSpace(strings.Join(r.Cells[width:], "")) == "" {
+			continue
+		}
+		if rows++; rows == 1 {
+			first = r
+		}
+	}
+	if rows == 0 {
+		return nil
+	}
+	return fmt.Errorf("line %d: the row has %d cells, but the table %d columns (%s). A cell may "+
+		"have a decimal comma or another separator in it: write that cell in quotes, or name the "+
+		"missing columns in the header", first.Line, len(first.Cells), width,
+		batch.Count(rows, "such row"))
 }
 
 // isSMILES says whether a text is a SMILES by all that can be said without RDKit, perhaps with an
