@@ -206,6 +206,12 @@ func readDelimited(text string) (*Table, error) {
 			blank++
 			continue
 		}
+		if k := swallowing(cells, separator); k >= 0 {
+			begin, _ := r.FieldPos(k)
+			return nil, fmt.Errorf(":%d: a cell in quotes goes on to line %d, and seems to have "+
+				"rows of the table in it; remove the stray quote, or write the cell on one line",
+				before+begin, before+begin+strings.Count(cells[k], "\n"))
+		}
 		err = t.add(Record{Line: before + line, Cells: slices.Clone(cells)}, len(cells))
 		if err != nil {
 			return nil, err
@@ -215,6 +221,15 @@ func readDelimited(text string) (*Table, error) {
 		t.Notes = append(t.Notes, fmt.Sprintf("blank rows left out: %d", blank))
 	}
 	return t, nil
+}
+
+// swallowing is the cell that may be several rows, which a stray quote makes one, or -1. It has as
+// many separators as such rows have. The rule for a table is checkBreaks in csvmerge.
+func swallowing(cells []string, separator string) int {
+	return slices.IndexFunc(cells, func(cell string) bool {
+		breaks := strings.Count(cell, "\n")
+		return breaks > 0 && strings.Count(cell, separator) >= max(1, breaks*(len(cells)-1))
+	})
 }
 
 var (

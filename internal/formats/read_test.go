@@ -107,6 +107,17 @@ separator ";"`},
 			`!:2: a quote stands where none can; a cell with a quote in it is written "1 ""2"" 3"`},
 		{".csv", "a,b\n1,\"x\n\n",
 			`!:2: a quote stands where none can; a cell with a quote in it is written "1 ""2"" 3"`},
+		// Stray quotes around rows; cells that have line breaks or separators.
+		{".csv", "name,smiles,H,x\na,C,-1,\nb,CC,-2,\"b\nc,CCC,-3,c\nd,N,-4,d\"\ne,O,-5,e\n",
+			"!:3: a cell in quotes goes on to line 5, and seems to have rows of the table in it; " +
+				"remove the stray quote, or write the cell on one line"},
+		{".csv", "sep=;\nname;smiles;H\n\"a;C;-1\nb;CC;-2\"\n",
+			"!:3: a cell in quotes goes on to line 4, and seems to have rows of the table in it; " +
+				"remove the stray quote, or write the cell on one line"},
+		{".csv", "name,\"H, in\nkcal\",smiles\n\"a\nb\nc, d\",\"1,5\",C\n", `[]
+1 ["name" "H, in\nkcal" "smiles"]
+3 ["a\nb\nc, d" "1,5" "C"]
+`},
 		{".csv", strings.Repeat("a,", mostColumns),
 			"!:1: the table has more than 2000 columns, or than 100000000 cells; split it"},
 		{".xlsx", "PK\x03\x04...", "!: is an Excel workbook or a zip file; save it as CSV UTF-8"},
