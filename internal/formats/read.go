@@ -220,7 +220,28 @@ func readDelimited(text string) (*Table, error) {
 	if blank > 0 {
 		t.Notes = append(t.Notes, fmt.Sprintf("blank rows left out: %d", blank))
 	}
-	return t, nil
+	return t, t.cutOff(table)
+}
+
+// cutOff is an error if the text ends without a line break, and the last record lacks cells that
+// all others have. Records of one cell, as titles, do not count.
+func (t *Table) cutOff(text string) error {
+	last := len(t.Records) - 1
+	if last < 1 || strings.HasSuffix(text, "\n") {
+		return nil
+	}
+	r, least := t.Records[last], mostColumns+1
+	for _, above := range t.Records[:last] {
+		if len(above.Cells) > 1 {
+			least = min(least, len(above.Cells))
+		}
+	}
+	if least > mostColumns || len(r.Cells) >= least {
+		return nil
+	}
+	return fmt.Errorf(":%d: the last row has only %d of %d cells and no line break; the file was "+
+		"probably cut off. Get the whole file, or end the row with a line break", r.Line,
+		len(r.Cells), least)
 }
 
 // swallowing is the cell that may be several rows, which a stray quote makes one, or -1. It has as

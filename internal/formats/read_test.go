@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 2 ["1" "CCO"]
 4 ["a \"x\"" "C"]
 `},
-		{".csv", "\ufeffid;smiles;H\r\n1;CCO;-56,4\r\n;;\r\nx;C", `[]
+		{".csv", "\ufeffid;smiles;H\r\n1;CCO;-56,4\r\n;;\r\nx;C\r\n", `[]
 1 ["id" "smiles" "H"]
 2 ["1" "CCO" "-56,4"]
 4 ["x" "C"]
@@ -107,6 +107,19 @@ separator ";"`},
 			`!:2: a quote stands where none can; a cell with a quote in it is written "1 ""2"" 3"`},
 		{".csv", "a,b\n1,\"x\n\n",
 			`!:2: a quote stands where none can; a cell with a quote in it is written "1 ""2"" 3"`},
+		// Files that were cut off, and short last rows of others.
+		{".csv", "T 1\nname,smiles,H\na,C,-1\nb,CCC", "!:4: the last row has only 2 of 3 cells " +
+			"and no line break; the file was probably cut off. Get the whole file, or end the row " +
+			"with a line break"},
+		{".csv", "name,smiles,H\na,C\nb,CCC", `[]
+1 ["name" "smiles" "H"]
+2 ["a" "C"]
+3 ["b" "CCC"]
+`},
+		{".csv", "a title\nsmiles", `[]
+1 ["a title"]
+2 ["smiles"]
+`},
 		// Stray quotes around rows; cells that have line breaks or separators.
 		{".csv", "name,smiles,H,x\na,C,-1,\nb,CC,-2,\"b\nc,CCC,-3,c\nd,N,-4,d\"\ne,O,-5,e\n",
 			"!:3: a cell in quotes goes on to line 5, and seems to have rows of the table in it; " +
