@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"grimperium/internal/batch"
+)
+
+var (
+	commaNumber = regexp.MustCompile(`^[+-]?\d+(?:,\d+)?(?:[eE][+-]?\d+)?$`)
+	thousands   = regexp.MustCompile(`^[+-]?\d{1,3}(?:,\d{3})+$`)
+)
+
+// numbers are the columns of numbers that a batch reads.
+var numbers = []string{"charge", "multiplicity", "H298_cbs"}
+
+// noNumber are the words of other programs for a missing number (pandas.read_csv, na_values), and
+// what people write.
+var noNumber = []string{"na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "<na>", "-", "–",
+	"?", "."}
+
+// plainNumbers blanks words for a missing number in the columns numbers, and writes minus signs of
+// word processors as a hyphen.
+func (im *importing) plainNumbers() {
+	for _, name := range numbers {
+		k, there := im.known[name]
+		if !there {
+			continue
+		}
+		var blanked []string
+		for _, r := range im.Records {
+			text := cell(r, k)
+			switch {
+			case text == "":
+			case slices.Contains(noNumber, strings.ToLower(text)):
+				blanked, r.Cells[k] = append(blanked, text), ""
+			default:
+				r.Cells[k] = strings.Replace(text, "\u2212", "-", 1)
+			}
+		}
+		if n := len(blanked); n > 0 {
+			im.note("column %s: %s without a number left blank, as %q", im.Names[k],
+				batch.Count(n, "cell"), blanked[0])
+		}
+	}
+}
+
+// decimalCommas writes numbers with a comma with a point, in columns that have no other cells. In
+// the columns numbers other cells stay as they are, and validate lists them. Where commas separate
+// cells, only H298_cbs is looked at.
+func (im *importing) decimalCommas() {
+	reference, known := im.known["H298_cbs"]
+	for k, name := range im.Names {
+		if k == im.smiles || k == im.id || im.Commas && !(known && k == reference) {
+			continue
+		}
+		isNumbers := slices.ContainsFunc(numbers, func(n string) bool {
+			at, there := im.known[n]
+			return there && at == k
+		})
+		example, ambiguous := "", true
+		for _, r := range im.Records {
+			text := cell(r, k)
+			if text != "" && !commaNumber.MatchString(text) {
+				if isNumbers {
+					continue
+				}
+				example = ""
+				break
+			}
+			if strings.Contains(text, ",") {
+				example, ambiguous = text, ambiguous && thousands.MatchString(text)
+			}
+		}
+		switch {
+		case example == "":
+			continue
+		case ambiguous:
+			im.note("column %s: %q may be a decimal comma or thousands, and stays", name, example)
+			continue
+		}
+		for _, r := range im.Records {
+			if text := cell(r, k); commaNumber.MatchString(text) {
+				r.Cells[k] = strings.Replace(text, ",", ".", 1)
+			}
+		}
+		im.note("column %s has decimal commas: %s is written as %s", name, example,
+			strings.Replace(example, ",", ".", 1))
+	}
+}
