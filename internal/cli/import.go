@@ -199,11 +199,12 @@ func (im *importing) choose(from From) (err error) {
 	} else if im.id, err = im.columnOf("id", from.ID); err != nil {
 		return err
 	}
-	if im.known, err = im.knownColumns(from); err == nil {
-		im.plainNumbers()
-		im.decimalCommas()
+	if im.known, err = im.knownColumns(from); err != nil {
+		return err
 	}
-	return err
+	im.plainNumbers()
+	im.decimalCommas()
+	return im.checkUnit()
 }
 
 // knownColumns are the columns of the table's format, but for mol_id and smiles. A status that

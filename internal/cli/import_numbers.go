@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"grimperium/internal/batch"
+	"grimperium/internal/formats"
 )
 
 var (
@@ -89,4 +92,48 @@ func (im *importing) decimalCommas() {
 		im.note("column %s has decimal commas: %s is written as %s", name, example,
 			strings.Replace(example, ",", ".", 1))
 	}
+}
+
+// units are the words for units of energy that are not kcal/mol, and how to convert a number. The
+// factors follow from CODATA 2022, with 4.184 J in a calorie.
+var units = map[string]string{
+	"kj": "divide by 4.184", "kjmol": "divide by 4.184", "ev": "multiply by 23.0605",
+	"hartree": "multiply by 627.5095", "hartrees": "multiply by 627.5095",
+	"eh": "multiply by 627.5095", "au": "multiply by 627.5095",
+}
+
+// unitIn is the word in a text for a unit that is not kcal/mol, or "".
+func unitIn(text string) string {
+	text = strings.ReplaceAll(strings.ToLower(text), "a.u.", "au")
+	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) })
+	k := slices.IndexFunc(words, func(w string) bool { return units[w] != "" })
+	if k < 0 || strings.Contains(text, "kcal") {
+		return ""
+	}
+	return words[k]
+}
+
+// checkUnit refuses reference enthalpies that are not in kcal/mol by the header or by a column of
+// units.
+func (im *importing) checkUnit() error {
+	reference, known := im.known["H298_cbs"]
+	if !known {
+		return nil
+	}
+	name := im.Names[reference]
+	if unit := unitIn(name); unit != "" {
+		return fmt.Errorf("column %s is not in kcal/mol by its name: convert it first (%s), and "+
+			"name the new column in kcal/mol by -reference", name, units[unit])
+	}
+	k := im.find("unit", "units")
+	isOther := func(r formats.Record) bool {
+		return cell(r, reference) != "" && unitIn(cell(r, k)) != ""
+	}
+	if at := slices.IndexFunc(im.Records, isOther); at >= 0 {
+		r := im.Records[at]
+		return fmt.Errorf("line %d: column %s says %s, and %s must be in kcal/mol: convert it "+
+			"first (%s). If the unit is of another column, rename the column %[2]s", r.Line,
+			im.Names[k], cell(r, k), name, units[unitIn(cell(r, k))])
+	}
+	return nil
 }

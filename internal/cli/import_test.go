@@ -22,6 +22,21 @@ func TestImportChoice(t *testing.T) {
 		{"row names", "smiles,name\n1,O,water\n2,C,x\n", From{},
 			"name the missing columns in the header"},
 		{"blank cells", "smiles,name\nO,water,, ,\n", From{}, "columns smiles, name\n"},
+		{"kJ", "name,smiles,HF (kJ/mol)\na,C,-74.5\n", From{Reference: "HF (kJ/mol)"},
+			"error: column HF (kJ/mol) is not in kcal/mol by its name: convert it first (divide by " +
+				"4.184), and name the new column in kcal/mol by -reference"},
+		{"eV", "name,smiles,Hf_eV\na,C,-0.8\n", From{Reference: "hf_ev"}, "(multiply by 23.0605)"},
+		{"a.u.", "name,smiles,E [a.u.]\na,C,-40\n", From{Reference: "E [a.u.]"},
+			"(multiply by 627.5095)"},
+		{"hartree", "name,smiles,Hartree\na,C,-40\n", From{Reference: "Hartree"},
+			"(multiply by 627.5095)"},
+		{"units", "name,smiles,H298_cbs,Units\na,C,-74.5,kJ/mol\n", From{},
+			"error: line 2: column Units says kJ/mol, and H298_cbs must be in kcal/mol: convert it " +
+				"first (divide by 4.184). If the unit is of another column, rename the column Units"},
+		{"kcal", "name,smiles,HF kcal (from kJ),unit\na,C,-17.8,kcal/mol\nb,CC,,kJ\n",
+			From{Reference: "HF kcal (from kJ)"}, "columns name, "},
+		{"no unit", "name,smiles,Head evaluation,unit\na,C,-17.8,\n",
+			From{Reference: "Head evaluation"}, "columns name, "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, _ := imported(t, test.text, test.from)
