@@ -203,7 +203,9 @@ func (im *importing) choose(from From) (err error) {
 		return err
 	}
 	im.plainNumbers()
-	im.decimalCommas()
+	if err = im.decimalCommas(); err != nil {
+		return err
+	}
 	return im.checkUnit()
 }
 

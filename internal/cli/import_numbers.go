@@ -14,6 +14,8 @@ import (
 var (
 	commaNumber = regexp.MustCompile(`^[+-]?\d+(?:,\d+)?(?:[eE][+-]?\d+)?$`)
 	thousands   = regexp.MustCompile(`^[+-]?\d{1,3}(?:,\d{3})+$`)
+	// beside decimal commas
+	pointThousands = regexp.MustCompile(`^[+-]?\d{1,3}(?:\.\d{3})+$`)
 )
 
 // numbers are the columns of numbers that a batch reads.
@@ -51,9 +53,9 @@ func (im *importing) plainNumbers() {
 }
 
 // decimalCommas writes numbers with a comma with a point, in columns that have no other cells. In
-// the columns numbers other cells stay as they are, and validate lists them. Where commas separate
-// cells, only H298_cbs is looked at.
-func (im *importing) decimalCommas() {
+// the columns numbers other cells stay as they are, and validate lists them. If one of these cells
+// may have thousands, that is an error. Where commas separate cells, only H298_cbs is looked at.
+func (im *importing) decimalCommas() error {
 	reference, known := im.known["H298_cbs"]
 	for k, name := range im.Names {
 		if k == im.smiles || k == im.id || im.Commas && !(known && k == reference) {
@@ -84,6 +86,11 @@ func (im *importing) decimalCommas() {
 			im.note("column %s: %q may be a decimal comma or thousands, and stays", name, example)
 			continue
 		}
+		if isNumbers {
+			if err := im.checkPoints(k, example); err != nil {
+				return err
+			}
+		}
 		for _, r := range im.Records {
 			if text := cell(r, k); commaNumber.MatchString(text) {
 				r.Cells[k] = strings.Replace(text, ",", ".", 1)
@@ -92,6 +99,24 @@ func (im *importing) decimalCommas() {
 		im.note("column %s has decimal commas: %s is written as %s", name, example,
 			strings.Replace(example, ",", ".", 1))
 	}
+	return nil
+}
+
+// checkPoints refuses a number with a point that may separate thousands, in a column that has
+// decimal commas.
+func (im *importing) checkPoints(column int, comma string) error {
+	isThousands := func(r formats.Record) bool {
+		return pointThousands.MatchString(cell(r, column))
+	}
+	at := slices.IndexFunc(im.Records, isThousands)
+	if at < 0 {
+		return nil
+	}
+	r := im.Records[at]
+	text := cell(r, column)
+	return fmt.Errorf("line %d: column %s: %q may be %s or %s, because other cells have decimal "+
+		"commas, as %s; write it in one of these ways", r.Line, im.Names[column], text,
+		strings.ReplaceAll(text, ".", ""), strings.Replace(text, ".", ",", 1), comma)
 }
 
 // units are the words for units of energy that are not kcal/mol, and how to convert a number. The

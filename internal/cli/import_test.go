@@ -22,6 +22,11 @@ func TestImportChoice(t *testing.T) {
 		{"row names", "smiles,name\n1,O,water\n2,C,x\n", From{},
 			"name the missing columns in the header"},
 		{"blank cells", "smiles,name\nO,water,, ,\n", From{}, "columns smiles, name\n"},
+		{"point and comma", "name;smiles;H298_cbs\na;C;-57,8\nb;CC;-1.132\n", From{},
+			"error: line 3: column H298_cbs: \"-1.132\" may be -1132 or -1,132, because other cells " +
+				"have decimal commas, as -57,8; write it in one of these ways"},
+		{"decimal point", "name;smiles;H298_cbs\na;C;-57,8\nb;CC;-11.2\n", From{},
+			"-57,8 is written as -57.8"},
 		{"kJ", "name,smiles,HF (kJ/mol)\na,C,-74.5\n", From{Reference: "HF (kJ/mol)"},
 			"error: column HF (kJ/mol) is not in kcal/mol by its name: convert it first (divide by " +
 				"4.184), and name the new column in kcal/mol by -reference"},
