@@ -374,7 +374,7 @@ func (im *importing) records() [][]string {
 			continue
 		}
 		isSame := func(h string) bool { return strings.EqualFold(h, name) }
-		if slices.ContainsFunc(header, isSame) {
+		if slices.ContainsFunc(header[:ours], isSame) {
 			name += "_source"
 		}
 		header, rest = append(header, formats.Unique(name, header)), append(rest, k)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 var (
 	idNames = []string{"mol_id", "id", "molecule_id", "compound_id", "name", "title", "molecule",
 		"compound", "identifier", "cid", "cas"}
-	smilesNames = []string{"smiles", "canonical_smiles", "isomeric_smiles", "smiles_string", "smi"}
+	smilesNames = []string{"smiles", "isomeric_smiles", "canonical_smiles", "smiles_string", "smi"}
 )
 
 // isName says whether a cell is a usual name for the column mol_id or smiles.
@@ -76,10 +77,25 @@ func (im *importing) readHeader() error {
 		return err
 	}
 	for k, name := range im.Names {
-		name = cmp.Or(strings.Join(strings.Fields(name), " "), fmt.Sprintf("column_%d", k+1))
-		im.Names[k] = formats.Unique(name, im.Names[:k])
+		im.Names[k] = cmp.Or(strings.Join(strings.Fields(name), " "), fmt.Sprintf("column_%d", k+1))
 	}
+	im.noteSameNames()
 	return nil
+}
+
+// noteSameNames names the columns that have one name, perhaps in another letter case.
+func (im *importing) noteSameNames() {
+	groups := map[string][]string{}
+	for _, name := range im.Names {
+		lower := strings.ToLower(name)
+		groups[lower] = append(groups[lower], name)
+	}
+	for _, lower := range slices.Sorted(maps.Keys(groups)) {
+		if same := groups[lower]; len(same) > 1 {
+			im.note("columns %s have one name: the exact spelling is read, or else the first "+
+				"column; the others stay", strings.Join(same, ", "))
+		}
+	}
 }
 
 // checkWidth refuses rows with texts behind the last column: a cell was cut in two.
@@ -111,13 +127,16 @@ func isSMILES(text string) bool {
 	return err == nil
 }
 
-// find is the first column with one of the names in any letter case, or -1.
+// find is the first column with one of the names, or -1. The exact spelling of a name goes before
+// another letter case.
 func (im *importing) find(names ...string) int {
 	for _, name := range names {
-		for k, n := range im.Names {
-			if strings.EqualFold(strings.TrimSpace(n), name) {
-				return k
-			}
+		if k := slices.Index(im.Names, name); k >= 0 {
+			return k
+		}
+		isSame := func(n string) bool { return strings.EqualFold(strings.TrimSpace(n), name) }
+		if k := slices.IndexFunc(im.Names, isSame); k >= 0 {
+			return k
 		}
 	}
 	return -1

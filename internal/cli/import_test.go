@@ -27,6 +27,11 @@ func TestImportChoice(t *testing.T) {
 				"have decimal commas, as -57,8; write it in one of these ways"},
 		{"decimal point", "name;smiles;H298_cbs\na;C;-57,8\nb;CC;-11.2\n", From{},
 			"-57,8 is written as -57.8"},
+		{"letter case", "name,smiles,Multiplicity,multiplicity\na,[CH2],1,3\n", From{},
+			"columns Multiplicity, multiplicity have one name: the exact spelling is read, or else " +
+				"the first column; the others stay"},
+		{"isomers", "canonical_smiles,isomeric_smiles\nCC=CC,C/C=C/C\nCC=CC,C/C=C\\C\n", From{},
+			"smiles from the column isomeric_smiles"},
 		{"kJ", "name,smiles,HF (kJ/mol)\na,C,-74.5\n", From{Reference: "HF (kJ/mol)"},
 			"error: column HF (kJ/mol) is not in kcal/mol by its name: convert it first (divide by " +
 				"4.184), and name the new column in kcal/mol by -reference"},
@@ -49,6 +54,22 @@ func TestImportChoice(t *testing.T) {
 				t.Errorf("%s\nwant\n%s", got, test.want)
 			}
 		})
+	}
+}
+
+// Of columns of one name, the exact spelling is read, and no column is lost.
+func TestImportSameNames(t *testing.T) {
+	_, im := imported(t, "name,smiles,Multiplicity,multiplicity,x,X,H298_cbs,H298_cbs\n"+
+		"a,[CH2],1,3,4,5,6,7\n", From{})
+	rows := im.records()
+	const header = "mol_id,status,reruns,smiles,multiplicity,charge,nheavy,timestamp_added," +
+		"H298_cbs,batch_id,Multiplicity_source,x,X_2,H298_cbs_source"
+	if got := strings.Join(rows[0], ","); got != header {
+		t.Errorf("%s\nwant\n%s", got, header)
+	}
+	rows[1][7] = "NOW"
+	if got := strings.Join(rows[1], ","); got != "a,Pending,0,[CH2],3,0,1,NOW,6,,1,4,5,7" {
+		t.Error(got)
 	}
 }
 

@@ -295,10 +295,15 @@ func unquoted(text string) string {
 var dataItem = regexp.MustCompile(`(?m)^>.*<([^<>\n]+)>.*\n((?:.*\S.*(?:\n|$))*)`)
 
 // readSDF reads an SD file (CTfile formats, BIOVIA): the title of each record, its molfile, and its
-// data items, of which each is a column.
+// data items, of which each is a column. A second item of one name in a record is a column of the
+// same name.
 func readSDF(text string) (*Table, error) {
 	t, line := &Table{Names: []string{"title"}}, 1
-	column := map[string]int{}
+	type item struct {
+		name string
+		nth  int // of this name in the record, from 1
+	}
+	column := map[item]int{}
 	for record := range strings.SplitSeq(text, "\n$$$$") {
 		at := line
 		line += strings.Count(record, "\n") + 1
@@ -312,11 +317,14 @@ func readSDF(text string) (*Table, error) {
 		molfile, items, _ := strings.Cut(record, "\nM  END")
 		title, _, _ := strings.Cut(molfile, "\n")
 		r := Record{Line: at, Cells: []string{title}, Structure: molfile + "\nM  END\n"}
+		seen := map[string]int{}
 		for _, m := range dataItem.FindAllStringSubmatch(items, -1) {
-			k, known := column[m[1]]
+			seen[m[1]]++
+			it := item{m[1], seen[m[1]]}
+			k, known := column[it]
 			if !known {
 				k, t.Names = len(t.Names), append(t.Names, m[1])
-				column[m[1]] = k
+				column[it] = k
 			}
 			for len(r.Cells) <= k {
 				r.Cells = append(r.Cells, "")

@@ -101,6 +101,11 @@ separator ";"`},
 1 ["ethanol" "-56.1" "two lines"] "ethanol\n  prog\n\n  0  0  0  0  0  0            999 V2000\nM  END\n"
 14 ["" "-3" "" ""] "\n\n\n  0  0  0  0  0  0            999 V2000\nM  END\n"
 `},
+		{".sdf", strings.Replace(sdf, "> 1 <note>", "> <hof>\n-60\n\n> 1 <note>", 1),
+			`["title" "hof" "hof" "note" "empty"]
+1 ["ethanol" "-56.1" "-60" "two lines"] "ethanol\n  prog\n\n  0  0  0  0  0  0            999 V2000\nM  END\n"
+17 ["" "-3" "" "" ""] "\n\n\n  0  0  0  0  0  0            999 V2000\nM  END\n"
+`},
 		{".csv", "", "!: is empty"},
 		{".csv", "\ufeff \r\n", "!: is empty"},
 		{".csv", "a,b\n1,\"x\" y\n",
