@@ -242,7 +242,22 @@ func (im *importing) knownColumns(from From) (known map[string]int, err error) {
 	maps.DeleteFunc(known, func(_ string, k int) bool {
 		return k < 0 || k == im.id || k == im.smiles
 	})
+	im.noteOwn(known)
 	return known, err
+}
+
+// noteOwn names the columns that a batch writes, or goes by, and that are taken by their names.
+func (im *importing) noteOwn(known map[string]int) {
+	var own []string
+	for _, name := range csvmerge.Known() {
+		if _, there := known[name]; there && name != "nheavy" && !slices.Contains(numbers, name) {
+			own = append(own, name)
+		}
+	}
+	if len(own) > 0 {
+		im.note("taken as Grimperium's own columns: %s. If another program wrote one of them, "+
+			"rename that column in the file first", strings.Join(own, ", "))
+	}
 }
 
 // smilesColumn is the column of which most cells are SMILES, the longest ones if there are several.

@@ -32,6 +32,10 @@ func TestImportChoice(t *testing.T) {
 				"the first column; the others stay"},
 		{"isomers", "canonical_smiles,isomeric_smiles\nCC=CC,C/C=C/C\nCC=CC,C/C=C\\C\n", From{},
 			"smiles from the column isomeric_smiles"},
+		{"own", "name,smiles,Delta_1,nheavy,status,most_stable_hof,charge\na,C,1,1,ok,-17,0\n", From{},
+			"taken as Grimperium's own columns: status, delta_1, most_stable_hof. If another"},
+		{"foreign status", "name,smiles,status,reruns\na,C,active,1\n", From{},
+			"taken as Grimperium's own columns: reruns. If another"},
 		{"kJ", "name,smiles,HF (kJ/mol)\na,C,-74.5\n", From{Reference: "HF (kJ/mol)"},
 			"error: column HF (kJ/mol) is not in kcal/mol by its name: convert it first (divide by " +
 				"4.184), and name the new column in kcal/mol by -reference"},
