@@ -114,6 +114,7 @@ func (t *visit) readAgain(g *target) error {
 	}
 	dir := t.Store.TargetDir(t.Row.ID, g.name)
 	rec.Outcome, rec.Error, rec.Reading = store.OK, "", g.reading
+	rec.Attempts, rec.Reruns = nil, 0
 	err := t.m.Precheck(g.stage, g.i, rec.Attempt)
 	if err == nil {
 		if err = t.read(g, dir, &rec); err != nil && g.stage.Program != "" {
@@ -156,7 +157,9 @@ func (t *visit) build(ctx context.Context, g *target) (err error) {
 	}
 	if err == nil {
 		if err = t.m.Precheck(g.stage, g.i, g.attempt); err != nil && g.repeats {
-			rec.Outputs = g.last.Outputs // of before the condition was there
+			kept := *g.last // of before the condition was there
+			kept.Reading, kept.Outcome, kept.Attempt = rec.Reading, rec.Outcome, rec.Attempt
+			rec = &kept
 		}
 	}
 	if err == nil && g.stage.Program == "" {

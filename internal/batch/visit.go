@@ -165,7 +165,7 @@ func (t *visit) unusable(err error) bool {
 		at = e.New
 	}
 	return folder || errors.Is(err, fs.ErrPermission) &&
-		strings.HasPrefix(at+"/", t.Store.Path(t.Row.ID)+"/")
+		strings.HasPrefix(at, t.Store.Path(t.Row.ID)+"/")
 }
 
 // shown is a text with the paths of artefacts as a user reads them.
@@ -211,7 +211,9 @@ func (t *visit) end() error {
 	last := t.log.Row()
 	t.setCells(merged, last)
 	t.Gone = t.gone()
-	if t.Ran || last == nil || last.Molecule != t.Row.Says || !maps.Equal(last.Cells, t.Cells) ||
+	another := last != nil && last.Molecule != t.Row.Says &&
+		!(last.Molecule == 0 && t.log.IsZip()) // an old zip is not written again for that
+	if t.Ran || last == nil || another || !maps.Equal(last.Cells, t.Cells) ||
 		!maps.Equal(last.Gone, t.Gone) {
 		err = t.log.PutRow(store.Row{Status: t.Status.String(), Reruns: t.Row.Reruns,
 			Molecule: t.Row.Says, Cells: t.Cells, Gone: t.Gone, Error: t.Cells["error_message"],

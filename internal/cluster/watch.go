@@ -138,8 +138,9 @@ func (w *Watcher) piece(row batch.Row) Piece {
 // resume takes in what a run before this process has done.
 func (w *Watcher) resume() (outs []batch.Outcome, err error) {
 	if r := w.run; r.Pipeline.Key != w.Pipeline.Key && w.Mode != Cancel {
-		return nil, fmt.Errorf("%s computes with another pipeline.hcl or other variables. Take "+
-			"the edit back, or end that run by -cancel and start again: what is finished stays",
+		return nil, fmt.Errorf("%s computes with another pipeline.hcl, other variables or "+
+			"another file that a command names. Take the edit back, or end that run by -cancel "+
+			"and start again: what is finished stays",
 			batch.ShownPath(r.dir))
 	}
 	if err := w.samePrograms(); err != nil && w.Mode != Cancel {

@@ -240,6 +240,18 @@ func copyOver(from, to string) error {
 	return removeAll(from)
 }
 
+// Copy gives a file another name beside its own, and makes the folders above. Where the file system
+// has no hard links, it copies.
+func Copy(to, from string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+		return err
+	}
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	return copyAll(to, from)
+}
+
 // copyAll copies a file, or a folder with all that is in it.
 func copyAll(to, from string) error {
 	if info, err := os.Stat(from); err != nil || info.IsDir() {

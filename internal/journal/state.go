@@ -72,6 +72,7 @@ func (s *State) Add(e Event) {
 		}
 		delete(s.Retries, e.Mol)
 		s.Done++
+		s.Total = max(s.Total, s.Done) // what an earlier batch gave to a cluster comes, too
 		if !strings.EqualFold(e.Outcome, OK) {
 			s.Failed++
 		}

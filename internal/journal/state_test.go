@@ -246,3 +246,14 @@ func TestPast(t *testing.T) {
 	pair(6)
 	check(6 * time.Second)
 }
+
+// A batch that goes on with the tasks of a cluster gets rows that it did not ask for.
+func TestMoreThanAsked(t *testing.T) {
+	var s State
+	for _, e := range []Event{begun(1, 1, 1), row(1, "a", "OK"), row(2, "b", "OK")} {
+		s.Add(e)
+	}
+	if s.Done != 2 || s.Total != 2 {
+		t.Errorf("%d of %d", s.Done, s.Total)
+	}
+}

@@ -1,8 +1,11 @@
 package pipeline
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -79,19 +82,18 @@ func (p *Pipeline) setFirst(s *Stage) (err error) {
 	if err := p.addProgram(s, program); err != nil {
 		return err
 	}
-	visit(s.command.Expression, func(n hclsyntax.Node) {
-		list, ok := n.(*hclsyntax.TupleConsExpr)
+	for _, list := range written(s.command.Expression) {
 		before := ""
-		for i := 0; ok && i < len(list.Exprs) && err == nil; i++ {
-			v := p.part(s.command, list.Exprs[i])
+		for _, x := range list.Exprs {
+			v := p.part(s.command, x)
 			word, known := as[string](v)
-			if known && word != program {
+			if known && word != program && err == nil {
 				err = p.checkWord(s, before, word)
 				p.watchTexts(s, v)
 			}
 			before = word
 		}
-	})
+	}
 	if err != nil {
 		return fmt.Errorf("a word of the command %w", err)
 	}
@@ -108,22 +110,13 @@ func (p *Pipeline) firstWord(e *expression, of hcl.Expression) cty.Value {
 	if v.IsKnown() {
 		return v
 	}
-	var lists []hclsyntax.Expression // that all must begin with the word
+	lists := sources(of) // that all must begin with the word
 	switch x := of.(type) {
-	case *hclsyntax.ParenthesesExpr:
-		lists = []hclsyntax.Expression{x.Expression}
-	case *hclsyntax.ConditionalExpr:
-		lists = []hclsyntax.Expression{x.TrueResult, x.FalseResult}
 	case *hclsyntax.TupleConsExpr:
 		lists = x.Exprs[:min(1, len(x.Exprs))]
 	case *hclsyntax.FunctionCallExpr:
-		args := x.Args[:min(1, len(x.Args))]
-		if slices.Contains([]string{"concat", "flatten", "compact"}, x.Name) {
-			lists = args
-		} else if x.Name == "step" && len(args) > 0 {
-			if list, ok := args[0].(*hclsyntax.TupleConsExpr); ok {
-				lists = list.Exprs
-			}
+		if x.Name != "step" {
+			lists = lists[:min(1, len(lists))]
 		}
 	}
 	for i, list := range lists {
@@ -134,6 +127,38 @@ func (p *Pipeline) firstWord(e *expression, of hcl.Expression) cty.Value {
 		}
 	}
 	return v
+}
+
+// sources are the lists that a list of words is made of.
+func sources(of hcl.Expression) []hclsyntax.Expression {
+	switch x := of.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		return []hclsyntax.Expression{x.Expression}
+	case *hclsyntax.ConditionalExpr:
+		return []hclsyntax.Expression{x.TrueResult, x.FalseResult}
+	case *hclsyntax.FunctionCallExpr:
+		if slices.Contains([]string{"concat", "flatten", "compact"}, x.Name) {
+			return x.Args
+		}
+		if x.Name == "step" && len(x.Args) > 0 {
+			if lists, ok := x.Args[0].(*hclsyntax.TupleConsExpr); ok {
+				return lists.Exprs
+			}
+		}
+	}
+	return nil
+}
+
+// written are the lists of words that are written out in a list of words.
+func written(of hcl.Expression) (lists []*hclsyntax.TupleConsExpr) {
+	from := sources(of)
+	if list, ok := of.(*hclsyntax.TupleConsExpr); ok {
+		lists, from = append(lists, list), list.Exprs
+	}
+	for _, x := range from {
+		lists = append(lists, written(x)...)
+	}
+	return lists
 }
 
 // part is a part of an expression of a stage, as far as it is known before any molecule.
@@ -228,12 +253,41 @@ func (p *Pipeline) checkWord(s *Stage, before, word string) error {
 // watchFile has a stage depend on a user's file that its command names.
 func (p *Pipeline) watchFile(s *Stage, path string) {
 	known := func(in Input) bool { return in.Path == path }
-	data, err := readBounded(path, maxFileSize)
-	if err != nil || slices.ContainsFunc(s.watched, known) {
+	if slices.ContainsFunc(s.watched, known) {
 		return
 	}
-	p.files[path] = hashOf(data)
+	if p.files[path] == "" {
+		sum, err := hashOfEnds(path)
+		if err != nil {
+			return
+		}
+		p.files[path] = sum
+	}
 	s.watched = append(s.watched, Input{Name: path, Path: path, SHA256: p.files[path]})
+}
+
+// hashOfEnds hashes a file. Of one with more than maxFileSize its size, its beginning and its end
+// count: a command may name a database.
+func hashOfEnds(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	if size := info.Size(); size > maxFileSize {
+		const half = maxFileSize / 2
+		fmt.Fprintf(h, "%d bytes", size)
+		_, err = io.Copy(h, io.MultiReader(io.NewSectionReader(f, 0, half),
+			io.NewSectionReader(f, size-half, half)))
+	} else {
+		_, err = io.Copy(h, f)
+	}
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // absPath is an absolute path, wherever it stands in a word.

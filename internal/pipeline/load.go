@@ -347,5 +347,6 @@ func neverNumber(e *expression, v cty.Value) bool {
 		return true
 	}
 	_, number := as[float64](v)
-	return v.Type() == cty.String && v.IsKnown() && !v.IsNull() && !number
+	text, known := as[string](v)
+	return v.Type() == cty.String && known && strings.TrimSpace(text) != "" && !number
 }

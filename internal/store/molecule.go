@@ -74,8 +74,13 @@ func (s *Store) Molecule(id string) (*Molecule, error) {
 }
 
 // Writable is a *FolderError if this process may not write into the molecule's folder: what it
-// computes could not be kept.
+// computes could not be kept. The error of the folder of all molecules is another.
 func (m *Molecule) Writable() error {
+	if _, missing := os.Lstat(m.path()); missing != nil {
+		if err := unix.Access(m.s.root, unix.W_OK|unix.X_OK); errors.Is(err, fs.ErrPermission) {
+			return &fs.PathError{Op: "write", Path: m.s.root, Err: err}
+		}
+	}
 	for _, dir := range []string{m.path(), m.path(historyName)} {
 		if errors.Is(unix.Access(dir, unix.W_OK|unix.X_OK), fs.ErrPermission) {
 			return &FolderError{fmt.Errorf("%s: permission denied; make the folder writable, or "+

@@ -105,7 +105,7 @@ func (m *Molecule) Unpack() error {
 		}
 		return err
 	}, func() error {
-		return cmp.Or(moveNew(m.path(), dir), durable.Sync(durable.Below(dir)...))
+		return cmp.Or(addOthers(dir, m.path()), durable.Sync(durable.Below(dir)...))
 	})
 	m.remove(m.path())
 	m.rename(dir, m.path())
@@ -119,15 +119,16 @@ func (m *Molecule) Unpack() error {
 	return m.err
 }
 
-// moveNew moves the files of a folder, if there is one, that another does not have: a user's own.
-func moveNew(from, to string) error {
+// addOthers gives a folder the files of another one, if that is there, which it does not have: a
+// user's own.
+func addOthers(to, from string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		place := filepath.Join(to, strings.TrimPrefix(path, from))
 		if _, missing := os.Lstat(place); err == nil && d.Type().IsRegular() && missing != nil {
-			err = durable.Rename(path, place)
+			err = durable.Copy(place, path)
 		}
 		return err
 	})

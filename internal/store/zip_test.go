@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -444,6 +445,35 @@ func TestRemoveKilled(t *testing.T) {
 		}
 		if got := inodes(t, s); got != "m.zip" {
 			t.Fatalf("killed at %d: there is %s", n, got)
+		}
+	}
+}
+
+// TestUnpackKeeps has the disk fail while a molecule is unpacked whose folder has a user's file. The
+// file stays.
+func TestUnpackKeeps(t *testing.T) {
+	defer func() { durable.Fault = nil }()
+	for at := 1; ; at++ {
+		s, err := Open(t.TempDir())
+		check(t, err)
+		finish(t, made(t, s), Zip)
+		check(t, os.MkdirAll(s.Path("m", "mine"), 0o755))
+		check(t, os.WriteFile(s.Path("m", "mine", "notes"), []byte("text"), 0o644))
+		m, n := molecule(t, s, "m"), 0
+		durable.Fault = func(op, path string) error {
+			if n++; n >= at && op != "rename" { // that comes right after the removal
+				return syscall.EIO
+			}
+			return nil
+		}
+		err = m.Unpack()
+		durable.Fault = nil
+		check(t, s.Sweep())
+		if text, err := os.ReadFile(s.Path("m", "mine", "notes")); string(text) != "text" {
+			t.Errorf("operation %d: %q, %v", at, text, err)
+		}
+		if err == nil {
+			break
 		}
 	}
 }
