@@ -449,8 +449,8 @@ func TestRemoveKilled(t *testing.T) {
 	}
 }
 
-// TestUnpackKeeps has the disk fail while a molecule is unpacked whose folder has a user's file. The
-// file stays.
+// TestUnpackKeeps has the disk fail while a molecule is unpacked whose folder has a user's file.
+// The file stays.
 func TestUnpackKeeps(t *testing.T) {
 	defer func() { durable.Fault = nil }()
 	for at := 1; ; at++ {
