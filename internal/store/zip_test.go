@@ -453,15 +453,15 @@ func TestRemoveKilled(t *testing.T) {
 // The file stays.
 func TestUnpackKeeps(t *testing.T) {
 	defer func() { durable.Fault = nil }()
-	for at := 1; ; at++ {
+	for at := int64(1); ; at++ {
 		s, err := Open(t.TempDir())
 		check(t, err)
 		finish(t, made(t, s), Zip)
 		check(t, os.MkdirAll(s.Path("m", "mine"), 0o755))
 		check(t, os.WriteFile(s.Path("m", "mine", "notes"), []byte("text"), 0o644))
-		m, n := molecule(t, s, "m"), 0
+		m, n := molecule(t, s, "m"), atomic.Int64{}
 		durable.Fault = func(op, path string) error {
-			if n++; n >= at && op != "rename" { // that comes right after the removal
+			if n.Add(1) >= at && op != "rename" { // that comes right after the removal
 				return syscall.EIO
 			}
 			return nil
