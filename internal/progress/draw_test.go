@@ -70,7 +70,7 @@ func TestDraw(t *testing.T) {
 		"2/2 100%  1 failed  1800/h"+end,
 		row(2, "mol_2", "Rerun", "a long story of a failure"))
 	width = 10 // in the middle of a colour
-	step(5, "\r\x1b[2K"+up+up+up+"[3/2] mo\x1b[31m\x1b[0m…\n"+frame+"3/2 150%"+end,
+	step(5, "\r\x1b[2K"+up+up+up+"[3/3] mo\x1b[31m\x1b[0m…\n"+frame+"3/3 100%"+end,
 		row(2, "mol_3", "Rerun", "a long story of a failure"))
 	d.over = true
 	step(6, "\r\x1b[2K"+up+frame+"\x1b[?7h")
