@@ -264,10 +264,11 @@ func (t *visit) judge(g *target, broke error) {
 		g.description = []string{"error = " + g.reason}
 	}
 	last, failed := g.last, false
-	if last != nil && sameLines(last.Description, g.description) {
-		g.description = last.Description
-	}
 	g.fingerprint = fingerprint(g.description)
+	if last != nil && last.Fingerprint != g.fingerprint &&
+		sameLines(last.Description, g.description) {
+		g.description, g.fingerprint = last.Description, last.Fingerprint
+	}
 	switch {
 	case last != nil && last.Fingerprint == g.fingerprint && last.Outcome != store.OK:
 		failed = true
