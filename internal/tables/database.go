@@ -360,7 +360,7 @@ func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail 
 	for k := range values {
 		into[k] = &values[k]
 	}
-	end, id := ending(d.header), d.idColumn()
+	end, id, altered := ending(d.header), d.idColumn(), d.altered()
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return err
@@ -385,22 +385,32 @@ func (d *database) fetch(ctx context.Context, q querier, each func(dbRow), tail 
 				r.values[k] = nil
 			}
 		}
-		if formed {
-			d.invalid(r)
+		if formed && len(altered) > 0 {
+			r.restore(altered)
 		}
 		each(r)
 	}
 	return rows.Err()
 }
 
-// invalid gives a row back its texts that were never numbers, where a column has another type now.
-// Blank cells would mean something else.
-func (d *database) invalid(r dbRow) {
-	texts := csvmerge.Values(r.form, make([]csvmerge.Type, len(d.columns)))
+// altered are the types in the format of the columns that have another type in the database.
+func (d *database) altered() map[int]csvmerge.Type {
+	out := map[int]csvmerge.Type{}
 	for k, c := range d.columns {
-		own := csvmerge.Types(strings.Trim(c.name, `"`))
+		if own := csvmerge.Types(strings.Trim(c.name, `"`)); own != c.typ {
+			out[k] = own
+		}
+	}
+	return out
+}
+
+// restore gives a row back its texts that were never numbers, in altered columns. Blank cells would
+// mean something else.
+func (r dbRow) restore(altered map[int]csvmerge.Type) {
+	texts := csvmerge.Values(r.form, make([]csvmerge.Type, len(r.values)))
+	for k, own := range altered {
 		text, ok := texts[k].(string)
-		if r.values[k] == nil && ok && c.typ != own && own.Value(text) == nil {
+		if r.values[k] == nil && ok && own.Value(text) == nil {
 			r.values[k] = text
 		}
 	}
