@@ -12,7 +12,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -275,8 +274,8 @@ func conformerTags(c stages.Conformer) []stages.Tag {
 	return append(c.Tags(), stages.Tag{Name: "geometry_xyz", Value: c.Frame.XYZ()})
 }
 
-// endPoint is the decimal point of a number without digits behind it.
-var endPoint = regexp.MustCompile(`\.($|[eE])`)
+// barePoint leaves out a decimal point without digits behind it.
+var barePoint = strings.NewReplacer(".e", "e", ".E", "E")
 
 // jsonNumber is a number with the same digits as JSON writes it: 0.5 for .5, 9 for 9., 7 for +7.
 func jsonNumber(text string) string {
@@ -288,7 +287,7 @@ func jsonNumber(text string) string {
 	if strings.HasPrefix(text, ".") {
 		text = "0" + text
 	}
-	return sign + endPoint.ReplaceAllString(text, "$1")
+	return sign + barePoint.Replace(strings.TrimSuffix(text, "."))
 }
 
 // kinds are the columns of a table, with unique names that are not taken. A column that the format
