@@ -199,14 +199,15 @@ func TestSignOfLife(t *testing.T) {
 		path := r.path("000000.p")
 		w := &Watcher{run: r, processes: map[string]*process{path: {path: path}}, answered: true}
 		check(t, r.setClaim(0, "000000.p"))
-		now, err := r.now()
+		var err error
+		w.now, err = r.now()
 		check(t, err)
-		if s := w.sight(&Chunk{}, now); s.State != Unlisted || !s.Fresh {
+		if s := w.sight(&Chunk{}); s.State != Unlisted || !s.Fresh {
 			t.Errorf("%v: a task that lives: %+v", skew, s)
 		}
 		silent := time.Now().Add(skew - 2*beats*beatEvery)
 		check(t, os.Chtimes(r.path("000000"+claimSuffix), silent, silent))
-		if s := w.sight(&Chunk{}, now); s.Fresh {
+		if s := w.sight(&Chunk{}); s.Fresh {
 			t.Errorf("%v: a task that is silent: %+v", skew, s)
 		}
 	}

@@ -100,7 +100,9 @@ func TestEnd(t *testing.T) {
 	check(t, w.End(context.Background())) // none began
 	check(t, w.run.setClaim(0, "000000.p"))
 	check(t, os.WriteFile(w.run.path("000000.p.outcomes"), []byte(`{"Start":{}}`+"\n"), 0o644))
-	if !w.works(w.plan.chunks[0]) {
+	now, err := w.run.now()
+	check(t, err)
+	if !w.works(w.plan.chunks[0], now) {
 		t.Error("a task that works is not seen")
 	}
 	check(t, os.WriteFile(w.run.path("000000.p.outcomes"), []byte(`{"Start":{}}`+"\n"+
@@ -203,7 +205,7 @@ func TestEnded(t *testing.T) {
 		path := r.path("p")
 		w := &Watcher{run: r, slurmTasks: c.listed, answered: c.listed != nil, now: time.Now(),
 			processes: map[string]*process{path: {path: path, end: c.end}}}
-		if s := w.sight(&Chunk{}, w.now); s.State != c.want {
+		if s := w.sight(&Chunk{}); s.State != c.want {
 			t.Errorf("%s: %+v", name, s)
 		}
 		if w.alive(&Chunk{}) != c.alive {
@@ -262,8 +264,8 @@ func TestCause(t *testing.T) {
 	for reason, want := range map[string]string{"None": "FAILED (job 1_0)", "": "FAILED (job 1_0)",
 		"JobLaunchFailure": "FAILED, JobLaunchFailure (job 1_0)"} {
 		w := &Watcher{run: &Run{ID: "run", dir: t.TempDir()}, answered: true,
-			slurmTasks: []slurmTask{{"run.0", "1_0", "FAILED", reason, "n1", 0}}}
-		if s := w.sight(&Chunk{}, time.Now()); s.Cause != want {
+			slurmTasks: []slurmTask{{"run.0", "1_0", "FAILED", reason, "n1", 0}}, now: time.Now()}
+		if s := w.sight(&Chunk{}); s.Cause != want {
 			t.Error(s.Cause)
 		}
 	}

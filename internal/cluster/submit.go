@@ -250,7 +250,9 @@ func (w *Watcher) cancel(ctx context.Context) error {
 			return state != Over
 		})
 		if err != nil {
-			alive = slices.ContainsFunc(w.plan.Open(), w.works)
+			now, nowErr := w.run.now()
+			works := func(c *Chunk) bool { return w.works(c, now) }
+			alive = nowErr != nil || slices.ContainsFunc(w.plan.Open(), works)
 		}
 		if !alive {
 			return nil
@@ -263,13 +265,12 @@ func (w *Watcher) cancel(ctx context.Context) error {
 }
 
 // works says whether a chunk's process gives signs of life, by its files alone.
-func (w *Watcher) works(c *Chunk) bool {
-	now, err := w.run.now()
-	who, beat, claimErr := w.run.claim(c.Number)
+func (w *Watcher) works(c *Chunk, now time.Time) bool {
+	who, beat, err := w.run.claim(c.Number)
 	p := &process{path: w.run.path(who)}
 	_ = p.read(func(batch.Outcome) {}) // there is none where no process has the chunk
 	isSilent := p.end != nil || who == closed || now.Sub(beat) >= beats*beatEvery
-	return cmp.Or(err, claimErr) != nil || !isSilent
+	return err != nil || !isSilent
 }
 
 // close ends a run of which nothing is left. That of a batch which ends before stays.

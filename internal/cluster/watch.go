@@ -303,7 +303,7 @@ func (w *Watcher) look(ctx context.Context) error {
 		w.note(fmt.Sprintf("Slurm does not start %s: %s (squeue shows them, scontrol release "+
 			"frees held ones)", batch.Count(n, "task"), reason))
 	}
-	gone, notes := w.plan.Observe(func(c *Chunk) Sight { return w.sight(c, w.now) })
+	gone, notes := w.plan.Observe(w.sight)
 	for _, c := range gone {
 		err = cmp.Or(err, w.run.setClaim(c.Number, closed)) // a process that lives on sees it
 	}
@@ -326,7 +326,7 @@ func (w *Watcher) slurmTask(c *Chunk) (slurmTask, bool) {
 }
 
 // sight is what is seen of a chunk's task.
-func (w *Watcher) sight(c *Chunk, now time.Time) (s Sight) {
+func (w *Watcher) sight(c *Chunk) (s Sight) {
 	l, ok := w.slurmTask(c)
 	counts := true
 	switch {
@@ -343,7 +343,7 @@ func (w *Watcher) sight(c *Chunk, now time.Time) (s Sight) {
 		s.Cause = "Slurm gives no answer"
 	}
 	who, beat, err := w.run.claim(c.Number)
-	s.Fresh = err != nil || now.Sub(beat) < beats*beatEvery
+	s.Fresh = err != nil || w.now.Sub(beat) < beats*beatEvery
 	p := w.processes[w.run.path(who)]
 	switch s.Ended = who == closed || p != nil && p.end != nil; {
 	// Slurm may start a task again that was told to end.
@@ -388,7 +388,7 @@ func (w *Watcher) words(c *Chunk) string {
 // alive says whether a chunk's task works or waits. Without an answer of Slurm its file tells.
 func (w *Watcher) alive(c *Chunk) bool {
 	if !w.answered {
-		return w.sight(c, w.now).Fresh
+		return w.sight(c).Fresh
 	}
 	l, ok := w.slurmTask(c)
 	state, _, _ := stateOf(l.state)
