@@ -52,30 +52,31 @@ func (d *Data) keys() map[string]string {
 // the columns that have no room.
 func pack(d *Data) (columns []packedColumn, left []string, err error) {
 	needed := slices.Collect(maps.Values(d.keys()))
-	size, kept := 0, map[int]packedColumn{} // by place in the table
-	add := func(i int, c Column) error {
+	var first, rest []int // places in the table
+	for i, c := range d.Columns {
+		if slices.Contains(needed, c.Name) {
+			first = append(first, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	size, kept := 0, map[int]packedColumn{}
+	for _, i := range append(first, rest...) {
+		c := d.Columns[i]
+		if empty(c.Cells) {
+			continue
+		}
 		p, err := packColumn(c)
 		if err != nil {
-			return fmt.Errorf("column %q: %w", c.Name, err)
+			return nil, nil, fmt.Errorf("column %q: %w", c.Name, err)
 		}
 		bytes := len(p.Data)*4/3 + len(strings.Join(p.Words, ""))
 		if size+bytes > mostBytes {
 			left = append(left, c.Name)
-			return nil
+			continue
 		}
 		size += bytes
 		kept[i] = p
-		return nil
-	}
-	for _, first := range []bool{true, false} {
-		for i, c := range d.Columns {
-			if slices.Contains(needed, c.Name) != first || empty(c.Cells) {
-				continue
-			}
-			if err := add(i, c); err != nil {
-				return nil, nil, err
-			}
-		}
 	}
 	columns = []packedColumn{} // [] in JSON, also of a table without rows
 	for _, i := range slices.Sorted(maps.Keys(kept)) {

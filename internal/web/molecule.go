@@ -78,13 +78,7 @@ func quantity(value any, unit string) string {
 }
 
 // escaped is a path for a URL.
-func escaped(file string) string {
-	parts := strings.Split(file, "/")
-	for i, part := range parts {
-		parts[i] = url.PathEscape(part)
-	}
-	return strings.Join(parts, "/")
-}
+func escaped(file string) string { return (&url.URL{Path: file}).EscapedPath() }
 
 // find returns the molecule of a request, or answers that there is none.
 func (l *Live) find(w http.ResponseWriter, r *http.Request) (*Detail, bool) {
