@@ -19,8 +19,10 @@ from rdkit import Chem
 out = []
 for m in Chem.SDMolSupplier(sys.argv[1], removeHs=False):
     c = m.GetConformer()
-    out.append({"name": m.GetProp("_Name"), "smiles": Chem.MolToSmiles(Chem.RemoveHs(m)), "charge": Chem.GetFormalCharge(m), "is3D": c.Is3D(),
-                "coords": [x for i in range(m.GetNumAtoms()) for x in c.GetAtomPosition(i)], "tags": {k: m.GetProp(k) for k in m.GetPropNames()}})
+    out.append({"name": m.GetProp("_Name"), "smiles": Chem.MolToSmiles(Chem.RemoveHs(m)),
+                "charge": Chem.GetFormalCharge(m), "is3D": c.Is3D(),
+                "coords": [x for i in range(m.GetNumAtoms()) for x in c.GetAtomPosition(i)],
+                "tags": {k: m.GetProp(k) for k in m.GetPropNames()}})
 print(json.dumps(out))
 `
 

@@ -278,7 +278,8 @@ func TestLast(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.jsonl")
 	event := func(batch, kind, mol, stage string, instance int) string {
 		return fmt.Sprintf(
-			`{"time":"2026-03-04T11:00:00Z","event":%q,"batch":%q,"mol":%q,"stage":%q,"instance":%d}`+"\n", kind, batch, mol, stage, instance)
+			`{"time":"2026-03-04T11:00:00Z","event":%q,"batch":%q,"mol":%q,"stage":%q,`+
+				`"instance":%d}`+"\n", kind, batch, mol, stage, instance)
 	}
 	begin, stop := event("2", BatchStart, "", "", 0), event("2", BatchEnd, "", "", 0)
 	old := event("1", BatchStart, "", "", 0) + event("1", TargetStart, "old", "a", 0)

@@ -116,7 +116,8 @@ func TestEmpty(t *testing.T) {
 		d.Molecules[i].Reference = math.NaN()
 	}
 	n := Compute(d)
-	if n.Sentence != "3 of 3 molecules have a result; none has a reference beside it." || Deviations(d.Molecules, "a", "b") != nil {
+	if n.Sentence != "3 of 3 molecules have a result; none has a reference beside it." ||
+		Deviations(d.Molecules, "a", "b") != nil {
 		t.Errorf("%q", n.Sentence)
 	}
 }
